@@ -4,6 +4,8 @@
 //! real one; tests have a scripted one. Every call has a deadline, and a connection that dies
 //! in the middle of a call is an error: silence is never taken for success.
 
+pub mod local;
+
 use std::time::Duration;
 
 use futures::future::BoxFuture;
