@@ -1,14 +1,111 @@
 //! The inventory: the one file that says what the operator wants.
 //!
 //! [`read`] turns its text into an [`Inventory`] or into every fault it has, each with its
-//! position. Nothing in here reads a file, the clock or the environment.
+//! position; [`render`] shows those. Nothing in here reads a file, the clock or the
+//! environment: whether a file exists is asked of the caller.
+//!
+//! The text becomes a tree that knows where everything stands (`tree`); small functions
+//! (`reader`) turn its parts into values, one module for each part of the file (`access`,
+//! `group`, `settings`, `source`); what must hold between the parts is in `check`. The
+//! [`catalog`] of images is read the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use crate::host::HostName;
 use crate::unit::Size;
+
+mod access;
+pub mod catalog;
+mod check;
+mod cidr;
+mod diagnostic;
+mod group;
+mod reader;
+mod redact;
+mod settings;
+mod source;
+mod tree;
+
+pub use cidr::BadCidr;
+pub use diagnostic::{Diagnostic, Paint, Source, render};
+use reader::Reader;
+use tree::Node;
+
+/// A commented inventory for containers on this computer.
+pub const EXAMPLE_LOCAL: &str = include_str!("../../inventories/rehearsal.yaml");
+
+/// A commented inventory for machines that exist.
+pub const EXAMPLE_SSH: &str = include_str!("../../inventories/ssh.yaml");
+
+/// Where the catalogue of images is when the inventory is silent, relative to it.
+const DEFAULT_IMAGES: &str = "images/catalog.yaml";
+
+/// Reads an inventory from its text.
+///
+/// `exists` answers whether a file is there which the inventory names: a path relative to the
+/// inventory's folder, one that begins with `~`, or an absolute one, as it is written. The
+/// same text and answers always give the same result.
+///
+/// # Errors
+/// Every fault of the text, in the order of the file; at least one. A fault of YAML's syntax
+/// comes alone, because what follows it means nothing.
+pub fn read(
+    text: &str,
+    exists: &dyn Fn(&Path) -> bool,
+) -> Result<Inventory, Vec<Diagnostic>> {
+    let tree = tree::parse(text).map_err(|fault| vec![fault])?;
+    let mut reader = Reader::new(text, exists);
+    tree.faults.into_iter().for_each(|fault| reader.fault(fault));
+    let inventory = inventory(&tree.root, &mut reader);
+    reader.finish(inventory)
+}
+
+fn inventory(root: &Node, r: &mut Reader) -> Option<Inventory> {
+    if root.is_nothing() {
+        let help = "`platform init` writes one to begin with";
+        return r.refuse(Diagnostic::new(&(0..0), "the inventory is empty").help(help));
+    }
+    let fields =
+        r.fields(root, "the inventory", &["cluster", "provider", "groups", "platform"])?;
+    let cluster =
+        fields.required("cluster", "cluster: lab", r).and_then(|node| cluster(node, r));
+    let provider = fields
+        .required("provider", "provider: {local: {}}", r)
+        .map(|node| access::provider(node, r))
+        .unwrap_or_default();
+    let groups = fields
+        .required("groups", "groups: {control: {roles: [control], …}}", r)
+        .map(|node| group::groups(node, provider.kind, r))
+        .unwrap_or_default();
+    let platform = fields
+        .get("platform")
+        .map(|node| settings::platform(node, r))
+        .unwrap_or_default();
+    check::check(&provider, &groups, &platform, r);
+    let cluster = cluster?;
+    let groups = groups.into_iter().map(group::DraftGroup::into_group);
+    Some(Inventory {
+        provider: provider.value?,
+        groups: groups.collect::<Option<Vec<Group>>>()?,
+        platform: platform.into_platform(&cluster)?,
+        cluster,
+    })
+}
+
+fn cluster(node: &Node, r: &mut Reader) -> Option<ClusterName> {
+    let text = r.text(node)?;
+    text.parse()
+        .map_err(|error: BadClusterName| {
+            let fault = Diagnostic::new(&node.span, error.to_string());
+            let help = like_label(text).map(|like| format!("write `{like}`"));
+            r.fault(Diagnostic { help, ..fault });
+        })
+        .ok()
+}
 
 /// What the operator wants, checked: every value in here is usable as it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +120,8 @@ pub struct Inventory {
     pub platform: Platform,
 }
 
-/// A cluster's name: 1 to 32 lower-case letters, digits and `-`, beginning with a letter.
+/// A cluster's name: 1 to 32 lower-case letters, digits and `-`, beginning with a letter and
+/// not ending with `-`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterName(String);
 
@@ -221,4 +319,82 @@ pub struct Zookeeper {
     pub heap: Option<Size>,
     /// The most connections one client address may have; 60 where the file is silent.
     pub max_client_connections: Option<u16>,
+}
+
+/// Why a text cannot name a cluster.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "`{0}` cannot name a cluster: use 1 to 32 lower-case letters, digits and `-`, beginning \
+     with a letter"
+)]
+pub struct BadClusterName(String);
+
+impl ClusterName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClusterName {
+    type Err = BadClusterName;
+
+    fn from_str(text: &str) -> Result<Self, BadClusterName> {
+        if is_label(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadClusterName(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 4] = [Self::Base, Self::Control, Self::Zookeeper, Self::Edge];
+
+    /// The role as it is written in an inventory.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Control => "control",
+            Self::Zookeeper => "zookeeper",
+            Self::Edge => "edge",
+        }
+    }
+
+    /// Whether machines of this role are members of the ZooKeeper ensemble.
+    pub const fn runs_zookeeper(self) -> bool {
+        matches!(self, Self::Control | Self::Zookeeper)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Whether a text may name a cluster or a group: both become part of host names.
+fn is_label(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=32).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && !text.ends_with('-')
+        && text.chars().all(inner)
+}
+
+/// The name that someone may have wanted who wrote one which [`is_label`] refuses.
+fn like_label(text: &str) -> Option<String> {
+    let plain =
+        |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let like: String = text.chars().map(plain).collect();
+    let like =
+        like.trim_start_matches(|c: char| !c.is_ascii_lowercase()).trim_matches('-');
+    is_label(like).then(|| like.to_owned())
 }

@@ -1,0 +1,264 @@
+//! The catalogue: which version of each component there is, and where its image comes from.
+//!
+//! [`read`] turns the text of `images/catalog.yaml` into a [`Catalog`] or into every fault it
+//! has. Like the inventory's reading it is pure: it fetches and builds nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::diagnostic::Diagnostic;
+use super::reader::{Fields, Reader, did_you_mean};
+use super::tree::{self, Node};
+use super::{Inventory, Role};
+
+/// Where the images of all components come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalog {
+    /// The components that the catalogue has.
+    pub components: BTreeMap<Component, Entry>,
+    /// What local machines are made from; none in a catalogue for machines that exist.
+    pub machine: Option<Entry>,
+}
+
+/// A program that runs on the machines as a container, in the order in which they are brought
+/// there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Component {
+    /// The private registry from which all machines get images.
+    Registry,
+    /// ZooKeeper.
+    Zookeeper,
+}
+
+/// One image of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Which version it is: fit for an image's tag. A machine's is `dev` where the file is
+    /// silent, because it is built from a folder as that stands.
+    pub version: String,
+    /// Where it comes from.
+    pub source: ImageSource,
+}
+
+/// Where an image comes from. Paths are relative to the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageSource {
+    /// A folder to build it from.
+    Build(PathBuf),
+    /// A docker or OCI archive.
+    Archive(PathBuf),
+    /// A reference in a registry, pinned by its digest: `docker.io/library/x@sha256:…`.
+    Upstream(String),
+}
+
+/// Reads a catalogue from its text. `exists` answers for folders and archives, as
+/// [`super::read`]'s does, relative to the catalogue's folder.
+///
+/// # Errors
+/// Every fault of the text, in the order of the file; at least one.
+pub fn read(
+    text: &str,
+    exists: &dyn Fn(&Path) -> bool,
+) -> Result<Catalog, Vec<Diagnostic>> {
+    let tree = tree::parse(text).map_err(|fault| vec![fault])?;
+    let mut reader = Reader::new(text, exists);
+    tree.faults.into_iter().for_each(|fault| reader.fault(fault));
+    let catalog = catalog(&tree.root, &mut reader);
+    reader.finish(catalog)
+}
+
+/// The components that the inventory's roles need and the catalogue does not have.
+pub fn missing(catalog: &Catalog, inventory: &Inventory) -> Vec<Component> {
+    let roles = || inventory.groups.iter().flat_map(|group| &group.roles);
+    Component::ALL
+        .into_iter()
+        .filter(|component| roles().any(|role| component.is_needed_by(*role)))
+        .filter(|component| !catalog.components.contains_key(component))
+        .collect()
+}
+
+fn catalog(root: &Node, r: &mut Reader) -> Option<Catalog> {
+    if root.is_nothing() {
+        let help = "write `components: {…}`";
+        return r.refuse(Diagnostic::new(&(0..0), "the catalogue is empty").help(help));
+    }
+    let fields = r.fields(root, "the catalogue", &["components", "machine"])?;
+    let components = fields
+        .required("components", "components: {…}", r)
+        .and_then(|node| components(node, r));
+    let machine = match fields.get("machine") {
+        Some(node) => Some(machine(node, r)?),
+        None => None,
+    };
+    Some(Catalog { components: components?, machine })
+}
+
+fn components(node: &Node, r: &mut Reader) -> Option<BTreeMap<Component, Entry>> {
+    let mut components = BTreeMap::new();
+    for entry in r.map(node, "the components")? {
+        let found = entry_of(&entry.node, &format!("component `{}`", entry.key), r);
+        match entry.key.parse::<Component>() {
+            Ok(component) => components.extend(found.map(|found| (component, found))),
+            Err(error) => {
+                let help =
+                    did_you_mean(&entry.key, &Component::ALL.map(Component::as_str));
+                r.fault(Diagnostic::new(&entry.key_span, error.to_string()).help(help));
+            }
+        }
+    }
+    Some(components)
+}
+
+const ENTRY_KEYS: [&str; 4] = ["version", "build", "archive", "image"];
+
+fn entry_of(node: &Node, what: &str, r: &mut Reader) -> Option<Entry> {
+    let fields = r.fields(node, what, &ENTRY_KEYS)?;
+    let version =
+        fields.required("version", "version: 3.8.0", r).and_then(|node| version(node, r));
+    let source = source(&fields, what, r);
+    Some(Entry { version: version?, source: source? })
+}
+
+fn machine(node: &Node, r: &mut Reader) -> Option<Entry> {
+    let what = "the machine";
+    let fields = r.fields(node, what, &ENTRY_KEYS)?;
+    let version = match fields.get("version") {
+        Some(node) => version(node, r),
+        None => Some("dev".to_owned()),
+    };
+    let source = source(&fields, what, r);
+    Some(Entry { version: version?, source: source? })
+}
+
+fn version(node: &Node, r: &mut Reader) -> Option<String> {
+    let inner = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let fits = |text: &str| {
+        text.len() <= 128 && !text.starts_with(['.', '-']) && text.chars().all(inner)
+    };
+    let rule = "write letters, digits, `.`, `_` and `-`, such as `3.8.0`";
+    r.text_that(node, fits, "a version", rule)
+}
+
+fn source(fields: &Fields, what: &str, r: &mut Reader) -> Option<ImageSource> {
+    let keys = ["build", "archive", "image"];
+    let mut given = keys.into_iter().filter_map(|key| Some((key, fields.get(key)?)));
+    match (given.next(), given.next()) {
+        (Some(("build", node)), None) => r.file(node).map(ImageSource::Build),
+        (Some(("archive", node)), None) => r.file(node).map(ImageSource::Archive),
+        (Some((_, node)), None) => upstream(node, r).map(ImageSource::Upstream),
+        (Some(_), Some((_, second))) => {
+            let message = format!("{what} comes from one place");
+            let help = "keep one of `build`, `archive` and `image`";
+            r.refuse(Diagnostic::new(&second.at, message).help(help))
+        }
+        (None, _) if keys.iter().any(|key| fields.attempts(key)) => None,
+        (None, _) => {
+            let message = format!("{what} does not say where its image comes from");
+            let help = "write `build: FOLDER`, `archive: FILE` or `image: NAME@sha256:…`";
+            r.refuse(Diagnostic::new(fields.at(), message).help(help))
+        }
+    }
+}
+
+fn upstream(node: &Node, r: &mut Reader) -> Option<String> {
+    let text = r.text(node)?;
+    let inner = |c: char| c.is_ascii_alphanumeric() || "._-/:".contains(c);
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(inner)
+    };
+    let fault = match text.split_once('@') {
+        Some((name, digest)) if is_name(name) && is_digest(digest) => {
+            return Some(text.to_owned());
+        }
+        Some((name, _)) if is_name(name) => Diagnostic::new(
+            &node.span,
+            "the digest is not `sha256:` and 64 hexadecimal digits",
+        )
+        .help("copy it whole from the registry"),
+        None if is_name(text) => {
+            let message = format!("`{text}` may be another image tomorrow");
+            let help =
+                "pin it: write its digest after it, `@sha256:` and 64 hexadecimal digits";
+            Diagnostic::new(&node.span, message).help(help)
+        }
+        _ => Diagnostic::new(&node.span, format!("`{text}` is not an image's reference"))
+            .help("write one such as `docker.io/library/zookeeper@sha256:…`"),
+    };
+    r.refuse(fault)
+}
+
+fn is_digest(text: &str) -> bool {
+    let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    text.strip_prefix("sha256:")
+        .is_some_and(|hash| hash.len() == 64 && hash.chars().all(hex))
+}
+
+/// Why a text names no component.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unknown component `{0}`")]
+pub struct UnknownComponent(String);
+
+impl Component {
+    /// All components, in their order.
+    pub const ALL: [Self; 2] = [Self::Registry, Self::Zookeeper];
+
+    /// The component as it is written in a catalogue.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Zookeeper => "zookeeper",
+        }
+    }
+
+    fn is_needed_by(self, role: Role) -> bool {
+        match self {
+            Self::Registry => role == Role::Edge,
+            Self::Zookeeper => role.runs_zookeeper(),
+        }
+    }
+}
+
+impl FromStr for Component {
+    type Err = UnknownComponent;
+
+    fn from_str(text: &str) -> Result<Self, UnknownComponent> {
+        let found = Self::ALL.into_iter().find(|component| component.as_str() == text);
+        found.ok_or_else(|| UnknownComponent(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(text: &str) -> Catalog {
+        read(text, &|_| true).unwrap()
+    }
+
+    fn inventory(roles: &str) -> Inventory {
+        let text = format!(
+            "cluster: x\nprovider: {{local: {{}}}}\ngroups: {{a: {{roles: {roles}, count: 1}}}}"
+        );
+        super::super::read(&text, &|_| true).unwrap()
+    }
+
+    #[test]
+    fn what_roles_need_and_the_catalogue_lacks_is_found() {
+        let only_registry =
+            catalog("components: {registry: {version: 2.8.2, build: registry}}");
+        let none = catalog("components: {}");
+        let all = [Component::Registry, Component::Zookeeper];
+        assert_eq!(missing(&none, &inventory("[control, edge]")), all);
+        assert_eq!(missing(&only_registry, &inventory("[zookeeper, edge]")), all[1..]);
+        assert_eq!(missing(&only_registry, &inventory("[edge]")), []);
+        assert_eq!(missing(&none, &inventory("[base]")), []);
+    }
+}

@@ -1,0 +1,199 @@
+//! What must hold between the parts of an inventory: names, addresses, numbers.
+//!
+//! A part that could not be read gives no further fault here: what is unknown is not wrong.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::path::Path;
+
+use super::access::DraftProvider;
+use super::diagnostic::Diagnostic;
+use super::group::{DraftGroup, DraftHost};
+use super::reader::{Reader, spoken};
+use super::settings::DraftPlatform;
+use super::{Cidr, DEFAULT_IMAGES, Provider, Role};
+
+pub(super) fn check(
+    provider: &DraftProvider,
+    groups: &[DraftGroup],
+    platform: &DraftPlatform,
+    r: &mut Reader,
+) {
+    names_are_unique(groups, r);
+    addresses_are_unique(groups, r);
+    ensemble_is_odd(groups, r);
+    registry_exists(groups, r);
+    network_has_room(provider, groups, r);
+    heap_fits_memory(groups, platform, r);
+    catalogue_exists(groups, platform, r);
+}
+
+/// Who has a name: for the message about the second.
+struct Holder<'g> {
+    group: &'g str,
+    at: Range<usize>,
+    /// Whether the name comes from the host's address.
+    derived: bool,
+}
+
+fn names_are_unique(groups: &[DraftGroup], r: &mut Reader) {
+    let mut holders: BTreeMap<String, Holder> = BTreeMap::new();
+    for group in groups {
+        for name in made_names(group) {
+            let at = group.name.span.clone();
+            holders.insert(name, Holder { group: &group.name.value, at, derived: false });
+        }
+    }
+    for (group, host) in given_hosts(groups) {
+        let derived = host.name_at.is_none();
+        let at = host.name_at.as_ref().unwrap_or(&host.address_at).clone();
+        match holders.entry(host.host.name.to_string()) {
+            Entry::Vacant(free) => {
+                free.insert(Holder { group, at, derived });
+            }
+            // Two names from one address: that fault is the address's.
+            Entry::Occupied(first) if derived && first.get().derived => {}
+            Entry::Occupied(first) => {
+                let message = format!("the name `{}` is given twice", first.key());
+                r.fault(Diagnostic::new(&at, message).help(taken(first.get(), r)));
+            }
+        }
+    }
+}
+
+fn made_names(group: &DraftGroup) -> impl Iterator<Item = String> {
+    let made = group.members.as_ref().filter(|members| members.given.is_none());
+    let n_machines = made.map_or(0, |members| members.n_machines);
+    (1..=n_machines).map(|n| format!("{}-{n}", group.name.value))
+}
+
+fn given_hosts(groups: &[DraftGroup]) -> impl Iterator<Item = (&str, &DraftHost)> {
+    groups.iter().flat_map(|group| {
+        let given = group.members.as_ref().and_then(|members| members.given.as_ref());
+        given.into_iter().flatten().map(|host| (group.name.value.as_str(), host))
+    })
+}
+
+fn taken(first: &Holder, r: &Reader) -> String {
+    let line = r.line(&first.at);
+    format!("a machine of group `{}` has it already ({line}): take another", first.group)
+}
+
+fn addresses_are_unique(groups: &[DraftGroup], r: &mut Reader) {
+    let mut holders: BTreeMap<IpAddr, (&str, &Range<usize>)> = BTreeMap::new();
+    for (group, host) in given_hosts(groups) {
+        let Some((other, at)) = holders.get(&host.host.address) else {
+            holders.insert(host.host.address, (group, &host.address_at));
+            continue;
+        };
+        let message = format!("the address {} is given twice", host.host.address);
+        let help = format!(
+            "group `{other}` has it already ({}): a machine is in one group, which may have several roles",
+            r.line(at)
+        );
+        r.fault(Diagnostic::new(&host.address_at, message).help(help));
+    }
+}
+
+fn ensemble_is_odd(groups: &[DraftGroup], r: &mut Reader) {
+    let mut members = Vec::new();
+    for group in groups.iter().filter(|group| group.runs_zookeeper()) {
+        let Some(found) = &group.members else { return };
+        members.push((group, found));
+    }
+    let n_members: usize = members.iter().map(|(_, found)| found.n_machines).sum();
+    let (Some((_, first)), 0) = (members.first(), n_members % 2) else { return };
+    let names: Vec<&str> =
+        members.iter().map(|(group, _)| group.name.value.as_str()).collect();
+    let where_from = match names.as_slice() {
+        [_] => String::new(),
+        names => format!(" in the groups {}", spoken(names)),
+    };
+    let message =
+        format!("{n_members} ZooKeeper members{where_from}: their number must be odd");
+    let (fewer, more) = (n_members - 1, n_members + 1);
+    let help = format!(
+        "{n_members} members can lose no more than {fewer} can ({}), because more than half must be left: make it {fewer} or {more}",
+        (fewer - 1) / 2
+    );
+    r.fault(Diagnostic::new(&first.at, message).help(help));
+}
+
+fn registry_exists(groups: &[DraftGroup], r: &mut Reader) {
+    let has_edge = groups
+        .iter()
+        .any(|group| group.roles.iter().any(|role| role.value == Role::Edge));
+    if has_edge || groups.iter().any(|group| !group.roles_known) {
+        return;
+    }
+    let roles = groups.iter().flat_map(|group| &group.roles);
+    if let Some(needy) = roles.into_iter().find(|role| role.value.runs_zookeeper()) {
+        let message = format!(
+            "no group has the role `edge`, and `{}` gets its images from the registry there",
+            needy.value
+        );
+        let help =
+            "add a group such as `edge: {roles: [edge], …}`, or `edge` to these roles";
+        r.fault(Diagnostic::new(&needy.span, message).help(help));
+    }
+}
+
+fn network_has_room(provider: &DraftProvider, groups: &[DraftGroup], r: &mut Reader) {
+    let Some(Provider::Local(network)) = &provider.value else { return };
+    let made = groups.iter().filter_map(|group| group.members.as_ref());
+    let n_machines = made.clone().map(|members| members.n_machines).sum::<usize>();
+    let (subnet, n_machines) =
+        (network.subnet, u32::try_from(n_machines).unwrap_or(u32::MAX));
+    if n_machines <= subnet.room() {
+        return;
+    }
+    let largest =
+        made.max_by_key(|members| members.n_machines).map(|members| &members.at);
+    let Some(at) = provider.cidr.as_ref().map(|cidr| &cidr.span).or(largest) else {
+        return;
+    };
+    let message = format!(
+        "the network {subnet} has room for {} machines, and the groups have {n_machines}",
+        subnet.room()
+    );
+    r.fault(Diagnostic::new(at, message).help(wider(subnet, n_machines)));
+}
+
+fn wider(subnet: Cidr, n_machines: u32) -> String {
+    let wider = subnet.with_room(n_machines).filter(|wider| wider.is_private());
+    let larger = wider.map_or("a larger one".to_owned(), |wider| {
+        format!("`local: {{network: {{cidr: {wider}}}}}`")
+    });
+    format!("write {larger}: ten addresses are kept for other uses")
+}
+
+fn heap_fits_memory(groups: &[DraftGroup], platform: &DraftPlatform, r: &mut Reader) {
+    let Some(heap) = &platform.heap else { return };
+    let too_small =
+        groups.iter().filter(|group| group.runs_zookeeper()).find_map(|group| {
+            let memory =
+                group.memory.as_ref().filter(|memory| memory.value <= heap.value)?;
+            Some((&group.name.value, memory.value))
+        });
+    if let Some((group, memory)) = too_small {
+        let message = format!(
+            "a heap of {} does not fit in the {memory} of group `{group}`",
+            heap.value
+        );
+        let help = "write less than half of the memory, or leave it out";
+        r.fault(Diagnostic::new(&heap.span, message).help(help));
+    }
+}
+
+fn catalogue_exists(groups: &[DraftGroup], platform: &DraftPlatform, r: &mut Reader) {
+    let needs_images = |role: Role| role != Role::Base;
+    let mut roles = groups.iter().flat_map(|group| &group.roles);
+    let needed = roles.any(|role| needs_images(role.value));
+    if needed && platform.images.is_none() && !r.exists(Path::new(DEFAULT_IMAGES)) {
+        let message = format!("there is no catalogue of images at `{DEFAULT_IMAGES}`");
+        let help = "name it under `platform`, relative to this file: `images: PATH`";
+        r.fault(Diagnostic::new(&platform.at, message).help(help));
+    }
+}

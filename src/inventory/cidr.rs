@@ -1,0 +1,121 @@
+//! What a network of local machines must be like.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use super::Cidr;
+
+/// Why a text is not a [`Cidr`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadCidr {
+    /// It has not the form of one.
+    #[error("`{0}` is not an IPv4 network")]
+    Form(String),
+    /// It is too large or too small.
+    #[error("a network of local machines has a prefix from /8 to /28, not /{0}")]
+    Prefix(u8),
+    /// It is the address of a host in the network given here.
+    #[error("`{text}` is an address within the network `{network}`")]
+    HostBits {
+        /// What was given.
+        text: String,
+        /// The network that it lies in.
+        network: Cidr,
+    },
+}
+
+impl Cidr {
+    /// How many machines have room: the first ten addresses and the last are taken.
+    pub const fn room(self) -> u32 {
+        (1 << (32 - self.prefix)) - 12
+    }
+
+    /// Whether all its addresses are private ones (RFC 1918).
+    pub fn is_private(self) -> bool {
+        self.network.is_private() && self.last().is_private()
+    }
+
+    /// The smallest network around this one, or this one, that has room for so many
+    /// machines; none where that would be larger than a /8.
+    pub fn with_room(self, n_machines: u32) -> Option<Self> {
+        (8..=self.prefix)
+            .rev()
+            .map(|prefix| Self::around(self.network, prefix))
+            .find(|cidr| cidr.room() >= n_machines)
+    }
+
+    fn around(address: Ipv4Addr, prefix: u8) -> Self {
+        let mask = u32::MAX << (32 - prefix);
+        Self { network: Ipv4Addr::from_bits(address.to_bits() & mask), prefix }
+    }
+
+    fn last(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.network.to_bits() | (u32::MAX >> self.prefix))
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = BadCidr;
+
+    fn from_str(text: &str) -> Result<Self, BadCidr> {
+        let form = || BadCidr::Form(text.to_owned());
+        let (address, prefix) = text.split_once('/').ok_or_else(form)?;
+        let address: Ipv4Addr = address.parse().map_err(|_| form())?;
+        let prefix: u8 = prefix.parse().map_err(|_| form())?;
+        if !(8..=28).contains(&prefix) {
+            return Err(BadCidr::Prefix(prefix));
+        }
+        match Self::around(address, prefix) {
+            cidr if cidr.network == address => Ok(cidr),
+            network => Err(BadCidr::HostBits { text: text.to_owned(), network }),
+        }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cidr(text: &str) -> Cidr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn networks_are_read_and_shown_and_what_is_none_is_refused() {
+        assert_eq!(cidr("10.77.0.0/24").to_string(), "10.77.0.0/24");
+        assert!(matches!("10.77.0.0/29".parse::<Cidr>(), Err(BadCidr::Prefix(29))));
+        for bad in ["", "10.77.0.0", "10.77.0/24", "fd00::/64", "10.0.0.0/x", "a/8"] {
+            assert!(matches!(bad.parse::<Cidr>(), Err(BadCidr::Form(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_within_a_network_names_the_network() {
+        let Err(BadCidr::HostBits { network, .. }) = "10.77.3.9/22".parse::<Cidr>()
+        else {
+            panic!("the host bits must be refused");
+        };
+        assert_eq!(network, cidr("10.77.0.0/22"));
+    }
+
+    #[test]
+    fn room_counts_from_the_eleventh_address_to_the_last_but_one() {
+        assert_eq!(cidr("10.77.0.0/28").room(), 4);
+        assert_eq!(cidr("10.77.0.0/24").room(), 244);
+        assert_eq!(cidr("10.77.0.16/28").with_room(5), Some(cidr("10.77.0.0/27")));
+        assert_eq!(cidr("10.0.0.0/28").with_room(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_network_that_only_begins_private_is_not_private() {
+        assert!(cidr("10.0.0.0/8").is_private() && cidr("172.16.0.0/12").is_private());
+        assert!(!cidr("192.168.0.0/15").is_private() && !cidr("8.8.8.0/24").is_private());
+    }
+}

@@ -1,0 +1,297 @@
+//! Reads `groups`: the machines and what they do.
+
+use std::net::IpAddr;
+use std::ops::Range;
+
+use super::access::{Kind, is_reachable};
+use super::diagnostic::Diagnostic;
+use super::reader::{Fields, Reader, Spanned, did_you_mean, spoken};
+use super::tree::{Entry, Node, Value};
+use super::{GivenHost, Group, Members, Role, is_label, like_label};
+use crate::host::HostName;
+use crate::unit::Size;
+
+/// A group as far as it can be read.
+pub(super) struct DraftGroup {
+    pub(super) name: Spanned<String>,
+    pub(super) roles: Vec<Spanned<Role>>,
+    /// Whether `roles` are all that the file gives.
+    pub(super) roles_known: bool,
+    pub(super) members: Option<DraftMembers>,
+    pub(super) memory: Option<Spanned<Size>>,
+}
+
+/// Machines as far as they can be read.
+pub(super) struct DraftMembers {
+    /// What says how many there are.
+    pub(super) at: Range<usize>,
+    /// How many, also where some of them are wrong.
+    pub(super) n_machines: usize,
+    /// Those that exist and have nothing wrong; none where the provider makes them.
+    pub(super) given: Option<Vec<DraftHost>>,
+}
+
+/// A machine that exists.
+pub(super) struct DraftHost {
+    pub(super) host: GivenHost,
+    /// Where its name stands, if it has one of its own.
+    pub(super) name_at: Option<Range<usize>>,
+    pub(super) address_at: Range<usize>,
+}
+
+impl DraftGroup {
+    pub(super) fn runs_zookeeper(&self) -> bool {
+        self.roles.iter().any(|role| role.value.runs_zookeeper())
+    }
+
+    /// The group, if nothing of it is missing.
+    pub(super) fn into_group(self) -> Option<Group> {
+        let members = self.members?;
+        let members = match members.given {
+            Some(hosts) => {
+                Members::Hosts(hosts.into_iter().map(|host| host.host).collect())
+            }
+            None => Members::Count(u16::try_from(members.n_machines).ok()?),
+        };
+        Some(Group {
+            name: self.name.value,
+            roles: self.roles.into_iter().map(|role| role.value).collect(),
+            members,
+            memory: self.memory.map(|memory| memory.value),
+        })
+    }
+}
+
+pub(super) fn groups(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Vec<DraftGroup> {
+    let entries = r.map(node, "the groups").unwrap_or_default();
+    if matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
+        let help = "write one: `control: {roles: [control], …}`";
+        r.fault(Diagnostic::new(&node.at, "there is no group").help(help));
+    }
+    entries.iter().filter_map(|entry| group(entry, kind, r)).collect()
+}
+
+const GROUP_KEYS: [&str; 4] = ["roles", "count", "hosts", "memory"];
+
+fn group(entry: &Entry, kind: Option<Kind>, r: &mut Reader) -> Option<DraftGroup> {
+    check_name(entry, r);
+    let what = format!("group `{}`", entry.key);
+    let fields = r.fields(&entry.node, &what, &GROUP_KEYS)?;
+    let roles_node = fields.required("roles", "roles: [control]", r);
+    let roles = roles_node.map(|node| roles(node, r)).unwrap_or_default();
+    let roles_known = match roles_node.map(|node| &node.value) {
+        Some(Value::List(items)) => items.len() == roles.len(),
+        _ => false,
+    };
+    let members = members(&fields, kind, r);
+    let memory = fields.get("memory").and_then(|node| memory(node, kind, r));
+    let name = Spanned { value: entry.key.clone(), span: entry.key_span.clone() };
+    Some(DraftGroup { name, roles, roles_known, members, memory })
+}
+
+fn check_name(entry: &Entry, r: &mut Reader) {
+    if is_label(&entry.key) {
+        return;
+    }
+    let message = format!("`{}` cannot name a group", entry.key);
+    let rule = "1 to 32 lower-case letters, digits and `-`, beginning with a letter";
+    let help = match like_label(&entry.key) {
+        Some(like) => format!("write `{like}`: {rule}"),
+        None => format!("use {rule}"),
+    };
+    r.fault(Diagnostic::new(&entry.key_span, message).help(help));
+}
+
+fn roles(node: &Node, r: &mut Reader) -> Vec<Spanned<Role>> {
+    if matches!(&node.value, Value::List(items) if items.is_empty()) {
+        let help = format!("known roles: {}", spoken(&Role::ALL));
+        r.fault(Diagnostic::new(&node.span, "a group has at least one role").help(help));
+    }
+    let roles = r.distinct(node, "roles", |r, node| role(node, r));
+    check_conflicts(&roles, r);
+    roles
+}
+
+fn role(node: &Node, r: &mut Reader) -> Option<Role> {
+    let text = r.text(node)?;
+    let found = Role::ALL.into_iter().find(|role| role.as_str() == text);
+    found.or_else(|| {
+        let known = Role::ALL.map(Role::as_str);
+        let fault = Diagnostic::new(&node.span, format!("unknown role `{text}`"));
+        r.refuse(fault.help(did_you_mean(text, &known)))
+    })
+}
+
+fn check_conflicts(roles: &[Spanned<Role>], r: &mut Reader) {
+    let find = |wanted: Role| roles.iter().find(|role| role.value == wanted);
+    if let (Some(base), true) = (find(Role::Base), roles.len() > 1) {
+        let message =
+            "`base` stands for machines with nothing more than every machine gets";
+        r.fault(Diagnostic::new(&base.span, message).help("leave `base` out here"));
+    }
+    if let (Some(_), Some(zookeeper)) = (find(Role::Control), find(Role::Zookeeper)) {
+        let message = "`control` runs ZooKeeper already";
+        r.fault(
+            Diagnostic::new(&zookeeper.span, message).help("leave `zookeeper` out here"),
+        );
+    }
+}
+
+fn members(fields: &Fields, kind: Option<Kind>, r: &mut Reader) -> Option<DraftMembers> {
+    match (fields.get("count"), fields.get("hosts")) {
+        (Some(_), Some(hosts)) => {
+            let message = "a group has either `count` or `hosts`";
+            let help = "`count` is for machines that the provider makes, `hosts` for those that exist";
+            r.refuse(Diagnostic::new(&hosts.at, message).help(help))
+        }
+        (Some(count), None) => made(count, kind, r),
+        (None, Some(hosts)) => given(hosts, kind, r),
+        (None, None) => {
+            let (key, say) = match kind {
+                Some(Kind::Ssh) => ("hosts", "hosts: [10.0.0.11]"),
+                _ => ("count", "count: 1"),
+            };
+            if !fields.attempts("hosts") && !fields.attempts("count") {
+                fields.required(key, say, r);
+            }
+            None
+        }
+    }
+}
+
+fn made(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<DraftMembers> {
+    if kind == Some(Kind::Ssh) {
+        let message = "the provider `ssh` makes no machines";
+        let help = "name those that exist: `hosts: [10.0.0.11, …]`";
+        r.fault(Diagnostic::new(&node.at, message).help(help));
+    }
+    if matches!(&node.value, Value::Scalar { text, plain: true } if text == "0") {
+        let help = "write at least 1, or leave the group out";
+        return r.refuse(Diagnostic::new(&node.span, "a group has machines").help(help));
+    }
+    let count = r.number(node, 1..=u16::MAX)?;
+    Some(DraftMembers {
+        at: node.span.clone(),
+        n_machines: usize::from(count),
+        given: None,
+    })
+}
+
+fn given(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<DraftMembers> {
+    if kind == Some(Kind::Local) {
+        let message = "the provider `local` makes its machines itself";
+        let help = "say how many: `count: 3`";
+        r.fault(Diagnostic::new(&node.at, message).help(help));
+    }
+    let items = r.list(node, "hosts")?;
+    if items.is_empty() {
+        let help = "write at least one address, or leave the group out";
+        return r.refuse(Diagnostic::new(&node.span, "a group has machines").help(help));
+    }
+    let hosts = items.iter().filter_map(|item| host(item, r)).collect();
+    Some(DraftMembers {
+        at: node.at.clone(),
+        n_machines: items.len(),
+        given: Some(hosts),
+    })
+}
+
+fn host(node: &Node, r: &mut Reader) -> Option<DraftHost> {
+    if matches!(node.value, Value::Scalar { .. }) {
+        let address = address(node, r)?;
+        return draft_host(address, None, None, r);
+    }
+    let fields = r.fields(node, "a host", &["address", "name", "ssh"])?;
+    let address = fields
+        .required("address", "address: 10.0.0.11", r)
+        .and_then(|node| address(node, r));
+    let ssh = fields.get("ssh").and_then(|node| ssh_place(node, r));
+    let name = match fields.get("name") {
+        Some(node) => Some((r.parsed::<HostName>(node)?, node.span.clone())),
+        None => None,
+    };
+    draft_host(address?, name, ssh, r)
+}
+
+fn draft_host(
+    address: Spanned<IpAddr>,
+    name: Option<(HostName, Range<usize>)>,
+    ssh: Option<String>,
+    r: &mut Reader,
+) -> Option<DraftHost> {
+    let (name, name_at) = match name {
+        Some((name, at)) => (name, Some(at)),
+        None => (name_of(&address, r)?, None),
+    };
+    let host = GivenHost { name, address: address.value, ssh };
+    Some(DraftHost { host, name_at, address_at: address.span })
+}
+
+fn name_of(address: &Spanned<IpAddr>, r: &mut Reader) -> Option<HostName> {
+    let text = address.value.to_string();
+    text.parse().ok().or_else(|| {
+        let help = format!("write `{{address: \"{text}\", name: w1}}`");
+        let message = "a host with an IPv6 address needs a name";
+        r.refuse(Diagnostic::new(&address.span, message).help(help))
+    })
+}
+
+fn address(node: &Node, r: &mut Reader) -> Option<Spanned<IpAddr>> {
+    let text = r.text(node)?;
+    let fault = match text.parse::<IpAddr>() {
+        Ok(value) if !value.is_unspecified() && !value.is_multicast() => {
+            return Some(Spanned { value, span: node.span.clone() });
+        }
+        Ok(_) => Diagnostic::new(&node.span, format!("`{text}` is no machine's address")),
+        Err(_) => {
+            Diagnostic::new(&node.span, format!("`{text}` is not an IP address")).help(
+                match text.split_once([':', '/']) {
+                    Some((bare, _)) if bare.parse::<IpAddr>().is_ok() => {
+                        format!("write `{bare}` alone: a port belongs into the provider")
+                    }
+                    _ if is_reachable(text) && text.contains(char::is_alphabetic) => format!(
+                        "a DNS name belongs into `ssh`: write `{{address: 10.0.0.11, ssh: {text}}}`"
+                    ),
+                    _ => "write one such as `10.0.0.11`".to_owned(),
+                },
+            )
+        }
+    };
+    r.refuse(fault)
+}
+
+fn ssh_place(node: &Node, r: &mut Reader) -> Option<String> {
+    let rule = "write where SSH reaches the host, without user and port: they belong into the provider";
+    r.text_that(node, is_reachable, "a host's name or address", rule)
+}
+
+/// systemd and Docker do not start in less.
+const LEAST_MEMORY: Size = Size::mib(256);
+
+fn memory(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<Spanned<Size>> {
+    if kind == Some(Kind::Ssh) {
+        let message = "`memory` is for machines that the provider makes";
+        let help = "leave it out: these machines have the memory they have";
+        r.fault(Diagnostic::new(&node.at, message).help(help));
+    }
+    let value = size(node, r)?;
+    if value < LEAST_MEMORY {
+        let message = format!("a machine does not start with {value} of memory");
+        let help = format!("write at least {LEAST_MEMORY}");
+        return r.refuse(Diagnostic::new(&node.span, message).help(help));
+    }
+    Some(Spanned { value, span: node.span.clone() })
+}
+
+/// A size with its unit.
+pub(super) fn size(node: &Node, r: &mut Reader) -> Option<Size> {
+    if let Value::Scalar { text, .. } = &node.value
+        && !text.is_empty()
+        && text.chars().all(|c| c.is_ascii_digit())
+    {
+        let message = format!("the size {text} has no unit");
+        let help = format!("write `{text}MiB` or `{text}GiB`");
+        return r.refuse(Diagnostic::new(&node.span, message).help(help));
+    }
+    r.parsed(node)
+}

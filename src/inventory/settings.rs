@@ -1,0 +1,403 @@
+//! Reads `platform`: what runs on the machines, and what every machine gets.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::diagnostic::Diagnostic;
+use super::group::size;
+use super::reader::{Reader, Spanned, did_you_mean};
+use super::source::secret;
+use super::tree::{Node, Value};
+use super::{Account, Base, BaseFile, BaseUnit, BaseUser, ClusterName, DEFAULT_IMAGES};
+use super::{Platform, Zookeeper};
+use crate::unit::Size;
+
+/// `platform` as far as it can be read.
+#[derive(Default)]
+pub(super) struct DraftPlatform {
+    /// What to point at when something of it is missing.
+    pub(super) at: Range<usize>,
+    pub(super) domain: Option<String>,
+    /// The catalogue that the file names; the inner value is none where it is wrong.
+    pub(super) images: Option<Option<PathBuf>>,
+    pub(super) users: Vec<Account>,
+    pub(super) base: Base,
+    pub(super) zookeeper: Zookeeper,
+    /// The heap, and where it stands.
+    pub(super) heap: Option<Spanned<Size>>,
+}
+
+impl DraftPlatform {
+    /// The settings, if nothing of them is wrong, with what the file leaves out.
+    pub(super) fn into_platform(self, cluster: &ClusterName) -> Option<Platform> {
+        let images = match self.images {
+            Some(images) => images?,
+            None => PathBuf::from(DEFAULT_IMAGES),
+        };
+        Some(Platform {
+            domain: self.domain.unwrap_or_else(|| format!("{cluster}.internal")),
+            images,
+            users: self.users,
+            base: self.base,
+            zookeeper: self.zookeeper,
+        })
+    }
+}
+
+pub(super) fn platform(node: &Node, r: &mut Reader) -> DraftPlatform {
+    let known = ["domain", "images", "access", "base", "zookeeper"];
+    let at = node.at.clone();
+    let Some(fields) = r.fields(node, "platform", &known) else {
+        return DraftPlatform { at, ..DraftPlatform::default() };
+    };
+    let (zookeeper, heap) =
+        fields.get("zookeeper").map(|node| zookeeper(node, r)).unwrap_or_default();
+    DraftPlatform {
+        at,
+        domain: fields.get("domain").and_then(|node| domain(node, r)),
+        images: fields.get("images").map(|node| r.file(node)),
+        users: fields.get("access").map(|node| access(node, r)).unwrap_or_default(),
+        base: fields.get("base").and_then(|node| base(node, r)).unwrap_or_default(),
+        zookeeper,
+        heap,
+    }
+}
+
+fn domain(node: &Node, r: &mut Reader) -> Option<String> {
+    let is_part = |part: &str| {
+        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        (1..=63).contains(&part.len())
+            && part.chars().all(inner)
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    let is_domain = |text: &str| text.len() <= 200 && text.split('.').all(is_part);
+    let rule = "write lower-case letters, digits, `-` and `.`, such as `lab.example.com`";
+    r.text_that(node, is_domain, "a DNS domain", rule)
+}
+
+fn access(node: &Node, r: &mut Reader) -> Vec<Account> {
+    let Some(fields) = r.fields(node, "access", &["users"]) else { return Vec::new() };
+    let Some(users) = fields.required("users", "users: []", r) else { return Vec::new() };
+    let mut accounts = Vec::new();
+    let mut names = Names::new("user");
+    for item in r.list(users, "users").unwrap_or_default() {
+        accounts.extend(account(item, &mut names, r));
+    }
+    accounts
+}
+
+fn account(node: &Node, names: &mut Names, r: &mut Reader) -> Option<Account> {
+    let fields = r.fields(node, "a user", &["name", "password"])?;
+    let name = fields
+        .required("name", "name: adminUser", r)
+        .and_then(|node| names.unused(node, account_name(node, r)?, r));
+    let password = fields
+        .required("password", "password: {generate: true}", r)
+        .and_then(|node| secret(node, r));
+    Some(Account { name: name?, password: password? })
+}
+
+/// The name under which the program itself uses the platform's services.
+const OWN_ACCOUNT: &str = "platform";
+
+fn account_name(node: &Node, r: &mut Reader) -> Option<String> {
+    let text = r.text(node)?;
+    if text == OWN_ACCOUNT {
+        let message = format!("the user `{OWN_ACCOUNT}` is the platform itself");
+        return r.refuse(Diagnostic::new(&node.span, message).help("take another name"));
+    }
+    let bad = |c: char| c == ':' || c.is_whitespace() || c.is_control();
+    let fits = |text: &str| text.len() <= 64 && !text.contains(bad);
+    let rule =
+        "write at most 64 bytes without `:` and blanks: `:` ends the name in a login";
+    r.text_that(node, fits, "a user's name", rule)
+}
+
+fn base(node: &Node, r: &mut Reader) -> Option<Base> {
+    let known = ["packages", "users", "files", "sysctls", "units"];
+    let fields = r.fields(node, "base", &known)?;
+    let files = fields.get("files");
+    Some(Base {
+        packages: fields
+            .get("packages")
+            .map(|node| packages(node, r))
+            .unwrap_or_default(),
+        users: fields.get("users").map(|node| users(node, r)).unwrap_or_default(),
+        files: files.map(|node| self::files(node, r)).unwrap_or_default(),
+        sysctls: fields.get("sysctls").map(|node| sysctls(node, r)).unwrap_or_default(),
+        units: fields.get("units").map(|node| units(node, files, r)).unwrap_or_default(),
+    })
+}
+
+fn packages(node: &Node, r: &mut Reader) -> Vec<String> {
+    let inner = |c: char| c.is_ascii_alphanumeric() || "+-._:".contains(c);
+    let fits = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(inner)
+    };
+    let rule = "write the package's name alone, such as `jq`";
+    r.distinct(node, "packages", |r, node| r.text_that(node, fits, "a package", rule))
+        .into_iter()
+        .map(|package| package.value)
+        .collect()
+}
+
+fn users(node: &Node, r: &mut Reader) -> Vec<BaseUser> {
+    let mut names = Names::new("user");
+    let items = r.list(node, "users").unwrap_or_default();
+    items.iter().filter_map(|item| user(item, &mut names, r)).collect()
+}
+
+fn user(node: &Node, names: &mut Names, r: &mut Reader) -> Option<BaseUser> {
+    let fields = r.fields(node, "a user", &["name", "shell"])?;
+    let name = fields.required("name", "name: deploy", r).and_then(|node| {
+        let name = system_user(node, r)?;
+        if name == "root" {
+            let help = "leave it out: every machine has it";
+            return r
+                .refuse(Diagnostic::new(&node.span, "`root` is not ours").help(help));
+        }
+        names.unused(node, name, r)
+    });
+    let shell = match fields.get("shell") {
+        Some(node) => host_path(node, r).map(|path| path.display().to_string()),
+        None => Some("/usr/sbin/nologin".to_owned()),
+    };
+    Some(BaseUser { name: name?, shell: shell? })
+}
+
+fn system_user(node: &Node, r: &mut Reader) -> Option<String> {
+    let inner =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+    let fits = |text: &str| {
+        text.len() <= 32
+            && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+            && text.chars().all(inner)
+    };
+    let rule = "write at most 32 lower-case letters, digits, `_` and `-`, beginning with a letter";
+    r.text_that(node, fits, "a system user's name", rule)
+}
+
+fn files(node: &Node, r: &mut Reader) -> Vec<BaseFile> {
+    let mut paths = Names::new("file");
+    let items = r.list(node, "files").unwrap_or_default();
+    items.iter().filter_map(|item| file(item, &mut paths, r)).collect()
+}
+
+fn file(node: &Node, paths: &mut Names, r: &mut Reader) -> Option<BaseFile> {
+    let known = ["path", "source", "template", "mode", "owner"];
+    let fields = r.fields(node, "a file", &known)?;
+    let path = fields.required("path", "path: /opt/x", r).and_then(|node| {
+        let path = unreserved(node, host_path(node, r)?, r)?;
+        paths.unused(node, path.display().to_string(), r).map(|_| path)
+    });
+    let source = fields.required("source", "source: files/x", r).and_then(|n| r.file(n));
+    let template = match fields.get("template") {
+        Some(node) => r.boolean(node),
+        None => Some(false),
+    };
+    let mode = match fields.get("mode") {
+        Some(node) => mode(node, r),
+        None => Some(0o644),
+    };
+    let owner = match fields.get("owner") {
+        Some(node) => system_user(node, r),
+        None => Some("root".to_owned()),
+    };
+    let (path, source, template) = (path?, source?, template?);
+    Some(BaseFile { path, source, template, mode: mode?, owner: owner? })
+}
+
+fn mode(node: &Node, r: &mut Reader) -> Option<u32> {
+    let Value::Scalar { text, plain } = &node.value else {
+        r.text(node)?;
+        return None;
+    };
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let octal = (3..=4).contains(&digits.len()) && digits.chars().all(|c| c.is_digit(8));
+    if octal && *plain {
+        let message = "a mode without quotes is a number, which YAML may read as another";
+        let help = format!("put it in quotes: \"{digits:0>4}\"");
+        return r.refuse(Diagnostic::new(&node.span, message).help(help));
+    }
+    let rule = "write three or four octal digits in quotes, such as \"0644\"";
+    let fits = |text: &str| octal && text == digits;
+    let text = r.text_that(node, fits, "a file's mode", rule)?;
+    u32::from_str_radix(&text, 8).ok()
+}
+
+/// A path on a machine: absolute, and in its plainest form.
+fn host_path(node: &Node, r: &mut Reader) -> Option<PathBuf> {
+    let is_part = |part: &str| !matches!(part, "" | "." | "..");
+    let fits = |text: &str| {
+        text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_part))
+            && !text.contains(char::is_control)
+    };
+    let rule =
+        "write it from the root, such as `/opt/x`, without `..`, `//` or `/` at its end";
+    r.text_that(node, fits, "an absolute path", rule).map(PathBuf::from)
+}
+
+/// Folders on a machine that hold the platform's own files.
+const OWN_FOLDERS: [&str; 2] = ["/etc/platform", "/var/lib/platform"];
+
+fn unreserved(node: &Node, path: PathBuf, r: &mut Reader) -> Option<PathBuf> {
+    match OWN_FOLDERS.iter().find(|folder| path.starts_with(folder)) {
+        None => Some(path),
+        Some(folder) => {
+            let message = format!("`{folder}` holds the platform's own files");
+            r.refuse(Diagnostic::new(&node.span, message).help("choose another folder"))
+        }
+    }
+}
+
+fn sysctls(node: &Node, r: &mut Reader) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    for entry in r.map(node, "sysctls").unwrap_or_default() {
+        if !is_sysctl(&entry.key) {
+            let message = format!("`{}` is not a kernel setting", entry.key);
+            let help = "write its name with dots, such as `vm.swappiness`";
+            r.fault(Diagnostic::new(&entry.key_span, message).help(help));
+        }
+        let fits = |text: &str| !text.contains(char::is_control);
+        let value = r.text_that(&entry.node, fits, "one line", "write it in one line");
+        settings.extend(value.map(|value| (entry.key.clone(), value)));
+    }
+    settings
+}
+
+fn is_sysctl(key: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || "_-/".contains(c);
+    let is_part = |part: &str| !part.is_empty() && part.chars().all(inner);
+    key.contains('.') && key.split('.').all(is_part)
+}
+
+fn units(node: &Node, files: Option<&Node>, r: &mut Reader) -> Vec<BaseUnit> {
+    let mut names = Names::new("unit");
+    let paths = file_paths(files);
+    let items = r.list(node, "units").unwrap_or_default();
+    items.iter().filter_map(|item| unit(item, &mut names, &paths, r)).collect()
+}
+
+/// The paths of `files`, right or wrong: what a unit may name.
+fn file_paths(files: Option<&Node>) -> Vec<&str> {
+    let path = |item| match item {
+        &Node { value: Value::Map(ref entries), .. } => {
+            match &entries.iter().find(|entry| entry.key == "path")?.node.value {
+                Value::Scalar { text, .. } => Some(text.as_str()),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    match files.map(|files| &files.value) {
+        Some(Value::List(items)) => items.iter().filter_map(path).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn unit(
+    node: &Node,
+    names: &mut Names,
+    paths: &[&str],
+    r: &mut Reader,
+) -> Option<BaseUnit> {
+    let fields = r.fields(node, "a unit", &["name", "source", "restart_on"])?;
+    let name = fields
+        .required("name", "name: ticker.service", r)
+        .and_then(|node| names.unused(node, unit_name(node, r)?, r));
+    let source = fields.get("source").map(|node| r.file(node));
+    let restart_on = fields.get("restart_on").map(|node| {
+        r.distinct(node, "restart_on", |r, node| known_path(node, paths, r))
+            .into_iter()
+            .map(|path| PathBuf::from(path.value))
+            .collect()
+    });
+    let source = match source {
+        Some(source) => Some(source?),
+        None => None,
+    };
+    Some(BaseUnit { name: name?, source, restart_on: restart_on.unwrap_or_default() })
+}
+
+const UNIT_TYPES: [&str; 6] = ["service", "socket", "timer", "path", "mount", "target"];
+
+fn unit_name(node: &Node, r: &mut Reader) -> Option<String> {
+    let text = r.text(node)?;
+    if text.starts_with("platform-") {
+        let message = "units whose name begins with `platform-` are the platform's own";
+        return r.refuse(Diagnostic::new(&node.span, message).help("take another name"));
+    }
+    let inner = |c: char| c.is_ascii_alphanumeric() || "_.@:-".contains(c);
+    let fits = |text: &str| {
+        text.rsplit_once('.').is_some_and(|(stem, kind)| {
+            UNIT_TYPES.contains(&kind)
+                && stem.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && stem.chars().all(inner)
+        })
+    };
+    let rule = "write its name with its type, such as `ticker.service`";
+    r.text_that(node, fits, "a systemd unit", rule)
+}
+
+fn known_path(node: &Node, paths: &[&str], r: &mut Reader) -> Option<String> {
+    let text = r.text(node)?;
+    if paths.contains(&text) {
+        return Some(text.to_owned());
+    }
+    let help = match paths {
+        [] => "`files` is where they stand: there are none".to_owned(),
+        paths => did_you_mean(text, paths),
+    };
+    let message = format!("`{text}` is not the path of one of the files");
+    r.refuse(Diagnostic::new(&node.span, message).help(help))
+}
+
+fn zookeeper(node: &Node, r: &mut Reader) -> (Zookeeper, Option<Spanned<Size>>) {
+    let known = ["heap", "max_client_connections"];
+    let Some(fields) = r.fields(node, "zookeeper", &known) else {
+        return Default::default();
+    };
+    let heap = fields.get("heap").and_then(|node| heap(node, r));
+    let connections = fields.get("max_client_connections");
+    let max_client_connections =
+        connections.and_then(|node| r.number(node, 1..=u16::MAX));
+    let value = heap.as_ref().map(|heap| heap.value);
+    (Zookeeper { heap: value, max_client_connections }, heap)
+}
+
+/// ZooKeeper's JVM does not start in less.
+const LEAST_HEAP: Size = Size::mib(64);
+
+fn heap(node: &Node, r: &mut Reader) -> Option<Spanned<Size>> {
+    let value = size(node, r)?;
+    if value < LEAST_HEAP {
+        let message = format!("ZooKeeper does not start with a heap of {value}");
+        let help = format!("write at least {LEAST_HEAP}, or leave it out");
+        return r.refuse(Diagnostic::new(&node.span, message).help(help));
+    }
+    Some(Spanned { value, span: node.span.clone() })
+}
+
+/// Names of one kind, of which each may be used once.
+struct Names {
+    kind: &'static str,
+    used: BTreeMap<String, Range<usize>>,
+}
+
+impl Names {
+    fn new(kind: &'static str) -> Self {
+        Self { kind, used: BTreeMap::new() }
+    }
+
+    fn unused(&mut self, node: &Node, name: String, r: &mut Reader) -> Option<String> {
+        let Some(first) = self.used.get(&name) else {
+            self.used.insert(name.clone(), node.span.clone());
+            return Some(name);
+        };
+        let message = format!("the {} `{name}` is given twice", self.kind);
+        let help = format!("it stands in {} already: keep one of them", r.line(first));
+        r.refuse(Diagnostic::new(&node.span, message).help(help))
+    }
+}

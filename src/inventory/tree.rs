@@ -1,0 +1,258 @@
+//! YAML text as a tree in which everything knows its bytes.
+//!
+//! Knows nothing of what the tree is about. It stops at the first fault of syntax, because
+//! what follows one means nothing; a key written twice is reported, and the tree goes on.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use serde_yaml::granit_parser::{self, ErrorKind, Event, Parser, ScanError, StrInput};
+
+use super::diagnostic::{Diagnostic, line_of};
+
+/// A file's content.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// All of it.
+    pub(super) root: Node,
+    /// What is wrong with it as YAML, where reading could go on.
+    pub(super) faults: Vec<Diagnostic>,
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    /// Its own bytes; those of its anchor's value where it is an alias.
+    pub(super) span: Range<usize>,
+    /// What to point at when it lacks something: its key where it has one.
+    pub(super) at: Range<usize>,
+    pub(super) value: Value,
+}
+
+/// What a node holds.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    /// A single value: its text, and whether that stands without quotes.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    List(Vec<Node>),
+    /// In the order of the file; no key twice.
+    Map(Vec<Entry>),
+}
+
+/// A key of a map with its value.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_span: Range<usize>,
+    pub(super) node: Node,
+}
+
+/// Aliases may make a text stand for this many values in all, and no more.
+const MOST_NODES: usize = 100_000;
+
+/// Reads one YAML document.
+///
+/// # Errors
+/// When the text is not YAML, holds several documents, or is made to explode.
+pub(super) fn parse(text: &str) -> Result<Tree, Diagnostic> {
+    let mut options = granit_parser::Options::default();
+    options.set_emit_comments(false);
+    let parser = Parser::new_from_str_with_options(text, options);
+    let mut builder =
+        Builder { parser, text, anchors: HashMap::new(), n_nodes: 0, faults: Vec::new() };
+    let root = builder.document()?;
+    Ok(Tree { root, faults: builder.faults })
+}
+
+struct Builder<'t> {
+    parser: Parser<'t, StrInput<'t>>,
+    text: &'t str,
+    /// Finished values by the number of their anchor, with how many nodes each has.
+    anchors: HashMap<usize, (Node, usize)>,
+    n_nodes: usize,
+    faults: Vec<Diagnostic>,
+}
+
+impl<'t> Builder<'t> {
+    fn document(&mut self) -> Result<Node, Diagnostic> {
+        let root = loop {
+            match self.next()? {
+                (Event::StreamStart | Event::DocumentStart(..), _) => {}
+                (Event::StreamEnd, at) => break scalar(at, String::new(), true),
+                (event, at) => break self.node(event, at)?,
+            }
+        };
+        loop {
+            match self.next()? {
+                (Event::StreamEnd, _) => return Ok(root),
+                (Event::DocumentStart(..), at) => {
+                    return Err(Diagnostic::new(&at, "a second document begins here")
+                        .help(
+                            "write one document in a file, without `---` in its midst",
+                        ));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'t>, Range<usize>), Diagnostic> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => {
+                let bytes = span.byte_range().unwrap_or_default();
+                Ok((event, self.within(bytes)))
+            }
+            Some(Err(error)) => Err(self.syntax_fault(&error)),
+            None => Ok((Event::StreamEnd, self.text.len()..self.text.len())),
+        }
+    }
+
+    fn node(&mut self, event: Event<'t>, at: Range<usize>) -> Result<Node, Diagnostic> {
+        let before = self.n_nodes;
+        self.count(1, &at)?;
+        let (anchor, node) = match event {
+            Event::Alias(anchor) => return self.alias(anchor, &at),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_tag(tag.is_some(), &at)?;
+                let plain = style == granit_parser::ScalarStyle::Plain;
+                (anchor, scalar(at, text.into_owned(), plain))
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.refuse_tag(tag.is_some(), &at)?;
+                (anchor, self.list(at)?)
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.refuse_tag(tag.is_some(), &at)?;
+                (anchor, self.map(at)?)
+            }
+            _ => return Err(Diagnostic::new(&at, "there is no value here")),
+        };
+        if anchor > 0 {
+            self.anchors.insert(anchor, (node.clone(), self.n_nodes - before));
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, at: Range<usize>) -> Result<Node, Diagnostic> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, end) => {
+                    return Ok(self.collection(at, &end, Value::List(items)));
+                }
+                (event, at) => items.push(self.node(event, at)?),
+            }
+        }
+    }
+
+    fn map(&mut self, at: Range<usize>) -> Result<Node, Diagnostic> {
+        let mut entries: Vec<Entry> = Vec::new();
+        loop {
+            let (key, key_span) = match self.next()? {
+                (Event::MappingEnd, end) => {
+                    return Ok(self.collection(at, &end, Value::Map(entries)));
+                }
+                (Event::Scalar(text, ..), at) => (text.into_owned(), at),
+                (_, at) => return Err(Diagnostic::new(&at, "a key must be a text")),
+            };
+            let (event, at) = self.next()?;
+            let mut node = self.node(event, at)?;
+            node.at = key_span.clone();
+            match entries.iter().find(|entry| entry.key == key) {
+                Some(first) => self.faults.push(self.written_twice(first, &key_span)),
+                None => entries.push(Entry { key, key_span, node }),
+            }
+        }
+    }
+
+    fn collection(&self, at: Range<usize>, end: &Range<usize>, value: Value) -> Node {
+        let whole = at.start..end.end.max(at.end);
+        let length = self.text[whole.clone()].trim_end().len();
+        let span = whole.start..whole.start + length;
+        Node { at: span.clone(), span, value }
+    }
+
+    fn alias(&mut self, anchor: usize, at: &Range<usize>) -> Result<Node, Diagnostic> {
+        let Some((node, n_nodes)) = self.anchors.get(&anchor) else {
+            return Err(Diagnostic::new(at, "this alias stands in the value it names"));
+        };
+        let (node, n_nodes) = (node.clone(), *n_nodes);
+        self.count(n_nodes, at)?;
+        Ok(node)
+    }
+
+    fn count(&mut self, n_nodes: usize, at: &Range<usize>) -> Result<(), Diagnostic> {
+        self.n_nodes += n_nodes;
+        if self.n_nodes <= MOST_NODES {
+            return Ok(());
+        }
+        let message = format!("the file stands for more than {MOST_NODES} values");
+        Err(Diagnostic::new(at, message)
+            .help("aliases (`*name`) multiply what they name: write less with them"))
+    }
+
+    fn refuse_tag(&self, tagged: bool, at: &Range<usize>) -> Result<(), Diagnostic> {
+        let message = "tags (`!name`) mean nothing here";
+        let fault = || Diagnostic::new(at, message).help("leave the tag out");
+        if tagged { Err(fault()) } else { Ok(()) }
+    }
+
+    fn written_twice(&self, first: &Entry, again: &Range<usize>) -> Diagnostic {
+        let line = line_of(self.text, first.key_span.start);
+        Diagnostic::new(again, format!("the key `{}` is written twice", first.key))
+            .help(format!("it stands in line {line} already: keep one of them"))
+    }
+
+    fn syntax_fault(&self, error: &ScanError) -> Diagnostic {
+        let start = error.marker().byte_offset().unwrap_or(self.text.len());
+        let at = self.within(start..start + 1);
+        if let Some(tab) = self.tab_near(at.start, error.kind()) {
+            return Diagnostic::new(&tab, "a tab indents this line")
+                .help("YAML allows only spaces there: write two spaces for each step");
+        }
+        let line_start =
+            self.text[..at.start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.text[line_start..].lines().next().unwrap_or_default();
+        let fault = Diagnostic::new(&at, format!("this is not YAML: {}", error.info()));
+        match error.kind() {
+            _ if line.contains("${") => fault.help(NOT_EXPANDED),
+            ErrorKind::UnknownAnchor => fault.help(
+                "a value that begins with `*` is an alias: put it in quotes if it is none",
+            ),
+            _ => fault,
+        }
+    }
+
+    /// The tab that indents the line of a fault, or the one which the parser stumbled over.
+    fn tab_near(&self, byte: usize, kind: &ErrorKind) -> Option<Range<usize>> {
+        let line_start = self.text[..byte].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.text[line_start..].lines().next().unwrap_or_default();
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let about_tabs = matches!(
+            kind,
+            ErrorKind::TabInBlockIndentation
+                | ErrorKind::TabInIndentation
+                | ErrorKind::TabNotAllowed
+                | ErrorKind::TabAtBlockScalarStart
+        );
+        let tab = indent.find('\t').or_else(|| line.find('\t').filter(|_| about_tabs))?;
+        Some(line_start + tab..line_start + tab + 1)
+    }
+
+    /// The same range, made to lie within the text and on its characters.
+    fn within(&self, bytes: Range<usize>) -> Range<usize> {
+        let start = self.text.floor_char_boundary(bytes.start);
+        start..self.text.ceil_char_boundary(bytes.end).max(start)
+    }
+}
+
+/// What to say to someone who wrote `${VAR}`.
+pub(super) const NOT_EXPANDED: &str = "`${…}` is not expanded in this file: write the value \
+     itself, and a secret as `{env: NAME}`, `{file: PATH}` or `{generate: true}`";
+
+fn scalar(at: Range<usize>, text: String, plain: bool) -> Node {
+    Node { at: at.clone(), span: at, value: Value::Scalar { text, plain } }
+}
