@@ -9,3 +9,5 @@ pub mod inventory;
 
 pub mod provider;
 pub mod remote;
+
+pub mod report;

@@ -1,0 +1,202 @@
+//! One line per event that matters, for pipes, logs and terminals that cannot move.
+//!
+//! The lines depend on the events alone: the same run gives the same text.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::out::Out;
+use super::summary::Summary;
+use super::text::{clean, count, indented, one_line, place, took};
+use crate::event::{Event, Outcome, PlannedStage, Sink};
+use crate::host::HostName;
+use crate::unit::Size;
+
+/// Stages are set in a column of this width; a longer name pushes its line to the right.
+const STAGE_WIDTH: usize = 13;
+
+/// How much to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Warnings and failures only, for verbs that print facts of their own.
+    Warnings,
+    /// What an operator follows a run by.
+    Normal,
+    /// Also each connection and each command.
+    Verbose,
+}
+
+/// Writes plain lines.
+pub struct Plain<W>(Mutex<State<W>>);
+
+struct State<W> {
+    out: Out<W>,
+    script: Script,
+}
+
+impl<W: Write> Plain<W> {
+    /// Writes to `writer`; `again` is the command that finishes what a failed run left.
+    pub fn new(writer: W, detail: Detail, again: Option<String>) -> Self {
+        let script = Script { detail, again, ..Script::default() };
+        Self(Mutex::new(State { out: Out::new(writer), script }))
+    }
+}
+
+impl<W: Write + Send> Sink for Plain<W> {
+    fn take(&self, event: &Event) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in state.script.lines(event) {
+            state.out.line(&line);
+        }
+    }
+}
+
+/// Turns events into lines; remembers only what later lines need.
+struct Script {
+    detail: Detail,
+    again: Option<String>,
+    summary: Summary,
+    stage: String,
+    host_width: usize,
+    waiting: Option<(String, String)>,
+    quarters: HashMap<String, u64>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            detail: Detail::Normal,
+            again: None,
+            summary: Summary::default(),
+            stage: String::new(),
+            host_width: 0,
+            waiting: None,
+            quarters: HashMap::new(),
+        }
+    }
+}
+
+impl Script {
+    fn lines(&mut self, event: &Event) -> Vec<String> {
+        self.summary.take(event);
+        let lines = match event {
+            Event::RunStarted { verb, cluster, who } => {
+                vec![format!("{verb} {cluster}, started by {who}")]
+            }
+            Event::Planned { stages } => vec![planned(stages)],
+            Event::StageStarted { stage, hosts, n_steps } => {
+                self.begin(stage, hosts, *n_steps)
+            }
+            Event::StepFinished { host, step, took, outcome, .. } => {
+                self.step(host.as_ref(), step, *took, outcome)
+            }
+            Event::Progress { what, done, total } => self.progress(what, *done, *total),
+            Event::Waiting { gate, seen } => self.waiting(gate, seen),
+            Event::GatePassed { gate, seen, took } => self.passed(gate, seen, *took),
+            Event::StageFinished { stage, took, ok } => self.end(stage, *took, *ok),
+            Event::Warned { message } => vec![format!("warning: {}", one_line(message))],
+            Event::RunFinished { .. } => self.summary.last_lines(self.again.as_deref()),
+            Event::Connected { host, took: time } => {
+                vec![format!("connected to {host} in {}", took(*time))]
+            }
+            Event::Executed { host, purpose } => {
+                vec![format!("command to {host}: {}", one_line(purpose))]
+            }
+            Event::StepStarted { .. } => Vec::new(),
+        };
+        if self.detail >= needed(event) { lines } else { Vec::new() }
+    }
+
+    fn begin(&mut self, stage: &str, hosts: &[HostName], n_steps: usize) -> Vec<String> {
+        stage.clone_into(&mut self.stage);
+        self.host_width = hosts.iter().map(|host| host.as_str().len()).max().unwrap_or(0);
+        self.waiting = None;
+        let places = match hosts.len() {
+            0 => "this computer".to_owned(),
+            n => count(n, "host"),
+        };
+        vec![format!("{stage}: {} on {places}", count(n_steps, "step"))]
+    }
+
+    fn step(
+        &self,
+        host: Option<&HostName>,
+        step: &str,
+        time: Duration,
+        outcome: &Outcome,
+    ) -> Vec<String> {
+        let place = format!("{:<width$}", place(host), width = self.host_width);
+        let head = self.in_stage(&format!("{place}  {} …", one_line(step)));
+        match outcome {
+            Outcome::Done => vec![format!("{head} done {}", took(time))],
+            Outcome::NotStarted { reason } => {
+                vec![format!("{head} not started: {}", one_line(reason))]
+            }
+            Outcome::Failed { reason } => {
+                let failed = format!("{head} failed {}", took(time));
+                std::iter::once(failed).chain(indented(reason)).collect()
+            }
+        }
+    }
+
+    /// A transfer is told at each quarter, so that a log grows by lines and not by bytes.
+    fn progress(&mut self, what: &str, done: u64, total: u64) -> Vec<String> {
+        let quarter = (done.min(total) * 4).checked_div(total).unwrap_or(4);
+        let told = self.quarters.insert(what.to_owned(), quarter).unwrap_or(0);
+        if quarter <= told {
+            return Vec::new();
+        }
+        let size = Size::bytes(total);
+        vec![self.in_stage(&format!("{}: {}% of {size}", one_line(what), quarter * 25))]
+    }
+
+    fn waiting(&mut self, gate: &str, seen: &str) -> Vec<String> {
+        let now = Some((gate.to_owned(), seen.to_owned()));
+        if self.waiting == now {
+            return Vec::new();
+        }
+        self.waiting = now;
+        let (gate, seen) = (one_line(gate), one_line(seen));
+        vec![self.in_stage(&format!("waiting for {gate}: saw {seen}"))]
+    }
+
+    fn passed(&mut self, gate: &str, seen: &str, time: Duration) -> Vec<String> {
+        self.waiting = None;
+        let (gate, seen) = (one_line(gate), one_line(seen));
+        vec![self.in_stage(&format!("passed in {}: {gate}: {seen}", took(time)))]
+    }
+
+    fn end(&mut self, stage: &str, time: Duration, ok: bool) -> Vec<String> {
+        self.quarters.clear();
+        let how = if ok { "done" } else { "failed" };
+        vec![format!("{stage}: {how} {}", took(time))]
+    }
+
+    fn in_stage(&self, line: &str) -> String {
+        let line = format!("{:<STAGE_WIDTH$} {line}", self.stage);
+        line.trim_end().to_owned()
+    }
+}
+
+fn planned(stages: &[PlannedStage]) -> String {
+    let changes = stages.iter().map(|stage| stage.n_changes).sum();
+    if changes == 0 {
+        return "plan: nothing to change".to_owned();
+    }
+    let list: Vec<String> =
+        stages.iter().map(|s| format!("{} {}", s.stage, s.n_changes)).collect();
+    let stages = count(stages.len(), "stage");
+    clean(&format!("plan: {} in {stages}: {}", count(changes, "change"), list.join(", ")))
+}
+
+/// The least detail at which an event is shown.
+fn needed(event: &Event) -> Detail {
+    match event {
+        Event::Warned { .. }
+        | Event::StepFinished { outcome: Outcome::Failed { .. }, .. } => Detail::Warnings,
+        Event::Connected { .. } | Event::Executed { .. } => Detail::Verbose,
+        _ => Detail::Normal,
+    }
+}

@@ -1,0 +1,299 @@
+//! Counts what became of a run, and says it in its last lines.
+//!
+//! Pure: events in, sentences out. Every step of a stage is accounted for as done, failed,
+//! under way or not started; a step that nobody spoke of was not started.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::text;
+use crate::event::{Event, Outcome, PlannedStage, RunResult};
+use crate::host::HostName;
+
+/// So many failures are spelt out in the last lines; each was shown in full when it happened.
+const MAX_SPELT_OUT: usize = 5;
+
+/// What became of a run so far.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Summary {
+    planned: Vec<PlannedStage>,
+    stages: Vec<StageAccount>,
+    ending: Option<Ending>,
+}
+
+/// What became of one stage so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageAccount {
+    /// Its name.
+    pub stage: String,
+    /// The hosts it works on.
+    pub hosts: Vec<HostName>,
+    /// How many steps it has on all hosts together.
+    pub n_steps: usize,
+    /// How many of them were done.
+    pub n_done: usize,
+    /// Those that failed, in the order in which they did.
+    pub failed: Vec<Failure>,
+    /// Those that began and have not ended: where, and what.
+    pub under_way: Vec<(Option<HostName>, String)>,
+    /// What its last open gate said.
+    pub proof: Option<String>,
+    /// The gate that has not opened, and what it saw last.
+    pub waiting: Option<(String, String)>,
+    /// How long it took and whether all went well, once it has ended.
+    pub ended: Option<(Duration, bool)>,
+}
+
+/// A step that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The host; none where the step was this computer's.
+    pub host: Option<HostName>,
+    /// What was tried.
+    pub step: String,
+    /// What the host said.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Ending {
+    result: RunResult,
+    summary: String,
+    took: Duration,
+}
+
+impl Summary {
+    /// Counts one event.
+    pub fn take(&mut self, event: &Event) {
+        match event {
+            Event::Planned { stages } => self.planned.clone_from(stages),
+            Event::StageStarted { stage, hosts, n_steps } => {
+                self.stages.push(StageAccount::new(stage, hosts, *n_steps));
+            }
+            Event::RunFinished { result, summary, took } => {
+                let summary = text::one_line(summary);
+                self.ending = Some(Ending { result: *result, summary, took: *took });
+            }
+            Event::StepStarted { stage, .. }
+            | Event::StepFinished { stage, .. }
+            | Event::StageFinished { stage, .. } => {
+                let named = self.stages.iter_mut().rev().find(|s| s.stage == *stage);
+                if let Some(account) = named {
+                    account.take(event);
+                }
+            }
+            Event::Waiting { .. } | Event::GatePassed { .. } => {
+                if let Some(account) = self.stages.last_mut() {
+                    account.take(event);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The stages that have begun, in order.
+    pub fn stages(&self) -> &[StageAccount] {
+        &self.stages
+    }
+
+    /// The account of the stage that began last under this name.
+    pub fn stage(&self, name: &str) -> Option<&StageAccount> {
+        self.stages.iter().rev().find(|account| account.stage == name)
+    }
+
+    /// How many steps of the stages that have begun were not started.
+    pub fn n_not_started(&self) -> usize {
+        self.stages.iter().map(StageAccount::n_not_started).sum()
+    }
+
+    /// The last lines of a run: what happened, and, where `again` is the command that would
+    /// finish what this one did not, that.
+    ///
+    /// Empty before the run's end, and after a run that only looked: its verb shows what it
+    /// saw.
+    pub fn last_lines(&self, again: Option<&str>) -> Vec<String> {
+        let Some(ending) = &self.ending else { return Vec::new() };
+        if ending.result == RunResult::Looked {
+            return Vec::new();
+        }
+        let mut lines = vec![format!("{} ({})", ending.summary, text::took(ending.took))];
+        if stopped_early(ending.result) {
+            lines.extend(self.stages.iter().filter_map(StageAccount::trouble));
+            lines.extend(self.not_reached());
+            lines
+                .extend(again.map(|command| format!("Run `{command}` again to finish.")));
+        }
+        lines
+    }
+
+    /// Whether the run ended as it should; unknown before its end.
+    pub fn went_well(&self) -> Option<bool> {
+        self.ending.as_ref().map(|ending| !stopped_early(ending.result))
+    }
+
+    /// The planned stages that never began.
+    fn not_reached(&self) -> Option<String> {
+        let begun = |name: &str| self.stages.iter().any(|account| account.stage == name);
+        let stages: Vec<&str> = self
+            .planned
+            .iter()
+            .map(|planned| planned.stage.as_str())
+            .filter(|name| !begun(name))
+            .collect();
+        match stages.len() {
+            0 => None,
+            1 => Some(format!("Stage {} was not reached.", stages[0])),
+            _ => Some(format!("Stages {} were not reached.", stages.join(", "))),
+        }
+    }
+}
+
+impl StageAccount {
+    fn new(stage: &str, hosts: &[HostName], n_steps: usize) -> Self {
+        Self {
+            stage: stage.to_owned(),
+            hosts: hosts.to_vec(),
+            n_steps,
+            n_done: 0,
+            failed: Vec::new(),
+            under_way: Vec::new(),
+            proof: None,
+            waiting: None,
+            ended: None,
+        }
+    }
+
+    /// How many steps were neither done nor tried.
+    pub fn n_not_started(&self) -> usize {
+        let begun = self.n_done + self.failed.len() + self.under_way.len();
+        self.n_steps.saturating_sub(begun)
+    }
+
+    /// The hosts on which a step failed.
+    pub fn failed_hosts(&self) -> BTreeSet<&HostName> {
+        self.failed.iter().filter_map(|failure| failure.host.as_ref()).collect()
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::StepStarted { host, step, .. } => {
+                self.under_way.push((host.clone(), step.clone()));
+            }
+            Event::StepFinished { host, step, outcome, .. } => {
+                self.end_step(host.as_ref(), step, outcome);
+            }
+            Event::Waiting { gate, seen } => {
+                self.waiting = Some((text::one_line(gate), text::one_line(seen)));
+            }
+            Event::GatePassed { seen, .. } => {
+                self.waiting = None;
+                self.proof = Some(text::one_line(seen));
+            }
+            Event::StageFinished { took, ok, .. } => self.ended = Some((*took, *ok)),
+            _ => {}
+        }
+    }
+
+    fn end_step(&mut self, host: Option<&HostName>, step: &str, outcome: &Outcome) {
+        let same = |(at, what): &(Option<HostName>, String)| {
+            at.as_ref() == host && what.as_str() == step
+        };
+        if let Some(position) = self.under_way.iter().position(same) {
+            self.under_way.remove(position);
+        }
+        match outcome {
+            Outcome::Done => self.n_done += 1,
+            Outcome::Failed { reason } => self.failed.push(Failure {
+                host: host.cloned(),
+                step: step.to_owned(),
+                reason: reason.clone(),
+            }),
+            Outcome::NotStarted { .. } => {}
+        }
+    }
+
+    /// What went wrong, in one sentence; none where nothing did.
+    fn trouble(&self) -> Option<String> {
+        let ended = match self.ended {
+            Some((_, true)) => return None,
+            Some((_, false)) => "failed",
+            None => "did not end",
+        };
+        let known = [self.failures(), self.closed_gate(), self.cut_off()];
+        let mut parts: Vec<String> = known.into_iter().flatten().collect();
+        if parts.is_empty() {
+            parts.push(format!("stage {} {ended}", self.stage));
+        }
+        parts.extend(self.left_over());
+        Some(capitalised(&format!("{}.", parts.join("; "))))
+    }
+
+    fn left_over(&self) -> Option<String> {
+        match self.n_not_started() {
+            0 => None,
+            1 => Some("1 step was not started".to_owned()),
+            n => Some(format!("{n} steps were not started")),
+        }
+    }
+
+    fn failures(&self) -> Option<String> {
+        let listed = listed(self.failed.iter().map(Failure::brief));
+        let hosts = self.failed_hosts().len();
+        match (self.failed.len(), hosts) {
+            (0, _) => None,
+            (_, 0) => {
+                Some(format!("stage {} failed on this computer: {listed}", self.stage))
+            }
+            _ => Some(format!(
+                "{hosts} of {} failed in stage {}: {listed}",
+                text::count(self.hosts.len(), "host"),
+                self.stage
+            )),
+        }
+    }
+
+    fn closed_gate(&self) -> Option<String> {
+        let (gate, seen) = self.waiting.as_ref()?;
+        Some(format!("stage {} waited for {gate} and last saw {seen}", self.stage))
+    }
+
+    fn cut_off(&self) -> Option<String> {
+        let steps = self.under_way.iter();
+        let list = listed(
+            steps.map(|(host, step)| format!("{} ({step})", text::place(host.as_ref()))),
+        );
+        (!self.under_way.is_empty()).then(|| {
+            format!("stage {} was cut off while under way on {list}", self.stage)
+        })
+    }
+}
+
+impl Failure {
+    fn brief(&self) -> String {
+        let reason = text::first_line(&self.reason);
+        match &self.host {
+            Some(host) => format!("{host} ({reason})"),
+            None => format!("{} ({reason})", text::one_line(&self.step)),
+        }
+    }
+}
+
+fn stopped_early(result: RunResult) -> bool {
+    matches!(result, RunResult::Failed | RunResult::Interrupted)
+}
+
+fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
+    let more = items.len().saturating_sub(MAX_SPELT_OUT);
+    let mut list = items.take(MAX_SPELT_OUT).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        list.push_str(&format!(" and {more} more"));
+    }
+    list
+}
+
+fn capitalised(sentence: &str) -> String {
+    let mut characters = sentence.chars();
+    characters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(characters).collect()
+    })
+}

@@ -1,0 +1,99 @@
+//! The words that all displays share, so that a thing is called the same everywhere.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::host::HostName;
+
+/// What a step without a host is called: it runs on this computer.
+const HERE: &str = "here";
+
+/// Where a step runs.
+pub(super) fn place(host: Option<&HostName>) -> &str {
+    host.map_or(HERE, HostName::as_str)
+}
+
+/// A time to look at: `0.1s`, `2m05s`, `1h02m`.
+pub(super) fn took(time: Duration) -> String {
+    let whole = time.as_secs();
+    match whole {
+        0..60 => format!("{:.1}s", tenths(time)),
+        60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
+        _ => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
+    }
+}
+
+/// Cut, not rounded, so that 59.96 seconds do not become `60.0s`.
+fn tenths(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10.0).floor() / 10.0
+}
+
+/// A number and its noun: `1 host`, `2 hosts`.
+pub(super) fn count(n: usize, noun: &str) -> String {
+    match n {
+        1 => format!("1 {noun}"),
+        _ => format!("{n} {noun}s"),
+    }
+}
+
+/// A text from elsewhere, made harmless to a terminal: no escape codes, no control characters
+/// but the end of a line.
+pub(super) fn clean(text: &str) -> String {
+    let plain: Cow<'_, str> = console::strip_ansi_codes(text);
+    plain
+        .trim_end()
+        .chars()
+        .filter_map(|c| match c {
+            '\n' => Some('\n'),
+            '\t' => Some(' '),
+            c if c.is_control() => None,
+            c => Some(c),
+        })
+        .collect()
+}
+
+/// A text from elsewhere in one line.
+pub(super) fn one_line(text: &str) -> String {
+    clean(text).split('\n').map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+/// The first line of a text from elsewhere.
+pub(super) fn first_line(text: &str) -> String {
+    clean(text).trim_start().lines().next().unwrap_or_default().trim_end().to_owned()
+}
+
+/// Each line of a text from elsewhere, set in under the line it belongs to.
+pub(super) fn indented(text: &str) -> impl Iterator<Item = String> {
+    clean(text)
+        .lines()
+        .map(|line| format!("    {}", line.trim_end()).trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short_at_every_length() {
+        let shown = [0, 40, 140, 59_960, 60_000, 125_000, 3_725_000]
+            .map(|ms| took(Duration::from_millis(ms)));
+        assert_eq!(shown, ["0.0s", "0.0s", "0.1s", "59.9s", "1m00s", "2m05s", "1h02m"]);
+    }
+
+    #[test]
+    fn text_from_a_host_cannot_move_the_cursor() {
+        assert_eq!(clean("\u{1b}[2Jbad\r\u{7}\tthing\n"), "bad thing");
+        assert_eq!(one_line("a \n  b\n"), "a b");
+        assert_eq!(first_line("\n\n  first\nsecond"), "first");
+    }
+
+    #[test]
+    fn one_of_a_thing_is_singular() {
+        assert_eq!(
+            [count(0, "host"), count(1, "host"), count(2, "host")],
+            ["0 hosts", "1 host", "2 hosts"]
+        );
+    }
+}
