@@ -11,3 +11,5 @@ pub mod provider;
 pub mod remote;
 
 pub mod report;
+
+pub mod cli;

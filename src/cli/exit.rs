@@ -1,0 +1,64 @@
+//! What the program's exit codes mean, in the one table that the help text is made of.
+
+use std::process::ExitCode;
+
+/// How the program ended, for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All is as asked.
+    Done = 0,
+    /// Something failed on the way.
+    Failed = 1,
+    /// The command line is wrong; also what `clap` ends with.
+    Usage = 2,
+    /// The inventory, or a file that it names, is wrong.
+    InvalidInventory = 3,
+    /// It was not safe, or not agreed to, so nothing was done.
+    Refused = 4,
+    /// A host, or the way to it, does not answer.
+    Unreachable = 5,
+    /// A wait came to its deadline.
+    TimedOut = 6,
+    /// `plan` found changes to make.
+    Pending = 10,
+}
+
+impl Exit {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::InvalidInventory,
+        Self::Refused,
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::Pending,
+    ];
+
+    /// The number that the shell sees.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What it means, in a few words.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done: everything is as asked",
+            Self::Failed => "failed: the last lines say where, and what to do next",
+            Self::Usage => "usage: the command line is wrong",
+            Self::InvalidInventory => "invalid inventory: nothing was touched",
+            Self::Refused => "refused for safety, or not agreed to: nothing was changed",
+            Self::Unreachable => "unreachable: a host or the way to it does not answer",
+            Self::TimedOut => "timed out: a wait came to its deadline",
+            Self::Pending => "changes are pending (`plan` only)",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
