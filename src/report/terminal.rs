@@ -19,7 +19,7 @@ use indicatif::{
 
 use super::live::{Canvas, Live, Paint};
 use super::summary::{StageAccount, Summary};
-use super::text::{count, indented, one_line, place, took};
+use super::text::{count, indented, one_line, place, took, wrapped};
 use crate::event::{Event, Outcome, Sink};
 use crate::host::HostName;
 
@@ -37,6 +37,7 @@ pub struct Terminal {
 
 /// What has been printed for good, and how to go on.
 struct History {
+    term: Box<dyn TermLike>,
     summary: Summary,
     paint: Paint,
     verbose: bool,
@@ -54,11 +55,12 @@ impl Terminal {
         let style = ProgressStyle::with_template("{live}")
             .expect("the template is constant")
             .with_key("live", draw(term.clone(), Arc::clone(&live), paint));
-        let target = ProgressDrawTarget::term_like(Box::new(term));
+        let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
         let bar = ProgressBar::with_draw_target(None, target)
             .with_style(style)
             .with_finish(ProgressFinish::AndClear);
         let history = Mutex::new(History {
+            term: Box::new(term),
             summary: Summary::default(),
             paint,
             verbose: settings.verbose,
@@ -181,7 +183,8 @@ impl History {
             };
             *first = format!("{mark} {first}");
         }
-        lines
+        let width = usize::from(self.term.width());
+        lines.iter().flat_map(|line| wrapped(line, width)).collect()
     }
 }
 

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use console::measure_text_width;
+
 use crate::host::HostName;
 
 /// What a step without a host is called: it runs on this computer.
@@ -71,6 +73,21 @@ pub(super) fn indented(text: &str) -> impl Iterator<Item = String> {
         .into_iter()
 }
 
+/// A sentence in lines of at most `width` characters, broken between words where that can be.
+pub(super) fn wrapped(sentence: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in sentence.split(' ') {
+        let room = |line: &String| {
+            measure_text_width(line) + 1 + measure_text_width(word) <= width
+        };
+        match lines.last_mut().filter(|line| room(line)) {
+            Some(line) => line.extend([" ", word]),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +104,13 @@ mod tests {
         assert_eq!(clean("\u{1b}[2Jbad\r\u{7}\tthing\n"), "bad thing");
         assert_eq!(one_line("a \n  b\n"), "a b");
         assert_eq!(first_line("\n\n  first\nsecond"), "first");
+    }
+
+    #[test]
+    fn sentences_break_between_words_and_words_not_at_all() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("a verylongword b", 4), ["a", "verylongword", "b"]);
+        assert_eq!(wrapped("", 4), [""]);
     }
 
     #[test]
