@@ -10,6 +10,8 @@ pub mod inventory;
 pub mod provider;
 pub mod remote;
 
+pub mod state;
+
 pub mod report;
 
 pub mod cli;

@@ -1,0 +1,160 @@
+//! Files of the state folder: whole or not there, and only their owner's.
+
+use std::fs::{DirBuilder, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// Why a file of the state folder could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct FileError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl FileError {
+    /// Says of an error of the system what was tried, and where.
+    pub(super) fn of<'a>(
+        action: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(io::Error) -> Self + use<'a> {
+        move |source| Self { action, path: path.to_owned(), source }
+    }
+}
+
+/// Makes a folder (and those above it) that only its owner may enter.
+pub(super) fn make_folder(path: &Path) -> Result<(), FileError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(FileError::of("make the folder", path))?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))
+        .map_err(FileError::of("protect the folder", path))
+}
+
+/// The whole of a file; none where it does not exist.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FileError::of("read", path)(error)),
+    }
+}
+
+/// The whole of a text file; none where it does not exist.
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, FileError> {
+    let Some(bytes) = read(path)? else { return Ok(None) };
+    let text = String::from_utf8(bytes)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
+    text.map(Some).map_err(FileError::of("read as text", path))
+}
+
+/// Replaces a file whole: after a crash it is the old one or the new one.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let finish = || {
+        let file = beside(path, bytes)?;
+        file.persist(path).map_err(|error| error.error)?;
+        sync_folder(path)
+    };
+    finish().map_err(FileError::of("write", path))
+}
+
+/// The content of a file that is made once and then stays: when two runs make it at the same
+/// time, both get what the first one wrote.
+pub(super) fn keep(
+    path: &Path,
+    make: impl FnOnce() -> Vec<u8>,
+) -> Result<Vec<u8>, FileError> {
+    if let Some(bytes) = read(path)? {
+        return Ok(bytes);
+    }
+    let finish = || {
+        let file = beside(path, &make())?;
+        match file.persist_noclobber(path) {
+            Ok(_) => sync_folder(path),
+            Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(failed) => Err(failed.error),
+        }
+    };
+    finish().map_err(FileError::of("write", path))?;
+    std::fs::read(path).map_err(FileError::of("read", path))
+}
+
+/// A name for a file of ours from any text: different texts give different names, and none
+/// leaves the folder.
+pub(super) fn name_for(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let encode = |b: u8| match plain(b) {
+        true => char::from(b).to_string(),
+        false => format!("%{b:02x}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+/// A new file in the same folder, 0600 from its first moment, its bytes on the disk.
+fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new_in(folder_of(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// A rename lasts only once its folder is on the disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kept");
+        assert_eq!(keep(&path, || b"first".to_vec()).unwrap(), b"first");
+        assert_eq!(keep(&path, || b"second".to_vec()).unwrap(), b"first");
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn of_many_makers_at_once_all_get_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kept");
+        let make = |n: u8| keep(&path, || vec![n; 8]).unwrap();
+        let make = &make;
+        let all: Vec<Vec<u8>> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8).map(|n| scope.spawn(move || make(n))).collect();
+            makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+        });
+        assert!(all.iter().all(|one| one == &all[0]), "{all:?}");
+    }
+
+    #[test]
+    fn a_written_file_is_whole_private_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        write(&path, b"old").unwrap();
+        write(&path, b"new").unwrap();
+        assert_eq!(read(&path).unwrap().as_deref(), Some(b"new".as_slice()));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn no_name_leaves_the_folder_or_meets_another() {
+        assert_eq!(name_for("ops-1"), "ops-1");
+        assert_eq!(name_for("../../etc"), "%2e%2e%2f%2e%2e%2fetc");
+        assert_ne!(name_for("a/b"), name_for("a%2fb"));
+    }
+}

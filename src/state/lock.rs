@@ -1,0 +1,190 @@
+//! The lock of a run on this computer: two runs on one cluster never overlap.
+//!
+//! The kernel holds it, so it ends with the process that took it, however that ends. The file
+//! says who holds it, for the one who has to wait.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use jiff::Timestamp;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::{Environment, FileError, State};
+
+/// Held for a whole run; dropping it ends it.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The operator, as `user@machine`.
+    pub who: String,
+    /// The process on that machine.
+    pub pid: u32,
+    /// What it does, such as `up`.
+    pub verb: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Why the lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another run has it.
+    #[error("{}", held_text(.0.as_ref()))]
+    Held(Option<Holder>),
+    /// Its file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl State {
+    /// Takes the lock for one run, at once or not at all.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] when another run has it.
+    pub fn lock(&self, holder: &Holder) -> Result<Lock, LockError> {
+        let path = self.folder.join("lock");
+        let mut file = open(self).map_err(FileError::of("open the lock", &path))?;
+        if !grab(&file).map_err(FileError::of("take the lock", &path))? {
+            return Err(LockError::Held(read_holder(&mut file)));
+        }
+        write_holder(&mut file, holder)
+            .map_err(FileError::of("write the lock", &path))?;
+        Ok(Lock { file })
+    }
+
+    /// Who has the lock now; none where nobody has. Leaves it as it is.
+    pub fn lock_holder(&self) -> Option<Holder> {
+        let mut file = File::open(self.folder.join("lock")).ok()?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => None,
+            Err(_) => read_holder(&mut file),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The next one should not read an old name in the moment before it writes its own;
+        // the lock itself ends with the file in any case.
+        let _ = self.file.set_len(0);
+    }
+}
+
+/// The operator as `user@machine`, for locks and journals.
+pub fn operator(env: Environment<'_>) -> String {
+    let uid = || format!("uid-{}", rustix::process::getuid().as_raw());
+    let user = env("USER").or_else(|| env("LOGNAME")).unwrap_or_else(uid);
+    let machine = rustix::system::uname();
+    format!("{user}@{}", machine.nodename().to_string_lossy())
+}
+
+fn held_text(holder: Option<&Holder>) -> String {
+    match holder {
+        Some(Holder { who, pid, verb, since }) => format!(
+            "the cluster is held by {who} since {since}, running `{verb}` (process {pid}); \
+             wait for it to end"
+        ),
+        None => {
+            "the cluster is held by a run that has just begun; wait for it to end".into()
+        }
+    }
+}
+
+fn open(state: &State) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(state.folder.join("lock"))
+}
+
+fn grab(file: &File) -> io::Result<bool> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read_holder(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(serde_json::to_string(holder)?.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::ClusterName;
+
+    fn state() -> (tempfile::TempDir, State) {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster: ClusterName = "lab7".parse().unwrap();
+        let state = State::open(&dir.path().join("lab.yaml"), &cluster).unwrap();
+        (dir, state)
+    }
+
+    fn holder(verb: &str) -> Holder {
+        Holder {
+            who: "ada@desk".into(),
+            pid: 4711,
+            verb: verb.into(),
+            since: "2026-11-23T10:15:00Z".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_second_one_is_told_who_holds_it_and_since_when() {
+        let (_dir, state) = state();
+        let lock = state.lock(&holder("up")).unwrap();
+        let refused = state.lock(&holder("down")).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the cluster is held by ada@desk since 2026-11-23T10:15:00Z, running `up` \
+             (process 4711); wait for it to end"
+        );
+        assert_eq!(state.lock_holder(), Some(holder("up")));
+        drop(lock);
+        assert_eq!(state.lock_holder(), None);
+        state.lock(&holder("down")).unwrap();
+    }
+
+    #[test]
+    fn of_many_at_once_exactly_one_gets_it() {
+        let (_dir, state) = state();
+        let (state, gate) = (&state, &std::sync::Barrier::new(8));
+        let taken: Vec<Result<Lock, LockError>> = std::thread::scope(|scope| {
+            let each = |_| {
+                scope.spawn(move || {
+                    gate.wait();
+                    state.lock(&holder("up"))
+                })
+            };
+            let all: Vec<_> = (0..8).map(each).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert_eq!(taken.iter().filter(|one| one.is_ok()).count(), 1);
+        let held =
+            |one: &&Result<Lock, LockError>| matches!(one, Err(LockError::Held(_)));
+        assert_eq!(taken.iter().filter(held).count(), 7);
+    }
+
+    #[test]
+    fn the_operator_is_named_even_without_an_environment() {
+        let ada = |name: &str| (name == "USER").then(|| "ada".to_owned());
+        assert!(operator(&ada).starts_with("ada@"));
+        assert!(operator(&|_| None).starts_with("uid-"));
+    }
+}

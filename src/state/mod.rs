@@ -1,0 +1,109 @@
+//! The cluster's folder on this computer: `.platform/<cluster>/` beside the inventory.
+//!
+//! It keeps what must outlive a run and must not be seen: the cluster's CA, secrets made at
+//! random, pinned host keys, the journal and the lock of the run that is under way. The folder
+//! is its owner's alone (0700), files are 0600 and replaced whole. It knows nothing of hosts;
+//! losing it loses no machine.
+
+mod ca;
+mod files;
+mod journal;
+mod lock;
+mod secrets;
+mod ssh_key;
+
+use std::path::{Path, PathBuf};
+
+pub use ca::{Ca, CaError, Leaf, San};
+pub use files::FileError;
+pub use journal::{Clock, Ending, Journal, JournalError, Line, Run, RunSummary};
+pub use lock::{Holder, Lock, LockError, operator};
+pub use secrets::{Environment, SecretError};
+pub use ssh_key::{SshKey, SshKeyError};
+
+use crate::inventory::ClusterName;
+
+/// The folder of one cluster, which exists.
+#[derive(Debug, Clone)]
+pub struct State {
+    folder: PathBuf,
+    cluster: ClusterName,
+}
+
+impl State {
+    /// Opens the folder beside the inventory, and makes it where it is missing. Repeated, it
+    /// changes nothing; permissions that others widened are narrowed again.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or is not ours.
+    pub fn open(inventory: &Path, cluster: &ClusterName) -> Result<Self, FileError> {
+        let state = Self::at(inventory, cluster);
+        files::make_folder(&state.folder)?;
+        files::keep(&state.folder.join(".gitignore"), || b"*\n".to_vec())?;
+        Ok(state)
+    }
+
+    /// Opens the folder beside the inventory where it exists; writes nothing.
+    pub fn find(inventory: &Path, cluster: &ClusterName) -> Option<Self> {
+        let state = Self::at(inventory, cluster);
+        state.folder.is_dir().then_some(state)
+    }
+
+    fn at(inventory: &Path, cluster: &ClusterName) -> Self {
+        let beside = inventory.parent().unwrap_or(Path::new(""));
+        let folder = beside.join(".platform").join(cluster.as_str());
+        Self { folder, cluster: cluster.clone() }
+    }
+
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The host keys that were accepted for this cluster, in OpenSSH's form. The file may
+    /// not exist yet.
+    pub fn known_hosts(&self) -> PathBuf {
+        self.folder.join("known_hosts")
+    }
+
+    /// Where every run leaves its journal. The folder may not exist yet.
+    pub fn journal_dir(&self) -> PathBuf {
+        self.folder.join("journal")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_folder_is_its_owners_alone_and_git_never_sees_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let inventory = dir.path().join("lab.yaml");
+        let cluster: ClusterName = "lab7".parse().unwrap();
+        assert!(State::find(&inventory, &cluster).is_none());
+
+        let state = State::open(&inventory, &cluster).unwrap();
+        assert_eq!(state.folder(), dir.path().join(".platform/lab7"));
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(state.folder()), 0o700);
+        let ignored = std::fs::read(state.folder().join(".gitignore")).unwrap();
+        assert_eq!(ignored, b"*\n");
+        assert!(State::find(&inventory, &cluster).is_some());
+    }
+
+    #[test]
+    fn permissions_that_were_widened_are_narrowed_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let inventory = dir.path().join("lab.yaml");
+        let cluster: ClusterName = "lab7".parse().unwrap();
+        let state = State::open(&inventory, &cluster).unwrap();
+        let wide = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(state.folder(), wide).unwrap();
+        State::open(&inventory, &cluster).unwrap();
+        let mode = state.folder().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+}

@@ -1,0 +1,245 @@
+//! Secrets: found where the inventory says, or made at random once and kept.
+
+use std::path::{Path, PathBuf};
+
+use bcrypt::{BcryptError, Version};
+use rand::TryRng;
+use rand::distr::{Alphanumeric, SampleString};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+
+use super::{FileError, State, files};
+use crate::inventory::SecretSource;
+use crate::secret::Secret;
+
+/// The operator's environment: the value of a variable, where it is set.
+pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
+
+/// Letters and digits of a password made at random: 190 bits.
+const GENERATED_CHARS: usize = 32;
+/// What Apache's and Docker's tools use; each check costs the registry some 80 ms.
+const BCRYPT_COST: u32 = 10;
+const SALT_BYTES: usize = 16;
+
+/// Why there is no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    State(#[from] FileError),
+    /// The environment variable is not set, or empty.
+    #[error(
+        "{name} is to come from the environment variable {variable}, which is not set: set it and run again"
+    )]
+    Unset {
+        /// Which secret.
+        name: String,
+        /// The variable.
+        variable: String,
+    },
+    /// The file cannot be read.
+    #[error("{name} is to come from the file {}, which cannot be read", path.display())]
+    Unreadable {
+        /// Which secret.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file's first line is empty.
+    #[error("{name} is to come from the file {}, whose first line is empty", path.display())]
+    EmptyFile {
+        /// Which secret.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The password cannot be given to a service that keeps bcrypt hashes.
+    #[error(
+        "the password of {user} cannot be used: bcrypt takes 1 to 72 bytes without a NUL"
+    )]
+    Unhashable {
+        /// Whose password.
+        user: String,
+        /// Why.
+        source: BcryptError,
+    },
+}
+
+impl State {
+    /// The secret of that name, from where the inventory says. Files are relative to
+    /// `base_dir`, the inventory's folder. One that is made at random is made at the first
+    /// call and the same ever after; `name` tells it from others.
+    ///
+    /// # Errors
+    /// When the variable or the file is missing or empty, or the folder cannot be written.
+    pub fn resolve(
+        &self,
+        source: &SecretSource,
+        name: &str,
+        base_dir: &Path,
+        env: Environment<'_>,
+    ) -> Result<Secret, SecretError> {
+        match source {
+            SecretSource::Env(variable) => from_env(name, variable, env),
+            SecretSource::File(file) => from_file(name, base_dir.join(file)),
+            SecretSource::Generate => self.generated(name),
+        }
+    }
+
+    /// The line of an htpasswd file for a user: the same bytes for the same password in every
+    /// run, so that the file on a host changes only when a password does. Takes some 80 ms.
+    ///
+    /// # Errors
+    /// When the password is empty, longer than bcrypt takes, or the folder cannot be written.
+    pub fn htpasswd_line(
+        &self,
+        user: &str,
+        password: &Secret,
+    ) -> Result<String, SecretError> {
+        let salt = self.salt(user)?;
+        let text = password.expose();
+        bcrypt::non_truncating_hash_with_salt(text, BCRYPT_COST, salt)
+            .map(|hash| format!("{user}:{}", hash.format_for_version(Version::TwoY)))
+            .map_err(|source| SecretError::Unhashable { user: user.to_owned(), source })
+    }
+
+    fn generated(&self, name: &str) -> Result<Secret, SecretError> {
+        let folder = self.folder.join("secrets");
+        files::make_folder(&folder)?;
+        let path = folder.join(files::name_for(name));
+        let make = || {
+            Alphanumeric
+                .sample_string(&mut UnwrapErr(SysRng), GENERATED_CHARS)
+                .into_bytes()
+        };
+        let kept = files::keep(&path, make)?;
+        Ok(Secret::new(String::from_utf8_lossy(&kept).trim_end()))
+    }
+
+    /// A salt is no secret, but must stay: a new one would change the file on every host.
+    fn salt(&self, user: &str) -> Result<[u8; SALT_BYTES], FileError> {
+        let folder = self.folder.join("salts");
+        files::make_folder(&folder)?;
+        let path = folder.join(files::name_for(user));
+        let kept = files::keep(&path, random_salt)?;
+        if let Ok(salt) = kept.try_into() {
+            return Ok(salt);
+        }
+        let salt = random_salt();
+        files::write(&path, &salt)?;
+        Ok(std::array::from_fn(|i| salt[i]))
+    }
+}
+
+fn from_env(
+    name: &str,
+    variable: &str,
+    env: Environment<'_>,
+) -> Result<Secret, SecretError> {
+    let set = env(variable).filter(|value| !value.is_empty());
+    set.map(Secret::new).ok_or_else(|| SecretError::Unset {
+        name: name.to_owned(),
+        variable: variable.to_owned(),
+    })
+}
+
+fn from_file(name: &str, path: PathBuf) -> Result<Secret, SecretError> {
+    let name = name.to_owned();
+    match std::fs::read_to_string(&path) {
+        Err(source) => Err(SecretError::Unreadable { name, path, source }),
+        Ok(text) => match text.lines().next().filter(|line| !line.is_empty()) {
+            Some(line) => Ok(Secret::new(line)),
+            None => Err(SecretError::EmptyFile { name, path }),
+        },
+    }
+}
+
+fn random_salt() -> Vec<u8> {
+    let mut salt = vec![0; SALT_BYTES];
+    let Ok(()) = UnwrapErr(SysRng).try_fill_bytes(&mut salt);
+    salt
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::inventory::ClusterName;
+
+    fn state() -> (tempfile::TempDir, State) {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster: ClusterName = "lab7".parse().unwrap();
+        let state = State::open(&dir.path().join("lab.yaml"), &cluster).unwrap();
+        (dir, state)
+    }
+
+    fn nothing_set(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn a_generated_secret_is_long_private_and_stays() {
+        let (dir, state) = state();
+        let get = |name| {
+            state
+                .resolve(&SecretSource::Generate, name, dir.path(), &nothing_set)
+                .unwrap()
+        };
+        let first = get("admin");
+        assert_eq!(first.expose().len(), 32);
+        assert!(first.expose().chars().all(|c| c.is_ascii_alphanumeric()));
+        assert!(first == get("admin"));
+        assert!(first != get("ops"));
+        let file = state.folder().join("secrets/admin").metadata().unwrap();
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        let (dir, state) = state();
+        let source = SecretSource::Env("LAB_PASSWORD".to_owned());
+        let missing = state.resolve(&source, "admin", dir.path(), &nothing_set);
+        let said = missing.unwrap_err().to_string();
+        assert!(said.contains("LAB_PASSWORD") && said.contains("admin"), "{said}");
+        let set = |name: &str| (name == "LAB_PASSWORD").then(|| "hunter2".to_owned());
+        let found = state.resolve(&source, "admin", dir.path(), &set).unwrap();
+        assert_eq!(found.expose(), "hunter2");
+    }
+
+    #[test]
+    fn of_a_file_the_first_line_counts() {
+        let (dir, state) = state();
+        let source = SecretSource::File("password".into());
+        let get = || state.resolve(&source, "admin", dir.path(), &nothing_set);
+        assert!(matches!(get(), Err(SecretError::Unreadable { .. })));
+        std::fs::write(dir.path().join("password"), "\nsecond").unwrap();
+        assert!(matches!(get(), Err(SecretError::EmptyFile { .. })));
+        std::fs::write(dir.path().join("password"), "hunter2\r\nsecond").unwrap();
+        assert_eq!(get().unwrap().expose(), "hunter2");
+    }
+
+    #[test]
+    fn an_htpasswd_line_is_the_same_each_time_and_fits_its_password() {
+        let (_dir, state) = state();
+        let line =
+            |user, password| state.htpasswd_line(user, &Secret::new(password)).unwrap();
+        let first = line("admin", "hunter2");
+        assert_eq!(first, line("admin", "hunter2"));
+        assert_ne!(first, line("admin", "hunter3"));
+        let hash = first.strip_prefix("admin:").unwrap();
+        assert!(hash.starts_with("$2y$10$"), "{hash}");
+        assert!(bcrypt::verify("hunter2", hash).unwrap());
+        assert_ne!(hash, line("ops", "hunter2").strip_prefix("ops:").unwrap());
+    }
+
+    #[test]
+    fn a_password_that_bcrypt_would_cut_is_refused() {
+        let (_dir, state) = state();
+        let long = Secret::new("x".repeat(73));
+        let refused = state.htpasswd_line("admin", &long);
+        assert!(matches!(refused, Err(SecretError::Unhashable { .. })));
+    }
+}

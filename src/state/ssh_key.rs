@@ -1,0 +1,70 @@
+//! The key pair with which this program logs in to the machines that it makes itself.
+
+use std::path::PathBuf;
+
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use russh::keys::ssh_key::{self, LineEnding};
+use russh::keys::{Algorithm, PrivateKey};
+
+use super::{FileError, State, files};
+
+/// An SSH key pair of the state folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshKey {
+    /// The private key, in OpenSSH's form and without a passphrase.
+    pub private: PathBuf,
+    /// The public key as one line for `authorized_keys`, without its newline.
+    pub public: String,
+}
+
+/// Why there is no SSH key.
+#[derive(Debug, thiserror::Error)]
+pub enum SshKeyError {
+    /// Its file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file holds something else.
+    #[error(
+        "{} is no OpenSSH private key: remove it to have a new one made; machines that trust \
+         the old one must then be made anew", path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ssh_key::Error,
+    },
+    /// A new key could not be made.
+    #[error("cannot make an SSH key")]
+    Make(#[source] ssh_key::Error),
+}
+
+impl State {
+    /// The ed25519 key for machines that a provider makes; made at the first call, the same
+    /// ever after.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or the file there is no private key.
+    pub fn ssh_key(&self) -> Result<SshKey, SshKeyError> {
+        let private = self.folder.join("id_ed25519");
+        let text = match files::read(&private)? {
+            Some(text) => text,
+            None => {
+                let made = self.make_key().map_err(SshKeyError::Make)?;
+                files::keep(&private, || made)?
+            }
+        };
+        let unreadable =
+            |source| SshKeyError::Unreadable { path: private.clone(), source };
+        let key = PrivateKey::from_openssh(&text).map_err(unreadable)?;
+        let public = key.public_key().to_openssh().map_err(unreadable)?;
+        Ok(SshKey { private, public })
+    }
+
+    fn make_key(&self) -> Result<Vec<u8>, ssh_key::Error> {
+        let mut key = PrivateKey::random(&mut UnwrapErr(SysRng), Algorithm::Ed25519)?;
+        key.set_comment(format!("platform {}", self.cluster.as_str()));
+        Ok(key.to_openssh(LineEnding::LF)?.as_bytes().to_vec())
+    }
+}
