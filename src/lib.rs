@@ -2,14 +2,17 @@
 
 pub mod event;
 pub mod host;
+pub mod path;
 pub mod secret;
 pub mod unit;
 
 pub mod inventory;
 
-pub mod provider;
+pub mod resource;
+
 pub mod remote;
 
+pub mod provider;
 pub mod state;
 
 pub mod report;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 /// An amount of memory or disk, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Size(u64);
 

@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use super::diagnostic::Diagnostic;
 use super::reader::{Fields, Reader, did_you_mean};
 use super::tree::{self, Node};
@@ -24,7 +26,8 @@ pub struct Catalog {
 
 /// A program that runs on the machines as a container, in the order in which they are brought
 /// there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Component {
     /// The private registry from which all machines get images.
     Registry,

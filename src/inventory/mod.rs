@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::host::HostName;
+use crate::path::HostPath;
 use crate::unit::Size;
 
 mod access;
@@ -289,8 +290,8 @@ pub struct BaseUser {
 /// A file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseFile {
-    /// Where, absolute.
-    pub path: PathBuf,
+    /// Where.
+    pub path: HostPath,
     /// From which file, relative to the inventory.
     pub source: PathBuf,
     /// Whether the source is a template, which sees `host`, `group`, `address` and `cluster`.
@@ -309,7 +310,7 @@ pub struct BaseUnit {
     /// The unit file, relative to the inventory; none where a package brings it.
     pub source: Option<PathBuf>,
     /// Files of `files` after whose change it restarts.
-    pub restart_on: Vec<PathBuf>,
+    pub restart_on: Vec<HostPath>,
 }
 
 /// ZooKeeper's settings.

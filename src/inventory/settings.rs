@@ -11,6 +11,7 @@ use super::source::secret;
 use super::tree::{Node, Value};
 use super::{Account, Base, BaseFile, BaseUnit, BaseUser, ClusterName, DEFAULT_IMAGES};
 use super::{Platform, Zookeeper};
+use crate::path::HostPath;
 use crate::unit::Size;
 
 /// `platform` as far as it can be read.
@@ -161,7 +162,7 @@ fn user(node: &Node, names: &mut Names, r: &mut Reader) -> Option<BaseUser> {
         names.unused(node, name, r)
     });
     let shell = match fields.get("shell") {
-        Some(node) => host_path(node, r).map(|path| path.display().to_string()),
+        Some(node) => host_path(node, r).map(|path| path.to_string()),
         None => Some("/usr/sbin/nologin".to_owned()),
     };
     Some(BaseUser { name: name?, shell: shell? })
@@ -190,7 +191,7 @@ fn file(node: &Node, paths: &mut Names, r: &mut Reader) -> Option<BaseFile> {
     let fields = r.fields(node, "a file", &known)?;
     let path = fields.required("path", "path: /opt/x", r).and_then(|node| {
         let path = unreserved(node, host_path(node, r)?, r)?;
-        paths.unused(node, path.display().to_string(), r).map(|_| path)
+        paths.unused(node, path.to_string(), r).map(|_| path)
     });
     let source = fields.required("source", "source: files/x", r).and_then(|n| r.file(n));
     let template = match fields.get("template") {
@@ -227,23 +228,19 @@ fn mode(node: &Node, r: &mut Reader) -> Option<u32> {
     u32::from_str_radix(&text, 8).ok()
 }
 
-/// A path on a machine: absolute, and in its plainest form.
-fn host_path(node: &Node, r: &mut Reader) -> Option<PathBuf> {
-    let is_part = |part: &str| !matches!(part, "" | "." | "..");
-    let fits = |text: &str| {
-        text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_part))
-            && !text.contains(char::is_control)
-    };
-    let rule =
-        "write it from the root, such as `/opt/x`, without `..`, `//` or `/` at its end";
-    r.text_that(node, fits, "an absolute path", rule).map(PathBuf::from)
+/// A path on a machine.
+fn host_path(node: &Node, r: &mut Reader) -> Option<HostPath> {
+    let fits = |text: &str| text.parse::<HostPath>().is_ok();
+    let rule = "write it from the root, such as `/opt/x`, of letters, digits and `/._-+@:`, \
+                without `..`, `//` or `/` at its end";
+    r.text_that(node, fits, "an absolute path", rule)?.parse().ok()
 }
 
 /// Folders on a machine that hold the platform's own files.
 const OWN_FOLDERS: [&str; 2] = ["/etc/platform", "/var/lib/platform"];
 
-fn unreserved(node: &Node, path: PathBuf, r: &mut Reader) -> Option<PathBuf> {
-    match OWN_FOLDERS.iter().find(|folder| path.starts_with(folder)) {
+fn unreserved(node: &Node, path: HostPath, r: &mut Reader) -> Option<HostPath> {
+    match OWN_FOLDERS.iter().find(|folder| path.is_below(folder)) {
         None => Some(path),
         Some(folder) => {
             let message = format!("`{folder}` holds the platform's own files");
@@ -311,7 +308,7 @@ fn unit(
     let restart_on = fields.get("restart_on").map(|node| {
         r.distinct(node, "restart_on", |r, node| known_path(node, paths, r))
             .into_iter()
-            .map(|path| PathBuf::from(path.value))
+            .filter_map(|path| path.value.parse().ok())
             .collect()
     });
     let source = match source {

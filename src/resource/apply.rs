@@ -1,0 +1,231 @@
+//! The script that makes the changes of a stage on a host, and the reading of its progress.
+//!
+//! It goes to the host as a tar stream: the script first, the contents of files after it. It
+//! runs the steps in order, says when each begins and ends, and stops at the first failure.
+//! Cut off at any point, it leaves the old file or the new one, and the record of what is ours.
+
+use std::fmt::Write;
+use std::io;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+
+use super::{Action, Change, Directory, File, Image, Owned, sysctl};
+
+const FUNCTIONS: &str = include_str!("apply.sh");
+
+/// Where the stream is unpacked; emptied first, so that what a killed run left goes away.
+const STAGED: &str = "/var/lib/platform/staged";
+
+/// The shell command that takes the stream. Only one run changes a host at a time; what a
+/// killed one left running is waited for. An unpacking that fails, such as on a full disk, is
+/// said as what it is.
+pub fn receiver() -> String {
+    format!(
+        r#"umask 077
+mkdir -p -m 755 /run/platform
+exec 9>/run/platform/lock
+flock -w 120 9 || {{
+  printf '{{"refused":"another run of platform has been changing this host for two minutes"}}\n'
+  exit 1
+}}
+rm -rf {STAGED} && mkdir -p {STAGED} && cd {STAGED} && tar -xf - && sh ./run
+status=$?
+cd / && rm -rf {STAGED}
+rmdir --ignore-fail-on-non-empty /var/lib/platform 2>/dev/null
+exit $status"#
+    )
+}
+
+/// What one host is told to do in one stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job<'a> {
+    /// The changes, in order. None of them loads an image: that is a command of its own.
+    pub changes: &'a [Change],
+    /// The change after which the plan was made; the host refuses after any other.
+    pub expected: &'a str,
+    /// Names the host's state after this one.
+    pub next: &'a str,
+}
+
+/// What a host says while it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// The step of this number, counted from 0, began.
+    Started(usize),
+    /// It is done.
+    Done(usize),
+    /// It failed, and the host stopped there.
+    Failed {
+        /// The step's number.
+        step: usize,
+        /// The last that its commands said.
+        said: String,
+    },
+    /// The host did nothing at all.
+    Refused(String),
+}
+
+impl Job<'_> {
+    /// The stream for the host.
+    ///
+    /// # Errors
+    /// Never in practice: it is written to memory.
+    pub fn stream(&self) -> io::Result<Vec<u8>> {
+        let mut tar = tar::Builder::new(Vec::new());
+        append(&mut tar, "run", self.script().as_bytes())?;
+        for (n, change) in self.changes.iter().enumerate() {
+            match &change.action {
+                Action::WriteFile(file) => {
+                    append(&mut tar, &n.to_string(), file.content.bytes())?;
+                }
+                Action::SetSysctl { sysctl, .. } => {
+                    append(&mut tar, &n.to_string(), sysctl.line().as_bytes())?;
+                }
+                _ => {}
+            }
+        }
+        tar.into_inner()
+    }
+
+    fn script(&self) -> String {
+        let mut script =
+            format!("expected={}\nnext={}\n", quote(self.expected), quote(self.next));
+        script.push_str(FUNCTIONS);
+        for (n, change) in self.changes.iter().enumerate() {
+            let _ = writeln!(script, "step_{n}() {{ {}; }}", call(n, &change.action));
+        }
+        for n in 0..self.changes.len() {
+            let _ = writeln!(script, "step {n}");
+        }
+        script.push_str("tidy\n");
+        script
+    }
+}
+
+fn append(tar: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o600);
+    header.set_cksum();
+    tar.append_data(&mut header, name, bytes)
+}
+
+/// A step's call of a function of `apply.sh`. `n` is also the name of its content.
+fn call(n: usize, action: &Action) -> String {
+    let n = n.to_string();
+    match action {
+        Action::InstallPackage { manager, name } => words(&[manager.install(), name]),
+        Action::AddUser(user) => {
+            let owned = Owned::User { name: user.name.clone() };
+            words(&["add_user", &user.name, &user.shell, &owned.line()])
+        }
+        Action::SetSysctl { sysctl, before } => {
+            let owned =
+                Owned::Sysctl { name: sysctl.name.clone(), before: before.clone() };
+            let path = sysctl.file();
+            let (name, value) = (&sysctl.name, &sysctl.value);
+            words(&["set_sysctl", &n, path.as_str(), name, value, &owned.line()])
+        }
+        Action::MakeDirectory(Directory { path, mode, owner, group, data }) => {
+            let owned = Owned::Directory { path: path.clone(), data: *data };
+            let (mode, access) = (format!("{mode:o}"), format!("{owner}:{group}"));
+            words(&["make_directory", path.as_str(), &mode, &access, &owned.line()])
+        }
+        Action::WriteFile(File { path, mode, owner, group, data, .. }) => {
+            let owned = Owned::File { path: path.clone() };
+            let line = if *data { String::new() } else { owned.line() };
+            let (mode, access) = (format!("{mode:o}"), format!("{owner}:{group}"));
+            words(&["write_file", &n, path.as_str(), &mode, &access, &line])
+        }
+        Action::SetFileMode(File { path, mode, owner, group, .. }) => {
+            let (mode, access) = (format!("{mode:o}"), format!("{owner}:{group}"));
+            let path = path.as_str();
+            format!(
+                "{}; {}",
+                words(&["chown", &access, path]),
+                words(&["chmod", &mode, path])
+            )
+        }
+        Action::PullImage(Image { name, id, origin }) => {
+            let owned = Owned::Image { id: id.clone(), name: name.clone() };
+            let line = owned.line();
+            let mut call = vec!["pull_image", line.as_str()];
+            call.extend(origin.references().iter().map(String::as_str));
+            words(&call)
+        }
+        Action::LoadImage(Image { name, id, .. }) => words(&[
+            "record",
+            &Owned::Image { id: id.clone(), name: name.clone() }.line(),
+        ]),
+        Action::ReloadSystemd => words(&["systemctl", "daemon-reload"]),
+        Action::StartUnit { name, restart } => {
+            let owned = Owned::Unit { name: name.clone() };
+            let verb = if *restart { "restart" } else { "start" };
+            words(&["start_unit", name, verb, &owned.line()])
+        }
+        Action::Retire(owned) => retire(owned),
+    }
+}
+
+fn retire(owned: &Owned) -> String {
+    let line = owned.line();
+    match owned {
+        Owned::Package { manager, name, .. } => words(&[manager.remove(), name, &line]),
+        Owned::User { name } => words(&["remove_user", name, &line]),
+        Owned::Sysctl { name, before } => {
+            let path = sysctl::path_for(name);
+            words(&["restore_sysctl", path.as_str(), name, before, &line])
+        }
+        Owned::Directory { path, data } => {
+            let how = if *data { "contents" } else { "empty" };
+            words(&["remove_directory", path.as_str(), how, &line])
+        }
+        Owned::File { path } => words(&["restore_file", path.as_str(), &line]),
+        Owned::Image { id, .. } => words(&["remove_image", id, &line]),
+        Owned::Unit { name } => words(&["stop_unit", name, &line]),
+    }
+}
+
+fn words(words: &[&str]) -> String {
+    words.iter().map(|word| quote(word)).collect::<Vec<String>>().join(" ")
+}
+
+fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Refused { refused: String },
+    Step(StepLine),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+enum StepLine {
+    Started { step: usize },
+    Done { step: usize },
+    Failed { step: usize, status: u32, said: String },
+}
+
+/// Reads a line of what the host says while it works; none where it is no such line.
+pub fn progress(line: &str) -> Option<Progress> {
+    Some(match serde_json::from_str(line).ok()? {
+        Line::Refused { refused } => Progress::Refused(refused),
+        Line::Step(StepLine::Started { step }) => Progress::Started(step),
+        Line::Step(StepLine::Done { step }) => Progress::Done(step),
+        Line::Step(StepLine::Failed { step, status, said }) => {
+            let said = BASE64_STANDARD.decode(said).ok()?;
+            let said = String::from_utf8_lossy(&said).trim().to_owned();
+            let said = if said.is_empty() {
+                format!("ended with status {status}")
+            } else {
+                said
+            };
+            Progress::Failed { step, said }
+        }
+    })
+}

@@ -1,0 +1,247 @@
+# Makes the changes of one stage on this host. Sent by platform as the first entry of a tar
+# stream with the contents of files beside it; the steps that call these functions follow.
+set -u
+umask 077
+export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+home=/var/lib/platform
+manifest=$home/manifest
+staged=$PWD
+out=$staged/.out
+
+# Notes a thing as ours, before it is made: a run that dies in between loses nothing.
+record() {
+  grep -Fxq -- "$1" "$manifest" 2>/dev/null && return
+  printf '%s\n' "$1" >>"$manifest"
+  sync "$manifest"
+}
+
+# Takes a thing off the record, after it is gone.
+forget() {
+  [ -e "$manifest" ] || return 0
+  grep -Fxv -- "$1" "$manifest" >"$manifest.new"
+  sync "$manifest.new"
+  mv -f -- "$manifest.new" "$manifest"
+}
+
+# Makes the missing directories above a path, and notes them.
+make_parents() {
+  parent=${1%/*}
+  [ -z "$parent" ] || [ -d "$parent" ] && return
+  make_parents "$parent"
+  parent=${1%/*}
+  record "{\"q\":\"ours\",\"kind\":\"directory\",\"path\":\"$parent\",\"data\":false}"
+  mkdir -m 755 -- "$parent"
+}
+
+# Keeps what was at a path before the first run; a path on the record is ours already.
+keep_original() {
+  grep -Fxq -- "$2" "$manifest" 2>/dev/null && return
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  mkdir -p -- "$home/original${1%/*}"
+  cp -a -- "$1" "$home/original$1"
+  sync -f "$home"
+}
+
+# write_file CONTENT PATH MODE OWNER:GROUP RECORD — the old file or the new one, never a part.
+# A file that belongs to a component's data has no record of its own: it stays with the data.
+write_file() {
+  make_parents "$2"
+  if [ -n "$5" ]; then
+    keep_original "$2" "$5"
+    record "$5"
+  fi
+  [ -d "$2" ] && [ ! -L "$2" ] && { echo "$2 is a directory: move it away first"; return 1; }
+  new=$2.platform-new
+  rm -f -- "$new"
+  cp -- "$staged/$1" "$new"
+  chown -- "$4" "$new"
+  chmod -- "$3" "$new"
+  sync "$new"
+  mv -fT -- "$new" "$2"
+  sync "${2%/*}/"
+}
+
+# Puts back what was at a path before the first run.
+restore_file() {
+  if [ -e "$home/original$1" ] || [ -L "$home/original$1" ]; then
+    rm -f -- "$1.platform-new"
+    cp -a -- "$home/original$1" "$1.platform-new"
+    sync -f "${1%/*}/"
+    mv -fT -- "$1.platform-new" "$1"
+    rm -f -- "$home/original$1"
+  else
+    rm -f -- "$1"
+  fi
+  forget "$2"
+}
+
+# make_directory PATH MODE OWNER:GROUP RECORD
+make_directory() {
+  if [ ! -d "$1" ]; then
+    make_parents "$1"
+    record "$4"
+    mkdir -- "$1"
+  fi
+  chown -- "$3" "$1"
+  chmod -- "$2" "$1"
+}
+
+remove_directory() {
+  if [ "$2" = contents ]; then rm -rf -- "$1"; fi
+  [ ! -d "$1" ] || rmdir --ignore-fail-on-non-empty -- "$1"
+  forget "$3"
+}
+
+add_user() {
+  if getent passwd "$1" >/dev/null; then
+    usermod --shell "$2" -- "$1"
+  else
+    record "$3"
+    useradd --system --user-group --no-create-home --home-dir / --shell "$2" -- "$1"
+  fi
+}
+
+remove_user() {
+  getent passwd "$1" >/dev/null && userdel -- "$1"
+  forget "$2"
+}
+
+# set_sysctl CONTENT PATH NAME VALUE RECORD
+set_sysctl() {
+  record "$5"
+  cp -- "$staged/$1" "$2.platform-new"
+  chmod 644 "$2.platform-new"
+  mv -fT -- "$2.platform-new" "$2"
+  sysctl -q -w "$3=$4"
+}
+
+restore_sysctl() {
+  rm -f -- "$1"
+  sysctl -q -w "$2=$3"
+  forget "$4"
+}
+
+apt() {
+  DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 \
+    -o Dpkg::Options::=--force-confold "$@"
+}
+
+# What came with a package goes with it, so all of it is noted before the first of it comes.
+apt_install() {
+  if [ -n "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] || dpkg --audit | grep -q .; then
+    dpkg --force-confold --configure -a
+  fi
+  if ! planned=$(apt --no-install-recommends -s install -- "$1" 2>&1); then
+    apt update
+    planned=$(apt --no-install-recommends -s install -- "$1" 2>&1) || {
+      printf '%s\n' "$planned"
+      return 1
+    }
+  fi
+  for name in $(printf '%s\n' "$planned" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p'); do
+    record "{\"q\":\"ours\",\"kind\":\"package\",\"manager\":\"apt\",\"name\":\"$name\",\"asked\":\"$1\"}"
+  done
+  apt --no-install-recommends install -- "$1" || {
+    apt update
+    apt --no-install-recommends install -- "$1"
+  }
+}
+
+# A package that others need by now is left to them.
+apt_remove() {
+  if dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -q .; then
+    others=$(apt -s purge -- "$1" | sed -n 's/^Purg \([^ ]*\) .*/\1/p; s/^Remv \([^ ]*\) .*/\1/p' |
+      while read -r name; do
+        grep -Fq "\"kind\":\"package\",\"manager\":\"apt\",\"name\":\"$name\"" "$manifest" || printf '%s ' "$name"
+      done)
+    if [ -n "$others" ]; then
+      echo "left installed: needed by $others"
+    else
+      apt purge -- "$1"
+    fi
+  fi
+  forget "$2"
+}
+
+dnf_install() {
+  rpm -qa --qf '%{NAME}\n' | sort >"$staged/.before"
+  record "{\"q\":\"ours\",\"kind\":\"package\",\"manager\":\"dnf\",\"name\":\"$1\",\"asked\":\"$1\"}"
+  dnf -q -y install --setopt=install_weak_deps=False -- "$1"
+  rpm -qa --qf '%{NAME}\n' | sort | comm -13 "$staged/.before" - | while read -r name; do
+    record "{\"q\":\"ours\",\"kind\":\"package\",\"manager\":\"dnf\",\"name\":\"$name\",\"asked\":\"$1\"}"
+  done
+}
+
+dnf_remove() {
+  if rpm -q -- "$1" >/dev/null; then
+    dnf -q -y remove --noautoremove -- "$1"
+  fi
+  forget "$2"
+}
+
+# pull_image RECORD REFERENCE… — from the first registry that has it.
+pull_image() {
+  record "$1"
+  shift
+  for reference do
+    docker --config /etc/platform/docker pull --quiet "$reference" && return
+  done
+  return 1
+}
+
+remove_image() {
+  if docker image inspect "$1" >/dev/null 2>&1; then
+    docker image rm --force "$1"
+  fi
+  forget "$2"
+}
+
+# start_unit NAME restart|start RECORD
+start_unit() {
+  record "$3"
+  case $(systemctl is-enabled "$1" 2>/dev/null) in
+    static | generated | indirect | alias) ;;
+    *) systemctl --quiet enable "$1" ;;
+  esac
+  systemctl reset-failed "$1" 2>/dev/null || true
+  systemctl "$2" "$1" || {
+    journalctl --no-pager --lines 20 --output cat --unit "$1"
+    return 1
+  }
+}
+
+stop_unit() {
+  systemctl --quiet disable --now "$1" || ! systemctl cat "$1" >/dev/null 2>&1
+  systemctl reset-failed "$1" 2>/dev/null || true
+  forget "$2"
+}
+
+# Leaves no trace of the record itself once it is empty.
+tidy() {
+  [ -s "$manifest" ] || rm -rf -- "$manifest" "$home/original" "$home/generation" /run/platform
+}
+
+# step NUMBER — runs step_NUMBER and says how it went; the first failure ends the stage.
+step() {
+  printf '{"step":%d,"state":"started"}\n' "$1"
+  (
+    set -e
+    "step_$1"
+  ) >"$out" 2>&1 </dev/null 9>&-
+  status=$?
+  if [ $status = 0 ]; then
+    printf '{"step":%d,"state":"done"}\n' "$1"
+  else
+    printf '{"step":%d,"state":"failed","status":%d,"said":"%s"}\n' "$1" $status \
+      "$(tail -c 2000 "$out" | base64 -w0)"
+    exit 1
+  fi
+}
+
+# A plan is good only for the state that it was made for.
+found=$(cat "$home/generation" 2>/dev/null)
+if [ "$found" != "$expected" ]; then
+  printf '{"refused":"another run of platform changed this host since it was looked at"}\n'
+  exit 1
+fi
+printf '%s\n' "$next" >"$home/generation"

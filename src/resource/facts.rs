@@ -1,0 +1,88 @@
+//! What a host answered.
+
+use std::collections::BTreeMap;
+
+use super::{FileState, HostPath, Manifest, PackageState, System, UnitState, UserState};
+
+/// Everything that a probe found out about a host.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// The machine and its system.
+    pub system: System,
+    /// What earlier runs brought to the host.
+    pub manifest: Manifest,
+    /// Names the last change that a run made to the host; empty before the first.
+    pub generation: String,
+    pub(super) files: BTreeMap<HostPath, FileState>,
+    pub(super) packages: BTreeMap<String, PackageState>,
+    pub(super) users: BTreeMap<String, UserState>,
+    pub(super) units: BTreeMap<String, UnitState>,
+    pub(super) images: BTreeMap<String, bool>,
+    pub(super) sysctls: BTreeMap<String, Option<String>>,
+}
+
+/// A question that a host left unanswered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the host did not say what the state of {0} is; run again, and with `-v` where it repeats"
+)]
+pub struct Unknown(String);
+
+impl Unknown {
+    pub(super) fn about(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+impl Facts {
+    /// What is at a path.
+    ///
+    /// # Errors
+    /// When that was not asked or not answered; so for the functions below.
+    pub fn file(&self, path: &HostPath) -> Result<&FileState, Unknown> {
+        self.files.get(path).ok_or_else(|| Unknown::about(format!("file {path}")))
+    }
+
+    /// A package's state.
+    ///
+    /// # Errors
+    /// As [`Facts::file`].
+    pub fn package(&self, name: &str) -> Result<&PackageState, Unknown> {
+        self.packages.get(name).ok_or_else(|| Unknown::about(format!("package {name}")))
+    }
+
+    /// A user's state.
+    ///
+    /// # Errors
+    /// As [`Facts::file`].
+    pub fn user(&self, name: &str) -> Result<&UserState, Unknown> {
+        self.users.get(name).ok_or_else(|| Unknown::about(format!("user {name}")))
+    }
+
+    /// A unit's state.
+    ///
+    /// # Errors
+    /// As [`Facts::file`].
+    pub fn unit(&self, name: &str) -> Result<&UnitState, Unknown> {
+        self.units.get(name).ok_or_else(|| Unknown::about(format!("unit {name}")))
+    }
+
+    /// Whether an image is in the host's Docker.
+    ///
+    /// # Errors
+    /// As [`Facts::file`].
+    pub fn has_image(&self, id: &str) -> Result<bool, Unknown> {
+        self.images.get(id).copied().ok_or_else(|| Unknown::about(format!("image {id}")))
+    }
+
+    /// A kernel setting's value; none where the kernel has no such setting.
+    ///
+    /// # Errors
+    /// As [`Facts::file`].
+    pub fn sysctl(&self, name: &str) -> Result<Option<&str>, Unknown> {
+        match self.sysctls.get(name) {
+            Some(value) => Ok(value.as_deref()),
+            None => Err(Unknown::about(format!("sysctl {name}"))),
+        }
+    }
+}

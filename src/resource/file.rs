@@ -1,0 +1,319 @@
+//! A file with a content, an owner and a mode.
+
+use std::fmt;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use similar::TextDiff;
+
+use super::probe::Questions;
+use super::{Action, Change, Facts, HostPath, Key, Unknown};
+use crate::secret::Secret;
+
+/// The largest file whose text is fetched to show a diff, in bytes.
+const SHOWN: u64 = 64 * 1024;
+
+/// A file that a host should have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct File {
+    /// Where.
+    pub path: HostPath,
+    /// What is in it.
+    pub content: Content,
+    /// Its permissions, such as `0o644`.
+    pub mode: u32,
+    /// Its owner, by name or number.
+    pub owner: String,
+    /// Its group, by name or number.
+    pub group: String,
+    /// Whether it belongs to a component's data: it then stays when the component goes.
+    pub data: bool,
+}
+
+/// What is in a file.
+#[derive(Clone, PartialEq)]
+pub enum Content {
+    /// Anyone may see it: its diff is shown.
+    Open(Arc<[u8]>),
+    /// Nobody may see it: only its hash is compared.
+    Hidden(Secret),
+}
+
+impl Content {
+    /// The bytes: for the hash, and for the stream to the host.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Open(bytes) => bytes,
+            Self::Hidden(secret) => secret.expose().as_bytes(),
+        }
+    }
+
+    /// The SHA-256 of the bytes, in hexadecimal.
+    pub fn sha256(&self) -> String {
+        let mut hex = String::with_capacity(64);
+        for byte in Sha256::digest(self.bytes()) {
+            let _ = write!(hex, "{byte:02x}");
+        }
+        hex
+    }
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Self::Open(text.into_bytes().into())
+    }
+}
+
+impl From<Secret> for Content {
+    fn from(secret: Secret) -> Self {
+        Self::Hidden(secret)
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Hidden(secret) => secret.fmt(f),
+        }
+    }
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileState {
+    /// Nothing.
+    Missing,
+    /// A file or a directory.
+    Present {
+        /// What it is.
+        kind: FileKind,
+        /// Its permissions.
+        mode: u32,
+        /// Its owner, by name and by number.
+        owner: [String; 2],
+        /// Its group, by name and by number.
+        group: [String; 2],
+        /// For a file, the SHA-256 of its content in hexadecimal.
+        sha256: Option<String>,
+        /// For a file whose text was asked for and differs, the text.
+        text: Option<String>,
+    },
+}
+
+/// What is at a path, when something is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// Something else, such as `symbolic link`.
+    Other(String),
+}
+
+impl File {
+    /// A file of the superuser that everyone may read.
+    pub fn public(path: HostPath, content: impl Into<Content>) -> Self {
+        let root = || "root".to_owned();
+        let content = content.into();
+        Self { path, content, mode: 0o644, owner: root(), group: root(), data: false }
+    }
+
+    /// A file of the superuser that nobody else may read.
+    pub fn private(path: HostPath, content: impl Into<Content>) -> Self {
+        Self { mode: 0o600, ..Self::public(path, content) }
+    }
+
+    /// The same file in other hands.
+    pub fn owned_by(self, owner: &str, group: &str) -> Self {
+        Self { owner: owner.to_owned(), group: group.to_owned(), ..self }
+    }
+
+    pub(super) fn ask(&self, questions: &mut Questions) {
+        let shown = match &self.content {
+            Content::Open(bytes) => std::str::from_utf8(bytes).is_ok(),
+            Content::Hidden(_) => false,
+        };
+        questions.file(&self.path, shown.then(|| self.content.sha256()));
+    }
+
+    pub(super) fn diff(&self, facts: &Facts) -> Result<Option<Change>, Unknown> {
+        let change = |verb, reason: String, diff, action| {
+            Some(Change { key: Key::File(self.path.clone()), verb, reason, diff, action })
+        };
+        let write = |reason: &str, before: Option<&str>| {
+            let action = Action::WriteFile(self.clone());
+            change("write", reason.to_owned(), self.text_diff(before), action)
+        };
+        Ok(match facts.file(&self.path)? {
+            FileState::Missing => write("is missing", Some("")),
+            FileState::Present { kind: FileKind::Directory, .. } => {
+                write("is a directory", None)
+            }
+            FileState::Present { kind: FileKind::Other(kind), .. } => {
+                write(&format!("is a {kind}"), None)
+            }
+            FileState::Present { sha256: None, .. } => {
+                return Err(Unknown::about(format!("the content of file {}", self.path)));
+            }
+            FileState::Present { sha256: Some(found), text, .. }
+                if *found != self.content.sha256() =>
+            {
+                write("has other content", text.as_deref())
+            }
+            FileState::Present { mode, owner, group, .. } => {
+                wrong_access((*mode, owner, group), (self.mode, &self.owner, &self.group))
+                    .and_then(|reason| {
+                        let action = Action::SetFileMode(self.clone());
+                        change("set access of", reason, None, action)
+                    })
+            }
+        })
+    }
+
+    fn text_diff(&self, before: Option<&str>) -> Option<String> {
+        let Content::Open(after) = &self.content else { return None };
+        let (before, after) = (before?, std::str::from_utf8(after).ok()?);
+        if after.len() as u64 > SHOWN {
+            return None;
+        }
+        let path = self.path.as_str();
+        let diff = TextDiff::from_lines(before, after);
+        Some(diff.unified_diff().context_radius(3).header(path, path).to_string())
+    }
+}
+
+/// Why a path's mode or owner is not the wanted one; none where it is.
+pub(super) fn wrong_access(
+    found: (u32, &[String; 2], &[String; 2]),
+    want: (u32, &str, &str),
+) -> Option<String> {
+    let (mode, owner, group) = found;
+    let mut wrong = Vec::new();
+    if mode != want.0 {
+        wrong.push(format!("mode is {mode:04o}, not {:04o}", want.0));
+    }
+    if !owner.iter().any(|name| name == want.1) {
+        wrong.push(format!("owner is {}, not {}", owner[0], want.1));
+    }
+    if !group.iter().any(|name| name == want.2) {
+        wrong.push(format!("group is {}, not {}", group[0], want.2));
+    }
+    (!wrong.is_empty()).then(|| wrong.join(", "))
+}
+
+/// The part of the probe that answers for files and directories. `stat` and `sha256sum` run
+/// once for all of them; the text of a file comes only where its hash is not the expected one.
+pub(super) fn script(questions: &Questions) -> Option<String> {
+    let files = questions.files();
+    if files.is_empty() {
+        return None;
+    }
+    let mut expected = String::new();
+    for (path, expect) in files {
+        if let Some(sha256) = expect {
+            let _ = writeln!(expected, "    '{path}') shown=1 expect={sha256} ;;");
+        }
+    }
+    let paths: Vec<String> = files.keys().map(|path| format!("'{path}'")).collect();
+    Some(format!(
+        r#"set -- {paths}
+for path do
+  [ -e "$path" ] || [ -L "$path" ] || printf '{{"q":"missing","path":"%s"}}\n' "$path"
+done
+stat -c '{{"q":"path","path":"%n","kind":"%F","mode":"%a","owner":["%U","%u"],"group":["%G","%g"]}}' -- "$@" 2>/dev/null
+sha256sum -- "$@" 2>/dev/null | while read -r sum path; do
+  printf '{{"q":"sha256","path":"%s","sha256":"%s"}}\n' "$path" "$sum"
+  shown=0 expect=
+  case $path in
+{expected}  esac
+  [ $shown = 1 ] && [ "$sum" != "$expect" ] &&
+    printf '{{"q":"text","path":"%s","base64":"%s"}}\n' "$path" "$(head -c {SHOWN} -- "$path" | base64 -w0)"
+done
+"#,
+        paths = paths.join(" ")
+    ))
+}
+
+/// A path at which nothing is.
+#[derive(Debug, Deserialize)]
+pub(super) struct MissingLine {
+    path: String,
+}
+
+/// What is at a path.
+#[derive(Debug, Deserialize)]
+pub(super) struct PathLine {
+    path: String,
+    kind: String,
+    mode: String,
+    owner: [String; 2],
+    group: [String; 2],
+}
+
+/// A file's hash.
+#[derive(Debug, Deserialize)]
+pub(super) struct HashLine {
+    path: String,
+    sha256: String,
+}
+
+/// A file's text.
+#[derive(Debug, Deserialize)]
+pub(super) struct TextLine {
+    path: String,
+    base64: String,
+}
+
+impl MissingLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        facts.files.insert(self.path.parse().ok()?, FileState::Missing);
+        Some(())
+    }
+}
+
+impl PathLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        let kind = match self.kind.as_str() {
+            "regular file" | "regular empty file" => FileKind::File,
+            "directory" => FileKind::Directory,
+            _ => FileKind::Other(self.kind),
+        };
+        let state = FileState::Present {
+            kind,
+            mode: u32::from_str_radix(&self.mode, 8).ok()?,
+            owner: self.owner,
+            group: self.group,
+            sha256: None,
+            text: None,
+        };
+        facts.files.insert(self.path.parse().ok()?, state);
+        Some(())
+    }
+}
+
+impl HashLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        match facts.files.get_mut(&self.path.parse::<HostPath>().ok()?)? {
+            FileState::Present { sha256, .. } => *sha256 = Some(self.sha256),
+            FileState::Missing => return None,
+        }
+        Some(())
+    }
+}
+
+impl TextLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        let bytes = BASE64_STANDARD.decode(self.base64).ok()?;
+        match facts.files.get_mut(&self.path.parse::<HostPath>().ok()?)? {
+            FileState::Present { text, .. } => *text = String::from_utf8(bytes).ok(),
+            FileState::Missing => return None,
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,157 @@
+//! What earlier runs brought to a host: the host's own record of it.
+//!
+//! The record is written before the thing itself, so nothing of ours is ever unrecorded. It
+//! is how a thing that nobody wants any more is found, and how `down` leaves the host as it
+//! was: what was there before the first run is not in it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Change, Facts, HostPath, Key, Manager, Resource};
+
+/// Where the host keeps the record, one line of JSON for each thing.
+pub(super) const PATH: &str = "/var/lib/platform/manifest";
+
+/// All that earlier runs brought to a host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manifest(Vec<Owned>);
+
+/// One thing that an earlier run brought to a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Owned {
+    /// A package.
+    Package {
+        /// What installed it.
+        manager: Manager,
+        /// Its name.
+        name: String,
+        /// The package for whose sake it came: itself, or one that depends on it.
+        asked: String,
+    },
+    /// A user.
+    User {
+        /// Its name.
+        name: String,
+    },
+    /// A kernel setting.
+    Sysctl {
+        /// Its name.
+        name: String,
+        /// The value that it had.
+        before: String,
+    },
+    /// A directory.
+    Directory {
+        /// Where.
+        path: HostPath,
+        /// Whether it holds a component's data.
+        data: bool,
+    },
+    /// A file; what it replaced is kept beside the record.
+    File {
+        /// Where.
+        path: HostPath,
+    },
+    /// A container image.
+    Image {
+        /// Its id.
+        id: String,
+        /// Its name for people.
+        name: String,
+    },
+    /// A unit that was enabled and started.
+    Unit {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Manifest {
+    /// Everything in it.
+    pub fn entries(&self) -> &[Owned] {
+        &self.0
+    }
+
+    pub(super) fn add(&mut self, owned: Owned) {
+        if !self.0.contains(&owned) {
+            self.0.push(owned);
+        }
+    }
+}
+
+impl Owned {
+    /// Whether this wanted thing is, or needs, `other`.
+    pub(super) fn same_thing(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Package { name, .. }, Self::Package { asked, .. }) => name == asked,
+            (Self::User { name }, Self::User { name: other })
+            | (Self::Unit { name }, Self::Unit { name: other })
+            | (Self::Sysctl { name, .. }, Self::Sysctl { name: other, .. }) => {
+                name == other
+            }
+            (Self::File { path }, Self::File { path: other }) => path == other,
+            (
+                Self::File { path } | Self::Directory { path, .. },
+                Self::Directory { path: other, .. },
+            ) => path.is_below(other.as_str()),
+            (Self::Image { id, .. }, Self::Image { id: other, .. }) => id == other,
+            _ => false,
+        }
+    }
+
+    /// The line that stands for it in the record.
+    pub(super) fn line(&self) -> String {
+        serde_json::to_string(&Recorded { q: "ours", owned: self })
+            .expect("names and paths are plain text")
+    }
+}
+
+#[derive(Serialize)]
+struct Recorded<'a> {
+    q: &'static str,
+    #[serde(flatten)]
+    owned: &'a Owned,
+}
+
+/// What the record says of a resource once it has been applied. None for what a host cannot
+/// have, such as a kernel setting that its kernel lacks.
+pub(super) fn owned(resource: &Resource, facts: &Facts) -> Option<Owned> {
+    Some(match resource {
+        Resource::Package(package) => {
+            let manager = facts.system.manager().ok()?;
+            let name = package.name(manager).to_owned();
+            Owned::Package { manager, asked: name.clone(), name }
+        }
+        Resource::User(user) => Owned::User { name: user.name.clone() },
+        Resource::Sysctl(sysctl) => Owned::Sysctl {
+            name: sysctl.name.clone(),
+            before: facts.sysctl(&sysctl.name).ok()??.to_owned(),
+        },
+        Resource::Directory(directory) => {
+            Owned::Directory { path: directory.path.clone(), data: directory.data }
+        }
+        Resource::File(file) if file.data => return None,
+        Resource::File(file) => Owned::File { path: file.path.clone() },
+        Resource::Image(image) => {
+            Owned::Image { id: image.id.clone(), name: image.name.clone() }
+        }
+        Resource::Unit(unit) => Owned::Unit { name: unit.name.clone() },
+    })
+}
+
+/// The change that takes a thing back; none for data that is to be kept.
+pub(super) fn removal(owned: &Owned, purge: bool) -> Option<Change> {
+    let (key, verb) = match owned.clone() {
+        Owned::Directory { data: true, .. } if !purge => return None,
+        Owned::Package { name, .. } => (Key::Package(name), "remove"),
+        Owned::User { name } => (Key::User(name), "remove"),
+        Owned::Sysctl { name, .. } => (Key::Sysctl(name), "restore"),
+        Owned::Directory { path, .. } => (Key::Directory(path), "remove"),
+        Owned::File { path } => (Key::File(path), "remove"),
+        Owned::Image { name, .. } => (Key::Image(name), "remove"),
+        Owned::Unit { name } => (Key::Unit(name), "stop"),
+    };
+    let action = Action::Retire(owned.clone());
+    let reason = "is not wanted any more".to_owned();
+    Some(Change { key, verb, reason, diff: None, action })
+}

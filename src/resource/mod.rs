@@ -1,0 +1,251 @@
+//! What a host should have, what it has, and what to do about the difference.
+//!
+//! Each kind of resource is one file that holds its question to the host, the reading of the
+//! answer, the comparison, and the script that makes the change. [`probe`] puts all questions
+//! of a host into one script, [`apply`] all changes of a stage into another.
+//!
+//! Pure: nothing in here touches a host. What a host did not answer is
+//! [`Unknown`], never assumed.
+
+pub mod apply;
+mod directory;
+mod facts;
+mod file;
+mod image;
+mod manifest;
+mod package;
+pub mod probe;
+mod sysctl;
+mod system;
+mod unit;
+mod user;
+
+use std::fmt;
+
+pub use crate::path::HostPath;
+pub use directory::Directory;
+pub use facts::{Facts, Unknown};
+pub use file::{Content, File, FileState};
+pub use image::{Image, ImageOrigin};
+pub use manifest::{Manifest, Owned};
+pub use package::{Manager, Package, PackageState};
+pub use sysctl::Sysctl;
+pub use system::{Cgroups, System};
+pub use unit::{Unit, UnitState};
+pub use user::{User, UserState};
+
+use probe::Questions;
+
+/// One thing that a host should have.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resource {
+    /// A distribution package is installed.
+    Package(Package),
+    /// A system user exists.
+    User(User),
+    /// A kernel setting has a value, now and after a reboot.
+    Sysctl(Sysctl),
+    /// A directory exists.
+    Directory(Directory),
+    /// A file has this content.
+    File(File),
+    /// A container image is in the host's Docker.
+    Image(Image),
+    /// A systemd unit is enabled and runs with what it should have been started with.
+    Unit(Unit),
+}
+
+/// Which thing of a host: its kind and its name. The order is the order of work: a file needs
+/// its owner, a unit its files and its image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// A package, by its name in the host's distribution.
+    Package(String),
+    /// A user.
+    User(String),
+    /// A kernel setting.
+    Sysctl(String),
+    /// A directory.
+    Directory(HostPath),
+    /// A file.
+    File(HostPath),
+    /// An image, by the name that people know.
+    Image(String),
+    /// The service manager's own view of its unit files.
+    Systemd,
+    /// A unit.
+    Unit(String),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Package(name) => write!(f, "package {name}"),
+            Self::User(name) => write!(f, "user {name}"),
+            Self::Sysctl(name) => write!(f, "sysctl {name}"),
+            Self::Directory(path) => write!(f, "directory {path}"),
+            Self::File(path) => write!(f, "file {path}"),
+            Self::Image(name) => write!(f, "image {name}"),
+            Self::Systemd => f.write_str("systemd"),
+            Self::Unit(name) => write!(f, "unit {name}"),
+        }
+    }
+}
+
+/// One difference between what a host should have and what it has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// What changes.
+    pub key: Key,
+    /// What is done to it, such as `write`; with `key` it names the step.
+    pub verb: &'static str,
+    /// Why: what was found instead.
+    pub reason: String,
+    /// For text files that hold no secret: a unified diff of what is there and what will be.
+    pub diff: Option<String>,
+    /// What the host has to do.
+    pub action: Action,
+}
+
+impl Change {
+    /// The step's name, such as `write file /etc/hosts`.
+    pub fn step(&self) -> String {
+        format!("{} {}", self.verb, self.key)
+    }
+
+    /// Whether services on the host may be interrupted by it. Only what is known to be
+    /// harmless is said to be: a file is read when its unit starts, and that is a change of
+    /// its own.
+    pub fn disturbs(&self) -> bool {
+        match &self.action {
+            Action::InstallPackage { .. }
+            | Action::StartUnit { .. }
+            | Action::SetSysctl { .. }
+            | Action::Retire(Owned::Package { .. } | Owned::Unit { .. }) => true,
+            Action::AddUser { .. }
+            | Action::MakeDirectory { .. }
+            | Action::WriteFile { .. }
+            | Action::SetFileMode { .. }
+            | Action::PullImage { .. }
+            | Action::LoadImage { .. }
+            | Action::Retire(_)
+            | Action::ReloadSystemd => false,
+        }
+    }
+}
+
+/// What a host is told to do. Everything that it needs is in here: nothing is decided later.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Install a package with the host's package manager.
+    InstallPackage {
+        /// The package manager.
+        manager: Manager,
+        /// The package's name there.
+        name: String,
+    },
+    /// Add a system user, or give it its shell.
+    AddUser(User),
+    /// Set a kernel setting, for now and for after a reboot.
+    SetSysctl {
+        /// The setting.
+        sysctl: Sysctl,
+        /// The value that it has now.
+        before: String,
+    },
+    /// Make a directory, or give it its owner and mode.
+    MakeDirectory(Directory),
+    /// Write a whole file in place of what is there.
+    WriteFile(File),
+    /// Give a file that has the right content its owner and mode.
+    SetFileMode(File),
+    /// Pull an image by digest.
+    PullImage(Image),
+    /// Take an image from this computer. It is not part of the script: the image's bytes are
+    /// the whole input of a command of their own.
+    LoadImage(Image),
+    /// Let systemd read its unit files again.
+    ReloadSystemd,
+    /// Enable a unit and start it, or restart it where it runs.
+    StartUnit {
+        /// The unit.
+        name: String,
+        /// Whether it has to start anew even where it runs.
+        restart: bool,
+    },
+    /// Take back what an earlier run brought, and what it replaced there.
+    Retire(Owned),
+}
+
+impl Resource {
+    /// Which thing this is. A package's name depends on the host's package manager.
+    pub fn key(&self, manager: Manager) -> Key {
+        match self {
+            Self::Package(package) => Key::Package(package.name(manager).to_owned()),
+            Self::User(user) => Key::User(user.name.clone()),
+            Self::Sysctl(sysctl) => Key::Sysctl(sysctl.name.clone()),
+            Self::Directory(directory) => Key::Directory(directory.path.clone()),
+            Self::File(file) => Key::File(file.path.clone()),
+            Self::Image(image) => Key::Image(image.name.clone()),
+            Self::Unit(unit) => Key::Unit(unit.name.clone()),
+        }
+    }
+
+    /// Adds what has to be asked to know the state of this resource.
+    pub fn ask(&self, questions: &mut Questions) {
+        match self {
+            Self::Package(package) => package.ask(questions),
+            Self::User(user) => user.ask(questions),
+            Self::Sysctl(sysctl) => sysctl.ask(questions),
+            Self::Directory(directory) => directory.ask(questions),
+            Self::File(file) => file.ask(questions),
+            Self::Image(image) => image.ask(questions),
+            Self::Unit(unit) => unit.ask(questions),
+        }
+    }
+
+    fn diff(&self, facts: &Facts) -> Result<Option<Change>, Unknown> {
+        match self {
+            Self::Package(package) => package.diff(facts),
+            Self::User(user) => user.diff(facts),
+            Self::Sysctl(sysctl) => sysctl.diff(facts),
+            Self::Directory(directory) => directory.diff(facts),
+            Self::File(file) => file.diff(facts),
+            Self::Image(image) => image.diff(facts),
+            Self::Unit(unit) => unit.diff(facts),
+        }
+    }
+}
+
+/// Compares what a host should have with what it has: the changes, in the order of work.
+///
+/// # Errors
+/// When the host did not answer a question that the comparison needs.
+pub fn diff(want: &[Resource], facts: &Facts) -> Result<Vec<Change>, Unknown> {
+    let mut changes = Vec::new();
+    for resource in want {
+        changes.extend(resource.diff(facts)?);
+    }
+    if let Some(reload) = unit::reload(want, &changes, facts) {
+        changes.push(reload);
+    }
+    changes.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(changes)
+}
+
+/// What earlier runs brought to a host and nobody wants any more, to be taken back in the
+/// reverse order of work. `purge` takes the components' data with it.
+pub fn retire(want: &[Resource], facts: &Facts, purge: bool) -> Vec<Change> {
+    let wanted: Vec<Owned> =
+        want.iter().filter_map(|resource| manifest::owned(resource, facts)).collect();
+    let mut changes: Vec<Change> = facts
+        .manifest
+        .entries()
+        .iter()
+        .filter(|owned| !wanted.iter().any(|wanted| wanted.same_thing(owned)))
+        .filter_map(|owned| manifest::removal(owned, purge))
+        .collect();
+    changes.sort_by(|a, b| b.key.cmp(&a.key));
+    changes.extend(unit::reload(&[], &changes, facts));
+    changes
+}

@@ -1,0 +1,181 @@
+//! A package of the host's distribution.
+
+use serde::{Deserialize, Serialize};
+
+use super::probe::Questions;
+use super::{Action, Change, Facts, Key, Unknown};
+
+/// A package that a host should have, in whatever version its distribution has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    apt: String,
+    dnf: String,
+}
+
+/// The package managers that this program can drive.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Manager {
+    /// Debian, Ubuntu and their like.
+    #[default]
+    Apt,
+    /// Fedora, RHEL and their like.
+    Dnf,
+}
+
+/// A package's state on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PackageState {
+    /// It is installed, in this version.
+    Installed(String),
+    /// It is not.
+    Missing,
+    /// Its installation was cut off, or something else is wrong with it.
+    Broken(String),
+}
+
+impl Package {
+    /// A package that has the same name everywhere.
+    pub fn named(name: &str) -> Self {
+        Self::by_manager(name, name)
+    }
+
+    /// A package by its names for apt and for dnf.
+    pub fn by_manager(apt: &str, dnf: &str) -> Self {
+        Self { apt: apt.to_owned(), dnf: dnf.to_owned() }
+    }
+
+    /// Its name for a package manager.
+    pub fn name(&self, manager: Manager) -> &str {
+        match manager {
+            Manager::Apt => &self.apt,
+            Manager::Dnf => &self.dnf,
+        }
+    }
+
+    pub(super) fn ask(&self, questions: &mut Questions) {
+        questions.package(&self.apt);
+        questions.package(&self.dnf);
+    }
+
+    pub(super) fn diff(&self, facts: &Facts) -> Result<Option<Change>, Unknown> {
+        let manager = facts.system.manager()?;
+        let name = self.name(manager);
+        let reason = match facts.package(name)? {
+            PackageState::Installed(_) => return Ok(None),
+            PackageState::Missing => "is not installed".to_owned(),
+            PackageState::Broken(state) => format!("is {state}"),
+        };
+        Ok(Some(Change {
+            key: Key::Package(name.to_owned()),
+            verb: "install",
+            reason,
+            diff: None,
+            action: Action::InstallPackage { manager, name: name.to_owned() },
+        }))
+    }
+}
+
+/// What differs between package managers: the words for a question, an installation, a
+/// removal. The script's functions of these names are in `apply.sh`.
+trait Words {
+    /// A command that prints a [`PackageLine`] for each of the shell's arguments it knows.
+    const QUERY: &'static str;
+    /// The function of the apply script that installs a package and notes what came with it.
+    const INSTALL: &'static str;
+    /// The function of the apply script that removes a package.
+    const REMOVE: &'static str;
+}
+
+struct Apt;
+struct Dnf;
+
+impl Words for Apt {
+    const QUERY: &'static str = r#"dpkg-query -W -f '{"q":"package","name":"${Package}","status":"${db:Status-Status}","version":"${Version}"}\n' "$@" 2>/dev/null"#;
+    const INSTALL: &'static str = "apt_install";
+    const REMOVE: &'static str = "apt_remove";
+}
+
+impl Words for Dnf {
+    const QUERY: &'static str = r#"rpm -q --qf '{"q":"package","name":"%{NAME}","status":"installed","version":"%{VERSION}-%{RELEASE}"}\n' "$@" 2>/dev/null | grep '^{'"#;
+    const INSTALL: &'static str = "dnf_install";
+    const REMOVE: &'static str = "dnf_remove";
+}
+
+impl Manager {
+    /// The apply script's function that installs a package.
+    pub(super) fn install(self) -> &'static str {
+        match self {
+            Self::Apt => Apt::INSTALL,
+            Self::Dnf => Dnf::INSTALL,
+        }
+    }
+
+    /// The apply script's function that removes a package.
+    pub(super) fn remove(self) -> &'static str {
+        match self {
+            Self::Apt => Apt::REMOVE,
+            Self::Dnf => Dnf::REMOVE,
+        }
+    }
+}
+
+/// The part of the probe that answers for packages, and says which manager there is. What the
+/// manager does not know is not installed, and is said to be after the manager has answered.
+pub(super) fn script(questions: &Questions) -> Option<String> {
+    let names: Vec<String> =
+        questions.packages().map(|name| format!("'{name}'")).collect();
+    let ask = |query: &str| match names.is_empty() {
+        true => String::new(),
+        false => format!("\n  {query}"),
+    };
+    Some(format!(
+        r#"set -- {names}
+if command -v dpkg-query >/dev/null; then
+  printf '{{"q":"manager","manager":"apt"}}\n'{apt}
+elif command -v rpm >/dev/null; then
+  printf '{{"q":"manager","manager":"dnf"}}\n'{dnf}
+fi
+for name do printf '{{"q":"package_asked","name":"%s"}}\n' "$name"; done
+"#,
+        names = names.join(" "),
+        apt = ask(Apt::QUERY),
+        dnf = ask(Dnf::QUERY),
+    ))
+}
+
+/// A package that the manager knows.
+#[derive(Debug, Deserialize)]
+pub(super) struct PackageLine {
+    name: String,
+    status: String,
+    version: String,
+}
+
+/// A package that was asked for: where the manager did not know it, it is missing.
+#[derive(Debug, Deserialize)]
+pub(super) struct PackageAskedLine {
+    name: String,
+}
+
+impl PackageLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        let state = match self.status.as_str() {
+            "installed" => PackageState::Installed(self.version),
+            "not-installed" | "config-files" => PackageState::Missing,
+            _ => PackageState::Broken(self.status),
+        };
+        facts.packages.insert(self.name, state);
+        Some(())
+    }
+}
+
+impl PackageAskedLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        facts.system.manager().ok()?;
+        facts.packages.entry(self.name).or_insert(PackageState::Missing);
+        Some(())
+    }
+}

@@ -1,0 +1,211 @@
+//! One script that asks a host everything, and the reading of its answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::{
+    Facts, HostPath, Owned, Resource, file, image, manifest, package, sysctl, system,
+};
+use super::{unit, user};
+
+/// Everything that is to be asked of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Questions {
+    files: BTreeMap<HostPath, Option<String>>,
+    packages: BTreeSet<String>,
+    users: BTreeSet<String>,
+    units: BTreeSet<String>,
+    images: BTreeSet<String>,
+    sysctls: BTreeSet<String>,
+    ports: bool,
+}
+
+/// Why a host's answers cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadAnswer {
+    /// The last line is missing: the script was cut off.
+    #[error("the host's answer to the probe was cut off after {n_lines} lines")]
+    CutOff {
+        /// How many lines came.
+        n_lines: usize,
+    },
+    /// A line that is no answer to any question.
+    #[error("the host answered the probe with a line that makes no sense: `{0}`")]
+    Senseless(String),
+}
+
+impl Questions {
+    /// The questions that these resources ask.
+    pub fn about<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> Self {
+        let mut questions = Self::default();
+        for resource in resources {
+            resource.ask(&mut questions);
+        }
+        questions
+    }
+
+    /// Also asks which TCP ports are listened on.
+    pub fn with_ports(mut self) -> Self {
+        self.ports = true;
+        self
+    }
+
+    /// Also asks what is at a path.
+    pub fn path(&mut self, path: &HostPath) {
+        self.file(path, None);
+    }
+
+    /// Asks for a path; with the hash that a text file should have, also for its text where
+    /// it is another.
+    pub(super) fn file(&mut self, path: &HostPath, expected: Option<String>) {
+        let slot = self.files.entry(path.clone()).or_default();
+        *slot = slot.take().or(expected);
+    }
+
+    pub(super) fn package(&mut self, name: &str) {
+        self.packages.insert(name.to_owned());
+    }
+
+    pub(super) fn user(&mut self, name: &str) {
+        self.users.insert(name.to_owned());
+    }
+
+    pub(super) fn unit(&mut self, name: &str) {
+        self.units.insert(name.to_owned());
+    }
+
+    pub(super) fn image(&mut self, id: &str) {
+        self.images.insert(id.to_owned());
+    }
+
+    pub(super) fn sysctl(&mut self, name: &str) {
+        self.sysctls.insert(name.to_owned());
+    }
+
+    pub(super) fn files(&self) -> &BTreeMap<HostPath, Option<String>> {
+        &self.files
+    }
+
+    pub(super) fn packages(&self) -> impl Iterator<Item = &str> {
+        self.packages.iter().map(String::as_str)
+    }
+
+    pub(super) fn users(&self) -> impl Iterator<Item = &str> {
+        self.users.iter().map(String::as_str)
+    }
+
+    pub(super) fn units(&self) -> impl Iterator<Item = &str> {
+        self.units.iter().map(String::as_str)
+    }
+
+    pub(super) fn images(&self) -> impl Iterator<Item = &str> {
+        self.images.iter().map(String::as_str)
+    }
+
+    pub(super) fn sysctls(&self) -> impl Iterator<Item = &str> {
+        self.sysctls.iter().map(String::as_str)
+    }
+
+    /// The script that asks them. It only reads, and says at its end that it came to its end.
+    /// Docker's two slow questions are asked beside the others, and waited for before any
+    /// line that may be longer than a pipe writes in one piece.
+    pub fn script(&self) -> String {
+        let mut script = String::from("export LC_ALL=C\n");
+        script.push_str(system::SCRIPT);
+        let docker = image::script(self).map(|images| {
+            format!(
+                "{{\n{}}} </dev/null &\n{{\n{images}}} </dev/null &\n",
+                system::DOCKER
+            )
+        });
+        let parts = [
+            docker,
+            package::script(self),
+            user::script(self),
+            unit::script(self),
+            sysctl::script(self),
+            self.ports.then(|| system::PORTS.to_owned()),
+            Some("wait\n".to_owned()),
+            file::script(self),
+        ];
+        script.extend(parts.into_iter().flatten());
+        script.push_str(&format!("[ -r {0} ] && cat {0}\n", manifest::PATH));
+        script.push_str("printf '{\"q\":\"end\"}\\n'\n");
+        script
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "q", rename_all = "snake_case")]
+enum Line {
+    System(system::SystemLine),
+    Clock(system::ClockLine),
+    Generation(system::GenerationLine),
+    Manager(system::ManagerLine),
+    Port(system::PortLine),
+    Docker(system::DockerLine),
+    Package(package::PackageLine),
+    PackageAsked(package::PackageAskedLine),
+    User(user::UserLine),
+    Missing(file::MissingLine),
+    Path(file::PathLine),
+    Sha256(file::HashLine),
+    Text(file::TextLine),
+    Unit(unit::UnitLine),
+    Started(unit::StartedLine),
+    Image(image::ImageLine),
+    Sysctl(sysctl::SysctlLine),
+    Ours(Owned),
+    End,
+}
+
+/// Reads a host's answers. `now` is this computer's clock half-way between question and
+/// answer, in seconds since 1970.
+///
+/// # Errors
+/// When the answer was cut off or has a line that makes no sense.
+pub fn parse(answer: &str, now: f64) -> Result<Facts, BadAnswer> {
+    let mut facts = Facts::default();
+    let mut unit = unit::UnitReader::default();
+    let mut ended = false;
+    for text in answer.lines() {
+        let senseless = || BadAnswer::Senseless(text.to_owned());
+        let line: Line = serde_json::from_str(text).map_err(|_| senseless())?;
+        let taken = match line {
+            Line::System(line) => line.add_to(&mut facts),
+            Line::Clock(line) => line.seconds.parse::<f64>().ok().map(|seconds| {
+                facts.system.clock_skew = seconds - now;
+            }),
+            Line::Generation(line) => line.add_to(&mut facts),
+            Line::Manager(line) => line.add_to(&mut facts),
+            Line::Port(line) => line.add_to(&mut facts),
+            Line::Docker(line) => line.add_to(&mut facts),
+            Line::Package(line) => line.add_to(&mut facts),
+            Line::PackageAsked(line) => line.add_to(&mut facts),
+            Line::User(line) => line.add_to(&mut facts),
+            Line::Missing(line) => line.add_to(&mut facts),
+            Line::Path(line) => line.add_to(&mut facts),
+            Line::Sha256(line) => line.add_to(&mut facts),
+            Line::Text(line) => line.add_to(&mut facts),
+            Line::Unit(line) => unit.take(line, &mut facts),
+            Line::Started(line) => line.add_to(&mut facts),
+            Line::Image(line) => line.add_to(&mut facts),
+            Line::Sysctl(line) => line.add_to(&mut facts),
+            Line::Ours(owned) => {
+                facts.manifest.add(owned);
+                Some(())
+            }
+            Line::End => {
+                ended = true;
+                Some(())
+            }
+        };
+        taken.ok_or_else(senseless)?;
+    }
+    if ended {
+        Ok(facts)
+    } else {
+        Err(BadAnswer::CutOff { n_lines: answer.lines().count() })
+    }
+}

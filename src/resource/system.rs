@@ -1,0 +1,201 @@
+//! The machine itself: what no resource can change, and every check before the first change
+//! reads.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::{Facts, Manager, Unknown};
+use crate::unit::Size;
+
+/// A machine and its system.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct System {
+    /// Its distribution, such as `Debian GNU/Linux 12 (bookworm)`.
+    pub os: String,
+    /// The kernel's machine name, such as `x86_64`.
+    pub arch: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// How many processors it has.
+    pub cpus: u32,
+    /// The memory that its processes can have together.
+    pub memory: Size,
+    /// The free space where images and data go.
+    pub free_disk: Size,
+    /// How many seconds its clock is ahead of this computer's; negative where it is behind.
+    /// No more exact than half the time that the probe took.
+    pub clock_skew: f64,
+    /// Which cgroups its processes get.
+    pub cgroups: Cgroups,
+    /// Whether systemd runs it.
+    pub systemd: bool,
+    /// Whether AppArmor is on.
+    pub apparmor: bool,
+    /// The version of its Docker, where there is one.
+    pub docker: Option<String>,
+    /// The version of Docker that its distribution would install, where it has none.
+    pub docker_offered: Option<String>,
+    /// The TCP ports on which something listens.
+    pub listening: BTreeSet<u16>,
+    pub(super) manager: Option<Manager>,
+}
+
+/// Which cgroups a machine's processes get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cgroups {
+    /// Version 1, perhaps with version 2 beside it.
+    V1,
+    /// Version 2 alone.
+    #[default]
+    V2,
+}
+
+impl System {
+    /// The package manager.
+    ///
+    /// # Errors
+    /// When the host has none that this program can drive.
+    pub fn manager(&self) -> Result<Manager, Unknown> {
+        self.manager
+            .ok_or_else(|| Unknown::about("its package manager (neither dpkg nor rpm)"))
+    }
+}
+
+/// The part of the probe that answers for the machine. It is made of what the shell can read
+/// by itself; `df`, `uname` and `nproc` are the only programs it starts.
+pub(super) const SCRIPT: &str = r#"os=$(. /etc/os-release 2>/dev/null; printf %s "${PRETTY_NAME:-unknown}" | tr -d '"\\')
+memory=0
+while read -r name kib _; do [ "$name" = MemTotal: ] && memory=$kib && break; done </proc/meminfo
+for limit in /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; do
+  [ -r $limit ] && read -r bytes <$limit && case $bytes in
+    *[!0-9]* | ????????????????*) ;;
+    *) [ $((bytes / 1024)) -lt "$memory" ] && memory=$((bytes / 1024)) ;;
+  esac
+done
+set -- $(df -Pk /var/lib 2>/dev/null | tail -n 1)
+free=${4:-0}
+cgroups=v1
+[ -e /sys/fs/cgroup/cgroup.controllers ] && cgroups=v2
+systemd=false
+[ -d /run/systemd/system ] && systemd=true
+apparmor=false
+[ -r /sys/module/apparmor/parameters/enabled ] && read -r on </sys/module/apparmor/parameters/enabled && [ "$on" = Y ] && apparmor=true
+set -- $(uname -rm)
+printf '{"q":"system","os":"%s","kernel":"%s","arch":"%s","cpus":%s,"memory_kib":%s,"free_kib":%s,"cgroups":"%s","systemd":%s,"apparmor":%s}\n' \
+  "$os" "$1" "$2" "$(nproc)" "$memory" "$free" "$cgroups" "$systemd" "$apparmor"
+printf '{"q":"clock","seconds":"%s"}\n' "$(date +%s.%N)"
+printf '{"q":"generation","generation":"%s"}\n' "$(cat /var/lib/platform/generation 2>/dev/null)"
+"#;
+
+/// The part of the probe that lists the listening ports, as the kernel shows them.
+pub(super) const PORTS: &str = r#"for table in /proc/net/tcp /proc/net/tcp6; do
+  [ -r $table ] && while read -r _ local _ state _; do
+    [ "$state" = 0A ] && printf '{"q":"port","hex":"%s"}\n' "${local##*:}"
+  done <$table
+done
+"#;
+
+/// The part of the probe that answers for Docker.
+pub(super) const DOCKER: &str = r#"if command -v docker >/dev/null; then
+  version=$(docker version --format '{{.Server.Version}}' 2>/dev/null) ||
+    version=$(docker version --format '{{.Client.Version}}' 2>/dev/null)
+  printf '{"q":"docker","version":"%s"}\n' "$version"
+elif command -v apt-cache >/dev/null; then
+  printf '{"q":"docker","offered":"%s"}\n' "$(apt-cache policy docker.io | sed -n 's/^ *Candidate: //p')"
+fi
+"#;
+
+/// The machine.
+#[derive(Debug, Deserialize)]
+pub(super) struct SystemLine {
+    os: String,
+    kernel: String,
+    arch: String,
+    cpus: u32,
+    memory_kib: u64,
+    free_kib: u64,
+    cgroups: Cgroups,
+    systemd: bool,
+    apparmor: bool,
+}
+
+/// The machine's clock, in seconds since 1970.
+#[derive(Debug, Deserialize)]
+pub(super) struct ClockLine {
+    pub(super) seconds: String,
+}
+
+/// The last change that a run made.
+#[derive(Debug, Deserialize)]
+pub(super) struct GenerationLine {
+    generation: String,
+}
+
+/// The package manager.
+#[derive(Debug, Deserialize)]
+pub(super) struct ManagerLine {
+    manager: Manager,
+}
+
+/// A listening port, in hexadecimal.
+#[derive(Debug, Deserialize)]
+pub(super) struct PortLine {
+    hex: String,
+}
+
+/// Docker's version, or that of the package.
+#[derive(Debug, Deserialize)]
+pub(super) struct DockerLine {
+    #[serde(default)]
+    version: String,
+    #[serde(default)]
+    offered: String,
+}
+
+impl SystemLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        let system = &mut facts.system;
+        system.os = self.os;
+        system.kernel = self.kernel;
+        system.arch = self.arch;
+        system.cpus = self.cpus;
+        system.memory = Size::bytes(self.memory_kib.checked_mul(1024)?);
+        system.free_disk = Size::bytes(self.free_kib.checked_mul(1024)?);
+        system.cgroups = self.cgroups;
+        system.systemd = self.systemd;
+        system.apparmor = self.apparmor;
+        Some(())
+    }
+}
+
+impl GenerationLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        facts.generation = self.generation;
+        Some(())
+    }
+}
+
+impl ManagerLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        facts.system.manager = Some(self.manager);
+        Some(())
+    }
+}
+
+impl PortLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        facts.system.listening.insert(u16::from_str_radix(&self.hex, 16).ok()?);
+        Some(())
+    }
+}
+
+impl DockerLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        let known = |version: String| (!version.is_empty()).then_some(version);
+        facts.system.docker = known(self.version);
+        facts.system.docker_offered = known(self.offered);
+        Some(())
+    }
+}

@@ -1,0 +1,214 @@
+//! A systemd unit that is enabled and runs with what it should have been started with.
+//!
+//! Whether a running unit has seen its newest files cannot be told from the files: a run may
+//! have died between the writing and the restart. So each unit with inputs gets a drop-in
+//! that notes, at each start and whoever asked for it, the hashes of its inputs. The
+//! comparison is with that note, and a restart that is owed stays owed.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::probe::Questions;
+use super::{Action, Change, Facts, File, HostPath, Key, Resource, Unknown};
+
+/// Where a start notes its inputs. It is gone after a reboot, as is what was started.
+const NOTES: &str = "/run/platform";
+
+/// A unit that a host should have enabled and running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name with its type, such as `docker.service`.
+    pub name: String,
+    inputs: BTreeMap<HostPath, String>,
+}
+
+/// A unit's state on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UnitState {
+    /// Whether systemd knows it: `loaded`, `not-found`, ….
+    pub load: String,
+    /// `active`, `inactive`, `failed`, `activating`, ….
+    pub active: String,
+    /// Whether it starts at boot: `enabled`, `disabled`, `static`, ….
+    pub enabled: String,
+    /// Whether systemd has not yet read its newest file.
+    pub needs_reload: bool,
+    /// The hashes of its inputs when it was last started.
+    pub started_with: BTreeMap<HostPath, String>,
+}
+
+impl Unit {
+    /// A unit that runs; it restarts only when someone else restarts it.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), inputs: BTreeMap::new() }
+    }
+
+    /// The same unit, restarted whenever it runs with other contents of these files. The
+    /// drop-in that notes them has to be given to the host too: [`Unit::drop_in`].
+    pub fn started_with<'a>(mut self, files: impl IntoIterator<Item = &'a File>) -> Self {
+        self.inputs = files
+            .into_iter()
+            .map(|file| (file.path.clone(), file.content.sha256()))
+            .collect();
+        self
+    }
+
+    /// The drop-in that notes the inputs at each start; none where there are none.
+    pub fn drop_in(&self) -> Option<File> {
+        let paths: Vec<&str> = self.inputs.keys().map(HostPath::as_str).collect();
+        let text = format!(
+            "# Written by platform: notes what this unit was started with.\n\
+             [Service]\n\
+             ExecStartPre=+/bin/sh -c 'mkdir -p {NOTES} && sha256sum {} >{NOTES}/{}'\n",
+            paths.join(" "),
+            self.name
+        );
+        let path = format!("/etc/systemd/system/{}.d/50-platform.conf", self.name);
+        let path = path.parse().expect("a unit's name is safe in a path");
+        (!paths.is_empty()).then(|| File::public(path, text))
+    }
+
+    pub(super) fn ask(&self, questions: &mut Questions) {
+        questions.unit(&self.name);
+    }
+
+    pub(super) fn diff(&self, facts: &Facts) -> Result<Option<Change>, Unknown> {
+        let state = facts.unit(&self.name)?;
+        let start = |restart| Action::StartUnit { name: self.name.clone(), restart };
+        let (verb, reason, action) = match state.active.as_str() {
+            "active" | "reloading" => match (self.stale(state), state.enabled.as_str()) {
+                (Some(stale), _) => ("restart", stale, start(true)),
+                (None, "disabled") => {
+                    ("enable", "does not start at boot".to_owned(), start(false))
+                }
+                (None, _) => return Ok(None),
+            },
+            "inactive" | "failed" | "activating" | "deactivating"
+                if state.load == "loaded" =>
+            {
+                ("start", format!("is {}", state.active), start(true))
+            }
+            "inactive" | "failed" => ("start", "is new".to_owned(), start(true)),
+            other => {
+                return Err(Unknown::about(format!("unit {} (`{other}`)", self.name)));
+            }
+        };
+        let key = Key::Unit(self.name.clone());
+        Ok(Some(Change { key, verb, reason, diff: None, action }))
+    }
+
+    /// Which inputs are others than those it was started with.
+    fn stale(&self, state: &UnitState) -> Option<String> {
+        let stale: Vec<&str> = self
+            .inputs
+            .iter()
+            .filter(|(path, sha256)| state.started_with.get(*path) != Some(*sha256))
+            .map(|(path, _)| path.as_str())
+            .collect();
+        (!stale.is_empty())
+            .then(|| format!("was started with another {}", stale.join(", ")))
+    }
+}
+
+/// The reload that systemd needs before the units of `want` start: where a unit file changes,
+/// or an earlier run died before its own reload.
+pub(super) fn reload(
+    want: &[Resource],
+    changes: &[Change],
+    facts: &Facts,
+) -> Option<Change> {
+    let rewritten = changes.iter().any(
+        |change| matches!(&change.key, Key::File(path) if path.is_below("/etc/systemd/system")),
+    );
+    let owed = want.iter().any(|resource| match resource {
+        Resource::Unit(unit) => {
+            facts.unit(&unit.name).is_ok_and(|state| state.needs_reload)
+        }
+        _ => false,
+    });
+    let reason = match (rewritten, owed) {
+        (true, _) => "unit files change",
+        (false, true) => "unit files changed since it last read them",
+        (false, false) => return None,
+    };
+    Some(Change {
+        key: Key::Systemd,
+        verb: "reload",
+        reason: reason.to_owned(),
+        diff: None,
+        action: Action::ReloadSystemd,
+    })
+}
+
+/// The part of the probe that answers for units.
+pub(super) fn script(questions: &Questions) -> Option<String> {
+    let names: Vec<String> = questions.units().map(|name| format!("'{name}'")).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            r#"set -- {names}
+systemctl show -p Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload -- "$@" |
+  while read -r line; do printf '{{"q":"unit","show":"%s"}}\n' "$line"; done
+printf '{{"q":"unit","show":""}}\n'
+for name do
+  [ -r "{NOTES}/$name" ] && while read -r sum path; do
+    printf '{{"q":"started","unit":"%s","path":"%s","sha256":"%s"}}\n' "$name" "$path" "$sum"
+  done <"{NOTES}/$name"
+done
+"#,
+            names = names.join(" ")
+        )
+    })
+}
+
+/// A line of what `systemctl show` says; an empty one ends a unit.
+#[derive(Debug, Deserialize)]
+pub(super) struct UnitLine {
+    show: String,
+}
+
+/// An input with which a unit was started.
+#[derive(Debug, Deserialize)]
+pub(super) struct StartedLine {
+    unit: String,
+    path: String,
+    sha256: String,
+}
+
+/// A unit whose lines are being read.
+#[derive(Debug, Default)]
+pub(super) struct UnitReader {
+    name: Option<String>,
+    state: UnitState,
+}
+
+impl UnitReader {
+    pub(super) fn take(&mut self, line: UnitLine, facts: &mut Facts) -> Option<()> {
+        if line.show.is_empty() {
+            let read = std::mem::take(self);
+            if let Some(name) = read.name {
+                facts.units.insert(name, read.state);
+            }
+            return Some(());
+        }
+        let (key, value) = line.show.split_once('=')?;
+        let value = value.to_owned();
+        match key {
+            "Id" => self.name = Some(value),
+            "LoadState" => self.state.load = value,
+            "ActiveState" => self.state.active = value,
+            "UnitFileState" => self.state.enabled = value,
+            "NeedDaemonReload" => self.state.needs_reload = value == "yes",
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+impl StartedLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        let state = facts.units.get_mut(&self.unit)?;
+        state.started_with.insert(self.path.parse().ok()?, self.sha256);
+        Some(())
+    }
+}
