@@ -7,8 +7,13 @@ pub mod secret;
 pub mod unit;
 
 pub mod inventory;
+pub mod topology;
 
 pub mod resource;
+pub mod template;
+
+pub mod component;
+pub mod plan;
 
 pub mod remote;
 

@@ -1,0 +1,70 @@
+//! The Docker engine, from the host's distribution.
+//!
+//! The engine's own configuration stays the host's: what the components need of it is said
+//! where they are started. So a host that had Docker before keeps it as it was.
+
+use super::{Context, Stage, Wants, path};
+use crate::resource::{Directory, Facts, File, Package, PackageState, Resource, Unit};
+use crate::secret::Secret;
+use crate::topology::{Node, REGISTRY_PORT};
+
+/// Where this program's own files are on a host.
+const HOME: &str = "/etc/platform";
+
+/// The engine, the trust in the cluster's registries, and the password for them.
+pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
+    let mut wants = Vec::new();
+    let engine = Package::by_manager("docker.io", "moby-engine");
+    if !is_foreign(&engine, facts) {
+        wants.push(Resource::Package(engine));
+    }
+    // Without the parser, an engine on a kernel with AppArmor starts no container at all.
+    if facts.system.apparmor {
+        wants.push(Resource::Package(Package::named("apparmor")));
+    }
+    wants.push(Resource::Directory(Directory {
+        path: path(HOME),
+        mode: 0o755,
+        owner: "root".to_owned(),
+        group: "root".to_owned(),
+        data: false,
+    }));
+    for registry in context.topology.registries() {
+        wants.push(Resource::File(trust(context, registry)));
+    }
+    wants.push(Resource::File(File::private(
+        path(&format!("{HOME}/docker/config.json")),
+        login(context),
+    )));
+    wants.push(Resource::Unit(Unit::named("docker.service")));
+    wants.into_iter().map(|resource| (Stage::Base, resource)).collect()
+}
+
+/// Whether there is an engine that did not come from the distribution's package: it stays as
+/// it is, and the package, which would replace it, is not installed.
+fn is_foreign(engine: &Package, facts: &Facts) -> bool {
+    let manager = facts.system.manager();
+    let packaged = manager.and_then(|manager| facts.package(engine.name(manager)));
+    facts.system.docker.is_some() && packaged == Ok(&PackageState::Missing)
+}
+
+/// Docker reads the authority that it trusts for a registry at each pull: no restart.
+fn trust(context: Context<'_>, registry: &Node) -> File {
+    let path =
+        path(&format!("/etc/docker/certs.d/{}:{REGISTRY_PORT}/ca.crt", registry.address));
+    File::public(path, context.materials.ca.clone())
+}
+
+/// The client configuration with which hosts pull, in Docker's own form.
+fn login(context: Context<'_>) -> Secret {
+    let account = context.materials.registry.basic_auth();
+    let auths: serde_json::Map<String, serde_json::Value> = context
+        .topology
+        .registries()
+        .map(|node| {
+            let server = format!("{}:{REGISTRY_PORT}", node.address);
+            (server, serde_json::json!({ "auth": account.expose() }))
+        })
+        .collect();
+    Secret::new(format!("{:#}\n", serde_json::json!({ "auths": auths })))
+}

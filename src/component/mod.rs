@@ -1,0 +1,137 @@
+//! What each component wants on a host.
+//!
+//! Pure: a component is a function from the topology, the materials and what is known of the
+//! host to a list of resources. Adding a component is adding such a function to [`wants`].
+
+mod base;
+mod docker;
+pub mod registry;
+pub mod zookeeper;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::Platform;
+use crate::inventory::catalog::Component;
+use crate::path::HostPath;
+use crate::resource::{Facts, Image, ImageOrigin, Resource};
+use crate::template::BadTemplate;
+use crate::topology::{Node, REGISTRY_PORT, Topology};
+
+/// A part of a run that is finished on all hosts before the next begins. In order.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Machines are made.
+    Machines,
+    /// What every host gets; Docker, where containers will run.
+    Base,
+    /// The image registries.
+    Registry,
+    /// Images are sent to the registries.
+    Images,
+    /// The ZooKeeper ensemble.
+    Zookeeper,
+    /// What nobody wants any more goes.
+    Retire,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Machines => "machines",
+            Self::Base => "base",
+            Self::Registry => "registry",
+            Self::Images => "images",
+            Self::Zookeeper => "zookeeper",
+            Self::Retire => "retire",
+        })
+    }
+}
+
+/// What the components are made from, beside the topology: gathered before anything is
+/// decided.
+#[derive(Debug, Clone)]
+pub struct Materials {
+    /// What the inventory says of the platform.
+    pub platform: Platform,
+    /// The image of each component.
+    pub images: BTreeMap<Component, ImageFacts>,
+    /// The contents of the files that the inventory names.
+    pub files: BTreeMap<PathBuf, Vec<u8>>,
+    /// The certificate of the cluster's own authority, in PEM.
+    pub ca: String,
+    /// What the registries need.
+    pub registry: registry::Materials,
+    /// What the ZooKeeper ensemble needs.
+    pub zookeeper: zookeeper::Materials,
+}
+
+/// What a component needs to know of its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// The component's version.
+    pub version: String,
+    /// The digest of its configuration, by which Docker knows it.
+    pub id: String,
+    /// The digest of its manifest, by which a registry knows it.
+    pub digest: String,
+}
+
+/// One host in its cluster.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The cluster.
+    pub topology: &'a Topology,
+    /// The host.
+    pub node: &'a Node,
+    /// What the components are made from.
+    pub materials: &'a Materials,
+}
+
+/// Resources, each with the stage that brings it.
+pub type Wants = Vec<(Stage, Resource)>;
+
+/// Everything that a host should have. Contents may depend on what the host is, but names
+/// never do: so the questions for a probe can be taken from what an unknown host would get,
+/// with [`Facts::default`].
+///
+/// # Errors
+/// When a template of the inventory cannot be rendered.
+pub fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
+    let mut wants = base::wants(context)?;
+    if context.node.has_containers() {
+        wants.extend(docker::wants(context, facts));
+    }
+    if context.node.registry {
+        wants.extend(registry::wants(context)?);
+    }
+    if context.node.zookeeper {
+        wants.extend(zookeeper::wants(context, facts)?);
+    }
+    Ok(wants)
+}
+
+impl Context<'_> {
+    /// A component's image, as hosts get it from the cluster's registries.
+    fn pulled(&self, component: Component) -> Option<Image> {
+        let facts = self.materials.images.get(&component)?;
+        let reference = |node: &Node| {
+            format!("{}:{REGISTRY_PORT}/{component}@{}", node.address, facts.digest)
+        };
+        let origin =
+            ImageOrigin::Registries(self.topology.registries().map(reference).collect());
+        let name = format!("{component} {}", facts.version);
+        Some(Image { name, id: facts.id.clone(), origin })
+    }
+}
+
+/// A path that is made of fixed names, addresses and checked unit names.
+fn path(text: &str) -> HostPath {
+    text.parse().expect("fixed names, addresses and unit names are safe in a path")
+}

@@ -1,0 +1,113 @@
+//! The private image registry: one on each edge host, with TLS from the cluster's own
+//! authority and a password for everything.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use minijinja::context;
+
+use super::{Context, Stage, Wants, path};
+use crate::host::HostName;
+use crate::inventory::catalog::Component;
+use crate::resource::{Content, Directory, File, Image, ImageOrigin, Resource, Unit};
+use crate::secret::Secret;
+use crate::template::{BadTemplate, render};
+use crate::topology::REGISTRY_PORT;
+
+/// The account with which this program pushes and hosts pull.
+pub const ACCOUNT: &str = "platform";
+
+/// The numeric user and group as which it runs in its container.
+const USER: &str = "5000";
+
+/// What the registries need.
+#[derive(Clone)]
+pub struct Materials {
+    /// The password of [`ACCOUNT`].
+    pub password: Secret,
+    /// The lines of the password file, one for each account.
+    pub htpasswd: Secret,
+    /// The secret that signs uploads in progress; the same on all registries.
+    pub http_secret: Secret,
+    /// Each registry host's certificate chain and key, in PEM.
+    pub certificates: BTreeMap<HostName, (String, Secret)>,
+}
+
+impl fmt::Debug for Materials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Materials")
+            .field("certificates", &self.certificates.len())
+            .finish()
+    }
+}
+
+impl Materials {
+    /// The account and its password in the form of HTTP's basic authentication.
+    pub fn basic_auth(&self) -> Secret {
+        Secret::new(
+            BASE64_STANDARD.encode(format!("{ACCOUNT}:{}", self.password.expose())),
+        )
+    }
+}
+
+/// The unit that runs it.
+pub const UNIT: &str = "platform-registry.service";
+
+/// The registry's image, files and unit.
+pub(super) fn wants(context: Context<'_>) -> Result<Wants, BadTemplate> {
+    let materials = &context.materials.registry;
+    let Some(image) = context.materials.images.get(&Component::Registry) else {
+        return Ok(Vec::new());
+    };
+    let image = Image {
+        name: format!("registry {}", image.version),
+        id: image.id.clone(),
+        origin: ImageOrigin::Here,
+    };
+    let config = render(
+        "registry/config.yml",
+        include_str!("../../templates/registry/config.yml"),
+        context! { port => REGISTRY_PORT, http_secret => materials.http_secret.expose() },
+    )?;
+    let (chain, key) = materials
+        .certificates
+        .get(&context.node.host)
+        .cloned()
+        .unwrap_or_else(|| (String::new(), Secret::new("")));
+    let files = [
+        private("config.yml", Secret::new(config)),
+        private("htpasswd", materials.htpasswd.clone()),
+        private("tls.crt", chain),
+        private("tls.key", key),
+    ];
+    let service = render(
+        "registry/platform-registry.service",
+        include_str!("../../templates/registry/platform-registry.service"),
+        context! { image => &image.id, user => USER, cluster => context.topology.cluster.as_str() },
+    )?;
+    let service = File::public(path(&format!("/etc/systemd/system/{UNIT}")), service);
+    let unit = Unit::named(UNIT).started_with(files.iter().chain([&service]));
+    let drop_in = unit.drop_in();
+    let resources = [Resource::Directory(data()), Resource::Image(image)]
+        .into_iter()
+        .chain(files.into_iter().chain([service]).chain(drop_in).map(Resource::File))
+        .chain([Resource::Unit(unit)]);
+    Ok(resources.map(|resource| (Stage::Registry, resource)).collect())
+}
+
+fn data() -> Directory {
+    Directory {
+        path: path("/var/lib/platform/registry"),
+        mode: 0o750,
+        owner: USER.to_owned(),
+        group: USER.to_owned(),
+        data: true,
+    }
+}
+
+fn private(name: &str, content: impl Into<Content>) -> File {
+    File::private(path(&format!("/etc/platform/registry/{name}")), content)
+        .owned_by(USER, USER)
+}

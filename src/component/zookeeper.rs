@@ -1,0 +1,220 @@
+//! ZooKeeper: an ensemble of an odd number of members, each a container under systemd.
+//!
+//! An ensemble is formed once. A member whose data is gone must not help to elect another
+//! member without data, or what the others still hold is lost; so ZooKeeper is told not to
+//! start a new database by itself, and only members of an ensemble that was never formed get
+//! the marker that allows it. That it was formed is what a member's data says: the first
+//! quorum raises the accepted epoch to 1.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use minijinja::context;
+use sha1::{Digest, Sha1};
+
+use super::{Context, Stage, Wants, path};
+use crate::inventory::catalog::Component;
+use crate::path::HostPath;
+use crate::resource::probe::Questions;
+use crate::resource::{
+    Content, Directory, Facts, File, FileState, Resource, Unit, Unknown,
+};
+use crate::secret::Secret;
+use crate::template::{BadTemplate, render};
+use crate::topology::{Ensemble, Member, ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT};
+use crate::unit::Size;
+
+/// The numeric user and group as which a member runs in its container.
+const USER: &str = "2181";
+/// Where a member's data is on its host.
+const DATA: &str = "/var/lib/platform/zookeeper";
+/// Where a member's configuration is on its host.
+const CONFIG: &str = "/etc/platform/zookeeper";
+/// The unit that runs a member.
+pub const UNIT: &str = "platform-zookeeper.service";
+
+/// What the ensemble needs.
+#[derive(Clone)]
+pub struct Materials {
+    /// With which members prove to each other that they belong together.
+    pub quorum_password: Secret,
+    /// The password of the administrator, `super`, whom no access list binds.
+    pub super_password: Secret,
+    /// Whether the ensemble is being formed: see [`forming`].
+    pub forming: bool,
+}
+
+impl fmt::Debug for Materials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Materials")
+            .field("forming", &self.forming)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Adds what [`forming`] needs to know of a member.
+pub fn ask(questions: &mut Questions) {
+    questions.path(&accepted_epoch());
+    questions.path(&first_snapshot());
+}
+
+/// Whether the ensemble has yet to be formed: no member has accepted an epoch after 0. It
+/// holds at any moment of a forming that was cut off, and never again after it.
+///
+/// # Errors
+/// When a member did not say.
+pub fn forming<'a>(
+    members: impl IntoIterator<Item = &'a Facts>,
+) -> Result<bool, Unknown> {
+    let before_the_first =
+        ["0", "-1"].map(|epoch| Some(Content::from(epoch.to_owned()).sha256()));
+    for facts in members {
+        if let FileState::Present { sha256, .. } = facts.file(&accepted_epoch())?
+            && !before_the_first.contains(sha256)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A member's image, directories, files and unit.
+pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
+    let ensemble = context.topology.ensemble.as_ref();
+    let member = ensemble.and_then(|ensemble| {
+        ensemble.member_on(&context.node.host).map(|member| (ensemble, member))
+    });
+    let (Some((ensemble, member)), Some(image)) =
+        (member, context.pulled(Component::Zookeeper))
+    else {
+        return Ok(Vec::new());
+    };
+    let files = [
+        config(context, ensemble)?,
+        jaas(&context.materials.zookeeper.quorum_password),
+        administrator(&context.materials.zookeeper.super_password),
+    ];
+    let my_id = in_data("myid", format!("{}\n", member.id));
+    let service = service(context, member, &image.id, facts)?;
+    let unit = Unit::named(UNIT).started_with(files.iter().chain([&my_id, &service]));
+    let drop_in = unit.drop_in();
+    let marker =
+        may_start_empty(context, facts).then(|| in_data("initialize", String::new()));
+    let resources = [Resource::Directory(data()), Resource::Image(image)]
+        .into_iter()
+        .chain(files.into_iter().chain([my_id, service]).map(Resource::File))
+        .chain(marker.into_iter().chain(drop_in).map(Resource::File))
+        .chain([Resource::Unit(unit)])
+        .map(|resource| (Stage::Zookeeper, resource));
+    Ok(resources.collect())
+}
+
+/// Only while the ensemble is being formed, and only where there is no database yet.
+fn may_start_empty(context: Context<'_>, facts: &Facts) -> bool {
+    let first = facts.file(&first_snapshot());
+    let empty = first.is_ok_and(|state| *state == FileState::Missing);
+    context.materials.zookeeper.forming && empty
+}
+
+fn config(context: Context<'_>, ensemble: &Ensemble) -> Result<File, BadTemplate> {
+    let [data_port, election_port] = ZOOKEEPER_PEER_PORTS;
+    let members: Vec<_> = ensemble
+        .members()
+        .iter()
+        .map(|member| context! { id => member.id, address => member.address.to_string() })
+        .collect();
+    let settings = &context.materials.platform.zookeeper;
+    let text = render(
+        "zookeeper/zoo.cfg",
+        include_str!("../../templates/zookeeper/zoo.cfg"),
+        context! {
+            members,
+            address => context.node.address.to_string(),
+            client_port => ZOOKEEPER_PORT,
+            data_port,
+            election_port,
+            max_client_connections => settings.max_client_connections.unwrap_or(60),
+        },
+    )?;
+    Ok(File::public(path(&format!("{CONFIG}/zoo.cfg")), text))
+}
+
+fn jaas(password: &Secret) -> File {
+    let text = format!(
+        "QuorumServer {{\n  org.apache.zookeeper.server.auth.DigestLoginModule required\n  \
+         user_member=\"{0}\";\n}};\nQuorumLearner {{\n  \
+         org.apache.zookeeper.server.auth.DigestLoginModule required\n  \
+         username=\"member\"\n  password=\"{0}\";\n}};\n",
+        password.expose()
+    );
+    File::private(path(&format!("{CONFIG}/jaas.conf")), Secret::new(text))
+        .owned_by(USER, USER)
+}
+
+/// Options for the JVM that must not be seen in the list of processes: it reads them from
+/// this file. ZooKeeper knows the administrator by the hash of name and password.
+fn administrator(password: &Secret) -> File {
+    let hash = Sha1::digest(format!("super:{}", password.expose()));
+    let text = format!(
+        "-Dzookeeper.DigestAuthenticationProvider.superDigest=super:{}\n",
+        BASE64_STANDARD.encode(hash)
+    );
+    File::private(path(&format!("{CONFIG}/super.args")), Secret::new(text))
+        .owned_by(USER, USER)
+}
+
+fn service(
+    context: Context<'_>,
+    member: &Member,
+    image: &str,
+    facts: &Facts,
+) -> Result<File, BadTemplate> {
+    let heap = context.materials.platform.zookeeper.heap;
+    let heap = heap.unwrap_or_else(|| heap_for(facts.system.memory));
+    let text = render(
+        "zookeeper/platform-zookeeper.service",
+        include_str!("../../templates/zookeeper/platform-zookeeper.service"),
+        context! {
+            id => member.id,
+            cluster => context.topology.cluster.as_str(),
+            heap_mib => heap.as_mib(),
+            user => USER,
+            config => CONFIG,
+            data => DATA,
+            image,
+        },
+    )?;
+    Ok(File::public(path(&format!("/etc/systemd/system/{UNIT}")), text))
+}
+
+/// An eighth of the host's memory, at least 128 MiB and at most 1 GiB: the Mesos registry and
+/// the frameworks' state are small, and a heap that swaps loses the quorum.
+fn heap_for(memory: Size) -> Size {
+    Size::mib((memory.as_mib() / 8).clamp(128, 1024))
+}
+
+fn data() -> Directory {
+    Directory {
+        path: path(DATA),
+        mode: 0o750,
+        owner: USER.to_owned(),
+        group: USER.to_owned(),
+        data: true,
+    }
+}
+
+/// The last epoch that the member accepted, as a decimal number without a newline.
+fn accepted_epoch() -> HostPath {
+    path(&format!("{DATA}/version-2/acceptedEpoch"))
+}
+
+/// The snapshot that a new database begins with.
+fn first_snapshot() -> HostPath {
+    path(&format!("{DATA}/version-2/snapshot.0"))
+}
+
+fn in_data(name: &str, text: String) -> File {
+    let file = File::public(path(&format!("{DATA}/{name}")), text).owned_by(USER, USER);
+    File { data: true, ..file }
+}

@@ -1,0 +1,271 @@
+//! Orders changes into stages and waves that never cost a quorum.
+//!
+//! Pure: reads no clock, file or network. Nothing is decided after a [`Plan`] exists; a dry
+//! run is a run that stops here.
+
+pub mod preflight;
+pub mod quorum;
+mod show;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::component::{Stage, Wants};
+use crate::event::PlannedStage;
+use crate::host::HostName;
+use crate::inventory::catalog::Component;
+use crate::resource::{self, Change, Facts, Resource, Unknown};
+use crate::topology::{Ensemble, Member, Node, Topology};
+
+pub use quorum::{Refused, Standing, Wave};
+
+/// Everything that a run will do on hosts, in order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// Stages that change something. All of one is done before the next begins.
+    pub stages: Vec<StagePlan>,
+}
+
+/// One stage of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StagePlan {
+    /// Which stage.
+    pub stage: Stage,
+    /// What is done.
+    pub work: Work,
+    /// What the stage's components must say of themselves before the next stage begins.
+    pub gates: Vec<Gate>,
+}
+
+/// The work of a stage.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Images that this computer sends to registries.
+    Push(Vec<Push>),
+    /// Changes to hosts, in waves: all of one before the next.
+    Hosts(Vec<Wave>),
+}
+
+/// An image for a registry that lacks it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Push {
+    /// Whose image.
+    pub component: Component,
+    /// The host whose registry lacks it.
+    pub to: HostName,
+}
+
+/// The changes of one host in one stage, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostChanges {
+    /// The host.
+    pub host: HostName,
+    /// The changes.
+    pub changes: Vec<Change>,
+}
+
+/// A condition that a component itself confirms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// The host's registry serves: it refuses a stranger and lets the platform in.
+    Registry(Node),
+    /// These members of the ensemble serve, one leads, and all of its followers are synced.
+    Ensemble(Vec<Member>),
+}
+
+/// What a plan is made from.
+#[derive(Debug, Clone)]
+pub struct Situation<'a> {
+    /// The cluster.
+    pub topology: &'a Topology,
+    /// What each host should have.
+    pub wants: &'a BTreeMap<HostName, Wants>,
+    /// What each host has.
+    pub facts: &'a BTreeMap<HostName, Facts>,
+    /// How the ensemble stands.
+    pub standing: &'a Standing,
+    /// Images that registries lack.
+    pub pushes: &'a [Push],
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum NoPlan {
+    /// A host left a question open.
+    #[error("cannot plan for {host}")]
+    Unknown {
+        /// The host.
+        host: HostName,
+        /// The question.
+        source: Unknown,
+    },
+    /// A change would cost the quorum.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// Makes the plan that turns what the hosts have into what they should have.
+///
+/// # Errors
+/// When a host did not answer, or no order of the changes keeps the quorum.
+pub fn build(situation: &Situation<'_>) -> Result<Plan, NoPlan> {
+    let ensemble = situation.topology.ensemble.as_ref();
+    let mut stages = Vec::new();
+    for stage in [Stage::Base, Stage::Registry, Stage::Images, Stage::Zookeeper] {
+        let work = match stage {
+            Stage::Images => Work::Push(situation.pushes.to_vec()),
+            _ => hosts(stage_changes(situation, stage)?, ensemble, situation.standing)?,
+        };
+        stages.push(StagePlan { stage, gates: gates(stage, &work, situation), work });
+    }
+    let retired = retired(situation, false);
+    let work = hosts(retired, ensemble, situation.standing)?;
+    stages.push(StagePlan { stage: Stage::Retire, gates: Vec::new(), work });
+    stages.retain(|stage| !stage.work.is_empty());
+    Ok(Plan { stages })
+}
+
+/// Makes the plan that takes everything back that earlier runs brought. The quorum is given up
+/// on purpose. `purge` takes the components' data with it.
+pub fn tear_down(facts: &BTreeMap<HostName, Facts>, purge: bool) -> Plan {
+    let changes: Vec<HostChanges> = facts
+        .iter()
+        .map(|(host, facts)| HostChanges {
+            host: host.clone(),
+            changes: resource::retire(&[], facts, purge),
+        })
+        .filter(|host| !host.changes.is_empty())
+        .collect();
+    if changes.is_empty() {
+        return Plan::default();
+    }
+    let work = Work::Hosts(vec![Wave::given_up(changes)]);
+    Plan { stages: vec![StagePlan { stage: Stage::Retire, work, gates: Vec::new() }] }
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// How many changes it makes.
+    pub fn n_changes(&self) -> usize {
+        self.stages.iter().map(|stage| stage.work.n_changes()).sum()
+    }
+
+    /// The hosts that it changes.
+    pub fn hosts(&self) -> Vec<&HostName> {
+        let mut hosts: Vec<&HostName> =
+            self.stages.iter().flat_map(|stage| stage.work.hosts()).collect();
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
+
+    /// The stages in numbers.
+    pub fn summary(&self) -> Vec<PlannedStage> {
+        let planned = |stage: &StagePlan| PlannedStage {
+            stage: stage.stage.to_string(),
+            n_changes: stage.work.n_changes(),
+            n_hosts: stage.work.hosts().len(),
+        };
+        self.stages.iter().map(planned).collect()
+    }
+}
+
+impl Work {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.n_changes() == 0
+    }
+
+    /// How many changes it makes.
+    pub fn n_changes(&self) -> usize {
+        match self {
+            Self::Push(pushes) => pushes.len(),
+            Self::Hosts(waves) => {
+                waves.iter().flat_map(Wave::hosts).map(|host| host.changes.len()).sum()
+            }
+        }
+    }
+
+    /// The hosts that it changes, each once.
+    pub fn hosts(&self) -> Vec<&HostName> {
+        let mut hosts: Vec<&HostName> = match self {
+            Self::Push(pushes) => pushes.iter().map(|push| &push.to).collect(),
+            Self::Hosts(waves) => {
+                waves.iter().flat_map(Wave::hosts).map(|host| &host.host).collect()
+            }
+        };
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
+}
+
+fn hosts(
+    changes: Vec<HostChanges>,
+    ensemble: Option<&Ensemble>,
+    standing: &Standing,
+) -> Result<Work, Refused> {
+    quorum::waves(changes, ensemble, standing).map(Work::Hosts)
+}
+
+fn stage_changes(
+    situation: &Situation<'_>,
+    stage: Stage,
+) -> Result<Vec<HostChanges>, NoPlan> {
+    let mut hosts = Vec::new();
+    for node in &situation.topology.nodes {
+        let (Some(wants), Some(facts)) =
+            (situation.wants.get(&node.host), situation.facts.get(&node.host))
+        else {
+            continue;
+        };
+        let of_stage: Vec<Resource> = wants
+            .iter()
+            .filter(|(of, _)| *of == stage)
+            .map(|(_, resource)| resource.clone())
+            .collect();
+        let changes = resource::diff(&of_stage, facts)
+            .map_err(|source| NoPlan::Unknown { host: node.host.clone(), source })?;
+        if !changes.is_empty() {
+            hosts.push(HostChanges { host: node.host.clone(), changes });
+        }
+    }
+    Ok(hosts)
+}
+
+fn retired(situation: &Situation<'_>, purge: bool) -> Vec<HostChanges> {
+    let mut hosts = Vec::new();
+    for (host, facts) in situation.facts {
+        let wants = situation.wants.get(host).map(Vec::as_slice).unwrap_or_default();
+        let wants: Vec<Resource> =
+            wants.iter().map(|(_, resource)| resource.clone()).collect();
+        let changes = resource::retire(&wants, facts, purge);
+        if !changes.is_empty() {
+            hosts.push(HostChanges { host: host.clone(), changes });
+        }
+    }
+    hosts
+}
+
+/// What proves a stage: the registries that it changed, and the whole ensemble.
+fn gates(stage: Stage, work: &Work, situation: &Situation<'_>) -> Vec<Gate> {
+    let topology = situation.topology;
+    match stage {
+        Stage::Registry => {
+            let changed = work.hosts();
+            let nodes =
+                topology.registries().filter(|node| changed.contains(&&node.host));
+            nodes.cloned().map(Gate::Registry).collect()
+        }
+        Stage::Zookeeper => {
+            let ensemble = topology.ensemble.iter();
+            ensemble.map(|ensemble| Gate::Ensemble(ensemble.members().to_vec())).collect()
+        }
+        _ => Vec::new(),
+    }
+}

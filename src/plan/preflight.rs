@@ -1,0 +1,160 @@
+//! What would make a run fail half-way, found before anything is touched.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::component::{registry, zookeeper};
+use crate::host::HostName;
+use crate::resource::Facts;
+use crate::topology::{
+    Node, REGISTRY_PORT, Topology, ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT,
+};
+use crate::unit::Size;
+
+/// How far a host's clock may be off, in seconds. ZooKeeper and TLS bear more, but logs of
+/// several hosts cannot be read together beyond that.
+const CLOCK: f64 = 5.0;
+
+/// The least free space that a host with containers needs.
+const DISK: Size = Size::gib(1);
+
+/// The least memory that a host with containers needs.
+const MEMORY: Size = Size::mib(512);
+
+/// From this major version on, Docker no longer answers Mesos' question for an image's
+/// configuration, and no task that is a container can start.
+const DOCKER_TOO_NEW: u32 = 26;
+
+/// One reason not to begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Objection {
+    /// The host.
+    pub host: HostName,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to do about it.
+    pub help: String,
+    /// The port that another program holds, where that is the problem.
+    #[serde(skip)]
+    pub port: Option<u16>,
+}
+
+/// Every reason not to begin, on all hosts together.
+pub fn objections(
+    topology: &Topology,
+    facts: &BTreeMap<HostName, Facts>,
+) -> Vec<Objection> {
+    let known = topology
+        .nodes
+        .iter()
+        .filter_map(|node| facts.get(&node.host).map(|facts| (node, facts)));
+    known.flat_map(|(node, facts)| of_host(node, facts)).collect()
+}
+
+fn of_host(node: &Node, facts: &Facts) -> Vec<Objection> {
+    let mut found = Vec::new();
+    let mut object = |problem: String, help: &str, port| {
+        let (host, help) = (node.host.clone(), help.to_owned());
+        found.push(Objection { host, problem, help, port });
+    };
+    if !facts.system.systemd {
+        object(
+            format!("{} is not run by systemd", facts.system.os),
+            "use a machine or an image that boots with systemd",
+            None,
+        );
+    }
+    if facts.system.manager().is_err() {
+        object(
+            format!("{} has neither dpkg nor rpm", facts.system.os),
+            "use a distribution of the Debian or the Fedora family",
+            None,
+        );
+    }
+    if facts.system.clock_skew.abs() > CLOCK {
+        let skew = facts.system.clock_skew;
+        let direction = if skew > 0.0 { "ahead of" } else { "behind" };
+        object(
+            format!("its clock is {:.0} s {direction} this computer's", skew.abs()),
+            "let both follow the same time servers, for example with chrony",
+            None,
+        );
+    }
+    if node.has_containers() {
+        containers(facts, &mut object);
+        for (port, service) in taken_ports(node, facts) {
+            object(
+                format!(
+                    "port {port}, which {service} needs, is taken by another program"
+                ),
+                "stop that program, or give the role to another host",
+                Some(port),
+            );
+        }
+    }
+    found
+}
+
+fn containers(facts: &Facts, object: &mut impl FnMut(String, &str, Option<u16>)) {
+    let system = &facts.system;
+    if let Some(version) = too_new_docker(facts) {
+        object(
+            format!(
+                "Docker {version} cannot run Mesos' tasks: from version {DOCKER_TOO_NEW} on it \
+                 leaves out what Mesos asks of an image"
+            ),
+            "install an older Docker, such as the docker.io package of Debian 12",
+            None,
+        );
+    }
+    if system.free_disk < DISK {
+        object(
+            format!("only {} are free below /var/lib", system.free_disk),
+            "make room: images and data need at least 1GiB",
+            None,
+        );
+    }
+    if system.memory < MEMORY {
+        object(
+            format!("it has {} of memory", system.memory),
+            "give it at least 512MiB",
+            None,
+        );
+    }
+}
+
+/// The version of the engine, or where there is none of the one that would be installed.
+fn too_new_docker(facts: &Facts) -> Option<&str> {
+    let version =
+        facts.system.docker.as_deref().or(facts.system.docker_offered.as_deref())?;
+    let major: u32 = version.split('.').next()?.parse().ok()?;
+    (major >= DOCKER_TOO_NEW).then_some(version)
+}
+
+/// The ports of services that do not run yet, on which something else listens.
+fn taken_ports(node: &Node, facts: &Facts) -> Vec<(u16, &'static str)> {
+    let [data, election] = ZOOKEEPER_PEER_PORTS;
+    let services = [
+        (node.registry, registry::UNIT, "the registry", vec![REGISTRY_PORT]),
+        (
+            node.zookeeper,
+            zookeeper::UNIT,
+            "ZooKeeper",
+            vec![ZOOKEEPER_PORT, data, election],
+        ),
+    ];
+    let idle = |unit: &str| {
+        facts.unit(unit).is_ok_and(|state| {
+            matches!(state.active.as_str(), "inactive" | "failed" | "activating")
+        })
+    };
+    services
+        .into_iter()
+        .filter(|(here, unit, ..)| *here && idle(unit))
+        .flat_map(|(_, _, service, ports)| {
+            ports.into_iter().map(move |port| (port, service))
+        })
+        .filter(|(port, _)| facts.system.listening.contains(port))
+        .collect()
+}
