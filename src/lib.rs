@@ -20,6 +20,8 @@ pub mod remote;
 pub mod provider;
 pub mod state;
 
+pub mod run;
+
 pub mod report;
 
 pub mod cli;

@@ -63,6 +63,8 @@ pub type OnLine<'a> = &'a mut (dyn FnMut(&str) + Send);
 
 /// One command to run on a host.
 pub struct Exec<'a> {
+    /// What for, as events tell it: `probe`.
+    pub purpose: String,
     /// The command.
     pub argv: Argv,
     /// As whom.

@@ -1,0 +1,439 @@
+//! Carries out a plan: stage by stage, wave by wave, the hosts of a wave side by side.
+//!
+//! Every step of the plan is accounted for as done, failed or not started. One host's failure
+//! lets its neighbours' current work end; no next wave or stage begins.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use tokio::io::AsyncRead;
+
+use super::Fleet;
+use super::gate::{self, Witness};
+use crate::event::{Event, Events, Outcome};
+use crate::host::HostName;
+use crate::plan::{HostChanges, Plan, Push, StagePlan, Wave, Work};
+use crate::remote::{Argv, As, Exec, Input, Output, Remote, RemoteError};
+use crate::resource::apply::{self, Job, Progress};
+use crate::resource::{Action, Image};
+
+/// The longest that the changes of one stage may take on one host: packages over a slow line.
+const STAGE: Duration = Duration::from_secs(20 * 60);
+
+/// The longest that one image may take to a host or a registry.
+const IMAGE: Duration = Duration::from_secs(20 * 60);
+
+/// Bytes on their way to a host.
+pub type Bytes = Box<dyn AsyncRead + Send + Unpin>;
+
+/// Why an image did not arrive: rendered, since the causes are of many kinds.
+pub type CourierError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Brings images from where the catalogue says they are.
+pub trait Courier: Send + Sync {
+    /// The image as `docker load` takes it.
+    fn archive<'a>(
+        &'a self,
+        image: &'a Image,
+    ) -> BoxFuture<'a, Result<Bytes, CourierError>>;
+
+    /// Sends an image to a host's registry. What is there already is not sent again.
+    fn push<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), CourierError>>;
+}
+
+/// What a plan is carried out with.
+pub struct Crew<'a> {
+    /// The hosts.
+    pub fleet: &'a Fleet,
+    /// Brings images.
+    pub courier: &'a dyn Courier,
+    /// Asks components how they are.
+    pub witness: &'a dyn Witness,
+    /// Takes what happens.
+    pub events: &'a Events,
+    /// How many hosts are worked on at once.
+    pub parallel: usize,
+    /// Names this run: the hosts remember it.
+    pub run: &'a str,
+    /// Whether the operator wants to stop: looked at before each wave.
+    pub stopped: &'a (dyn Fn() -> bool + Send + Sync),
+}
+
+/// How a plan went.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Steps that were done.
+    pub n_done: usize,
+    /// Steps that failed, with what was said.
+    pub failed: Vec<Failure>,
+    /// Steps that were not tried.
+    pub n_not_started: usize,
+    /// Whether the operator stopped it.
+    pub interrupted: bool,
+}
+
+/// A step or a gate that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The stage.
+    pub stage: String,
+    /// The host; none where it is a gate of several.
+    pub host: Option<HostName>,
+    /// The step.
+    pub step: String,
+    /// What was said.
+    pub reason: String,
+}
+
+impl Tally {
+    /// Whether every step was done.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.n_not_started == 0
+    }
+}
+
+/// Carries out a plan. `generations` says after which change of each host the plan was made;
+/// a host that was changed since refuses. Repeated after a failure, with a new plan, it
+/// goes on where this one ended.
+pub async fn apply(
+    plan: Plan,
+    mut generations: BTreeMap<HostName, String>,
+    crew: &Crew<'_>,
+) -> Tally {
+    let mut tally = Tally::default();
+    for (n, stage) in plan.stages.iter().enumerate() {
+        if tally.failed.is_empty() && !(crew.stopped)() {
+            let begun = Instant::now();
+            let before = tally.failed.len() + tally.n_not_started;
+            crew.events.emit(&Event::StageStarted {
+                stage: stage.stage.to_string(),
+                hosts: stage.work.hosts().into_iter().cloned().collect(),
+                n_steps: stage.work.n_changes(),
+            });
+            let mark = format!("{}/{n}", crew.run);
+            run_stage(stage, &mark, &mut generations, crew, &mut tally).await;
+            let ok = tally.failed.len() + tally.n_not_started == before;
+            let stage = stage.stage.to_string();
+            crew.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+        } else {
+            skip_stage(stage, crew, &mut tally);
+        }
+    }
+    tally.interrupted = (crew.stopped)();
+    tally
+}
+
+async fn run_stage(
+    stage: &StagePlan,
+    mark: &str,
+    generations: &mut BTreeMap<HostName, String>,
+    crew: &Crew<'_>,
+    tally: &mut Tally,
+) {
+    let name = stage.stage.to_string();
+    match &stage.work {
+        Work::Push(pushes) => push_all(&name, pushes, crew, tally).await,
+        Work::Hosts(waves) => {
+            for (n, wave) in waves.iter().enumerate() {
+                let open = tally.failed.is_empty() && !(crew.stopped)();
+                if !open || !pass(&name, wave.before(), crew, tally).await {
+                    skip_hosts(&name, wave.hosts(), crew, tally);
+                    continue;
+                }
+                let at = At { stage: &name, next: format!("{mark}/{n}") };
+                run_wave(&at, wave, generations, crew, tally).await;
+                if tally.failed.is_empty() {
+                    pass(&name, wave.after(), crew, tally).await;
+                }
+            }
+        }
+    }
+    if tally.failed.is_empty() {
+        for gate in &stage.gates {
+            pass(&name, Some(gate.clone()), crew, tally).await;
+        }
+    }
+}
+
+/// Waits for a gate; whether it opened.
+async fn pass(
+    stage: &str,
+    gate: Option<crate::plan::Gate>,
+    crew: &Crew<'_>,
+    tally: &mut Tally,
+) -> bool {
+    let Some(gate) = gate else { return true };
+    match gate::wait(&gate, crew.witness, crew.events).await {
+        Ok(()) => true,
+        Err(closed) => {
+            tally.failed.push(Failure {
+                stage: stage.to_owned(),
+                host: None,
+                step: closed.gate.clone(),
+                reason: closed.to_string(),
+            });
+            false
+        }
+    }
+}
+
+/// Where a run is: the stage, and the mark that its wave leaves on the hosts.
+struct At<'a> {
+    stage: &'a str,
+    next: String,
+}
+
+async fn run_wave(
+    at: &At<'_>,
+    wave: &Wave,
+    generations: &mut BTreeMap<HostName, String>,
+    crew: &Crew<'_>,
+    tally: &mut Tally,
+) {
+    let jobs: Vec<_> = wave
+        .hosts()
+        .iter()
+        .map(|changes| {
+            let expected = generations.get(&changes.host).cloned().unwrap_or_default();
+            async move {
+                let steps = Steps::new(at.stage, changes, crew.events);
+                (changes, run_host(changes, &expected, &at.next, crew, steps).await)
+            }
+        })
+        .collect();
+    let mut ended = stream::iter(jobs).buffer_unordered(crew.parallel.max(1));
+    while let Some((changes, steps)) = ended.next().await {
+        if steps.n_done > 0 {
+            generations.insert(changes.host.clone(), at.next.clone());
+        }
+        steps.close(tally);
+    }
+}
+
+/// Makes the changes of one host: images from this computer first, then the script.
+async fn run_host<'a>(
+    changes: &'a HostChanges,
+    expected: &str,
+    next: &str,
+    crew: &Crew<'_>,
+    mut steps: Steps<'a>,
+) -> Steps<'a> {
+    let Some(remote) = crew.fleet.get(&changes.host) else {
+        steps.fail_current("there is no connection to it".to_owned());
+        return steps;
+    };
+    for image in changes.changes.iter().filter_map(|change| match &change.action {
+        Action::LoadImage(image) => Some(image),
+        _ => None,
+    }) {
+        if let Err(reason) = load(remote.as_ref(), steps.stage, image, crew.courier).await
+        {
+            steps.fail_current(format!("cannot load {}: {reason}", image.name));
+            return steps;
+        }
+    }
+    let job = Job { changes: &changes.changes, expected, next };
+    let stream = match job.stream() {
+        Ok(stream) => stream,
+        Err(error) => {
+            steps.fail_current(error.to_string());
+            return steps;
+        }
+    };
+    let purpose = format!("apply {}", steps.stage);
+    let mut on_line = |line: &str| steps.hear(line);
+    let exec = Exec {
+        purpose,
+        argv: Argv::new(["sh", "-c", &apply::receiver()]),
+        user: As::Root,
+        input: Input::Bytes(stream),
+        on_line: Some(&mut on_line),
+        deadline: STAGE,
+    };
+    let ended = remote.exec(exec).await;
+    steps.conclude(ended);
+    steps
+}
+
+async fn load(
+    remote: &dyn Remote,
+    stage: &str,
+    image: &Image,
+    courier: &dyn Courier,
+) -> Result<(), String> {
+    let archive = courier.archive(image).await.map_err(|error| chain(error.as_ref()))?;
+    let exec = Exec {
+        purpose: format!("apply {stage}: load {}", image.name),
+        argv: Argv::new(["docker", "load", "--quiet"]),
+        user: As::Root,
+        input: Input::Stream(archive),
+        on_line: None,
+        deadline: IMAGE,
+    };
+    let output = remote.exec(exec).await.map_err(|error| chain(&error))?;
+    match output.status {
+        0 => Ok(()),
+        _ => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+    }
+}
+
+async fn push_all(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tally) {
+    let sending = pushes.iter().map(|push| async move {
+        let step = format!("push image {}", push.component);
+        let host = Some(push.to.clone());
+        let begun = Instant::now();
+        let (stage, name) = (stage.to_owned(), step.clone());
+        crew.events.emit(&Event::StepStarted { stage, host, step: name });
+        let sent = crew.courier.push(push).await;
+        (push, step, begun.elapsed(), sent)
+    });
+    let mut sent = stream::iter(sending).buffer_unordered(2);
+    while let Some((push, step, took, sent)) = sent.next().await {
+        let (stage, host) = (stage.to_owned(), Some(push.to.clone()));
+        let outcome = match sent {
+            Ok(()) => {
+                tally.n_done += 1;
+                Outcome::Done
+            }
+            Err(error) => {
+                let reason = chain(error.as_ref());
+                let failure = Failure {
+                    stage: stage.clone(),
+                    host: host.clone(),
+                    step: step.clone(),
+                    reason: reason.clone(),
+                };
+                tally.failed.push(failure);
+                Outcome::Failed { reason }
+            }
+        };
+        crew.events.emit(&Event::StepFinished { stage, host, step, took, outcome });
+    }
+}
+
+fn skip_stage(stage: &StagePlan, crew: &Crew<'_>, tally: &mut Tally) {
+    let name = stage.stage.to_string();
+    match &stage.work {
+        Work::Push(pushes) => tally.n_not_started += pushes.len(),
+        Work::Hosts(waves) => {
+            for wave in waves {
+                skip_hosts(&name, wave.hosts(), crew, tally);
+            }
+        }
+    }
+}
+
+fn skip_hosts(stage: &str, hosts: &[HostChanges], crew: &Crew<'_>, tally: &mut Tally) {
+    for changes in hosts {
+        Steps::new(stage, changes, crew.events).close(tally);
+    }
+}
+
+/// The steps of one host in one stage, as they go.
+struct Steps<'a> {
+    stage: &'a str,
+    changes: &'a HostChanges,
+    events: &'a Events,
+    /// Steps before this one were done.
+    n_done: usize,
+    begun: Instant,
+    failed: Option<String>,
+}
+
+impl<'a> Steps<'a> {
+    fn new(stage: &'a str, changes: &'a HostChanges, events: &'a Events) -> Self {
+        Self { stage, changes, events, n_done: 0, begun: Instant::now(), failed: None }
+    }
+
+    /// Takes a line that the host said.
+    fn hear(&mut self, line: &str) {
+        match apply::progress(line) {
+            Some(Progress::Started(step)) => self.start(step),
+            Some(Progress::Done(step)) => {
+                self.finish(step, Outcome::Done);
+                self.n_done = step + 1;
+            }
+            Some(Progress::Failed { said, .. }) => self.fail_current(said),
+            Some(Progress::Refused(why)) => self.failed = Some(why),
+            None => {}
+        }
+    }
+
+    fn start(&mut self, step: usize) {
+        self.begun = Instant::now();
+        let Some(change) = self.changes.changes.get(step) else { return };
+        self.events.emit(&Event::StepStarted {
+            stage: self.stage.to_owned(),
+            host: Some(self.changes.host.clone()),
+            step: change.step(),
+        });
+    }
+
+    fn finish(&self, step: usize, outcome: Outcome) {
+        let Some(change) = self.changes.changes.get(step) else { return };
+        self.events.emit(&Event::StepFinished {
+            stage: self.stage.to_owned(),
+            host: Some(self.changes.host.clone()),
+            step: change.step(),
+            took: self.begun.elapsed(),
+            outcome,
+        });
+    }
+
+    fn fail_current(&mut self, reason: String) {
+        self.failed = Some(reason);
+    }
+
+    /// Takes the end of the host's command. Silence is a failure: every step has to be done.
+    fn conclude(&mut self, ended: Result<Output, RemoteError>) {
+        if self.failed.is_some() || self.n_done == self.changes.changes.len() {
+            return;
+        }
+        self.failed = Some(match ended {
+            Err(error) => chain(&error),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                format!("its command ended early with status {}: {said}", output.status)
+            }
+        });
+    }
+
+    /// Accounts for every step: done, failed, or not started.
+    fn close(self, tally: &mut Tally) {
+        tally.n_done += self.n_done;
+        let mut open = self.n_done;
+        if let Some(reason) = &self.failed {
+            self.finish(open, Outcome::Failed { reason: reason.clone() });
+            tally.failed.push(Failure {
+                stage: self.stage.to_owned(),
+                host: Some(self.changes.host.clone()),
+                step: self
+                    .changes
+                    .changes
+                    .get(open)
+                    .map(|c| c.step())
+                    .unwrap_or_default(),
+                reason: reason.clone(),
+            });
+            open += 1;
+        }
+        for step in open..self.changes.changes.len() {
+            let reason = "an earlier step failed or the run was stopped".to_owned();
+            self.finish(step, Outcome::NotStarted { reason });
+            tally.n_not_started += 1;
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,17 @@
+//! Does what was decided: asks hosts, changes them, and waits for the components' own word.
+//!
+//! Nothing in here decides what should be; it carries out a [`Plan`](crate::plan::Plan).
+
+pub mod apply;
+pub mod gate;
+pub mod lock;
+pub mod probe;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::host::HostName;
+use crate::remote::Remote;
+
+/// The hosts that can be reached, each over its one connection.
+pub type Fleet = BTreeMap<HostName, Arc<dyn Remote>>;
