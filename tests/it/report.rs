@@ -397,6 +397,38 @@ fn a_stage_of_this_computer_alone_names_no_hosts() {
 }
 
 #[test]
+fn a_display_that_is_dropped_in_mid_run_leaves_nothing_half_drawn() {
+    let (term, sink) = terminal(80, &Settings::default());
+    sink.animate();
+    sink.take(&started("base", &["control-1"], 1));
+    drop(sink);
+    assert_eq!(term.contents(), "");
+}
+
+#[test]
+fn many_tasks_and_a_question_share_an_animated_terminal() {
+    let (term, sink) = terminal(80, &Settings::default());
+    sink.animate();
+    let names = ["control-1", "control-2", "control-3"];
+    sink.take(&started("base", &names, 300));
+    std::thread::scope(|scope| {
+        for name in names {
+            let sink = &sink;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    let step = step("base", name, &format!("write {n}"), Outcome::Done);
+                    step.iter().for_each(|event| sink.take(event));
+                }
+            });
+        }
+        scope.spawn(|| (0..20).for_each(|_| sink.suspend(|| ())));
+    });
+    sink.take(&Event::StageFinished { stage: "base".to_owned(), took: ms(5), ok: true });
+    sink.take(&finished(RunResult::Changed, "Done"));
+    assert_eq!(term.contents(), "✓ base  3 hosts, 300 changes  0.0s\n✓ Done (42.3s)");
+}
+
+#[test]
 fn a_run_that_was_stopped_says_what_was_cut_off_and_what_to_do() {
     snapshot::check("summary-interrupted", &last_lines(&interrupted_run()));
 }
