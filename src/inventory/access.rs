@@ -153,12 +153,18 @@ fn jumps(node: &Node, r: &mut Reader) -> Vec<String> {
 }
 
 fn jump(node: &Node, r: &mut Reader) -> Option<String> {
+    if let Value::Scalar { text, .. } = &node.value
+        && carries_password(text)
+    {
+        let message = "a password stands in the file itself";
+        let help = "write `user@host` alone: bastions are entered by key";
+        return r.refuse(Diagnostic::new(&node.span, message).help(help));
+    }
     let text = r.text(node)?;
     if is_jump(text) {
         return Some(text.to_owned());
     }
     let help = match text {
-        text if carries_password(text) => "no password belongs here: log in there by key",
         text if text.contains(',') => "write several as a list: `[ops@outer, ops@inner]`",
         _ => "write `host`, `user@host` or `user@host:2222`",
     };

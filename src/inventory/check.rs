@@ -197,3 +197,30 @@ fn catalogue_exists(groups: &[DraftGroup], platform: &DraftPlatform, r: &mut Rea
         r.fault(Diagnostic::new(&platform.at, message).help(help));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::inventory::read;
+
+    fn faults(roles: &str, has_catalogue: bool) -> Vec<String> {
+        let text = format!(
+            "cluster: x\nprovider: {{local: {{}}}}\ngroups: {{a: {{roles: {roles}, count: 1}}}}"
+        );
+        let faults = read(&text, &|_| has_catalogue).err().unwrap_or_default();
+        faults.into_iter().map(|fault| fault.message).collect()
+    }
+
+    #[test]
+    fn the_usual_catalogue_must_exist_where_a_role_needs_images() {
+        let fault = "there is no catalogue of images at `images/catalog.yaml`";
+        assert_eq!(faults("[control, edge]", false), [fault]);
+        assert_eq!(faults("[control, edge]", true), [""; 0]);
+        assert_eq!(faults("[base]", false), [""; 0]);
+    }
+
+    #[test]
+    fn what_could_not_be_read_gives_no_second_fault() {
+        assert_eq!(faults("[control, egde]", true), ["unknown role `egde`"]);
+        assert_eq!(faults("[control, [edge]]", true).len(), 1);
+    }
+}

@@ -167,7 +167,9 @@ fn made(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<DraftMembers>
     }
     if matches!(&node.value, Value::Scalar { text, plain: true } if text == "0") {
         let help = "write at least 1, or leave the group out";
-        return r.refuse(Diagnostic::new(&node.span, "a group has machines").help(help));
+        return r.refuse(
+            Diagnostic::new(&node.span, "a group has at least one machine").help(help),
+        );
     }
     let count = r.number(node, 1..=u16::MAX)?;
     Some(DraftMembers {
@@ -186,7 +188,9 @@ fn given(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<DraftMembers
     let items = r.list(node, "hosts")?;
     if items.is_empty() {
         let help = "write at least one address, or leave the group out";
-        return r.refuse(Diagnostic::new(&node.span, "a group has machines").help(help));
+        return r.refuse(
+            Diagnostic::new(&node.span, "a group has at least one machine").help(help),
+        );
     }
     let hosts = items.iter().filter_map(|item| host(item, r)).collect();
     Some(DraftMembers {
@@ -246,11 +250,11 @@ fn address(node: &Node, r: &mut Reader) -> Option<Spanned<IpAddr>> {
         Err(_) => {
             Diagnostic::new(&node.span, format!("`{text}` is not an IP address")).help(
                 match text.split_once([':', '/']) {
-                    Some((bare, _)) if bare.parse::<IpAddr>().is_ok() => {
-                        format!("write `{bare}` alone: a port belongs into the provider")
-                    }
+                    Some((bare, _)) if bare.parse::<IpAddr>().is_ok() => format!(
+                        "write one machine's address alone, such as `{bare}`: its port is in the provider's settings"
+                    ),
                     _ if is_reachable(text) && text.contains(char::is_alphabetic) => format!(
-                        "a DNS name belongs into `ssh`: write `{{address: 10.0.0.11, ssh: {text}}}`"
+                        "a DNS name belongs in `ssh`: write `{{address: 10.0.0.11, ssh: {text}}}`"
                     ),
                     _ => "write one such as `10.0.0.11`".to_owned(),
                 },
@@ -261,7 +265,7 @@ fn address(node: &Node, r: &mut Reader) -> Option<Spanned<IpAddr>> {
 }
 
 fn ssh_place(node: &Node, r: &mut Reader) -> Option<String> {
-    let rule = "write where SSH reaches the host, without user and port: they belong into the provider";
+    let rule = "write where SSH reaches the host, without user and port: they are in the provider's settings";
     r.text_that(node, is_reachable, "a host's name or address", rule)
 }
 

@@ -25,6 +25,8 @@ mod check;
 mod cidr;
 mod diagnostic;
 mod group;
+#[cfg(test)]
+mod properties;
 mod reader;
 mod redact;
 mod settings;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::diagnostic::{Diagnostic, line_of};
+use super::redact;
 use super::tree::{Entry, NOT_EXPANDED, Node, Value};
 
 /// A value and where it stands.
@@ -115,7 +116,11 @@ impl<'a> Reader<'a> {
             Value::List(items) => Some(items),
             Value::Scalar { text, .. } if !text.is_empty() && !text.contains("${") => {
                 let message = format!("{what} must be a list, not {}", kind(node));
-                let help = "put it in brackets: `[…]`";
+                let help =
+                    match redact::is_suspect(text) || text.contains(char::is_control) {
+                        true => "put it in brackets: `[…]`".to_owned(),
+                        false => format!("put it in brackets: `[{text}]`"),
+                    };
                 self.refuse(Diagnostic::new(&node.span, message).help(help))
             }
             _ => self.wrong_type(node, &format!("{what} must be a list")),
@@ -153,6 +158,15 @@ impl<'a> Reader<'a> {
         if text.contains("${") {
             let message = "a variable is not expanded here";
             return self.refuse(Diagnostic::new(&node.span, message).help(NOT_EXPANDED));
+        }
+        if redact::is_suspect(text) {
+            let help = "leave it out: a password never stands in this file";
+            let message = "this text seems to hold a password";
+            return self.refuse(Diagnostic::new(&node.span, message).help(help));
+        }
+        if text.contains(char::is_control) {
+            let message = "this must be a text of one line";
+            return self.refuse(Diagnostic::new(&node.span, message));
         }
         if text.is_empty() {
             return self.refuse(Diagnostic::new(node.place(), "there is no value here"));
@@ -350,7 +364,7 @@ fn kind(node: &Node) -> &'static str {
 /// What YAML takes a text without quotes for.
 fn plain_kind(text: &str) -> &'static str {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => "nothing",
+        "" => "nothing",
         "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => "true or false",
         text if is_number(text) => "a number",
         _ => "a text",

@@ -18,6 +18,7 @@ pub(super) fn secret_spans(text: &str) -> Vec<Range<usize>> {
         }
         Err(_) => guess(text),
     };
+    spans.retain(|span| !span.is_empty());
     spans.sort_by_key(|span| (span.start, span.end));
     spans.dedup_by(|next, kept| {
         let overlaps = next.start < kept.end;
@@ -35,9 +36,17 @@ pub(super) fn is_variable(text: &str) -> bool {
     text.chars().all(word) && text.starts_with(|c: char| !c.is_ascii_digit() && word(c))
 }
 
-/// Whether a text has the form `user:password@…`.
+/// Whether a text that is no secret by its place may hold one nonetheless, so that no message
+/// may repeat it: it has the form `user:password@…` or `password: …`.
+pub(super) fn is_suspect(text: &str) -> bool {
+    carries_password(text) || text.lines().any(|line| secret_key_end(line).is_some())
+}
+
+/// Whether a text has the form `user:password@…`; an image's digest has not.
 pub(super) fn carries_password(text: &str) -> bool {
-    text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'))
+    text.rsplit_once('@').is_some_and(|(before, after)| {
+        before.contains(':') && !after.starts_with("sha256:")
+    })
 }
 
 const SECRET_KEYS: [&str; 3] = ["password", "passphrase", "sudopassword"];
@@ -56,7 +65,7 @@ fn sounds_secret(key: &str) -> bool {
 /// Walks what is not under a secret's key.
 fn visible(node: &Node, spans: &mut Vec<Range<usize>>) {
     match &node.value {
-        Value::Scalar { text, .. } if carries_password(text) => {
+        Value::Scalar { text, .. } if is_suspect(text) => {
             spans.push(node.span.clone());
         }
         Value::Scalar { .. } => {}
@@ -152,6 +161,8 @@ mod tests {
         check("password: {env: LAB, file: x, generate: true}", &[]);
         check("password: {env: 'p@ss word'}", &["'p@ss word'"]);
         check("jump: ops:hunter2@bastion", &["ops:hunter2@bastion"]);
+        check("domain: 'password: hunter2'", &["'password: hunter2'"]);
+        check("image: registry:5000/zookeeper@sha256:12ab", &[]);
         check("password: &p hunter2\ntoken: *p", &["hunter2"]);
     }
 

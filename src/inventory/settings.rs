@@ -223,6 +223,10 @@ fn mode(node: &Node, r: &mut Reader) -> Option<u32> {
         return r.refuse(Diagnostic::new(&node.span, message).help(help));
     }
     let rule = "write three or four octal digits in quotes, such as \"0644\"";
+    if *plain && !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {
+        let message = format!("{text} is not a file's mode");
+        return r.refuse(Diagnostic::new(&node.span, message).help(rule));
+    }
     let fits = |text: &str| octal && text == digits;
     let text = r.text_that(node, fits, "a file's mode", rule)?;
     u32::from_str_radix(&text, 8).ok()
@@ -233,7 +237,7 @@ fn host_path(node: &Node, r: &mut Reader) -> Option<HostPath> {
     let fits = |text: &str| text.parse::<HostPath>().is_ok();
     let rule = "write it from the root, such as `/opt/x`, of letters, digits and `/._-+@:`, \
                 without `..`, `//` or `/` at its end";
-    r.text_that(node, fits, "an absolute path", rule)?.parse().ok()
+    r.text_that(node, fits, "a plain absolute path", rule)?.parse().ok()
 }
 
 /// Folders on a machine that hold the platform's own files.
@@ -257,9 +261,8 @@ fn sysctls(node: &Node, r: &mut Reader) -> BTreeMap<String, String> {
             let help = "write its name with dots, such as `vm.swappiness`";
             r.fault(Diagnostic::new(&entry.key_span, message).help(help));
         }
-        let fits = |text: &str| !text.contains(char::is_control);
-        let value = r.text_that(&entry.node, fits, "one line", "write it in one line");
-        settings.extend(value.map(|value| (entry.key.clone(), value)));
+        let value = r.text(&entry.node);
+        settings.extend(value.map(|value| (entry.key.clone(), value.to_owned())));
     }
     settings
 }

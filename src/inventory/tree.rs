@@ -32,7 +32,8 @@ pub(super) struct Node {
 /// What a node holds.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
-    /// A single value: its text, and whether that stands without quotes.
+    /// A single value: its text, and whether that stands without quotes. No value, as in
+    /// `key:` and `key: null`, is an empty one without quotes.
     Scalar {
         text: String,
         plain: bool,
@@ -78,13 +79,14 @@ struct Builder<'t> {
 
 impl<'t> Builder<'t> {
     fn document(&mut self) -> Result<Node, Diagnostic> {
-        let root = loop {
+        let mut root = loop {
             match self.next()? {
                 (Event::StreamStart | Event::DocumentStart(..), _) => {}
                 (Event::StreamEnd, at) => break scalar(at, String::new(), true),
                 (event, at) => break self.node(event, at)?,
             }
         };
+        root.at = root.span.start..root.span.start;
         loop {
             match self.next()? {
                 (Event::StreamEnd, _) => return Ok(root),
@@ -118,7 +120,7 @@ impl<'t> Builder<'t> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), &at)?;
                 let plain = style == granit_parser::ScalarStyle::Plain;
-                (anchor, scalar(at, text.into_owned(), plain))
+                (anchor, scalar(self.trimmed(at), text.into_owned(), plain))
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), &at)?;
@@ -155,8 +157,12 @@ impl<'t> Builder<'t> {
                 (Event::MappingEnd, end) => {
                     return Ok(self.collection(at, &end, Value::Map(entries)));
                 }
-                (Event::Scalar(text, ..), at) => (text.into_owned(), at),
-                (_, at) => return Err(Diagnostic::new(&at, "a key must be a text")),
+                (Event::Scalar(text, ..), at) if !text.contains(char::is_control) => {
+                    (text.into_owned(), at)
+                }
+                (_, at) => {
+                    return Err(Diagnostic::new(&at, "a key must be a text of one line"));
+                }
             };
             let (event, at) = self.next()?;
             let mut node = self.node(event, at)?;
@@ -169,10 +175,13 @@ impl<'t> Builder<'t> {
     }
 
     fn collection(&self, at: Range<usize>, end: &Range<usize>, value: Value) -> Node {
-        let whole = at.start..end.end.max(at.end);
-        let length = self.text[whole.clone()].trim_end().len();
-        let span = whole.start..whole.start + length;
+        let span = self.trimmed(at.start..end.end.max(at.end));
         Node { at: span.clone(), span, value }
+    }
+
+    /// The same range without blanks and line ends at its end.
+    fn trimmed(&self, span: Range<usize>) -> Range<usize> {
+        span.start..span.start + self.text[span.clone()].trim_end().len()
     }
 
     fn alias(&mut self, anchor: usize, at: &Range<usize>) -> Result<Node, Diagnostic> {
@@ -222,6 +231,9 @@ impl<'t> Builder<'t> {
             ErrorKind::UnknownAnchor => fault.help(
                 "a value that begins with `*` is an alias: put it in quotes if it is none",
             ),
+            ErrorKind::MappingValueNotAllowed => fault.help(
+                "each key stands in the column of its neighbours, with a blank after its `:`",
+            ),
             _ => fault,
         }
     }
@@ -254,5 +266,7 @@ pub(super) const NOT_EXPANDED: &str = "`${…}` is not expanded in this file: wr
      itself, and a secret as `{env: NAME}`, `{file: PATH}` or `{generate: true}`";
 
 fn scalar(at: Range<usize>, text: String, plain: bool) -> Node {
+    let is_null = plain && matches!(text.as_str(), "~" | "null" | "Null" | "NULL");
+    let text = if is_null { String::new() } else { text };
     Node { at: at.clone(), span: at, value: Value::Scalar { text, plain } }
 }

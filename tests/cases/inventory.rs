@@ -9,8 +9,7 @@ use platform::inventory::{self, Diagnostic, Paint, Source, catalog};
 
 use super::{TestResult, expect};
 
-/// The inventories that come with the program are valid where they stand, but for the
-/// catalogue, which is built.
+/// The inventories that come with the program, and that `init` writes, are valid.
 pub(crate) fn shipped(path: &Path, text: String) -> TestResult {
     valid_as(&path.display().to_string(), &text, inventory::read(&text, &exists))
         .map(drop)
