@@ -94,10 +94,15 @@ fn network_cidr(node: &Node, r: &mut Reader) -> Option<Spanned<Cidr>> {
         Ok(value) if value.is_private() => {
             return Some(Spanned { value, span: node.span.clone() });
         }
-        Ok(value) => Diagnostic::new(&node.span, format!("{value} is not a private network"))
-            .help("the real hosts of that network could not be reached: write a part of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"),
+        Ok(value) => {
+            Diagnostic::new(&node.span, format!("{value} is not a private network")).help(
+                "the real hosts of that network could not be reached: write a part of \
+                 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
+            )
+        }
         Err(error @ BadCidr::HostBits { network, .. }) => {
-            Diagnostic::new(&node.span, error.to_string()).help(format!("write `{network}`"))
+            Diagnostic::new(&node.span, error.to_string())
+                .help(format!("write `{network}`"))
         }
         Err(error) => Diagnostic::new(&node.span, error.to_string())
             .help("write an address and a prefix, such as `10.77.0.0/24`"),

@@ -90,7 +90,8 @@ fn addresses_are_unique(groups: &[DraftGroup], r: &mut Reader) {
         };
         let message = format!("the address {} is given twice", host.host.address);
         let help = format!(
-            "group `{other}` has it already ({}): a machine is in one group, which may have several roles",
+            "group `{other}` has it already ({}): a machine is in one group, which may \
+             have several roles",
             r.line(at)
         );
         r.fault(Diagnostic::new(&host.address_at, message).help(help));
@@ -115,7 +116,8 @@ fn ensemble_is_odd(groups: &[DraftGroup], r: &mut Reader) {
         format!("{n_members} ZooKeeper members{where_from}: their number must be odd");
     let (fewer, more) = (n_members - 1, n_members + 1);
     let help = format!(
-        "{n_members} members can lose no more than {fewer} can ({}), because more than half must be left: make it {fewer} or {more}",
+        "{n_members} members can lose no more than {fewer} can ({}), because more than half \
+         must be left: make it {fewer} or {more}",
         (fewer - 1) / 2
     );
     r.fault(Diagnostic::new(&first.at, message).help(help));

@@ -141,7 +141,8 @@ fn members(fields: &Fields, kind: Option<Kind>, r: &mut Reader) -> Option<DraftM
     match (fields.get("count"), fields.get("hosts")) {
         (Some(_), Some(hosts)) => {
             let message = "a group has either `count` or `hosts`";
-            let help = "`count` is for machines that the provider makes, `hosts` for those that exist";
+            let help = "`count` is for machines that the provider makes, `hosts` for those \
+                        that exist";
             r.refuse(Diagnostic::new(&hosts.at, message).help(help))
         }
         (Some(count), None) => made(count, kind, r),
@@ -247,25 +248,29 @@ fn address(node: &Node, r: &mut Reader) -> Option<Spanned<IpAddr>> {
             return Some(Spanned { value, span: node.span.clone() });
         }
         Ok(_) => Diagnostic::new(&node.span, format!("`{text}` is no machine's address")),
-        Err(_) => {
-            Diagnostic::new(&node.span, format!("`{text}` is not an IP address")).help(
-                match text.split_once([':', '/']) {
-                    Some((bare, _)) if bare.parse::<IpAddr>().is_ok() => format!(
-                        "write one machine's address alone, such as `{bare}`: its port is in the provider's settings"
-                    ),
-                    _ if is_reachable(text) && text.contains(char::is_alphabetic) => format!(
-                        "a DNS name belongs in `ssh`: write `{{address: 10.0.0.11, ssh: {text}}}`"
-                    ),
-                    _ => "write one such as `10.0.0.11`".to_owned(),
-                },
-            )
-        }
+        Err(_) => Diagnostic::new(&node.span, format!("`{text}` is not an IP address"))
+            .help(instead_of(text)),
     };
     r.refuse(fault)
 }
 
+/// What to write instead of a text that is not an address.
+fn instead_of(text: &str) -> String {
+    match text.split_once([':', '/']) {
+        Some((bare, _)) if bare.parse::<IpAddr>().is_ok() => format!(
+            "write one machine's address alone, such as `{bare}`: its port is in the \
+             provider's settings"
+        ),
+        _ if is_reachable(text) && text.contains(char::is_alphabetic) => format!(
+            "a DNS name belongs in `ssh`: write `{{address: 10.0.0.11, ssh: {text}}}`"
+        ),
+        _ => "write one such as `10.0.0.11`".to_owned(),
+    }
+}
+
 fn ssh_place(node: &Node, r: &mut Reader) -> Option<String> {
-    let rule = "write where SSH reaches the host, without user and port: they are in the provider's settings";
+    let rule = "write where SSH reaches the host, without user and port: they are in the \
+                provider's settings";
     r.text_that(node, is_reachable, "a host's name or address", rule)
 }
 

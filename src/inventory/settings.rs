@@ -176,7 +176,8 @@ fn system_user(node: &Node, r: &mut Reader) -> Option<String> {
             && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
             && text.chars().all(inner)
     };
-    let rule = "write at most 32 lower-case letters, digits, `_` and `-`, beginning with a letter";
+    let rule = "write at most 32 lower-case letters, digits, `_` and `-`, beginning with a \
+                letter";
     r.text_that(node, fits, "a system user's name", rule)
 }
 
