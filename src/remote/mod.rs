@@ -4,14 +4,24 @@
 //! real one; tests have a scripted one. Every call has a deadline, and a connection that dies
 //! in the middle of a call is an error: silence is never taken for success.
 
+pub mod config;
+pub mod known_hosts;
 pub mod local;
+pub mod ssh;
 
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::host::HostName;
+
+use self::config::ConfigError;
+use self::known_hosts::Place;
+use self::ssh::{KeyFileError, SudoProblem};
 
 /// Bytes both ways: a TCP connection opened from a host.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -63,7 +73,7 @@ pub type OnLine<'a> = &'a mut (dyn FnMut(&str) + Send);
 
 /// One command to run on a host.
 pub struct Exec<'a> {
-    /// What for, as events tell it: `probe`.
+    /// What for, such as `probe`: named in events and errors.
     pub purpose: String,
     /// The command.
     pub argv: Argv,
@@ -118,18 +128,18 @@ pub enum RemoteError {
         /// The host.
         host: HostName,
         /// What the network said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The connection died, or was cut, while something was under way.
     #[error("lost the connection to {host} during {during}")]
     Lost {
         /// The host.
         host: HostName,
-        /// What was under way.
+        /// What was under way, and why the connection ended where that is known.
         during: String,
     },
     /// A call took longer than its deadline.
-    #[error("{host} did not finish {during} within {}s", deadline.as_secs())]
+    #[error("{host} did not finish {during} within {}s", deadline.as_secs_f32())]
     TimedOut {
         /// The host.
         host: HostName,
@@ -138,4 +148,211 @@ pub enum RemoteError {
         /// The longest it was allowed to take.
         deadline: Duration,
     },
+    /// A host that must be passed on the way failed.
+    #[error("cannot reach {host} through the jump host `{jump}`")]
+    Jump {
+        /// The host behind it.
+        host: HostName,
+        /// The jump host, as `user@host:port`.
+        jump: String,
+        /// What went wrong there.
+        source: Arc<RemoteError>,
+    },
+    /// The address cannot be one.
+    #[error(
+        "`{address}` cannot be the SSH address of {host}: write a name or an IP address"
+    )]
+    BadAddress {
+        /// The host.
+        host: HostName,
+        /// What was given as its address.
+        address: String,
+    },
+    /// The operator's SSH configuration could not be had.
+    #[error("the SSH settings of {host} cannot be read")]
+    Config {
+        /// The host.
+        host: HostName,
+        /// Why.
+        source: ConfigError,
+    },
+    /// The two sides found no common language.
+    #[error("{host} answers, but no SSH connection comes about: {said}")]
+    Protocol {
+        /// The host.
+        host: HostName,
+        /// What went wrong.
+        said: String,
+    },
+    /// The host shows another key than the one it is known by.
+    #[error(
+        "the host key of {host} has changed: it shows {key}, but {place} says otherwise; \
+         someone may be in between, or the host was installed anew: if you know that it was, \
+         delete that line"
+    )]
+    HostKeyChanged {
+        /// The host.
+        host: HostName,
+        /// The type and fingerprint of the key that it shows.
+        key: String,
+        /// The line with the key that it is known by.
+        place: Place,
+    },
+    /// The host no longer offers the key it is known by, but one of another type.
+    #[error(
+        "{host} shows {key}, but is known by a key of another type at {place}; compare the \
+         fingerprint on the host itself, then delete that line"
+    )]
+    HostKeyOtherType {
+        /// The host.
+        host: HostName,
+        /// The type and fingerprint of the key that it shows.
+        key: String,
+        /// The line with a key that it is known by.
+        place: Place,
+    },
+    /// The host shows a key that was revoked.
+    #[error("the host key of {host} is revoked: {key}, by {place}")]
+    HostKeyRevoked {
+        /// The host.
+        host: HostName,
+        /// The type and fingerprint of the key that it shows.
+        key: String,
+        /// The line that revokes it.
+        place: Place,
+    },
+    /// The host shows a key that its own provider does not know.
+    #[error("{host} shows {key}, which is not the key that its provider gave it")]
+    HostKeyNotVouched {
+        /// The host.
+        host: HostName,
+        /// The type and fingerprint of the key that it shows.
+        key: String,
+    },
+    /// Nobody said yes to the key of a host that was never seen.
+    #[error(
+        "the key of {host} is not known and was not accepted: {key}; run again and say yes, \
+         or set `host_keys: accept-new` in the inventory"
+    )]
+    HostKeyRefused {
+        /// The host.
+        host: HostName,
+        /// The type and fingerprint of the key that it shows.
+        key: String,
+    },
+    /// A file of known hosts could not be read or written.
+    #[error("cannot use the file of known hosts {}", file.display())]
+    KnownHosts {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The key named in the inventory cannot be used.
+    #[error("cannot log in to {host} with the key of the inventory")]
+    Key {
+        /// The host.
+        host: HostName,
+        /// Why.
+        source: KeyFileError,
+    },
+    /// The host accepted no key.
+    #[error("{host} does not let `{user}` in: {}", tell_tried(tried))]
+    Auth {
+        /// The host.
+        host: HostName,
+        /// The user that tried to log in.
+        user: String,
+        /// What was tried, in order, each with its outcome.
+        tried: Vec<String>,
+    },
+    /// The host let the user in, but runs nothing.
+    #[error("{host} refused {during}: {said}")]
+    Refused {
+        /// The host.
+        host: HostName,
+        /// What was refused.
+        during: String,
+        /// What it said.
+        said: String,
+    },
+    /// The command could not become root's.
+    #[error("cannot become root on {host} for {during}")]
+    Sudo {
+        /// The host.
+        host: HostName,
+        /// What for.
+        during: String,
+        /// Why.
+        source: SudoProblem,
+    },
+    /// The SSH server forbids connections through it.
+    #[error(
+        "{host} forbids connections through it: set `AllowTcpForwarding yes` in its \
+         /etc/ssh/sshd_config"
+    )]
+    Forwarding {
+        /// The host.
+        host: HostName,
+    },
+    /// The host could not connect to the address.
+    #[error(
+        "{host} cannot connect to {address}:{port}: nothing listens there, or the way is barred"
+    )]
+    Dial {
+        /// The host.
+        host: HostName,
+        /// Where it should have connected to.
+        address: String,
+        /// The port there.
+        port: u16,
+    },
+    /// What should have been sent to a command could not be read here.
+    #[error("the input for {during} on {host} cannot be read")]
+    Input {
+        /// The host.
+        host: HostName,
+        /// What was under way.
+        during: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What an error means for the one who must act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The host is not there, or went away.
+    Unreachable,
+    /// Something took too long.
+    TimedOut,
+    /// Going on would not be safe.
+    Unsafe,
+    /// Anything else: trying again without a change will not help.
+    Failed,
+}
+
+impl RemoteError {
+    /// What the error means for the one who must act on it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unreachable { .. } | Self::Lost { .. } => ErrorKind::Unreachable,
+            Self::TimedOut { .. } => ErrorKind::TimedOut,
+            Self::HostKeyChanged { .. }
+            | Self::HostKeyOtherType { .. }
+            | Self::HostKeyRevoked { .. }
+            | Self::HostKeyNotVouched { .. }
+            | Self::HostKeyRefused { .. } => ErrorKind::Unsafe,
+            Self::Jump { source, .. } => source.kind(),
+            _ => ErrorKind::Failed,
+        }
+    }
+}
+
+fn tell_tried(tried: &[String]) -> String {
+    match tried {
+        [] => "there is no key to try; set `key` in the inventory, or load one into the agent"
+            .to_owned(),
+        tried => format!("tried {}", tried.join(", ")),
+    }
 }

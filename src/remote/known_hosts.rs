@@ -1,0 +1,453 @@
+//! Which keys a host may show: the `known_hosts` format of OpenSSH, as OpenSSH reads it.
+//!
+//! Pure: texts in, a [`Verdict`] out. Hashed names, wildcards, negation, `[host]:port`,
+//! `@revoked` and several keys for one host are honoured. `@cert-authority` lines are
+//! understood and set aside: they speak of certificates, never of plain keys. A line that
+//! cannot be read says nothing, as with OpenSSH.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+/// What a host is known by: its name or address, and its port where that is not 22.
+///
+/// Written as OpenSSH writes it: `web.example`, `[web.example]:2222`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LookupName {
+    name: String,
+    port: u16,
+}
+
+impl LookupName {
+    /// The name of a server at a host and port.
+    pub fn new(host: &str, port: u16) -> Self {
+        Self { name: host.to_ascii_lowercase(), port }
+    }
+
+    /// The name without the port: what OpenSSH falls back to.
+    fn without_port(&self) -> Self {
+        Self { name: self.name.clone(), port: 22 }
+    }
+}
+
+impl std::fmt::Display for LookupName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.port {
+            22 => f.write_str(&self.name),
+            port => write!(f, "[{}]:{port}", self.name),
+        }
+    }
+}
+
+/// A host's public key, as it is compared: its type and its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Its type, such as `ssh-ed25519`.
+    pub kind: String,
+    /// The key itself in SSH's wire form.
+    pub blob: Vec<u8>,
+}
+
+impl Key {
+    /// Reads `ssh-ed25519 AAAA… comment`; `None` where it is not a public key.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let (kind, encoded) = (words.next()?, words.next()?);
+        let key = Self::from_blob(STANDARD.decode(encoded).ok()?)?;
+        (key.kind == kind).then_some(key)
+    }
+
+    /// A key from its wire form, which begins with the name of its type.
+    pub fn from_blob(blob: Vec<u8>) -> Option<Self> {
+        let (length, rest) = blob.split_first_chunk::<4>()?;
+        let name = rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        let kind = std::str::from_utf8(name).ok()?.to_owned();
+        Some(Self { kind, blob })
+    }
+
+    /// The fingerprint as `ssh-keygen -l` shows it: `SHA256:…`.
+    pub fn fingerprint(&self) -> String {
+        format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&self.blob)))
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, STANDARD.encode(&self.blob))
+    }
+}
+
+/// A line of a file of known hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, counted from 1.
+    pub line: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// What the files say of a key that a host shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the host's.
+    Known,
+    /// Nothing is known of the host.
+    Unknown,
+    /// The host is known, but only by keys of other types; this line has one of them.
+    OtherType(Place),
+    /// The host is known by another key of this type, on this line.
+    Changed(Place),
+    /// This line revokes the key: it must never pass.
+    Revoked(Place),
+}
+
+/// Files of known hosts, taken together; earlier files are named first.
+#[derive(Debug, Clone, Default)]
+pub struct KnownHosts(Vec<Arc<KnownFile>>);
+
+/// One file of known hosts.
+#[derive(Debug, Clone, Default)]
+pub struct KnownFile(Vec<Entry>);
+
+#[derive(Debug, Clone)]
+struct Entry {
+    place: Place,
+    marker: Marker,
+    names: Names,
+    key: Key,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marker {
+    Plain,
+    Authority,
+    Revoked,
+}
+
+#[derive(Debug, Clone)]
+enum Names {
+    Patterns(Vec<String>),
+    Hashed { salt: Vec<u8>, hash: Vec<u8> },
+}
+
+impl KnownFile {
+    /// Reads the text of a file; lines that cannot be read say nothing.
+    pub fn parse(file: &Path, text: &str) -> Self {
+        let entry = |(text, line): (&str, usize)| {
+            let (marker, names, key) = parse_line(text)?;
+            Some(Entry {
+                place: Place { file: file.to_owned(), line },
+                marker,
+                names,
+                key,
+            })
+        };
+        Self(text.lines().zip(1..).filter_map(entry).collect())
+    }
+}
+
+impl KnownHosts {
+    /// Takes files together.
+    pub fn of(files: Vec<Arc<KnownFile>>) -> Self {
+        Self(files)
+    }
+
+    /// What the files say of a key that a host shows.
+    ///
+    /// Revocation beats everything; after that one line that has the key is enough. A host at
+    /// a port of its own that nothing is known of may be known by its name alone.
+    pub fn check(&self, host: &LookupName, key: &Key) -> Verdict {
+        match self.check_exactly(host, key) {
+            Verdict::Unknown if host.port != 22 => {
+                match self.check_exactly(&host.without_port(), key) {
+                    sure @ (Verdict::Known | Verdict::Revoked(_)) => sure,
+                    _ => Verdict::Unknown,
+                }
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn check_exactly(&self, host: &LookupName, key: &Key) -> Verdict {
+        let entries = self.about(host);
+        let revoked = |e: &&&Entry| e.marker == Marker::Revoked && e.key == *key;
+        if let Some(entry) = entries.iter().find(revoked) {
+            return Verdict::Revoked(entry.place.clone());
+        }
+        let plain = || entries.iter().filter(|e| e.marker == Marker::Plain);
+        if plain().any(|e| e.key == *key) {
+            return Verdict::Known;
+        }
+        match (plain().find(|e| e.key.kind == key.kind), plain().next()) {
+            (Some(entry), _) => Verdict::Changed(entry.place.clone()),
+            (None, Some(entry)) => Verdict::OtherType(entry.place.clone()),
+            (None, None) => Verdict::Unknown,
+        }
+    }
+
+    /// The types of the keys that a host is known by, in the order of the files.
+    pub fn kinds(&self, host: &LookupName) -> Vec<String> {
+        let mut entries = self.about(host);
+        if host.port != 22 {
+            entries.extend(self.about(&host.without_port()));
+        }
+        let mut kinds = Vec::new();
+        for entry in entries.iter().filter(|e| e.marker == Marker::Plain) {
+            if !kinds.contains(&entry.key.kind) {
+                kinds.push(entry.key.kind.clone());
+            }
+        }
+        kinds
+    }
+
+    fn about(&self, host: &LookupName) -> Vec<&Entry> {
+        let host = host.to_string();
+        let entries = self.0.iter().flat_map(|file| &file.0);
+        entries.filter(|entry| entry.names.include(&host)).collect()
+    }
+}
+
+/// The line that makes a host known by a key, with its newline.
+pub fn render(host: &LookupName, key: &Key) -> String {
+    format!("{host} {key}\n")
+}
+
+impl Names {
+    fn parse(text: &str) -> Option<Self> {
+        let Some(hashed) = text.strip_prefix("|1|") else {
+            return Some(Self::Patterns(
+                text.split(',').map(str::to_ascii_lowercase).collect(),
+            ));
+        };
+        let (salt, hash) = hashed.split_once('|')?;
+        let decode = |text| STANDARD.decode(text).ok();
+        Some(Self::Hashed { salt: decode(salt)?, hash: decode(hash)? })
+    }
+
+    fn include(&self, host: &str) -> bool {
+        match self {
+            Self::Patterns(patterns) => {
+                let (not, plain): (Vec<&str>, Vec<&str>) =
+                    patterns.iter().map(String::as_str).partition(|p| p.starts_with('!'));
+                plain.iter().any(|pattern| matches(pattern, host))
+                    && !not.iter().any(|pattern| matches(&pattern[1..], host))
+            }
+            Self::Hashed { salt, hash } => Hmac::<Sha1>::new_from_slice(salt)
+                .is_ok_and(|mac| mac.chain_update(host).verify_slice(hash).is_ok()),
+        }
+    }
+}
+
+fn parse_line(line: &str) -> Option<(Marker, Names, Key)> {
+    let line = line.trim_start();
+    if line.starts_with('#') {
+        return None;
+    }
+    let (first, rest) = line.split_once([' ', '\t'])?;
+    let (marker, line) = match first {
+        "@revoked" => (Marker::Revoked, rest.trim_start()),
+        "@cert-authority" => (Marker::Authority, rest.trim_start()),
+        unknown if unknown.starts_with('@') => return None,
+        _ => (Marker::Plain, line),
+    };
+    let (names, key) = line.split_once([' ', '\t'])?;
+    Some((marker, Names::parse(names)?, Key::parse(key)?))
+}
+
+/// Whether a text fits a pattern with `*` (any run of characters) and `?` (any one).
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    // Where to go on when the characters after the last `*` turn out not to fit.
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p, t));
+                p += 1;
+            }
+            Some(&c) if c == b'?' || c == text[t] => (p, t) = (p + 1, t + 1),
+            _ => match retry {
+                Some((star, from)) => {
+                    retry = Some((star, from + 1));
+                    (p, t) = (star + 1, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&c| c == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(kind: &str, fill: u8) -> Key {
+        let mut blob = u32::try_from(kind.len()).unwrap().to_be_bytes().to_vec();
+        blob.extend_from_slice(kind.as_bytes());
+        blob.extend_from_slice(&[fill; 32]);
+        Key { kind: kind.to_owned(), blob }
+    }
+
+    fn ed(fill: u8) -> Key {
+        key("ssh-ed25519", fill)
+    }
+
+    fn read(text: &str) -> KnownHosts {
+        KnownHosts::of(vec![file("kh", text)])
+    }
+
+    fn file(name: &str, text: &str) -> Arc<KnownFile> {
+        Arc::new(KnownFile::parse(Path::new(name), text))
+    }
+
+    fn at(line: usize) -> Place {
+        Place { file: "kh".into(), line }
+    }
+
+    /// Puts the keys A, B and R in place of their letters, and checks ed25519 key A.
+    fn check(lines: &str, host: &str, port: u16, expected: Verdict) {
+        let text = lines
+            .replace("<A>", &ed(1).to_string())
+            .replace("<B>", &ed(2).to_string())
+            .replace("<R>", &key("ssh-rsa", 3).to_string());
+        let verdict = read(&text).check(&LookupName::new(host, port), &ed(1));
+        assert_eq!(verdict, expected, "{lines:?} on {host}:{port}");
+    }
+
+    #[test]
+    fn a_key_on_a_line_that_names_the_host_is_known() {
+        check("web <A>", "web", 22, Verdict::Known);
+        check("db,web,10.0.0.1 <A> a comment", "10.0.0.1", 22, Verdict::Known);
+        check("WEB <A>", "weB", 22, Verdict::Known);
+        check("  web\t<A>", "web", 22, Verdict::Known);
+        check("web <B>\nweb <A>", "web", 22, Verdict::Known);
+        check("web <R>\nweb <A>", "web", 22, Verdict::Known);
+        check("::1 <A>", "::1", 22, Verdict::Known);
+    }
+
+    #[test]
+    fn what_the_files_do_not_speak_of_is_unknown() {
+        check("", "web", 22, Verdict::Unknown);
+        check("# web <A>", "web", 22, Verdict::Unknown);
+        check("web2 <A>\nwe <A>", "web", 22, Verdict::Unknown);
+        check("web ssh-ed25519 not-base64", "web", 22, Verdict::Unknown);
+        check("web ssh-ed25519", "web", 22, Verdict::Unknown);
+        check("@mystery web <A>", "web", 22, Verdict::Unknown);
+        check("@cert-authority web <A>", "web", 22, Verdict::Unknown);
+        check("@revoked web <B>", "web", 22, Verdict::Unknown);
+    }
+
+    #[test]
+    fn another_key_of_the_same_type_is_a_change_and_names_its_line() {
+        check("# note\n\nweb <B>", "web", 22, Verdict::Changed(at(3)));
+        check("web <R>\nweb <B>", "web", 22, Verdict::Changed(at(2)));
+    }
+
+    #[test]
+    fn a_host_known_only_by_another_type_is_not_taken_for_a_new_one() {
+        check("web <R>", "web", 22, Verdict::OtherType(at(1)));
+    }
+
+    #[test]
+    fn revocation_beats_every_other_line() {
+        check("web <A>\n@revoked * <A>", "web", 22, Verdict::Revoked(at(2)));
+        check("@revoked web <A>\nweb <A>", "web", 22, Verdict::Revoked(at(1)));
+        check("@revoked web <A>", "web", 2222, Verdict::Revoked(at(1)));
+        check("@revoked other <A>\nweb <A>", "web", 22, Verdict::Known);
+    }
+
+    #[test]
+    fn wildcards_and_negation_select_hosts() {
+        check("*.example <A>", "a.b.example", 22, Verdict::Known);
+        check("10.0.?.1 <A>", "10.0.7.1", 22, Verdict::Known);
+        check("10.0.?.1 <A>", "10.0.17.1", 22, Verdict::Unknown);
+        check("*,!db* <A>", "web", 22, Verdict::Known);
+        check("*,!db* <A>", "db1", 22, Verdict::Unknown);
+        check("!web,* <A>", "web", 22, Verdict::Unknown);
+        check("!db <A>", "web", 22, Verdict::Unknown);
+        check("w*b*c <A>", "wabab", 22, Verdict::Unknown);
+        check("w*b*c <A>", "wababc", 22, Verdict::Known);
+    }
+
+    #[test]
+    fn a_port_of_its_own_is_looked_up_in_brackets_and_then_without() {
+        check("[web]:2222 <A>", "web", 2222, Verdict::Known);
+        check("[web]:2222 <A>", "web", 22, Verdict::Unknown);
+        check("[*]:2222 <A>", "web", 2222, Verdict::Known);
+        check("[web]:2222 <B>\nweb <A>", "web", 2222, Verdict::Changed(at(1)));
+        check("web <A>", "web", 2222, Verdict::Known);
+        check("web <B>", "web", 2222, Verdict::Unknown);
+    }
+
+    #[test]
+    fn hashed_names_are_recognised() {
+        // What `ssh-keygen -H` made of `web` and of `[web]:2222`.
+        let web = "|1|jyfpWe8Yo3qalzfG2aoDJnsx9wI=|BN9q3KRVc9crUosCI0kwt5adRdI=";
+        let port = "|1|Yw6WybP1lqmozDcF5QAIc1aO0No=|lxogI9bzlQzkarE6ZkPVQeC9Kxg=";
+        check(&format!("{web} <A>"), "web", 22, Verdict::Known);
+        check(&format!("{web} <A>"), "WEB", 22, Verdict::Known);
+        check(&format!("{web} <A>"), "other", 22, Verdict::Unknown);
+        check(&format!("{port} <A>"), "web", 2222, Verdict::Known);
+        check("|1|!!!|??? <A>", "web", 22, Verdict::Unknown);
+        check("|1|abc <A>", "web", 22, Verdict::Unknown);
+    }
+
+    #[test]
+    fn the_first_file_is_named_first_and_any_file_may_vouch() {
+        let line = |fill| format!("web {}", ed(fill));
+        let (web, shown) = (LookupName::new("web", 22), ed(1));
+        let mut files = vec![file("pins", &line(2)), file("own", &line(3))];
+        let place = Place { file: "pins".into(), line: 1 };
+        let verdict = KnownHosts::of(files.clone()).check(&web, &shown);
+        assert_eq!(verdict, Verdict::Changed(place));
+        files.push(file("more", &line(1)));
+        assert_eq!(KnownHosts::of(files).check(&web, &shown), Verdict::Known);
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_one_that_ssh_keygen_shows() {
+        let key = Key::parse("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILjR8h2MoLSDspJBtbXFCzkhMD5jCgRUmbYtIiz0eqS4").unwrap();
+        assert_eq!(
+            key.fingerprint(),
+            "SHA256:GG8/gIAd3Algm48fDCIcIa+eJGB20Bio3myzxbXEPNM"
+        );
+    }
+
+    #[test]
+    fn known_types_are_listed_once_and_revoked_ones_not() {
+        let (rsa, other) = (key("ssh-rsa", 1), key("ssh-dss", 1));
+        let text = format!(
+            "[web]:2222 {rsa}\nweb {}\nweb {}\n@revoked web {other}",
+            ed(1),
+            ed(2)
+        );
+        let known = read(&text);
+        assert_eq!(
+            known.kinds(&LookupName::new("web", 2222)),
+            ["ssh-rsa", "ssh-ed25519"]
+        );
+        assert_eq!(known.kinds(&LookupName::new("web", 22)), ["ssh-ed25519"]);
+    }
+
+    #[test]
+    fn a_rendered_line_is_known_when_read_again() {
+        for host in [LookupName::new("web", 22), LookupName::new("fe80::1", 2222)] {
+            let line = render(&host, &ed(9));
+            assert!(line.ends_with('\n'), "{line:?}");
+            assert_eq!(read(&line).check(&host, &ed(9)), Verdict::Known, "{line}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! Runs one command on a connection: input and output at once, until the channel is closed.
+//!
+//! The input stops where the command ends, read or not; the exit status may come before the
+//! last output; a channel that ends without a status is an error.
+
+use std::io;
+use std::sync::Arc;
+
+use russh::client::Msg;
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+use crate::event::Event;
+use crate::remote::{Argv, As, Exec, Input, OnLine, Output, RemoteError, to_shell};
+use crate::secret::Secret;
+
+use super::Ssh;
+use super::sudo::{self, Call, Preamble};
+
+const STDERR_KEPT: usize = 64 * 1024;
+/// sshd's largest packet; larger pieces would only be cut.
+const PIECE: usize = 32 * 1024;
+
+/// Runs a command to its end.
+pub(super) async fn run<'a>(ssh: &'a Ssh, exec: Exec<'a>) -> Result<Output, RemoteError> {
+    let (deadline, during) = (exec.deadline, exec.purpose.clone());
+    match timeout(deadline, converse(ssh, exec)).await {
+        Ok(result) => result,
+        Err(_) => Err(RemoteError::TimedOut { host: ssh.host.clone(), during, deadline }),
+    }
+}
+
+async fn converse<'a>(ssh: &'a Ssh, exec: Exec<'a>) -> Result<Output, RemoteError> {
+    let Exec { purpose, argv, user, input, on_line, .. } = exec;
+    let by_sudo = user == As::Root && ssh.user != "root";
+    let password = ssh.sudo_password.as_ref().filter(|_| by_sudo);
+    let command = match by_sudo {
+        true => sudo::command(&argv, password.is_some()),
+        false => argv,
+    };
+    // A closed semaphore is the only error, and this one is never closed.
+    let _place = ssh.link.sessions.acquire().await.ok();
+    let channel = ssh.link.handle.channel_open_session().await;
+    let (reader, writer) =
+        channel.map_err(|error| no_session(ssh, &purpose, error))?.split();
+    let mut call = Conversation {
+        ssh,
+        purpose,
+        leash: Leash { writer: Arc::new(writer), ended: false },
+        password,
+        preamble: by_sudo.then(Preamble::default),
+        stdout: Stdout::new(on_line),
+        stderr: Vec::new(),
+        status: None,
+    };
+    call.start(&command).await?;
+    call.hold(reader, input).await
+}
+
+fn no_session(ssh: &Ssh, purpose: &str, error: russh::Error) -> RemoteError {
+    match error {
+        russh::Error::ChannelOpenFailure(reason) => RemoteError::Refused {
+            host: ssh.host.clone(),
+            during: purpose.to_owned(),
+            said: format!(
+                "it opens no session ({reason:?}); see MaxSessions in its sshd_config"
+            ),
+        },
+        _ => ssh.link.lost(purpose),
+    }
+}
+
+/// Ends the command where the call is given up: at its deadline, or when it is dropped.
+struct Leash {
+    writer: Arc<ChannelWriteHalf<Msg>>,
+    /// The command has ended by itself.
+    ended: bool,
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.ended {
+            return;
+        }
+        let writer = self.writer.clone();
+        runtime.spawn(async move {
+            // Where the connection is gone there is nothing left to end.
+            let _ = writer.signal(Sig::TERM).await;
+            let _ = writer.close().await;
+        });
+    }
+}
+
+/// A command under way.
+struct Conversation<'a> {
+    ssh: &'a Ssh,
+    purpose: String,
+    leash: Leash,
+    password: Option<&'a Secret>,
+    /// Sudo's part of standard error, until the command itself runs.
+    preamble: Option<Preamble>,
+    stdout: Stdout<'a>,
+    stderr: Vec<u8>,
+    status: Option<u32>,
+}
+
+impl Conversation<'_> {
+    async fn start(&mut self, command: &Argv) -> Result<(), RemoteError> {
+        // The answer comes among the output: waiting for it would cost a round trip.
+        let sent = self.leash.writer.exec(true, to_shell(command)).await;
+        sent.map_err(|_| self.lost())?;
+        let (host, purpose) = (self.ssh.host.clone(), self.purpose.clone());
+        self.ssh.events.emit(&Event::Executed { host, purpose });
+        Ok(())
+    }
+
+    async fn hold(
+        mut self,
+        mut reader: ChannelReadHalf,
+        input: Input,
+    ) -> Result<Output, RemoteError> {
+        let writer = self.leash.writer.clone();
+        let feed = feed(&writer, input);
+        tokio::pin!(feed);
+        // Sudo may read a password from the input: nothing else may be there before.
+        let mut feeding = self.password.is_none();
+        loop {
+            tokio::select! {
+                fed = &mut feed, if feeding => {
+                    feeding = false;
+                    fed.map_err(|source| self.input_failed(source))?;
+                }
+                message = reader.wait() => match message {
+                    None => return Err(self.lost()),
+                    Some(ChannelMsg::Close) => return self.finish(),
+                    Some(message) => {
+                        let started = self.take(message).await?;
+                        feeding |= started && self.password.is_some();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a message; says whether it brought the sign that sudo let the command through.
+    async fn take(&mut self, message: ChannelMsg) -> Result<bool, RemoteError> {
+        match message {
+            ChannelMsg::Data { data } => self.stdout.take(&data),
+            ChannelMsg::ExtendedData { data, .. } => {
+                return self.take_stderr(&data).await;
+            }
+            ChannelMsg::ExitStatus { exit_status } => self.status = Some(exit_status),
+            ChannelMsg::ExitSignal { signal_name, .. } => {
+                self.status = Some(128 + number_of(&signal_name));
+            }
+            ChannelMsg::Failure => {
+                return Err(RemoteError::Refused {
+                    host: self.ssh.host.clone(),
+                    during: self.purpose.clone(),
+                    said: "it runs no commands for this user".to_owned(),
+                });
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    async fn take_stderr(&mut self, data: &[u8]) -> Result<bool, RemoteError> {
+        let mut bytes = data.to_vec();
+        let call = self.preamble.as_mut().and_then(|sudo| sudo.read(&mut bytes));
+        let mut started = false;
+        match call {
+            Some(Call::SendPassword) => self.send_password().await?,
+            Some(Call::GiveUp) => {
+                self.leash.writer.eof().await.map_err(|_| self.lost())?;
+            }
+            Some(Call::Start) => {
+                self.preamble = None;
+                started = true;
+            }
+            None => {}
+        }
+        self.stderr.extend_from_slice(&bytes);
+        // Cut rarely, so that endless output costs no more than its reading.
+        if self.stderr.len() > 2 * STDERR_KEPT {
+            keep_end(&mut self.stderr);
+        }
+        Ok(started)
+    }
+
+    async fn send_password(&mut self) -> Result<(), RemoteError> {
+        let Some(password) = self.password else { return Ok(()) };
+        let line = Secret::new(format!("{}\n", password.expose()));
+        let sent = self.leash.writer.data(line.expose().as_bytes()).await;
+        sent.map_err(|_| self.lost())
+    }
+
+    fn finish(mut self) -> Result<Output, RemoteError> {
+        self.leash.ended = true;
+        let host = self.ssh.host.clone();
+        let Some(status) = self.status else {
+            let during = format!("{} (it ended without a status)", self.purpose);
+            return Err(RemoteError::Lost { host, during });
+        };
+        if let Some(preamble) = &self.preamble {
+            let source = preamble.diagnose(status);
+            return Err(RemoteError::Sudo { host, during: self.purpose, source });
+        }
+        keep_end(&mut self.stderr);
+        Ok(Output { status, stdout: self.stdout.end(), stderr: self.stderr })
+    }
+
+    fn lost(&self) -> RemoteError {
+        self.ssh.link.lost(&self.purpose)
+    }
+
+    fn input_failed(&self, source: io::Error) -> RemoteError {
+        let host = self.ssh.host.clone();
+        RemoteError::Input { host, during: self.purpose.clone(), source }
+    }
+}
+
+/// Sends the input and its end. That the command does not take it is no error: its status
+/// tells.
+async fn feed(writer: &ChannelWriteHalf<Msg>, input: Input) -> io::Result<()> {
+    let sent = match input {
+        Input::Empty => Ok(()),
+        Input::Bytes(bytes) => writer.data_bytes(bytes).await,
+        Input::Stream(mut stream) => loop {
+            let mut piece = Vec::with_capacity(PIECE);
+            match stream.read_buf(&mut piece).await? {
+                0 => break Ok(()),
+                _ => match writer.data_bytes(piece).await {
+                    Ok(()) => {}
+                    failed => break failed,
+                },
+            }
+        },
+    };
+    if sent.is_ok() {
+        // The channel may be closed by now; then nobody waits for the end.
+        let _ = writer.eof().await;
+    }
+    Ok(())
+}
+
+/// Standard output: kept, or given away line by line.
+enum Stdout<'a> {
+    Kept(Vec<u8>),
+    Lines { rest: Vec<u8>, on_line: OnLine<'a> },
+}
+
+impl<'a> Stdout<'a> {
+    fn new(on_line: Option<OnLine<'a>>) -> Self {
+        match on_line {
+            None => Self::Kept(Vec::new()),
+            Some(on_line) => Self::Lines { rest: Vec::new(), on_line },
+        }
+    }
+
+    fn take(&mut self, data: &[u8]) {
+        match self {
+            Self::Kept(kept) => kept.extend_from_slice(data),
+            Self::Lines { rest, on_line } => {
+                let mut pieces = data.split(|&byte| byte == b'\n');
+                // `split` gives at least one piece; the last one has no newline yet.
+                let last = pieces.next_back().unwrap_or_default();
+                for piece in pieces {
+                    rest.extend_from_slice(piece);
+                    on_line(&String::from_utf8_lossy(rest));
+                    rest.clear();
+                }
+                rest.extend_from_slice(last);
+            }
+        }
+    }
+
+    /// What was kept; a last line without a newline is a line too.
+    fn end(self) -> Vec<u8> {
+        match self {
+            Self::Kept(kept) => kept,
+            Self::Lines { rest, on_line } => {
+                if !rest.is_empty() {
+                    on_line(&String::from_utf8_lossy(&rest));
+                }
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn keep_end(bytes: &mut Vec<u8>) {
+    let excess = bytes.len().saturating_sub(STDERR_KEPT);
+    bytes.drain(..excess);
+}
+
+/// The number of a signal on Linux; 0 where it has none of its own.
+fn number_of(signal: &Sig) -> u32 {
+    match signal {
+        Sig::HUP => 1,
+        Sig::INT => 2,
+        Sig::QUIT => 3,
+        Sig::ILL => 4,
+        Sig::ABRT => 6,
+        Sig::FPE => 8,
+        Sig::KILL => 9,
+        Sig::USR1 => 10,
+        Sig::SEGV => 11,
+        Sig::PIPE => 13,
+        Sig::ALRM => 14,
+        Sig::TERM => 15,
+        Sig::Custom(name) if name == "USR2" => 12,
+        Sig::Custom(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_arrive_whole_however_the_data_is_cut() {
+        let mut lines = Vec::new();
+        let mut on_line = |line: &str| lines.push(line.to_owned());
+        let mut stdout = Stdout::new(Some(&mut on_line));
+        for piece in ["on", "e\ntwo\n", "\n", "thr", "ee"] {
+            stdout.take(piece.as_bytes());
+        }
+        assert_eq!(stdout.end(), b"");
+        assert_eq!(lines, ["one", "two", "", "three"]);
+    }
+
+    #[test]
+    fn only_the_end_of_a_long_text_is_kept() {
+        let mut bytes = vec![b'a'; STDERR_KEPT];
+        bytes.extend_from_slice(b"end");
+        keep_end(&mut bytes);
+        assert_eq!(bytes.len(), STDERR_KEPT);
+        assert!(bytes.ends_with(b"aend"));
+    }
+}

@@ -1,0 +1,397 @@
+//! One SSH connection: made, its host key checked, kept alive, and its end noticed.
+
+use std::borrow::Cow;
+use std::io;
+use std::process::Stdio;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use russh::client::{self, Config, DisconnectReason, Handle, Msg};
+use russh::keys::ssh_key::{Algorithm, EcdsaCurve, HashAlg};
+use russh::keys::{PublicKeyBase64, PublicKeyOrCertificate};
+use russh::{ChannelOpenFailure, ChannelStream, Preferred, cipher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use crate::host::HostName;
+use crate::remote::RemoteError;
+use crate::remote::config::expand_tokens;
+use crate::remote::known_hosts::Key;
+
+use super::Timing;
+use super::auth::{self, Keyring};
+use super::host_keys::{Guard, Rejection};
+use super::route::Endpoint;
+
+/// sshd allows 10 sessions on a connection; the rest is for the operator's own.
+const SESSIONS: usize = 8;
+
+/// A connection to a server.
+pub(super) struct Link {
+    /// `user@host:port`.
+    pub name: String,
+    pub handle: Handle<Watcher>,
+    /// From the first packet to the end of the login.
+    pub took: Duration,
+    /// Places for commands that run at once.
+    pub sessions: Semaphore,
+    host: HostName,
+    started: Instant,
+    ended: Arc<OnceLock<String>>,
+    /// What carries this connection lives as long as it does.
+    _way: Option<Arc<Link>>,
+    _proxy: Option<Child>,
+}
+
+/// Why a connection did not come about.
+pub(super) enum Failure {
+    /// The server's key is new: the operator must be asked.
+    Unseen(Key),
+    /// Anything else.
+    Error(RemoteError),
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Link {
+    /// Connects to a server, through another one where a way is given, and lets the guard
+    /// judge its key. Nobody is logged in yet.
+    pub(super) async fn connect(
+        end: &Endpoint,
+        way: Option<Arc<Link>>,
+        guard: Guard,
+        timing: &Timing,
+    ) -> Result<Self, Failure> {
+        let started = Instant::now();
+        let config = Arc::new(client_config(&guard.kinds(), timing));
+        let ended = Arc::new(OnceLock::new());
+        let watcher = Watcher { guard, admitted: None, ended: ended.clone() };
+        let mut proxy = None;
+        let greeting = Greeting { end, config, watcher, limit: timing.handshake };
+        let handle = match (&way, &end.config.proxy_command) {
+            (Some(way), _) => {
+                greeting.over(way.reach(end, timing.connect).await?).await?
+            }
+            (None, Some(command)) => {
+                let (child, stream) = start_proxy(end, command)?;
+                proxy = Some(child);
+                greeting.over(stream).await?
+            }
+            (None, None) => {
+                greeting.over(connect_tcp(end, timing.connect).await?).await?
+            }
+        };
+        Ok(Self {
+            name: end.name(),
+            handle,
+            took: Duration::ZERO,
+            sessions: Semaphore::new(SESSIONS),
+            host: end.host.clone(),
+            started,
+            ended,
+            _way: way,
+            _proxy: proxy,
+        })
+    }
+
+    /// Logs in; after that, commands can run.
+    pub(super) async fn log_in(
+        &mut self,
+        end: &Endpoint,
+        keyring: &Keyring,
+        timing: &Timing,
+    ) -> Result<(), RemoteError> {
+        let login = auth::log_in(&mut self.handle, end, keyring);
+        let login = timeout(timing.login, login);
+        login.await.map_err(|_| timed_out(&end.host, "the login", timing.login))??;
+        self.took = self.started.elapsed();
+        Ok(())
+    }
+
+    /// Opens a TCP connection from the server to an address.
+    pub(super) async fn dial(
+        &self,
+        address: &str,
+        port: u16,
+        deadline: Duration,
+    ) -> Result<ChannelStream<Msg>, RemoteError> {
+        let during = || format!("connecting to {address}:{port}");
+        let host = || self.host.clone();
+        let open = self.handle.channel_open_direct_tcpip(
+            address,
+            u32::from(port),
+            "127.0.0.1",
+            0,
+        );
+        match timeout(deadline, open).await {
+            Err(_) => Err(timed_out(&self.host, &during(), deadline)),
+            Ok(Ok(channel)) => Ok(channel.into_stream()),
+            Ok(Err(russh::Error::ChannelOpenFailure(
+                ChannelOpenFailure::AdministrativelyProhibited,
+            ))) => Err(RemoteError::Forwarding { host: host() }),
+            Ok(Err(russh::Error::ChannelOpenFailure(_))) => {
+                Err(RemoteError::Dial { host: host(), address: address.to_owned(), port })
+            }
+            Ok(Err(_)) => Err(self.lost(&during())),
+        }
+    }
+
+    /// Opens the way to a server behind this one.
+    async fn reach(
+        &self,
+        end: &Endpoint,
+        limit: Duration,
+    ) -> Result<ChannelStream<Msg>, RemoteError> {
+        let dialled = self.dial(&end.config.hostname, end.config.port, limit).await;
+        dialled.map_err(|error| match error {
+            RemoteError::Dial { address, port, .. } => {
+                let said = format!("{} cannot connect to {address}:{port}", self.name);
+                unreachable(end, io::Error::other(said))
+            }
+            error => RemoteError::Jump {
+                host: end.host.clone(),
+                jump: self.name.clone(),
+                source: Arc::new(error),
+            },
+        })
+    }
+
+    /// The error of a call that the connection did not survive.
+    pub(super) fn lost(&self, during: &str) -> RemoteError {
+        let during = match self.ended.get() {
+            Some(why) => format!("{during} ({why})"),
+            None => during.to_owned(),
+        };
+        RemoteError::Lost { host: self.host.clone(), during }
+    }
+}
+
+/// Judges the host's key, and keeps the reason for the connection's end.
+pub(super) struct Watcher {
+    guard: Guard,
+    admitted: Option<Key>,
+    ended: Arc<OnceLock<String>>,
+}
+
+/// How a connection ends before its time.
+pub(super) enum Closed {
+    Rejected(Rejection),
+    Ssh(russh::Error),
+}
+
+impl From<russh::Error> for Closed {
+    fn from(error: russh::Error) -> Self {
+        Self::Ssh(error)
+    }
+}
+
+impl std::fmt::Debug for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rejected(_) => f.write_str("the host key was rejected"),
+            Self::Ssh(error) => error.fmt(f),
+        }
+    }
+}
+
+impl client::Handler for Watcher {
+    type Error = Closed;
+
+    async fn check_server_key(
+        &mut self,
+        shown: &PublicKeyOrCertificate,
+    ) -> Result<bool, Closed> {
+        let blob = shown.public_key().public_key_bytes();
+        let key = Key::from_blob(blob).ok_or(russh::Error::UnknownKey)?;
+        // Keys are renegotiated after a gigabyte or an hour: the host must stay the same one.
+        match &self.admitted {
+            Some(admitted) => return Ok(*admitted == key),
+            None => self.guard.judge(key.clone()).map_err(Closed::Rejected)?,
+        }
+        self.admitted = Some(key);
+        Ok(true)
+    }
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason<Closed>,
+    ) -> Result<(), Closed> {
+        let (why, result) = match reason {
+            DisconnectReason::ReceivedDisconnect(info) => (info.message, Ok(())),
+            DisconnectReason::Error(Closed::Ssh(error)) => {
+                (tell_end(&error), Err(Closed::Ssh(error)))
+            }
+            DisconnectReason::Error(closed) => (format!("{closed:?}"), Err(closed)),
+        };
+        // Only the first reason is the reason.
+        let _ = self.ended.set(why);
+        result
+    }
+}
+
+fn tell_end(error: &russh::Error) -> String {
+    match error {
+        russh::Error::KeepaliveTimeout => "it no longer answers".to_owned(),
+        russh::Error::InactivityTimeout => "it takes no more bytes".to_owned(),
+        russh::Error::Disconnect | russh::Error::HUP => "it hung up".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+/// The first words with a server: versions, keys, the host key.
+struct Greeting<'a> {
+    end: &'a Endpoint,
+    config: Arc<Config>,
+    watcher: Watcher,
+    limit: Duration,
+}
+
+impl Greeting<'_> {
+    async fn over<S>(self, stream: S) -> Result<Handle<Watcher>, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { end, config, watcher, limit } = self;
+        match timeout(limit, client::connect_stream(config, stream, watcher)).await {
+            Err(_) => Err(timed_out(&end.host, "the SSH key exchange", limit).into()),
+            Ok(Ok(handle)) => Ok(handle),
+            Ok(Err(Closed::Rejected(Rejection::Unseen(key)))) => {
+                Err(Failure::Unseen(key))
+            }
+            Ok(Err(Closed::Rejected(Rejection::Error(error)))) => Err((*error).into()),
+            Ok(Err(Closed::Ssh(error))) => Err(greeting_error(end, error).into()),
+        }
+    }
+}
+
+fn greeting_error(end: &Endpoint, error: russh::Error) -> RemoteError {
+    match error {
+        russh::Error::IO(source) => unreachable(end, source),
+        russh::Error::Disconnect | russh::Error::HUP => {
+            let said = "it hung up before the connection was made";
+            unreachable(end, io::Error::new(io::ErrorKind::ConnectionReset, said))
+        }
+        error => {
+            RemoteError::Protocol { host: end.host.clone(), said: error.to_string() }
+        }
+    }
+}
+
+async fn connect_tcp(end: &Endpoint, limit: Duration) -> Result<TcpStream, RemoteError> {
+    let address = (end.config.hostname.as_str(), end.config.port);
+    let connected = timeout(limit, TcpStream::connect(address)).await;
+    let stream = connected.unwrap_or_else(|_| {
+        let said = format!("nothing answers within {}s", limit.as_secs_f32());
+        Err(io::Error::new(io::ErrorKind::TimedOut, said))
+    });
+    let stream = stream.map_err(|source| {
+        let said = format!("{}: {source}", end.lookup);
+        unreachable(end, io::Error::new(source.kind(), said))
+    })?;
+    // Without it each exec waits 40 ms for an acknowledgement.
+    stream.set_nodelay(true).map_err(|source| unreachable(end, source))?;
+    Ok(stream)
+}
+
+/// Starts the operator's `ProxyCommand`; its input and output are the way to the server.
+fn start_proxy(
+    end: &Endpoint,
+    command: &str,
+) -> Result<(Child, impl AsyncRead + AsyncWrite + Unpin + Send + 'static), RemoteError> {
+    let command = format!("exec {}", expand_tokens(command, &end.config));
+    let mut child = Command::new("sh")
+        .args(["-c", &command])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| unreachable(end, source))?;
+    match (child.stdout.take(), child.stdin.take()) {
+        (Some(from), Some(to)) => Ok((child, tokio::io::join(from, to))),
+        _ => Err(unreachable(end, io::Error::other("the ProxyCommand has no pipes"))),
+    }
+}
+
+/// The settings of a connection to a host that is known by keys of these types.
+fn client_config(kinds: &[String], timing: &Timing) -> Config {
+    let preferred = Preferred {
+        key: Cow::Owned(host_key_order(kinds)),
+        // Several times as fast as russh's first choice where the processor has AES.
+        cipher: Cow::Borrowed(&[
+            cipher::AES_256_GCM,
+            cipher::CHACHA20_POLY1305,
+            cipher::AES_256_CTR,
+            cipher::AES_192_CTR,
+            cipher::AES_128_CTR,
+        ]),
+        ..Preferred::DEFAULT
+    };
+    Config {
+        preferred,
+        nodelay: true,
+        keepalive_interval: Some(timing.keepalive),
+        keepalive_max: timing.unanswered,
+        // Every answer to a keepalive counts as activity: this ends only connections whose
+        // bytes the host does not take, on which no keepalive can be sent.
+        inactivity_timeout: Some(timing.stall),
+        ..Config::default()
+    }
+}
+
+/// The host key algorithms to offer: types that the host is known by come first, so that a
+/// known host with several keys shows one that can be compared. SHA-1 is not offered.
+fn host_key_order(kinds: &[String]) -> Vec<Algorithm> {
+    let ecdsa = |curve| Algorithm::Ecdsa { curve };
+    let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
+    let mut order = vec![
+        Algorithm::Ed25519,
+        ecdsa(EcdsaCurve::NistP256),
+        ecdsa(EcdsaCurve::NistP384),
+        ecdsa(EcdsaCurve::NistP521),
+        rsa(HashAlg::Sha512),
+        rsa(HashAlg::Sha256),
+    ];
+    let kind = |algorithm: &Algorithm| match algorithm {
+        Algorithm::Rsa { .. } => "ssh-rsa".to_owned(),
+        other => other.to_string(),
+    };
+    order.sort_by_key(|algorithm| !kinds.contains(&kind(algorithm)));
+    order
+}
+
+fn unreachable(end: &Endpoint, source: io::Error) -> RemoteError {
+    RemoteError::Unreachable { host: end.host.clone(), source }
+}
+
+fn timed_out(host: &HostName, during: &str, deadline: Duration) -> RemoteError {
+    RemoteError::TimedOut { host: host.clone(), during: during.to_owned(), deadline }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_key_types_are_asked_for_first_and_sha1_never() {
+        let order = |kinds: &[&str]| {
+            let kinds: Vec<String> = kinds.iter().map(|&kind| kind.to_owned()).collect();
+            let order = host_key_order(&kinds);
+            order.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(order(&[])[0], "ssh-ed25519");
+        assert_eq!(
+            order(&["ssh-rsa"])[..3],
+            ["rsa-sha2-512", "rsa-sha2-256", "ssh-ed25519"]
+        );
+        assert_eq!(order(&["ecdsa-sha2-nistp384"])[0], "ecdsa-sha2-nistp384");
+        assert!(!order(&["ssh-rsa"]).contains(&"ssh-rsa".to_owned()));
+    }
+}

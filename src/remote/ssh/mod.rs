@@ -1,0 +1,231 @@
+//! The real [`Remote`]: SSH, spoken by this program itself.
+//!
+//! In reading order: [`Connector`] finds the way to a [`Target`] (`route`), holds back logins
+//! that a server would drop (`gates`), makes the connection (`link`), checks the host's key
+//! (`host_keys`), logs in (`auth`), and gives an [`Ssh`], which runs commands (`exec`), as
+//! root where asked (`sudo`).
+//!
+//! Invariants: no key passes unchecked; nothing waits without a deadline; a connection that
+//! ends in mid-exec is an error. One [`Ssh`] is one TCP connection, meant to be kept for the
+//! whole run: it never reconnects by itself.
+
+mod auth;
+mod exec;
+mod gates;
+mod host_keys;
+mod link;
+mod route;
+mod sudo;
+mod system;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::event::{Event, Events};
+use crate::host::HostName;
+use crate::inventory::SshAccess;
+use crate::secret::Secret;
+
+use super::config::OperatorConfig;
+use super::{Exec, Output, Remote, RemoteError, Stream};
+
+pub use self::auth::KeyFileError;
+pub use self::host_keys::{Ask, FirstContact};
+pub use self::sudo::SudoProblem;
+pub use self::system::system_ssh;
+
+use self::auth::Keyring;
+use self::gates::Gates;
+use self::host_keys::HostKeys;
+use self::link::Link;
+use self::route::{Bastions, Endpoint};
+
+/// A host to connect to, and how.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its name in the cluster.
+    pub host: HostName,
+    /// Where SSH reaches it: a name or an IP address.
+    pub address: String,
+    /// How to log in, as the inventory says; it wins over the operator's configuration.
+    pub access: SshAccess,
+    /// The passphrase of `access.key`.
+    pub passphrase: Option<Secret>,
+    /// The password for sudo.
+    pub sudo_password: Option<Secret>,
+    /// Keys that the host's provider vouches for, as OpenSSH public key lines. Where there
+    /// are any, exactly these pass.
+    pub host_keys: Vec<String>,
+    /// Whether the operator's own SSH configuration, agent and known hosts have a say: not
+    /// on machines that this program made.
+    pub operator_config: bool,
+}
+
+/// What all connections of a run have in common.
+#[derive(Clone)]
+pub struct Settings {
+    /// The file that host keys are pinned in, in the format of `known_hosts`. It need not
+    /// exist.
+    pub pins: PathBuf,
+    /// Asks whether an unknown key is right; without one, the answer is no.
+    pub ask: Option<Ask>,
+    /// Read in place of the operator's usual SSH configuration files.
+    pub ssh_config: Option<PathBuf>,
+    /// How long everything may take.
+    pub timing: Timing,
+}
+
+/// How long each part of a connection may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// From the first packet to a TCP connection, names looked up.
+    pub connect: Duration,
+    /// From there to agreed keys: a loaded host may take seconds to start its sshd.
+    pub handshake: Duration,
+    /// From there to the end of the login: a host may ask its directory, an agent its owner.
+    pub login: Duration,
+    /// After so long a silence the host is asked for a sign of life.
+    pub keepalive: Duration,
+    /// So many questions in a row may stay unanswered.
+    pub unanswered: usize,
+    /// The longest that the host may refuse to take bytes that were sent. It catches the
+    /// frozen host whose buffers are full, where no question can be sent any more.
+    pub stall: Duration,
+}
+
+impl Default for Timing {
+    /// Finds a dead host within 20 seconds, and leaves alone one that swaps for 15.
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            connect: seconds(10),
+            handshake: seconds(20),
+            login: seconds(30),
+            keepalive: seconds(5),
+            unanswered: 3,
+            stall: seconds(60),
+        }
+    }
+}
+
+/// Makes the connections of a run; shared by all of its tasks.
+///
+/// At most 24 logins are under way at once, and at most 8 with one server or through one
+/// jump host, as sshd drops unfinished logins beyond 10. Connections to jump hosts are shared.
+pub struct Connector {
+    timing: Timing,
+    events: Events,
+    operator: OperatorConfig,
+    host_keys: HostKeys,
+    keyring: Keyring,
+    gates: Gates,
+    bastions: Bastions,
+}
+
+impl Connector {
+    /// Makes a connector; nothing is read or connected yet.
+    pub fn new(settings: Settings, events: Events) -> Self {
+        Self {
+            timing: settings.timing,
+            events,
+            operator: OperatorConfig::new(settings.ssh_config),
+            host_keys: HostKeys::new(settings.pins, settings.ask),
+            keyring: Keyring::default(),
+            gates: Gates::default(),
+            bastions: Bastions::default(),
+        }
+    }
+
+    /// Connects to a target and logs in, through its jump hosts where it has any.
+    ///
+    /// Each call makes a connection of its own; keep it for the whole run. Waiting for other
+    /// logins to end, and for the operator's answer about an unknown key, has no deadline.
+    ///
+    /// # Errors
+    /// Says at which host on the way, and whether the network, the host's key or the login
+    /// was at fault.
+    pub async fn connect(&self, target: Target) -> Result<Ssh, RemoteError> {
+        let route = self.route(&target).await?;
+        let way = self.through(&route.hops, &target.host).await?;
+        let link = self.open(&route.end, way).await?;
+        let Target { host, sudo_password, .. } = target;
+        self.events.emit(&Event::Connected { host: host.clone(), took: link.took });
+        let events = self.events.clone();
+        Ok(Ssh { host, user: route.end.config.user, sudo_password, link, events })
+    }
+
+    /// Connects to one server; asks about its key where it is not known.
+    async fn open(
+        &self,
+        end: &Endpoint,
+        way: Option<Arc<Link>>,
+    ) -> Result<Link, RemoteError> {
+        // Asking happens between two connections, so that neither the server's patience nor
+        // a place among the logins runs out while the operator looks up the fingerprint.
+        loop {
+            match self.attempt(end, way.as_ref()).await {
+                Ok(link) => return Ok(link),
+                Err(link::Failure::Unseen(key)) => self.host_keys.ask(end, key).await?,
+                Err(link::Failure::Error(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        end: &Endpoint,
+        way: Option<&Arc<Link>>,
+    ) -> Result<Link, link::Failure> {
+        let _place = self.gates.enter(end, way.map(|link| link.name.as_str())).await;
+        let guard = self.host_keys.guard(end).await?;
+        let mut link = Link::connect(end, way.cloned(), guard, &self.timing).await?;
+        link.log_in(end, &self.keyring, &self.timing).await?;
+        Ok(link)
+    }
+}
+
+/// A host that was logged in to: one connection, for any number of commands.
+///
+/// Up to 8 commands run at once; further ones wait, as sshd refuses more than 10.
+pub struct Ssh {
+    host: HostName,
+    user: String,
+    sudo_password: Option<Secret>,
+    link: Link,
+    events: Events,
+}
+
+impl Ssh {
+    /// The user that logged in.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Whether the connection has ended; it will not come back.
+    pub fn is_closed(&self) -> bool {
+        self.link.handle.is_closed()
+    }
+}
+
+impl Remote for Ssh {
+    fn exec<'a>(&'a self, exec: Exec<'a>) -> BoxFuture<'a, Result<Output, RemoteError>> {
+        exec::run(self, exec).boxed()
+    }
+
+    fn dial<'a>(
+        &'a self,
+        address: &'a str,
+        port: u16,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
+        async move {
+            let stream = self.link.dial(address, port, deadline).await?;
+            Ok(Box::new(stream) as Box<dyn Stream>)
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,286 @@
+//! The way to a target: what the inventory and the operator's configuration say together.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::host::HostName;
+use crate::inventory::HostKeyPolicy;
+use crate::remote::RemoteError;
+use crate::remote::config::{self, HostConfig, Question};
+use crate::remote::known_hosts::{Key, LookupName};
+use crate::secret::Secret;
+
+use super::link::Link;
+use super::{Connector, Target};
+
+/// More jump hosts than this are a circle in the operator's configuration.
+const MOST_HOPS: usize = 8;
+/// For so long a jump host that failed is not tried again: fifty hosts behind it must not
+/// each wait for it in turn.
+const FAILURE_LASTS: Duration = Duration::from_secs(5);
+
+/// One SSH server on the way, and all that is needed to connect to it.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    /// Named in errors.
+    pub host: HostName,
+    /// Where it is and who logs in; the inventory's word already in it.
+    pub config: HostConfig,
+    /// What its key is known by.
+    pub lookup: LookupName,
+    /// The key that the inventory names.
+    pub key: Option<PathBuf>,
+    pub passphrase: Option<Secret>,
+    /// Whether the operator's agent and keys may be tried as well.
+    pub operator_keys: bool,
+    pub policy: HostKeyPolicy,
+    /// Where there are any, exactly these keys pass.
+    pub vouched: Vec<Key>,
+}
+
+impl Endpoint {
+    /// `user@host:port`, the name that connections to it are shared under.
+    pub(super) fn name(&self) -> String {
+        let HostConfig { user, hostname, port, .. } = &self.config;
+        format!("{user}@{hostname}:{port}")
+    }
+}
+
+/// The way to a target.
+pub(super) struct Route {
+    /// Jump hosts, nearest first.
+    pub hops: Vec<Endpoint>,
+    /// The target itself.
+    pub end: Endpoint,
+}
+
+/// A jump host as people write it: `[user@]host[:port]`, `ssh://` before it or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct JumpSpec {
+    pub user: Option<String>,
+    pub host: String,
+    pub port: Option<u16>,
+}
+
+/// Why a text names no jump host.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadJump;
+
+impl FromStr for JumpSpec {
+    type Err = BadJump;
+
+    fn from_str(text: &str) -> Result<Self, BadJump> {
+        let text = text.trim().trim_start_matches("ssh://").trim_end_matches('/');
+        let (user, server) = match text.rsplit_once('@') {
+            Some((user, server)) => (Some(user.to_owned()), server),
+            None => (None, text),
+        };
+        let (host, port) = match (server.strip_prefix('['), server.matches(':').count()) {
+            (Some(bracketed), _) => {
+                let (host, rest) = bracketed.split_once(']').ok_or(BadJump)?;
+                (host, rest.strip_prefix(':'))
+            }
+            (None, 1) => {
+                server.split_once(':').map_or((server, None), |(h, p)| (h, Some(p)))
+            }
+            (None, _) => (server, None),
+        };
+        let port = port.map(|port| port.parse().map_err(|_| BadJump)).transpose()?;
+        match is_address(host) {
+            true => Ok(Self { user, host: host.to_owned(), port }),
+            false => Err(BadJump),
+        }
+    }
+}
+
+/// Whether a text can be a name or an IP address, and nothing that a program or a file of
+/// known hosts takes for something else.
+fn is_address(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
+    !text.is_empty() && !text.starts_with('-') && text.chars().all(fits)
+}
+
+impl Connector {
+    /// Finds the way to a target.
+    pub(super) async fn route(&self, target: &Target) -> Result<Route, RemoteError> {
+        let spec = JumpSpec {
+            user: target.access.user.clone(),
+            host: target.address.clone(),
+            port: target.access.port,
+        };
+        let mut end = self.endpoint(target, &spec).await?;
+        end.vouched = target.host_keys.iter().filter_map(|key| Key::parse(key)).collect();
+        let mut hops = match target.access.jump.as_slice() {
+            [] => self.jumps(target, &end, &end.config.proxy_jump).await?,
+            jumps => self.jumps(target, &end, jumps).await?,
+        };
+        // The nearest jump host may need jump hosts of its own.
+        while let Some(nearest) = hops.first() {
+            let further = self.jumps(target, nearest, &nearest.config.proxy_jump).await?;
+            if further.is_empty() {
+                break;
+            }
+            hops.splice(0..0, further);
+            if hops.len() > MOST_HOPS {
+                return Err(bad_address(&target.host, &hops[0].config.hostname));
+            }
+        }
+        Ok(Route { hops, end })
+    }
+
+    /// The servers that a list of jump hosts names; one that names the goal itself is none.
+    async fn jumps(
+        &self,
+        target: &Target,
+        goal: &Endpoint,
+        jumps: &[String],
+    ) -> Result<Vec<Endpoint>, RemoteError> {
+        let mut hops = Vec::new();
+        for text in jumps {
+            let spec = text.parse().map_err(|BadJump| bad_address(&target.host, text))?;
+            let mut hop = self.endpoint(target, &spec).await?;
+            // The inventory's key and its owner's agent both may open the way.
+            hop.operator_keys = target.operator_config;
+            hop.host = spec.host.parse().unwrap_or(hop.host);
+            if hop.lookup != goal.lookup {
+                hops.push(hop);
+            }
+        }
+        Ok(hops)
+    }
+
+    async fn endpoint(
+        &self,
+        target: &Target,
+        spec: &JumpSpec,
+    ) -> Result<Endpoint, RemoteError> {
+        let config = self.config_of(target, spec).await?;
+        let lookup = match &config.host_key_alias {
+            Some(alias) => LookupName::new(alias, 22),
+            None => LookupName::new(&config.hostname, config.port),
+        };
+        Ok(Endpoint {
+            host: target.host.clone(),
+            lookup,
+            config,
+            key: target.access.key.as_deref().map(config::expand_home),
+            passphrase: target.passphrase.clone(),
+            operator_keys: target.operator_config && target.access.key.is_none(),
+            policy: target.access.host_keys,
+            vouched: Vec::new(),
+        })
+    }
+
+    async fn config_of(
+        &self,
+        target: &Target,
+        spec: &JumpSpec,
+    ) -> Result<HostConfig, RemoteError> {
+        let JumpSpec { user, host, port } = spec.clone();
+        if !is_address(&host) {
+            return Err(bad_address(&target.host, &host));
+        }
+        if !target.operator_config {
+            return Ok(HostConfig {
+                hostname: host,
+                user: user.unwrap_or_else(|| "root".to_owned()),
+                port: port.unwrap_or(22),
+                ..HostConfig::default()
+            });
+        }
+        let asked = self.operator.of(&Question { host, user, port }).await;
+        asked.map_err(|source| RemoteError::Config { host: target.host.clone(), source })
+    }
+
+    /// The last of a chain of jump hosts, connected; `None` where there are none.
+    pub(super) async fn through(
+        &self,
+        hops: &[Endpoint],
+        host: &HostName,
+    ) -> Result<Option<Arc<Link>>, RemoteError> {
+        let mut way = None;
+        let mut chain = String::new();
+        for hop in hops {
+            chain = format!("{chain} {}", hop.name());
+            let connected = self.bastion(&chain, hop, way).await;
+            way = Some(connected.map_err(|source| RemoteError::Jump {
+                host: host.clone(),
+                jump: hop.name(),
+                source,
+            })?);
+        }
+        Ok(way)
+    }
+
+    /// The one connection to a jump host, made where there is none that lives.
+    async fn bastion(
+        &self,
+        chain: &str,
+        hop: &Endpoint,
+        way: Option<Arc<Link>>,
+    ) -> Result<Arc<Link>, Arc<RemoteError>> {
+        let cell =
+            self.bastions.0.lock().await.entry(chain.to_owned()).or_default().clone();
+        let mut bastion = cell.lock().await;
+        match &*bastion {
+            Bastion::Up(link) if !link.handle.is_closed() => return Ok(link.clone()),
+            Bastion::Down(error, since) if since.elapsed() < FAILURE_LASTS => {
+                return Err(error.clone());
+            }
+            _ => {}
+        }
+        let opened = self.open(hop, way).await.map(Arc::new).map_err(Arc::new);
+        *bastion = match &opened {
+            Ok(link) => Bastion::Up(link.clone()),
+            Err(error) => Bastion::Down(error.clone(), Instant::now()),
+        };
+        opened
+    }
+}
+
+/// The jump hosts of a run, each by the chain of names that leads to it.
+#[derive(Default)]
+pub(super) struct Bastions(Mutex<HashMap<String, Arc<Mutex<Bastion>>>>);
+
+#[derive(Default)]
+enum Bastion {
+    #[default]
+    Untried,
+    Up(Arc<Link>),
+    Down(Arc<RemoteError>, Instant),
+}
+
+fn bad_address(host: &HostName, address: &str) -> RemoteError {
+    RemoteError::BadAddress { host: host.clone(), address: address.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jump_hosts_are_read_as_people_write_them() {
+        let check = |text: &str, user: Option<&str>, host: &str, port| {
+            let user = user.map(str::to_owned);
+            let expected = JumpSpec { user, host: host.to_owned(), port };
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        };
+        check("b1", None, "b1", None);
+        check("ops@b1.example:2222", Some("ops"), "b1.example", Some(2222));
+        check("a@corp@b1", Some("a@corp"), "b1", None);
+        check("ssh://ops@b1:22/", Some("ops"), "b1", Some(22));
+        check("fe80::1", None, "fe80::1", None);
+        check("ops@[fe80::1]:2222", Some("ops"), "fe80::1", Some(2222));
+        for bad in
+            ["", "ops@", "b1:ssh", "b1:70000", "-oProxyCommand=x", "b 1", "[fe80::1", "*"]
+        {
+            assert_eq!(bad.parse::<JumpSpec>(), Err(BadJump), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The words that start this computer's own `ssh` on a host, for `platform ssh`.
+//!
+//! Pure. It must log in with the same key, and trust the same hosts, as the program itself.
+
+use std::path::Path;
+
+use crate::remote::known_hosts::{self, Key, LookupName};
+use crate::remote::{Argv, config, to_shell};
+
+use super::Target;
+use super::route::JumpSpec;
+
+/// The command that logs in to a target with this computer's own `ssh`; the words of a
+/// command for the host may be appended.
+///
+/// Unknown host keys are refused, not asked about: connect once through
+/// [`Connector`](super::Connector) first. The pins go in as a global file, which `ssh` never
+/// writes, and which leaves the operator's own file of known hosts in force.
+pub fn system_ssh(target: &Target, pins: &Path, ssh_config: Option<&Path>) -> Argv {
+    let mut words = start(target, ssh_config);
+    words.extend(trust(target, pins));
+    let jumps = target.access.jump.iter().filter_map(|text| text.parse().ok());
+    let jumps: Vec<JumpSpec> = jumps.collect();
+    let mut jump = start(target, ssh_config);
+    jump.extend(option(global_file(pins)));
+    if let Some(command) = proxy_command(&jumps, &jump) {
+        words.extend(option(format!("ProxyCommand={command}")));
+    }
+    words.extend(login(&JumpSpec {
+        user: target.access.user.clone(),
+        host: target.address.clone(),
+        port: target.access.port,
+    }));
+    Argv::new(words)
+}
+
+/// The program and what holds for the target and its jump hosts alike.
+fn start(target: &Target, ssh_config: Option<&Path>) -> Vec<String> {
+    let mut words = vec!["ssh".to_owned()];
+    match (target.operator_config, ssh_config) {
+        (false, _) => words.extend(["-F", "none"].map(str::to_owned)),
+        (true, Some(file)) => {
+            words.extend(["-F".to_owned(), file.display().to_string()]);
+        }
+        (true, None) => {}
+    }
+    words.extend(option("StrictHostKeyChecking=yes".to_owned()));
+    if let Some(key) = &target.access.key {
+        words.extend(["-i".to_owned(), config::expand_home(key).display().to_string()]);
+        words.extend(option("IdentitiesOnly=yes".to_owned()));
+    }
+    words
+}
+
+/// Where the target's key may be known from.
+fn trust(target: &Target, pins: &Path) -> Vec<String> {
+    let vouched: Vec<Key> =
+        target.host_keys.iter().filter_map(|line| Key::parse(line)).collect();
+    if vouched.is_empty() {
+        return option(global_file(pins)).to_vec();
+    }
+    let name = LookupName::new(&target.address, target.access.port.unwrap_or(22));
+    let lines = vouched.iter().map(|key| known_hosts::render(&name, key));
+    let print = ["/usr/bin/printf".to_owned(), "%%s\\n".to_owned()].into_iter();
+    let lines = lines.map(|line| line.trim_end().to_owned());
+    let command = to_shell(&Argv::new(print.chain(lines)));
+    ["GlobalKnownHostsFile=none", "UserKnownHostsFile=none"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([format!("KnownHostsCommand={command}")])
+        .flat_map(option)
+        .collect()
+}
+
+fn global_file(pins: &Path) -> String {
+    format!(
+        "GlobalKnownHostsFile=\"{}\" /etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2",
+        pins.display()
+    )
+}
+
+/// The command whose input and output are the way through the jump hosts. `ssh -J` would not
+/// hand our options on to them.
+fn proxy_command(jumps: &[JumpSpec], start: &[String]) -> Option<String> {
+    let (last, before) = jumps.split_last()?;
+    let mut words = start.to_vec();
+    words.extend(["-W", "[%h]:%p"].map(str::to_owned));
+    if let Some(inner) = proxy_command(before, start) {
+        // The outer `ssh` replaces `%` tokens in all of the text, the inner one's as well.
+        words.extend(option(format!("ProxyCommand={}", inner.replace('%', "%%"))));
+    }
+    words.extend(login(last));
+    Some(to_shell(&Argv::new(words)))
+}
+
+fn login(server: &JumpSpec) -> Vec<String> {
+    let mut words = Vec::new();
+    if let Some(user) = &server.user {
+        words.extend(["-l".to_owned(), user.clone()]);
+    }
+    if let Some(port) = server.port {
+        words.extend(["-p".to_owned(), port.to_string()]);
+    }
+    words.extend(["--".to_owned(), server.host.clone()]);
+    words
+}
+
+fn option(setting: String) -> [String; 2] {
+    ["-o".to_owned(), setting]
+}
