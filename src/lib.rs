@@ -20,6 +20,10 @@ pub mod remote;
 pub mod provider;
 pub mod state;
 
+pub mod images;
+
+pub mod api;
+
 pub mod run;
 
 pub mod report;

@@ -1,6 +1,11 @@
 //! Tests that look at the program from outside its modules.
+#![cfg(test)]
 
+mod fixture;
 mod help;
+mod images;
 mod layers;
+mod registry;
 mod report;
 mod snapshot;
+mod state;

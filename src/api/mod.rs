@@ -1,0 +1,8 @@
+//! What the components themselves answer: the registry, ZooKeeper.
+//!
+//! Each is reached through a [`tunnel`] or a connection that a host opens, so nothing has to
+//! listen on an address that the operator's computer can reach. Every call has a deadline.
+
+pub mod registry;
+pub mod tunnel;
+pub mod zookeeper;

@@ -1,0 +1,108 @@
+//! A port on this computer that leads to an address as a host sees it.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::copy_bidirectional_with_sizes;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::remote::{Remote, RemoteError};
+
+const DIAL: Duration = Duration::from_secs(15);
+/// An SSH server allows ten channels on one connection, and commands need some of them.
+const MAX_CONNECTIONS: usize = 6;
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// A loopback port whose connections end at a host's address; closed, with all connections
+/// through it, when it is dropped.
+///
+/// Other users of this computer can reach the port too: what it leads to has to ask for a
+/// password itself, and to prove itself by TLS.
+#[derive(Debug)]
+pub struct Tunnel {
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+    failure: Failure,
+}
+
+type Failure = Arc<Mutex<Option<RemoteError>>>;
+
+impl Tunnel {
+    /// Opens a port of the system's choice on 127.0.0.1. Connections to it are opened from the
+    /// host to `address` and `port`, a few at a time; more wait.
+    ///
+    /// # Errors
+    /// When this computer gives no port. Whether anything listens at the other end shows only
+    /// when something connects: see [`failure`](Self::failure).
+    pub async fn open(
+        remote: Arc<dyn Remote>,
+        address: String,
+        port: u16,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let here = listener.local_addr()?;
+        let failure = Failure::default();
+        let target = Target { remote, address, port, failure: Arc::clone(&failure) };
+        let serving = tokio::spawn(serve(listener, Arc::new(target)));
+        Ok(Self { address: here, serving, failure })
+    }
+
+    /// Where to connect to on this computer.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Why the last connection that failed did so; each is told once. Who connects sees only
+    /// that the connection ends.
+    pub fn failure(&self) -> Option<RemoteError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+struct Target {
+    remote: Arc<dyn Remote>,
+    address: String,
+    port: u16,
+    failure: Failure,
+}
+
+/// Ends, and its connections with it, when it is aborted.
+async fn serve(listener: TcpListener, target: Arc<Target>) {
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+        let Ok((socket, _)) = listener.accept().await else { return };
+        let target = Arc::clone(&target);
+        connections.spawn(async move {
+            forward(socket, &target).await;
+            drop(permit);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn forward(mut socket: TcpStream, target: &Target) {
+    match target.remote.dial(&target.address, target.port, DIAL).await {
+        Ok(mut stream) => {
+            // Either end may go at any time; both sides' protocols notice.
+            let _ = socket.set_nodelay(true);
+            let size = BUFFER_BYTES;
+            let _ =
+                copy_bidirectional_with_sizes(&mut socket, &mut stream, size, size).await;
+        }
+        Err(error) => {
+            let failure = &target.failure;
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    }
+}

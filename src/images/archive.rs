@@ -1,0 +1,516 @@
+//! Archives: files of `docker save` and OCI layouts, plain or compressed by gzip.
+//!
+//! A plain archive is read by position: finding out what is in it takes a few small reads,
+//! whatever its size. A compressed one is unpacked once into a cache folder. Layers are not
+//! read here, but checked when they are sent; manifest and configuration are.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+use tokio_util::bytes::Bytes;
+
+use super::manifest::{self, Descriptor, Document, Manifest, media_type};
+use super::{Blob, Damaged, Digest, Image, ManifestError, Source, cache};
+
+/// Indexes may point to indexes; nobody nests them deeper.
+const MAX_DEPTH: usize = 4;
+/// Manifests and configurations are small; more is an attack or a mistake.
+const MAX_JSON_BYTES: u64 = 8 << 20;
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const ZSTD: [u8; 2] = [0x28, 0xb5];
+
+/// Why an archive cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It cannot be read.
+    #[error("cannot read the archive {}", path.display())]
+    Read {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ends too early, or is no tar at all.
+    #[error("{} is cut short or is no archive: {detail}; fetch it again", path.display())]
+    Broken {
+        /// The archive.
+        path: PathBuf,
+        /// Where it ends.
+        detail: String,
+    },
+    /// It is a tar, but not of an image.
+    #[error("{} holds no image: neither `manifest.json` (docker save) nor `index.json` (OCI layout) is in it", path.display())]
+    NoManifest {
+        /// The archive.
+        path: PathBuf,
+    },
+    /// It holds several images, or none.
+    #[error("{} holds {count} images: save just the one", path.display())]
+    NotOneImage {
+        /// The archive.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// A file that its manifest speaks of is not in it.
+    #[error("{} is not whole: its manifest speaks of `{file}`, which is not in it", path.display())]
+    Missing {
+        /// The archive.
+        path: PathBuf,
+        /// The missing file.
+        file: String,
+    },
+    /// A part of it is not what its digest says.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// It is no image that hosts can run.
+    #[error("cannot use the image in {}", path.display())]
+    Manifest {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        source: ManifestError,
+    },
+    /// The cache folder cannot be written.
+    #[error("cannot unpack {} into {}", path.display(), cache.display())]
+    Cache {
+        /// The archive.
+        path: PathBuf,
+        /// The cache folder.
+        cache: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The program was stopped while reading.
+    #[error("stopped while reading {}", path.display())]
+    Stopped {
+        /// The archive.
+        path: PathBuf,
+    },
+}
+
+/// Finds the image in an archive. Where there are several platforms, the one for
+/// `linux/<architecture>` (such as `amd64`) is taken. The cache folder is used, and made,
+/// only for what is compressed. Nothing is written twice.
+///
+/// # Errors
+/// When the archive is cut short, damaged in a part that is read, holds no image that hosts
+/// can run, or holds several.
+pub async fn read(
+    path: &Path,
+    cache: &Path,
+    architecture: &str,
+) -> Result<Image, ArchiveError> {
+    let (archive, cache) = (path.to_owned(), cache.to_owned());
+    let architecture = architecture.to_owned();
+    let work = move || Archive::open(&archive, &cache)?.image(&architecture);
+    let stopped = |_| ArchiveError::Stopped { path: path.to_owned() };
+    tokio::task::spawn_blocking(work).await.map_err(stopped)?
+}
+
+/// An archive whose files' places are known.
+struct Archive {
+    /// As the operator calls it.
+    path: PathBuf,
+    /// The plain tar: the same file, or its unpacked copy in the cache.
+    plain: Arc<Path>,
+    file: File,
+    entries: BTreeMap<String, Place>,
+    cache: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    offset: u64,
+    size: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    layers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Layout {
+    manifests: Vec<Descriptor>,
+}
+
+impl Archive {
+    fn open(path: &Path, cache: &Path) -> Result<Self, ArchiveError> {
+        let unreadable = |source| ArchiveError::Read { path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(unreadable)?;
+        let mut plain = path.to_owned();
+        if begins_with(&mut file, 0, GZIP).map_err(unreadable)? {
+            plain = unpacked(path, &mut file, cache)?;
+            file = File::open(&plain).map_err(unreadable)?;
+        }
+        let entries = places(path, &mut file)?;
+        let plain = Arc::from(plain);
+        Ok(Self { path: path.to_owned(), plain, file, entries, cache: cache.to_owned() })
+    }
+
+    fn image(&mut self, architecture: &str) -> Result<Image, ArchiveError> {
+        // Newer Dockers save both; the layout has digests for everything.
+        if self.entries.contains_key("index.json") {
+            self.layout_image(architecture)
+        } else if self.entries.contains_key("manifest.json") {
+            self.saved_image(architecture)
+        } else {
+            Err(ArchiveError::NoManifest { path: self.path.clone() })
+        }
+    }
+
+    /// An OCI layout: everything is named by its digest and sent as it is.
+    fn layout_image(&mut self, architecture: &str) -> Result<Image, ArchiveError> {
+        let layout: Layout = self.json("index.json", "its index")?;
+        let (bytes, manifest, digest) = self.find(layout.manifests, architecture)?;
+        manifest.check_types().map_err(self.unusable())?;
+        let config_file = file_of(&manifest.config.digest);
+        let config_bytes = self.bytes(&config_file)?;
+        self.check(&manifest.config.digest, &config_bytes, "the configuration")?;
+        manifest::diff_ids(&config_bytes, manifest.layers.len(), architecture)
+            .map_err(self.unusable())?;
+        let config = self.config_blob(&manifest.config, config_bytes);
+        let layers = manifest.layers.iter().enumerate();
+        let layers = layers
+            .map(|(n, layer)| {
+                self.layer_blob(n, layer, self.place(&file_of(&layer.digest))?)
+            })
+            .collect::<Result<_, _>>()?;
+        let media_type = manifest.media_type();
+        Ok(Image { manifest: bytes, media_type, digest, config, layers })
+    }
+
+    /// The manifest for the hosts' platform, through as many indexes as there are.
+    fn find(
+        &mut self,
+        mut entries: Vec<Descriptor>,
+        architecture: &str,
+    ) -> Result<(Bytes, Manifest, Digest), ArchiveError> {
+        for _ in 0..MAX_DEPTH {
+            let picked =
+                manifest::pick(&entries, architecture).map_err(self.unusable())?;
+            let digest = picked.digest.clone();
+            let bytes = self.bytes(&file_of(&digest))?;
+            self.check(&digest, &bytes, "the manifest")?;
+            match manifest::read(&bytes).map_err(self.unusable())? {
+                Document::Manifest(manifest) => return Ok((bytes, manifest, digest)),
+                Document::Index(deeper) => entries = deeper,
+            }
+        }
+        Err(ArchiveError::NotOneImage { path: self.path.clone(), count: 0 })
+    }
+
+    /// A file of `docker save`: it has no manifest for registries, so one is written. Plain
+    /// layers are sent as they are, and their digests stand in the configuration.
+    fn saved_image(&mut self, architecture: &str) -> Result<Image, ArchiveError> {
+        let saved: Vec<Saved> = self.json("manifest.json", "its `manifest.json`")?;
+        let [saved] = saved.as_slice() else {
+            let (path, count) = (self.path.clone(), saved.len());
+            return Err(ArchiveError::NotOneImage { path, count });
+        };
+        let config_bytes = self.bytes(&saved.config)?;
+        if let Some(expected) = digest_in(&saved.config) {
+            self.check(&expected, &config_bytes, "the configuration")?;
+        }
+        let diff_ids =
+            manifest::diff_ids(&config_bytes, saved.layers.len(), architecture)
+                .map_err(self.unusable())?;
+        let config = self.config_blob(&described(&config_bytes), config_bytes);
+        let mut layers = Vec::new();
+        for (n, (file, diff_id)) in saved.layers.iter().zip(diff_ids).enumerate() {
+            layers.push(self.saved_layer(n, file, diff_id)?);
+        }
+        let descriptors = layers.iter().map(descriptor).collect();
+        let manifest = Manifest::write(descriptor(&config), descriptors);
+        let digest = Digest::of(&manifest);
+        let media_type = media_type::MANIFEST.to_owned();
+        Ok(Image { manifest, media_type, digest, config, layers })
+    }
+
+    fn saved_layer(
+        &mut self,
+        n: usize,
+        file: &str,
+        diff_id: Digest,
+    ) -> Result<Blob, ArchiveError> {
+        let place = self.place(file)?;
+        let read = |source| ArchiveError::Read { path: self.path.clone(), source };
+        let (mut digest, mut media_type) = (diff_id, media_type::TAR);
+        if begins_with(&mut self.file, place.offset, ZSTD).map_err(read)? {
+            return Err(self.unusable()(ManifestError::MediaType {
+                what: format!("layer {}", n + 1),
+                found: "tar compressed by zstd".to_owned(),
+            }));
+        }
+        if begins_with(&mut self.file, place.offset, GZIP).map_err(read)? {
+            digest = self.compressed_digest(n, place, &digest)?;
+            media_type = media_type::TAR_GZIP;
+        }
+        let media_type = media_type.to_owned();
+        let layer = Descriptor { media_type, digest, size: place.size, platform: None };
+        self.layer_blob(n, &layer, place)
+    }
+
+    /// A compressed layer's own digest stands nowhere: the layer is read once, checked by the
+    /// digest of what is in it, and the answer kept for as long as the archive stays.
+    fn compressed_digest(
+        &mut self,
+        n: usize,
+        place: Place,
+        diff_id: &Digest,
+    ) -> Result<Digest, ArchiveError> {
+        let uncacheable = |source| ArchiveError::Cache {
+            path: self.path.clone(),
+            cache: self.cache.clone(),
+            source,
+        };
+        let key = identity(&self.path).map_err(uncacheable)?;
+        let memo = self.cache.join(format!("{key}-{}-{}", place.offset, diff_id.hex()));
+        let kept = std::fs::read_to_string(&memo).ok().and_then(|text| text.parse().ok());
+        if let Some(digest) = kept {
+            return Ok(digest);
+        }
+        let broken = |error: io::Error| ArchiveError::Broken {
+            path: self.path.clone(),
+            detail: format!("layer {}: {error}", n + 1),
+        };
+        let (outer, inner) = gzip_digests(&mut self.file, place).map_err(broken)?;
+        if inner != *diff_id {
+            let (expected, found) = (diff_id.clone(), inner);
+            return Err(Damaged { name: self.layer_name(n), expected, found }.into());
+        }
+        cache::keep(&memo, outer.as_str().as_bytes()).map_err(uncacheable)?;
+        Ok(outer)
+    }
+
+    fn config_blob(&self, config: &Descriptor, bytes: Bytes) -> Blob {
+        let name = format!("the configuration of {}", self.path.display());
+        Blob::described(config, name, Source::Bytes(bytes))
+    }
+
+    fn layer_blob(
+        &self,
+        n: usize,
+        layer: &Descriptor,
+        place: Place,
+    ) -> Result<Blob, ArchiveError> {
+        if place.size != layer.size {
+            return Err(ArchiveError::Broken {
+                path: self.path.clone(),
+                detail: format!(
+                    "layer {} has {} bytes instead of {}",
+                    n + 1,
+                    place.size,
+                    layer.size
+                ),
+            });
+        }
+        let source = Source::File { path: Arc::clone(&self.plain), offset: place.offset };
+        Ok(Blob::described(layer, self.layer_name(n), source))
+    }
+
+    fn layer_name(&self, n: usize) -> String {
+        format!("layer {} of {}", n + 1, self.path.display())
+    }
+
+    fn json<T: DeserializeOwned>(
+        &mut self,
+        file: &str,
+        what: &'static str,
+    ) -> Result<T, ArchiveError> {
+        let bytes = self.bytes(file)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|source| self.unusable()(ManifestError::Malformed { what, source }))
+    }
+
+    fn bytes(&mut self, file: &str) -> Result<Bytes, ArchiveError> {
+        let place = self.place(file)?;
+        let mut bytes = Vec::new();
+        let read = self.file.seek(SeekFrom::Start(place.offset)).and_then(|_| {
+            let size = place.size.min(MAX_JSON_BYTES);
+            (&self.file).take(size).read_to_end(&mut bytes)
+        });
+        read.map_err(|source| ArchiveError::Read { path: self.path.clone(), source })?;
+        Ok(bytes.into())
+    }
+
+    fn place(&self, file: &str) -> Result<Place, ArchiveError> {
+        self.entries.get(file).copied().ok_or_else(|| ArchiveError::Missing {
+            path: self.path.clone(),
+            file: file.to_owned(),
+        })
+    }
+
+    fn check(&self, expected: &Digest, bytes: &[u8], what: &str) -> Result<(), Damaged> {
+        let found = Digest::of(bytes);
+        if found == *expected {
+            return Ok(());
+        }
+        let name = format!("{what} of {}", self.path.display());
+        Err(Damaged { name, expected: expected.clone(), found })
+    }
+
+    fn unusable(&self) -> impl FnOnce(ManifestError) -> ArchiveError + use<> {
+        let path = self.path.clone();
+        move |source| ArchiveError::Manifest { path, source }
+    }
+}
+
+/// Where each file of a tar is; links within it lead to what they point to.
+fn places(path: &Path, file: &mut File) -> Result<BTreeMap<String, Place>, ArchiveError> {
+    let broken = |detail: String| ArchiveError::Broken { path: path.to_owned(), detail };
+    let length =
+        file.seek(SeekFrom::End(0)).map_err(|error| broken(error.to_string()))?;
+    file.rewind().map_err(|error| broken(error.to_string()))?;
+    let mut places = BTreeMap::new();
+    let mut links = Vec::new();
+    let mut archive = tar::Archive::new(file);
+    let entries =
+        archive.entries_with_seek().map_err(|error| broken(error.to_string()))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| broken(error.to_string()))?;
+        let (Ok(name), kind) = (entry.path(), entry.header().entry_type()) else {
+            continue;
+        };
+        let name = plain_name(&name);
+        let place = Place { offset: entry.raw_file_position(), size: entry.size() };
+        if place.offset.saturating_add(place.size) > length {
+            return Err(broken(format!("it ends within `{name}`")));
+        }
+        match entry.link_name() {
+            Ok(Some(target)) if kind.is_symlink() => {
+                let folder = Path::new(&name).parent().unwrap_or(Path::new(""));
+                links.push((name.clone(), plain_name(&folder.join(target))));
+            }
+            Ok(Some(target)) if kind.is_hard_link() => {
+                links.push((name, plain_name(&target)));
+            }
+            _ if kind.is_file() => drop(places.insert(name, place)),
+            _ => {}
+        }
+    }
+    for (name, target) in links {
+        if let Some(place) = places.get(&target).copied() {
+            places.insert(name, place);
+        }
+    }
+    Ok(places)
+}
+
+/// A path without `.` and with `..` taken back, as text.
+fn plain_name(path: &Path) -> String {
+    use std::path::Component;
+    let mut parts: Vec<String> = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
+            Component::ParentDir => drop(parts.pop()),
+            _ => {}
+        }
+    }
+    parts.join("/")
+}
+
+/// The unpacked copy of a compressed archive; copies of what the archive was before are
+/// removed.
+fn unpacked(path: &Path, file: &mut File, cache: &Path) -> Result<PathBuf, ArchiveError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
+            ArchiveError::Broken { path: path.to_owned(), detail: source.to_string() }
+        }
+        _ => {
+            let (path, cache) = (path.to_owned(), cache.to_owned());
+            ArchiveError::Cache { path, cache, source }
+        }
+    };
+    let family = family(path).map_err(failed)?;
+    let copy = cache.join(format!("{}.tar", identity(path).map_err(failed)?));
+    if copy.is_file() {
+        return Ok(copy);
+    }
+    file.rewind().map_err(failed)?;
+    let mut plain = MultiGzDecoder::new(BufReader::new(file));
+    cache::keep_with(&copy, |to| io::copy(&mut plain, to).map(drop)).map_err(failed)?;
+    cache::remove_others(&copy, |name| name.starts_with(&family)).map_err(failed)?;
+    Ok(copy)
+}
+
+/// Names an archive as it is now: another content has another size or time.
+fn identity(path: &Path) -> io::Result<String> {
+    let about = path.metadata()?;
+    let version = format!("{} {} {}", about.len(), about.mtime(), about.mtime_nsec());
+    Ok(format!("{}{}", family(path)?, Digest::of(version.as_bytes()).short()))
+}
+
+/// Begins the names of all that is kept of an archive.
+fn family(path: &Path) -> io::Result<String> {
+    let path = path.canonicalize()?;
+    let digest = Digest::of(path.as_os_str().as_encoded_bytes());
+    Ok(format!("archive-{}-", digest.short()))
+}
+
+fn begins_with(file: &mut File, offset: u64, magic: [u8; 2]) -> io::Result<bool> {
+    let mut begin = Vec::new();
+    file.seek(SeekFrom::Start(offset))?;
+    file.take(2).read_to_end(&mut begin)?;
+    Ok(begin == magic)
+}
+
+/// The digests of a compressed layer and of what is in it, in one pass.
+fn gzip_digests(file: &mut File, place: Place) -> io::Result<(Digest, Digest)> {
+    struct Tee<R>(R, Sha256);
+    impl<R: Read> Read for Tee<R> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let n_read = self.0.read(buf)?;
+            self.1.update(&buf[..n_read]);
+            Ok(n_read)
+        }
+    }
+    file.seek(SeekFrom::Start(place.offset))?;
+    let mut outer = BufReader::new(Tee(file.take(place.size), Sha256::new()));
+    let mut inner = Tee(MultiGzDecoder::new(&mut outer), Sha256::new());
+    io::copy(&mut inner, &mut io::sink())?;
+    let inner = inner.1;
+    // What may follow the compressed data belongs to the layer as well.
+    io::copy(&mut outer, &mut io::sink())?;
+    Ok((Digest::finish(outer.into_inner().1), Digest::finish(inner)))
+}
+
+fn file_of(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// The digest that a file of `docker save` has in its name, such as `<hex>.json`.
+fn digest_in(file: &str) -> Option<Digest> {
+    let stem = Path::new(file).file_stem()?.to_str()?;
+    format!("sha256:{}", stem.trim_start_matches("sha256:")).parse().ok()
+}
+
+fn described(config: &[u8]) -> Descriptor {
+    Descriptor {
+        media_type: media_type::CONFIG.to_owned(),
+        digest: Digest::of(config),
+        size: config.len() as u64,
+        platform: None,
+    }
+}
+
+fn descriptor(blob: &Blob) -> Descriptor {
+    Descriptor {
+        media_type: blob.media_type.clone(),
+        digest: blob.digest.clone(),
+        size: blob.size,
+        platform: None,
+    }
+}

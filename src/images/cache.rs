@@ -1,0 +1,52 @@
+//! The cache folder: files that can be made again, each whole or not there.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+use tokio_util::bytes::Bytes;
+
+use super::Digest;
+
+/// What is kept under a digest; a damaged file is as good as none.
+pub(super) fn content(digest: &Digest, cache: &Path) -> Option<Bytes> {
+    let bytes = std::fs::read(cache.join(digest.hex())).ok()?;
+    (Digest::of(&bytes) == *digest).then(|| bytes.into())
+}
+
+/// Writes a file whole, and the folders above it.
+pub(super) fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    keep_with(path, |file| file.write_all(bytes))
+}
+
+/// Writes a file whole by `fill`: when that fails, the file is as it was before.
+pub(super) fn keep_with(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut file = NamedTempFile::new_in(folder)?;
+    fill(file.as_file_mut())?;
+    file.as_file().sync_data()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Removes the files of the folder whose names begin and end so, except one.
+pub(super) fn remove_others(
+    keep: &Path,
+    belongs: impl Fn(&str) -> bool,
+) -> io::Result<()> {
+    let folder = keep.parent().unwrap_or(Path::new("."));
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let old =
+            entry.path() != keep && entry.file_name().to_str().is_some_and(&belongs);
+        if old {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

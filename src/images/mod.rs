@@ -1,0 +1,114 @@
+//! Component images as this program sends them: to the registry, or into a host's Docker.
+//!
+//! [`archive`] reads files of `docker save` and OCI layouts, [`upstream`] public registries,
+//! [`build`] makes images from folders in the operator's own Docker, [`load`] packs an image
+//! for `docker load`. An [`Image`] is known by its digests before any layer is read; layers
+//! are streamed, and checked while they stream. Nothing here holds a layer in memory, and
+//! nothing here knows what a component is.
+
+pub mod archive;
+pub mod build;
+mod cache;
+mod digest;
+pub mod load;
+mod manifest;
+pub mod upstream;
+mod verified;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
+use tokio_util::bytes::Bytes;
+
+pub use digest::{BadDigest, Digest};
+use manifest::Descriptor;
+pub use manifest::{ManifestError, media_type};
+pub use verified::Damaged;
+use verified::Verified;
+
+/// An image: what a registry needs to know of it, and where its parts are.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The manifest, byte for byte.
+    pub manifest: Bytes,
+    /// The manifest's media type.
+    pub media_type: String,
+    /// The manifest's digest: how hosts pull the image.
+    pub digest: Digest,
+    /// What the image's containers are made from.
+    pub config: Blob,
+    /// Its layers, the lowest first; one may be there twice.
+    pub layers: Vec<Blob>,
+}
+
+impl Image {
+    /// The digest of the configuration: what Docker calls the image's id.
+    pub fn id(&self) -> &Digest {
+        &self.config.digest
+    }
+
+    /// Everything the manifest refers to, each once.
+    pub fn blobs(&self) -> Vec<&Blob> {
+        let mut seen = std::collections::HashSet::new();
+        let all = std::iter::once(&self.config).chain(&self.layers);
+        all.filter(|blob| seen.insert(&blob.digest)).collect()
+    }
+}
+
+/// A part of an image: a layer or the configuration.
+#[derive(Debug, Clone)]
+pub struct Blob {
+    /// The digest it must have.
+    pub digest: Digest,
+    /// Its size in bytes, as it is sent.
+    pub size: u64,
+    /// Its media type.
+    pub media_type: String,
+    /// What it is and where it comes from, such as `layer 2 of /srv/zookeeper.tar`.
+    pub name: String,
+    source: Source,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Bytes(Bytes),
+    File { path: Arc<Path>, offset: u64 },
+    Upstream(Arc<upstream::Upstream>),
+}
+
+/// Bytes of a blob.
+pub type Bytestream = Box<dyn AsyncRead + Send + Unpin>;
+
+impl Blob {
+    fn described(descriptor: &Descriptor, name: String, source: Source) -> Self {
+        Self {
+            digest: descriptor.digest.clone(),
+            size: descriptor.size,
+            media_type: descriptor.media_type.clone(),
+            name,
+            source,
+        }
+    }
+
+    /// Opens the blob for one reading from its begin. The reader gives exactly
+    /// [`size`](Self::size) bytes; where they do not have the digest, it fails with
+    /// [`Damaged`] instead of giving the last of them.
+    ///
+    /// # Errors
+    /// When the file or the registry that has it cannot be reached.
+    pub async fn open(&self) -> io::Result<Bytestream> {
+        let raw: Bytestream = match &self.source {
+            Source::Bytes(bytes) => Box::new(io::Cursor::new(bytes.clone())),
+            Source::File { path, offset } => {
+                let mut file = File::open(path).await?;
+                file.seek(io::SeekFrom::Start(*offset)).await?;
+                Box::new(file)
+            }
+            Source::Upstream(upstream) => upstream.open(&self.digest).await?,
+        };
+        Ok(Box::new(Verified::new(raw.take(self.size), self)))
+    }
+}

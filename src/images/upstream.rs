@@ -1,0 +1,291 @@
+//! Images of public registries, pinned by digest.
+//!
+//! What a digest names never changes, so manifests and configurations are kept in a cache
+//! folder, and a run that changes nothing asks no registry.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use oci_client::client::ClientConfig;
+use oci_client::errors::OciDistributionError;
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference, RegistryOperation};
+use tokio::io::AsyncReadExt;
+use tokio_util::bytes::Bytes;
+use tokio_util::io::StreamReader;
+
+use super::manifest::{self, Descriptor, Document, Manifest, media_type};
+use super::{Blob, Bytestream, Damaged, Digest, Image, ManifestError, Source, cache};
+
+/// The longest that a registry may take to answer, or to send nothing of a layer.
+const ANSWER: Duration = Duration::from_secs(30);
+/// More is no configuration.
+const MAX_CONFIG_BYTES: u64 = 8 << 20;
+
+/// Where an image's layers are fetched when they are needed.
+pub(super) struct Upstream {
+    client: Client,
+    reference: Reference,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Upstream({})", self.reference)
+    }
+}
+
+/// Why an upstream image cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// It is not a reference with a digest.
+    #[error("`{0}` is not pinned: write it as REGISTRY/NAME@sha256:…")]
+    NotPinned(String),
+    /// The registry did not give what was asked for.
+    #[error(
+        "cannot fetch {what} of {reference}: check the name and the way to the registry, or give an archive instead"
+    )]
+    Fetch {
+        /// Which part.
+        what: &'static str,
+        /// The image.
+        reference: String,
+        /// What the registry or the network said.
+        source: Box<OciDistributionError>,
+    },
+    /// The registry took too long.
+    #[error("{reference} gave no {what} within {}s", ANSWER.as_secs())]
+    TimedOut {
+        /// Which part.
+        what: &'static str,
+        /// The image.
+        reference: String,
+    },
+    /// The registry gave something else than the digest says.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// A part broke off.
+    #[error("lost {reference} while reading its configuration")]
+    Read {
+        /// The image.
+        reference: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no image that hosts can run.
+    #[error("cannot use {reference}")]
+    Manifest {
+        /// The image.
+        reference: String,
+        /// Why.
+        source: ManifestError,
+    },
+    /// The cache folder cannot be written.
+    #[error("cannot keep a part of {reference} in the cache")]
+    Cache {
+        /// The image.
+        reference: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// How to talk to public registries: TLS, the system's trust, the operator's proxy.
+pub fn settings() -> ClientConfig {
+    ClientConfig {
+        connect_timeout: Some(ANSWER),
+        read_timeout: Some(ANSWER),
+        ..ClientConfig::default()
+    }
+}
+
+/// Finds an image by a reference that ends in `@sha256:…`. Of an index, the image for
+/// `linux/<architecture>` is taken. Fetches manifest and configuration at the first time,
+/// nothing later; layers when they are read.
+///
+/// # Errors
+/// When the reference is not pinned, the registry does not give what the digest says, or it
+/// is nothing that hosts can run.
+pub async fn resolve(
+    reference: &str,
+    cache: &Path,
+    architecture: &str,
+    settings: ClientConfig,
+) -> Result<Image, UpstreamError> {
+    let not_pinned = || UpstreamError::NotPinned(reference.to_owned());
+    let reference: Reference = reference.parse().map_err(|_| not_pinned())?;
+    let pinned = reference.digest().and_then(|digest| digest.parse().ok());
+    let pinned: Digest = pinned.ok_or_else(not_pinned)?;
+    let fetch = |source: OciDistributionError| UpstreamError::Fetch {
+        what: "anything",
+        reference: reference.whole(),
+        source: Box::new(source),
+    };
+    let client = Client::try_from(settings).map_err(fetch)?;
+    let upstream = Arc::new(Upstream { client, reference });
+    upstream.image(&pinned, cache, architecture).await
+}
+
+impl Upstream {
+    async fn image(
+        self: Arc<Self>,
+        pinned: &Digest,
+        cache: &Path,
+        architecture: &str,
+    ) -> Result<Image, UpstreamError> {
+        let unusable = |source| UpstreamError::Manifest {
+            reference: self.reference.whole(),
+            source,
+        };
+        let (bytes, found, digest) = self.manifest(pinned, cache, architecture).await?;
+        found.check_types().map_err(unusable)?;
+        let config_bytes = self.config(&found.config, cache).await?;
+        manifest::diff_ids(&config_bytes, found.layers.len(), architecture)
+            .map_err(unusable)?;
+        let name = |what: String| format!("{what} of {}", self.reference);
+        let config = Blob::described(
+            &found.config,
+            name("the configuration".to_owned()),
+            Source::Bytes(config_bytes),
+        );
+        let source = Source::Upstream(Arc::clone(&self));
+        let layer = |(n, layer): (usize, &Descriptor)| {
+            Blob::described(layer, name(format!("layer {}", n + 1)), source.clone())
+        };
+        let layers = found.layers.iter().enumerate().map(layer).collect();
+        let media_type = found.media_type();
+        Ok(Image { manifest: bytes, media_type, digest, config, layers })
+    }
+
+    /// The manifest for the hosts' platform: the pinned one, or one of the pinned index.
+    async fn manifest(
+        &self,
+        pinned: &Digest,
+        cache: &Path,
+        architecture: &str,
+    ) -> Result<(Bytes, Manifest, Digest), UpstreamError> {
+        let unusable = |source| UpstreamError::Manifest {
+            reference: self.reference.whole(),
+            source,
+        };
+        let bytes = self.cached_manifest(pinned, cache).await?;
+        let entries = match manifest::read(&bytes).map_err(unusable)? {
+            Document::Manifest(manifest) => return Ok((bytes, manifest, pinned.clone())),
+            Document::Index(entries) => entries,
+        };
+        let entry = manifest::pick(&entries, architecture).map_err(unusable)?;
+        let bytes = self.cached_manifest(&entry.digest, cache).await?;
+        match manifest::read(&bytes).map_err(unusable)? {
+            Document::Manifest(manifest) => Ok((bytes, manifest, entry.digest.clone())),
+            Document::Index(_) => Err(unusable(ManifestError::MediaType {
+                what: "an entry of its index".to_owned(),
+                found: media_type::INDEX.to_owned(),
+            })),
+        }
+    }
+
+    async fn cached_manifest(
+        &self,
+        digest: &Digest,
+        cache: &Path,
+    ) -> Result<Bytes, UpstreamError> {
+        if let Some(bytes) = cache::content(digest, cache) {
+            return Ok(bytes);
+        }
+        let reference = self.reference.clone_with_digest(digest.to_string());
+        let accept = [
+            media_type::MANIFEST,
+            media_type::DOCKER_MANIFEST,
+            media_type::INDEX,
+            media_type::DOCKER_LIST,
+        ];
+        let pull =
+            self.client.pull_manifest_raw(&reference, &RegistryAuth::Anonymous, &accept);
+        let (bytes, _) = self.in_time("manifest", pull).await?;
+        self.checked(digest, &bytes, "the manifest")?;
+        self.keep(digest, &bytes, cache)?;
+        Ok(bytes)
+    }
+
+    async fn config(
+        &self,
+        config: &Descriptor,
+        cache: &Path,
+    ) -> Result<Bytes, UpstreamError> {
+        if let Some(bytes) = cache::content(&config.digest, cache) {
+            return Ok(bytes);
+        }
+        let lost =
+            |source| UpstreamError::Read { reference: self.reference.whole(), source };
+        let mut bytes = Vec::new();
+        let reader = self.open(&config.digest).await.map_err(lost)?;
+        let whole = async {
+            reader.take(MAX_CONFIG_BYTES).read_to_end(&mut bytes).await.map_err(lost)
+        };
+        let too_long = |_| UpstreamError::TimedOut {
+            what: "configuration",
+            reference: self.reference.whole(),
+        };
+        tokio::time::timeout(ANSWER, whole).await.map_err(too_long)??;
+        self.checked(&config.digest, &bytes, "the configuration")?;
+        self.keep(&config.digest, &bytes, cache)?;
+        Ok(bytes.into())
+    }
+
+    /// Opens a blob; its digest is checked by the one who reads.
+    pub(super) async fn open(&self, digest: &Digest) -> io::Result<Bytestream> {
+        let open = async {
+            // A login has to come before: blobs are not asked for in any other way.
+            let pull = RegistryOperation::Pull;
+            self.client.auth(&self.reference, &RegistryAuth::Anonymous, pull).await?;
+            self.client.pull_blob_stream(&self.reference, digest.as_str()).await
+        };
+        let opened = tokio::time::timeout(ANSWER, open)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+            .map_err(io::Error::other)?;
+        Ok(Box::new(StreamReader::new(opened.stream.map_err(io::Error::other))))
+    }
+
+    async fn in_time<T>(
+        &self,
+        what: &'static str,
+        call: impl Future<Output = Result<T, OciDistributionError>>,
+    ) -> Result<T, UpstreamError> {
+        let reference = self.reference.whole();
+        match tokio::time::timeout(ANSWER, call).await {
+            Err(_) => Err(UpstreamError::TimedOut { what, reference }),
+            Ok(Err(source)) => {
+                Err(UpstreamError::Fetch { what, reference, source: Box::new(source) })
+            }
+            Ok(Ok(got)) => Ok(got),
+        }
+    }
+
+    fn checked(
+        &self,
+        expected: &Digest,
+        bytes: &[u8],
+        what: &str,
+    ) -> Result<(), Damaged> {
+        let found = Digest::of(bytes);
+        if found == *expected {
+            return Ok(());
+        }
+        let name = format!("{what} of {}", self.reference);
+        Err(Damaged { name, expected: expected.clone(), found })
+    }
+
+    fn keep(
+        &self,
+        digest: &Digest,
+        bytes: &[u8],
+        cache: &Path,
+    ) -> Result<(), UpstreamError> {
+        let failed =
+            |source| UpstreamError::Cache { reference: self.reference.whole(), source };
+        cache::keep(&cache.join(digest.hex()), bytes).map_err(failed)
+    }
+}
