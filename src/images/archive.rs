@@ -291,6 +291,7 @@ impl Archive {
             return Err(Damaged { name: self.layer_name(n), expected, found }.into());
         }
         cache::keep(&memo, outer.as_str().as_bytes()).map_err(uncacheable)?;
+        forget_older(&self.path, &self.cache).map_err(uncacheable)?;
         Ok(outer)
     }
 
@@ -434,7 +435,6 @@ fn unpacked(path: &Path, file: &mut File, cache: &Path) -> Result<PathBuf, Archi
             ArchiveError::Cache { path, cache, source }
         }
     };
-    let family = family(path).map_err(failed)?;
     let copy = cache.join(format!("{}.tar", identity(path).map_err(failed)?));
     if copy.is_file() {
         return Ok(copy);
@@ -442,8 +442,14 @@ fn unpacked(path: &Path, file: &mut File, cache: &Path) -> Result<PathBuf, Archi
     file.rewind().map_err(failed)?;
     let mut plain = MultiGzDecoder::new(BufReader::new(file));
     cache::keep_with(&copy, |to| io::copy(&mut plain, to).map(drop)).map_err(failed)?;
-    cache::remove_others(&copy, |name| name.starts_with(&family)).map_err(failed)?;
+    forget_older(path, cache).map_err(failed)?;
     Ok(copy)
+}
+
+/// Removes what the cache has of what the archive was before.
+fn forget_older(path: &Path, cache: &Path) -> io::Result<()> {
+    let (family, now) = (family(path)?, identity(path)?);
+    cache::remove(cache, |name| name.starts_with(&family) && !name.starts_with(&now))
 }
 
 /// Names an archive as it is now: another content has another size or time.

@@ -13,6 +13,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -36,6 +37,9 @@ const ASK: Duration = Duration::from_secs(30);
 const MAX_BASES: usize = 8;
 /// How much of a failed build's last words an error repeats.
 const LAST_LINES: usize = 20;
+
+/// The status of a program that wrote into a pipe that nobody reads any more.
+const BROKEN_PIPE: i32 = 128 + 13;
 
 /// Gets each line that a build prints.
 pub type OnLine<'a> = &'a (dyn Fn(&str) + Send + Sync);
@@ -89,7 +93,7 @@ pub enum BuildError {
         tag: String,
         /// Which program.
         program: String,
-        /// Its exit status; 255 where a signal ended it.
+        /// Its exit status; 128 + the signal's number where one ended it.
         status: i32,
         /// Its last words.
         last_lines: String,
@@ -142,15 +146,16 @@ pub async fn ensure_archive(
     let tag = tag(folder)?;
     let (name, hash) = tag.rsplit_once(':').unwrap_or((&tag, ""));
     let name = name.rsplit('/').next().unwrap_or(name);
-    let archive = cache.join(format!("{name}-{hash}.tar"));
+    let file = format!("{name}-{hash}.tar");
+    let archive = cache.join(&file);
     if archive.is_file() {
         return Ok(archive);
     }
     ensure_built(folder, on_line).await?;
     save(&tag, &archive).await?;
-    let old = |file: &str| is_archive_of(file, name);
+    let is_old = |other: &str| other != file && is_archive_of(other, name);
     let failed = |source| BuildError::Cache { path: archive.clone(), source };
-    cache::remove_others(&archive, old).map_err(failed)?;
+    cache::remove(cache, is_old).map_err(failed)?;
     Ok(archive)
 }
 
@@ -292,7 +297,12 @@ async fn import(folder: &Path, tag: &str, on_line: OnLine<'_>) -> Result<(), Bui
         finish(import, None::<Empty>, ("docker import", tag), on_line),
         id,
     );
-    if let Err(error) = script.and(import) {
+    let ended = match script {
+        // The script could not write on: the other end knows why.
+        Err(BuildError::Failed { status: BROKEN_PIPE, .. }) if import.is_err() => import,
+        script => script.and(import),
+    };
+    if let Err(error) = ended {
         if !id.is_empty() {
             docker(&["image", "rm", &id], ASK).await?;
         }
@@ -315,15 +325,20 @@ async fn save(tag: &str, archive: &Path) -> Result<(), BuildError> {
 
 async fn docker(arguments: &[&str], deadline: Duration) -> Result<String, BuildError> {
     let words = std::iter::once("docker").chain(arguments.iter().copied());
-    local::expect(&Argv::new(words), deadline).await.map_err(|error| match error {
+    local::expect(&Argv::new(words), deadline).await.map_err(explain)
+}
+
+/// `docker` has one status for everything; that nobody answers shows only in its words.
+fn explain(error: LocalError) -> BuildError {
+    match error {
         LocalError::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             BuildError::NoDocker
         }
-        LocalError::Failed { stderr, .. } if stderr.contains("docker daemon") => {
+        LocalError::Failed { stderr, .. } if stderr.contains("connect to the Docker") => {
             BuildError::DockerDown { said: stderr }
         }
         other => BuildError::Local(other),
-    })
+    }
 }
 
 fn spawn(program: &str, command: &mut Command) -> Result<Child, BuildError> {
@@ -362,10 +377,11 @@ async fn finish(
     if status.success() {
         return Ok(());
     }
+    let signal = status.signal();
     Err(BuildError::Failed {
         tag: tag.to_owned(),
         program: name(),
-        status: status.code().unwrap_or(255),
+        status: status.code().or(signal.map(|signal| 128 + signal)).unwrap_or(255),
         last_lines: Vec::from(last_lines).join("\n"),
     })
 }
@@ -438,6 +454,29 @@ mod tests {
         let dir = folder(&[("base/Dockerfile", ON_BASE)]);
         let circle = tag(&dir.path().join("base"));
         assert!(matches!(circle, Err(BuildError::Circle(_))), "{circle:?}");
+    }
+
+    #[test]
+    fn a_missing_and_a_silent_docker_are_told_from_other_failures() {
+        let failed = |stderr: &str| LocalError::Failed {
+            command: "docker image".into(),
+            status: 1,
+            stderr: stderr.into(),
+        };
+        let down = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is \
+                    the docker daemon running?";
+        let not_ours = "permission denied while trying to connect to the Docker daemon \
+                        socket at unix:///var/run/docker.sock";
+        for silent in [down, not_ours] {
+            let said = explain(failed(silent));
+            assert!(matches!(said, BuildError::DockerDown { .. }), "{said}");
+        }
+        let other =
+            explain(failed("Error response from daemon: no space left on device"));
+        assert!(matches!(other, BuildError::Local(_)), "{other}");
+        let source = io::ErrorKind::NotFound.into();
+        let missing = explain(LocalError::Start { program: "docker".into(), source });
+        assert!(matches!(missing, BuildError::NoDocker), "{missing}");
     }
 
     #[test]

@@ -34,17 +34,11 @@ pub(super) fn keep_with(
     Ok(())
 }
 
-/// Removes the files of the folder whose names begin and end so, except one.
-pub(super) fn remove_others(
-    keep: &Path,
-    belongs: impl Fn(&str) -> bool,
-) -> io::Result<()> {
-    let folder = keep.parent().unwrap_or(Path::new("."));
-    for entry in std::fs::read_dir(folder)? {
+/// Removes the files of the folder with such names.
+pub(super) fn remove(cache: &Path, is_old: impl Fn(&str) -> bool) -> io::Result<()> {
+    for entry in std::fs::read_dir(cache)? {
         let entry = entry?;
-        let old =
-            entry.path() != keep && entry.file_name().to_str().is_some_and(&belongs);
-        if old {
+        if entry.file_name().to_str().is_some_and(&is_old) {
             std::fs::remove_file(entry.path())?;
         }
     }

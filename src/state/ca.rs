@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{GeneralName, X509Certificate};
 
-use super::{FileError, State, files};
+use super::{State, StateError, files};
 use crate::secret::Secret;
 
 const CA_LIFE: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
@@ -58,7 +58,7 @@ pub struct Leaf {
 pub enum CaError {
     /// A file of the CA cannot be used.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] StateError),
     /// A file of the CA holds something else.
     #[error("{} is not what this program wrote there: restore it, or remove the folder it is in to start with a new CA", path.display())]
     Damaged {
@@ -224,7 +224,7 @@ fn san_type(san: &San) -> Result<SanType, rcgen::Error> {
     })
 }
 
-fn keep_text(path: &Path, text: String) -> Result<String, FileError> {
+fn keep_text(path: &Path, text: String) -> Result<String, StateError> {
     files::keep(path, || text.into_bytes())?;
     Ok(files::read_text(path)?.unwrap_or_default())
 }

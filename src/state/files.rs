@@ -10,13 +10,13 @@ use tempfile::NamedTempFile;
 /// Why a file of the state folder could not be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
-pub struct FileError {
+pub struct StateError {
     action: &'static str,
     path: PathBuf,
     source: io::Error,
 }
 
-impl FileError {
+impl StateError {
     /// Says of an error of the system what was tried, and where.
     pub(super) fn of<'a>(
         action: &'static str,
@@ -27,41 +27,41 @@ impl FileError {
 }
 
 /// Makes a folder (and those above it) that only its owner may enter.
-pub(super) fn make_folder(path: &Path) -> Result<(), FileError> {
+pub(super) fn make_folder(path: &Path) -> Result<(), StateError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(FileError::of("make the folder", path))?;
+        .map_err(StateError::of("make the folder", path))?;
     std::fs::set_permissions(path, Permissions::from_mode(0o700))
-        .map_err(FileError::of("protect the folder", path))
+        .map_err(StateError::of("protect the folder", path))
 }
 
 /// The whole of a file; none where it does not exist.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(FileError::of("read", path)(error)),
+        Err(error) => Err(StateError::of("read", path)(error)),
     }
 }
 
 /// The whole of a text file; none where it does not exist.
-pub(super) fn read_text(path: &Path) -> Result<Option<String>, FileError> {
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, StateError> {
     let Some(bytes) = read(path)? else { return Ok(None) };
     let text = String::from_utf8(bytes)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
-    text.map(Some).map_err(FileError::of("read as text", path))
+    text.map(Some).map_err(StateError::of("read as text", path))
 }
 
 /// Replaces a file whole: after a crash it is the old one or the new one.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let finish = || {
         let file = beside(path, bytes)?;
         file.persist(path).map_err(|error| error.error)?;
         sync_folder(path)
     };
-    finish().map_err(FileError::of("write", path))
+    finish().map_err(StateError::of("write", path))
 }
 
 /// The content of a file that is made once and then stays: when two runs make it at the same
@@ -69,7 +69,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 pub(super) fn keep(
     path: &Path,
     make: impl FnOnce() -> Vec<u8>,
-) -> Result<Vec<u8>, FileError> {
+) -> Result<Vec<u8>, StateError> {
     if let Some(bytes) = read(path)? {
         return Ok(bytes);
     }
@@ -81,8 +81,8 @@ pub(super) fn keep(
             Err(failed) => Err(failed.error),
         }
     };
-    finish().map_err(FileError::of("write", path))?;
-    std::fs::read(path).map_err(FileError::of("read", path))
+    finish().map_err(StateError::of("write", path))?;
+    std::fs::read(path).map_err(StateError::of("read", path))
 }
 
 /// A name for a file of ours from any text: different texts give different names, and none

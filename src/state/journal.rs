@@ -14,9 +14,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::{FileError, State, files};
+use super::{State, StateError, files};
 use crate::event::{Event, RunResult, Sink};
 
 /// Tells the time.
@@ -47,9 +47,11 @@ pub struct RunSummary {
     pub who: String,
     /// When it began.
     pub started: Timestamp,
-    /// How long it took; up to its last line, where it was cut off.
+    /// How long it took, in JSON in milliseconds; up to its last line, where it was cut off.
+    #[serde(serialize_with = "as_millis")]
     pub took: Duration,
     /// How it ended.
+    #[serde(flatten)]
     pub ending: Ending,
 }
 
@@ -97,7 +99,7 @@ pub struct Line {
 pub enum JournalError {
     /// Its file cannot be used.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] StateError),
     /// No run has that id.
     #[error("no run is called `{0}`: `platform audit` lists them")]
     Unknown(String),
@@ -123,9 +125,9 @@ impl State {
         files::make_folder(&folder)?;
         let begun = clock().strftime("%Y%m%dT%H%M%SZ").to_string();
         let (id, file) = create(&folder, &format!("{begun}-{}", std::process::id()))
-            .map_err(FileError::of("begin a journal in", &folder))?;
+            .map_err(StateError::of("begin a journal in", &folder))?;
         let synced =
-            file.try_clone().map_err(FileError::of("write a journal in", &folder))?;
+            file.try_clone().map_err(StateError::of("write a journal in", &folder))?;
         let (to_disk, wanted) = sync_channel(1);
         let syncer = std::thread::spawn(move || sync_when_wanted(&synced, &wanted));
         Ok(Journal {
@@ -149,7 +151,7 @@ impl State {
         }
         let running = self.lock_holder().map(|holder| holder.pid);
         let mut runs = Vec::new();
-        for id in ids(&folder).map_err(FileError::of("list", &folder))? {
+        for id in ids(&folder).map_err(StateError::of("list", &folder))? {
             runs.extend(summarise(&id, &self.run(&id)?.lines, running));
         }
         Ok(runs)
@@ -169,7 +171,7 @@ impl State {
         match File::open(&path) {
             Ok(file) => read_lines(BufReader::new(file), &path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unknown()),
-            Err(error) => Err(FileError::of("read", &path)(error).into()),
+            Err(error) => Err(StateError::of("read", &path)(error).into()),
         }
     }
 }
@@ -180,8 +182,8 @@ impl Journal {
         &self.id
     }
 
-    /// The first thing that could not be written, such as on a full disk; events after it may
-    /// be missing. A run does not stop for it, but should say so.
+    /// Why the journal ends before the run, such as at a full disk. A run does not stop for
+    /// it, but should say so.
     pub fn failure(&self) -> Option<String> {
         let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         writing
@@ -194,6 +196,10 @@ impl Journal {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         let writing = &mut *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if writing.failed.is_some() {
+            // More lines after one that may be cut would be no journal any more.
+            return Ok(());
+        }
         // One write for one line: a line is cut only where the disk is full or power fails.
         let written = writing.file.write_all(&text).and_then(|()| match line.event {
             Event::RunFinished { .. } => writing.file.sync_data(),
@@ -201,7 +207,7 @@ impl Journal {
         });
         written.map_err(|error| {
             let kind = error.kind();
-            writing.failed.get_or_insert(error);
+            writing.failed = Some(error);
             kind.into()
         })
     }
@@ -260,6 +266,10 @@ fn create(folder: &Path, wish: &str) -> io::Result<(String, File)> {
     made.unwrap_or_else(|| Err(io::ErrorKind::AlreadyExists.into()))
 }
 
+fn as_millis<S: Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+}
+
 fn whole_millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
@@ -282,7 +292,7 @@ fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Run, JournalError
     loop {
         text.clear();
         let n_read =
-            reader.read_until(b'\n', &mut text).map_err(FileError::of("read", path))?;
+            reader.read_until(b'\n', &mut text).map_err(StateError::of("read", path))?;
         if n_read == 0 {
             return Ok(run);
         }
@@ -439,6 +449,34 @@ mod tests {
         let last_step = Some("base: write /etc/platform/ca.crt on control-1".to_owned());
         assert_eq!(summary.ending, Ending::CutOff { last_step });
         assert_eq!(summary.took, Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_written_says_so_and_stays_readable() {
+        let (_dir, state) = state();
+        let journal = state.journal(ticking()).unwrap();
+        journal.take(&started());
+        let path = state.journal_dir().join(format!("{}.jsonl", journal.id()));
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let file = std::mem::replace(&mut journal.writing.lock().unwrap().file, full);
+        journal.take(&step_finished());
+        journal.writing.lock().unwrap().file = file;
+        journal.take(&finished());
+        let said = journal.failure().unwrap();
+        assert!(said.contains(journal.id()), "{said}");
+        assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn a_summary_is_flat_json() {
+        let (_dir, state) = state();
+        write(&state, &[started(), finished()]);
+        let json = serde_json::to_value(&state.runs().unwrap()[0]).unwrap();
+        assert_eq!(json["took"], 3000);
+        assert_eq!(
+            (&json["ending"], &json["result"]),
+            (&"finished".into(), &"changed".into())
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{Environment, FileError, State};
+use super::{Environment, State, StateError};
 
 /// Held for a whole run; dropping it ends it.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub enum LockError {
     Held(Option<Holder>),
     /// Its file cannot be used.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] StateError),
 }
 
 impl State {
@@ -51,12 +51,12 @@ impl State {
     /// [`LockError::Held`] when another run has it.
     pub fn lock(&self, holder: &Holder) -> Result<Lock, LockError> {
         let path = self.folder.join("lock");
-        let mut file = open(self).map_err(FileError::of("open the lock", &path))?;
-        if !grab(&file).map_err(FileError::of("take the lock", &path))? {
+        let mut file = open(self).map_err(StateError::of("open the lock", &path))?;
+        if !grab(&file).map_err(StateError::of("take the lock", &path))? {
             return Err(LockError::Held(read_holder(&mut file)));
         }
         write_holder(&mut file, holder)
-            .map_err(FileError::of("write the lock", &path))?;
+            .map_err(StateError::of("write the lock", &path))?;
         Ok(Lock { file })
     }
 

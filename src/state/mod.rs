@@ -15,7 +15,7 @@ mod ssh_key;
 use std::path::{Path, PathBuf};
 
 pub use ca::{Ca, CaError, Leaf, San};
-pub use files::FileError;
+pub use files::StateError;
 pub use journal::{Clock, Ending, Journal, JournalError, Line, Run, RunSummary};
 pub use lock::{Holder, Lock, LockError, operator};
 pub use secrets::{Environment, SecretError};
@@ -36,7 +36,7 @@ impl State {
     ///
     /// # Errors
     /// When the folder cannot be made or is not ours.
-    pub fn open(inventory: &Path, cluster: &ClusterName) -> Result<Self, FileError> {
+    pub fn open(inventory: &Path, cluster: &ClusterName) -> Result<Self, StateError> {
         let state = Self::at(inventory, cluster);
         files::make_folder(&state.folder)?;
         files::keep(&state.folder.join(".gitignore"), || b"*\n".to_vec())?;

@@ -8,7 +8,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
-use super::{FileError, State, files};
+use super::{State, StateError, files};
 use crate::inventory::SecretSource;
 use crate::secret::Secret;
 
@@ -26,7 +26,7 @@ const SALT_BYTES: usize = 16;
 pub enum SecretError {
     /// The state folder cannot be used.
     #[error(transparent)]
-    State(#[from] FileError),
+    State(#[from] StateError),
     /// The environment variable is not set, or empty.
     #[error(
         "{name} is to come from the environment variable {variable}, which is not set: set it and run again"
@@ -115,11 +115,15 @@ impl State {
                 .into_bytes()
         };
         let kept = files::keep(&path, make)?;
-        Ok(Secret::new(String::from_utf8_lossy(&kept).trim_end()))
+        match String::from_utf8_lossy(&kept).trim_end() {
+            // Only a hand can have emptied it, and what it was may still be in use.
+            "" => Err(SecretError::EmptyFile { name: name.to_owned(), path }),
+            kept => Ok(Secret::new(kept)),
+        }
     }
 
     /// A salt is no secret, but must stay: a new one would change the file on every host.
-    fn salt(&self, user: &str) -> Result<[u8; SALT_BYTES], FileError> {
+    fn salt(&self, user: &str) -> Result<[u8; SALT_BYTES], StateError> {
         let folder = self.folder.join("salts");
         files::make_folder(&folder)?;
         let path = folder.join(files::name_for(user));
@@ -195,6 +199,16 @@ mod tests {
         assert!(first != get("ops"));
         let file = state.folder().join("secrets/admin").metadata().unwrap();
         assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_generated_secret_that_was_emptied_by_hand_is_no_empty_password() {
+        let (dir, state) = state();
+        let get =
+            || state.resolve(&SecretSource::Generate, "admin", dir.path(), &nothing_set);
+        get().unwrap();
+        std::fs::write(state.folder().join("secrets/admin"), "\n").unwrap();
+        assert!(matches!(get(), Err(SecretError::EmptyFile { .. })));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rand::rngs::SysRng;
 use russh::keys::ssh_key::{self, LineEnding};
 use russh::keys::{Algorithm, PrivateKey};
 
-use super::{FileError, State, files};
+use super::{State, StateError, files};
 
 /// An SSH key pair of the state folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct SshKey {
 pub enum SshKeyError {
     /// Its file cannot be used.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] StateError),
     /// The file holds something else.
     #[error(
         "{} is no OpenSSH private key: remove it to have a new one made; machines that trust \

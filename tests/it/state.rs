@@ -86,7 +86,7 @@ fn the_lock_ends_with_the_process_that_held_it() {
     std::fs::write(&path, held).unwrap();
     // The same kernel lock, held by another process until it is killed.
     let mut other = Command::new("flock")
-        .args([path.as_os_str(), "sh".as_ref(), "-c".as_ref()])
+        .args(["--no-fork".as_ref(), path.as_os_str(), "sh".as_ref(), "-c".as_ref()])
         .arg("echo held; exec cat")
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
@@ -106,8 +106,7 @@ fn the_lock_ends_with_the_process_that_held_it() {
     let refused = state.lock(&ours).unwrap_err().to_string();
     assert!(refused.contains("bob@desk since 2026-11-23T10:15:00Z"), "{refused}");
 
-    // The lock is on a file that flock and its child share: both have to be gone.
-    drop(other.stdin.take());
+    other.kill().unwrap();
     other.wait().unwrap();
     assert_eq!(state.lock_holder(), None);
     state.lock(&ours).unwrap();
