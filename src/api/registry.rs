@@ -104,7 +104,9 @@ pub enum RegistryError {
     },
     /// It lets anyone in.
     #[error(
-        "{name} asks for no password: what answers there is not the registry of this cluster, or its configuration was changed by hand; `platform up` writes it again"
+        "{name} asks for no password: what answers there is not the registry of this \
+         cluster, or its configuration was changed by hand; `platform up` writes it \
+         again"
     )]
     Open {
         /// The registry.
@@ -112,7 +114,8 @@ pub enum RegistryError {
     },
     /// It refuses the password.
     #[error(
-        "{name} refuses the password of `{user}`: its htpasswd file was changed by hand or is not up to date; `platform up` writes it again"
+        "{name} refuses the password of `{user}`: its htpasswd file was changed by hand \
+         or is not up to date; `platform up` writes it again"
     )]
     WrongPassword {
         /// The registry.

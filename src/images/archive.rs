@@ -47,7 +47,11 @@ pub enum ArchiveError {
         detail: String,
     },
     /// It is a tar, but not of an image.
-    #[error("{} holds no image: neither `manifest.json` (docker save) nor `index.json` (OCI layout) is in it", path.display())]
+    #[error(
+        "{} holds no image: neither `manifest.json` (docker save) nor `index.json` (OCI \
+         layout) is in it",
+        path.display()
+    )]
     NoManifest {
         /// The archive.
         path: PathBuf,
@@ -61,7 +65,10 @@ pub enum ArchiveError {
         count: usize,
     },
     /// A file that its manifest speaks of is not in it.
-    #[error("{} is not whole: its manifest speaks of `{file}`, which is not in it", path.display())]
+    #[error(
+        "{} is not whole: its manifest speaks of `{file}`, which is not in it",
+        path.display()
+    )]
     Missing {
         /// The archive.
         path: PathBuf,

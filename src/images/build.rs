@@ -68,16 +68,22 @@ pub enum BuildError {
     #[error("{} has neither an executable `rootfs` nor a `Dockerfile`", .0.display())]
     NothingToBuild(PathBuf),
     /// It stands on itself, or on too many others.
-    #[error("the base of {} is not to be found by following `ARG BASE`: it leads in a circle", .0.display())]
+    #[error(
+        "the base of {} is not to be found by following `ARG BASE`: it leads in a \
+         circle",
+        .0.display()
+    )]
     Circle(PathBuf),
     /// There is no `docker` on this computer.
     #[error(
-        "cannot build images: there is no `docker` on this computer; install it, or give an archive in the catalogue"
+        "cannot build images: there is no `docker` on this computer; install it, or \
+         give an archive in the catalogue"
     )]
     NoDocker,
     /// Docker does not answer.
     #[error(
-        "cannot build images: Docker on this computer does not answer; start it and run again ({said})"
+        "cannot build images: Docker on this computer does not answer; start it and run \
+         again ({said})"
     )]
     DockerDown {
         /// What `docker` said.

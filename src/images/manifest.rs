@@ -51,7 +51,8 @@ pub enum ManifestError {
     },
     /// A part has a type that Docker on the hosts could not use.
     #[error(
-        "{what} has the type `{found}`, which hosts cannot use: save the image with plain or gzip layers"
+        "{what} has the type `{found}`, which hosts cannot use: save the image with \
+         plain or gzip layers"
     )]
     MediaType {
         /// Which part.

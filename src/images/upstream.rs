@@ -45,7 +45,8 @@ pub enum UpstreamError {
     NotPinned(String),
     /// The registry did not give what was asked for.
     #[error(
-        "cannot fetch {what} of {reference}: check the name and the way to the registry, or give an archive instead"
+        "cannot fetch {what} of {reference}: check the name and the way to the \
+         registry, or give an archive instead"
     )]
     Fetch {
         /// Which part.

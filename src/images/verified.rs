@@ -12,7 +12,8 @@ use super::{Blob, Digest};
 /// A part of an image that is not what it should be.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "{name} is damaged: it should have the digest {expected} and has {found}; fetch or build it again"
+    "{name} is damaged: it should have the digest {expected} and has {found}; fetch or \
+     build it again"
 )]
 pub struct Damaged {
     /// What, and of which archive or reference.

@@ -60,13 +60,20 @@ pub enum CaError {
     #[error(transparent)]
     File(#[from] StateError),
     /// A file of the CA holds something else.
-    #[error("{} is not what this program wrote there: restore it, or remove the folder it is in to start with a new CA", path.display())]
+    #[error(
+        "{} is not what this program wrote there: restore it, or remove the folder it \
+         is in to start with a new CA",
+        path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
     },
     /// The CA itself ends soon, and nothing it signs now could outlive it.
-    #[error("the CA in {} ends at {ends}: remove that folder to start with a new CA", path.display())]
+    #[error(
+        "the CA in {} ends at {ends}: remove that folder to start with a new CA",
+        path.display()
+    )]
     Ending {
         /// The CA's folder.
         path: PathBuf,

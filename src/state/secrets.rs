@@ -29,7 +29,8 @@ pub enum SecretError {
     State(#[from] StateError),
     /// The environment variable is not set, or empty.
     #[error(
-        "{name} is to come from the environment variable {variable}, which is not set: set it and run again"
+        "{name} is to come from the environment variable {variable}, which is not set: \
+         set it and run again"
     )]
     Unset {
         /// Which secret.
@@ -48,7 +49,10 @@ pub enum SecretError {
         source: std::io::Error,
     },
     /// The file's first line is empty.
-    #[error("{name} is to come from the file {}, whose first line is empty", path.display())]
+    #[error(
+        "{name} is to come from the file {}, whose first line is empty",
+        path.display()
+    )]
     EmptyFile {
         /// Which secret.
         name: String,
