@@ -6,6 +6,7 @@ mod help;
 mod images;
 mod layers;
 mod registry;
+mod remote;
 mod report;
 mod snapshot;
 mod state;

@@ -71,7 +71,11 @@ fn no_session(ssh: &Ssh, purpose: &str, error: russh::Error) -> RemoteError {
     }
 }
 
-/// Ends the command where the call is given up: at its deadline, or when it is dropped.
+/// Cuts the command off where the call is given up: at its deadline, or when it is dropped.
+///
+/// Its input and output are closed, and it is asked to end. sshd passes that on only to the
+/// login user's own commands, and to none of root's: such a command runs on until it reads,
+/// writes or ends.
 struct Leash {
     writer: Arc<ChannelWriteHalf<Msg>>,
     /// The command has ended by itself.

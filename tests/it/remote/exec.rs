@@ -1,0 +1,259 @@
+//! Commands: input, output, endings, and connections that die under them.
+
+use std::io::Cursor;
+use std::time::{Duration, Instant};
+
+use platform::remote::ssh::Ssh;
+use platform::remote::{ErrorKind, Exec, Input, Remote, RemoteError};
+use rustix::process::Signal;
+
+use super::sshd::{Sshd, connector, eventually, script, settings};
+
+async fn connect(sshd: &Sshd) -> Ssh {
+    connector(settings(sshd.path())).0.connect(sshd.target()).await.unwrap()
+}
+
+/// Bytes that no compression or text mode leaves as they are.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+#[tokio::test]
+async fn input_that_is_not_read_blocks_nothing() {
+    let sshd = Sshd::start();
+    let ssh = connect(&sshd).await;
+    // More often than a connection has sessions: each must be given back.
+    for round in 0..15 {
+        let big = vec![b'x'; 4 << 20];
+        let input = match round % 2 {
+            0 => Input::Bytes(big),
+            _ => Input::Stream(Box::new(Cursor::new(big))),
+        };
+        let output = ssh.exec(Exec { input, ..script("exit 3") }).await.unwrap();
+        assert_eq!(output.status, 3);
+    }
+}
+
+#[tokio::test]
+async fn input_and_output_are_carried_whole_while_keys_are_renewed() {
+    let sshd = Sshd::start_with(&["ed25519"], "RekeyLimit 1M");
+    let ssh = connect(&sshd).await;
+    let data = noise(6 << 20);
+    for input in
+        [Input::Bytes(data.clone()), Input::Stream(Box::new(Cursor::new(data.clone())))]
+    {
+        let output = ssh.exec(Exec { input, ..script("cat") }).await.unwrap();
+        assert_eq!(output.status, 0);
+        assert!(output.stdout == data, "{} of {} bytes", output.stdout.len(), data.len());
+    }
+}
+
+#[tokio::test]
+async fn statuses_and_signals_are_told() {
+    let sshd = Sshd::start();
+    let ssh = connect(&sshd).await;
+    for (text, status) in [
+        ("true", 0),
+        ("exit 255", 255),
+        ("kill -KILL $$", 137),
+        ("kill -TERM $$", 143),
+        ("no-such-program", 127),
+    ] {
+        let output = ssh.exec(script(text)).await.unwrap();
+        assert_eq!(output.status, status, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn words_arrive_as_they_are() {
+    let sshd = Sshd::start();
+    let ssh = connect(&sshd).await;
+    let word = "a b'c\"d$HOME`id`\\n\n;*";
+    let argv = platform::remote::Argv::new(["printf", "%s", word]);
+    let output = ssh.exec(Exec { argv, ..script("") }).await.unwrap();
+    assert_eq!(output.stdout, word.as_bytes());
+}
+
+#[tokio::test]
+async fn of_standard_error_the_end_is_kept() {
+    let sshd = Sshd::start();
+    let ssh = connect(&sshd).await;
+    let text = "head -c 500000 /dev/zero >&2; echo the end >&2; echo out";
+    let output = ssh.exec(script(text)).await.unwrap();
+    assert_eq!(output.stdout, b"out\n");
+    assert_eq!(output.stderr.len(), 64 * 1024);
+    assert!(output.stderr.ends_with(b"the end\n"));
+}
+
+#[tokio::test]
+async fn lines_are_given_as_they_arrive() {
+    let sshd = Sshd::start();
+    let ssh = connect(&sshd).await;
+    let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    let mut on_line = |line: &str| sender.send(line.to_owned()).unwrap();
+    let (feeder, input) = tokio::io::simplex(64);
+    // The command answers each line only after it came: were lines held back, this would hang.
+    let exec = ssh.exec(Exec {
+        input: Input::Stream(Box::new(feeder)),
+        on_line: Some(&mut on_line),
+        ..script("while read -r line; do echo got $line; done; printf last")
+    });
+    let talk = async {
+        let mut input = input;
+        for word in ["one", "two"] {
+            tokio::io::AsyncWriteExt::write_all(
+                &mut input,
+                format!("{word}\n").as_bytes(),
+            )
+            .await
+            .unwrap();
+            assert_eq!(lines.recv().await.unwrap(), format!("got {word}"));
+        }
+        tokio::io::AsyncWriteExt::shutdown(&mut input).await.unwrap();
+    };
+    let (output, ()) = tokio::join!(exec, talk);
+    assert_eq!(output.unwrap().stdout, b"");
+    assert_eq!(lines.recv().await.unwrap(), "last");
+}
+
+#[tokio::test]
+async fn more_commands_at_once_than_sessions_all_run() {
+    let sshd = Sshd::start();
+    let ssh = connect(&sshd).await;
+    let all =
+        (0..25).map(|n| ssh.exec(script(if n % 2 == 0 { "sleep 0.1" } else { "true" })));
+    for output in futures::future::join_all(all).await {
+        assert_eq!(output.unwrap().status, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_command_past_its_deadline_is_given_up_and_cut_off() {
+    let sshd = Sshd::start();
+    let ssh = connect(&sshd).await;
+    let mark = sshd.file("mark");
+    let deadline = Duration::from_millis(700);
+    // It notices when it writes.
+    let text =
+        format!("touch {0}; while echo tick; do sleep 0.1; done; rm {0}", mark.display());
+    let text = format!("trap '' PIPE; {text}");
+    let error = ssh.exec(Exec { deadline, ..script(&text) }).await.err().unwrap();
+    assert!(
+        matches!(&error, RemoteError::TimedOut { during, .. } if during == "a test"),
+        "{error:?}"
+    );
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(ssh.exec(script("true")).await.unwrap().status, 0);
+    eventually("the command has noticed", || !mark.exists());
+}
+
+/// Runs a command that never ends, disturbs its connection once it runs, and gives the error
+/// and the time from the disturbance to it.
+async fn disturbed(
+    ssh: &Ssh,
+    input: Input,
+    disturb: impl FnOnce() + Send,
+) -> (RemoteError, Duration) {
+    let mut disturb = Some(disturb);
+    let mut since = None;
+    let mut on_line = |_: &str| {
+        if let Some(disturb) = disturb.take() {
+            disturb();
+            since = Some(Instant::now());
+        }
+    };
+    let exec =
+        Exec { input, on_line: Some(&mut on_line), ..script("echo runs; sleep 1000") };
+    let error = ssh.exec(exec).await.err().unwrap();
+    (error, since.unwrap().elapsed())
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_in_mid_exec_is_an_error_at_once() {
+    let sshd = Sshd::start();
+    let ssh = connect(&sshd).await;
+    let kill = || sshd.signal_sessions(Signal::KILL);
+    let (error, took) = disturbed(&ssh, Input::Empty, kill).await;
+    assert!(
+        matches!(&error, RemoteError::Lost { during, .. } if during.starts_with("a test")),
+        "{error:?}"
+    );
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(ssh.is_closed());
+    let again = ssh.exec(script("true")).await.err().unwrap();
+    assert!(matches!(again, RemoteError::Lost { .. }), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_frozen_host_is_found_by_its_silence() {
+    let sshd = Sshd::start();
+    let mut settings = settings(sshd.path());
+    settings.timing.keepalive = Duration::from_millis(300);
+    settings.timing.stall = Duration::from_secs(2);
+    let (connector, _) = connector(settings);
+    let freeze = || sshd.signal_sessions(Signal::STOP);
+    let ssh = connector.connect(sshd.target()).await.unwrap();
+    let (error, took) = disturbed(&ssh, Input::Empty, freeze).await;
+    assert!(error.to_string().contains("no longer answers"), "{error}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_frozen_host_is_found_while_it_is_being_sent_to() {
+    let sshd = Sshd::start();
+    let mut settings = settings(sshd.path());
+    settings.timing.keepalive = Duration::from_millis(300);
+    settings.timing.stall = Duration::from_secs(2);
+    let (connector, _) = connector(settings);
+    let ssh = connector.connect(sshd.target()).await.unwrap();
+    let endless = Input::Stream(Box::new(tokio::io::repeat(b'x')));
+    let freeze = || sshd.signal_sessions(Signal::STOP);
+    let (error, took) = disturbed(&ssh, endless, freeze).await;
+    assert!(matches!(error, RemoteError::Lost { .. }), "{error:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_host_that_is_slow_but_alive_is_left_alone() {
+    let sshd = Sshd::start();
+    let mut settings = settings(sshd.path());
+    settings.timing.keepalive = Duration::from_millis(500);
+    let (connector, _) = connector(settings);
+    let ssh = connector.connect(sshd.target()).await.unwrap();
+    let pause = async {
+        sshd.signal_sessions(Signal::STOP);
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        sshd.signal_sessions(Signal::CONT);
+    };
+    let (output, ()) = tokio::join!(ssh.exec(script("sleep 3; echo done")), pause);
+    assert_eq!(output.unwrap().stdout, b"done\n");
+}
+
+#[tokio::test]
+async fn a_server_that_runs_nothing_is_told_so() {
+    let sshd = Sshd::start_with(&["ed25519"], "MaxSessions 0");
+    let ssh = connect(&sshd).await;
+    let error = ssh.exec(script("true")).await.err().unwrap();
+    assert!(matches!(error, RemoteError::Refused { .. }), "{error:?}");
+    assert!(error.to_string().contains("MaxSessions"), "{error}");
+}
+
+#[tokio::test]
+async fn input_that_cannot_be_read_ends_the_command() {
+    let sshd = Sshd::start();
+    let ssh = connect(&sshd).await;
+    let broken = tokio_util::io::StreamReader::new(futures::stream::iter([
+        Ok(&b"half"[..]),
+        Err(std::io::Error::other("the disk is gone")),
+    ]));
+    let exec =
+        Exec { input: Input::Stream(Box::new(broken)), ..script("cat; sleep 1000") };
+    let error = ssh.exec(exec).await.err().unwrap();
+    assert!(matches!(error, RemoteError::Input { .. }), "{error:?}");
+}

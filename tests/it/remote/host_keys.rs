@@ -1,0 +1,209 @@
+//! No key passes that should not, and the operator is asked when he should be.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use platform::inventory::HostKeyPolicy;
+use platform::remote::ssh::{Target, system_ssh};
+use platform::remote::{ErrorKind, Remote, RemoteError};
+
+use super::sshd::{Sshd, answer, bare_public, connector, keygen, run, script, settings};
+
+fn asking(sshd: &Sshd) -> Target {
+    let mut target = sshd.target();
+    target.access.host_keys = HostKeyPolicy::Ask;
+    target
+}
+
+#[tokio::test]
+async fn accept_new_pins_the_key_in_a_private_file_that_openssh_can_use() {
+    let sshd = Sshd::start();
+    let pins = sshd.file("pins");
+    fs::write(&pins, "# a note without its newline").unwrap();
+    fs::set_permissions(&pins, fs::Permissions::from_mode(0o600)).unwrap();
+    let (first, _) = connector(settings(sshd.path()));
+    first.connect(sshd.target()).await.unwrap();
+    let line =
+        format!("[127.0.0.1]:{} {}", sshd.port, bare_public(&sshd.file("host_ed25519")));
+    let expected = format!("# a note without its newline\n{line}\n");
+    assert_eq!(fs::read_to_string(&pins).unwrap(), expected);
+
+    // Pinned is pinned: nobody is asked, and nothing is added.
+    let (second, _) = connector(settings(sshd.path()));
+    second.connect(asking(&sshd)).await.unwrap();
+    assert_eq!(fs::read_to_string(&pins).unwrap(), expected);
+
+    let argv = system_ssh(&sshd.target(), &pins, None);
+    let mut ssh = Command::new(&argv.words()[0]);
+    assert_eq!(run(ssh.args(&argv.words()[1..]).arg("echo hello")), "hello\n");
+}
+
+#[tokio::test]
+async fn a_new_file_of_pins_is_the_owners_alone() {
+    let sshd = Sshd::start();
+    connector(settings(sshd.path())).0.connect(sshd.target()).await.unwrap();
+    let mode = fs::metadata(sshd.file("pins")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_changed_key_stops_and_names_file_and_line() {
+    let sshd = Sshd::start();
+    let other = keygen(sshd.path(), "other", &["-t", "ed25519"]);
+    let text = format!("# old\n\n[127.0.0.1]:{} {}\n", sshd.port, bare_public(&other));
+    fs::write(sshd.file("pins"), &text).unwrap();
+    let (ask, asked) = answer(true);
+    let mut settings = settings(sshd.path());
+    settings.ask = Some(ask);
+    let (connector, seen) = connector(settings);
+    for target in [sshd.target(), asking(&sshd)] {
+        let error = connector.connect(target).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unsafe);
+        let RemoteError::HostKeyChanged { place, .. } = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!((&place.file, place.line), (&sshd.file("pins"), 3));
+        let named = format!("{}:3", sshd.file("pins").display());
+        assert!(error.to_string().contains(&named), "{error}");
+    }
+    assert_eq!(fs::read_to_string(sshd.file("pins")).unwrap(), text);
+    assert!(asked.lock().unwrap().is_empty() && seen.events().is_empty());
+    assert!(!sshd.log().contains("Accepted"), "nobody may log in to an impostor");
+}
+
+#[tokio::test]
+async fn a_revoked_key_never_passes() {
+    let sshd = Sshd::start();
+    let key = bare_public(&sshd.file("host_ed25519"));
+    let known = sshd.file("known");
+    fs::write(&known, format!("* {key}\n@revoked * {key}\n")).unwrap();
+    let config =
+        format!("UserKnownHostsFile {}\nGlobalKnownHostsFile none\n", known.display());
+    fs::write(sshd.file("config"), config).unwrap();
+    let mut settings = settings(sshd.path());
+    settings.ssh_config = Some(sshd.file("config"));
+    settings.ask = Some(answer(true).0);
+    let (connector, _) = connector(settings);
+    for vouched in [Vec::new(), vec![key]] {
+        for mut target in [sshd.target(), asking(&sshd)] {
+            target.operator_config = true;
+            target.host_keys = vouched.clone();
+            let error = connector.connect(target).await.err().unwrap();
+            let RemoteError::HostKeyRevoked { place, .. } = &error else {
+                panic!("{error:?}")
+            };
+            assert_eq!((&place.file, place.line), (&known, 2));
+        }
+    }
+    assert!(!sshd.file("pins").exists());
+}
+
+#[tokio::test]
+async fn a_no_is_remembered_and_nothing_is_pinned() {
+    let sshd = Sshd::start();
+    let (ask, asked) = answer(false);
+    let mut settings = settings(sshd.path());
+    settings.ask = Some(ask);
+    let (connector, _) = connector(settings);
+    let all = (0..3).map(|_| connector.connect(asking(&sshd)));
+    for result in futures::future::join_all(all).await {
+        let error = result.err().unwrap();
+        assert!(matches!(error, RemoteError::HostKeyRefused { .. }), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Unsafe);
+    }
+    assert_eq!(asked.lock().unwrap().len(), 1);
+    assert!(!sshd.file("pins").exists());
+}
+
+#[tokio::test]
+async fn with_nobody_to_ask_an_unknown_key_is_refused() {
+    let sshd = Sshd::start();
+    let error =
+        connector(settings(sshd.path())).0.connect(asking(&sshd)).await.err().unwrap();
+    assert!(error.to_string().contains("accept-new"), "{error}");
+}
+
+#[tokio::test]
+async fn a_yes_is_asked_for_once_with_the_fingerprint_and_pinned() {
+    let sshd = Sshd::start();
+    let (ask, asked) = answer(true);
+    let mut settings = settings(sshd.path());
+    settings.ask = Some(ask);
+    let (connector, _) = connector(settings);
+    let all = (0..5).map(|_| connector.connect(asking(&sshd)));
+    for ssh in futures::future::join_all(all).await {
+        ssh.unwrap();
+    }
+    let asked = asked.lock().unwrap().clone();
+    let [contact] = &asked[..] else { panic!("{asked:?}") };
+    let listed =
+        run(Command::new("ssh-keygen").arg("-lf").arg(sshd.file("host_ed25519.pub")));
+    assert!(listed.contains(&contact.fingerprint), "{listed} {contact:?}");
+    assert_eq!(contact.address, format!("[127.0.0.1]:{}", sshd.port));
+    assert_eq!(contact.key_type, "ssh-ed25519");
+    assert_eq!(fs::read_to_string(sshd.file("pins")).unwrap().lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_host_with_several_keys_shows_the_one_that_is_known() {
+    let sshd = Sshd::start_with(&["ed25519", "ecdsa", "rsa"], "");
+    for kind in ["rsa", "ecdsa"] {
+        let key = bare_public(&sshd.file(&format!("host_{kind}")));
+        let line = format!("[127.0.0.1]:{} {key}\n", sshd.port);
+        fs::write(sshd.file("pins"), line).unwrap();
+        let (connector, _) = connector(settings(sshd.path()));
+        let ssh = connector.connect(asking(&sshd)).await.unwrap();
+        assert_eq!(ssh.exec(script("true")).await.unwrap().status, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_known_host_with_a_key_of_another_type_is_not_new() {
+    let sshd = Sshd::start();
+    let rsa = keygen(sshd.path(), "rsa", &["-t", "rsa", "-b", "2048"]);
+    let line = format!("[127.0.0.1]:{} {}\n", sshd.port, bare_public(&rsa));
+    fs::write(sshd.file("pins"), &line).unwrap();
+    let (ask, asked) = answer(false);
+    let mut settings = settings(sshd.path());
+    settings.ask = Some(ask);
+    let (connector, _) = connector(settings);
+    let error = connector.connect(sshd.target()).await.err().unwrap();
+    let RemoteError::HostKeyOtherType { place, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((&place.file, place.line), (&sshd.file("pins"), 1));
+    connector.connect(asking(&sshd)).await.err().unwrap();
+    assert_eq!(asked.lock().unwrap()[0].known_types, ["ssh-rsa"]);
+    assert_eq!(fs::read_to_string(sshd.file("pins")).unwrap(), line);
+}
+
+#[tokio::test]
+async fn of_a_machine_that_its_provider_vouches_for_only_that_key_passes() {
+    let sshd = Sshd::start();
+    let mut target = sshd.target();
+    target.host_keys = vec![bare_public(&sshd.file("host_ed25519"))];
+    let (connector, _) = connector(settings(sshd.path()));
+    connector.connect(target.clone()).await.unwrap();
+    assert!(!sshd.file("pins").exists(), "the provider's word needs no pin");
+    let argv = system_ssh(&target, &sshd.file("pins"), None);
+    let mut ssh = Command::new(&argv.words()[0]);
+    assert_eq!(run(ssh.args(&argv.words()[1..]).arg("echo hello")), "hello\n");
+
+    let other = keygen(sshd.path(), "other", &["-t", "ed25519"]);
+    target.host_keys = vec![bare_public(&other)];
+    let error = connector.connect(target.clone()).await.err().unwrap();
+    assert!(matches!(error, RemoteError::HostKeyNotVouched { .. }), "{error:?}");
+    let argv = system_ssh(&target, &sshd.file("pins"), None);
+    let mut ssh = Command::new(&argv.words()[0]);
+    let refused = ssh.args(&argv.words()[1..]).arg("true").output().unwrap();
+    assert_eq!(refused.status.code(), Some(255), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_known_hosts_that_cannot_be_read_lets_nobody_in() {
+    let sshd = Sshd::start();
+    // A folder cannot be read as a file, not even by root.
+    fs::create_dir(sshd.file("pins")).unwrap();
+    let error =
+        connector(settings(sshd.path())).0.connect(sshd.target()).await.err().unwrap();
+    assert!(matches!(error, RemoteError::KnownHosts { .. }), "{error:?}");
+}
