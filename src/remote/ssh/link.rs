@@ -24,6 +24,7 @@ use crate::remote::known_hosts::Key;
 use super::Timing;
 use super::auth::{self, Keyring};
 use super::host_keys::{Guard, Rejection};
+use super::prompt::Prompt;
 use super::route::Endpoint;
 
 /// sshd allows 10 sessions on a connection; the rest is for the operator's own.
@@ -284,7 +285,7 @@ fn greeting_error(end: &Endpoint, error: russh::Error) -> RemoteError {
     }
 }
 
-async fn connect_tcp(end: &Endpoint, limit: Duration) -> Result<TcpStream, RemoteError> {
+async fn connect_tcp(end: &Endpoint, limit: Duration) -> Result<Prompt, RemoteError> {
     let address = (end.config.hostname.as_str(), end.config.port);
     let connected = timeout(limit, TcpStream::connect(address)).await;
     let stream = connected.unwrap_or_else(|_| {
@@ -295,9 +296,7 @@ async fn connect_tcp(end: &Endpoint, limit: Duration) -> Result<TcpStream, Remot
         let said = format!("{}: {source}", end.lookup);
         unreachable(end, io::Error::new(source.kind(), said))
     })?;
-    // Without it each exec waits 40 ms for an acknowledgement.
-    stream.set_nodelay(true).map_err(|source| unreachable(end, source))?;
-    Ok(stream)
+    Prompt::new(stream).map_err(|source| unreachable(end, source))
 }
 
 /// Starts the operator's `ProxyCommand`; its input and output are the way to the server.
@@ -336,7 +335,6 @@ fn client_config(kinds: &[String], timing: &Timing) -> Config {
     };
     Config {
         preferred,
-        nodelay: true,
         keepalive_interval: Some(timing.keepalive),
         keepalive_max: timing.unanswered,
         // Every answer to a keepalive counts as activity: this ends only connections whose

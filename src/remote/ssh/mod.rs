@@ -1,7 +1,7 @@
 //! The real [`Remote`]: SSH, spoken by this program itself.
 //!
 //! In reading order: [`Connector`] finds the way to a [`Target`] (`route`), holds back logins
-//! that a server would drop (`gates`), makes the connection (`link`), checks the host's key
+//! that a server would drop (`gates`), makes the connection (`link` over `prompt`), checks the host's key
 //! (`host_keys`), logs in (`auth`), and gives an [`Ssh`], which runs commands (`exec`), as
 //! root where asked (`sudo`).
 //!
@@ -14,6 +14,7 @@ mod exec;
 mod gates;
 mod host_keys;
 mod link;
+mod prompt;
 mod route;
 mod sudo;
 mod system;

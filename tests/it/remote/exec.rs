@@ -41,7 +41,7 @@ async fn input_that_is_not_read_blocks_nothing() {
 
 #[tokio::test]
 async fn input_and_output_are_carried_whole_while_keys_are_renewed() {
-    let sshd = Sshd::start_with(&["ed25519"], "RekeyLimit 1M");
+    let sshd = Sshd::start_with(&["ed25519"], "RekeyLimit 1M\nLogLevel DEBUG1");
     let ssh = connect(&sshd).await;
     let data = noise(6 << 20);
     for input in
@@ -51,6 +51,7 @@ async fn input_and_output_are_carried_whole_while_keys_are_renewed() {
         assert_eq!(output.status, 0);
         assert!(output.stdout == data, "{} of {} bytes", output.stdout.len(), data.len());
     }
+    assert!(sshd.log().matches("rekeying").count() > 5, "{}", sshd.log());
 }
 
 #[tokio::test]

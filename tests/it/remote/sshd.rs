@@ -39,10 +39,11 @@ impl Sshd {
         // Debian's server wants it, and its package makes it only at boot.
         let _ = fs::create_dir_all("/run/sshd");
         let mut text = format!(
-            "ListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n\
+            // sshd takes the first word on each setting: the test's own.
+            "{config}\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n\
              PermitRootLogin yes\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nLogLevel VERBOSE\n\
-             AuthorizedKeysFile {}/authorized_keys\n{config}\n",
+             AuthorizedKeysFile {}/authorized_keys\n",
             dir.path().display()
         );
         for kind in host_keys {
