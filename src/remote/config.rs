@@ -37,6 +37,8 @@ pub struct HostConfig {
     pub proxy_command: Option<String>,
     /// The files of known hosts, the operator's before the system's.
     pub known_hosts: Vec<PathBuf>,
+    /// A list of revoked keys, in the form that `ssh-keygen -Q` reads.
+    pub revoked_keys: Option<PathBuf>,
     /// The name by which the host's key is known, where it is not `hostname`.
     pub host_key_alias: Option<String>,
 }
@@ -240,6 +242,9 @@ fn parse(answer: &str, home: &Path) -> HostConfig {
             "proxycommand" => config.proxy_command = some(),
             "userknownhostsfile" => config.known_hosts = paths().collect(),
             "globalknownhostsfile" => global = paths().collect(),
+            "revokedhostkeys" => {
+                config.revoked_keys = some().map(|path| in_home(&path, home));
+            }
             "hostkeyalias" => config.host_key_alias = some(),
             _ => {}
         }
@@ -334,7 +339,7 @@ mod tests {
             "user bob\nhostname 10.0.0.9\nport 2222\nidentitiesonly yes\n\
              hostkeyalias web\nidentityagent none\nidentityfile ~/.ssh/a\nidentityfile /k/b\n\
              globalknownhostsfile /etc/ssh/g1 /etc/ssh/g2\nuserknownhostsfile ~/.ssh/kh\n\
-             proxyjump ops@b1:22,b2\nproxycommand nc %h %p\nciphers none\n",
+             proxyjump ops@b1:22,b2\nproxycommand nc %h %p\nrevokedhostkeys /k/gone\n",
         );
         let expected = HostConfig {
             hostname: "10.0.0.9".into(),
@@ -348,6 +353,7 @@ mod tests {
             known_hosts: ["/home/op/.ssh/kh", "/etc/ssh/g1", "/etc/ssh/g2"]
                 .map(PathBuf::from)
                 .to_vec(),
+            revoked_keys: Some("/k/gone".into()),
             host_key_alias: Some("web".into()),
         };
         assert_eq!(config, expected);
@@ -355,7 +361,9 @@ mod tests {
 
     #[test]
     fn none_means_that_there_is_none() {
-        let config = read("proxyjump none\nproxycommand none\nidentityfile none\n");
+        let config = read(
+            "proxyjump none\nproxycommand none\nidentityfile none\nrevokedhostkeys none\n",
+        );
         assert_eq!(config, HostConfig { port: 22, ..HostConfig::default() });
     }
 

@@ -82,18 +82,21 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// A line of a file of known hosts.
+/// A line of a file of known hosts, or a whole file where it has no lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The file.
     pub file: PathBuf,
-    /// The line, counted from 1.
+    /// The line, counted from 1; 0 where it is the whole file.
     pub line: usize,
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.file.display(), self.line)
+        match self.line {
+            0 => write!(f, "{}", self.file.display()),
+            line => write!(f, "{}:{line}", self.file.display()),
+        }
     }
 }
 

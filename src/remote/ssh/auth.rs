@@ -12,7 +12,7 @@ use std::sync::Arc;
 use russh::client::{AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey};
+use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
@@ -201,6 +201,10 @@ impl Login<'_> {
         name: &str,
         key: Arc<PrivateKey>,
     ) -> Result<bool, RemoteError> {
+        if let Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 = key.algorithm() {
+            self.tried.push(format!("{name} (a security key: load it into your agent)"));
+            return Ok(false);
+        }
         let Some(hash) = self.hash_for(key.public_key(), name).await? else {
             return Ok(false);
         };

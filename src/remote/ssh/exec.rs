@@ -22,9 +22,11 @@ const STDERR_KEPT: usize = 64 * 1024;
 /// sshd's largest packet; larger pieces would only be cut.
 const PIECE: usize = 32 * 1024;
 
-/// Runs a command to its end.
+/// Runs a command to its end. Its time starts when it has a place among the sessions.
 pub(super) async fn run<'a>(ssh: &'a Ssh, exec: Exec<'a>) -> Result<Output, RemoteError> {
     let (deadline, during) = (exec.deadline, exec.purpose.clone());
+    // A closed semaphore is the only error, and this one is never closed.
+    let _place = ssh.link.sessions.acquire().await.ok();
     match timeout(deadline, converse(ssh, exec)).await {
         Ok(result) => result,
         Err(_) => Err(RemoteError::TimedOut { host: ssh.host.clone(), during, deadline }),
@@ -39,8 +41,6 @@ async fn converse<'a>(ssh: &'a Ssh, exec: Exec<'a>) -> Result<Output, RemoteErro
         true => sudo::command(&argv, password.is_some()),
         false => argv,
     };
-    // A closed semaphore is the only error, and this one is never closed.
-    let _place = ssh.link.sessions.acquire().await.ok();
     let channel = ssh.link.handle.channel_open_session().await;
     let (reader, writer) =
         channel.map_err(|error| no_session(ssh, &purpose, error))?.split();

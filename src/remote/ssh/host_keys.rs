@@ -8,15 +8,21 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
 use crate::host::HostName;
 use crate::inventory::HostKeyPolicy;
-use crate::remote::RemoteError;
-use crate::remote::known_hosts::{self, Key, KnownFile, KnownHosts, LookupName, Verdict};
+use crate::remote::known_hosts::{
+    self, Key, KnownFile, KnownHosts, LookupName, Place, Verdict,
+};
+use crate::remote::{Argv, RemoteError, local};
 
 use super::route::Endpoint;
+
+/// Looking a key up in a list takes milliseconds.
+const LIST_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Asks whether the key of an unknown host is right. Called for one host at a time, on a
 /// thread where it may block.
@@ -55,6 +61,7 @@ pub(super) struct Guard {
     policy: HostKeyPolicy,
     vouched: Vec<Key>,
     known: KnownHosts,
+    revoked: Option<PathBuf>,
     pins: Arc<Pins>,
 }
 
@@ -80,6 +87,7 @@ impl HostKeys {
             policy: end.policy,
             vouched: end.vouched.clone(),
             known: self.known(end).await?,
+            revoked: end.config.revoked_keys.clone(),
             pins: self.pins.clone(),
         })
     }
@@ -137,10 +145,19 @@ impl Guard {
     }
 
     /// Lets a key pass or not; pins it where the inventory accepts new hosts.
-    pub(super) fn judge(&self, key: Key) -> Result<(), Rejection> {
+    pub(super) async fn judge(&self, key: Key) -> Result<(), Rejection> {
+        let listed = self.is_listed_as_revoked(&key).await;
+        let revoked = listed.map_err(|error| Rejection::Error(Box::new(error)))?;
+        let verdict = match (revoked, &self.revoked) {
+            (true, Some(file)) => Verdict::Revoked(Place { file: file.clone(), line: 0 }),
+            _ => self.known.check(&self.lookup, &key),
+        };
+        self.follow(verdict, key)
+    }
+
+    fn follow(&self, verdict: Verdict, key: Key) -> Result<(), Rejection> {
         let (host, shown) = (self.host.clone(), show(&key));
         let no = |error| Err(Rejection::Error(Box::new(error)));
-        let verdict = self.known.check(&self.lookup, &key);
         if let Verdict::Revoked(place) = verdict {
             return no(RemoteError::HostKeyRevoked { host, key: shown, place });
         }
@@ -163,6 +180,31 @@ impl Guard {
             }
             (Verdict::Changed(place) | Verdict::Revoked(place), _) => {
                 no(RemoteError::HostKeyChanged { host, key: shown, place })
+            }
+        }
+    }
+}
+
+impl Guard {
+    /// Whether the operator's list of revoked keys has a key. The list may be binary: only
+    /// OpenSSH's own program reads it. As with OpenSSH, no key passes where it cannot be read.
+    async fn is_listed_as_revoked(&self, key: &Key) -> Result<bool, RemoteError> {
+        let Some(list) = &self.revoked else { return Ok(false) };
+        let failed = |source| RemoteError::KnownHosts { file: list.clone(), source };
+        let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
+        writeln!(file, "{key}").map_err(failed)?;
+        let names = [list.as_path(), file.path()].map(|path| path.display().to_string());
+        let words =
+            ["ssh-keygen", "-Q", "-f"].map(str::to_owned).into_iter().chain(names);
+        let answer = local::run(&Argv::new(words), &[], LIST_DEADLINE).await;
+        let answer = answer.map_err(|error| failed(io::Error::other(error)))?;
+        let said = String::from_utf8_lossy(&answer.stdout).into_owned();
+        match (answer.status, said.contains("REVOKED")) {
+            (0, _) => Ok(false),
+            (_, true) => Ok(true),
+            (_, false) => {
+                let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
+                Err(failed(io::Error::other(said)))
             }
         }
     }

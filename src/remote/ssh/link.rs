@@ -214,7 +214,7 @@ impl client::Handler for Watcher {
         // Keys are renegotiated after a gigabyte or an hour: the host must stay the same one.
         match &self.admitted {
             Some(admitted) => return Ok(*admitted == key),
-            None => self.guard.judge(key.clone()).map_err(Closed::Rejected)?,
+            None => self.guard.judge(key.clone()).await.map_err(Closed::Rejected)?,
         }
         self.admitted = Some(key);
         Ok(true)

@@ -237,6 +237,17 @@ async fn a_host_that_is_slow_but_alive_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_command_that_says_nothing_for_long_is_left_alone() {
+    let sshd = Sshd::start();
+    let mut settings = settings(sshd.path());
+    settings.timing.keepalive = Duration::from_millis(200);
+    settings.timing.stall = Duration::from_millis(600);
+    let ssh = connector(settings).0.connect(sshd.target()).await.unwrap();
+    let output = ssh.exec(script("sleep 2; echo done")).await.unwrap();
+    assert_eq!(output.stdout, b"done\n");
+}
+
+#[tokio::test]
 async fn a_server_that_runs_nothing_is_told_so() {
     let sshd = Sshd::start_with(&["ed25519"], "MaxSessions 0");
     let ssh = connect(&sshd).await;

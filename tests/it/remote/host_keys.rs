@@ -100,6 +100,38 @@ async fn a_revoked_key_never_passes() {
 }
 
 #[tokio::test]
+async fn a_key_on_the_operators_list_of_revoked_keys_never_passes() {
+    let sshd = Sshd::start();
+    let (host_key, list) = (sshd.file("host_ed25519.pub"), sshd.file("revoked"));
+    let config = format!(
+        "RevokedHostKeys {}\nUserKnownHostsFile none\nGlobalKnownHostsFile none\n",
+        list.display()
+    );
+    fs::write(sshd.file("config"), config).unwrap();
+    let mut target = sshd.target();
+    target.operator_config = true;
+    let mut settings = settings(sshd.path());
+    settings.ssh_config = Some(sshd.file("config"));
+    let (connector, _) = connector(settings);
+    let missing = connector.connect(target.clone()).await.err().unwrap();
+    assert!(matches!(missing, RemoteError::KnownHosts { .. }), "{missing:?}");
+
+    let other = keygen(sshd.path(), "other", &["-t", "ed25519"]);
+    run(Command::new("ssh-keygen")
+        .args(["-q", "-k", "-f"])
+        .arg(&list)
+        .arg(other.with_extension("pub")));
+    connector.connect(target.clone()).await.unwrap();
+    run(Command::new("ssh-keygen")
+        .args(["-q", "-k", "-u", "-f"])
+        .arg(&list)
+        .arg(&host_key));
+    let error = connector.connect(target).await.err().unwrap();
+    let RemoteError::HostKeyRevoked { place, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(place.to_string(), list.display().to_string());
+}
+
+#[tokio::test]
 async fn a_no_is_remembered_and_nothing_is_pinned() {
     let sshd = Sshd::start();
     let (ask, asked) = answer(false);
