@@ -94,7 +94,8 @@ pub struct Timing {
     /// So many questions in a row may stay unanswered.
     pub unanswered: usize,
     /// The longest that the host may refuse to take bytes that were sent. It catches the
-    /// frozen host whose buffers are full, where no question can be sent any more.
+    /// frozen host whose buffers are full, where no question can be sent any more. Longer
+    /// than all unanswered questions take together.
     pub stall: Duration,
 }
 
