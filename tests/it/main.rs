@@ -5,6 +5,7 @@ mod fixture;
 mod help;
 mod images;
 mod layers;
+mod local;
 mod registry;
 mod remote;
 mod report;

@@ -1,0 +1,246 @@
+//! Machines that are containers of this computer, with systemd, sshd and a Docker of their own.
+//!
+//! [`list`] and [`plan`] say what there is and what to do; a [`Workshop`] makes machines, side
+//! by side if the caller wishes; [`destroy`] takes all of a cluster away. Docker's labels are
+//! the only memory: a machine's name, group, address and host key are on its container.
+//!
+//! A machine's host key is made here and brought to it before it first starts, so its public
+//! half is known without asking the network. The private half is in the container alone.
+//!
+//! Invariant: nothing without the cluster's label is stopped or removed.
+
+mod boot;
+mod docker;
+mod limits;
+mod network;
+mod plan;
+
+use crate::inventory::{Cidr, ClusterName};
+use crate::remote::Argv;
+use crate::remote::local::LocalError;
+
+use docker::{Kind, Rights, docker};
+pub use limits::raise_limits;
+pub use network::NetworkError;
+pub use plan::{Existing, MachinePlan, NewMachine, NoRoom, State, Wanted, plan, wanted};
+
+pub use super::Machine;
+
+/// The user to log in to local machines as; it may become root without a password.
+pub const LOGIN_USER: &str = "platform";
+
+/// What all machines of a cluster have in common.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// Their network.
+    pub subnet: Cidr,
+    /// The image that they are made from, as this computer's Docker knows it.
+    pub image: String,
+    /// The public key that may log in, as one line of `authorized_keys`.
+    pub authorized_key: String,
+}
+
+/// Makes machines: the network is there, and what Docker allows is known.
+#[derive(Debug, Clone)]
+pub struct Workshop {
+    settings: Settings,
+    rights: Rights,
+}
+
+/// Why local machines cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// There is no Docker.
+    #[error(
+        "there is no `docker` on this computer: install it (`apt-get install docker.io`)"
+    )]
+    NoDocker,
+    /// Docker does not answer.
+    #[error(
+        "Docker on this computer does not answer: start it (`systemctl start docker`), or \
+         let this user speak to it (`usermod -aG docker USER`); it said: {said}"
+    )]
+    DockerDown {
+        /// What `docker` said.
+        said: String,
+    },
+    /// The image is not there.
+    #[error("Docker on this computer has no image `{0}`: build it before its machines")]
+    NoImage(String),
+    /// The network cannot be had.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Docker refused, or did not end in time.
+    #[error(transparent)]
+    Docker(LocalError),
+    /// Docker's answer is not what this provider understands.
+    #[error("cannot read what `docker` says of {what}")]
+    Answer {
+        /// What was asked for.
+        what: &'static str,
+        /// What is wrong with the answer.
+        source: serde_json::Error,
+    },
+    /// The machine was started, and nobody can log in.
+    #[error(
+        "{host} does not let anyone log in {}s after its start; last seen: {seen}; look at \
+         it with `docker logs {container}`", deadline.as_secs()
+    )]
+    NoLogin {
+        /// The machine.
+        host: crate::host::HostName,
+        /// Its container.
+        container: String,
+        /// How long was waited.
+        deadline: std::time::Duration,
+        /// What answered last.
+        seen: String,
+    },
+    /// No host key could be made.
+    #[error("cannot make a host key")]
+    Key(#[from] russh::keys::ssh_key::Error),
+    /// What goes into a machine could not be packed.
+    #[error("cannot pack the keys of a machine")]
+    Pack(#[from] std::io::Error),
+    /// Something is still there after it was removed.
+    #[error("still there after removal: {}", .0.join(", "))]
+    Left(Vec<String>),
+}
+
+/// All machines of a cluster that Docker has, by name, in one question to Docker.
+///
+/// # Errors
+/// When Docker does not answer, or a container with our label is not of our making.
+pub async fn list(cluster: &ClusterName) -> Result<Vec<Existing>, MachineError> {
+    let answer = docker(&docker::ask_machines(cluster)).await?;
+    docker::machines(&answer)
+        .map_err(|source| MachineError::Answer { what: "its containers", source })
+}
+
+/// Starts a machine that does not run, and waits until one can log in. One that runs stays as
+/// it is.
+///
+/// # Errors
+/// When Docker refuses, or nobody can log in before the deadline.
+pub async fn start(
+    cluster: &ClusterName,
+    existing: &Existing,
+) -> Result<(), MachineError> {
+    let container = docker::container(cluster, &existing.machine.host);
+    let verb = match existing.state {
+        State::Paused => "unpause",
+        State::Running | State::Unfinished | State::Stopped(_) => "start",
+    };
+    docker(&Argv::new(["docker", verb, &container])).await?;
+    boot::until_login(&existing.machine, &container).await
+}
+
+/// Removes all that this provider made for a cluster, and says what that was, such as
+/// `container platform-lab-edge-1`. Repeated, it finds nothing and says so.
+///
+/// # Errors
+/// When Docker refuses, or something is still there at the end.
+pub async fn destroy(cluster: &ClusterName) -> Result<Vec<String>, MachineError> {
+    let mut removed = Vec::new();
+    for kind in Kind::IN_ORDER {
+        let names = names(kind, cluster).await?;
+        if !names.is_empty() {
+            docker(&docker::remove(kind, &names)).await?;
+        }
+        removed.extend(names.iter().map(|name| format!("{} {name}", kind.word())));
+    }
+    match everything(cluster).await? {
+        left if left.is_empty() => Ok(removed),
+        left => Err(MachineError::Left(left)),
+    }
+}
+
+/// All that this provider made for a cluster and that is still there, such as
+/// `volume platform-lab-edge-1-docker`.
+///
+/// # Errors
+/// When Docker does not answer.
+pub async fn everything(cluster: &ClusterName) -> Result<Vec<String>, MachineError> {
+    let mut all = Vec::new();
+    for kind in Kind::IN_ORDER {
+        let names = names(kind, cluster).await?;
+        all.extend(names.iter().map(|name| format!("{} {name}", kind.word())));
+    }
+    Ok(all)
+}
+
+impl Workshop {
+    /// Makes this computer ready for machines: checks the image, makes the cluster's network
+    /// where it is missing, finds out what Docker allows. Repeated, it changes nothing.
+    ///
+    /// # Errors
+    /// When Docker does not answer, has no such image, or the network cannot be had.
+    pub async fn open(settings: Settings) -> Result<Self, MachineError> {
+        check_image(&settings.image).await?;
+        make_network(&settings).await?;
+        let rights = docker::rights(&settings.image).await?;
+        Ok(Self { settings, rights })
+    }
+
+    /// Makes a machine, starts it, and waits until one can log in. Broken off, it leaves an
+    /// unfinished one, which [`list`] shows and [`plan`] has made anew; or a whole one.
+    ///
+    /// # Errors
+    /// When Docker refuses, or nobody can log in before the deadline.
+    pub async fn create(&self, new: &NewMachine) -> Result<Machine, MachineError> {
+        let container = docker::container(&self.settings.cluster, &new.host);
+        if new.remains {
+            docker(&docker::remove(Kind::Container, std::slice::from_ref(&container)))
+                .await?;
+        }
+        let keys = boot::Keys::make(&self.settings.authorized_key)?;
+        docker(&docker::create(&self.settings, self.rights, new, &keys.public)).await?;
+        let copy = Argv::new(["docker", "cp", "-", &format!("{container}:/")]);
+        docker::docker_with(&copy, &keys.pack()?).await?;
+        docker(&Argv::new(["docker", "start", &container])).await?;
+        let machine = Machine { host_keys: vec![keys.public], ..new.planned() };
+        boot::until_login(&machine, &container).await?;
+        Ok(machine)
+    }
+}
+
+async fn check_image(image: &str) -> Result<(), MachineError> {
+    let ask = Argv::new(["docker", "image", "ls", "--quiet", image]);
+    match docker(&ask).await?.trim() {
+        "" => Err(MachineError::NoImage(image.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+async fn make_network(settings: &Settings) -> Result<(), MachineError> {
+    let (cluster, subnet) = (&settings.cluster, settings.subnet);
+    let routes = network::routes(&tokio::fs::read_to_string("/proc/net/route").await?);
+    let networks = networks().await?;
+    if network::is_there(&docker::network(cluster), subnet, &networks, &routes)? {
+        return Ok(());
+    }
+    let mtu = network::narrow(mtu(network::way_out(&routes)).await);
+    let gateway = network::gateway(subnet);
+    docker(&docker::create_network(cluster, subnet, gateway, mtu)).await.map(drop)
+}
+
+async fn networks() -> Result<Vec<network::DockerNetwork>, MachineError> {
+    let ids = docker(&Argv::new(["docker", "network", "ls", "--quiet"])).await?;
+    let inspect = ["docker", "network", "inspect"].into_iter();
+    let answer = docker(&Argv::new(inspect.chain(ids.split_whitespace()))).await?;
+    serde_json::from_str(&answer)
+        .map_err(|source| MachineError::Answer { what: "its networks", source })
+}
+
+/// None where there is no way out, or the kernel does not say.
+async fn mtu(interface: Option<&str>) -> Option<u32> {
+    let file = format!("/sys/class/net/{}/mtu", interface?);
+    tokio::fs::read_to_string(file).await.ok()?.trim().parse().ok()
+}
+
+async fn names(kind: Kind, cluster: &ClusterName) -> Result<Vec<String>, MachineError> {
+    let answer = docker(&docker::ask_names(kind, cluster)).await?;
+    Ok(answer.lines().map(str::to_owned).collect())
+}

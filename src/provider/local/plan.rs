@@ -1,0 +1,260 @@
+//! Which local machines to make, start and leave alone.
+//!
+//! Pure: compares what the inventory asks for with what Docker says there is.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::Machine;
+use crate::host::HostName;
+use crate::inventory::{Cidr, Inventory, Members};
+use crate::unit::Size;
+
+/// The first machine's place in its network; those before it are for the gateway and for
+/// addresses that belong to no machine.
+const FIRST_PLACE: u32 = 11;
+
+/// A machine that the inventory asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name: its group's, and its number from 1.
+    pub host: HostName,
+    /// Its group.
+    pub group: String,
+    /// The most memory it may use; all of this computer's where there is none.
+    pub memory: Option<Size>,
+}
+
+/// A machine that Docker knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Existing {
+    /// The machine.
+    pub machine: Machine,
+    /// What it is doing.
+    pub state: State,
+}
+
+/// What an existing machine is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It runs.
+    Running,
+    /// Its processes are frozen.
+    Paused,
+    /// Its making was broken off: it never ran, and holds nothing.
+    Unfinished,
+    /// It does not run, in Docker's word for how.
+    Stopped(String),
+}
+
+/// A machine to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMachine {
+    /// Its name.
+    pub host: HostName,
+    /// Its group.
+    pub group: String,
+    /// Its address, for good.
+    pub address: Ipv4Addr,
+    /// The most memory it may use.
+    pub memory: Option<Size>,
+    /// Whether the remains of an unfinished one have to go first.
+    pub remains: bool,
+}
+
+/// What to do about a cluster's machines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MachinePlan {
+    /// To be made.
+    pub create: Vec<NewMachine>,
+    /// There, and to be started again.
+    pub start: Vec<Existing>,
+    /// There and running.
+    pub unchanged: Vec<Machine>,
+    /// There, and not in the inventory any more; nothing is done to them.
+    pub surplus: Vec<Existing>,
+}
+
+/// The network has fewer addresses than machines.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "the network {subnet} has no address left for {host}: give the inventory a larger one"
+)]
+pub struct NoRoom {
+    /// The network.
+    pub subnet: Cidr,
+    /// The first machine without an address.
+    pub host: HostName,
+}
+
+/// The machines that the inventory asks for, in the order of the file.
+pub fn wanted(inventory: &Inventory) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for group in &inventory.groups {
+        let Members::Count(count) = group.members else { continue };
+        let hosts =
+            (1..=count).filter_map(|n| format!("{}-{n}", group.name).parse().ok());
+        wanted.extend(hosts.map(|host| Wanted {
+            host,
+            group: group.name.clone(),
+            memory: group.memory,
+        }));
+    }
+    wanted
+}
+
+/// Compares what is wanted with what exists. Every existing machine keeps its address; new
+/// ones get the lowest free ones from the network's eleventh on.
+///
+/// # Errors
+/// When the network has too few addresses.
+pub fn plan(
+    wanted: &[Wanted],
+    existing: &[Existing],
+    subnet: Cidr,
+) -> Result<MachinePlan, NoRoom> {
+    let mut plan = MachinePlan::default();
+    let mut free = free_addresses(existing, subnet);
+    for machine in wanted {
+        let found = existing.iter().find(|other| other.machine.host == machine.host);
+        match found.map(|found| (found, &found.state)) {
+            Some((found, State::Running)) => plan.unchanged.push(found.machine.clone()),
+            Some((found, State::Paused | State::Stopped(_))) => {
+                plan.start.push(found.clone());
+            }
+            Some((_, State::Unfinished)) | None => {
+                let no_room = || NoRoom { subnet, host: machine.host.clone() };
+                let address = free.next().ok_or_else(no_room)?;
+                plan.create.push(new_machine(machine, address, found.is_some()));
+            }
+        }
+    }
+    let is_wanted = |host: &HostName| wanted.iter().any(|wanted| wanted.host == *host);
+    let surplus = existing.iter().filter(|other| !is_wanted(&other.machine.host));
+    plan.surplus = surplus.cloned().collect();
+    Ok(plan)
+}
+
+impl NewMachine {
+    /// The machine as it will be. Its host key is made with it, and not known before.
+    pub fn planned(&self) -> Machine {
+        Machine {
+            host: self.host.clone(),
+            group: self.group.clone(),
+            address: IpAddr::V4(self.address),
+            host_keys: Vec::new(),
+        }
+    }
+}
+
+fn new_machine(wanted: &Wanted, address: Ipv4Addr, remains: bool) -> NewMachine {
+    let Wanted { host, group, memory } = wanted.clone();
+    NewMachine { host, group, address, memory, remains }
+}
+
+/// Unfinished machines hold no address: they are made anew.
+fn free_addresses(existing: &[Existing], subnet: Cidr) -> impl Iterator<Item = Ipv4Addr> {
+    let taken: BTreeSet<IpAddr> = existing
+        .iter()
+        .filter(|other| other.state != State::Unfinished)
+        .map(|other| other.machine.address)
+        .collect();
+    let network = subnet.network.to_bits();
+    (FIRST_PLACE..FIRST_PLACE + subnet.room())
+        .map(move |place| Ipv4Addr::from_bits(network + place))
+        .filter(move |address| !taken.contains(&IpAddr::V4(*address)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::inventory;
+
+    fn inventory(groups: &str) -> Inventory {
+        let text =
+            format!("cluster: lab\nprovider: {{local: {{}}}}\ngroups: {{{groups}}}\n");
+        inventory::read(&text, &|_: &Path| true).unwrap()
+    }
+
+    fn subnet(text: &str) -> Cidr {
+        text.parse().unwrap()
+    }
+
+    fn existing(host: &str, address: &str, state: State) -> Existing {
+        let machine = Machine {
+            host: host.parse().unwrap(),
+            group: host.split('-').next().unwrap().to_owned(),
+            address: address.parse().unwrap(),
+            host_keys: vec!["ssh-ed25519 AAAA".to_owned()],
+        };
+        Existing { machine, state }
+    }
+
+    fn created(plan: &MachinePlan) -> Vec<String> {
+        plan.create.iter().map(|new| format!("{} {}", new.host, new.address)).collect()
+    }
+
+    const TWO_GROUPS: &str = "control: {roles: [control], count: 3, memory: 1GiB}, \
+                              edge: {roles: [edge], count: 1}";
+
+    #[test]
+    fn the_first_machines_are_numbered_in_the_order_of_the_file() {
+        let wanted = wanted(&inventory(TWO_GROUPS));
+        let plan = plan(&wanted, &[], subnet("10.77.0.0/24")).unwrap();
+        let expected = [
+            "control-1 10.77.0.11",
+            "control-2 10.77.0.12",
+            "control-3 10.77.0.13",
+            "edge-1 10.77.0.14",
+        ];
+        assert_eq!(created(&plan), expected);
+        assert_eq!(plan.create[0].memory, Some(Size::gib(1)));
+        assert_eq!(plan.create[3].memory, None);
+    }
+
+    #[test]
+    fn a_group_that_grows_moves_nobody() {
+        let there = [
+            existing("control-1", "10.77.0.11", State::Running),
+            existing("edge-1", "10.77.0.12", State::Running),
+        ];
+        let wanted = wanted(&inventory(TWO_GROUPS));
+        let plan = plan(&wanted, &there, subnet("10.77.0.0/24")).unwrap();
+        assert_eq!(created(&plan), ["control-2 10.77.0.13", "control-3 10.77.0.14"]);
+        let kept: Vec<_> = plan.unchanged.iter().map(|m| m.address.to_string()).collect();
+        assert_eq!(kept, ["10.77.0.11", "10.77.0.12"]);
+    }
+
+    #[test]
+    fn what_does_not_run_is_started_and_what_is_not_wanted_is_left_alone() {
+        let there = [
+            existing("edge-1", "10.77.0.11", State::Stopped("exited".to_owned())),
+            existing("edge-2", "10.77.0.12", State::Paused),
+            existing("old-1", "10.77.0.13", State::Running),
+        ];
+        let wanted = wanted(&inventory("edge: {roles: [edge], count: 2}"));
+        let plan = plan(&wanted, &there, subnet("10.77.0.0/24")).unwrap();
+        assert_eq!(plan.start, there[..2]);
+        assert_eq!(plan.surplus, there[2..]);
+        assert!(plan.create.is_empty() && plan.unchanged.is_empty());
+    }
+
+    #[test]
+    fn an_unfinished_machine_is_made_anew() {
+        let there = [existing("edge-1", "10.77.0.12", State::Unfinished)];
+        let wanted = wanted(&inventory("edge: {roles: [edge], count: 1}"));
+        let plan = plan(&wanted, &there, subnet("10.77.0.0/24")).unwrap();
+        assert_eq!(created(&plan), ["edge-1 10.77.0.11"]);
+        assert!(plan.create[0].remains && plan.start.is_empty());
+    }
+
+    #[test]
+    fn a_network_without_room_names_the_machine_that_found_none() {
+        let there = [existing("old-1", "10.77.0.11", State::Running)];
+        let wanted = wanted(&inventory(TWO_GROUPS));
+        let error = plan(&wanted, &there, subnet("10.77.0.0/28")).unwrap_err();
+        assert_eq!(error.host.as_str(), "edge-1");
+    }
+}
