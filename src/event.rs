@@ -74,6 +74,7 @@ pub enum Event {
         #[serde(with = "millis")]
         took: Duration,
         /// How it ended.
+        #[serde(flatten)]
         outcome: Outcome,
     },
     /// Bytes of one transfer so far, such as an image's push.
@@ -196,6 +197,17 @@ impl Events {
     pub fn emit(&self, event: &Event) {
         self.0.take(event);
     }
+}
+
+/// An error with all of its causes, in one line: how errors are told in events.
+pub fn in_words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 mod millis {

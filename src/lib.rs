@@ -26,6 +26,8 @@ pub mod api;
 
 pub mod run;
 
+pub mod operate;
+
 pub mod report;
 
 pub mod cli;

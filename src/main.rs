@@ -1,3 +1,11 @@
 //! Parses the command line, runs the verb and turns the result into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use platform::cli;
+use platform::cli::args::Args;
+
+fn main() -> ExitCode {
+    cli::run(Args::parse()).into()
+}

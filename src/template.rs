@@ -53,7 +53,7 @@ mod tests {
             render("t.cfg", "a\n{{ b }}\n", context! {}).expect_err("b is missing");
         assert_eq!(
             missing.to_string(),
-            "cannot render the template t.cfg: undefined value in line 2"
+            "cannot render the template t.cfg: `b` is undefined in line 2"
         );
     }
 }

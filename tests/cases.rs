@@ -43,7 +43,7 @@ const INPUT: &str = r"\.yaml$";
 const OTHER: &str = r"(?<!\.yaml)$";
 
 datatest_stable::harness! {
-    { test = inventory::shipped, root = "inventories" },
+    { test = inventory::shipped, root = "inventories", pattern = r"^[^.][^/]*\.yaml$" },
     { test = inventory::valid, root = "tests/inventories/valid", pattern = INPUT },
     { test = inventory::invalid, root = "tests/inventories/invalid", pattern = INPUT },
     { test = belongs_to_a_case, root = "tests/inventories", pattern = OTHER },

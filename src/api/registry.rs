@@ -242,7 +242,8 @@ impl Registry {
         let missing = self.missing(&reference, &blobs).await?;
         let total = missing.iter().map(|blob| blob.size).sum();
         let progress = Progress { sent: Arc::default(), total, on_bytes };
-        let sending = missing.iter().map(|blob| self.send(&reference, blob, &progress));
+        let sending: Vec<_> =
+            missing.iter().map(|blob| self.send(&reference, blob, &progress)).collect();
         let mut sent = stream::iter(sending).buffer_unordered(BLOBS_AT_ONCE);
         while let Some(()) = sent.try_next().await? {}
         let there = self.manifest(repository, tag).await?;
@@ -291,7 +292,8 @@ impl Registry {
             let there = self.repeat_push(&blob.name, exists).await?;
             Ok((!there).then_some(blob))
         };
-        let asked = stream::iter(blobs.iter().copied().map(ask)).buffered(BLOBS_AT_ONCE);
+        let asking: Vec<_> = blobs.iter().copied().map(ask).collect();
+        let asked = stream::iter(asking).buffered(BLOBS_AT_ONCE);
         asked.try_filter_map(async |missing| Ok(missing)).try_collect().await
     }
 

@@ -1,7 +1,67 @@
 //! The command line: words in, a verb called, an exit code out.
 //!
-//! It only translates. What a verb does is in `operate`; how a run looks is in
-//! [`report`](crate::report).
+//! It only translates. What a verb does is in [`operate`](crate::operate); how a run looks is
+//! in [`report`](crate::report).
 
 pub mod args;
+mod ask;
+mod audit;
+mod completions;
+mod down;
+mod exec;
 pub mod exit;
+mod image;
+mod init;
+mod plan;
+mod session;
+mod ssh;
+mod status;
+mod trouble;
+mod up;
+
+use std::io::{self, Write};
+
+use args::{Args, ImageVerb, Verb};
+use exit::Exit;
+
+/// Runs what the command line asks for. What goes wrong is told on standard error.
+pub fn run(args: Args) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return trouble::tell(&error, Exit::Failed),
+    };
+    runtime.block_on(verb(args))
+}
+
+async fn verb(Args { global, verb }: Args) -> Exit {
+    match verb {
+        Verb::Init(args) => init::run(&args),
+        Verb::Plan(args) => plan::run(&args, &global).await,
+        Verb::Up(args) => up::run(&args, &global).await,
+        Verb::Status(args) => status::run(&args, &global).await,
+        Verb::Down(args) => down::run(&args, &global).await,
+        Verb::Ssh(args) => ssh::run(&args, &global).await,
+        Verb::Exec(args) => exec::run(&args, &global).await,
+        Verb::Audit(args) => audit::run(&args, &global),
+        Verb::Image(args) => match args.verb {
+            ImageVerb::Build(args) => image::build(&args, &global).await,
+        },
+        Verb::Completions(args) => completions::run(&args),
+    }
+}
+
+/// Writes to standard output. Whoever reads it may stop early: that is no failure of ours.
+fn print(text: &str) -> Exit {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            trouble::tell(&error, Exit::Failed)
+        }
+        _ => Exit::Done,
+    }
+}
+
+/// Prints a document as JSON.
+fn print_json(document: &serde_json::Value) -> Exit {
+    print(&format!("{document:#}\n"))
+}

@@ -6,6 +6,7 @@
 //! the marker that allows it. That it was formed is what a member's data says: the first
 //! quorum raises the accepted epoch to 1.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
@@ -14,6 +15,7 @@ use minijinja::context;
 use sha1::{Digest, Sha1};
 
 use super::{Context, Stage, Wants, path};
+use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
@@ -53,10 +55,11 @@ impl fmt::Debug for Materials {
     }
 }
 
-/// Adds what [`forming`] needs to know of a member.
+/// Adds what [`forming`] needs to know of a member, and what a forming brings.
 pub fn ask(questions: &mut Questions) {
     questions.path(&accepted_epoch());
     questions.path(&first_snapshot());
+    questions.path(&start_empty().path);
 }
 
 /// Whether the ensemble has yet to be formed: no member has accepted an epoch after 0. It
@@ -79,6 +82,57 @@ pub fn forming<'a>(
     Ok(true)
 }
 
+/// An ensemble that holds data and has other members than the inventory says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "refused: the ensemble on {host} has the members {found}, the inventory says {wanted}; \
+     members of an ensemble that holds data can be neither added nor exchanged yet: put the \
+     inventory's members back as they were"
+)]
+pub struct OtherMembers {
+    host: HostName,
+    found: String,
+    wanted: String,
+}
+
+/// Checks that a running ensemble keeps its members: two that think differently of who they
+/// are could each have a majority.
+///
+/// # Errors
+/// When a member's configuration names others.
+pub fn check_members<'a>(
+    ensemble: &Ensemble,
+    facts: impl IntoIterator<Item = (&'a HostName, &'a Facts)>,
+) -> Result<(), OtherMembers> {
+    let of = |member: &Member| (member.id.to_string(), member.address.to_string());
+    let wanted: BTreeMap<String, String> = ensemble.members().iter().map(of).collect();
+    for (host, facts) in facts {
+        let found = match facts.file(&path(&format!("{CONFIG}/zoo.cfg"))) {
+            Ok(FileState::Present { text: Some(text), .. }) => members_in(text),
+            _ => continue,
+        };
+        if found != wanted {
+            let (found, wanted) = (in_words(&found), in_words(&wanted));
+            return Err(OtherMembers { host: host.clone(), found, wanted });
+        }
+    }
+    Ok(())
+}
+
+/// The members that a `zoo.cfg` names, by id.
+fn members_in(config: &str) -> BTreeMap<String, String> {
+    let member = |line: &str| {
+        let (id, rest) = line.trim().strip_prefix("server.")?.split_once('=')?;
+        let address = rest.split(&format!(":{}", ZOOKEEPER_PEER_PORTS[0])).next()?;
+        Some((id.to_owned(), address.to_owned()))
+    };
+    config.lines().filter_map(member).collect()
+}
+
+fn in_words(members: &BTreeMap<String, String>) -> String {
+    members.iter().map(|(id, at)| format!("{id}={at}")).collect::<Vec<String>>().join(" ")
+}
+
 /// A member's image, directories, files and unit.
 pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let ensemble = context.topology.ensemble.as_ref();
@@ -99,8 +153,7 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
     let service = service(context, member, &image.id, facts)?;
     let unit = Unit::named(UNIT).started_with(files.iter().chain([&my_id, &service]));
     let drop_in = unit.drop_in();
-    let marker =
-        may_start_empty(context, facts).then(|| in_data("initialize", String::new()));
+    let marker = may_start_empty(context, facts).then(start_empty);
     let resources = [Resource::Directory(data()), Resource::Image(image)]
         .into_iter()
         .chain(files.into_iter().chain([my_id, service]).map(Resource::File))
@@ -212,6 +265,11 @@ fn accepted_epoch() -> HostPath {
 /// The snapshot that a new database begins with.
 fn first_snapshot() -> HostPath {
     path(&format!("{DATA}/version-2/snapshot.0"))
+}
+
+/// The marker that lets a member start a new database; ZooKeeper takes it away as it does.
+fn start_empty() -> File {
+    in_data("initialize", String::new())
 }
 
 fn in_data(name: &str, text: String) -> File {

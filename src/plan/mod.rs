@@ -18,7 +18,7 @@ use crate::inventory::catalog::Component;
 use crate::resource::{self, Change, Facts, Resource, Unknown};
 use crate::topology::{Ensemble, Member, Node, Topology};
 
-pub use quorum::{Refused, Standing, Wave};
+pub use quorum::{MemberStanding, Refused, Standing, Wave};
 
 /// Everything that a run will do on hosts, in order.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -4,6 +4,8 @@
 //! is how a thing that nobody wants any more is found, and how `down` leaves the host as it
 //! was: what was there before the first run is not in it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Change, Facts, HostPath, Key, Manager, Resource};
@@ -75,6 +77,21 @@ impl Manifest {
     pub(super) fn add(&mut self, owned: Owned) {
         if !self.0.contains(&owned) {
             self.0.push(owned);
+        }
+    }
+}
+
+impl fmt::Display for Owned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Package { name, .. } => write!(f, "package {name}"),
+            Self::User { name } => write!(f, "user {name}"),
+            Self::Sysctl { name, .. } => write!(f, "sysctl {name}"),
+            Self::Directory { path, data: true } => write!(f, "data in {path}"),
+            Self::Directory { path, .. } => write!(f, "directory {path}"),
+            Self::File { path } => write!(f, "file {path}"),
+            Self::Image { name, .. } => write!(f, "image {name}"),
+            Self::Unit { name } => write!(f, "unit {name}"),
         }
     }
 }

@@ -19,6 +19,7 @@ pub struct Questions {
     images: BTreeSet<String>,
     sysctls: BTreeSet<String>,
     ports: bool,
+    docker: bool,
 }
 
 /// Why a host's answers cannot be used.
@@ -48,6 +49,12 @@ impl Questions {
     /// Also asks which TCP ports are listened on.
     pub fn with_ports(mut self) -> Self {
         self.ports = true;
+        self
+    }
+
+    /// Also asks for the version of Docker; questions about images do so by themselves.
+    pub fn with_docker(mut self) -> Self {
+        self.docker = true;
         self
     }
 
@@ -169,7 +176,8 @@ pub fn parse(answer: &str, now: f64) -> Result<Facts, BadAnswer> {
     let mut facts = Facts::default();
     let mut unit = unit::UnitReader::default();
     let mut ended = false;
-    for text in answer.lines() {
+    // Docker's client ends its answer with an empty line where it knows no image.
+    for text in answer.lines().filter(|line| !line.is_empty()) {
         let senseless = || BadAnswer::Senseless(text.to_owned());
         let line: Line = serde_json::from_str(text).map_err(|_| senseless())?;
         let taken = match line {

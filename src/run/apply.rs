@@ -12,7 +12,7 @@ use tokio::io::AsyncRead;
 
 use super::Fleet;
 use super::gate::{self, Witness};
-use crate::event::{Event, Events, Outcome};
+use crate::event::{Event, Events, Outcome, in_words};
 use crate::host::HostName;
 use crate::plan::{HostChanges, Plan, Push, StagePlan, Wave, Work};
 use crate::remote::{Argv, As, Exec, Input, Output, Remote, RemoteError};
@@ -88,6 +88,11 @@ pub struct Failure {
 }
 
 impl Tally {
+    /// Whether the first thing that went wrong is a gate that did not open in time.
+    pub fn timed_out(&self) -> bool {
+        self.failed.first().is_some_and(|failure| failure.host.is_none())
+    }
+
     /// Whether every step was done.
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.n_not_started == 0
@@ -263,7 +268,8 @@ async fn load(
     image: &Image,
     courier: &dyn Courier,
 ) -> Result<(), String> {
-    let archive = courier.archive(image).await.map_err(|error| chain(error.as_ref()))?;
+    let archive =
+        courier.archive(image).await.map_err(|error| in_words(error.as_ref()))?;
     let exec = Exec {
         purpose: format!("apply {stage}: load {}", image.name),
         argv: Argv::new(["docker", "load", "--quiet"]),
@@ -272,7 +278,7 @@ async fn load(
         on_line: None,
         deadline: IMAGE,
     };
-    let output = remote.exec(exec).await.map_err(|error| chain(&error))?;
+    let output = remote.exec(exec).await.map_err(|error| in_words(&error))?;
     match output.status {
         0 => Ok(()),
         _ => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
@@ -298,7 +304,7 @@ async fn push_all(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tal
                 Outcome::Done
             }
             Err(error) => {
-                let reason = chain(error.as_ref());
+                let reason = in_words(error.as_ref());
                 let failure = Failure {
                     stage: stage.clone(),
                     host: host.clone(),
@@ -392,7 +398,7 @@ impl<'a> Steps<'a> {
             return;
         }
         self.failed = Some(match ended {
-            Err(error) => chain(&error),
+            Err(error) => in_words(&error),
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
                 format!("its command ended early with status {}: {said}", output.status)
@@ -425,15 +431,4 @@ impl<'a> Steps<'a> {
             tally.n_not_started += 1;
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -3,6 +3,7 @@
 //! The kernel holds it, so it ends with the process that took it, however that ends. The file
 //! says who holds it, for the one who has to wait.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -86,12 +87,18 @@ pub fn operator(env: Environment<'_>) -> String {
     format!("{user}@{}", machine.nodename().to_string_lossy())
 }
 
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { who, pid, verb, since } = self;
+        write!(f, "{who} since {since}, running `{verb}` (process {pid})")
+    }
+}
+
 fn held_text(holder: Option<&Holder>) -> String {
     match holder {
-        Some(Holder { who, pid, verb, since }) => format!(
-            "the cluster is held by {who} since {since}, running `{verb}` (process {pid}); \
-             wait for it to end"
-        ),
+        Some(holder) => {
+            format!("the cluster is held by {holder}; wait for it to end")
+        }
         None => {
             "the cluster is held by a run that has just begun; wait for it to end".into()
         }

@@ -3,6 +3,7 @@
 //! Pure: compares what the inventory asks for with what Docker says there is.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::Machine;
@@ -45,6 +46,17 @@ pub enum State {
     Unfinished,
     /// It does not run, in Docker's word for how.
     Stopped(String),
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running => f.write_str("running"),
+            Self::Paused => f.write_str("paused"),
+            Self::Unfinished => f.write_str("unfinished"),
+            Self::Stopped(how) => f.write_str(how),
+        }
+    }
 }
 
 /// A machine to make.

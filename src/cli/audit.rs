@@ -1,0 +1,84 @@
+//! `platform audit`
+
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::args::{Audit, Global, Output};
+use super::exit::Exit;
+use super::{print, print_json, trouble};
+use crate::event::Sink;
+use crate::operate::{Lab, Trouble};
+use crate::report::{Detail, Plain};
+use crate::state::{Ending, Run, RunSummary};
+
+pub(super) fn run(args: &Audit, global: &Global) -> Exit {
+    let lab = match Lab::open(&args.inventory.inventory) {
+        Ok(lab) => lab,
+        Err(error) => return trouble::report(&error.into()),
+    };
+    let json = global.output == Output::Json;
+    let shown = match &args.run {
+        None => lab.state.runs().map(|runs| list(&runs, json)),
+        Some(id) => lab.state.run(id).map(|run| show(&run, json)),
+    };
+    match shown {
+        Ok(exit) => exit,
+        Err(error) => trouble::report(&Trouble::Journal(error)),
+    }
+}
+
+fn list(runs: &[RunSummary], json: bool) -> Exit {
+    if json {
+        return print_json(&serde_json::json!(runs));
+    }
+    if runs.is_empty() {
+        return print("There were no runs yet.\n");
+    }
+    let mut text = String::new();
+    for RunSummary { id, verb, who, took, ending, .. } in runs {
+        let ending = match ending {
+            Ending::Finished { summary, .. } => summary.clone(),
+            Ending::Running => "is under way".to_owned(),
+            Ending::CutOff { last_step: Some(step) } => format!("cut off at: {step}"),
+            Ending::CutOff { last_step: None } => "cut off".to_owned(),
+        };
+        let took = took.as_secs_f64();
+        // Writing to a text does not fail.
+        let _ = writeln!(text, "{id}  {verb:6}  {who}  {took:.1}s  {ending}");
+    }
+    print(&text)
+}
+
+/// Shows a run as it was shown while it went on.
+fn show(run: &Run, json: bool) -> Exit {
+    if json {
+        return print_json(&serde_json::json!(run.lines));
+    }
+    let text = Shared::default();
+    let plain = Plain::new(text.clone(), Detail::Verbose, None);
+    for line in &run.lines {
+        plain.take(&line.event);
+    }
+    if run.last_line_cut {
+        let mut text = text.0.lock().unwrap_or_else(PoisonError::into_inner);
+        text.extend_from_slice(
+            b"(the last line was half written when the run was cut off)\n",
+        );
+    }
+    let text = text.0.lock().unwrap_or_else(PoisonError::into_inner);
+    print(&String::from_utf8_lossy(&text))
+}
+
+/// A text that a display can write to while it is kept here.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! `platform exec`
+
+use std::io::{self, Write};
+
+use super::args::{Exec, Global, Output};
+use super::exit::Exit;
+use super::session::{For, Session};
+use super::{print_json, trouble};
+use crate::operate::exec::{Said, exec};
+use crate::remote::{Argv, As};
+
+pub(super) async fn run(args: &Exec, global: &Global) -> Exit {
+    let session = match Session::open(&args.inventory.inventory, global, For::Facts) {
+        Ok(session) => session,
+        Err(exit) => return exit,
+    };
+    let user = if args.sudo { As::Root } else { As::Login };
+    let command = (user, Argv::new(args.command.clone()));
+    let said =
+        match exec(&session.lab, &args.limit.limit, command, &session.ambient).await {
+            Ok(said) => said,
+            Err(error) => return trouble::report(&error),
+        };
+    let printed = match global.output {
+        Output::Human => show(&said),
+        Output::Json => print_json(&said.iter().map(document).collect()),
+    };
+    let well = said.iter().all(|said| said.status == Ok(0));
+    match (printed, well) {
+        (Exit::Done, true) => Exit::Done,
+        (Exit::Done, false) => Exit::Failed,
+        (printed, _) => printed,
+    }
+}
+
+/// Each host's output under its name, byte for byte.
+fn show(said: &[Said]) -> Exit {
+    let mut out = io::stdout().lock();
+    let written = said.iter().try_for_each(|said| {
+        match &said.status {
+            Ok(0) => writeln!(out, "== {}", said.host)?,
+            Ok(status) => writeln!(out, "== {}: status {status}", said.host)?,
+            Err(why) => writeln!(out, "== {}: {why}", said.host)?,
+        }
+        out.write_all(&said.stdout)?;
+        out.write_all(&said.stderr)
+    });
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            trouble::tell(&error, Exit::Failed)
+        }
+        _ => Exit::Done,
+    }
+}
+
+fn document(said: &Said) -> serde_json::Value {
+    serde_json::json!({
+        "host": said.host,
+        "status": said.status.as_ref().ok(),
+        "error": said.status.as_ref().err(),
+        "stdout": String::from_utf8_lossy(&said.stdout),
+        "stderr": String::from_utf8_lossy(&said.stderr),
+    })
+}

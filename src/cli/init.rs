@@ -1,0 +1,33 @@
+//! `platform init`
+
+use std::fs::File;
+use std::io::Write;
+
+use super::args::{Init, ProviderKind};
+use super::exit::Exit;
+use super::{print, trouble};
+use crate::inventory::{EXAMPLE_LOCAL, EXAMPLE_SSH};
+
+pub(super) fn run(args: &Init) -> Exit {
+    let text = match args.provider {
+        ProviderKind::Local => EXAMPLE_LOCAL,
+        ProviderKind::Ssh => EXAMPLE_SSH,
+    };
+    // The examples stand in a folder beside that of the images.
+    let text = text.replace("../images/", "images/");
+    let Some(path) = &args.output_file else { return print(&text) };
+    let written =
+        File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    match written {
+        Ok(()) => {
+            print(&format!("Wrote {0}. Edit it, then: platform up {0}\n", path.display()))
+        }
+        Err(error) => {
+            let error = std::io::Error::new(
+                error.kind(),
+                format!("cannot write {}: {error}", path.display()),
+            );
+            trouble::tell(&error, Exit::Failed)
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `platform ssh`
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use super::args::{Global, Ssh};
+use super::exit::Exit;
+use super::session::{For, Session};
+use super::trouble;
+use crate::operate::connect::ssh;
+use crate::remote::{Argv, to_shell};
+
+/// Becomes this computer's `ssh`, so that the terminal is its own.
+pub(super) async fn run(args: &Ssh, global: &Global) -> Exit {
+    let (inventory, node) = match args.target() {
+        Ok(target) => target,
+        Err(error) => error.exit(),
+    };
+    let session = match Session::open(inventory, global, For::Facts) {
+        Ok(session) => session,
+        Err(exit) => return exit,
+    };
+    let argv = match ssh(&session.lab, node, &session.ambient).await {
+        Ok(argv) => argv,
+        Err(error) => return trouble::report(&error),
+    };
+    let (program, words) = argv.words().split_first().expect("it begins with `ssh`");
+    let mut command = Command::new(program);
+    command.args(words);
+    if !args.command.is_empty() {
+        // ssh joins its words with spaces, and the host's shell splits them again.
+        command.arg(to_shell(&Argv::new(args.command.clone())));
+    }
+    trouble::tell(&command.exec(), Exit::Failed)
+}

@@ -1,0 +1,51 @@
+//! Tells what went wrong, and turns it into an exit code.
+
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+
+use super::exit::Exit;
+use crate::event::in_words;
+use crate::inventory::{Paint, Source, render};
+use crate::operate::lab::LabError;
+use crate::operate::{Kind, Trouble};
+
+/// Tells an error on standard error, with its causes.
+pub(super) fn tell(error: &dyn Error, exit: Exit) -> Exit {
+    write(&format!("error: {}\n", in_words(error)));
+    exit
+}
+
+/// Tells why a verb failed. The faults of a file are shown where they stand in it.
+pub(super) fn report(trouble: &Trouble) -> Exit {
+    if let Trouble::Lab(LabError::Faults { path, text, faults }) = trouble {
+        let name = path.display().to_string();
+        let mut shown = String::new();
+        // Writing to a text does not fail.
+        let _ = render(Source { name: &name, text }, faults, paint(), &mut shown);
+        write(&shown);
+    } else {
+        tell(trouble, Exit::Failed);
+    }
+    exit(trouble)
+}
+
+/// The exit code for why a verb failed.
+pub(super) fn exit(trouble: &Trouble) -> Exit {
+    match trouble.kind() {
+        Kind::Failed => Exit::Failed,
+        Kind::Invalid => Exit::InvalidInventory,
+        Kind::Refused => Exit::Refused,
+        Kind::Unreachable => Exit::Unreachable,
+        Kind::TimedOut => Exit::TimedOut,
+    }
+}
+
+fn paint() -> Paint {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if io::stderr().is_terminal() && !plain { Paint::Colour } else { Paint::Plain }
+}
+
+fn write(text: &str) {
+    // Nobody can be told that standard error is closed.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,161 @@
+//! Reaches hosts: one connection each, kept for the whole verb.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+
+use super::lab::Lab;
+use super::trouble::Trouble;
+use super::{Ambient, machines};
+use crate::host::HostName;
+use crate::inventory::{Inventory, Members, Provider, SecretSource, SshAccess};
+use crate::provider::local::LOGIN_USER;
+use crate::remote::ssh::{Connector, Settings, Target, Timing, system_ssh};
+use crate::remote::{Argv, RemoteError};
+use crate::run::Fleet;
+use crate::secret::Secret;
+use crate::topology::Machine;
+
+/// Connects to these machines, side by side; those that cannot be reached come with why.
+///
+/// # Errors
+/// When what is needed to log in cannot be had.
+pub(super) async fn connect(
+    lab: &Lab,
+    machines: &[Machine],
+    ambient: &Ambient<'_>,
+) -> Result<(Fleet, Vec<(HostName, RemoteError)>), Trouble> {
+    let ask = ambient.ask.clone();
+    let settings = Settings {
+        pins: lab.state.known_hosts(),
+        ask: Some(Arc::new(move |contact| ask.trust(contact))),
+        ssh_config: None,
+        timing: Timing::default(),
+    };
+    let connector = Connector::new(settings, ambient.events.clone());
+    let login = Login::of(lab, ambient)?;
+    let connecting: Vec<_> = machines
+        .iter()
+        .map(|machine| {
+            let target = login.target(&lab.inventory, machine);
+            let connector = &connector;
+            async move { (machine.host.clone(), connector.connect(target).await) }
+        })
+        .collect();
+    let mut connecting = stream::iter(connecting).buffer_unordered(machines.len().max(1));
+    let (mut fleet, mut failed) = (Fleet::new(), Vec::new());
+    while let Some((host, connected)) = connecting.next().await {
+        match connected {
+            Ok(ssh) => {
+                fleet.insert(host, Arc::new(ssh));
+            }
+            Err(error) => failed.push((host, error)),
+        }
+    }
+    Ok((fleet, failed))
+}
+
+/// Connects to all of these machines.
+///
+/// # Errors
+/// When one cannot be reached: all such are named.
+pub(super) async fn connect_all(
+    lab: &Lab,
+    machines: &[Machine],
+    ambient: &Ambient<'_>,
+) -> Result<Fleet, Trouble> {
+    let (fleet, failed) = connect(lab, machines, ambient).await?;
+    if failed.is_empty() {
+        return Ok(fleet);
+    }
+    let mut failed = failed;
+    failed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Err(Trouble::Unreachable(failed.into_iter().map(|(_, error)| error).collect()))
+}
+
+/// The words that log in to a host with this computer's own `ssh`. Its key is pinned by then:
+/// the program itself connects first.
+///
+/// # Errors
+/// When there is no such host, or it cannot be reached.
+pub async fn ssh(lab: &Lab, name: &str, ambient: &Ambient<'_>) -> Result<Argv, Trouble> {
+    let machines = machines::running(lab).await?;
+    let machine = machines.iter().find(|machine| machine.host.as_str() == name);
+    let Some(machine) = machine else {
+        let known = machines.iter().map(|machine| machine.host.to_string()).collect();
+        return Err(Trouble::NoSuchHost { name: name.to_owned(), known });
+    };
+    connect_all(lab, std::slice::from_ref(machine), ambient).await?;
+    let target = Login::of(lab, ambient)?.target(&lab.inventory, machine);
+    Ok(system_ssh(&target, &lab.state.known_hosts(), None))
+}
+
+/// How to log in to the machines of an inventory.
+struct Login {
+    access: SshAccess,
+    passphrase: Option<Secret>,
+    sudo_password: Option<Secret>,
+    operator_config: bool,
+}
+
+impl Login {
+    fn of(lab: &Lab, ambient: &Ambient<'_>) -> Result<Self, Trouble> {
+        let secret = |source: &Option<SecretSource>, name: &str| {
+            let source = source.as_ref();
+            let found = source.map(|source| {
+                lab.state.resolve(source, name, &lab.folder(), ambient.env)
+            });
+            found.transpose()
+        };
+        Ok(match &lab.inventory.provider {
+            Provider::Ssh(access) => Self {
+                passphrase: secret(&access.passphrase, "the passphrase of the SSH key")?,
+                sudo_password: secret(&access.sudo_password, "the password for sudo")?,
+                access: SshAccess {
+                    key: access.key.as_ref().map(|key| in_folder(lab, key)),
+                    ..access.clone()
+                },
+                operator_config: true,
+            },
+            Provider::Local(_) => Self {
+                access: SshAccess {
+                    user: Some(LOGIN_USER.to_owned()),
+                    key: Some(lab.state.ssh_key()?.private),
+                    ..SshAccess::default()
+                },
+                passphrase: None,
+                sudo_password: None,
+                operator_config: false,
+            },
+        })
+    }
+
+    fn target(&self, inventory: &Inventory, machine: &Machine) -> Target {
+        Target {
+            host: machine.host.clone(),
+            address: ssh_address(inventory, machine),
+            access: self.access.clone(),
+            passphrase: self.passphrase.clone(),
+            sudo_password: self.sudo_password.clone(),
+            host_keys: machine.host_keys.clone(),
+            operator_config: self.operator_config,
+        }
+    }
+}
+
+fn in_folder(lab: &Lab, key: &std::path::Path) -> PathBuf {
+    lab.folder().join(crate::remote::config::expand_home(key))
+}
+
+/// Where SSH reaches a machine: where the inventory says, else its private address.
+fn ssh_address(inventory: &Inventory, machine: &Machine) -> String {
+    let hosts = inventory.groups.iter().flat_map(|group| match &group.members {
+        Members::Hosts(hosts) => hosts.as_slice(),
+        Members::Count(_) => &[],
+    });
+    hosts
+        .filter(|given| given.name == machine.host)
+        .find_map(|given| given.ssh.clone())
+        .unwrap_or_else(|| machine.address.to_string())
+}

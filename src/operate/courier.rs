@@ -1,0 +1,145 @@
+//! Brings images: to registries through a tunnel, to hosts as an archive.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::gather::Gathered;
+use crate::api::registry::{Access, OnBytes, Registry, RegistryError};
+use crate::api::tunnel::Tunnel;
+use crate::component::registry::ACCOUNT;
+use crate::event::{Event, Events};
+use crate::images::load;
+use crate::inventory::catalog::Component;
+use crate::plan::Push;
+use crate::resource::Image;
+use crate::run::Fleet;
+use crate::run::apply::{Bytes, Courier, CourierError};
+use crate::topology::{Node, REGISTRY_PORT, Topology};
+
+/// The cluster's registries, each reached through its own host.
+pub(super) struct Registries<'a> {
+    fleet: &'a Fleet,
+    topology: &'a Topology,
+    gathered: &'a Gathered,
+}
+
+/// Why a registry could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoRegistry {
+    #[error("there is no connection to {0}")]
+    NoConnection(crate::host::HostName),
+    #[error("cannot open a port on this computer for the tunnel to the registry")]
+    Tunnel(#[source] std::io::Error),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error("nothing answers on port {REGISTRY_PORT}")]
+    Silent(#[source] crate::remote::RemoteError),
+    #[error("the catalogue has no image for {0}")]
+    NoImage(Component),
+}
+
+impl<'a> Registries<'a> {
+    pub(super) fn new(
+        fleet: &'a Fleet,
+        topology: &'a Topology,
+        gathered: &'a Gathered,
+    ) -> Self {
+        Self { fleet, topology, gathered }
+    }
+
+    /// Whether a host's registry has a component's image.
+    pub(super) async fn has(
+        &self,
+        node: &Node,
+        component: Component,
+    ) -> Result<bool, NoRegistry> {
+        let image = self.image(component)?.1;
+        let (tunnel, registry) = self.open(node).await?;
+        let there = registry.has(component.as_str(), &image.digest).await;
+        told(there, &tunnel)
+    }
+
+    /// Whether a host's registry serves: a stranger is refused, the platform is let in.
+    pub(super) async fn check(&self, node: &Node) -> Result<(), NoRegistry> {
+        let (tunnel, registry) = self.open(node).await?;
+        told(registry.check().await, &tunnel)
+    }
+
+    async fn push(&self, push: &Push, events: &Events) -> Result<(), NoRegistry> {
+        let node = self
+            .topology
+            .node(&push.to)
+            .ok_or(NoRegistry::NoConnection(push.to.clone()))?;
+        let (version, image) = self.image(push.component)?;
+        let (tunnel, registry) = self.open(node).await?;
+        let (what, to) = (format!("push {} {version}", push.component), events.clone());
+        let on_bytes: OnBytes = Arc::new(move |done, total| {
+            to.emit(&Event::Progress { what: what.clone(), done, total });
+        });
+        let pushed =
+            registry.push(image, push.component.as_str(), version, on_bytes).await;
+        told(pushed.map(drop), &tunnel)
+    }
+
+    fn image(
+        &self,
+        component: Component,
+    ) -> Result<(&str, &crate::images::Image), NoRegistry> {
+        self.gathered.images.get(component).ok_or(NoRegistry::NoImage(component))
+    }
+
+    async fn open(&self, node: &Node) -> Result<(Tunnel, Registry), NoRegistry> {
+        let remote = self
+            .fleet
+            .get(&node.host)
+            .ok_or_else(|| NoRegistry::NoConnection(node.host.clone()))?;
+        let tunnel =
+            Tunnel::open(remote.clone(), node.address.to_string(), REGISTRY_PORT)
+                .await
+                .map_err(NoRegistry::Tunnel)?;
+        let access = Access {
+            name: &format!("the registry on {}", node.host),
+            address: &tunnel.address().to_string(),
+            ca_pem: &self.gathered.materials.ca,
+            user: ACCOUNT,
+            password: &self.gathered.materials.registry.password,
+        };
+        let registry = Registry::new(access).await?;
+        Ok((tunnel, registry))
+    }
+}
+
+/// What went wrong at the far end of a tunnel says more than that the near end was closed.
+fn told<T>(answer: Result<T, RegistryError>, tunnel: &Tunnel) -> Result<T, NoRegistry> {
+    answer.map_err(|error| match tunnel.failure() {
+        Some(failure) => NoRegistry::Silent(failure),
+        None => error.into(),
+    })
+}
+
+/// Carries the images of one run.
+pub(super) struct Van<'a> {
+    pub(super) registries: Registries<'a>,
+    pub(super) events: &'a Events,
+}
+
+impl Courier for Van<'_> {
+    fn archive<'a>(
+        &'a self,
+        image: &'a Image,
+    ) -> BoxFuture<'a, Result<Bytes, CourierError>> {
+        let found = self.registries.gathered.images.by_id(&image.id);
+        async move {
+            let (component, image) =
+                found.ok_or_else(|| format!("there is no image {}", image.id))?;
+            Ok(load::pack(component.as_str(), image).bytes)
+        }
+        .boxed()
+    }
+
+    fn push<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), CourierError>> {
+        async move { Ok(self.registries.push(push, self.events).await?) }.boxed()
+    }
+}

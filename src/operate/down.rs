@@ -1,0 +1,152 @@
+//! `platform down`: takes down what `up` put up.
+
+use std::collections::BTreeMap;
+
+use super::lab::Lab;
+use super::run::{Ended, holder};
+use super::trouble::Trouble;
+use super::up::{finish, locked};
+use super::{Ambient, connect, machines, survey};
+use crate::component::Stage;
+use crate::event::{Event, RunResult};
+use crate::host::HostName;
+use crate::inventory::Provider;
+use crate::plan::{self, Gate, Push};
+use crate::provider::local;
+use crate::resource::probe::Questions;
+use crate::resource::{Facts, Image};
+use crate::run::apply::{Bytes, Courier, CourierError, Crew, apply};
+use crate::run::gate::{Look, Witness};
+use crate::run::lock;
+
+/// Takes a cluster down: removes machines that the program made; on machines that were given,
+/// takes back what earlier runs brought. `purge` takes the components' data with it. Repeated,
+/// it finds nothing to do.
+///
+/// # Errors
+/// When something is left: the events say what, and the next `down` goes on there.
+pub async fn down(
+    lab: &Lab,
+    agreed: bool,
+    purge: bool,
+    ambient: &Ambient<'_>,
+) -> Result<Ended, Trouble> {
+    match &lab.inventory.provider {
+        Provider::Local(_) => remove_machines(lab, agreed, ambient).await,
+        Provider::Ssh(_) => take_back(lab, agreed, purge, ambient).await,
+    }
+}
+
+async fn remove_machines(
+    lab: &Lab,
+    agreed: bool,
+    ambient: &Ambient<'_>,
+) -> Result<Ended, Trouble> {
+    let cluster = &lab.inventory.cluster;
+    let there = local::everything(cluster).await?;
+    if there.is_empty() {
+        let summary = "nothing to do: there is no machine of this cluster".to_owned();
+        return Ok(Ended { result: RunResult::Unchanged, summary });
+    }
+    let shown: String = there.iter().map(|thing| format!("  remove {thing}\n")).collect();
+    if !agreed && !ambient.ask.retype(&shown, cluster.as_str()) {
+        return Err(Trouble::Declined);
+    }
+    let removed = local::destroy(cluster).await?;
+    let summary = format!("removed {}; 0 left", removed.join(", "));
+    Ok(Ended { result: RunResult::Changed, summary })
+}
+
+async fn take_back(
+    lab: &Lab,
+    agreed: bool,
+    purge: bool,
+    ambient: &Ambient<'_>,
+) -> Result<Ended, Trouble> {
+    let machines = machines::running(lab).await?;
+    let fleet = connect::connect_all(lab, &machines, ambient).await?;
+    let every =
+        machines.iter().map(|machine| (machine.host.clone(), Questions::default()));
+    let facts = survey::facts(&fleet, &every.collect(), ambient).await?;
+    let plan = plan::tear_down(&facts, purge);
+    if plan.is_empty() {
+        let summary = format!("nothing to do: {}", left(&facts));
+        return Ok(Ended { result: RunResult::Unchanged, summary });
+    }
+    let mut shown = String::new();
+    // Writing to a text does not fail.
+    let _ = plan.show(&mut shown);
+    if !agreed && !ambient.ask.retype(&shown, lab.inventory.cluster.as_str()) {
+        return Err(Trouble::Declined);
+    }
+    ambient.events.emit(&Event::Planned { stages: plan.summary() });
+    let topology = crate::topology::Topology::new(&lab.inventory, &machines)?;
+    let held =
+        lock::take(&fleet, &locked(&topology), &holder("down", ambient).to_string())
+            .await?;
+    let generations = facts
+        .iter()
+        .map(|(host, facts)| (host.clone(), facts.generation.clone()))
+        .collect();
+    let n_changes = plan.n_changes();
+    let crew = Crew {
+        fleet: &fleet,
+        courier: &Nothing,
+        witness: &Nothing,
+        events: &ambient.events,
+        parallel: ambient.parallel,
+        run: &ambient.run,
+        stopped: &|| ambient.is_stopped(),
+    };
+    let tally = apply(plan, generations, &crew).await;
+    held.release().await;
+    finish(tally, ambient)?;
+    let every =
+        machines.iter().map(|machine| (machine.host.clone(), Questions::default()));
+    let facts = survey::facts(&fleet, &every.collect(), ambient).await?;
+    let summary = format!("{n_changes} changes taken back; {}", left(&facts));
+    Ok(Ended { result: RunResult::Changed, summary })
+}
+
+/// What of ours is still on the hosts, by their own record.
+fn left(facts: &BTreeMap<HostName, Facts>) -> String {
+    let left: Vec<String> = facts
+        .iter()
+        .flat_map(|(host, facts)| {
+            facts.manifest.entries().iter().map(move |owned| format!("{owned} on {host}"))
+        })
+        .collect();
+    match left.is_empty() {
+        true => "0 left".to_owned(),
+        false => format!("kept: {} (remove with --purge)", left.join(", ")),
+    }
+}
+
+/// A tear-down carries nothing and waits for nothing.
+struct Nothing;
+
+impl Courier for Nothing {
+    fn archive<'a>(
+        &'a self,
+        image: &'a Image,
+    ) -> futures::future::BoxFuture<'a, Result<Bytes, CourierError>> {
+        Box::pin(async move {
+            Err(format!("a {} brings no {}", Stage::Retire, image.name).into())
+        })
+    }
+
+    fn push<'a>(
+        &'a self,
+        push: &'a Push,
+    ) -> futures::future::BoxFuture<'a, Result<(), CourierError>> {
+        Box::pin(async move {
+            Err(format!("a {} sends no {}", Stage::Retire, push.component).into())
+        })
+    }
+}
+
+impl Witness for Nothing {
+    fn look<'a>(&'a self, gate: &'a Gate) -> futures::future::BoxFuture<'a, Look> {
+        Box::pin(async move { Look::Closed(format!("nobody asks whether {gate}")) })
+    }
+}

@@ -1,0 +1,131 @@
+//! Gathers what the components are made from: secrets, certificates, files, images.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use super::Ambient;
+use super::image::{self, Resolved};
+use super::lab::{Lab, LabError};
+use super::trouble::Trouble;
+use crate::component::{Materials, registry, zookeeper};
+use crate::inventory::SecretSource;
+use crate::inventory::catalog::Component;
+use crate::secret::Secret;
+use crate::state::{Leaf, San};
+use crate::topology::{Node, Topology};
+
+/// Everything that is decided from and acted with, beside the hosts themselves.
+pub(super) struct Gathered {
+    /// For the decisions.
+    pub(super) materials: Materials,
+    /// For the transfers.
+    pub(super) images: Resolved,
+}
+
+/// Gathers it. What is missing is made and kept: secrets, the certificate authority,
+/// certificates; repeated, it gives the same.
+///
+/// # Errors
+/// When a file or a variable that the inventory names is missing, or an image cannot be had.
+pub(super) async fn gather(
+    lab: &Lab,
+    topology: &Topology,
+    ambient: &Ambient<'_>,
+) -> Result<Gathered, Trouble> {
+    let needed = needed(topology);
+    let images = image::resolve(&lab.images()?, &needed, &ambient.events).await?;
+    let ca = lab.state.ca((ambient.clock)())?;
+    let secret = |name: &str| {
+        lab.state.resolve(&SecretSource::Generate, name, &lab.folder(), ambient.env)
+    };
+    let password = secret("registry")?;
+    let mut certificates = BTreeMap::new();
+    for node in topology.registries() {
+        let Leaf { cert_chain_pem, key } = ca.certificate(
+            &format!("registry-{}", node.host),
+            &names(node, &lab.inventory.platform.domain),
+            (ambient.clock)(),
+        )?;
+        certificates.insert(node.host.clone(), (cert_chain_pem, key));
+    }
+    let htpasswd = match certificates.is_empty() {
+        true => Secret::new(""),
+        false => htpasswd(lab, &password, ambient).await?,
+    };
+    let http_secret = secret("registry-http")?;
+    let materials = Materials {
+        platform: lab.inventory.platform.clone(),
+        images: images.facts(),
+        files: files(lab)?,
+        ca: ca.cert_pem().to_owned(),
+        registry: registry::Materials { htpasswd, password, http_secret, certificates },
+        zookeeper: zookeeper::Materials {
+            quorum_password: secret("zookeeper-quorum")?,
+            super_password: secret("zookeeper-super")?,
+            forming: false,
+        },
+    };
+    Ok(Gathered { materials, images })
+}
+
+/// The components that this cluster's hosts run.
+fn needed(topology: &Topology) -> Vec<Component> {
+    let registry = topology.registries().next().map(|_| Component::Registry);
+    let zookeeper = topology.ensemble.as_ref().map(|_| Component::Zookeeper);
+    registry.into_iter().chain(zookeeper).collect()
+}
+
+/// The names by which a registry is reached: its address from the hosts, this computer's own
+/// through a tunnel, and a name in the cluster's domain.
+fn names(node: &Node, domain: &str) -> Vec<San> {
+    vec![
+        San::Ip(node.address),
+        San::Ip(Ipv4Addr::LOCALHOST.into()),
+        San::Dns(format!("registry.{domain}")),
+    ]
+}
+
+/// The registries' password file. Hashing a password is slow on purpose, so the hashes are made
+/// side by side.
+async fn htpasswd(
+    lab: &Lab,
+    password: &Secret,
+    ambient: &Ambient<'_>,
+) -> Result<Secret, Trouble> {
+    let mut accounts = vec![(registry::ACCOUNT.to_owned(), password.clone())];
+    for account in &lab.inventory.platform.users {
+        let name = format!("user-{}", account.name);
+        let password =
+            lab.state.resolve(&account.password, &name, &lab.folder(), ambient.env)?;
+        accounts.push((account.name.clone(), password));
+    }
+    let hashing: Vec<_> = accounts
+        .into_iter()
+        .map(|(name, password)| {
+            let state = lab.state.clone();
+            tokio::task::spawn_blocking(move || state.htpasswd_line(&name, &password))
+        })
+        .collect();
+    let mut lines = String::new();
+    for line in hashing {
+        lines.push_str(&line.await.expect("hashing a password does not panic")?);
+        lines.push('\n');
+    }
+    Ok(Secret::new(lines))
+}
+
+/// The contents of the files that the inventory names.
+fn files(lab: &Lab) -> Result<BTreeMap<PathBuf, Vec<u8>>, LabError> {
+    let base = &lab.inventory.platform.base;
+    let of_units = base.units.iter().filter_map(|unit| unit.source.as_ref());
+    let sources = base.files.iter().map(|file| &file.source).chain(of_units);
+    let mut contents = BTreeMap::new();
+    for source in sources {
+        let path = lab.folder().join(source);
+        let bytes =
+            std::fs::read(&path).map_err(|source| LabError::Read { path, source })?;
+        contents.insert(source.clone(), bytes);
+    }
+    Ok(contents)
+}

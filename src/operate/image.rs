@@ -1,0 +1,180 @@
+//! Makes the catalogue's entries concrete: builds folders, reads archives, asks registries.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use super::lab::Images;
+use super::trouble::Trouble;
+use crate::component::ImageFacts;
+use crate::event::{Event, Events, Outcome};
+use crate::images::build::BuildError;
+use crate::images::{Image, archive, build, upstream};
+use crate::inventory::catalog::{Component, Entry, ImageSource};
+
+/// The images of a run.
+pub(super) struct Resolved(BTreeMap<Component, (String, Image)>);
+
+impl Resolved {
+    /// The version and image of a component.
+    pub(super) fn get(&self, component: Component) -> Option<(&str, &Image)> {
+        self.0.get(&component).map(|(version, image)| (version.as_str(), image))
+    }
+
+    /// The component and image of that id.
+    pub(super) fn by_id(&self, id: &str) -> Option<(Component, &Image)> {
+        let found = self.0.iter().find(|(_, (_, image))| image.id().as_str() == id);
+        found.map(|(component, (_, image))| (*component, image))
+    }
+
+    /// The components.
+    pub(super) fn components(&self) -> impl Iterator<Item = Component> {
+        self.0.keys().copied()
+    }
+
+    /// What components need to know of them.
+    pub(super) fn facts(&self) -> BTreeMap<Component, ImageFacts> {
+        let facts = |(component, (version, image)): (&Component, &(String, Image))| {
+            let facts = ImageFacts {
+                version: version.clone(),
+                id: image.id().as_str().to_owned(),
+                digest: image.digest.as_str().to_owned(),
+            };
+            (*component, facts)
+        };
+        self.0.iter().map(facts).collect()
+    }
+}
+
+/// Finds the image of each component; a folder is built where it was not yet.
+///
+/// # Errors
+/// When an image cannot be built, read or found.
+pub(super) async fn resolve(
+    images: &Images,
+    needed: &[Component],
+    events: &Events,
+) -> Result<Resolved, Trouble> {
+    let mut resolved = BTreeMap::new();
+    for (component, entry) in &images.catalog.components {
+        if needed.contains(component) {
+            let image = one(images, &component.to_string(), entry, events).await?;
+            resolved.insert(*component, (entry.version.clone(), image));
+        }
+    }
+    Ok(Resolved(resolved))
+}
+
+async fn one(
+    images: &Images,
+    name: &str,
+    entry: &Entry,
+    events: &Events,
+) -> Result<Image, Trouble> {
+    let (folder, cache) = (images.folder(), images.cache());
+    let architecture = architecture();
+    Ok(match &entry.source {
+        ImageSource::Build(source) => {
+            let path = saved(name, &folder.join(source), &cache, events).await?;
+            archive::read(&path, &cache, architecture).await?
+        }
+        ImageSource::Archive(path) => {
+            archive::read(&folder.join(path), &cache, architecture).await?
+        }
+        ImageSource::Upstream(reference) => {
+            upstream::resolve(reference, &cache, architecture, upstream::settings())
+                .await?
+        }
+    })
+}
+
+async fn saved(
+    name: &str,
+    folder: &Path,
+    cache: &Path,
+    events: &Events,
+) -> Result<PathBuf, BuildError> {
+    let step = Building::of(name, events);
+    let saved = build::ensure_archive(folder, cache, &|_| step.begin()).await;
+    step.end(saved.as_ref().err());
+    saved
+}
+
+/// The tag of the image that local machines are made from; it is built where it was not yet.
+///
+/// # Errors
+/// When the catalogue has none or it cannot be built.
+pub(super) async fn machine(images: &Images, events: &Events) -> Result<String, Trouble> {
+    match images.catalog.machine.as_ref().map(|entry| &entry.source) {
+        Some(ImageSource::Build(source)) => {
+            let step = Building::of("machine", events);
+            let folder = images.folder().join(source);
+            let built = build::ensure_built(&folder, &|_| step.begin()).await;
+            step.end(built.as_ref().err());
+            Ok(built?.tag)
+        }
+        _ => Err(Trouble::NoMachineImage(images.path.clone())),
+    }
+}
+
+/// Builds every folder that a catalogue names, and reads every archive.
+///
+/// # Errors
+/// When one cannot be built or read.
+pub async fn build_all(catalog: &Path, events: &Events) -> Result<(), Trouble> {
+    let images = Images::read(catalog)?;
+    if images.catalog.machine.is_some() {
+        machine(&images, events).await?;
+    }
+    resolve(&images, &Component::ALL, events).await?;
+    Ok(())
+}
+
+/// The step of building an image: told only once something has to be built.
+struct Building<'a> {
+    step: String,
+    events: &'a Events,
+    begun: OnceLock<Instant>,
+}
+
+const STAGE: &str = "images";
+
+impl<'a> Building<'a> {
+    fn of(name: &str, events: &'a Events) -> Self {
+        Self { step: format!("build image {name}"), events, begun: OnceLock::new() }
+    }
+
+    /// Tells that it began, at the first line that the build says.
+    fn begin(&self) {
+        self.begun.get_or_init(|| {
+            let (stage, step) = (STAGE.to_owned(), self.step.clone());
+            self.events.emit(&Event::StepStarted { stage, host: None, step });
+            Instant::now()
+        });
+    }
+
+    fn end(&self, error: Option<&BuildError>) {
+        let Some(begun) = self.begun.get() else { return };
+        let outcome = match error {
+            None => Outcome::Done,
+            Some(error) => Outcome::Failed { reason: error.to_string() },
+        };
+        self.events.emit(&Event::StepFinished {
+            stage: STAGE.to_owned(),
+            host: None,
+            step: self.step.clone(),
+            took: begun.elapsed(),
+            outcome,
+        });
+    }
+}
+
+/// The name that images have for this computer's processor.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

@@ -1,0 +1,139 @@
+//! A cluster as the operator's files describe it: the inventory, the catalogue, the folder of
+//! what is kept.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::inventory::catalog::{self, Catalog, Component};
+use crate::inventory::{self, Diagnostic, Inventory};
+use crate::remote::config::expand_home;
+use crate::state::{State, StateError};
+
+/// A cluster as the operator's files describe it.
+#[derive(Debug)]
+pub struct Lab {
+    /// The inventory's file.
+    pub path: PathBuf,
+    /// What it says.
+    pub inventory: Inventory,
+    /// What is kept for the cluster on this computer.
+    pub state: State,
+}
+
+/// Why the files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file has faults.
+    #[error("{} cannot be used", path.display())]
+    Faults {
+        /// The file.
+        path: PathBuf,
+        /// Its text.
+        text: String,
+        /// The faults, in the order of the file.
+        faults: Vec<Diagnostic>,
+    },
+    /// The catalogue lacks the image of a component that the inventory needs.
+    #[error("{} has no image for {component}: add it below `components`", path.display())]
+    NoImage {
+        /// The catalogue.
+        path: PathBuf,
+        /// The component.
+        component: Component,
+    },
+    /// The folder of what is kept cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// The images that the inventory's components are made from.
+#[derive(Debug)]
+pub struct Images {
+    /// The catalogue's file.
+    pub path: PathBuf,
+    /// What it says.
+    pub catalog: Catalog,
+}
+
+impl Lab {
+    /// Reads the inventory and opens the cluster's folder beside it, making it where it is
+    /// missing.
+    ///
+    /// # Errors
+    /// When the inventory cannot be read or has faults, or the folder cannot be made.
+    pub fn open(path: &Path) -> Result<Self, LabError> {
+        let text = read(path)?;
+        let folder = folder_of(path);
+        let inventory = inventory::read(&text, &|file| exists(&folder, file))
+            .map_err(|faults| LabError::Faults { path: path.to_owned(), text, faults })?;
+        let state = State::open(path, &inventory.cluster)?;
+        Ok(Self { path: path.to_owned(), inventory, state })
+    }
+
+    /// The folder that the inventory's relative paths start from.
+    pub fn folder(&self) -> PathBuf {
+        folder_of(&self.path)
+    }
+
+    /// Reads the catalogue that the inventory names.
+    ///
+    /// # Errors
+    /// When it cannot be read, has faults, or lacks a component that the inventory needs.
+    pub fn images(&self) -> Result<Images, LabError> {
+        let images = Images::read(&self.folder().join(&self.inventory.platform.images))?;
+        match catalog::missing(&images.catalog, &self.inventory).first() {
+            None => Ok(images),
+            Some(component) => {
+                Err(LabError::NoImage { path: images.path, component: *component })
+            }
+        }
+    }
+}
+
+impl Images {
+    /// Reads a catalogue.
+    ///
+    /// # Errors
+    /// When it cannot be read or has faults.
+    pub fn read(path: &Path) -> Result<Self, LabError> {
+        let text = read(path)?;
+        let folder = folder_of(path);
+        let catalog = catalog::read(&text, &|file| exists(&folder, file))
+            .map_err(|faults| LabError::Faults { path: path.to_owned(), text, faults })?;
+        Ok(Self { path: path.to_owned(), catalog })
+    }
+
+    /// The folder that the catalogue's relative paths start from.
+    pub fn folder(&self) -> PathBuf {
+        folder_of(&self.path)
+    }
+
+    /// Where built images and parts of archives are kept; all of it can be made again.
+    pub fn cache(&self) -> PathBuf {
+        self.folder().join(".cache")
+    }
+}
+
+fn read(path: &Path) -> Result<String, LabError> {
+    std::fs::read_to_string(path)
+        .map_err(|source| LabError::Read { path: path.to_owned(), source })
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn exists(folder: &Path, file: &Path) -> bool {
+    folder.join(expand_home(file)).exists()
+}

@@ -1,0 +1,74 @@
+//! The verbs, each as a table of contents: fetch values, decide on them, act, prove.
+//!
+//! Nothing in here parses a command line or writes to a screen. What an operator is asked goes
+//! through [`Ask`], what happens goes out as events.
+
+pub mod connect;
+mod courier;
+pub mod down;
+pub mod exec;
+mod gather;
+mod image;
+pub mod lab;
+mod machines;
+pub mod plan;
+mod run;
+pub mod status;
+mod survey;
+mod trouble;
+pub mod up;
+mod witness;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::event::Events;
+use crate::remote::ssh::FirstContact;
+use crate::state::{Clock, Environment};
+
+pub use image::build_all;
+pub use lab::Lab;
+pub use run::{Ended, in_run, lock};
+pub use trouble::{Kind, Trouble};
+
+/// What a verb needs of the world around it.
+#[derive(Clone)]
+pub struct Ambient<'a> {
+    /// The operator's environment.
+    pub env: Environment<'a>,
+    /// The time.
+    pub clock: Clock,
+    /// Takes what happens.
+    pub events: Events,
+    /// Names the run.
+    pub run: String,
+    /// Asks the operator.
+    pub ask: Arc<dyn Ask>,
+    /// How many hosts to work on at once.
+    pub parallel: usize,
+    /// Whether the operator wants to stop.
+    pub stopped: Arc<AtomicBool>,
+}
+
+/// Asks the operator. Where there is nobody to ask, the answer is no.
+pub trait Ask: Send + Sync {
+    /// Shows what will be done, and asks whether to do it.
+    fn proceed(&self, shown: &str) -> bool;
+
+    /// Shows what will be destroyed, and asks for the cluster's name.
+    fn retype(&self, shown: &str, cluster: &str) -> bool;
+
+    /// Shows a host's key that was never seen, and asks whether it is the host's.
+    fn trust(&self, contact: &FirstContact) -> bool;
+}
+
+impl Ambient<'_> {
+    /// The time in seconds since 1970.
+    fn seconds(&self) -> f64 {
+        (self.clock)().duration_since(jiff::Timestamp::UNIX_EPOCH).as_secs_f64()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,70 @@
+//! The frame of a run: its first and last event, and the lock on this computer.
+
+use std::future::Future;
+use std::time::Instant;
+
+use super::lab::Lab;
+use super::trouble::Trouble;
+use super::{Ambient, Kind};
+use crate::event::{Event, RunResult, in_words};
+use crate::state::{Holder, Lock, operator};
+
+/// How a verb ended that did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// How, in a word.
+    pub result: RunResult,
+    /// What happened, in a sentence or several.
+    pub summary: String,
+}
+
+/// Takes this computer's lock on the cluster, for as long as the value is kept.
+///
+/// # Errors
+/// When another run holds it: it says who, since when.
+pub fn lock(lab: &Lab, verb: &str, ambient: &Ambient<'_>) -> Result<Lock, Trouble> {
+    Ok(lab.state.lock(&holder(verb, ambient))?)
+}
+
+/// Runs a verb that may change the cluster, and tells its beginning and its end.
+///
+/// # Errors
+/// As the verb itself; the last event has told it.
+pub async fn in_run<F: Future<Output = Result<Ended, Trouble>>>(
+    lab: &Lab,
+    verb: &str,
+    ambient: &Ambient<'_>,
+    work: F,
+) -> Result<Ended, Trouble> {
+    let begun = Instant::now();
+    ambient.events.emit(&Event::RunStarted {
+        verb: verb.to_owned(),
+        cluster: lab.inventory.cluster.to_string(),
+        who: operator(ambient.env),
+    });
+    let ended = work.await;
+    let (result, summary) = match &ended {
+        Ok(ended) => (ended.result, ended.summary.clone()),
+        Err(trouble) => (result_of(trouble, ambient), in_words(trouble)),
+    };
+    ambient.events.emit(&Event::RunFinished { result, summary, took: begun.elapsed() });
+    ended
+}
+
+fn result_of(trouble: &Trouble, ambient: &Ambient<'_>) -> RunResult {
+    match trouble.kind() {
+        _ if ambient.is_stopped() => RunResult::Interrupted,
+        Kind::Refused | Kind::Invalid => RunResult::Refused,
+        Kind::Failed | Kind::Unreachable | Kind::TimedOut => RunResult::Failed,
+    }
+}
+
+/// Who holds a lock that this run takes.
+pub(super) fn holder(verb: &str, ambient: &Ambient<'_>) -> Holder {
+    Holder {
+        who: operator(ambient.env),
+        pid: std::process::id(),
+        verb: verb.to_owned(),
+        since: (ambient.clock)(),
+    }
+}

@@ -1,0 +1,275 @@
+//! `platform status`: what runs where, who leads, what can be lost.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use serde::Serialize;
+
+use super::lab::Lab;
+use super::survey;
+use super::trouble::Trouble;
+use super::{Ambient, connect, machines};
+use crate::api::zookeeper::{Answer, Mode};
+use crate::component::{registry, zookeeper};
+use crate::event::in_words;
+use crate::host::HostName;
+use crate::remote::RemoteError;
+use crate::resource::probe::Questions;
+use crate::resource::{Facts, Resource, Unit};
+use crate::topology::{Ensemble, Node, Topology};
+
+/// How a cluster is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// Its name.
+    pub cluster: String,
+    /// Its hosts, in the order of the inventory.
+    pub hosts: Vec<HostStatus>,
+    /// Its ensemble, where it has one.
+    pub zookeeper: Option<EnsembleStatus>,
+    /// Machines of the inventory that do not exist or do not run.
+    pub missing: Vec<String>,
+    /// What is wrong, in sentences; empty when all is well.
+    pub problems: Vec<String>,
+}
+
+/// How a host is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HostStatus {
+    /// Its name.
+    pub host: HostName,
+    /// Its group.
+    pub group: String,
+    /// Its private address.
+    pub address: String,
+    /// Whether it answers.
+    pub reachable: bool,
+    /// Its distribution, where it answers.
+    pub os: Option<String>,
+    /// The version of its Docker, where it has one.
+    pub docker: Option<String>,
+    /// Its services, each with what it does: `serves`, `leads`, `failed`, ….
+    pub services: BTreeMap<String, String>,
+}
+
+/// How an ensemble is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EnsembleStatus {
+    /// The version that its members run, where they agree.
+    pub version: Option<String>,
+    /// The host that leads.
+    pub leader: Option<HostName>,
+    /// How many members it has.
+    pub n_members: usize,
+    /// How many of them serve.
+    pub n_serving: usize,
+    /// How many more members can be lost before it stops to serve; none where it does not
+    /// serve now.
+    pub can_lose: Option<usize>,
+}
+
+/// Asks the hosts and the components themselves how they are; writes nothing. `limit` keeps
+/// to groups and hosts of these names, and to all where there is none.
+///
+/// # Errors
+/// When the provider cannot be asked, or a name is unknown. A host that does not answer is no
+/// error: it is what the status tells.
+pub async fn status(
+    lab: &Lab,
+    limit: &[String],
+    ambient: &Ambient<'_>,
+) -> Result<Status, Trouble> {
+    let roster = machines::roster(lab).await?;
+    let missing = roster.missing_hosts();
+    let (fleet, unreachable) = connect::connect(lab, &roster.running, ambient).await?;
+    let topology = roster.topology(lab)?;
+    let questions =
+        topology.nodes.iter().map(|node| (node.host.clone(), questions(node)));
+    let questions = questions.filter(|(host, _)| fleet.contains_key(host)).collect();
+    let facts = survey::facts(&fleet, &questions, ambient).await?;
+    let answers = survey::members(&fleet, &topology).await;
+    let seen = Seen { topology: &topology, facts: &facts, answers: &answers };
+    let mut status = seen.status(&missing, &unreachable);
+    let kept = machines::limited(roster.all(), limit)?;
+    status.hosts.retain(|host| kept.iter().any(|machine| machine.host == host.host));
+    Ok(status)
+}
+
+/// What is asked of a host: its services, and what it is.
+fn questions(node: &Node) -> Questions {
+    let units =
+        units(node).into_iter().map(|(_, unit)| Resource::Unit(Unit::named(unit)));
+    let units: Vec<Resource> = units.collect();
+    Questions::about(&units).with_docker()
+}
+
+/// The services of a host and their units.
+fn units(node: &Node) -> Vec<(&'static str, &'static str)> {
+    let registry = node.registry.then_some(("registry", registry::UNIT));
+    let zookeeper = node.zookeeper.then_some(("zookeeper", zookeeper::UNIT));
+    registry.into_iter().chain(zookeeper).collect()
+}
+
+struct Seen<'a> {
+    topology: &'a Topology,
+    facts: &'a BTreeMap<HostName, Facts>,
+    answers: &'a BTreeMap<HostName, Result<Answer, String>>,
+}
+
+impl Seen<'_> {
+    fn status(
+        &self,
+        missing: &[HostName],
+        unreachable: &[(HostName, RemoteError)],
+    ) -> Status {
+        let hosts: Vec<HostStatus> =
+            self.topology.nodes.iter().map(|node| self.host(node)).collect();
+        let zookeeper =
+            self.topology.ensemble.as_ref().map(|ensemble| self.ensemble(ensemble));
+        let mut problems: Vec<String> =
+            missing.iter().map(|host| format!("{host} does not run")).collect();
+        problems.extend(unreachable.iter().map(|(_, error)| in_words(error)));
+        for host in &hosts {
+            let bad = host.services.iter().filter(|(_, state)| !is_good(state));
+            problems.extend(
+                bad.map(|(name, state)| format!("{name} on {}: {state}", host.host)),
+            );
+        }
+        if zookeeper.as_ref().is_some_and(|ensemble| ensemble.can_lose.is_none()) {
+            problems.push("ZooKeeper has no quorum".to_owned());
+        }
+        Status {
+            cluster: self.topology.cluster.to_string(),
+            missing: missing.iter().map(HostName::to_string).collect(),
+            hosts,
+            zookeeper,
+            problems,
+        }
+    }
+
+    fn host(&self, node: &Node) -> HostStatus {
+        let facts = self.facts.get(&node.host);
+        let service = |(name, unit): (&str, &str)| {
+            (name.to_owned(), self.service(node, name, unit))
+        };
+        HostStatus {
+            host: node.host.clone(),
+            group: node.group.clone(),
+            address: node.address.to_string(),
+            reachable: facts.is_some(),
+            os: facts.map(|facts| facts.system.os.clone()),
+            docker: facts.and_then(|facts| facts.system.docker.clone()),
+            services: units(node).into_iter().map(service).collect(),
+        }
+    }
+
+    /// A component's own word where it has one, else the unit's state.
+    fn service(&self, node: &Node, name: &str, unit: &str) -> String {
+        let Some(facts) = self.facts.get(&node.host) else {
+            return "unknown: the host does not answer".to_owned();
+        };
+        let state =
+            facts.unit(unit).map(|state| state.active.clone()).unwrap_or_default();
+        match (name, self.answers.get(&node.host)) {
+            _ if state != "active" => format!("{state} ({unit})"),
+            ("zookeeper", Some(Ok(Answer::Serving(status)))) => match status.mode {
+                Mode::Leader => "leads",
+                Mode::Follower | Mode::Observer => "follows",
+                Mode::Standalone => "serves alone",
+            }
+            .to_owned(),
+            ("zookeeper", Some(Ok(Answer::NotServing))) => {
+                "runs without a quorum".to_owned()
+            }
+            ("zookeeper", Some(Err(error))) => format!("does not serve: {error}"),
+            _ => state,
+        }
+    }
+
+    fn ensemble(&self, ensemble: &Ensemble) -> EnsembleStatus {
+        let serving: Vec<_> = ensemble
+            .members()
+            .iter()
+            .filter_map(|member| match self.answers.get(&member.host) {
+                Some(Ok(Answer::Serving(status))) => Some((&member.host, status)),
+                _ => None,
+            })
+            .collect();
+        let leads = |mode| matches!(mode, Mode::Leader | Mode::Standalone);
+        let leader = serving.iter().find(|(_, status)| leads(status.mode));
+        let mut versions: Vec<&str> =
+            serving.iter().map(|(_, status)| status.version.as_str()).collect();
+        versions.dedup();
+        EnsembleStatus {
+            version: (versions.len() == 1).then(|| versions[0].to_owned()),
+            leader: leader.map(|(host, _)| (*host).clone()),
+            n_members: ensemble.members().len(),
+            n_serving: serving.len(),
+            can_lose: serving.len().checked_sub(ensemble.majority()),
+        }
+    }
+}
+
+fn is_good(state: &str) -> bool {
+    matches!(state, "active" | "leads" | "follows" | "serves alone")
+}
+
+impl Status {
+    /// The status as a table and sentences.
+    ///
+    /// # Errors
+    /// When `out` refuses the text.
+    pub fn show(&self, out: &mut impl Write) -> fmt::Result {
+        let width =
+            self.hosts.iter().map(|host| host.host.as_str().len()).max().unwrap_or(4);
+        writeln!(out, "{:width$}  {:15}  {:10}  SERVICES", "HOST", "ADDRESS", "DOCKER")?;
+        for host in &self.hosts {
+            let docker = match (&host.docker, host.reachable) {
+                (Some(version), _) => version.split('+').next().unwrap_or(version),
+                (None, true) => "none",
+                (None, false) => "?",
+            };
+            let services: Vec<String> = host
+                .services
+                .iter()
+                .map(|(name, state)| format!("{name} {state}"))
+                .collect();
+            let services = services.join(", ");
+            writeln!(
+                out,
+                "{:width$}  {:15}  {docker:10}  {services}",
+                host.host, host.address
+            )?;
+        }
+        writeln!(out)?;
+        if let Some(zookeeper) = &self.zookeeper {
+            writeln!(out, "{zookeeper}")?;
+        }
+        for problem in &self.problems {
+            writeln!(out, "problem: {problem}")?;
+        }
+        if self.problems.is_empty() {
+            writeln!(out, "All is well.")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for EnsembleStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { n_members, n_serving, .. } = self;
+        write!(f, "ZooKeeper")?;
+        if let Some(version) = &self.version {
+            write!(f, " {version}")?;
+        }
+        write!(f, ": {n_serving} of {n_members} members serve")?;
+        if let Some(leader) = &self.leader {
+            write!(f, ", {leader} leads")?;
+        }
+        match self.can_lose {
+            Some(0) => write!(f, "; it can lose none"),
+            Some(n) => write!(f, "; it can lose {n} more"),
+            None => write!(f, "; that is no majority"),
+        }
+    }
+}

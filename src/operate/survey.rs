@@ -1,0 +1,191 @@
+//! Looks at everything once: hosts, members of the ensemble, registries, side by side.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::stream::{self, StreamExt};
+
+use super::Ambient;
+use super::courier::Registries;
+use super::gather::Gathered;
+use super::trouble::Trouble;
+use crate::api::zookeeper::{self, Answer, Mode};
+use crate::component::{self, Context, Wants};
+use crate::host::HostName;
+use crate::inventory::catalog::Component;
+use crate::plan::{MemberStanding, Push, Situation, Standing};
+use crate::resource::Facts;
+use crate::resource::probe::Questions;
+use crate::run::{Fleet, probe};
+use crate::topology::{Member, Topology, ZOOKEEPER_PORT};
+
+/// How long a member may take to answer a short question.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What was seen.
+pub(super) struct Survey {
+    /// What each host has.
+    pub(super) facts: BTreeMap<HostName, Facts>,
+    /// What each host should have.
+    pub(super) wants: BTreeMap<HostName, Wants>,
+    /// Images that registries lack.
+    pub(super) pushes: Vec<Push>,
+    /// How the ensemble stands.
+    pub(super) standing: Standing,
+}
+
+impl Survey {
+    /// What a plan is made from.
+    pub(super) fn situation<'a>(&'a self, topology: &'a Topology) -> Situation<'a> {
+        Situation {
+            topology,
+            wants: &self.wants,
+            facts: &self.facts,
+            standing: &self.standing,
+            pushes: &self.pushes,
+        }
+    }
+}
+
+/// Looks at all hosts of the fleet; writes nothing.
+///
+/// # Errors
+/// When a host does not answer the probe: all that did not are named.
+pub(super) async fn survey(
+    fleet: &Fleet,
+    topology: &Topology,
+    gathered: &mut Gathered,
+    ambient: &Ambient<'_>,
+) -> Result<Survey, Trouble> {
+    let questions = questions(topology, gathered)?;
+    let (facts, members, pushes) = tokio::join!(
+        facts(fleet, &questions, ambient),
+        members(fleet, topology),
+        lacking(fleet, topology, gathered),
+    );
+    let facts = facts?;
+    let of_members = topology.ensemble.iter().flat_map(|ensemble| ensemble.members());
+    let of_members: Vec<&Facts> =
+        of_members.filter_map(|member| facts.get(&member.host)).collect();
+    gathered.materials.zookeeper.forming = component::zookeeper::forming(of_members)?;
+    let mut wants = BTreeMap::new();
+    for node in &topology.nodes {
+        if let Some(facts) = facts.get(&node.host) {
+            let context = Context { topology, node, materials: &gathered.materials };
+            wants.insert(node.host.clone(), component::wants(context, facts)?);
+        }
+    }
+    let standing = Standing::of(members.into_iter().map(|(host, answer)| {
+        let standing = standing_of(answer.as_ref().ok());
+        (host, standing)
+    }));
+    Ok(Survey { facts, wants, pushes, standing })
+}
+
+/// What each host has to be asked. Names never depend on what a host is, so the questions are
+/// those of what a host would get of which nothing is known.
+fn questions(
+    topology: &Topology,
+    gathered: &Gathered,
+) -> Result<BTreeMap<HostName, Questions>, Trouble> {
+    let mut questions = BTreeMap::new();
+    for node in &topology.nodes {
+        let context = Context { topology, node, materials: &gathered.materials };
+        let wants = component::wants(context, &Facts::default())?;
+        let mut of_host = Questions::about(wants.iter().map(|(_, resource)| resource));
+        if node.has_containers() {
+            of_host = of_host.with_ports();
+        }
+        if node.zookeeper {
+            component::zookeeper::ask(&mut of_host);
+        }
+        questions.insert(node.host.clone(), of_host);
+    }
+    Ok(questions)
+}
+
+/// Probes these hosts, side by side.
+///
+/// # Errors
+/// When a host does not answer: all that did not are named.
+pub(super) async fn facts(
+    fleet: &Fleet,
+    questions: &BTreeMap<HostName, Questions>,
+    ambient: &Ambient<'_>,
+) -> Result<BTreeMap<HostName, Facts>, Trouble> {
+    let asked = questions.iter().filter_map(|(host, questions)| {
+        let remote = fleet.get(host)?;
+        Some(async move {
+            let clock = || ambient.seconds();
+            (host.clone(), probe::probe(host, remote.as_ref(), questions, &clock).await)
+        })
+    });
+    let asked: Vec<_> = asked.collect();
+    let answers: Vec<_> =
+        stream::iter(asked).buffer_unordered(ambient.parallel.max(1)).collect().await;
+    let (mut facts, mut failed) = (BTreeMap::new(), Vec::new());
+    for (host, answer) in answers {
+        match answer {
+            Ok(answer) => {
+                facts.insert(host, answer);
+            }
+            Err(error) => failed.push(error),
+        }
+    }
+    if failed.is_empty() { Ok(facts) } else { Err(Trouble::Probe(failed)) }
+}
+
+/// What each member of the ensemble says of itself, or why it says nothing.
+pub(super) async fn members(
+    fleet: &Fleet,
+    topology: &Topology,
+) -> BTreeMap<HostName, Result<Answer, String>> {
+    let members = topology.ensemble.iter().flat_map(|ensemble| ensemble.members());
+    let asked = members.map(|member| async move {
+        (member.host.clone(), ask_member(fleet, member).await)
+    });
+    join_all(asked).await.into_iter().collect()
+}
+
+/// Asks a member how it is, through its own host.
+pub(super) async fn ask_member(fleet: &Fleet, member: &Member) -> Result<Answer, String> {
+    let remote = fleet.get(&member.host).ok_or("there is no connection to its host")?;
+    let address = member.address.to_string();
+    let stream = remote
+        .dial(&address, ZOOKEEPER_PORT, ANSWER)
+        .await
+        .map_err(|_| format!("nothing answers on port {ZOOKEEPER_PORT}"))?;
+    zookeeper::mntr(stream, ANSWER).await.map_err(|error| error.to_string())
+}
+
+fn standing_of(answer: Option<&Answer>) -> MemberStanding {
+    match answer {
+        Some(Answer::Serving(status)) if status.mode == Mode::Leader => {
+            MemberStanding::Leads
+        }
+        Some(Answer::Serving(_)) => MemberStanding::Serves,
+        _ => MemberStanding::Down,
+    }
+}
+
+/// The images that hosts pull and registries lack. A registry that cannot be asked, because it
+/// does not run yet or runs with another password, is taken to lack all: sending what is there
+/// already costs nothing.
+async fn lacking(fleet: &Fleet, topology: &Topology, gathered: &Gathered) -> Vec<Push> {
+    let registries = Registries::new(fleet, topology, gathered);
+    let pulled: Vec<Component> = gathered
+        .images
+        .components()
+        .filter(|component| *component != Component::Registry)
+        .collect();
+    let asked = topology.registries().flat_map(|node| {
+        let registries = &registries;
+        pulled.iter().map(move |component| async move {
+            let push = Push { component: *component, to: node.host.clone() };
+            let there = registries.has(node, *component).await.unwrap_or(false);
+            (!there).then_some(push)
+        })
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}

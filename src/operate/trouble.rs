@@ -1,0 +1,196 @@
+//! Why a verb failed, and what kind of failure it is for a script.
+
+use std::path::PathBuf;
+
+use super::lab::LabError;
+use crate::component;
+use crate::event::in_words;
+use crate::host::HostName;
+use crate::images::{archive::ArchiveError, build::BuildError, upstream::UpstreamError};
+use crate::plan::NoPlan;
+use crate::plan::preflight::Objection;
+use crate::provider::local::{MachineError, NoRoom};
+use crate::remote::{ErrorKind, RemoteError};
+use crate::resource::Unknown;
+use crate::run::apply::Tally;
+use crate::run::lock::LockError as ClusterLockError;
+use crate::run::probe::ProbeError;
+use crate::state::{CaError, JournalError, LockError, SecretError, SshKeyError};
+use crate::template::BadTemplate;
+use crate::topology::BadEnsemble;
+
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Something failed on the way.
+    Failed,
+    /// A file of the operator's is wrong; nothing was touched.
+    Invalid,
+    /// It was not safe, or not agreed to; nothing was changed.
+    Refused,
+    /// A host does not answer.
+    Unreachable,
+    /// A wait came to its deadline.
+    TimedOut,
+}
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The operator's files.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// A secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The certificate authority.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The key for machines that the program makes.
+    #[error(transparent)]
+    SshKey(#[from] SshKeyError),
+    /// Another run on this computer.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Another run on another computer.
+    #[error(transparent)]
+    ClusterLock(#[from] ClusterLockError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// An image's archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// An image's folder.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// An image's registry.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// Local machines need an image.
+    #[error(
+        "{} has nothing to make local machines from: add `machine: {{build: FOLDER}}`",
+        .0.display()
+    )]
+    NoMachineImage(PathBuf),
+    /// Local machines.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The local network.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    /// The ensemble.
+    #[error(transparent)]
+    Ensemble(#[from] BadEnsemble),
+    /// A template of the inventory.
+    #[error(transparent)]
+    Template(#[from] BadTemplate),
+    /// Hosts that could not be reached; all of them.
+    #[error("{}", several(.0))]
+    Unreachable(Vec<RemoteError>),
+    /// Hosts that did not answer the probe; all of them.
+    #[error("{}", several(.0))]
+    Probe(Vec<ProbeError>),
+    /// A question that a host left open.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    /// There is no safe plan.
+    #[error(transparent)]
+    NoPlan(#[from] NoPlan),
+    /// Hosts that are not fit; nothing was touched.
+    #[error("nothing was changed: {}", objections(.0))]
+    Unfit(Vec<Objection>),
+    /// The members of a running ensemble would change.
+    #[error(transparent)]
+    Members(#[from] component::zookeeper::OtherMembers),
+    /// The operator said no, or nobody was there to ask.
+    #[error("not agreed to: nothing was changed")]
+    Declined,
+    /// Steps failed; the events have told which.
+    #[error("{} of {} steps failed", .0.failed.len(), .0.n_done + .0.failed.len() + .0.n_not_started)]
+    Incomplete(Tally),
+    /// A component does not say that it works.
+    #[error("{} is {}", .0.gate, .0)]
+    Gate(crate::run::gate::Closed),
+    /// The operator stopped it.
+    #[error("stopped: {n_done} steps done, {n_left} left; run again to go on")]
+    Interrupted {
+        /// Steps that were done.
+        n_done: usize,
+        /// Steps that were not started.
+        n_left: usize,
+    },
+    /// Something in the cluster is not well; the status has told what.
+    #[error("not all is well")]
+    Unwell,
+    /// A host that the inventory does not have.
+    #[error("there is no host or group `{name}`; there are {}", .known.join(", "))]
+    NoSuchHost {
+        /// What was named.
+        name: String,
+        /// The names that would do.
+        known: Vec<String>,
+    },
+    /// A command failed on hosts.
+    #[error("the command failed on {}", names(.0))]
+    Command(Vec<HostName>),
+}
+
+impl Trouble {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Lab(_)
+            | Self::NoMachineImage(_)
+            | Self::NoRoom(_)
+            | Self::Template(_) => Kind::Invalid,
+            Self::Secret(_) => Kind::Invalid,
+            Self::Lock(_)
+            | Self::ClusterLock(_)
+            | Self::Unfit(_)
+            | Self::Members(_)
+            | Self::Declined
+            | Self::NoPlan(NoPlan::Refused(_)) => Kind::Refused,
+            Self::Unreachable(errors) => of_remotes(errors.iter()),
+            Self::Probe(errors) => {
+                of_remotes(errors.iter().filter_map(|error| match error {
+                    ProbeError::Remote(error) => Some(error),
+                    _ => None,
+                }))
+            }
+            Self::Machine(MachineError::NoLogin { .. }) | Self::Gate(_) => Kind::TimedOut,
+            Self::Incomplete(tally) if tally.timed_out() => Kind::TimedOut,
+            _ => Kind::Failed,
+        }
+    }
+}
+
+/// The gravest of several: what is unsafe before what cannot be reached.
+fn of_remotes<'a>(errors: impl Iterator<Item = &'a RemoteError>) -> Kind {
+    let kinds: Vec<ErrorKind> = errors.map(RemoteError::kind).collect();
+    let has = |kind| kinds.contains(&kind);
+    if has(ErrorKind::Unsafe) {
+        Kind::Refused
+    } else if has(ErrorKind::Unreachable) {
+        Kind::Unreachable
+    } else if has(ErrorKind::TimedOut) {
+        Kind::TimedOut
+    } else {
+        Kind::Failed
+    }
+}
+
+fn several<E: std::error::Error>(errors: &[E]) -> String {
+    errors.iter().map(|error| in_words(error)).collect::<Vec<String>>().join("\n")
+}
+
+fn objections(objections: &[Objection]) -> String {
+    let line = |objection: &Objection| {
+        format!("\n  {}: {}; {}", objection.host, objection.problem, objection.help)
+    };
+    objections.iter().map(line).collect()
+}
+
+fn names(hosts: &[HostName]) -> String {
+    hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
+}

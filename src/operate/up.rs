@@ -1,0 +1,186 @@
+//! `platform up`: makes the machines what the inventory says, and proves that they work.
+
+use std::collections::BTreeMap;
+
+use super::courier::{Registries, Van};
+use super::gather::{Gathered, gather};
+use super::lab::Lab;
+use super::run::{Ended, holder};
+use super::survey::{Survey, survey};
+use super::trouble::Trouble;
+use super::witness::Eyes;
+use super::{Ambient, connect, machines};
+use crate::component::zookeeper::check_members;
+use crate::event::{Event, RunResult};
+use crate::host::HostName;
+use crate::plan::{self, Gate, Plan, preflight};
+use crate::run::apply::{Crew, Tally, apply};
+use crate::run::{Fleet, gate, lock};
+use crate::topology::{Machine, Topology};
+
+/// Brings a cluster up, or up to date: makes missing machines, looks, plans, asks, applies,
+/// proves. Run again, it goes on where a run that was cut off ended; where nothing differs it
+/// writes nothing.
+///
+/// # Errors
+/// When anything does not succeed; the events say what was done and what was not.
+pub async fn up(
+    lab: &Lab,
+    agreed: bool,
+    ambient: &Ambient<'_>,
+) -> Result<Ended, Trouble> {
+    let roster = machines::roster(lab).await?;
+    let (n_missing, blank) = (roster.n_missing(), roster.is_blank());
+    if n_missing > 0 && !agreed && !ambient.ask.proceed(&roster.show()) {
+        return Err(Trouble::Declined);
+    }
+    let machines = machines::make(lab, roster, ambient).await?;
+    let fleet = connect::connect_all(lab, &machines, ambient).await?;
+    let mut seen = look(lab, &machines, &fleet, ambient).await?;
+    if seen.plan.is_empty() {
+        return prove(seen, &fleet, n_missing, ambient).await;
+    }
+    // Who agreed to make all machines agreed to what they are made for.
+    let agreed = agreed || (n_missing > 0 && blank);
+    if !agreed && !ambient.ask.proceed(&shown(&seen.plan)) {
+        return Err(Trouble::Declined);
+    }
+    ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
+    let hosts = locked(&seen.topology);
+    let held = lock::take(&fleet, &hosts, &holder("up", ambient).to_string()).await?;
+    let tally = act(&mut seen, &fleet, ambient).await;
+    held.release().await;
+    finish(tally, ambient)?;
+    prove(seen, &fleet, n_missing, ambient).await
+}
+
+/// What was seen of a cluster, and what is to be done about it.
+pub(super) struct Look {
+    pub(super) topology: Topology,
+    pub(super) plan: Plan,
+    gathered: Gathered,
+    survey: Survey,
+    n_changes: usize,
+    n_hosts: usize,
+}
+
+/// Looks at the cluster and plans; changes nothing.
+///
+/// # Errors
+/// When a host does not answer, is not fit, or no plan is safe.
+pub(super) async fn look(
+    lab: &Lab,
+    machines: &[Machine],
+    fleet: &Fleet,
+    ambient: &Ambient<'_>,
+) -> Result<Look, Trouble> {
+    let topology = Topology::new(&lab.inventory, machines)?;
+    let mut gathered = gather(lab, &topology, ambient).await?;
+    let survey = survey(fleet, &topology, &mut gathered, ambient).await?;
+    let objections = preflight::objections(&topology, &survey.facts);
+    if !objections.is_empty() {
+        return Err(Trouble::Unfit(objections));
+    }
+    if let (Some(ensemble), false) =
+        (&topology.ensemble, gathered.materials.zookeeper.forming)
+    {
+        check_members(ensemble, &survey.facts)?;
+    }
+    let plan = plan::build(&survey.situation(&topology))?;
+    let (n_changes, n_hosts) = (plan.n_changes(), plan.hosts().len());
+    Ok(Look { topology, plan, gathered, survey, n_changes, n_hosts })
+}
+
+async fn act(seen: &mut Look, fleet: &Fleet, ambient: &Ambient<'_>) -> Tally {
+    let generations: BTreeMap<HostName, String> = seen
+        .survey
+        .facts
+        .iter()
+        .map(|(host, facts)| (host.clone(), facts.generation.clone()))
+        .collect();
+    let plan = std::mem::take(&mut seen.plan);
+    let registries = || Registries::new(fleet, &seen.topology, &seen.gathered);
+    let van = Van { registries: registries(), events: &ambient.events };
+    let eyes = Eyes { fleet, topology: &seen.topology, registries: registries() };
+    let crew = Crew {
+        fleet,
+        courier: &van,
+        witness: &eyes,
+        events: &ambient.events,
+        parallel: ambient.parallel,
+        run: &ambient.run,
+        stopped: &|| ambient.is_stopped(),
+    };
+    apply(plan, generations, &crew).await
+}
+
+/// Waits until every component says that it works; where nothing had to change, that is one
+/// look.
+async fn prove(
+    seen: Look,
+    fleet: &Fleet,
+    n_made: usize,
+    ambient: &Ambient<'_>,
+) -> Result<Ended, Trouble> {
+    let registries = Registries::new(fleet, &seen.topology, &seen.gathered);
+    let eyes = Eyes { fleet, topology: &seen.topology, registries };
+    let mut gates: Vec<Gate> =
+        seen.topology.registries().cloned().map(Gate::Registry).collect();
+    let ensemble = seen.topology.ensemble.iter();
+    gates.extend(ensemble.map(|ensemble| Gate::Ensemble(ensemble.members().to_vec())));
+    let waiting = gates.iter().map(|gate| gate::wait(gate, &eyes, &ambient.events));
+    for opened in futures::future::join_all(waiting).await {
+        opened.map_err(Trouble::Gate)?;
+    }
+    let n_hosts = seen.topology.nodes.len();
+    let (result, summary) = match (n_made, seen.n_changes) {
+        (0, 0) => (
+            RunResult::Unchanged,
+            format!("nothing to do: all {n_hosts} hosts are as they should be"),
+        ),
+        (0, n) => {
+            (RunResult::Changed, format!("{n} changes made on {} hosts", seen.n_hosts))
+        }
+        (made, n) => (
+            RunResult::Changed,
+            format!(
+                "{made} machines made or started, {n} changes made on {} hosts",
+                seen.n_hosts
+            ),
+        ),
+    };
+    Ok(Ended { result, summary })
+}
+
+/// Whether all was done.
+pub(super) fn finish(tally: Tally, ambient: &Ambient<'_>) -> Result<(), Trouble> {
+    if tally.is_complete() {
+        return Ok(());
+    }
+    if ambient.is_stopped() && tally.failed.is_empty() {
+        return Err(Trouble::Interrupted {
+            n_done: tally.n_done,
+            n_left: tally.n_not_started,
+        });
+    }
+    Err(Trouble::Incomplete(tally))
+}
+
+/// The hosts that keep the cluster's lock: the members of the ensemble, or the first host.
+pub(super) fn locked(topology: &Topology) -> Vec<HostName> {
+    match &topology.ensemble {
+        Some(ensemble) => {
+            ensemble.members().iter().map(|member| member.host.clone()).collect()
+        }
+        None => {
+            topology.nodes.first().map(|node| node.host.clone()).into_iter().collect()
+        }
+    }
+}
+
+fn shown(plan: &Plan) -> String {
+    let mut text = String::new();
+    // Writing to a text does not fail.
+    let _ = plan.show(&mut text);
+    text
+}

@@ -1,0 +1,157 @@
+//! Asks the components of a gate how they are.
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+
+use super::courier::Registries;
+use super::survey::ask_member;
+use crate::api::zookeeper::{Answer, Mode, Status};
+use crate::plan::Gate;
+use crate::run::Fleet;
+use crate::run::gate::{Look, Witness};
+use crate::topology::{Member, Topology};
+
+/// Looks through the hosts' own eyes.
+pub(super) struct Eyes<'a> {
+    pub(super) fleet: &'a Fleet,
+    pub(super) topology: &'a Topology,
+    pub(super) registries: Registries<'a>,
+}
+
+impl Witness for Eyes<'_> {
+    fn look<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, Look> {
+        async move {
+            match gate {
+                Gate::Registry(node) => match self.registries.check(node).await {
+                    Ok(()) => {
+                        Look::Open("it asks for a password and takes ours".to_owned())
+                    }
+                    Err(error) => Look::Closed(error.to_string()),
+                },
+                Gate::Ensemble(members) => {
+                    let asked =
+                        members.iter().map(|member| ask_member(self.fleet, member));
+                    let answers = join_all(asked).await;
+                    let whole = self.topology.ensemble.as_ref().is_some_and(|ensemble| {
+                        ensemble.members().len() == members.len()
+                    });
+                    judge(members, &answers, whole)
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// What members say together. A leader still counts followers that froze a moment ago, so each
+/// has to answer for itself; a leader outside of `members` is not missed unless they are the
+/// `whole` ensemble.
+fn judge(members: &[Member], answers: &[Result<Answer, String>], whole: bool) -> Look {
+    let said: Vec<String> = members
+        .iter()
+        .zip(answers)
+        .map(|(member, answer)| format!("{} {}", member.host, in_words(answer)))
+        .collect();
+    let serving: Vec<&Status> = answers
+        .iter()
+        .filter_map(|answer| match answer {
+            Ok(Answer::Serving(status)) => Some(status),
+            _ => None,
+        })
+        .collect();
+    let leads =
+        |status: &&&Status| matches!(status.mode, Mode::Leader | Mode::Standalone);
+    let mut leaders = serving.iter().filter(leads);
+    let synced = match (leaders.next(), leaders.next()) {
+        (Some(leader), None) => is_synced(leader, members.len()),
+        (None, None) => !whole,
+        _ => false,
+    };
+    if serving.len() == members.len() && synced {
+        Look::Open(said.join(", "))
+    } else {
+        Look::Closed(said.join(", "))
+    }
+}
+
+fn is_synced(leader: &Status, n_members: usize) -> bool {
+    let synced = leader.synced_followers.unwrap_or(0) as usize;
+    leader.mode == Mode::Standalone || synced + 1 >= n_members
+}
+
+fn in_words(answer: &Result<Answer, String>) -> String {
+    match answer {
+        Ok(Answer::Serving(status)) => match (status.mode, status.synced_followers) {
+            (Mode::Leader, Some(synced)) => format!("leads {synced} synced"),
+            (Mode::Leader, None) => "leads".to_owned(),
+            (Mode::Follower | Mode::Observer, _) => "follows".to_owned(),
+            (Mode::Standalone, _) => "serves alone".to_owned(),
+        },
+        Ok(Answer::NotServing) => "runs without a quorum".to_owned(),
+        Err(error) => format!("does not answer ({error})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: u8) -> Member {
+        Member {
+            id,
+            host: format!("control-{id}").parse().unwrap(),
+            address: [10, 0, 0, id].into(),
+        }
+    }
+
+    fn serving(mode: Mode, synced_followers: Option<u32>) -> Result<Answer, String> {
+        Ok(Answer::Serving(Status {
+            version: "3.8.0".to_owned(),
+            mode,
+            zxid: None,
+            followers: synced_followers,
+            synced_followers,
+            voters: Some(3),
+        }))
+    }
+
+    fn check(answers: &[Result<Answer, String>], whole: bool, open: bool) {
+        let ids = 1..=u8::try_from(answers.len()).unwrap();
+        let members: Vec<Member> = ids.map(member).collect();
+        let look = judge(&members, answers, whole);
+        assert_eq!(matches!(look, Look::Open(_)), open, "{look:?}");
+    }
+
+    #[test]
+    fn an_ensemble_stands_when_one_leads_and_all_others_follow_in_step() {
+        let (leader, follower) =
+            (serving(Mode::Leader, Some(2)), serving(Mode::Follower, None));
+        check(&[leader.clone(), follower.clone(), follower.clone()], true, true);
+        check(&[serving(Mode::Leader, Some(0))], true, true);
+        check(&[serving(Mode::Standalone, None)], true, true);
+    }
+
+    #[test]
+    fn a_leader_s_word_for_its_followers_is_not_enough() {
+        let (leader, follower) =
+            (serving(Mode::Leader, Some(2)), serving(Mode::Follower, None));
+        check(&[leader.clone(), follower.clone(), Ok(Answer::NotServing)], true, false);
+        check(&[leader, follower, Err("silent".to_owned())], true, false);
+    }
+
+    #[test]
+    fn followers_that_are_not_synced_or_have_no_leader_do_not_stand() {
+        let follower = serving(Mode::Follower, None);
+        let behind = serving(Mode::Leader, Some(1));
+        check(&[behind, follower.clone(), follower.clone()], true, false);
+        check(&[follower.clone(), follower.clone(), follower.clone()], true, false);
+        let leader = serving(Mode::Leader, Some(2));
+        check(&[leader.clone(), leader, follower], true, false);
+    }
+
+    #[test]
+    fn the_others_of_a_leader_stand_without_it() {
+        let follower = serving(Mode::Follower, None);
+        check(&[follower.clone(), follower], false, true);
+    }
+}
