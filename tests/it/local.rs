@@ -1,10 +1,10 @@
-//! Machines of this computer, for real: they need Docker, and the machine image that
-//! `PLATFORM_MACHINE_IMAGE` names (`platform/machine:dev` where it names none).
+//! Machines of this computer, for real: they need Docker, and the machine image built in it.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use platform::images::build;
 use platform::inventory::{self, ClusterName, Inventory};
 use platform::provider::Machine;
 use platform::provider::local::{
@@ -54,11 +54,11 @@ fn login_key(folder: &Path) -> String {
 }
 
 fn settings(cluster: &ClusterName, subnet: &str, folder: &Path) -> Settings {
-    let image = std::env::var("PLATFORM_MACHINE_IMAGE");
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/machine");
     Settings {
         cluster: cluster.clone(),
         subnet: subnet.parse().expect("a network"),
-        image: image.unwrap_or_else(|_| "platform/machine:dev".to_owned()),
+        image: build::tag(&image).expect("the folder of the machine's image"),
         authorized_key: login_key(folder),
     }
 }

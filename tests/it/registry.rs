@@ -1,4 +1,4 @@
-//! The registry's client against Debian's registry, with TLS and passwords, over a tunnel.
+//! The registry's client against the registry itself, with TLS and passwords, over a tunnel.
 
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig};
 use platform::api::registry::{Access, OnBytes, Registry, RegistryError};
 use platform::api::tunnel::Tunnel;
-use platform::images::{Damaged, Image, upstream};
+use platform::images::{Damaged, Image, build, upstream};
 use platform::remote::{Exec, Output, Remote, RemoteError, Stream};
 use platform::secret::Secret;
 use platform::state::{San, State};
@@ -24,6 +24,7 @@ use crate::fixture::{ARCHITECTURE, Shelf, config, flip, layer, saved};
 
 /// A running registry on a loopback port of the system's choice; ends with the test.
 struct Server {
+    container: String,
     process: Child,
     port: u16,
     ca_pem: String,
@@ -32,7 +33,8 @@ struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        let remove = ["rm", "--force", "--volumes", &self.container];
+        let _ = Command::new("docker").args(remove).output();
         let _ = self.process.wait();
     }
 }
@@ -60,15 +62,9 @@ impl Server {
         write("key.pem", leaf.key.expose());
         write("htpasswd", &line);
         write("config.yml", &settings(dir.path(), door));
-        let mut process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(dir.path().join("config.yml"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("these tests need Debian's package docker-registry");
+        let (container, mut process) = run(dir.path());
         let port = port_of(&mut process);
-        Self { process, port, ca_pem: ca.cert_pem().to_owned(), dir }
+        Self { container, process, port, ca_pem: ca.cert_pem().to_owned(), dir }
     }
 
     async fn tunnel(&self) -> (Tunnel, Arc<AtomicU64>) {
@@ -93,6 +89,26 @@ async fn client(tunnel: &Tunnel, ca_pem: &str, password: &str) -> Registry {
         password: &Secret::new(password),
     };
     Registry::new(access).await.unwrap()
+}
+
+/// Runs the registry's own image as this user, on this computer's network.
+fn run(dir: &Path) -> (String, Child) {
+    let image =
+        build::tag(&Path::new(env!("CARGO_MANIFEST_DIR")).join("images/registry"));
+    let name = dir.file_name().unwrap().to_string_lossy().replace('.', "");
+    let container = format!("platform-test-registry-{name}");
+    let user = rustix::process::getuid().as_raw();
+    let process = Command::new("docker")
+        .args(["run", "--rm", "--name", &container, "--network=host"])
+        .arg(format!("--user={user}"))
+        .arg(format!("--volume={0}:{0}", dir.display()))
+        .args([image.unwrap().as_str(), "serve"])
+        .arg(dir.join("config.yml"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("these tests need Docker");
+    (container, process)
 }
 
 fn settings(dir: &Path, door: Door) -> String {

@@ -1,0 +1,90 @@
+# The two commands that matter:
+#   make lab     a complete lab on this computer, from nothing
+#   make test    every test, from nothing
+# Each installs what it needs and is missing, with root's or sudo's rights.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Commands that need rights: none where we are root.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# Docker may let only root speak to it; found out once it runs.
+WITH_DOCKER = $(if $(SUDO),$$(docker info >/dev/null 2>&1 || echo sudo -E env PATH="$$PATH"))
+
+PLATFORM := target/release/platform
+LAB := inventories/rehearsal.yaml
+
+# A package, as `file-that-it-brings:package`.
+LAB_NEEDS := dockerd:docker.io mmdebstrap:mmdebstrap ssh:openssh-client cc:gcc
+TEST_NEEDS := $(LAB_NEEDS) sshd:openssh-server sudo:sudo openssl:openssl dash:dash
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: lab
+lab: needs := $(LAB_NEEDS)
+lab: tools docker ## Make a lab on this computer: machines, registry, ZooKeeper
+	cargo build --release
+	$(WITH_DOCKER) $(PLATFORM) image build images/catalog.yaml
+	$(WITH_DOCKER) $(PLATFORM) up $(LAB) --yes
+	@echo
+	@$(WITH_DOCKER) $(PLATFORM) status $(LAB)
+	@printf '\n%s\n' 'Look at it:' \
+	  '  $(PLATFORM) status $(LAB)' \
+	  '  $(PLATFORM) ssh $(LAB) control-1' \
+	  '  $(PLATFORM) exec $(LAB) --sudo -- docker ps' \
+	  'Change $(LAB), then:' \
+	  '  $(PLATFORM) plan $(LAB)' \
+	  '  $(PLATFORM) up $(LAB)' \
+	  'Take it down:' \
+	  '  make lab-down'
+
+.PHONY: lab-down
+lab-down: ## Take the lab down again
+	$(WITH_DOCKER) $(PLATFORM) down $(LAB) --yes
+
+.PHONY: test
+test: needs := $(TEST_NEEDS)
+test: tools docker lint ## Run every test, the end-to-end ones included
+	cargo build
+	$(WITH_DOCKER) target/debug/platform image build images/catalog.yaml
+	$(WITH_DOCKER) cargo test
+
+.PHONY: lint
+lint: ## Check the form of the code and its documentation
+	cargo fmt --check
+	cargo clippy --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --quiet
+
+.PHONY: tools
+tools:
+	@command -v cargo >/dev/null || { echo 'Install Rust first: see https://rustup.rs'; exit 1; }
+	@missing=; \
+	for need in $(needs); do \
+	  PATH=$$PATH:/usr/sbin:/sbin command -v "$${need%%:*}" >/dev/null || missing="$$missing $${need##*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  echo "Installing:$$missing"; \
+	  $(SUDO) apt-get -q update; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $$missing; \
+	fi
+
+# Starts Docker where nothing has. Debian's engine needs AppArmor's parser where AppArmor is on.
+.PHONY: docker
+docker: tools
+	@if ! $(SUDO) docker info >/dev/null 2>&1; then \
+	  if grep -qs Y /sys/module/apparmor/parameters/enabled && ! command -v apparmor_parser >/dev/null; then \
+	    $(SUDO) apt-get -q -y install apparmor; \
+	  fi; \
+	  echo 'Starting Docker'; \
+	  if [ -d /run/systemd/system ]; then \
+	    $(SUDO) systemctl start docker; \
+	  else \
+	    mkdir -p target; \
+	    $(SUDO) setsid --fork dockerd >target/dockerd.log 2>&1 </dev/null; \
+	  fi; \
+	  for try in $$(seq 60); do $(SUDO) docker info >/dev/null 2>&1 && break; sleep 1; done; \
+	  $(SUDO) docker info >/dev/null || { echo 'Docker does not answer; see target/dockerd.log'; exit 1; }; \
+	fi
