@@ -120,14 +120,12 @@ impl Questions {
     pub fn script(&self) -> String {
         let mut script = String::from("export LC_ALL=C\n");
         script.push_str(system::SCRIPT);
-        let docker = image::script(self).map(|images| {
-            format!(
-                "{{\n{}}} </dev/null &\n{{\n{images}}} </dev/null &\n",
-                system::DOCKER
-            )
-        });
+        let aside = |script: &str| format!("{{\n{script}}} </dev/null &\n");
+        let images = image::script(self);
+        let docker = self.docker || images.is_some();
         let parts = [
-            docker,
+            docker.then(|| aside(system::DOCKER)),
+            images.map(|images| aside(&images)),
             package::script(self),
             user::script(self),
             unit::script(self),

@@ -81,10 +81,21 @@ impl Drop for Lock {
 
 /// The operator as `user@machine`, for locks and journals.
 pub fn operator(env: Environment<'_>) -> String {
-    let uid = || format!("uid-{}", rustix::process::getuid().as_raw());
-    let user = env("USER").or_else(|| env("LOGNAME")).unwrap_or_else(uid);
+    let user = env("USER").or_else(|| env("LOGNAME")).unwrap_or_else(user_by_number);
     let machine = rustix::system::uname();
     format!("{user}@{}", machine.nodename().to_string_lossy())
+}
+
+/// The user's name in this computer's list, or its number; cron jobs have no `USER`.
+fn user_by_number() -> String {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number == uid).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| format!("uid-{uid}"))
 }
 
 impl fmt::Display for Holder {
@@ -192,6 +203,8 @@ mod tests {
     fn the_operator_is_named_even_without_an_environment() {
         let ada = |name: &str| (name == "USER").then(|| "ada".to_owned());
         assert!(operator(&ada).starts_with("ada@"));
-        assert!(operator(&|_| None).starts_with("uid-"));
+        let whoami = std::process::Command::new("id").arg("-un").output().unwrap();
+        let whoami = String::from_utf8(whoami.stdout).unwrap();
+        assert!(operator(&|_| None).starts_with(&format!("{}@", whoami.trim())));
     }
 }
