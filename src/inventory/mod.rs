@@ -29,13 +29,15 @@ mod group;
 mod properties;
 mod reader;
 mod redact;
+mod render;
 mod settings;
 mod source;
 mod tree;
 
 pub use cidr::BadCidr;
-pub use diagnostic::{Diagnostic, Paint, Source, render};
+pub use diagnostic::Diagnostic;
 use reader::Reader;
+pub use render::{Paint, Source, render};
 use tree::Node;
 
 /// A commented inventory for containers on this computer.

@@ -20,8 +20,8 @@ use crate::remote::RemoteError;
 use crate::remote::config::{Agent, expand_tokens};
 use crate::secret::Secret;
 
-use super::link::Watcher;
-use super::route::Endpoint;
+use super::endpoint::Endpoint;
+use super::watcher::Watcher;
 
 /// Why a private key cannot be used.
 #[derive(Debug, thiserror::Error)]

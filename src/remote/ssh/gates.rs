@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-use super::route::Endpoint;
+use super::endpoint::Endpoint;
 
 const LOGINS_PER_SERVER: usize = 8;
 /// Logins cost this computer some milliseconds of work each; more at once gain nothing.

@@ -19,7 +19,7 @@ use crate::remote::known_hosts::{
 };
 use crate::remote::{Argv, RemoteError, local};
 
-use super::route::Endpoint;
+use super::endpoint::Endpoint;
 
 /// Looking a key up in a list takes milliseconds.
 const LIST_DEADLINE: Duration = Duration::from_secs(10);

@@ -6,9 +6,8 @@ use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use russh::client::{self, Config, DisconnectReason, Handle, Msg};
+use russh::client::{self, Config, Handle, Msg};
 use russh::keys::ssh_key::{Algorithm, EcdsaCurve, HashAlg};
-use russh::keys::{PublicKeyBase64, PublicKeyOrCertificate};
 use russh::{ChannelOpenFailure, ChannelStream, Preferred, cipher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -23,9 +22,10 @@ use crate::remote::known_hosts::Key;
 
 use super::Timing;
 use super::auth::{self, Keyring};
+use super::endpoint::Endpoint;
 use super::host_keys::{Guard, Rejection};
 use super::prompt::Prompt;
-use super::route::Endpoint;
+use super::watcher::{Closed, Watcher};
 
 /// sshd allows 10 sessions on a connection; the rest is for the operator's own.
 const SESSIONS: usize = 8;
@@ -73,7 +73,7 @@ impl Link {
         let started = Instant::now();
         let config = Arc::new(client_config(&guard.kinds(), timing));
         let ended = Arc::new(OnceLock::new());
-        let watcher = Watcher { guard, admitted: None, ended: ended.clone() };
+        let watcher = Watcher::new(guard, ended.clone());
         let mut proxy = None;
         let greeting = Greeting { end, config, watcher, limit: timing.handshake };
         let handle = match (&way, &end.config.proxy_command) {
@@ -171,78 +171,6 @@ impl Link {
             None => during.to_owned(),
         };
         RemoteError::Lost { host: self.host.clone(), during }
-    }
-}
-
-/// Judges the host's key, and keeps the reason for the connection's end.
-pub(super) struct Watcher {
-    guard: Guard,
-    admitted: Option<Key>,
-    ended: Arc<OnceLock<String>>,
-}
-
-/// How a connection ends before its time.
-pub(super) enum Closed {
-    Rejected(Rejection),
-    Ssh(russh::Error),
-}
-
-impl From<russh::Error> for Closed {
-    fn from(error: russh::Error) -> Self {
-        Self::Ssh(error)
-    }
-}
-
-impl std::fmt::Debug for Closed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Rejected(_) => f.write_str("the host key was rejected"),
-            Self::Ssh(error) => error.fmt(f),
-        }
-    }
-}
-
-impl client::Handler for Watcher {
-    type Error = Closed;
-
-    async fn check_server_key(
-        &mut self,
-        shown: &PublicKeyOrCertificate,
-    ) -> Result<bool, Closed> {
-        let blob = shown.public_key().public_key_bytes();
-        let key = Key::from_blob(blob).ok_or(russh::Error::UnknownKey)?;
-        // Keys are renegotiated after a gigabyte or an hour: the host must stay the same one.
-        match &self.admitted {
-            Some(admitted) => return Ok(*admitted == key),
-            None => self.guard.judge(key.clone()).await.map_err(Closed::Rejected)?,
-        }
-        self.admitted = Some(key);
-        Ok(true)
-    }
-
-    async fn disconnected(
-        &mut self,
-        reason: DisconnectReason<Closed>,
-    ) -> Result<(), Closed> {
-        let (why, result) = match reason {
-            DisconnectReason::ReceivedDisconnect(info) => (info.message, Ok(())),
-            DisconnectReason::Error(Closed::Ssh(error)) => {
-                (tell_end(&error), Err(Closed::Ssh(error)))
-            }
-            DisconnectReason::Error(closed) => (format!("{closed:?}"), Err(closed)),
-        };
-        // Only the first reason is the reason.
-        let _ = self.ended.set(why);
-        result
-    }
-}
-
-fn tell_end(error: &russh::Error) -> String {
-    match error {
-        russh::Error::KeepaliveTimeout => "it no longer answers".to_owned(),
-        russh::Error::InactivityTimeout => "it takes no more bytes".to_owned(),
-        russh::Error::Disconnect | russh::Error::HUP => "it hung up".to_owned(),
-        error => error.to_string(),
     }
 }
 

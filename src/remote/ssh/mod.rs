@@ -10,6 +10,7 @@
 //! whole run: it never reconnects by itself.
 
 mod auth;
+mod endpoint;
 mod exec;
 mod gates;
 mod host_keys;
@@ -18,6 +19,7 @@ mod prompt;
 mod route;
 mod sudo;
 mod system;
+mod watcher;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,10 +42,11 @@ pub use self::sudo::SudoProblem;
 pub use self::system::system_ssh;
 
 use self::auth::Keyring;
+use self::endpoint::Endpoint;
 use self::gates::Gates;
 use self::host_keys::HostKeys;
 use self::link::Link;
-use self::route::{Bastions, Endpoint};
+use self::route::Bastions;
 
 /// A host to connect to, and how.
 #[derive(Debug, Clone)]

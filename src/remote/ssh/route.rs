@@ -1,7 +1,6 @@
 //! The way to a target: what the inventory and the operator's configuration say together.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +9,11 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::host::HostName;
-use crate::inventory::HostKeyPolicy;
 use crate::remote::RemoteError;
 use crate::remote::config::{self, HostConfig, Question};
 use crate::remote::known_hosts::{Key, LookupName};
-use crate::secret::Secret;
 
+use super::endpoint::Endpoint;
 use super::link::Link;
 use super::{Connector, Target};
 
@@ -24,33 +22,6 @@ const MOST_HOPS: usize = 8;
 /// For so long a jump host that failed is not tried again: fifty hosts behind it must not
 /// each wait for it in turn.
 const FAILURE_LASTS: Duration = Duration::from_secs(5);
-
-/// One SSH server on the way, and all that is needed to connect to it.
-#[derive(Debug)]
-pub(super) struct Endpoint {
-    /// Named in errors.
-    pub host: HostName,
-    /// Where it is and who logs in; the inventory's word already in it.
-    pub config: HostConfig,
-    /// What its key is known by.
-    pub lookup: LookupName,
-    /// The key that the inventory names.
-    pub key: Option<PathBuf>,
-    pub passphrase: Option<Secret>,
-    /// Whether the operator's agent and keys may be tried as well.
-    pub operator_keys: bool,
-    pub policy: HostKeyPolicy,
-    /// Where there are any, exactly these keys pass.
-    pub vouched: Vec<Key>,
-}
-
-impl Endpoint {
-    /// `user@host:port`, the name that connections to it are shared under.
-    pub(super) fn name(&self) -> String {
-        let HostConfig { user, hostname, port, .. } = &self.config;
-        format!("{user}@{hostname}:{port}")
-    }
-}
 
 /// The way to a target.
 pub(super) struct Route {
