@@ -1,7 +1,7 @@
 //! A directory with an owner and a mode.
 
 use super::file::{FileKind, FileState, wrong_access};
-use super::probe::Questions;
+use super::questions::Questions;
 use super::{Action, Change, Facts, HostPath, Key, Unknown};
 
 /// A directory that a host should have.

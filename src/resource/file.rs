@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use similar::TextDiff;
 
-use super::probe::Questions;
+use super::questions::Questions;
 use super::{Action, Change, Facts, HostPath, Key, Unknown};
 use crate::secret::Secret;
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::probe::Questions;
+use super::questions::Questions;
 use super::{Action, Change, Facts, Key, Unknown};
 
 /// An image that a host should have.

@@ -15,6 +15,7 @@ mod image;
 mod manifest;
 mod package;
 pub mod probe;
+mod questions;
 mod sysctl;
 mod system;
 mod unit;
@@ -34,7 +35,7 @@ pub use system::{Cgroups, System};
 pub use unit::{Unit, UnitState};
 pub use user::{User, UserState};
 
-use probe::Questions;
+use questions::Questions;
 
 /// One thing that a host should have.
 #[derive(Debug, Clone, PartialEq)]

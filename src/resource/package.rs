@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::probe::Questions;
+use super::questions::Questions;
 use super::{Action, Change, Facts, Key, Unknown};
 
 /// A package that a host should have, in whatever version its distribution has.

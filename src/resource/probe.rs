@@ -1,26 +1,9 @@
 //! One script that asks a host everything, and the reading of its answers.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::Deserialize;
 
-use super::{
-    Facts, HostPath, Owned, Resource, file, image, manifest, package, sysctl, system,
-};
-use super::{unit, user};
-
-/// Everything that is to be asked of a host.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Questions {
-    files: BTreeMap<HostPath, Option<String>>,
-    packages: BTreeSet<String>,
-    users: BTreeSet<String>,
-    units: BTreeSet<String>,
-    images: BTreeSet<String>,
-    sysctls: BTreeSet<String>,
-    ports: bool,
-    docker: bool,
-}
+pub use super::questions::Questions;
+use super::{Facts, Owned, file, image, manifest, package, sysctl, system, unit, user};
 
 /// Why a host's answers cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -37,83 +20,6 @@ pub enum BadAnswer {
 }
 
 impl Questions {
-    /// The questions that these resources ask.
-    pub fn about<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> Self {
-        let mut questions = Self::default();
-        for resource in resources {
-            resource.ask(&mut questions);
-        }
-        questions
-    }
-
-    /// Also asks which TCP ports are listened on.
-    pub fn with_ports(mut self) -> Self {
-        self.ports = true;
-        self
-    }
-
-    /// Also asks for the version of Docker; questions about images do so by themselves.
-    pub fn with_docker(mut self) -> Self {
-        self.docker = true;
-        self
-    }
-
-    /// Also asks what is at a path.
-    pub fn path(&mut self, path: &HostPath) {
-        self.file(path, None);
-    }
-
-    /// Asks for a path; with the hash that a text file should have, also for its text where
-    /// it is another.
-    pub(super) fn file(&mut self, path: &HostPath, expected: Option<String>) {
-        let slot = self.files.entry(path.clone()).or_default();
-        *slot = slot.take().or(expected);
-    }
-
-    pub(super) fn package(&mut self, name: &str) {
-        self.packages.insert(name.to_owned());
-    }
-
-    pub(super) fn user(&mut self, name: &str) {
-        self.users.insert(name.to_owned());
-    }
-
-    pub(super) fn unit(&mut self, name: &str) {
-        self.units.insert(name.to_owned());
-    }
-
-    pub(super) fn image(&mut self, id: &str) {
-        self.images.insert(id.to_owned());
-    }
-
-    pub(super) fn sysctl(&mut self, name: &str) {
-        self.sysctls.insert(name.to_owned());
-    }
-
-    pub(super) fn files(&self) -> &BTreeMap<HostPath, Option<String>> {
-        &self.files
-    }
-
-    pub(super) fn packages(&self) -> impl Iterator<Item = &str> {
-        self.packages.iter().map(String::as_str)
-    }
-
-    pub(super) fn users(&self) -> impl Iterator<Item = &str> {
-        self.users.iter().map(String::as_str)
-    }
-
-    pub(super) fn units(&self) -> impl Iterator<Item = &str> {
-        self.units.iter().map(String::as_str)
-    }
-
-    pub(super) fn images(&self) -> impl Iterator<Item = &str> {
-        self.images.iter().map(String::as_str)
-    }
-
-    pub(super) fn sysctls(&self) -> impl Iterator<Item = &str> {
-        self.sysctls.iter().map(String::as_str)
-    }
-
     /// The script that asks them. It only reads, and says at its end that it came to its end.
     /// Docker's two slow questions are asked beside the others, and waited for before any
     /// line that may be longer than a pipe writes in one piece.

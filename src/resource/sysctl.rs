@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::probe::Questions;
+use super::questions::Questions;
 use super::{Action, Change, Facts, FileState, HostPath, Key, Unknown};
 
 /// A kernel setting that a host should have.

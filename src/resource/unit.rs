@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::probe::Questions;
+use super::questions::Questions;
 use super::{Action, Change, Facts, File, HostPath, Key, Resource, Unknown};
 
 /// Where a start notes its inputs. It is gone after a reboot, as is what was started.

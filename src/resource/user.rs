@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::probe::Questions;
+use super::questions::Questions;
 use super::{Action, Change, Facts, Key, Unknown};
 
 /// A system user that a host should have, with a group of its own name.
