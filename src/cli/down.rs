@@ -6,10 +6,10 @@ use super::session::{For, Session};
 use crate::operate::down::down;
 
 pub(super) async fn run(args: &Down, global: &Global) -> Exit {
-    match Session::open(&args.inventory.inventory, global, For::Work) {
+    match Session::open(&args.inventory.inventory, global, For::Work("down")) {
         Ok(session) => {
             let work = down(&session.lab, args.yes, args.purge, &session.ambient);
-            session.run("down", work).await
+            session.run(work).await
         }
         Err(exit) => exit,
     }

@@ -8,7 +8,7 @@ use crate::event::Events;
 use crate::operate::build_all;
 
 pub(super) async fn build(args: &ImageBuild, global: &Global) -> Exit {
-    let screen = screen(global, For::Work, None);
+    let screen = screen(global, For::Work("image"), None);
     match build_all(&args.catalog, &Events::to(screen.sink())).await {
         Ok(()) => {
             print(&format!("The images of {} are there.\n", args.catalog.display()))

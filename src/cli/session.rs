@@ -14,60 +14,55 @@ use super::trouble;
 use crate::event::{Event, Events, Sink};
 use crate::operate::{Ambient, Ended, Lab, Trouble, in_run, lock};
 use crate::report::{Fanout, Purpose, Screen, Settings, Surroundings};
-use crate::state::Journal;
+use crate::state::{Journal, Lock};
 
 /// A cluster, and a display for what happens to it.
 pub(super) struct Session {
     pub(super) lab: Lab,
     pub(super) ambient: Ambient<'static>,
-    journal: Option<Arc<Journal>>,
+    work: Option<Work>,
 }
 
 /// What kind of verb a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum For {
-    /// It may change the cluster: it is journalled.
-    Work,
+    /// This verb may change the cluster: it is journalled.
+    Work(&'static str),
     /// It only looks.
     Facts,
 }
 
 impl Session {
-    /// Reads the inventory and opens the display; for a verb that may change the cluster, the
-    /// journal too. What goes wrong is told.
+    /// Reads the inventory and opens the display; a verb that may change the cluster takes
+    /// its lock and begins a journal first. What goes wrong is told.
     pub(super) fn open(path: &Path, global: &Global, kind: For) -> Result<Self, Exit> {
         let lab = Lab::open(path).map_err(|error| trouble::report(&error.into()))?;
-        let screen =
-            screen(global, kind, Some(format!("platform up {}", path.display())));
-        let journal = match kind {
-            For::Work => {
-                let journal = lab.state.journal(Arc::new(now));
-                let told = |error| trouble::report(&Trouble::Journal(error));
-                Some(Arc::new(journal.map_err(told)?))
-            }
+        let again = match kind {
+            For::Work(verb) => Some(format!("platform {verb} {}", path.display())),
             For::Facts => None,
         };
-        let run =
-            journal.as_ref().map(|journal| journal.id().to_owned()).unwrap_or_default();
-        let sinks = journal.iter().map(|journal| Arc::clone(journal) as Arc<dyn Sink>);
-        let sinks = sinks.chain([screen.sink()]).collect();
-        let ambient =
-            ambient(global, screen, Events::to(Arc::new(Fanout::to(sinks))), run);
-        Ok(Self { lab, ambient, journal })
+        let screen = screen(global, kind, again);
+        let work = match kind {
+            For::Work(verb) => Some(Work::begin(&lab, verb)?),
+            For::Facts => None,
+        };
+        let run = work.as_ref().map(|work| work.journal.id().to_owned());
+        let journal = work.iter().map(|work| Arc::clone(&work.journal) as Arc<dyn Sink>);
+        let sinks = Fanout::to(journal.chain([screen.sink()]).collect());
+        let events = Events::to(Arc::new(sinks));
+        let ambient = ambient(global, screen, events, run.unwrap_or_default());
+        Ok(Self { lab, ambient, work })
     }
 
-    /// Runs a verb that may change the cluster, alone, with its beginning and end told.
-    pub(super) async fn run<F>(&self, verb: &str, work: F) -> Exit
+    /// Runs the verb, with its beginning and its end told.
+    pub(super) async fn run<F>(&self, work: F) -> Exit
     where
         F: Future<Output = Result<Ended, Trouble>>,
     {
-        let _lock = match lock(&self.lab, verb, &self.ambient) {
-            Ok(lock) => lock,
-            Err(error) => return trouble::report(&error),
-        };
         watch_for_interrupts(&self.ambient);
+        let verb = self.work.as_ref().map_or("look", |work| work.verb);
         let ended = in_run(&self.lab, verb, &self.ambient, work).await;
-        if let Some(failure) = self.journal.as_ref().and_then(|journal| journal.failure())
+        if let Some(failure) = self.work.as_ref().and_then(|work| work.journal.failure())
         {
             let message = format!("the journal is not complete: {failure}");
             self.ambient.events.emit(&Event::Warned { message });
@@ -79,6 +74,23 @@ impl Session {
     }
 }
 
+/// A run that may change the cluster: it is alone on this computer, and journalled.
+struct Work {
+    verb: &'static str,
+    journal: Arc<Journal>,
+    _lock: Lock,
+}
+
+impl Work {
+    fn begin(lab: &Lab, verb: &'static str) -> Result<Self, Exit> {
+        let lock =
+            lock(lab, verb, &env, now()).map_err(|error| trouble::report(&error))?;
+        let journal = lab.state.journal(Arc::new(now));
+        let told = |error| trouble::report(&Trouble::Journal(error));
+        Ok(Self { verb, journal: Arc::new(journal.map_err(told)?), _lock: lock })
+    }
+}
+
 /// What verbs need of this computer: its environment, its clock, its terminal.
 pub(super) fn ambient(
     global: &Global,
@@ -87,7 +99,7 @@ pub(super) fn ambient(
     run: String,
 ) -> Ambient<'static> {
     Ambient {
-        env: &|name| std::env::var(name).ok(),
+        env: &env,
         clock: Arc::new(now),
         events,
         run,
@@ -108,12 +120,17 @@ pub(super) fn screen(global: &Global, kind: For, again: Option<String>) -> Scree
         no_color: std::env::var("NO_COLOR").ok(),
     };
     let purpose = match kind {
-        For::Work => Purpose::Work,
+        For::Work(_) => Purpose::Work,
         For::Facts => Purpose::Facts,
     };
     let settings =
         Settings { colour: surroundings.colour(), verbose: global.verbose, again };
     surroundings.choose(purpose).open(settings, now)
+}
+
+/// The operator's environment.
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// This computer's clock: the one place that reads it.

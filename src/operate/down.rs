@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::lab::Lab;
-use super::run::{Ended, holder};
+use super::run::Ended;
 use super::trouble::Trouble;
 use super::up::{finish, locked};
 use super::{Ambient, connect, machines, survey};
@@ -81,9 +81,7 @@ async fn take_back(
     }
     ambient.events.emit(&Event::Planned { stages: plan.summary() });
     let topology = crate::topology::Topology::new(&lab.inventory, &machines)?;
-    let held =
-        lock::take(&fleet, &locked(&topology), &holder("down", ambient).to_string())
-            .await?;
+    let held = lock::take(&fleet, &locked(&topology), &ambient.holder("down")).await?;
     let generations = facts
         .iter()
         .map(|(host, facts)| (host.clone(), facts.generation.clone()))

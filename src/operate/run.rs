@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::time::Instant;
 
+use jiff::Timestamp;
+
 use super::lab::Lab;
 use super::trouble::Trouble;
 use super::{Ambient, Kind};
 use crate::event::{Event, RunResult, in_words};
-use crate::state::{Holder, Lock, operator};
+use crate::state::{Environment, Holder, Lock, operator};
 
 /// How a verb ended that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +24,13 @@ pub struct Ended {
 ///
 /// # Errors
 /// When another run holds it: it says who, since when.
-pub fn lock(lab: &Lab, verb: &str, ambient: &Ambient<'_>) -> Result<Lock, Trouble> {
-    Ok(lab.state.lock(&holder(verb, ambient))?)
+pub fn lock(
+    lab: &Lab,
+    verb: &str,
+    env: Environment<'_>,
+    now: Timestamp,
+) -> Result<Lock, Trouble> {
+    Ok(lab.state.lock(&holder(verb, env, now))?)
 }
 
 /// Runs a verb that may change the cluster, and tells its beginning and its end.
@@ -60,11 +67,13 @@ fn result_of(trouble: &Trouble, ambient: &Ambient<'_>) -> RunResult {
 }
 
 /// Who holds a lock that this run takes.
-pub(super) fn holder(verb: &str, ambient: &Ambient<'_>) -> Holder {
-    Holder {
-        who: operator(ambient.env),
-        pid: std::process::id(),
-        verb: verb.to_owned(),
-        since: (ambient.clock)(),
+fn holder(verb: &str, env: Environment<'_>, since: Timestamp) -> Holder {
+    Holder { who: operator(env), pid: std::process::id(), verb: verb.to_owned(), since }
+}
+
+impl Ambient<'_> {
+    /// What another run is told while this one holds the cluster's lock.
+    pub(super) fn holder(&self, verb: &str) -> String {
+        holder(verb, self.env, (self.clock)()).to_string()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::courier::{Registries, Van};
 use super::gather::{Gathered, gather};
 use super::lab::Lab;
-use super::run::{Ended, holder};
+use super::run::Ended;
 use super::survey::{Survey, survey};
 use super::trouble::Trouble;
 use super::witness::Eyes;
@@ -47,7 +47,7 @@ pub async fn up(
     }
     ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
     let hosts = locked(&seen.topology);
-    let held = lock::take(&fleet, &hosts, &holder("up", ambient).to_string()).await?;
+    let held = lock::take(&fleet, &hosts, &ambient.holder("up")).await?;
     let tally = act(&mut seen, &fleet, ambient).await;
     held.release().await;
     finish(tally, ambient)?;
