@@ -18,7 +18,7 @@ record() {
 # Takes a thing off the record, after it is gone.
 forget() {
   [ -e "$manifest" ] || return 0
-  grep -Fxv -- "$1" "$manifest" >"$manifest.new"
+  grep -Fxv -- "$1" "$manifest" >"$manifest.new" || [ $? = 1 ]
   sync "$manifest.new"
   mv -f -- "$manifest.new" "$manifest"
 }
