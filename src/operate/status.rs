@@ -15,7 +15,7 @@ use crate::event::in_words;
 use crate::host::HostName;
 use crate::remote::RemoteError;
 use crate::resource::probe::Questions;
-use crate::resource::{Facts, Resource, Unit};
+use crate::resource::{Facts, Owned, Resource, Unit};
 use crate::topology::{Ensemble, Node, Topology};
 
 /// How a cluster is.
@@ -48,8 +48,17 @@ pub struct HostStatus {
     pub os: Option<String>,
     /// The version of its Docker, where it has one.
     pub docker: Option<String>,
-    /// Its services, each with what it does: `serves`, `leads`, `failed`, ….
-    pub services: BTreeMap<String, String>,
+    /// Its services.
+    pub services: BTreeMap<String, ServiceStatus>,
+}
+
+/// How a service on a host is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServiceStatus {
+    /// The version that was brought to the host, where it answers.
+    pub version: Option<String>,
+    /// What it does: `active`, `leads`, `follows`, `failed`, ….
+    pub state: String,
 }
 
 /// How an ensemble is.
@@ -130,10 +139,10 @@ impl Seen<'_> {
             missing.iter().map(|host| format!("{host} does not run")).collect();
         problems.extend(unreachable.iter().map(|(_, error)| in_words(error)));
         for host in &hosts {
-            let bad = host.services.iter().filter(|(_, state)| !is_good(state));
-            problems.extend(
-                bad.map(|(name, state)| format!("{name} on {}: {state}", host.host)),
-            );
+            let bad = host.services.iter().filter(|(_, service)| !is_good(service));
+            problems.extend(bad.map(|(name, service)| {
+                format!("{name} on {}: {}", host.host, service.state)
+            }));
         }
         if zookeeper.as_ref().is_some_and(|ensemble| ensemble.can_lose.is_none()) {
             problems.push("ZooKeeper has no quorum".to_owned());
@@ -150,7 +159,9 @@ impl Seen<'_> {
     fn host(&self, node: &Node) -> HostStatus {
         let facts = self.facts.get(&node.host);
         let service = |(name, unit): (&str, &str)| {
-            (name.to_owned(), self.service(node, name, unit))
+            let version = facts.and_then(|facts| version(facts, name));
+            let state = self.service(node, name, unit);
+            (name.to_owned(), ServiceStatus { version, state })
         };
         HostStatus {
             host: node.host.clone(),
@@ -210,8 +221,20 @@ impl Seen<'_> {
     }
 }
 
-fn is_good(state: &str) -> bool {
-    matches!(state, "active" | "leads" | "follows" | "serves alone")
+/// The version of a component's image, by the host's own record; images are called
+/// `COMPONENT VERSION` in it, and those of earlier versions are off it.
+fn version(facts: &Facts, component: &str) -> Option<String> {
+    facts.manifest.entries().iter().find_map(|owned| match owned {
+        Owned::Image { name, .. } => {
+            let (of, version) = name.split_once(' ')?;
+            (of == component).then(|| version.to_owned())
+        }
+        _ => None,
+    })
+}
+
+fn is_good(service: &ServiceStatus) -> bool {
+    matches!(service.state.as_str(), "active" | "leads" | "follows" | "serves alone")
 }
 
 impl Status {
@@ -232,7 +255,7 @@ impl Status {
             let services: Vec<String> = host
                 .services
                 .iter()
-                .map(|(name, state)| format!("{name} {state}"))
+                .map(|(name, service)| format!("{name} {service}"))
                 .collect();
             let services = services.join(", ");
             writeln!(
@@ -252,6 +275,15 @@ impl Status {
             writeln!(out, "All is well.")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for ServiceStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version {
+            Some(version) => write!(f, "{version} {}", self.state),
+            None => f.write_str(&self.state),
+        }
     }
 }
 
