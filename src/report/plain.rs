@@ -159,13 +159,13 @@ impl Script {
         }
         self.waiting = now;
         let (gate, seen) = (one_line(gate), one_line(seen));
-        vec![self.in_stage(&format!("waiting for {gate}: saw {seen}"))]
+        vec![self.in_stage(&format!("waiting until {gate}; seen: {seen}"))]
     }
 
     fn passed(&mut self, gate: &str, seen: &str, time: Duration) -> Vec<String> {
         self.waiting = None;
         let (gate, seen) = (one_line(gate), one_line(seen));
-        vec![self.in_stage(&format!("passed in {}: {gate}: {seen}", took(time)))]
+        vec![self.in_stage(&format!("after {} {gate}: {seen}", took(time)))]
     }
 
     fn end(&mut self, stage: &str, time: Duration, ok: bool) -> Vec<String> {
