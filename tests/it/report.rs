@@ -107,7 +107,7 @@ fn opening() -> Vec<Event> {
 /// A stage on two hosts that goes well, with a transfer, a wait and a warning.
 fn base_stage() -> Vec<Event> {
     let waiting = |seen: &str| Event::Waiting {
-        gate: "Docker on every host".to_owned(),
+        gate: "Docker runs on every host".to_owned(),
         seen: seen.to_owned(),
     };
     let sent = |done| Event::Progress {
@@ -136,7 +136,7 @@ fn base_stage() -> Vec<Event> {
         message: "the clock of control-2 is 1.2 s off".to_owned(),
     });
     events.push(Event::GatePassed {
-        gate: "Docker on every host".to_owned(),
+        gate: "Docker runs on every host".to_owned(),
         seen: "2 of 2 run 20.10.24".to_owned(),
         took: ms(1_200),
     });
@@ -319,7 +319,7 @@ fn a_terminal_shows_transfers_by_bytes_and_waits_by_what_they_saw() {
     let base = base_stage();
     let position = base.iter().position(sending).unwrap();
     let waiting = Event::Waiting {
-        gate: "Docker on every host".to_owned(),
+        gate: "Docker runs on every host".to_owned(),
         seen: format!("control-1 starting, {}", "a long story ".repeat(9)),
     };
     let events = [opening(), base[..=position].to_vec(), vec![waiting]].concat();
