@@ -26,7 +26,7 @@ use std::fmt;
 pub use crate::path::HostPath;
 pub use directory::Directory;
 pub use facts::{Facts, Unknown};
-pub use file::{Content, File, FileState};
+pub use file::{Content, File, FileKind, FileState};
 pub use image::{Image, ImageOrigin};
 pub use manifest::{Manifest, Owned};
 pub use package::{Manager, Package, PackageState};

@@ -174,8 +174,10 @@ impl PackageLine {
 
 impl PackageAskedLine {
     pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
-        facts.system.manager().ok()?;
-        facts.packages.entry(self.name).or_insert(PackageState::Missing);
+        // Where there is no manager, nobody could say that it is missing.
+        if facts.system.manager().is_ok() {
+            facts.packages.entry(self.name).or_insert(PackageState::Missing);
+        }
         Some(())
     }
 }

@@ -207,8 +207,10 @@ impl UnitReader {
 
 impl StartedLine {
     pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
-        let state = facts.units.get_mut(&self.unit)?;
-        state.started_with.insert(self.path.parse().ok()?, self.sha256);
+        // Of a unit about which systemd said nothing, a note alone tells nothing.
+        if let Some(state) = facts.units.get_mut(&self.unit) {
+            state.started_with.insert(self.path.parse().ok()?, self.sha256);
+        }
         Some(())
     }
 }

@@ -9,5 +9,6 @@ mod local;
 mod registry;
 mod remote;
 mod report;
+mod resource;
 mod snapshot;
 mod state;

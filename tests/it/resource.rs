@@ -1,0 +1,6 @@
+//! The scripts of resources, run for real on hosts that are folders.
+
+mod apply;
+mod host;
+mod played;
+mod probe;

@@ -1,0 +1,354 @@
+//! What the changes do to a host, and how it is left as it was.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use platform::resource::apply::{Job, Progress, receiver};
+use platform::resource::{Action, Change, Content, File, Resource, Unit};
+use platform::secret::Secret;
+
+use super::host::{Host, is_done, progress};
+use super::probe::{at, directory, file, hidden, image, package, sysctl, user};
+
+/// Bytes that mean something to a shell, to tar, to JSON or to nobody.
+const HOSTILE: &[u8] =
+    b"\0\xff'\"`$(touch /srv/pwned)`;\\n\n EOF\nrun\n\x1b[2J%s%n\r\n\0";
+
+fn open(path: &str, bytes: &[u8]) -> Resource {
+    Resource::File(File::public(at(path), Content::Open(bytes.into())))
+}
+
+fn failure(progress: &[Progress]) -> (usize, &str) {
+    match progress.last() {
+        Some(Progress::Failed { step, said }) => (*step, said),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Applies, looks again, takes everything back: the three things that must always hold.
+fn check_round_trip(host: &Host, want: &[Resource]) {
+    let before = host.tree();
+    let said = host.apply(want);
+    assert!(is_done(&said), "{said:?}");
+    assert_eq!(host.changes(want).1, [], "something differs after all was done");
+    let said = host.retire();
+    assert!(is_done(&said), "{said:?}");
+    let after = host.tree();
+    let paths = before.keys().chain(after.keys());
+    let other: Vec<_> =
+        paths.filter(|path| before.get(*path) != after.get(*path)).collect();
+    assert!(other.is_empty(), "not as before: {other:?}");
+}
+
+#[test]
+fn files_come_with_their_parents_and_go_with_them() {
+    check_round_trip(
+        &Host::new(),
+        &[
+            file("/etc/app/deep/er/a.conf", "a\n"),
+            hidden("/etc/app/b.key", "key"),
+            directory("/srv/data", 0o750, true),
+            directory("/srv/data/inner", 0o2755, false),
+            file("/opt/tool", ""),
+        ],
+    );
+}
+
+#[test]
+fn content_arrives_byte_for_byte_and_is_never_run() {
+    let host = Host::new();
+    let large: Vec<u8> = (0..300_000).map(|n| (n % 251) as u8).collect();
+    let want =
+        [open("/srv/hostile", HOSTILE), open("/srv/large", &large), open("/srv/0", b"")];
+    assert!(is_done(&host.apply(&want)));
+    assert_eq!(host.read("/srv/hostile"), HOSTILE);
+    assert!(host.read("/srv/large") == large);
+    assert_eq!(host.read("/srv/0"), b"");
+    assert!(!host.has("/srv/pwned"));
+    assert_eq!(host.changes(&want).1, []);
+}
+
+#[test]
+fn what_was_there_before_the_first_run_comes_back_whatever_happened_since() {
+    let host = Host::new();
+    host.write("/etc/a", b"the operator's\n");
+    host.chmod("/etc/a", 0o604);
+    host.link("/etc/b", "a");
+    host.write("/etc/same", b"same\n");
+    let before = host.tree();
+    for text in ["first\n", "second\n"] {
+        let want =
+            [file("/etc/a", text), file("/etc/b", text), file("/etc/same", "same\n")];
+        assert!(is_done(&host.apply(&want)));
+        assert_eq!(host.text("/etc/b"), text);
+    }
+    host.write("/etc/a", b"edited by hand\n");
+    assert!(is_done(&host.apply(&[])), "nobody wants them any more");
+    assert!(host.tree() == before);
+}
+
+#[test]
+fn directories_that_others_use_by_now_stay() {
+    let host = Host::new();
+    assert!(is_done(&host.apply(&[file("/opt/app/etc/a", "a")])));
+    host.write("/opt/app/theirs", b"x");
+    assert!(is_done(&host.retire()));
+    assert!(host.has("/opt/app/theirs") && !host.has("/opt/app/etc"));
+}
+
+#[test]
+fn data_stays_until_it_is_purged() {
+    let host = Host::new();
+    let owned = File { data: true, ..File::public(at("/srv/data/id"), "1".to_owned()) };
+    let want =
+        [directory("/srv/data", 0o750, true), Resource::File(owned), file("/etc/a", "a")];
+    assert!(is_done(&host.apply(&want)));
+    host.write("/srv/data/log", b"written by the component");
+    let facts = host.ask(&[]);
+    let kept = platform::resource::retire(&[], &facts, false);
+    assert!(is_done(&host.make(&facts, &kept)));
+    assert!(host.has("/srv/data/id") && host.has("/srv/data/log") && !host.has("/etc/a"));
+    assert!(is_done(&host.retire()));
+    assert!(!host.has("/srv/data") && !host.has("/var/lib/platform"));
+}
+
+#[test]
+fn users_come_and_go_and_a_shell_is_put_right() {
+    let host = Host::new();
+    check_round_trip(
+        &host,
+        &[user("deploy", "/bin/bash"), user("ticker", "/usr/sbin/nologin")],
+    );
+    assert!(is_done(&host.apply(&[user("deploy", "/bin/bash")])));
+    let other = [user("deploy", "/bin/sh")];
+    assert!(is_done(&host.apply(&other)));
+    assert_eq!(host.changes(&other).1, []);
+}
+
+#[test]
+fn a_setting_that_the_kernel_lacks_fails_with_its_own_words() {
+    let host = Host::new();
+    let said = host.apply(&[sysctl("kernel.not_there", "1")]);
+    assert!(
+        failure(&said).1.contains("cannot stat /proc/sys/kernel/not_there"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn packages_go_with_what_came_for_their_sake() {
+    let host = Host::new();
+    host.write("/fake/depends/jq", b"libjq libonig");
+    check_round_trip(&host, &[package("jq"), package("curl")]);
+    let said = host.apply(&[package("nowhere")]);
+    assert_eq!(failure(&said), (0, "E: Unable to locate package nowhere"));
+}
+
+#[test]
+fn a_package_that_others_need_by_now_stays() {
+    let host = Host::new();
+    assert!(is_done(&host.apply(&[package("jq")])));
+    host.write("/fake/depends/theirs", b"jq");
+    host.run(&["apt-get", "install", "theirs"], b"");
+    assert!(is_done(&host.retire()));
+    assert!(host.has("/fake/packages/jq") && host.has("/fake/packages/theirs"));
+}
+
+#[test]
+fn an_image_comes_from_the_first_registry_that_has_it() {
+    let host = Host::new();
+    host.write("/fake/registry/10.0.0.2:5000", b"sha256:aa");
+    let want =
+        [image("sha256:aa", &["10.0.0.1:5000/x@sha256:bb", "10.0.0.2:5000/x@sha256:bb"])];
+    check_round_trip(&host, &want);
+    let said = host.apply(&[image("sha256:cc", &["10.0.0.3:5000/x@sha256:dd"])]);
+    assert_eq!(failure(&said), (0, "10.0.0.3:5000: connection refused"));
+}
+
+/// A unit with its file, an input, and the note of what it was started with.
+fn service(name: &str, config: &str) -> Vec<Resource> {
+    let path = format!("/etc/systemd/system/{name}");
+    let own = File::public(at(&path), "[Service]\nExecStart=/bin/x\n".to_owned());
+    let input = File::public(at("/etc/app/x.conf"), config.to_owned());
+    let unit = Unit::named(name).started_with([&own, &input]);
+    let drop_in = unit.drop_in().expect("it has inputs");
+    let mut all: Vec<Resource> = [own, input, drop_in].map(Resource::File).into();
+    all.push(Resource::Unit(unit));
+    all
+}
+
+#[test]
+fn a_unit_is_started_once_and_again_only_when_its_inputs_change() {
+    let host = Host::new();
+    let want = service("x.service", "1");
+    check_round_trip(&host, &want);
+    assert!(is_done(&host.apply(&want)));
+    let (facts, changes) = host.changes(&service("x.service", "2"));
+    let steps: Vec<String> = changes.iter().map(Change::step).collect();
+    assert_eq!(steps, ["write file /etc/app/x.conf", "restart unit x.service"]);
+    assert_eq!(changes[1].reason, "was started with another /etc/app/x.conf");
+    assert!(is_done(&host.make(&facts, &changes)));
+    assert_eq!(host.changes(&service("x.service", "2")).1, []);
+}
+
+#[test]
+fn a_restart_that_is_owed_stays_owed() {
+    let host = Host::new();
+    assert!(is_done(&host.apply(&service("x.service", "1"))));
+    let want = service("x.service", "2");
+    let (facts, changes) = host.changes(&want);
+    assert!(is_done(&host.make(&facts, &changes[..1])), "the run dies after the file");
+    let (_, owed) = host.changes(&want);
+    assert_eq!(owed.len(), 1, "{owed:?}");
+    assert_eq!(owed[0].step(), "restart unit x.service");
+}
+
+#[test]
+fn the_first_step_that_fails_is_the_last_and_brings_the_unit_s_own_words() {
+    let host = Host::new();
+    host.write("/fake/fails/x.service", b"");
+    let mut want = service("x.service", "1");
+    want.push(Resource::Unit(Unit::named("y.service")));
+    let (facts, changes) = host.changes(&want);
+    let said = host.make(&facts, &changes);
+    let (step, words) = failure(&said);
+    assert_eq!(changes[step].step(), "start unit x.service");
+    assert_eq!(words, "Job for x.service failed.\nthe last words of the unit");
+    assert_eq!(step, changes.len() - 2, "the last step was not tried");
+}
+
+#[test]
+fn only_the_end_of_what_a_step_says_is_told() {
+    let host = Host::new();
+    let talk = "#!/bin/sh\nseq 1 100000\necho the end >&2\nexit 3\n";
+    host.program("/local/sbin/systemctl", talk);
+    let change = Change {
+        key: platform::resource::Key::Systemd,
+        verb: "reload",
+        reason: String::new(),
+        diff: None,
+        action: Action::ReloadSystemd,
+    };
+    let said = host.make(&host.ask(&[]), &[change]);
+    let (_, words) = failure(&said);
+    assert!(words.ends_with("100000\nthe end") && words.len() <= 2000, "{words}");
+}
+
+#[test]
+fn a_plan_for_another_state_of_the_host_is_refused_before_anything_is_touched() {
+    let host = Host::new();
+    let (facts, changes) = host.changes(&[file("/etc/a", "a")]);
+    assert!(is_done(&host.apply(&[file("/etc/b", "b")])));
+    let before = host.tree();
+    let said = host.make(&facts, &changes);
+    assert!(matches!(&said[..], [Progress::Refused(why)] if why.contains("another run")));
+    assert!(host.tree() == before);
+}
+
+#[test]
+fn a_run_waits_for_the_one_that_changes_the_host() {
+    let host = Host::new();
+    host.dir("/run/platform");
+    let held = host.path("/run/platform/lock");
+    let mut other = Command::new("flock")
+        .arg(&held)
+        .args(["sh", "-c", "echo held; cat"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("util-linux is installed");
+    let mut first = [0];
+    use std::io::Read;
+    other.stdout.as_mut().expect("piped").read_exact(&mut first).expect("it is held");
+    let (facts, changes) = host.changes(&[file("/etc/a", "a")]);
+    let mut run = host.start(&facts, &changes, "test/0/0");
+    std::thread::yield_now();
+    assert!(run.try_wait().expect("it was started").is_none(), "it did not wait");
+    assert!(!host.has("/etc/a"));
+    drop(other.stdin.take());
+    other.wait().expect("it ends with its input");
+    assert!(is_done(&progress(run)));
+    assert!(host.has("/etc/a"));
+}
+
+#[test]
+fn a_run_that_waits_too_long_for_another_is_refused() {
+    let host = Host::new();
+    host.program("/local/sbin/flock", "#!/bin/sh\n[ \"$*\" = '-w 120 9' ] && exit 1\n");
+    let said = host.apply(&[file("/etc/a", "a")]);
+    assert!(matches!(&said[..], [Progress::Refused(why)] if why.contains("two minutes")));
+    assert!(!host.has("/etc/a"));
+}
+
+#[test]
+fn a_run_that_is_killed_in_mid_write_leaves_the_old_file_or_the_new_one() {
+    let host = Host::new();
+    let [old, new] = [b'o', b'n'].map(|byte| vec![byte; 16 << 20]);
+    assert!(is_done(&host.apply(&[open("/srv/large", &old)])));
+    for part in 0..6 {
+        let (facts, changes) = host.changes(&[open("/srv/large", &new)]);
+        if changes.is_empty() {
+            break;
+        }
+        let begun = Instant::now();
+        let mut run = host.start(&facts, &changes, "test/1/0");
+        while begun.elapsed() < Duration::from_millis(10 * part) {
+            std::thread::yield_now();
+        }
+        let group = rustix::process::Pid::from_child(&run);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let status = run.wait().expect("it was started");
+        let now = host.read("/srv/large");
+        assert!(
+            now == old || now == new,
+            "{part}: {:?}, {} bytes",
+            status.signal(),
+            now.len()
+        );
+    }
+    assert!(is_done(&host.apply(&[open("/srv/large", &new)])));
+    assert!(host.read("/srv/large") == new && !host.has("/srv/large.platform-new"));
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_file_and_a_record_that_can_be_read() {
+    let host = Host::new();
+    assert!(is_done(&host.apply(&[open("/srv/a", b"old")])));
+    let full = "#!/bin/sh\nhead -c 100 \"$2\" >\"$3\"\necho 'cp: No space left on device'\nexit 1\n";
+    host.program("/local/sbin/cp", full);
+    let said = host.apply(&[open("/srv/a", &[b'n'; 1000])]);
+    assert_eq!(failure(&said), (0, "cp: No space left on device"));
+    assert_eq!(host.read("/srv/a"), b"old");
+    host.immortal();
+    assert!(is_done(&host.apply(&[open("/srv/a", b"new")])));
+    assert!(is_done(&host.retire()));
+    assert!(!host.has("/srv/a") && !host.has("/srv/a.platform-new"));
+}
+
+#[test]
+fn a_secret_is_in_the_stream_only_as_the_content_of_its_file() {
+    let change = Change {
+        key: platform::resource::Key::File(at("/etc/key")),
+        verb: "write",
+        reason: "is missing".to_owned(),
+        diff: None,
+        action: Action::WriteFile(File::private(at("/etc/key"), Secret::new("hunter2"))),
+    };
+    let job = Job { changes: std::slice::from_ref(&change), expected: "", next: "r/0/0" };
+    let stream = job.stream().expect("it is written to memory");
+    let mut with_it = Vec::new();
+    for entry in tar::Archive::new(stream.as_slice()).entries().expect("a tar") {
+        let mut entry = entry.expect("a whole entry");
+        let name = entry.path().expect("a name").to_string_lossy().into_owned();
+        let mut content = String::new();
+        std::io::Read::read_to_string(&mut entry, &mut content).expect("text");
+        assert_eq!(entry.header().mode().expect("a mode"), 0o600);
+        if content.contains("hunter2") {
+            with_it.push((name, content));
+        }
+    }
+    assert_eq!(with_it, [("0".to_owned(), "hunter2".to_owned())]);
+    let debug = format!("{job:?}");
+    assert!(!debug.contains("hunter2") && debug.contains("[redacted]"));
+}

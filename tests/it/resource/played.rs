@@ -1,0 +1,179 @@
+//! The parts of a host that are played: systemd, Docker, apt, the kernel's settings.
+
+use super::host::Host;
+
+/// A unit is a file `/fake/units/NAME` of two words: its state, and whether it starts at boot.
+/// A start runs what the unit's drop-in has to run before it.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+[ "$1" = --quiet ] && shift
+verb=$1
+shift
+[ "${1:-}" = --now ] && shift
+words() {
+  active=inactive boot=
+  [ -e "/etc/systemd/system/$1" ] && boot=disabled
+  [ ! -e "/fake/units/$1" ] || read -r active boot <"/fake/units/$1"
+}
+known() { [ -e "/fake/units/$1" ] || [ -e "/etc/systemd/system/$1" ]; }
+case $verb in
+show)
+  shift 3
+  for name do
+    words "$name"
+    load=not-found reload=no
+    known "$name" && load=loaded
+    [ "/etc/systemd/system/$name" -nt /fake/reloaded ] && reload=yes
+    printf 'Id=%s\nLoadState=%s\nActiveState=%s\nUnitFileState=%s\nNeedDaemonReload=%s\n\n' \
+      "$name" $load "$active" "$boot" $reload
+  done ;;
+is-enabled) words "$1"; echo "$boot"; [ "$boot" = enabled ] ;;
+is-active) words "$1"; echo "$active"; [ "$active" = active ] ;;
+cat) known "$1" ;;
+daemon-reload) touch /fake/reloaded ;;
+reset-failed) ;;
+enable) words "$1"; known "$1" && echo "$active enabled" >"/fake/units/$1" ;;
+disable) rm -f "/fake/units/$1"; known "$1" ;;
+start | restart)
+  known "$1" || exit 5
+  [ ! -e "/fake/fails/$1" ] || { echo "Job for $1 failed." >&2; exit 1; }
+  sed -n 's/^ExecStartPre=+//p' "/etc/systemd/system/$1.d/50-platform.conf" 2>/dev/null | sh
+  words "$1"
+  echo "active $boot" >"/fake/units/$1" ;;
+*) echo "systemctl $verb is not played" >&2; exit 64 ;;
+esac
+"#;
+
+/// An image is a file `/fake/images/ID`; what a reference means is in `/fake/registry/NAME`.
+const DOCKER: &str = r#"#!/bin/sh
+case "$*" in
+version*) echo 20.10.24 ;;
+"image inspect --format"*)
+  shift 4
+  found=0
+  for id do
+    [ -e "/fake/images/$id" ] && printf '{"q":"image","id":"%s","present":true}\n' "$id" || found=1
+  done
+  [ $found = 0 ] || { echo; exit 1; } ;;
+"image inspect"*) [ -e "/fake/images/$3" ] ;;
+"image rm"*) rm "/fake/images/$4" ;;
+"--config /etc/platform/docker pull --quiet"*)
+  name=${5%%/*}
+  [ -e "/fake/registry/$name" ] || { echo "$name: connection refused" >&2; exit 1; }
+  touch "/fake/images/$(cat "/fake/registry/$name")" ;;
+*) echo "docker $* is not played" >&2; exit 64 ;;
+esac
+"#;
+
+/// A package is a file `/fake/packages/NAME`; `/fake/depends/NAME` says what it needs. Like
+/// apt, it knows no package before an update. dpkg itself is real.
+const APT_GET: &str = r#"#!/bin/sh
+simulate=
+while [ $# -gt 0 ]; do
+  case $1 in
+  -s) simulate=1 ;;
+  install | purge | update) verb=$1 ;;
+  -o) shift ;;
+  -*) ;;
+  *) name=$1 ;;
+  esac
+  shift
+done
+installed() {
+  : >/var/lib/dpkg/status
+  for file in /fake/packages/*; do
+    [ -e "$file" ] || continue
+    printf 'Package: %s\nStatus: install ok installed\nMaintainer: t\nArchitecture: all\nVersion: 1.0\nDescription: t\n\n' \
+      "${file##*/}" >>/var/lib/dpkg/status
+  done
+}
+case $verb in
+update) touch /fake/updated ;;
+install)
+  [ -e /fake/updated ] && [ "$name" != nowhere ] ||
+    { echo "E: Unable to locate package $name"; exit 100; }
+  for each in $(cat "/fake/depends/$name" 2>/dev/null) "$name"; do
+    [ -e "/fake/packages/$each" ] && continue
+    if [ -n "$simulate" ]; then echo "Inst $each (1.0 Debian:12 [all])"; else touch "/fake/packages/$each"; fi
+  done
+  [ -n "$simulate" ] || installed ;;
+purge)
+  for file in /fake/depends/*; do
+    needs=${file##*/}
+    if [ -e "/fake/packages/$needs" ] && grep -qw "$name" "$file"; then
+      if [ -n "$simulate" ]; then echo "Remv $needs [1.0]"; else rm -f "/fake/packages/$needs"; fi
+    fi
+  done
+  if [ -n "$simulate" ]; then echo "Purg $name [1.0]"; else rm -f "/fake/packages/$name"; installed; fi ;;
+esac
+"#;
+
+/// The kernel's settings are plain files.
+const SYSCTL: &str = r#"#!/bin/sh
+setting=${3%%=*}
+path=/proc/sys/$(printf %s "$setting" | tr . /)
+[ -e "$path" ] || { echo "sysctl: cannot stat $path: No such file or directory" >&2; exit 255; }
+printf '%s\n' "${3#*=}" | tr ' ' '\t' >"$path"
+"#;
+
+const JOURNALCTL: &str = "#!/bin/sh\necho 'the last words of the unit'\n";
+
+/// Counts down at each call, and at the end kills every process of the run at once.
+const MORTAL: &str = r#"#!/bin/sh
+read -r lives </fake/lives
+echo $((lives - 1)) >/fake/lives
+[ "$lives" -gt 0 ] || kill -9 0
+for folder in /usr/local/bin /usr/sbin /usr/bin; do
+  [ ! -x "$folder/${0##*/}" ] || exec "$folder/${0##*/}" "$@"
+done
+"#;
+
+/// The programs by which the scripts change anything.
+const CHANGING: [&str; 8] =
+    ["chmod", "chown", "cp", "mkdir", "mv", "rm", "rmdir", "systemctl"];
+
+/// Puts it all onto a host.
+pub(super) fn install(host: &Host) {
+    for (name, text) in [
+        ("systemctl", SYSTEMCTL),
+        ("docker", DOCKER),
+        ("apt-get", APT_GET),
+        ("sysctl", SYSCTL),
+        ("journalctl", JOURNALCTL),
+    ] {
+        host.program(&format!("/local/bin/{name}"), text);
+    }
+    for folder in ["units", "fails", "images", "registry", "packages", "depends"]
+        .map(|f| format!("/fake/{f}"))
+    {
+        host.dir(&folder);
+    }
+    for folder in ["/var/lib/dpkg/info", "/var/lib/dpkg/updates", "/etc/systemd/system"] {
+        host.dir(folder);
+    }
+    host.dir("/etc/sysctl.d");
+    host.dir("/run/systemd/system");
+    for (path, text) in [
+        ("/fake/reloaded", ""),
+        ("/var/lib/dpkg/status", ""),
+        ("/etc/os-release", "PRETTY_NAME=\"A \\\"test\\\" host\"\n"),
+        ("/etc/nsswitch.conf", "passwd: files\ngroup: files\n"),
+        (
+            "/etc/passwd",
+            "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1::/:/usr/sbin/nologin\n",
+        ),
+        ("/etc/group", "root:x:0:\ndaemon:x:1:\n"),
+        ("/etc/login.defs", "USERGROUPS_ENAB yes\nSYS_UID_MIN 100\nSYS_UID_MAX 999\n"),
+        ("/proc/meminfo", "MemTotal:        2048000 kB\nMemFree: 1 kB\n"),
+        ("/proc/sys/vm/swappiness", "60\n"),
+        ("/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n"),
+    ] {
+        host.write(path, text.as_bytes());
+    }
+}
+
+/// Makes every program by which the scripts change anything count down.
+pub(super) fn mortal(host: &Host) {
+    for name in CHANGING {
+        host.program(&format!("/local/sbin/{name}"), MORTAL);
+    }
+}
