@@ -8,11 +8,16 @@ manifest=$home/manifest
 staged=$PWD
 out=$staged/.out
 
-# Notes a thing as ours, before it is made: a run that dies in between loses nothing.
+# Notes a thing as ours, before it is made: a run that dies in between loses nothing. A whole
+# new record takes the old one's place: half a line, as a full disk leaves it, could not be read.
 record() {
   grep -Fxq -- "$1" "$manifest" 2>/dev/null && return
-  printf '%s\n' "$1" >>"$manifest"
-  sync "$manifest"
+  {
+    [ ! -e "$manifest" ] || cat -- "$manifest"
+    printf '%s\n' "$1"
+  } >"$manifest.new"
+  sync "$manifest.new"
+  mv -f -- "$manifest.new" "$manifest"
 }
 
 # Takes a thing off the record, after it is gone.

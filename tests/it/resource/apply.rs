@@ -326,6 +326,28 @@ fn a_full_disk_leaves_the_old_file_and_a_record_that_can_be_read() {
     assert!(!host.has("/srv/a") && !host.has("/srv/a.platform-new"));
 }
 
+/// A file cannot grow beyond some size on the host: a write across it is cut short, as on a
+/// full disk.
+#[test]
+fn a_record_that_the_disk_has_no_room_for_can_still_be_read() {
+    let host = Host::new();
+    let line =
+        |n: usize| format!("{{\"q\":\"ours\",\"kind\":\"user\",\"name\":\"u{n:04}\"}}\n");
+    let blocks = 40;
+    let lines: String = (0..).map(line).take(blocks * 512 / line(0).len()).collect();
+    host.write("/var/lib/platform/manifest", lines.as_bytes());
+    let (facts, changes) = (host.ask(&[]), host.changes(&[file("/etc/a", "a")]).1);
+    let job =
+        Job { changes: &changes[..1], expected: &facts.generation, next: "test/0/0" };
+    let small = format!("trap '' XFSZ\nulimit -f {blocks}\n{}", receiver());
+    let stream = job.stream().expect("it is written to memory");
+    let said = progress(host.spawn(&["sh", "-c", &small], &stream));
+    assert_eq!(failure(&said).0, 0);
+    assert!(host.text("/var/lib/platform/manifest") == lines, "a torn record");
+    assert!(is_done(&host.make(&host.ask(&[]), &changes[..1])));
+    assert!(host.has("/etc/a"));
+}
+
 #[test]
 fn a_secret_is_in_the_stream_only_as_the_content_of_its_file() {
     let change = Change {
