@@ -50,12 +50,12 @@ keep_original() {
 # write_file CONTENT PATH MODE OWNER:GROUP RECORD — the old file or the new one, never a part.
 # A file that belongs to a component's data has no record of its own: it stays with the data.
 write_file() {
+  [ -d "$2" ] && [ ! -L "$2" ] && { echo "$2 is a directory: move it away first"; return 1; }
   make_parents "$2"
   if [ -n "$5" ]; then
     keep_original "$2" "$5"
     record "$5"
   fi
-  [ -d "$2" ] && [ ! -L "$2" ] && { echo "$2 is a directory: move it away first"; return 1; }
   new=$2.platform-new
   rm -f -- "$new"
   cp -- "$staged/$1" "$new"
@@ -83,6 +83,7 @@ restore_file() {
 # make_directory PATH MODE OWNER:GROUP RECORD
 make_directory() {
   if [ ! -d "$1" ]; then
+    [ -e "$1" ] && { echo "$1 is not a directory: move it away first"; return 1; }
     make_parents "$1"
     record "$4"
     mkdir -- "$1"
@@ -239,6 +240,7 @@ step() {
   else
     printf '{"step":%d,"state":"failed","status":%d,"said":"%s"}\n' "$1" $status \
       "$(tail -c 2000 "$out" | base64 -w0)"
+    tidy
     exit 1
   fi
 }

@@ -89,6 +89,28 @@ fn what_was_there_before_the_first_run_comes_back_whatever_happened_since() {
 }
 
 #[test]
+fn a_directory_in_the_place_of_a_file_is_left_alone() {
+    let host = Host::new();
+    host.write("/etc/a/precious", b"x");
+    let before = host.tree();
+    let said = host.apply(&[file("/etc/a", "x")]);
+    assert_eq!(failure(&said), (0, "/etc/a is a directory: move it away first"));
+    assert!(is_done(&host.retire()));
+    assert!(host.tree() == before);
+}
+
+#[test]
+fn a_file_in_the_place_of_a_data_directory_survives_even_a_purge() {
+    let host = Host::new();
+    host.write("/srv/data", b"precious");
+    let before = host.tree();
+    let said = host.apply(&[directory("/srv/data", 0o755, true)]);
+    assert_eq!(failure(&said), (0, "/srv/data is not a directory: move it away first"));
+    assert!(is_done(&host.retire()));
+    assert!(host.tree() == before);
+}
+
+#[test]
 fn directories_that_others_use_by_now_stay() {
     let host = Host::new();
     assert!(is_done(&host.apply(&[file("/opt/app/etc/a", "a")])));
