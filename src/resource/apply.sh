@@ -38,9 +38,11 @@ make_parents() {
   mkdir -m 755 -- "$parent"
 }
 
-# Keeps what was at a path before the first run; a path on the record is ours already.
+# Keeps what was at a path before the first run; a path on the record is ours already. A copy
+# that an earlier run left is of something older.
 keep_original() {
   grep -Fxq -- "$2" "$manifest" 2>/dev/null && return
+  rm -f -- "$home/original$1"
   [ -e "$1" ] || [ -L "$1" ] || return 0
   mkdir -p -- "$home/original${1%/*}"
   cp -a -- "$1" "$home/original$1"
@@ -66,18 +68,19 @@ write_file() {
   sync "${2%/*}/"
 }
 
-# Puts back what was at a path before the first run.
+# Puts back what was at a path before the first run. The copy goes last: as long as the path is
+# on the record, a run that finds no copy takes the path away.
 restore_file() {
   if [ -e "$home/original$1" ] || [ -L "$home/original$1" ]; then
     rm -f -- "$1.platform-new"
     cp -a -- "$home/original$1" "$1.platform-new"
     sync -f "${1%/*}/"
     mv -fT -- "$1.platform-new" "$1"
-    rm -f -- "$home/original$1"
   else
     rm -f -- "$1"
   fi
   forget "$2"
+  rm -f -- "$home/original$1"
 }
 
 # make_directory PATH MODE OWNER:GROUP RECORD

@@ -89,6 +89,18 @@ fn what_was_there_before_the_first_run_comes_back_whatever_happened_since() {
 }
 
 #[test]
+fn a_stale_copy_of_something_older_never_comes_back() {
+    let host = Host::new();
+    host.write("/etc/a", b"older\n");
+    assert!(is_done(&host.apply(&[file("/etc/a", "x"), file("/etc/b", "x")])));
+    assert!(is_done(&host.apply(&[file("/etc/b", "x")])));
+    std::fs::remove_file(host.path("/etc/a")).expect("the operator's file is back");
+    assert!(is_done(&host.apply(&[file("/etc/a", "x"), file("/etc/b", "x")])));
+    assert!(is_done(&host.retire()));
+    assert!(!host.has("/etc/a"), "it was gone before the second time");
+}
+
+#[test]
 fn a_directory_in_the_place_of_a_file_is_left_alone() {
     let host = Host::new();
     host.write("/etc/a/precious", b"x");
