@@ -135,20 +135,13 @@ fn call(n: usize, action: &Action) -> String {
             let (mode, access) = (format!("{mode:o}"), format!("{owner}:{group}"));
             words(&["make_directory", path.as_str(), &mode, &access, &owned.line()])
         }
-        Action::WriteFile(File { path, mode, owner, group, data, .. }) => {
-            let owned = Owned::File { path: path.clone() };
-            let line = if *data { String::new() } else { owned.line() };
-            let (mode, access) = (format!("{mode:o}"), format!("{owner}:{group}"));
-            words(&["write_file", &n, path.as_str(), &mode, &access, &line])
+        Action::WriteFile(file) => {
+            let (mode, access) = access(file);
+            words(&["write_file", &n, file.path.as_str(), &mode, &access, &record(file)])
         }
-        Action::SetFileMode(File { path, mode, owner, group, .. }) => {
-            let (mode, access) = (format!("{mode:o}"), format!("{owner}:{group}"));
-            let path = path.as_str();
-            format!(
-                "{}; {}",
-                words(&["chown", &access, path]),
-                words(&["chmod", &mode, path])
-            )
+        Action::SetFileMode(file) => {
+            let (mode, access) = access(file);
+            words(&["set_access", file.path.as_str(), &mode, &access, &record(file)])
         }
         Action::PullImage(Image { name, id, origin }) => {
             let owned = Owned::Image { id: id.clone(), name: name.clone() };
@@ -169,6 +162,16 @@ fn call(n: usize, action: &Action) -> String {
         }
         Action::Retire(owned) => retire(owned),
     }
+}
+
+fn access(file: &File) -> (String, String) {
+    (format!("{:o}", file.mode), format!("{}:{}", file.owner, file.group))
+}
+
+/// The line for the record; a component's data has none.
+fn record(file: &File) -> String {
+    let owned = Owned::File { path: file.path.clone() };
+    if file.data { String::new() } else { owned.line() }
 }
 
 fn retire(owned: &Owned) -> String {

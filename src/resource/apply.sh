@@ -68,6 +68,16 @@ write_file() {
   sync "${2%/*}/"
 }
 
+# set_access PATH MODE OWNER:GROUP RECORD — for a file that has the right content.
+set_access() {
+  if [ -n "$4" ]; then
+    keep_original "$1" "$4"
+    record "$4"
+  fi
+  chown -- "$3" "$1"
+  chmod -- "$2" "$1"
+}
+
 # Puts back what was at a path before the first run. The copy goes last: as long as the path is
 # on the record, a run that finds no copy takes the path away.
 restore_file() {

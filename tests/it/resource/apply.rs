@@ -70,6 +70,43 @@ fn content_arrives_byte_for_byte_and_is_never_run() {
 }
 
 #[test]
+fn modes_and_owners_are_set_on_new_files_and_put_right_on_others() {
+    use std::os::unix::fs::MetadataExt;
+    let host = Host::new();
+    host.write("/srv/there", b"x");
+    host.chmod("/srv/there", 0o777);
+    let with = |path: &str, mode, owner: &str| {
+        let file = File { mode, ..File::public(at(path), "x".to_owned()) };
+        Resource::File(file.owned_by(owner, owner))
+    };
+    let mut want = vec![with("/srv/there", 0o600, "root"), with("/srv/set", 0o4755, "0")];
+    if rustix::process::geteuid().is_root() {
+        want.extend([
+            with("/srv/daemon", 0o640, "daemon"),
+            with("/srv/5000", 0o440, "5000"),
+        ]);
+    }
+    assert!(is_done(&host.apply(&want)));
+    let of = |path: &str| {
+        let meta = host.path(path).symlink_metadata().expect("it was made");
+        (meta.mode() & 0o7777, meta.uid(), meta.gid())
+    };
+    assert_eq!(of("/srv/there"), (0o600, 0, 0));
+    assert_eq!(of("/srv/set"), (0o4755, 0, 0));
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(of("/srv/daemon"), (0o640, 1, 1));
+        assert_eq!(of("/srv/5000"), (0o440, 5000, 5000));
+    }
+    assert_eq!(host.changes(&want).1, []);
+    assert!(is_done(&host.retire()));
+    assert_eq!(
+        of("/srv/there"),
+        (0o777, 0, 0),
+        "its mode was another before the first run"
+    );
+}
+
+#[test]
 fn what_was_there_before_the_first_run_comes_back_whatever_happened_since() {
     let host = Host::new();
     host.write("/etc/a", b"the operator's\n");
