@@ -125,9 +125,9 @@ remove_user() {
   forget "$2"
 }
 
-# set_sysctl CONTENT PATH NAME VALUE RECORD
+# set_sysctl CONTENT PATH NAME VALUE RECORD — the first record holds the host's own value.
 set_sysctl() {
-  record "$5"
+  grep -Fq "\"kind\":\"sysctl\",\"name\":\"$3\"" "$manifest" 2>/dev/null || record "$5"
   cp -- "$staged/$1" "$2.platform-new"
   chmod 644 "$2.platform-new"
   mv -fT -- "$2.platform-new" "$2"

@@ -198,6 +198,20 @@ fn users_come_and_go_and_a_shell_is_put_right() {
 }
 
 #[test]
+fn a_kernel_setting_comes_back_to_the_value_of_before_the_first_run() {
+    let host = Host::new();
+    check_round_trip(&host, &[sysctl("vm.swappiness", "1")]);
+    for value in ["1", "20"] {
+        assert!(is_done(&host.apply(&[sysctl("vm.swappiness", value)])));
+        assert_eq!(host.text("/proc/sys/vm/swappiness").trim(), value);
+    }
+    assert!(is_done(&host.retire()));
+    assert_eq!(host.text("/proc/sys/vm/swappiness").trim(), "60");
+    let ports = sysctl("net.ipv4.ip_local_port_range", "1024 65000");
+    check_round_trip(&Host::new(), &[ports]);
+}
+
+#[test]
 fn a_setting_that_the_kernel_lacks_fails_with_its_own_words() {
     let host = Host::new();
     let said = host.apply(&[sysctl("kernel.not_there", "1")]);
