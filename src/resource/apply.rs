@@ -155,10 +155,11 @@ fn call(n: usize, action: &Action) -> String {
             &Owned::Image { id: id.clone(), name: name.clone() }.line(),
         ]),
         Action::ReloadSystemd => words(&["systemctl", "daemon-reload"]),
-        Action::StartUnit { name, restart } => {
+        Action::StartUnit { name, restart, ours } => {
             let owned = Owned::Unit { name: name.clone() };
+            let line = if *ours { owned.line() } else { String::new() };
             let verb = if *restart { "restart" } else { "start" };
-            words(&["start_unit", name, verb, &owned.line()])
+            words(&["start_unit", name, verb, &line])
         }
         Action::Retire(owned) => retire(owned),
     }

@@ -215,9 +215,9 @@ remove_image() {
   forget "$2"
 }
 
-# start_unit NAME restart|start RECORD
+# start_unit NAME restart|start RECORD — without a record where it ran before.
 start_unit() {
-  record "$3"
+  [ -z "$3" ] || record "$3"
   case $(systemctl is-enabled "$1" 2>/dev/null) in
     static | generated | indirect | alias) ;;
     *) systemctl --quiet enable "$1" ;;

@@ -173,6 +173,8 @@ pub enum Action {
         name: String,
         /// Whether it has to start anew even where it runs.
         restart: bool,
+        /// Whether it is ours to stop one day: it did not run before.
+        ours: bool,
     },
     /// Take back what an earlier run brought, and what it replaced there.
     Retire(Owned),

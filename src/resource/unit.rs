@@ -75,21 +75,24 @@ impl Unit {
 
     pub(super) fn diff(&self, facts: &Facts) -> Result<Option<Change>, Unknown> {
         let state = facts.unit(&self.name)?;
-        let start = |restart| Action::StartUnit { name: self.name.clone(), restart };
+        let start = |restart, ours| {
+            let name = self.name.clone();
+            Action::StartUnit { name, restart, ours }
+        };
         let (verb, reason, action) = match state.active.as_str() {
             "active" | "reloading" => match (self.stale(state), state.enabled.as_str()) {
-                (Some(stale), _) => ("restart", stale, start(true)),
+                (Some(stale), _) => ("restart", stale, start(true, false)),
                 (None, "disabled") => {
-                    ("enable", "does not start at boot".to_owned(), start(false))
+                    ("enable", "does not start at boot".to_owned(), start(false, false))
                 }
                 (None, _) => return Ok(None),
             },
             "inactive" | "failed" | "activating" | "deactivating"
                 if state.load == "loaded" =>
             {
-                ("start", format!("is {}", state.active), start(true))
+                ("start", format!("is {}", state.active), start(true, true))
             }
-            "inactive" | "failed" => ("start", "is new".to_owned(), start(true)),
+            "inactive" | "failed" => ("start", "is new".to_owned(), start(true, true)),
             other => {
                 return Err(Unknown::about(format!("unit {} (`{other}`)", self.name)));
             }

@@ -290,6 +290,21 @@ fn a_restart_that_is_owed_stays_owed() {
 }
 
 #[test]
+fn a_service_that_ran_before_the_first_run_still_runs_after_the_last() {
+    let host = Host::new();
+    host.write("/etc/systemd/system/theirs.service", b"[Service]\n");
+    host.write("/fake/units/theirs.service", b"active enabled\n");
+    let before = host.tree();
+    let input = File::public(at("/etc/theirs.conf"), "x".to_owned());
+    let unit = Unit::named("theirs.service").started_with([&input]);
+    let drop_in = unit.drop_in().expect("it has inputs");
+    let want = [Resource::File(input), Resource::File(drop_in), Resource::Unit(unit)];
+    assert!(is_done(&host.apply(&want)));
+    assert!(is_done(&host.retire()));
+    assert!(host.tree() == before, "{}", host.text("/fake/units/theirs.service"));
+}
+
+#[test]
 fn the_first_step_that_fails_is_the_last_and_brings_the_unit_s_own_words() {
     let host = Host::new();
     host.write("/fake/fails/x.service", b"");
