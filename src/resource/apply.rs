@@ -99,9 +99,6 @@ impl Job<'_> {
         for n in 0..self.changes.len() {
             let _ = writeln!(script, "step {n}");
         }
-        if self.changes.iter().any(|change| matches!(change.action, Action::Retire(_))) {
-            script.push_str("tidy\n");
-        }
         script
     }
 }

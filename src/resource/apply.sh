@@ -20,12 +20,26 @@ record() {
   mv -f -- "$manifest.new" "$manifest"
 }
 
-# Takes a thing off the record, after it is gone.
+# Takes a thing off the record, after it is gone. To find no other line is no failure.
 forget() {
   [ -e "$manifest" ] || return 0
-  grep -Fxv -- "$1" "$manifest" >"$manifest.new" || [ $? = 1 ]
-  sync "$manifest.new"
-  mv -f -- "$manifest.new" "$manifest"
+  others=0
+  grep -Fxv -- "$1" "$manifest" >"$manifest.new" || others=$?
+  case $others in
+    0)
+      sync "$manifest.new"
+      mv -f -- "$manifest.new" "$manifest"
+      ;;
+    1) tidy ;;
+    *) return $others ;;
+  esac
+}
+
+# Leaves no trace of this program; the record goes last, so that a run that dies before leaves
+# something on it for the next one to take back.
+tidy() {
+  rm -rf -- "$home/original" "$home/generation" /run/platform
+  rm -f -- "$manifest" "$manifest.new"
 }
 
 # Makes the missing directories above a path, and notes them.
@@ -235,11 +249,6 @@ stop_unit() {
   forget "$2"
 }
 
-# Leaves no trace of the record itself once it is empty.
-tidy() {
-  [ -s "$manifest" ] || rm -rf -- "$manifest" "$home/original" "$home/generation" /run/platform
-}
-
 # step NUMBER — runs step_NUMBER and says how it went; the first failure ends the stage.
 step() {
   printf '{"step":%d,"state":"started"}\n' "$1"
@@ -253,7 +262,7 @@ step() {
   else
     printf '{"step":%d,"state":"failed","status":%d,"said":"%s"}\n' "$1" $status \
       "$(tail -c 2000 "$out" | base64 -w0)"
-    tidy
+    [ -s "$manifest" ] || tidy
     exit 1
   fi
 }

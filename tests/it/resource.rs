@@ -1,6 +1,8 @@
 //! The scripts of resources, run for real on hosts that are folders.
 
 mod apply;
+mod crash;
 mod host;
 mod played;
 mod probe;
+mod property;
