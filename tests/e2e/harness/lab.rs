@@ -1,0 +1,126 @@
+//! A cluster's inventory, its folder and the program's runs on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::machine::Machine;
+use super::run::{Run, Running};
+use super::slot::{self, Slot};
+
+/// The catalogue of this repository.
+pub(crate) const CATALOG: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/images/catalog.yaml");
+
+/// An inventory in a folder of its own. Dropped, it takes all that was made for it away.
+pub(crate) struct Lab {
+    cluster: String,
+    /// What the inventory begins with: the cluster's name and its provider.
+    head: String,
+    folder: TempDir,
+    /// None where the machines are another lab's.
+    slot: Option<Slot>,
+}
+
+impl Lab {
+    /// An inventory of provider `local`. `body` is what follows the provider: `groups` and
+    /// `platform`; in it, `{images}` stands for the path of this repository's catalogue.
+    pub(crate) fn local(body: &str) -> Self {
+        let slot = Slot::take();
+        let cluster = slot.cluster();
+        let head = format!(
+            "cluster: {cluster}\nprovider: {{local: {{network: {{cidr: {}}}}}}}\n",
+            slot.network()
+        );
+        Self::new(cluster, head, Some(slot), body)
+    }
+
+    /// An inventory of provider `ssh`, which says `access` of how to log in.
+    pub(super) fn over_ssh(cluster: String, access: &str, body: &str) -> Self {
+        let head = format!("cluster: {cluster}\nprovider:\n  ssh: {access}\n");
+        Self::new(cluster, head, None, body)
+    }
+
+    fn new(cluster: String, head: String, slot: Option<Slot>, body: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lab = Self { cluster, head, folder, slot };
+        lab.rewrite(body);
+        lab
+    }
+
+    /// Changes the inventory: `body` as in [`Lab::local`].
+    pub(crate) fn rewrite(&self, body: &str) {
+        let body = body.replace("{images}", CATALOG);
+        self.file("lab.yaml", format!("{}{body}", self.head));
+    }
+
+    /// Writes a file beside the inventory.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).expect("the folder takes files");
+        path
+    }
+
+    /// The folder of the inventory.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The inventory.
+    pub(crate) fn inventory(&self) -> PathBuf {
+        self.folder.path().join("lab.yaml")
+    }
+
+    /// The name of the cluster.
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// The folder where the program keeps what it knows of the cluster.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join(".platform").join(&self.cluster)
+    }
+
+    /// One of the machines that were made for this inventory.
+    pub(crate) fn machine(&self, host: &str) -> Machine {
+        Machine::new(&self.cluster, host)
+    }
+
+    /// All containers, volumes and networks that Docker has of this cluster.
+    pub(crate) fn remains(&self) -> Vec<String> {
+        let everything = slot::everything_of(&self.cluster).into_iter();
+        everything.flat_map(|(_, names)| names).collect()
+    }
+
+    /// `platform up --yes -o json`, which has to succeed.
+    pub(crate) fn up(&self) -> Run {
+        self.run(&["up", "--yes", "-o", "json"]).exits(0)
+    }
+
+    /// Runs a verb on the inventory, to its end: the words without the inventory, which
+    /// follows the verb.
+    pub(crate) fn run(&self, words: &[&str]) -> Run {
+        self.start(words).end()
+    }
+
+    /// Starts a verb on the inventory.
+    pub(crate) fn start(&self, words: &[&str]) -> Running {
+        let (verb, rest) = words.split_first().expect("a verb");
+        Running::start(self.program().arg(verb).arg(self.inventory()).args(rest))
+    }
+
+    /// The program itself, in the inventory's folder, without words.
+    pub(crate) fn program(&self) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_platform"));
+        program.current_dir(self.folder.path()).env_remove("PLATFORM_INVENTORY");
+        program
+    }
+
+    /// The network's first three numbers, such as `10.81.7`.
+    pub(crate) fn prefix(&self) -> String {
+        let network = self.slot.as_ref().expect("a lab with machines").network();
+        network.trim_end_matches(".0/24").to_owned()
+    }
+}

@@ -1,0 +1,80 @@
+//! A machine, seen and handled from outside: not over SSH, and not by the program under test.
+
+use std::process::{Command, Output};
+
+/// Runs this computer's `docker`.
+pub(crate) fn docker(words: &[&str]) -> Output {
+    Command::new("docker").args(words).output().expect("docker runs")
+}
+
+/// A machine: a container of this computer.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    container: String,
+}
+
+impl Machine {
+    pub(super) fn new(cluster: &str, host: &str) -> Self {
+        Self { container: format!("platform-{cluster}-{host}") }
+    }
+
+    /// The name of its container.
+    pub(crate) fn container(&self) -> &str {
+        &self.container
+    }
+
+    /// Runs a shell script as root, which has to succeed, and returns what it wrote.
+    pub(crate) fn sh(&self, script: &str) -> String {
+        let output = self.try_sh(script);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.success(),
+            "`{script}` on {}: {} {said}{complained}",
+            self.container,
+            output.status
+        );
+        said
+    }
+
+    /// Runs a shell script as root, whatever comes of it.
+    pub(crate) fn try_sh(&self, script: &str) -> Output {
+        docker(&["exec", &self.container, "sh", "-c", script])
+    }
+
+    /// Runs a shell script as root and says whether it succeeded.
+    pub(crate) fn is(&self, script: &str) -> bool {
+        self.try_sh(script).status.success()
+    }
+
+    /// Freezes all of its processes.
+    pub(crate) fn freeze(&self) {
+        self.has_to("pause");
+    }
+
+    /// Lets them go on.
+    pub(crate) fn thaw(&self) {
+        self.has_to("unpause");
+    }
+
+    /// Ends it as a loss of power would.
+    pub(crate) fn kill(&self) {
+        self.has_to("kill");
+    }
+
+    /// Shuts it down in order.
+    pub(crate) fn stop(&self) {
+        self.has_to("stop");
+    }
+
+    /// Starts it again.
+    pub(crate) fn start(&self) {
+        self.has_to("start");
+    }
+
+    fn has_to(&self, verb: &str) {
+        let output = docker(&[verb, &self.container]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "docker {verb} {}: {said}", self.container);
+    }
+}

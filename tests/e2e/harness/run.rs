@@ -1,0 +1,173 @@
+//! Runs of the program under test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use platform::event::{Event, RunResult};
+
+use super::until;
+
+/// No run of a test takes longer on a busy computer.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// A run that has ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// The exit code; -1 where a signal ended it.
+    pub(crate) code: i32,
+    /// Standard output.
+    pub(crate) stdout: String,
+    /// Standard error.
+    pub(crate) stderr: String,
+    /// From its start to its end.
+    pub(crate) took: Duration,
+}
+
+/// A run that goes on; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    begun: Instant,
+    lines: Receiver<String>,
+    stdout: String,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Run {
+    /// Insists on an exit code.
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}", self.said());
+        self
+    }
+
+    /// Both outputs, to show or to search.
+    pub(crate) fn said(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    /// The events of a run with `-o json`.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.stdout.lines().map(event).collect()
+    }
+
+    /// How a run with `-o json` says that it ended.
+    pub(crate) fn result(&self) -> RunResult {
+        match self.events().pop() {
+            Some(Event::RunFinished { result, .. }) => result,
+            other => panic!("the last event is {other:?}\n{}", self.said()),
+        }
+    }
+
+    /// The one document that a verb which only looks prints with `-o json`.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.said()))
+    }
+}
+
+fn event(line: &str) -> Event {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+impl Running {
+    pub(super) fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let (out, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| out.send(line))
+        });
+        let mut pipe = child.stderr.take().expect("a pipe");
+        let stderr = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // What was read before a fault is worth showing.
+            let _ = pipe.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        let (begun, stdout) = (Instant::now(), String::new());
+        Self { child, begun, lines, stdout, stderr: Some(stderr) }
+    }
+
+    /// Waits for an event of a run with `-o json`. Each event is looked at once.
+    ///
+    /// # Panics
+    /// When the run ends without it.
+    pub(crate) fn wait_for(
+        &mut self,
+        what: &str,
+        mut fits: impl FnMut(&Event) -> bool,
+    ) -> Event {
+        while let Some(line) = self.next_line() {
+            let event = event(&line);
+            if fits(&event) {
+                return event;
+            }
+        }
+        panic!("the run ended without {what}:\n{}", self.stdout)
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn goes_on(&mut self) -> bool {
+        self.child.try_wait().expect("the child is ours").is_none()
+    }
+
+    /// Sends it a signal, such as `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Ends it at once, as SIGKILL does.
+    pub(crate) fn kill(mut self) -> Run {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        self.end()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Run {
+        while self.next_line().is_some() {}
+        let status: ExitStatus = until("the end of the run", DEADLINE, || {
+            self.child.try_wait().expect("the child is ours")
+        });
+        let took = self.begun.elapsed();
+        let stderr = self.stderr.take().and_then(|stderr| stderr.join().ok());
+        Run {
+            code: status.code().unwrap_or(-1),
+            stdout: std::mem::take(&mut self.stdout),
+            stderr: stderr.unwrap_or_default(),
+            took,
+        }
+    }
+
+    fn next_line(&mut self) -> Option<String> {
+        let left = DEADLINE.saturating_sub(self.begun.elapsed());
+        match self.lines.recv_timeout(left) {
+            Ok(line) => {
+                self.stdout.push_str(&line);
+                self.stdout.push('\n');
+                Some(line)
+            }
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("the run goes on after {DEADLINE:?}:\n{}", self.stdout)
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Ended long ago, unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

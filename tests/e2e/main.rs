@@ -1,0 +1,7 @@
+//! The program on real machines: containers of this computer with systemd, sshd and Docker.
+//!
+//! They need Docker, and the images that `platform image build images/catalog.yaml` builds.
+#![cfg(test)]
+
+mod harness;
+mod smoke;
