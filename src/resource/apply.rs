@@ -32,7 +32,7 @@ flock -w 120 9 || {{
 }}
 rm -rf {STAGED} && mkdir -p {STAGED} && cd {STAGED} && tar -xf - && sh ./run
 status=$?
-cd / && rm -rf {STAGED}
+cd / && rm -rf {STAGED} /run/platform/out
 rmdir --ignore-fail-on-non-empty /var/lib/platform 2>/dev/null
 exit $status"#
     )

@@ -6,7 +6,8 @@ export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 home=/var/lib/platform
 manifest=$home/manifest
 staged=$PWD
-out=$staged/.out
+# Where a full disk cannot keep what a failing step says from being heard.
+out=/run/platform/out
 
 # Notes a thing as ours, before it is made: a run that dies in between loses nothing. A whole
 # new record takes the old one's place: half a line, as a full disk leaves it, could not be read.
@@ -73,6 +74,7 @@ write_file() {
     record "$5"
   fi
   new=$2.platform-new
+  trap 'rm -f -- "$new"' EXIT
   rm -f -- "$new"
   cp -- "$staged/$1" "$new"
   chown -- "$4" "$new"
@@ -95,11 +97,13 @@ set_access() {
 # Puts back what was at a path before the first run. The copy goes last: as long as the path is
 # on the record, a run that finds no copy takes the path away.
 restore_file() {
+  new=$1.platform-new
+  trap 'rm -f -- "$new"' EXIT
+  rm -f -- "$new"
   if [ -e "$home/original$1" ] || [ -L "$home/original$1" ]; then
-    rm -f -- "$1.platform-new"
-    cp -a -- "$home/original$1" "$1.platform-new"
+    cp -a -- "$home/original$1" "$new"
     sync -f "${1%/*}/"
-    mv -fT -- "$1.platform-new" "$1"
+    mv -fT -- "$new" "$1"
   else
     rm -f -- "$1"
   fi
@@ -142,9 +146,11 @@ remove_user() {
 # set_sysctl CONTENT PATH NAME VALUE RECORD — the first record holds the host's own value.
 set_sysctl() {
   grep -Fq "\"kind\":\"sysctl\",\"name\":\"$3\"" "$manifest" 2>/dev/null || record "$5"
-  cp -- "$staged/$1" "$2.platform-new"
-  chmod 644 "$2.platform-new"
-  mv -fT -- "$2.platform-new" "$2"
+  new=$2.platform-new
+  trap 'rm -f -- "$new"' EXIT
+  cp -- "$staged/$1" "$new"
+  chmod 644 "$new"
+  mv -fT -- "$new" "$2"
   sysctl -q -w "$3=$4"
 }
 
@@ -273,4 +279,11 @@ if [ "$found" != "$expected" ]; then
   printf '{"refused":"another run of platform changed this host since it was looked at"}\n'
   exit 1
 fi
-printf '%s\n' "$next" >"$home/generation"
+
+# A record that was cut off while it was written, by a full disk or a dying host, is none: what
+# it would have named was not made.
+if [ -s "$manifest" ] && [ -n "$(tail -c 1 "$manifest")" ]; then
+  sed '$d' "$manifest" >"$manifest.new" && mv -f -- "$manifest.new" "$manifest" || exit 1
+fi
+printf '%s\n' "$next" | dd of="$home/generation.new" status=none &&
+  mv -f -- "$home/generation.new" "$home/generation" || exit 1

@@ -13,6 +13,14 @@ use super::{Action, Change, Facts, HostPath, Key, Manager, Resource};
 /// Where the host keeps the record, one line of JSON for each thing.
 pub(super) const PATH: &str = "/var/lib/platform/manifest";
 
+/// The part of the probe that answers for the record. A last line without its end was cut off
+/// while it was written, before what it would have named was made.
+pub(super) fn script() -> String {
+    format!(
+        "[ -r {PATH} ] && while read -r line; do printf '%s\\n' \"$line\"; done <{PATH}\n"
+    )
+}
+
 /// All that earlier runs brought to a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Manifest(Vec<Owned>);

@@ -41,7 +41,7 @@ impl Questions {
             file::script(self),
         ];
         script.extend(parts.into_iter().flatten());
-        script.push_str(&format!("[ -r {0} ] && cat {0}\n", manifest::PATH));
+        script.push_str(&manifest::script());
         script.push_str("printf '{\"q\":\"end\"}\\n'\n");
         script
     }
