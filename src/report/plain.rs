@@ -89,8 +89,8 @@ impl Script {
             Event::StageStarted { stage, hosts, n_steps } => {
                 self.begin(stage, hosts, *n_steps)
             }
-            Event::StepFinished { host, step, took, outcome, .. } => {
-                self.step(host.as_ref(), step, *took, outcome)
+            Event::StepFinished { stage, host, step, took, outcome } => {
+                self.step(stage, host.as_ref(), step, *took, outcome)
             }
             Event::Progress { what, done, total } => self.progress(what, *done, *total),
             Event::Waiting { gate, seen } => self.waiting(gate, seen),
@@ -122,13 +122,14 @@ impl Script {
 
     fn step(
         &self,
+        stage: &str,
         host: Option<&HostName>,
         step: &str,
         time: Duration,
         outcome: &Outcome,
     ) -> Vec<String> {
         let place = format!("{:<width$}", place(host), width = self.host_width);
-        let head = self.in_stage(&format!("{place}  {} …", one_line(step)));
+        let head = in_stage(stage, &format!("{place}  {} …", one_line(step)));
         match outcome {
             Outcome::Done => vec![format!("{head} done {}", took(time))],
             Outcome::NotStarted { reason } => {
@@ -175,9 +176,13 @@ impl Script {
     }
 
     fn in_stage(&self, line: &str) -> String {
-        let line = format!("{:<STAGE_WIDTH$} {line}", self.stage);
-        line.trim_end().to_owned()
+        in_stage(&self.stage, line)
     }
+}
+
+fn in_stage(stage: &str, line: &str) -> String {
+    let line = format!("{stage:<STAGE_WIDTH$} {line}");
+    line.trim_end().to_owned()
 }
 
 fn planned(stages: &[PlannedStage]) -> String {
@@ -196,6 +201,10 @@ fn needed(event: &Event) -> Detail {
     match event {
         Event::Warned { .. }
         | Event::StepFinished { outcome: Outcome::Failed { .. }, .. } => Detail::Warnings,
+        // The last lines count them, and name the stages that were not reached.
+        Event::StepFinished { outcome: Outcome::NotStarted { .. }, .. } => {
+            Detail::Verbose
+        }
         Event::Connected { .. } | Event::Executed { .. } => Detail::Verbose,
         _ => Detail::Normal,
     }

@@ -71,7 +71,7 @@ impl Summary {
                 self.stages.push(StageAccount::new(stage, hosts, *n_steps));
             }
             Event::RunFinished { result, summary, took } => {
-                let summary = text::one_line(summary);
+                let summary = text::clean(summary);
                 self.ending = Some(Ending { result: *result, summary, took: *took });
             }
             Event::StepStarted { stage, .. }
@@ -116,14 +116,20 @@ impl Summary {
         if ending.result == RunResult::Looked {
             return Vec::new();
         }
-        let mut lines = vec![format!("{} ({})", ending.summary, text::took(ending.took))];
+        let mut lines = ending.lines();
         if stopped_early(ending.result) {
             lines.extend(self.stages.iter().filter_map(StageAccount::trouble));
             lines.extend(self.not_reached());
-            lines
-                .extend(again.map(|command| format!("Run `{command}` again to finish.")));
+            lines.extend(again.map(|command| self.what_next(command)));
         }
         lines
+    }
+
+    fn what_next(&self, command: &str) -> String {
+        match self.stages.is_empty() {
+            true => format!("Nothing was changed. When that is mended, run `{command}`."),
+            false => format!("Run `{command}` again to finish."),
+        }
     }
 
     /// Whether the run ended as it should; unknown before its end.
@@ -145,6 +151,20 @@ impl Summary {
             1 => Some(format!("Stage {} was not reached.", stages[0])),
             _ => Some(format!("Stages {} were not reached.", stages.join(", "))),
         }
+    }
+}
+
+impl Ending {
+    /// What happened, and how long it took, which stands before what is spelt out below.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = self.summary.lines().map(str::to_owned);
+        let first = lines.next().unwrap_or_default();
+        let took = text::took(self.took);
+        let first = match first.strip_suffix(':') {
+            Some(head) => format!("{head} ({took}):"),
+            None => format!("{first} ({took})"),
+        };
+        std::iter::once(first).chain(lines).collect()
     }
 }
 
