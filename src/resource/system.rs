@@ -21,8 +21,10 @@ pub struct System {
     pub cpus: u32,
     /// The memory that its processes can have together.
     pub memory: Size,
-    /// The free space where images and data go.
+    /// The free space where images and data go; the least, where those are several disks.
     pub free_disk: Size,
+    /// Where the disk with that space is mounted.
+    pub disk: String,
     /// How many seconds its clock is ahead of this computer's; negative where it is behind.
     /// No more exact than half the time that the probe took.
     pub clock_skew: f64,
@@ -64,7 +66,7 @@ impl System {
 }
 
 /// The part of the probe that answers for the machine. It is made of what the shell can read
-/// by itself; `df`, `uname` and `nproc` are the only programs it starts.
+/// by itself; `df`, `awk`, `uname` and `nproc` are the only programs it starts.
 pub(super) const SCRIPT: &str = r#"os=$(. /etc/os-release 2>/dev/null; printf %s "${PRETTY_NAME:-unknown}" | tr -d '"\\')
 memory=0
 while read -r name kib _; do [ "$name" = MemTotal: ] && memory=$kib && break; done </proc/meminfo
@@ -74,8 +76,9 @@ for limit in /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.m
     *) [ $((bytes / 1024)) -lt "$memory" ] && memory=$((bytes / 1024)) ;;
   esac
 done
-set -- $(df -Pk /var/lib 2>/dev/null | tail -n 1)
-free=${4:-0}
+set -- $(df -Pk /var/lib /var/lib/docker /var/lib/platform 2>/dev/null |
+  awk 'NR > 1 && (!at || $4 < free) { free = $4; at = $6 } END { print free, at }')
+free=${1:-0} disk=${2:-/}
 cgroups=v1
 [ -e /sys/fs/cgroup/cgroup.controllers ] && cgroups=v2
 systemd=false
@@ -83,8 +86,8 @@ systemd=false
 apparmor=false
 [ -r /sys/module/apparmor/parameters/enabled ] && read -r on </sys/module/apparmor/parameters/enabled && [ "$on" = Y ] && apparmor=true
 set -- $(uname -rm)
-printf '{"q":"system","os":"%s","kernel":"%s","arch":"%s","cpus":%s,"memory_kib":%s,"free_kib":%s,"cgroups":"%s","systemd":%s,"apparmor":%s}\n' \
-  "$os" "$1" "$2" "$(nproc)" "$memory" "$free" "$cgroups" "$systemd" "$apparmor"
+printf '{"q":"system","os":"%s","kernel":"%s","arch":"%s","cpus":%s,"memory_kib":%s,"free_kib":%s,"disk":"%s","cgroups":"%s","systemd":%s,"apparmor":%s}\n' \
+  "$os" "$1" "$2" "$(nproc)" "$memory" "$free" "$disk" "$cgroups" "$systemd" "$apparmor"
 printf '{"q":"clock","seconds":"%s"}\n' "$(date +%s.%N)"
 printf '{"q":"generation","generation":"%s"}\n' "$(cat /var/lib/platform/generation 2>/dev/null)"
 "#;
@@ -116,6 +119,8 @@ pub(super) struct SystemLine {
     cpus: u32,
     memory_kib: u64,
     free_kib: u64,
+    #[serde(default)]
+    disk: String,
     cgroups: Cgroups,
     systemd: bool,
     apparmor: bool,
@@ -163,6 +168,7 @@ impl SystemLine {
         system.cpus = self.cpus;
         system.memory = Size::bytes(self.memory_kib.checked_mul(1024)?);
         system.free_disk = Size::bytes(self.free_kib.checked_mul(1024)?);
+        system.disk = self.disk;
         system.cgroups = self.cgroups;
         system.systemd = self.systemd;
         system.apparmor = self.apparmor;
