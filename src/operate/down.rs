@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::lab::Lab;
 use super::run::Ended;
 use super::trouble::Trouble;
-use super::up::{finish, locked};
+use super::up::{finish, take_lock};
 use super::{Ambient, connect, machines, survey};
 use crate::component::Stage;
 use crate::event::{Event, RunResult};
@@ -17,7 +17,6 @@ use crate::resource::probe::Questions;
 use crate::resource::{Facts, Image};
 use crate::run::apply::{Bytes, Courier, CourierError, Crew, apply};
 use crate::run::gate::{Look, Witness};
-use crate::run::lock;
 
 /// Takes a cluster down: removes machines that the program made; on machines that were given,
 /// takes back what earlier runs brought. `purge` takes the components' data with it. Repeated,
@@ -81,7 +80,7 @@ async fn take_back(
     }
     ambient.events.emit(&Event::Planned { stages: plan.summary() });
     let topology = crate::topology::Topology::new(&lab.inventory, &machines)?;
-    let held = lock::take(&fleet, &locked(&topology), &ambient.holder("down")).await?;
+    let held = take_lock(lab, &topology, &fleet, "down", ambient).await?;
     let generations = facts
         .iter()
         .map(|(host, facts)| (host.clone(), facts.generation.clone()))

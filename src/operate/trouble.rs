@@ -13,6 +13,7 @@ use crate::provider::local::{MachineError, NoRoom};
 use crate::remote::{ErrorKind, RemoteError};
 use crate::resource::Unknown;
 use crate::run::apply::Tally;
+use crate::run::gate::Closed;
 use crate::run::lock::LockError as ClusterLockError;
 use crate::run::probe::ProbeError;
 use crate::state::{CaError, JournalError, LockError, SecretError, SshKeyError};
@@ -86,10 +87,10 @@ pub enum Trouble {
     #[error(transparent)]
     Template(#[from] BadTemplate),
     /// Hosts that could not be reached; all of them.
-    #[error("{}", several(.0))]
+    #[error("{}", several("there is no way in to", .0))]
     Unreachable(Vec<RemoteError>),
     /// Hosts that did not answer the probe; all of them.
-    #[error("{}", several(.0))]
+    #[error("{}", several("no facts came from", .0))]
     Probe(Vec<ProbeError>),
     /// A question that a host left open.
     #[error(transparent)]
@@ -98,7 +99,7 @@ pub enum Trouble {
     #[error(transparent)]
     NoPlan(#[from] NoPlan),
     /// Hosts that are not fit; nothing was touched.
-    #[error("nothing was changed: {}", objections(.0))]
+    #[error("{}", objections(.0))]
     Unfit(Vec<Objection>),
     /// The members of a running ensemble would change.
     #[error(transparent)]
@@ -110,10 +111,10 @@ pub enum Trouble {
     #[error("{} of {} steps failed", .0.failed.len(), .0.n_done + .0.failed.len() + .0.n_not_started)]
     Incomplete(Tally),
     /// A component does not say that it works.
-    #[error("{} is {}", .0.gate, .0)]
-    Gate(crate::run::gate::Closed),
+    #[error(transparent)]
+    Gate(#[from] Closed),
     /// The operator stopped it.
-    #[error("stopped: {n_done} steps done, {n_left} left; run again to go on")]
+    #[error("stopped: {n_done} steps done, {n_left} left")]
     Interrupted {
         /// Steps that were done.
         n_done: usize,
@@ -158,16 +159,23 @@ impl Trouble {
                     _ => None,
                 }))
             }
-            Self::Machine(MachineError::NoLogin { .. }) | Self::Gate(_) => Kind::TimedOut,
-            Self::Incomplete(tally) if tally.timed_out() => Kind::TimedOut,
+            Self::Machine(MachineError::NoLogin { .. })
+            | Self::Gate(Closed::TimedOut { .. }) => Kind::TimedOut,
+            Self::Incomplete(tally) => {
+                gravest(tally.failed.iter().map(|failure| failure.why.kind))
+            }
             _ => Kind::Failed,
         }
     }
 }
 
-/// The gravest of several: what is unsafe before what cannot be reached.
 fn of_remotes<'a>(errors: impl Iterator<Item = &'a RemoteError>) -> Kind {
-    let kinds: Vec<ErrorKind> = errors.map(RemoteError::kind).collect();
+    gravest(errors.map(RemoteError::kind))
+}
+
+/// The gravest of several: what is unsafe before what cannot be reached.
+fn gravest(kinds: impl Iterator<Item = ErrorKind>) -> Kind {
+    let kinds: Vec<ErrorKind> = kinds.collect();
     let has = |kind| kinds.contains(&kind);
     if has(ErrorKind::Unsafe) {
         Kind::Refused
@@ -180,15 +188,26 @@ fn of_remotes<'a>(errors: impl Iterator<Item = &'a RemoteError>) -> Kind {
     }
 }
 
-fn several<E: std::error::Error>(errors: &[E]) -> String {
-    errors.iter().map(|error| in_words(error)).collect::<Vec<String>>().join("\n")
+/// One error as it is; several one to a line.
+fn several<E: std::error::Error>(what: &str, errors: &[E]) -> String {
+    match errors {
+        [error] => in_words(error),
+        errors => {
+            listed(&format!("{what} {} hosts", errors.len()), errors.iter().map(|error| in_words(error)))
+        }
+    }
 }
 
 fn objections(objections: &[Objection]) -> String {
     let line = |objection: &Objection| {
-        format!("\n  {}: {}; {}", objection.host, objection.problem, objection.help)
+        format!("{}: {}; {}", objection.host, objection.problem, objection.help)
     };
-    objections.iter().map(line).collect()
+    listed("nothing was changed", objections.iter().map(line))
+}
+
+fn listed(head: &str, lines: impl Iterator<Item = String>) -> String {
+    let lines: String = lines.map(|line| format!("\n  {line}")).collect();
+    format!("{head}:{lines}")
 }
 
 fn names(hosts: &[HostName]) -> String {

@@ -13,9 +13,12 @@ use super::{Ambient, connect, machines};
 use crate::component::zookeeper::check_members;
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
-use crate::plan::{self, Gate, Plan, preflight};
+use crate::plan::preflight::{self, Objection};
+use crate::plan::{self, Gate, Plan};
 use crate::run::apply::{Crew, Tally, apply};
-use crate::run::{Fleet, gate, lock};
+use crate::run::listener::listener;
+use crate::run::lock::{self, Claim, ClusterLock, LockError};
+use crate::run::{Fleet, gate};
 use crate::topology::{Machine, Topology};
 
 /// Brings a cluster up, or up to date: makes missing machines, looks, plans, asks, applies,
@@ -46,8 +49,7 @@ pub async fn up(
         return Err(Trouble::Declined);
     }
     ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
-    let hosts = locked(&seen.topology);
-    let held = lock::take(&fleet, &hosts, &ambient.holder("up")).await?;
+    let held = take_lock(lab, &seen.topology, &fleet, "up", ambient).await?;
     let tally = act(&mut seen, &fleet, ambient).await;
     held.release().await;
     finish(tally, ambient)?;
@@ -79,7 +81,7 @@ pub(super) async fn look(
     let survey = survey(fleet, &topology, &mut gathered, ambient).await?;
     let objections = preflight::objections(&topology, &survey.facts);
     if !objections.is_empty() {
-        return Err(Trouble::Unfit(objections));
+        return Err(Trouble::Unfit(with_holders(objections, fleet).await));
     }
     if let (Some(ensemble), false) =
         (&topology.ensemble, gathered.materials.zookeeper.forming)
@@ -89,6 +91,21 @@ pub(super) async fn look(
     let plan = plan::build(&survey.situation(&topology))?;
     let (n_changes, n_hosts) = (plan.n_changes(), plan.hosts().len());
     Ok(Look { topology, plan, gathered, survey, n_changes, n_hosts })
+}
+
+/// Names the programs that hold ports: who has to stop one wants to know which.
+async fn with_holders(mut objections: Vec<Objection>, fleet: &Fleet) -> Vec<Objection> {
+    for objection in &mut objections {
+        let (Some((port, _)), Some(remote)) =
+            (objection.port, fleet.get(&objection.host))
+        else {
+            continue;
+        };
+        if let Some(program) = listener(remote.as_ref(), port).await {
+            objection.name_holder(&program);
+        }
+    }
+    objections
 }
 
 async fn act(seen: &mut Look, fleet: &Fleet, ambient: &Ambient<'_>) -> Tally {
@@ -128,9 +145,11 @@ async fn prove(
         seen.topology.registries().cloned().map(Gate::Registry).collect();
     let ensemble = seen.topology.ensemble.iter();
     gates.extend(ensemble.map(|ensemble| Gate::Ensemble(ensemble.members().to_vec())));
-    let waiting = gates.iter().map(|gate| gate::wait(gate, &eyes, &ambient.events));
+    let stopped = || ambient.is_stopped();
+    let waiting =
+        gates.iter().map(|gate| gate::wait(gate, &eyes, &ambient.events, &stopped));
     for opened in futures::future::join_all(waiting).await {
-        opened.map_err(Trouble::Gate)?;
+        opened?;
     }
     let n_hosts = seen.topology.nodes.len();
     let (result, summary) = match (n_made, seen.n_changes) {
@@ -166,8 +185,27 @@ pub(super) fn finish(tally: Tally, ambient: &Ambient<'_>) -> Result<(), Trouble>
     Err(Trouble::Incomplete(tally))
 }
 
+/// Takes the cluster's lock on its hosts.
+///
+/// # Errors
+/// When another run holds it, or a host does not answer.
+pub(super) async fn take_lock(
+    lab: &Lab,
+    topology: &Topology,
+    fleet: &Fleet,
+    verb: &str,
+    ambient: &Ambient<'_>,
+) -> Result<ClusterLock, LockError> {
+    let claim = Claim {
+        run: &ambient.run,
+        holder: &ambient.holder(verb),
+        is_over: &|run| lab.state.run(run).is_ok(),
+    };
+    lock::take(fleet, &locked(topology), &claim, &ambient.events).await
+}
+
 /// The hosts that keep the cluster's lock: the members of the ensemble, or the first host.
-pub(super) fn locked(topology: &Topology) -> Vec<HostName> {
+fn locked(topology: &Topology) -> Vec<HostName> {
     match &topology.ensemble {
         Some(ensemble) => {
             ensemble.members().iter().map(|member| member.host.clone()).collect()

@@ -35,9 +35,19 @@ pub struct Objection {
     pub problem: String,
     /// What to do about it.
     pub help: String,
-    /// The port that another program holds, where that is the problem.
+    /// The port that another program holds and the service that needs it, where that is the
+    /// problem.
     #[serde(skip)]
-    pub port: Option<u16>,
+    pub port: Option<(u16, &'static str)>,
+}
+
+impl Objection {
+    /// Names the program that holds the port.
+    pub fn name_holder(&mut self, program: &str) {
+        if let Some((port, service)) = self.port {
+            self.problem = taken(port, service, program);
+        }
+    }
 }
 
 /// Every reason not to begin, on all hosts together.
@@ -85,18 +95,22 @@ fn of_host(node: &Node, facts: &Facts) -> Vec<Objection> {
         containers(facts, &mut object);
         for (port, service) in taken_ports(node, facts) {
             object(
-                format!(
-                    "port {port}, which {service} needs, is taken by another program"
-                ),
+                taken(port, service, "another program"),
                 "stop that program, or give the role to another host",
-                Some(port),
+                Some((port, service)),
             );
         }
     }
     found
 }
 
-fn containers(facts: &Facts, object: &mut impl FnMut(String, &str, Option<u16>)) {
+fn taken(port: u16, service: &str, program: &str) -> String {
+    format!("port {port}, which {service} needs, is taken by {program}")
+}
+
+type Port = Option<(u16, &'static str)>;
+
+fn containers(facts: &Facts, object: &mut impl FnMut(String, &str, Port)) {
     let system = &facts.system;
     if let Some(version) = too_new_docker(facts) {
         object(
@@ -110,8 +124,8 @@ fn containers(facts: &Facts, object: &mut impl FnMut(String, &str, Option<u16>))
     }
     if system.free_disk < DISK {
         object(
-            format!("only {} are free below /var/lib", system.free_disk),
-            "make room: images and data need at least 1GiB",
+            format!("only {} are free on {}", system.free_disk, system.disk),
+            "make room: images and data below /var/lib need at least 1GiB",
             None,
         );
     }

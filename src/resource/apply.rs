@@ -18,24 +18,52 @@ const FUNCTIONS: &str = include_str!("apply.sh");
 /// Where the stream is unpacked; emptied first, so that what a killed run left goes away.
 const STAGED: &str = "/var/lib/platform/staged";
 
-/// The shell command that takes the stream. Only one run changes a host at a time; what a
-/// killed one left running is waited for. An unpacking that fails, such as on a full disk, is
-/// said as what it is.
-pub fn receiver() -> String {
-    format!(
-        r#"umask 077
+/// How a command that changes a host begins. Only one run changes a host at a time; what a
+/// killed one left running is waited for. A record that was cut off while it was written, by a
+/// full disk or a dying host, is none: what it would have named was not made.
+const BEGIN: &str = r#"umask 077
+home=/var/lib/platform
+manifest=$home/manifest
 mkdir -p -m 755 /run/platform
 exec 9>/run/platform/lock
-flock -w 120 9 || {{
-  printf '{{"refused":"another run of platform has been changing this host for two minutes"}}\n'
+flock -w 120 9 || {
+  printf '{"refused":"another run of platform has been changing this host for two minutes"}\n'
   exit 1
-}}
-rm -rf {STAGED} && mkdir -p {STAGED} && cd {STAGED} && tar -xf - && sh ./run
+}
+if [ -s $manifest ] && [ -n "$(tail -c 1 $manifest)" ]; then
+  sed '$d' $manifest >$manifest.new && mv -f $manifest.new $manifest || exit 1
+fi"#;
+
+/// The shell command that takes the stream. An unpacking that fails, such as on a full disk,
+/// is said as what it is.
+pub fn receiver() -> String {
+    format!(
+        r#"{BEGIN}
+if said=$({{ rm -rf {STAGED} && mkdir -p {STAGED} && cd {STAGED} && tar -xf -; }} 2>&1); then
+  cd {STAGED} && sh ./run
+else
+  printf 'cannot unpack in {STAGED}: %s\n' "$said" >&2
+  false
+fi
 status=$?
 cd / && rm -rf {STAGED} /run/platform/out
-rmdir --ignore-fail-on-non-empty /var/lib/platform 2>/dev/null
+rmdir --ignore-fail-on-non-empty $home 2>/dev/null
 exit $status"#
     )
+}
+
+/// The words of a command that loads an image from its input. As with everything that comes
+/// to a host, the record of it is written first.
+pub fn loader(Image { name, id, .. }: &Image) -> [String; 5] {
+    let owned = Owned::Image { id: id.clone(), name: name.clone() };
+    let script = format!(
+        r#"{BEGIN}
+mkdir -p $home
+grep -Fxq -- "$1" $manifest 2>/dev/null ||
+  printf '%s\n' "$1" | dd of=$manifest oflag=append conv=notrunc,fsync status=none || exit 1
+exec docker load --quiet 9>&-"#
+    );
+    ["sh".to_owned(), "-c".to_owned(), script, "load".to_owned(), owned.line()]
 }
 
 /// What one host is told to do in one stage.

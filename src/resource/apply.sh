@@ -279,11 +279,5 @@ if [ "$found" != "$expected" ]; then
   printf '{"refused":"another run of platform changed this host since it was looked at"}\n'
   exit 1
 fi
-
-# A record that was cut off while it was written, by a full disk or a dying host, is none: what
-# it would have named was not made.
-if [ -s "$manifest" ] && [ -n "$(tail -c 1 "$manifest")" ]; then
-  sed '$d' "$manifest" >"$manifest.new" && mv -f -- "$manifest.new" "$manifest" || exit 1
-fi
 printf '%s\n' "$next" | dd of="$home/generation.new" status=none &&
   mv -f -- "$home/generation.new" "$home/generation" || exit 1

@@ -11,11 +11,11 @@ use futures::stream::{self, StreamExt};
 use tokio::io::AsyncRead;
 
 use super::Fleet;
-use super::gate::{self, Witness};
+use super::gate::{self, Closed, Witness};
 use crate::event::{Event, Events, Outcome, in_words};
 use crate::host::HostName;
 use crate::plan::{HostChanges, Plan, Push, StagePlan, Wave, Work};
-use crate::remote::{Argv, As, Exec, Input, Output, Remote, RemoteError};
+use crate::remote::{Argv, As, ErrorKind, Exec, Input, Output, Remote, RemoteError};
 use crate::resource::apply::{self, Job, Progress};
 use crate::resource::{Action, Image};
 
@@ -83,16 +83,32 @@ pub struct Failure {
     pub host: Option<HostName>,
     /// The step.
     pub step: String,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a step failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// What it means for the one who must act on it.
+    pub kind: ErrorKind,
     /// What was said.
-    pub reason: String,
+    pub said: String,
+}
+
+impl Why {
+    fn failed(said: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Failed, said: said.into() }
+    }
+}
+
+impl From<RemoteError> for Why {
+    fn from(error: RemoteError) -> Self {
+        Self { kind: error.kind(), said: in_words(&error) }
+    }
 }
 
 impl Tally {
-    /// Whether the first thing that went wrong is a gate that did not open in time.
-    pub fn timed_out(&self) -> bool {
-        self.failed.first().is_some_and(|failure| failure.host.is_none())
-    }
-
     /// Whether every step was done.
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.n_not_started == 0
@@ -119,14 +135,15 @@ pub async fn apply(
             });
             let mark = format!("{}/{n}", crew.run);
             run_stage(stage, &mark, &mut generations, crew, &mut tally).await;
-            let ok = tally.failed.len() + tally.n_not_started == before;
+            let after = tally.failed.len() + tally.n_not_started;
+            let ok = after == before && !tally.interrupted;
             let stage = stage.stage.to_string();
             crew.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
         } else {
             skip_stage(stage, crew, &mut tally);
         }
     }
-    tally.interrupted = (crew.stopped)();
+    tally.interrupted |= (crew.stopped)();
     tally
 }
 
@@ -170,18 +187,17 @@ async fn pass(
     tally: &mut Tally,
 ) -> bool {
     let Some(gate) = gate else { return true };
-    match gate::wait(&gate, crew.witness, crew.events).await {
-        Ok(()) => true,
-        Err(closed) => {
-            tally.failed.push(Failure {
-                stage: stage.to_owned(),
-                host: None,
-                step: closed.gate.clone(),
-                reason: closed.to_string(),
-            });
-            false
-        }
+    match gate::wait(&gate, crew.witness, crew.events, crew.stopped).await {
+        Ok(()) => return true,
+        Err(Closed::Stopped { .. }) => tally.interrupted = true,
+        Err(closed @ Closed::TimedOut { .. }) => tally.failed.push(Failure {
+            stage: stage.to_owned(),
+            host: None,
+            step: gate.to_string(),
+            why: Why { kind: ErrorKind::TimedOut, said: closed.to_string() },
+        }),
     }
+    false
 }
 
 /// Where a run is: the stage, and the mark that its wave leaves on the hosts.
@@ -226,16 +242,16 @@ async fn run_host<'a>(
     mut steps: Steps<'a>,
 ) -> Steps<'a> {
     let Some(remote) = crew.fleet.get(&changes.host) else {
-        steps.fail_current("there is no connection to it".to_owned());
+        steps.fail_current(Why::failed("there is no connection to it"));
         return steps;
     };
     for image in changes.changes.iter().filter_map(|change| match &change.action {
         Action::LoadImage(image) => Some(image),
         _ => None,
     }) {
-        if let Err(reason) = load(remote.as_ref(), steps.stage, image, crew.courier).await
-        {
-            steps.fail_current(format!("cannot load {}: {reason}", image.name));
+        if let Err(why) = load(remote.as_ref(), steps.stage, image, crew.courier).await {
+            let said = format!("cannot load {}: {}", image.name, why.said);
+            steps.fail_current(Why { said, ..why });
             return steps;
         }
     }
@@ -243,7 +259,7 @@ async fn run_host<'a>(
     let stream = match job.stream() {
         Ok(stream) => stream,
         Err(error) => {
-            steps.fail_current(error.to_string());
+            steps.fail_current(Why::failed(error.to_string()));
             return steps;
         }
     };
@@ -267,22 +283,33 @@ async fn load(
     stage: &str,
     image: &Image,
     courier: &dyn Courier,
-) -> Result<(), String> {
-    let archive =
-        courier.archive(image).await.map_err(|error| in_words(error.as_ref()))?;
+) -> Result<(), Why> {
+    let archive = courier.archive(image).await;
+    let archive = archive.map_err(|error| Why::failed(in_words(error.as_ref())))?;
     let exec = Exec {
         purpose: format!("apply {stage}: load {}", image.name),
-        argv: Argv::new(["docker", "load", "--quiet"]),
+        argv: Argv::new(apply::loader(image)),
         user: As::Root,
         input: Input::Stream(archive),
         on_line: None,
         deadline: IMAGE,
     };
-    let output = remote.exec(exec).await.map_err(|error| in_words(&error))?;
+    let output = remote.exec(exec).await?;
     match output.status {
         0 => Ok(()),
-        _ => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        _ => Err(refused(&output).unwrap_or_else(|| {
+            Why::failed(String::from_utf8_lossy(&output.stderr).trim())
+        })),
     }
+}
+
+/// Why a host did nothing, where it says so.
+fn refused(output: &Output) -> Option<Why> {
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.lines().find_map(|line| match apply::progress(line) {
+        Some(Progress::Refused(said)) => Some(Why { kind: ErrorKind::Unsafe, said }),
+        _ => None,
+    })
 }
 
 async fn push_all(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tally) {
@@ -309,7 +336,7 @@ async fn push_all(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tal
                     stage: stage.clone(),
                     host: host.clone(),
                     step: step.clone(),
-                    reason: reason.clone(),
+                    why: Why::failed(reason.clone()),
                 };
                 tally.failed.push(failure);
                 Outcome::Failed { reason }
@@ -345,7 +372,7 @@ struct Steps<'a> {
     /// Steps before this one were done.
     n_done: usize,
     begun: Instant,
-    failed: Option<String>,
+    failed: Option<Why>,
 }
 
 impl<'a> Steps<'a> {
@@ -361,8 +388,10 @@ impl<'a> Steps<'a> {
                 self.finish(step, Outcome::Done);
                 self.n_done = step + 1;
             }
-            Some(Progress::Failed { said, .. }) => self.fail_current(said),
-            Some(Progress::Refused(why)) => self.failed = Some(why),
+            Some(Progress::Failed { said, .. }) => self.fail_current(Why::failed(said)),
+            Some(Progress::Refused(said)) => {
+                self.fail_current(Why { kind: ErrorKind::Unsafe, said });
+            }
             None => {}
         }
     }
@@ -388,8 +417,8 @@ impl<'a> Steps<'a> {
         });
     }
 
-    fn fail_current(&mut self, reason: String) {
-        self.failed = Some(reason);
+    fn fail_current(&mut self, why: Why) {
+        self.failed = Some(why);
     }
 
     /// Takes the end of the host's command. Silence is a failure: every step has to be done.
@@ -398,10 +427,11 @@ impl<'a> Steps<'a> {
             return;
         }
         self.failed = Some(match ended {
-            Err(error) => in_words(&error),
+            Err(error) => error.into(),
             Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                format!("its command ended early with status {}: {said}", output.status)
+                let said = String::from_utf8_lossy(&output.stderr);
+                let status = output.status;
+                Why::failed(format!("ended early with status {status}: {}", said.trim()))
             }
         });
     }
@@ -410,8 +440,8 @@ impl<'a> Steps<'a> {
     fn close(self, tally: &mut Tally) {
         tally.n_done += self.n_done;
         let mut open = self.n_done;
-        if let Some(reason) = &self.failed {
-            self.finish(open, Outcome::Failed { reason: reason.clone() });
+        if let Some(why) = &self.failed {
+            self.finish(open, Outcome::Failed { reason: why.said.clone() });
             tally.failed.push(Failure {
                 stage: self.stage.to_owned(),
                 host: Some(self.changes.host.clone()),
@@ -421,7 +451,7 @@ impl<'a> Steps<'a> {
                     .get(open)
                     .map(|c| c.step())
                     .unwrap_or_default(),
-                reason: reason.clone(),
+                why: why.clone(),
             });
             open += 1;
         }

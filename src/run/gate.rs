@@ -29,17 +29,28 @@ pub enum Look {
     Closed(String),
 }
 
-/// A gate that did not open in time.
+/// A gate that did not open.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("not so within {}s; seen last: {seen}", DEADLINE.as_secs())]
-pub struct Closed {
-    /// What was waited for.
-    pub gate: String,
-    /// What was seen last.
-    pub seen: String,
+pub enum Closed {
+    /// It stayed closed for too long.
+    #[error("waited {}s in vain until {gate}; seen last: {seen}", DEADLINE.as_secs())]
+    TimedOut {
+        /// What was waited for.
+        gate: String,
+        /// What was seen last.
+        seen: String,
+    },
+    /// The operator did not want to wait any longer.
+    #[error("stopped while waiting until {gate}; seen last: {seen}")]
+    Stopped {
+        /// What was waited for.
+        gate: String,
+        /// What was seen last.
+        seen: String,
+    },
 }
 
-/// Waits for a gate.
+/// Waits for a gate, unless the operator wants to stop. It is looked at once in any case.
 ///
 /// # Errors
 /// When it is not open before the deadline.
@@ -47,6 +58,7 @@ pub async fn wait(
     gate: &Gate,
     witness: &dyn Witness,
     events: &Events,
+    stopped: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<(), Closed> {
     let begun = Instant::now();
     let name = gate.to_string();
@@ -66,8 +78,11 @@ pub async fn wait(
                 last = seen;
             }
         }
+        if stopped() {
+            return Err(Closed::Stopped { gate: name, seen: last });
+        }
         if begun.elapsed() > DEADLINE {
-            return Err(Closed { gate: name, seen: last });
+            return Err(Closed::TimedOut { gate: name, seen: last });
         }
         // A pause between two looks at a condition that has a deadline.
         tokio::time::sleep(PAUSE).await;

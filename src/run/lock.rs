@@ -2,15 +2,18 @@
 //! cluster at once.
 //!
 //! The lock is held by a command that waits for the end of its input, so it goes with the
-//! connection, however that ends. It is taken only by a run that changes something.
+//! connection, however that ends. A host may not hear of that end, as when the network was cut
+//! for a while; so the command also ends when its input falls silent. It is taken only by a
+//! run that changes something.
 
 use std::time::Duration;
 
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use super::Fleet;
+use crate::event::{Event, Events};
 use crate::host::HostName;
 use crate::remote::{Argv, As, Exec, Input};
 
@@ -20,12 +23,20 @@ const HELD: Duration = Duration::from_secs(24 * 3600);
 /// The longest to wait for a host to say whether it is free.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// How often a run gives a sign of life to the hosts.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// After so long a silence a host lets go.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Takes the lock, or says who has it: his run and his name. The arguments are this run, its
+/// name, how many seconds to wait, and after how many of silence to let go.
 const SCRIPT: &str = r#"mkdir -p -m 755 /run/platform
 exec 9>>/run/platform/cluster
-if flock -n 9; then
-  printf '%s' "$1" >/run/platform/holder
+if flock -w "$3" 9; then
+  printf '%s %s\n' "$1" "$2" >/run/platform/holder
   echo locked
-  cat >/dev/null
+  while [ -n "$(timeout "$4" head -c 1 9>&-)" ]; do :; done
 else
   printf 'held %s\n' "$(cat /run/platform/holder 2>/dev/null)"
 fi"#;
@@ -33,7 +44,25 @@ fi"#;
 /// Holds the lock; dropping it lets go.
 #[derive(Debug)]
 pub struct ClusterLock {
-    held: Vec<(DuplexStream, JoinHandle<()>)>,
+    held: Vec<Held>,
+}
+
+/// Holds the lock of one host.
+#[derive(Debug)]
+struct Held {
+    beat: AbortHandle,
+    command: JoinHandle<()>,
+}
+
+/// Who wants the lock.
+pub struct Claim<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// What another run is told: who, since when, doing what.
+    pub holder: &'a str,
+    /// Whether a run was begun on this computer. Such a run cannot go on, since this computer's
+    /// own lock is held: where a host still has its lock, it will let go soon.
+    pub is_over: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
 /// Why the lock could not be had.
@@ -42,6 +71,14 @@ pub enum LockError {
     /// Another run holds it.
     #[error("{host} is being changed by another run: {holder}; wait for it to end")]
     Held {
+        /// The host that said so.
+        host: HostName,
+        /// Who, since when, doing what.
+        holder: String,
+    },
+    /// A run that was cut off still holds it.
+    #[error("{host} has not yet let go of {holder}, which was cut off: run again in a minute")]
+    NotLetGo {
         /// The host that said so.
         host: HostName,
         /// Who, since when, doing what.
@@ -56,20 +93,20 @@ pub enum LockError {
 }
 
 /// Takes the lock on these hosts, in this order: two runs cannot each hold a part of it for
-/// long, since none waits. `holder` is what another run is told.
+/// long, since none waits for another that goes on. A run of this computer that was cut off is
+/// waited for until the hosts have noticed.
 ///
 /// # Errors
 /// When another run holds it, or a host does not answer.
 pub async fn take(
     fleet: &Fleet,
     hosts: &[HostName],
-    holder: &str,
+    claim: &Claim<'_>,
+    events: &Events,
 ) -> Result<ClusterLock, LockError> {
     let mut held = Vec::new();
-    for host in hosts {
-        if fleet.contains_key(host) {
-            held.push(take_one(fleet, host, holder).await?);
-        }
+    for host in hosts.iter().filter(|host| fleet.contains_key(*host)) {
+        held.push(take_one(fleet, host, claim, events).await?);
     }
     Ok(ClusterLock { held })
 }
@@ -77,13 +114,48 @@ pub async fn take(
 async fn take_one(
     fleet: &Fleet,
     host: &HostName,
-    holder: &str,
-) -> Result<(DuplexStream, JoinHandle<()>), LockError> {
+    claim: &Claim<'_>,
+    events: &Events,
+) -> Result<Held, LockError> {
+    let (run, holder) = match try_one(fleet, host, claim, Duration::ZERO).await? {
+        Answer::Locked(held) => return Ok(held),
+        Answer::Held { run, holder } => (run, holder),
+    };
+    let host = host.clone();
+    if !(claim.is_over)(&run) {
+        return Err(LockError::Held { host, holder });
+    }
+    events.emit(&Event::Warned {
+        message: format!("waiting until {host} lets go of a run that was cut off: {holder}"),
+    });
+    match try_one(fleet, &host, claim, SILENCE + BEAT).await? {
+        Answer::Locked(held) => Ok(held),
+        Answer::Held { run, holder } if (claim.is_over)(&run) => {
+            Err(LockError::NotLetGo { host, holder })
+        }
+        Answer::Held { holder, .. } => Err(LockError::Held { host, holder }),
+    }
+}
+
+enum Answer {
+    Locked(Held),
+    Held { run: String, holder: String },
+}
+
+async fn try_one(
+    fleet: &Fleet,
+    host: &HostName,
+    claim: &Claim<'_>,
+    patience: Duration,
+) -> Result<Answer, LockError> {
     let remote = fleet[host].clone();
     let (keep, input) = tokio::io::duplex(64);
     let (said, hears) = oneshot::channel::<String>();
-    let argv = Argv::new(["sh", "-c", SCRIPT, "lock", holder]);
-    let held = tokio::spawn(async move {
+    let seconds = |time: Duration| time.as_secs().to_string();
+    let (patient, silent) = (seconds(patience), seconds(SILENCE));
+    let words = ["sh", "-c", SCRIPT, "lock", claim.run, claim.holder, &patient, &silent];
+    let argv = Argv::new(words);
+    let command = tokio::spawn(async move {
         let mut said = Some(said);
         let mut on_line = |line: &str| {
             if let Some(said) = said.take() {
@@ -103,26 +175,44 @@ async fn take_one(
         // the run hears of it there.
         let _ = remote.exec(exec).await;
     });
+    let held = Held { beat: tokio::spawn(beat(keep)).abort_handle(), command };
     let no_answer = || LockError::NoAnswer { host: host.clone() };
-    let line = tokio::time::timeout(ANSWER, hears)
+    let line = tokio::time::timeout(ANSWER + patience, hears)
         .await
         .map_err(|_| no_answer())?
         .map_err(|_| no_answer())?;
-    match line.strip_prefix("held ") {
-        Some(holder) => {
-            Err(LockError::Held { host: host.clone(), holder: holder.to_owned() })
+    Ok(match line.strip_prefix("held ") {
+        None => Answer::Locked(held),
+        Some(by) => {
+            let (run, holder) = by.split_once(' ').unwrap_or((by, "it has just begun"));
+            Answer::Held { run: run.to_owned(), holder: holder.to_owned() }
         }
-        None => Ok((keep, held)),
+    })
+}
+
+/// Gives signs of life until nobody listens.
+async fn beat(mut keep: DuplexStream) {
+    let mut times = tokio::time::interval(BEAT);
+    while keep.write_all(b".").await.is_ok() {
+        times.tick().await;
     }
 }
 
 impl ClusterLock {
     /// Lets go, and waits until the hosts have heard of it.
-    pub async fn release(self) {
-        for (keep, held) in self.held {
-            drop(keep);
-            // A host that does not hear of it lets go with the connection.
-            let _ = tokio::time::timeout(ANSWER, held).await;
+    pub async fn release(mut self) {
+        for held in &mut self.held {
+            held.beat.abort();
         }
+        for held in &mut self.held {
+            // A host that does not hear of it lets go with the connection.
+            let _ = tokio::time::timeout(ANSWER, &mut held.command).await;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.beat.abort();
     }
 }

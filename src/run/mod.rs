@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod gate;
+pub mod listener;
 pub mod lock;
 pub mod probe;
 
