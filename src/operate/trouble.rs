@@ -192,9 +192,10 @@ fn gravest(kinds: impl Iterator<Item = ErrorKind>) -> Kind {
 fn several<E: std::error::Error>(what: &str, errors: &[E]) -> String {
     match errors {
         [error] => in_words(error),
-        errors => {
-            listed(&format!("{what} {} hosts", errors.len()), errors.iter().map(|error| in_words(error)))
-        }
+        errors => listed(
+            &format!("{what} {} hosts", errors.len()),
+            errors.iter().map(|error| in_words(error)),
+        ),
     }
 }
 

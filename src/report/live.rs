@@ -216,7 +216,10 @@ impl Live {
     fn below(&self, canvas: &Canvas) -> Vec<String> {
         let mut lines: Vec<String> = self.transfers.iter().map(Transfer::line).collect();
         lines.extend(self.waiting.iter().map(|(gate, seen)| {
-            format!("  waiting until {gate}: {}", canvas.paint.dim(&format!("saw {seen}")))
+            format!(
+                "  waiting until {gate}: {}",
+                canvas.paint.dim(&format!("saw {seen}"))
+            )
         }));
         lines
     }

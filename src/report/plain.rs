@@ -89,8 +89,11 @@ impl Script {
             Event::StageStarted { stage, hosts, n_steps } => {
                 self.begin(stage, hosts, *n_steps)
             }
-            Event::StepFinished { stage, host, step, took, outcome } => {
-                self.step(stage, host.as_ref(), step, *took, outcome)
+            Event::StepFinished { stage, host, step, took: time, outcome } => {
+                let place = place(host.as_ref());
+                let place = format!("{place:<width$}", width = self.host_width);
+                let head = in_stage(stage, &format!("{place}  {} …", one_line(step)));
+                ended(&head, *time, outcome)
             }
             Event::Progress { what, done, total } => self.progress(what, *done, *total),
             Event::Waiting { gate, seen } => self.waiting(gate, seen),
@@ -118,28 +121,6 @@ impl Script {
             n => count(n, "host"),
         };
         vec![format!("{stage}: {} on {places}", count(n_steps, "step"))]
-    }
-
-    fn step(
-        &self,
-        stage: &str,
-        host: Option<&HostName>,
-        step: &str,
-        time: Duration,
-        outcome: &Outcome,
-    ) -> Vec<String> {
-        let place = format!("{:<width$}", place(host), width = self.host_width);
-        let head = in_stage(stage, &format!("{place}  {} …", one_line(step)));
-        match outcome {
-            Outcome::Done => vec![format!("{head} done {}", took(time))],
-            Outcome::NotStarted { reason } => {
-                vec![format!("{head} not started: {}", one_line(reason))]
-            }
-            Outcome::Failed { reason } => {
-                let failed = format!("{head} failed {}", took(time));
-                std::iter::once(failed).chain(indented(reason)).collect()
-            }
-        }
     }
 
     /// A transfer is told at each quarter, so that a log grows by lines and not by bytes.
@@ -183,6 +164,19 @@ impl Script {
 fn in_stage(stage: &str, line: &str) -> String {
     let line = format!("{stage:<STAGE_WIDTH$} {line}");
     line.trim_end().to_owned()
+}
+
+fn ended(head: &str, time: Duration, outcome: &Outcome) -> Vec<String> {
+    match outcome {
+        Outcome::Done => vec![format!("{head} done {}", took(time))],
+        Outcome::NotStarted { reason } => {
+            vec![format!("{head} not started: {}", one_line(reason))]
+        }
+        Outcome::Failed { reason } => {
+            let failed = format!("{head} failed {}", took(time));
+            std::iter::once(failed).chain(indented(reason)).collect()
+        }
+    }
 }
 
 fn planned(stages: &[PlannedStage]) -> String {

@@ -77,7 +77,9 @@ pub enum LockError {
         holder: String,
     },
     /// A run that was cut off still holds it.
-    #[error("{host} has not yet let go of {holder}, which was cut off: run again in a minute")]
+    #[error(
+        "{host} has not yet let go of {holder}, which was cut off: run again in a minute"
+    )]
     NotLetGo {
         /// The host that said so.
         host: HostName,
@@ -126,7 +128,9 @@ async fn take_one(
         return Err(LockError::Held { host, holder });
     }
     events.emit(&Event::Warned {
-        message: format!("waiting until {host} lets go of a run that was cut off: {holder}"),
+        message: format!(
+            "waiting until {host} lets go of a run that was cut off: {holder}"
+        ),
     });
     match try_one(fleet, &host, claim, SILENCE + BEAT).await? {
         Answer::Locked(held) => Ok(held),
