@@ -31,7 +31,7 @@ lab: tools docker ## Make a lab on this computer: machines, registry, ZooKeeper
 	$(WITH_DOCKER) $(PLATFORM) up $(LAB) --yes
 	@echo
 	@$(WITH_DOCKER) $(PLATFORM) status $(LAB)
-	@printf '\n%s\n' 'Look at it:' \
+	@echo; printf '%s\n' 'Look at it:' \
 	  '  $(PLATFORM) status $(LAB)' \
 	  '  $(PLATFORM) ssh $(LAB) control-1' \
 	  '  $(PLATFORM) exec $(LAB) --sudo -- docker ps' \

@@ -47,6 +47,7 @@ else
 fi
 status=$?
 cd / && rm -rf {STAGED} /run/platform/out
+[ -e $manifest ] || rm -rf /run/platform
 rmdir --ignore-fail-on-non-empty $home 2>/dev/null
 exit $status"#
     )

@@ -39,7 +39,7 @@ forget() {
 # Leaves no trace of this program; the record goes last, so that a run that dies before leaves
 # something on it for the next one to take back.
 tidy() {
-  rm -rf -- "$home/original" "$home/generation" /run/platform
+  rm -rf -- "$home/original" "$home/generation"
   rm -f -- "$manifest" "$manifest.new"
 }
 
