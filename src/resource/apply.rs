@@ -46,8 +46,7 @@ else
   false
 fi
 status=$?
-cd / && rm -rf {STAGED} /run/platform/out
-[ -e $manifest ] || rm -rf /run/platform
+cd / && rm -rf {STAGED}
 rmdir --ignore-fail-on-non-empty $home 2>/dev/null
 exit $status"#
     )

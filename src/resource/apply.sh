@@ -6,8 +6,6 @@ export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 home=/var/lib/platform
 manifest=$home/manifest
 staged=$PWD
-# Where a full disk cannot keep what a failing step says from being heard.
-out=/run/platform/out
 
 # Notes a thing as ours, before it is made: a run that dies in between loses nothing. A whole
 # new record takes the old one's place: half a line, as a full disk leaves it, could not be read.
@@ -39,7 +37,7 @@ forget() {
 # Leaves no trace of this program; the record goes last, so that a run that dies before leaves
 # something on it for the next one to take back.
 tidy() {
-  rm -rf -- "$home/original" "$home/generation"
+  rm -rf -- "$home/original" "$home/generation" /run/platform
   rm -f -- "$manifest" "$manifest.new"
 }
 
@@ -255,19 +253,21 @@ stop_unit() {
   forget "$2"
 }
 
-# step NUMBER — runs step_NUMBER and says how it went; the first failure ends the stage.
+# step NUMBER — runs step_NUMBER and says how it went; the first failure ends the stage. What
+# it says is kept in memory: a full disk must not keep it from being heard.
 step() {
   printf '{"step":%d,"state":"started"}\n' "$1"
-  (
+  said=$(
+    exec 2>&1 </dev/null 9>&-
     set -e
     "step_$1"
-  ) >"$out" 2>&1 </dev/null 9>&-
+  )
   status=$?
   if [ $status = 0 ]; then
     printf '{"step":%d,"state":"done"}\n' "$1"
   else
     printf '{"step":%d,"state":"failed","status":%d,"said":"%s"}\n' "$1" $status \
-      "$(tail -c 2000 "$out" | base64 -w0)"
+      "$(printf %s "$said" | tail -c 2000 | base64 -w0)"
     [ -s "$manifest" ] || tidy
     exit 1
   fi
