@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::fs::FlockOperation;
@@ -14,6 +15,9 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::{Environment, State, StateError};
+
+/// A run that was killed holds its lock until the kernel has put its memory away.
+const DYING: Duration = Duration::from_secs(1);
 
 /// Held for a whole run; dropping it ends it.
 #[derive(Debug)]
@@ -46,15 +50,19 @@ pub enum LockError {
 }
 
 impl State {
-    /// Takes the lock for one run, at once or not at all.
+    /// Takes the lock for one run: within a second or not at all.
     ///
     /// # Errors
     /// [`LockError::Held`] when another run has it.
     pub fn lock(&self, holder: &Holder) -> Result<Lock, LockError> {
         let path = self.folder.join("lock");
         let mut file = open(self).map_err(StateError::of("open the lock", &path))?;
-        if !grab(&file).map_err(StateError::of("take the lock", &path))? {
-            return Err(LockError::Held(read_holder(&mut file)));
+        let begun = Instant::now();
+        while !grab(&file).map_err(StateError::of("take the lock", &path))? {
+            if begun.elapsed() > DYING {
+                return Err(LockError::Held(read_holder(&mut file)));
+            }
+            pause();
         }
         write_holder(&mut file, holder)
             .map_err(StateError::of("write the lock", &path))?;
@@ -130,6 +138,14 @@ fn grab(file: &File) -> io::Result<bool> {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a pause between two looks at a condition that has a deadline"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
 fn read_holder(file: &mut File) -> Option<Holder> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
@@ -177,6 +193,18 @@ mod tests {
         drop(lock);
         assert_eq!(state.lock_holder(), None);
         state.lock(&holder("down")).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_let_go_of_at_this_moment_is_waited_for() {
+        let (_dir, state) = state();
+        let lock = state.lock(&holder("up")).unwrap();
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| state.lock(&holder("down")));
+            pause();
+            drop(lock);
+            next.join().unwrap().unwrap();
+        });
     }
 
     #[test]
