@@ -70,16 +70,22 @@ pub fn ask(questions: &mut Questions) {
 pub fn forming<'a>(
     members: impl IntoIterator<Item = &'a Facts>,
 ) -> Result<bool, Unknown> {
-    let before_the_first =
-        ["0", "-1"].map(|epoch| Some(Content::from(epoch.to_owned()).sha256()));
     for facts in members {
-        if let FileState::Present { sha256, .. } = facts.file(&accepted_epoch())?
-            && !before_the_first.contains(sha256)
-        {
+        if !is_before_the_first(facts.file(&accepted_epoch())?) {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Whether a member's accepted epoch, as it is on its disk, is none of an ensemble that was
+/// formed.
+fn is_before_the_first(epoch: &FileState) -> bool {
+    let none = ["0", "-1"].map(|epoch| Some(Content::from(epoch.to_owned()).sha256()));
+    match epoch {
+        FileState::Present { sha256, .. } => none.contains(sha256),
+        _ => true,
+    }
 }
 
 /// An ensemble that holds data and has other members than the inventory says.
@@ -119,6 +125,56 @@ pub fn check_members<'a>(
     Ok(())
 }
 
+/// An ensemble most of whose members have lost their data.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "refused: the ensemble's data is gone from {}, and without a majority of {majority} that has \
+     any it does not serve; bring {DATA} back there, or, where {} is known to have the newest \
+     data, run `touch {DATA}/initialize && systemctl restart {UNIT}` as root on {}; then run \
+     this again",
+    list(lost),
+    list(kept),
+    list(needed)
+)]
+pub struct DataLost {
+    lost: Vec<HostName>,
+    kept: Vec<HostName>,
+    /// As many of the lost as make a majority with the kept.
+    needed: Vec<HostName>,
+    majority: usize,
+}
+
+/// Checks that a majority of a formed ensemble has its data, or a word of the operator to do
+/// without. Members that have neither would wait for each other for ever.
+///
+/// # Errors
+/// When too few have.
+pub fn check_data(
+    ensemble: &Ensemble,
+    facts: &BTreeMap<HostName, Facts>,
+) -> Result<(), DataLost> {
+    let hosts = ensemble.members().iter().map(|member| member.host.clone());
+    let (kept, lost): (Vec<_>, Vec<_>) =
+        hosts.partition(|host| facts.get(host).is_none_or(may_vote));
+    let majority = ensemble.majority();
+    match majority.checked_sub(kept.len()) {
+        None | Some(0) => Ok(()),
+        Some(n_needed) => {
+            let needed = lost.iter().take(n_needed).cloned().collect();
+            Err(DataLost { lost, kept, needed, majority })
+        }
+    }
+}
+
+/// Whether a member has data, or may start without.
+fn may_vote(facts: &Facts) -> bool {
+    let paths = [accepted_epoch(), first_snapshot(), start_empty().path];
+    let [epoch, snapshot, marker] = paths.map(|path| facts.file(&path).ok().cloned());
+    let missing = |state| matches!(state, Some(FileState::Missing));
+    let formed = epoch.as_ref().is_none_or(|state| !is_before_the_first(state));
+    formed || !missing(snapshot) || !missing(marker)
+}
+
 /// The members that a `zoo.cfg` names, by id.
 fn members_in(config: &str) -> BTreeMap<String, String> {
     let member = |line: &str| {
@@ -127,6 +183,10 @@ fn members_in(config: &str) -> BTreeMap<String, String> {
         Some((id.to_owned(), address.to_owned()))
     };
     config.lines().filter_map(member).collect()
+}
+
+fn list(hosts: &[HostName]) -> String {
+    hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
 }
 
 fn in_words(members: &BTreeMap<String, String>) -> String {

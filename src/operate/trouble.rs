@@ -104,6 +104,9 @@ pub enum Trouble {
     /// The members of a running ensemble would change.
     #[error(transparent)]
     Members(#[from] component::zookeeper::OtherMembers),
+    /// Most members of the ensemble lost their data.
+    #[error(transparent)]
+    DataLost(#[from] component::zookeeper::DataLost),
     /// The operator said no, or nobody was there to ask.
     #[error("not agreed to: nothing was changed")]
     Declined,
@@ -150,6 +153,7 @@ impl Trouble {
             | Self::ClusterLock(_)
             | Self::Unfit(_)
             | Self::Members(_)
+            | Self::DataLost(_)
             | Self::Declined
             | Self::NoPlan(NoPlan::Refused(_)) => Kind::Refused,
             Self::Unreachable(errors) => of_remotes(errors.iter()),

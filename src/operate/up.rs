@@ -10,7 +10,7 @@ use super::survey::{Survey, survey};
 use super::trouble::Trouble;
 use super::witness::Eyes;
 use super::{Ambient, connect, machines};
-use crate::component::zookeeper::check_members;
+use crate::component::zookeeper::{check_data, check_members};
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
 use crate::plan::preflight::{self, Objection};
@@ -87,6 +87,7 @@ pub(super) async fn look(
         (&topology.ensemble, gathered.materials.zookeeper.forming)
     {
         check_members(ensemble, &survey.facts)?;
+        check_data(ensemble, &survey.facts)?;
     }
     let plan = plan::build(&survey.situation(&topology))?;
     let (n_changes, n_hosts) = (plan.n_changes(), plan.hosts().len());
