@@ -112,17 +112,24 @@ pub enum NoPlan {
 pub fn build(situation: &Situation<'_>) -> Result<Plan, NoPlan> {
     let ensemble = situation.topology.ensemble.as_ref();
     let mut stages = Vec::new();
+    let mut standing = situation.standing.clone();
     for stage in [Stage::Base, Stage::Registry, Stage::Images, Stage::Zookeeper] {
         let work = match stage {
             Stage::Images => Work::Push(situation.pushes.to_vec()),
-            _ => hosts(stage_changes(situation, stage)?, ensemble, situation.standing)?,
+            _ => hosts(stage_changes(situation, stage)?, ensemble, &standing)?,
         };
-        stages.push(StagePlan { stage, gates: gates(stage, &work, situation), work });
+        if work.is_empty() {
+            continue;
+        }
+        let gates = gates(stage, &work, situation);
+        standing = standing.after(&gates);
+        stages.push(StagePlan { stage, gates, work });
     }
     let retired = retired(situation, false);
-    let work = hosts(retired, ensemble, situation.standing)?;
-    stages.push(StagePlan { stage: Stage::Retire, gates: Vec::new(), work });
-    stages.retain(|stage| !stage.work.is_empty());
+    let work = hosts(retired, ensemble, &standing)?;
+    if !work.is_empty() {
+        stages.push(StagePlan { stage: Stage::Retire, gates: Vec::new(), work });
+    }
     Ok(Plan { stages })
 }
 

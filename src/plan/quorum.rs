@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::{Gate, HostChanges};
+use crate::component::zookeeper;
 use crate::host::HostName;
-use crate::resource::Change;
+use crate::resource::{Action, Change};
 use crate::topology::{Ensemble, Member};
 
 /// Changes that are made side by side.
@@ -63,6 +64,21 @@ impl Standing {
     /// How a member stands.
     pub fn get(&self, host: &HostName) -> MemberStanding {
         self.0.get(host).copied().unwrap_or(MemberStanding::Down)
+    }
+
+    /// The standing once these gates have opened: whoever had to serve for it serves.
+    pub(super) fn after(mut self, gates: &[Gate]) -> Self {
+        for gate in gates {
+            let Gate::Ensemble(members) = gate else { continue };
+            for member in members {
+                let standing =
+                    self.0.entry(member.host.clone()).or_insert(MemberStanding::Down);
+                if *standing == MemberStanding::Down {
+                    *standing = MemberStanding::Serves;
+                }
+            }
+        }
+        self
     }
 
     fn serves(&self, host: &HostName) -> bool {
@@ -134,7 +150,7 @@ pub fn waves(
         .iter()
         .map(|member| &member.host)
         .filter(|host| !standing.serves(host))
-        .filter(|host| !rolled.iter().any(|changes| changes.host == **host))
+        .filter(|host| !rolled.iter().any(|it| it.host == **host && starts_member(it)))
         .cloned()
         .collect();
     let interrupted = rolled.iter().find(|host| standing.serves(&host.host));
@@ -145,6 +161,14 @@ pub fn waves(
     let calm = (!calm.is_empty()).then(|| Wave(Kind::Calm(calm)));
     let rolled = roll(rolled, members, standing, &stays_down);
     Ok(calm.into_iter().chain(rolled).collect())
+}
+
+/// Whether these changes bring a member back that is down. Others, such as those of a stage
+/// before ZooKeeper's own, leave it down, and nothing may wait for it.
+fn starts_member(changes: &HostChanges) -> bool {
+    changes.changes.iter().any(|change| {
+        matches!(&change.action, Action::StartUnit { name, .. } if name == zookeeper::UNIT)
+    })
 }
 
 /// One wave for each member. Before it, all others have to serve that can: those that serve
@@ -166,7 +190,7 @@ fn roll(
         let others =
             members.iter().filter(up).filter(|member| member.host != changes.host);
         let others = others.cloned().collect();
-        down.retain(|host| *host != changes.host);
+        down.retain(|host| *host != changes.host || !starts_member(&changes));
         let up = |member: &&Member| !down.contains(&member.host);
         let all = members.iter().filter(up).cloned().collect();
         waves.push(Wave(Kind::Member { changes, others, all }));

@@ -1,11 +1,13 @@
 //! Tests that look at the program from outside its modules.
 #![cfg(test)]
 
+mod cluster;
 mod fixture;
 mod help;
 mod images;
 mod layers;
 mod local;
+mod plan;
 mod registry;
 mod remote;
 mod report;

@@ -1,0 +1,372 @@
+//! A cluster that is played: hosts answer a probe as if certain things were on them.
+//!
+//! The answers are lines as a host's shell writes them, read by the program's own parser: what
+//! a plan is made from in here is what it is made from in earnest.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use platform::component::{
+    self, Context, ImageFacts, Materials, Wants, registry, zookeeper,
+};
+use platform::host::HostName;
+use platform::inventory::catalog::Component;
+use platform::inventory::{self, Inventory, Provider};
+use platform::plan::{self, NoPlan, Plan, Push, Situation, Standing};
+use platform::provider::{local, ssh};
+use platform::resource::probe;
+use platform::resource::{Content, Facts, File, Manager, Owned, Resource};
+use platform::secret::Secret;
+use platform::topology::{Machine, Node, Topology};
+use serde_json::{Value, json};
+
+/// Where a member's data is.
+const DATA: &str = "/var/lib/platform/zookeeper";
+
+/// Directories that every host has.
+const EVERYWHERE: [&str; 7] = [
+    "/etc",
+    "/etc/systemd/system",
+    "/etc/systemd",
+    "/etc/sysctl.d",
+    "/opt",
+    "/var/lib",
+    "/var/lib/platform",
+];
+
+/// A cluster and what its components are made from.
+pub(crate) struct Cluster {
+    pub(crate) topology: Topology,
+    pub(crate) materials: Materials,
+}
+
+impl Cluster {
+    /// The cluster of an inventory whose machines all exist, with materials that never change.
+    pub(crate) fn of(text: &str) -> Self {
+        let exists = |_: &Path| true;
+        let inventory = inventory::read(text, &exists).expect("a valid inventory");
+        let topology =
+            Topology::new(&inventory, &machines(&inventory)).expect("an odd ensemble");
+        let materials = materials(&inventory, &topology);
+        Self { topology, materials }
+    }
+
+    pub(crate) fn wants(&self, node: &Node, facts: &Facts) -> Wants {
+        let context =
+            Context { topology: &self.topology, node, materials: &self.materials };
+        component::wants(context, facts).expect("the templates are given all they name")
+    }
+
+    /// What is asked of a host: what it would get if nothing were known of it.
+    fn asked(&self, node: &Node) -> Vec<Resource> {
+        let wants = self.wants(node, &Facts::default());
+        wants.into_iter().map(|(_, resource)| resource).collect()
+    }
+
+    /// What a host answers on which `there` is; `also` are lines that it says at the end.
+    pub(crate) fn answer(&self, node: &Node, there: &[Resource], also: &str) -> Facts {
+        let asked = self.asked(node);
+        let mut lines = machine(there);
+        for resource in &asked {
+            lines.extend(state(resource, there));
+        }
+        if node.zookeeper {
+            lines.extend(data(there));
+        }
+        lines.extend(there.iter().flat_map(|resource| records(resource, there)));
+        let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+        let answer = format!("{}\n{also}\n{{\"q\":\"end\"}}\n", lines.join("\n"));
+        probe::parse(&answer, 1000.0).unwrap_or_else(|bad| panic!("{bad}"))
+    }
+
+    /// Everything that an earlier run of this inventory brought to a host.
+    pub(crate) fn applied(&self, node: &Node) -> Vec<Resource> {
+        let installed = self.answer(node, &[], "");
+        let wants = self.wants(node, &installed);
+        wants.into_iter().map(|(_, resource)| resource).collect()
+    }
+
+    /// Plans as `up` does.
+    pub(crate) fn plan(
+        &mut self,
+        facts: &BTreeMap<HostName, Facts>,
+        standing: &Standing,
+        pushes: &[Push],
+    ) -> Result<Plan, NoPlan> {
+        let members = self.topology.nodes.iter().filter(|node| node.zookeeper);
+        let of_members = members.filter_map(|node| facts.get(&node.host));
+        self.materials.zookeeper.forming =
+            zookeeper::forming(of_members).expect("every member answered");
+        let wants = self.topology.nodes.iter().map(|node| {
+            let wants = facts.get(&node.host).map(|facts| self.wants(node, facts));
+            (node.host.clone(), wants.unwrap_or_default())
+        });
+        let wants: BTreeMap<HostName, Wants> = wants.collect();
+        let topology = &self.topology;
+        plan::build(&Situation { topology, wants: &wants, facts, standing, pushes })
+    }
+}
+
+fn machines(inventory: &Inventory) -> Vec<Machine> {
+    match &inventory.provider {
+        Provider::Ssh(_) => ssh::machines(inventory),
+        Provider::Local(network) => {
+            let wanted = local::wanted(inventory);
+            let plan = local::plan(&wanted, &[], network.subnet).expect("there is room");
+            plan.create.iter().map(local::NewMachine::planned).collect()
+        }
+    }
+}
+
+fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
+    let image = |component, version: &str, digit: &str| {
+        let (id, digest) = (format!("sha256:1{digit}"), format!("sha256:2{digit}"));
+        (component, ImageFacts { version: version.to_owned(), id, digest })
+    };
+    let certificate = |node: &Node| {
+        let chain = format!("certificate of {}\n", node.host);
+        (node.host.clone(), (chain, Secret::new("secret-tls-key")))
+    };
+    let base = &inventory.platform.base;
+    let of_units = base.units.iter().filter_map(|unit| unit.source.as_ref());
+    let sources = base.files.iter().map(|file| &file.source).chain(of_units);
+    Materials {
+        platform: inventory.platform.clone(),
+        images: BTreeMap::from([
+            image(Component::Registry, "2.8.2", "a"),
+            image(Component::Zookeeper, "3.8.0", "b"),
+        ]),
+        files: sources.map(|source| (source.clone(), content(source))).collect(),
+        ca: "certificate of the authority\n".to_owned(),
+        registry: registry::Materials {
+            password: Secret::new("secret-registry"),
+            htpasswd: Secret::new("platform:secret-hash\n"),
+            http_secret: Secret::new("secret-http"),
+            certificates: topology.registries().map(certificate).collect(),
+        },
+        zookeeper: zookeeper::Materials {
+            quorum_password: Secret::new("secret-quorum"),
+            super_password: Secret::new("secret-super"),
+            forming: false,
+        },
+    }
+}
+
+/// A file that an inventory names holds its own name.
+fn content(source: &PathBuf) -> Vec<u8> {
+    format!("content of {}\n", source.display()).into_bytes()
+}
+
+fn is_there(resource: &Resource, there: &[Resource]) -> bool {
+    let key = resource.key(Manager::Apt);
+    there.iter().any(|other| other.key(Manager::Apt) == key)
+}
+
+fn machine(there: &[Resource]) -> Vec<Value> {
+    let docker = Resource::Unit(platform::resource::Unit::named("docker.service"));
+    let docker = match is_there(&docker, there) {
+        true => json!({"q": "docker", "version": "20.10.24"}),
+        false => json!({"q": "docker", "offered": "20.10.24+dfsg1"}),
+    };
+    let generation = if there.is_empty() { "" } else { "run-1/0/0" };
+    vec![
+        json!({"q": "system", "os": "Debian GNU/Linux 12 (bookworm)", "kernel": "6.1.0-18",
+            "arch": "x86_64", "cpus": 2, "memory_kib": 4_000_000, "free_kib": 20_000_000,
+            "cgroups": "v2", "systemd": true, "apparmor": false}),
+        json!({"q": "clock", "seconds": "1000.25"}),
+        json!({"q": "generation", "generation": generation}),
+        json!({"q": "manager", "manager": "apt"}),
+        docker,
+    ]
+}
+
+/// What a host says of something of which it was asked.
+fn state(asked: &Resource, there: &[Resource]) -> Vec<Value> {
+    let found =
+        there.iter().find(|other| other.key(Manager::Apt) == asked.key(Manager::Apt));
+    match (asked, found) {
+        (Resource::Package(package), found) => {
+            let known = found.map(|_| {
+                let name = package.name(Manager::Apt);
+                json!({"q": "package", "name": name, "status": "installed", "version": "1"})
+            });
+            let asked = [Manager::Apt, Manager::Dnf].map(
+                |manager| json!({"q": "package_asked", "name": package.name(manager)}),
+            );
+            known.into_iter().chain(asked).collect()
+        }
+        (Resource::User(user), None) => vec![json!({"q": "user", "name": user.name})],
+        (_, Some(Resource::User(user))) => {
+            vec![json!({"q": "user", "name": user.name, "shell": user.shell})]
+        }
+        (Resource::Sysctl(sysctl), None) => vec![
+            json!({"q": "missing", "path": sysctl.file()}),
+            json!({"q": "sysctl", "name": sysctl.name, "value": "60"}),
+        ],
+        (_, Some(Resource::Sysctl(sysctl))) => {
+            let kept = File::public(sysctl.file(), sysctl.line());
+            let mut lines = file(&kept, None);
+            lines
+                .push(json!({"q": "sysctl", "name": sysctl.name, "value": sysctl.value}));
+            lines
+        }
+        (Resource::Directory(directory), None) => {
+            vec![json!({"q": "missing", "path": directory.path})]
+        }
+        (_, Some(Resource::Directory(directory))) => {
+            let access = (directory.mode, &directory.owner, &directory.group);
+            vec![path(directory.path.as_str(), "directory", access)]
+        }
+        (Resource::File(file), None) => vec![json!({"q": "missing", "path": file.path})],
+        (Resource::File(asked), Some(Resource::File(found))) => file(found, Some(asked)),
+        (Resource::Image(image), found) => {
+            vec![
+                json!({"q": "image", "id": image.id, "present": found.is_some_and(|found| {
+                    matches!(found, Resource::Image(found) if found.id == image.id)
+                })}),
+            ]
+        }
+        (Resource::Unit(unit), found) => self::unit(&unit.name, found.is_some(), there),
+        (_, Some(other)) => panic!("{other:?} has the key of another kind"),
+    }
+}
+
+fn path(path: &str, kind: &str, (mode, owner, group): (u32, &String, &String)) -> Value {
+    json!({"q": "path", "path": path, "kind": kind, "mode": format!("{mode:o}"),
+        "owner": [owner, "-1"], "group": [group, "-1"]})
+}
+
+/// A file that is there; its text comes where it was asked for and is another.
+fn file(found: &File, asked: Option<&File>) -> Vec<Value> {
+    let access = (found.mode, &found.owner, &found.group);
+    let sha256 = found.content.sha256();
+    let mut lines = vec![
+        path(found.path.as_str(), "regular file", access),
+        json!({"q": "sha256", "path": found.path, "sha256": sha256}),
+    ];
+    let open = |file: &&File| matches!(file.content, Content::Open(_));
+    if asked.filter(open).is_some_and(|asked| asked.content.sha256() != sha256) {
+        use base64::Engine;
+        let text = base64::prelude::BASE64_STANDARD.encode(found.content.bytes());
+        lines.push(json!({"q": "text", "path": found.path, "base64": text}));
+    }
+    lines
+}
+
+/// A unit; one that is there was started with the files that are there.
+fn unit(name: &str, is_there: bool, there: &[Resource]) -> Vec<Value> {
+    let (load, active, enabled) = match is_there {
+        true => ("loaded", "active", "enabled"),
+        false => ("not-found", "inactive", ""),
+    };
+    let show = |line: String| json!({"q": "unit", "show": line});
+    let mut lines = vec![
+        show(format!("Id={name}")),
+        show(format!("LoadState={load}")),
+        show(format!("ActiveState={active}")),
+        show(format!("UnitFileState={enabled}")),
+        show("NeedDaemonReload=no".to_owned()),
+        show(String::new()),
+    ];
+    let notes = format!("/etc/systemd/system/{name}.d/50-platform.conf");
+    let files = || {
+        there.iter().filter_map(|resource| match resource {
+            Resource::File(file) => Some(file),
+            _ => None,
+        })
+    };
+    let noted = files().find(|file| file.path.as_str() == notes);
+    let noted =
+        noted.map(|file| String::from_utf8_lossy(file.content.bytes()).into_owned());
+    let noted = noted.unwrap_or_default();
+    for file in files() {
+        if noted.split_whitespace().any(|word| word == file.path.as_str()) {
+            let (path, sha256) = (&file.path, file.content.sha256());
+            lines.push(
+                json!({"q": "started", "unit": name, "path": path, "sha256": sha256}),
+            );
+        }
+    }
+    lines
+}
+
+/// What a member's data says of its past: it has one where the member runs.
+fn data(there: &[Resource]) -> Vec<Value> {
+    let member = Resource::Unit(platform::resource::Unit::named(zookeeper::UNIT));
+    let paths = ["version-2/acceptedEpoch", "version-2/snapshot.0"]
+        .map(|name| format!("{DATA}/{name}"));
+    let mut lines = vec![json!({"q": "missing", "path": format!("{DATA}/initialize")})];
+    for path in paths {
+        let text = "1".to_owned();
+        match is_there(&member, there) {
+            true => {
+                let path = path.parse().expect("a path");
+                lines.extend(file(
+                    &File::public(path, text).owned_by("2181", "2181"),
+                    None,
+                ));
+            }
+            false => lines.push(json!({"q": "missing", "path": path})),
+        }
+    }
+    lines
+}
+
+/// The host's own record of a thing, and of the directories that were made for it.
+fn records(resource: &Resource, there: &[Resource]) -> Vec<Value> {
+    let own = match resource.clone() {
+        Resource::Package(package) => {
+            let name = package.name(Manager::Apt).to_owned();
+            Some(Owned::Package { manager: Manager::Apt, asked: name.clone(), name })
+        }
+        Resource::User(user) => Some(Owned::User { name: user.name }),
+        Resource::Sysctl(sysctl) => {
+            Some(Owned::Sysctl { name: sysctl.name, before: "60".to_owned() })
+        }
+        Resource::Directory(directory) => {
+            Some(Owned::Directory { path: directory.path, data: directory.data })
+        }
+        Resource::File(file) if file.data => None,
+        Resource::File(file) => Some(Owned::File { path: file.path }),
+        Resource::Image(image) => Some(Owned::Image { id: image.id, name: image.name }),
+        Resource::Unit(unit) => Some(Owned::Unit { name: unit.name }),
+    };
+    let mut owned = parents(resource, there);
+    owned.extend(own);
+    let line = |owned: Owned| {
+        let mut line = serde_json::to_value(owned).expect("plain data");
+        line["q"] = "ours".into();
+        line
+    };
+    owned.into_iter().map(line).collect()
+}
+
+fn parents(resource: &Resource, there: &[Resource]) -> Vec<Owned> {
+    let (Resource::File(File { path, .. })
+    | Resource::Directory(platform::resource::Directory { path, .. })) = resource
+    else {
+        return Vec::new();
+    };
+    let wanted = |parent: &str| {
+        there.iter().any(|other| {
+            matches!(other, Resource::Directory(directory) if directory.path.as_str() == parent)
+        })
+    };
+    let above = Path::new(path.as_str()).ancestors().skip(1);
+    let above = above.map(|parent| parent.to_string_lossy().into_owned());
+    above
+        .filter(|parent| parent != "/" && !EVERYWHERE.contains(&parent.as_str()))
+        .filter(|parent| !wanted(parent))
+        .map(|parent| Owned::Directory {
+            path: parent.parse().expect("a path"),
+            data: false,
+        })
+        .collect()
+}
+
+/// The lines of a host at whose path there is a file with this text.
+pub(crate) fn holds(path: &str, text: &str) -> String {
+    let path = path.parse().expect("a path");
+    let lines = file(&File::public(path, text.to_owned()), None);
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}

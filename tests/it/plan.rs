@@ -1,0 +1,5 @@
+//! Plans: which are made, which are refused, and that none costs a quorum.
+
+mod guards;
+mod quorum;
+mod whole;

@@ -1,0 +1,199 @@
+//! What stops a run before its first change.
+
+use std::collections::BTreeMap;
+
+use platform::component::zookeeper::{check_members, forming};
+use platform::host::HostName;
+use platform::plan::preflight::objections;
+use platform::resource::{Facts, UnitState};
+use platform::unit::Size;
+
+use crate::cluster::{Cluster, holds};
+use crate::snapshot;
+
+const EPOCH: &str = "/var/lib/platform/zookeeper/version-2/acceptedEpoch";
+
+fn rehearsal() -> Cluster {
+    Cluster::of(platform::inventory::EXAMPLE_LOCAL)
+}
+
+fn name(text: &str) -> HostName {
+    text.parse().expect("a host's name")
+}
+
+/// What every host of a cluster answers before the first run; `also` is said by control-1.
+fn facts(cluster: &Cluster, also: &str) -> BTreeMap<HostName, Facts> {
+    let answer = |node: &platform::topology::Node| {
+        let also = if node.host.as_str() == "control-1" { also } else { "" };
+        (node.host.clone(), cluster.answer(node, &[], also))
+    };
+    cluster.topology.nodes.iter().map(answer).collect()
+}
+
+#[test]
+fn a_fresh_cluster_meets_no_objection() {
+    let cluster = rehearsal();
+    assert_eq!(objections(&cluster.topology, &facts(&cluster, "")), []);
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let cluster = rehearsal();
+    let mut facts = facts(&cluster, "");
+    let of = |facts: &mut BTreeMap<HostName, Facts>, host: &str| -> Facts {
+        facts.remove(&name(host)).expect("it answered")
+    };
+    let mut one = of(&mut facts, "control-1");
+    one.system.clock_skew = -10.4;
+    one.system.docker_offered = Some("26.1.5+dfsg1".to_owned());
+    let mut two = of(&mut facts, "control-2");
+    two.system.clock_skew = 5.1;
+    two.system.docker = Some("28.0.1".to_owned());
+    two.system.free_disk = Size::mib(1023);
+    two.system.memory = Size::mib(511);
+    two.system.listening = [22, 2181, 3888, 5000].into();
+    let mut edge = of(&mut facts, "edge-1");
+    edge.system.listening = [2181, 5000].into();
+    edge.system.systemd = false;
+    let mut bare = Facts::default();
+    bare.system.os = "A small thing".to_owned();
+    bare.system.memory = Size::gib(1);
+    bare.system.free_disk = Size::gib(10);
+    facts.extend([
+        (name("control-1"), one),
+        (name("control-2"), two),
+        (name("control-3"), bare),
+        (name("edge-1"), edge),
+    ]);
+    let said: Vec<String> = objections(&cluster.topology, &facts)
+        .into_iter()
+        .map(|objection| {
+            let port =
+                objection.port.map(|port| format!(" [{port}]")).unwrap_or_default();
+            format!(
+                "{}: {}{port}\n    {}\n",
+                objection.host, objection.problem, objection.help
+            )
+        })
+        .collect();
+    snapshot::check("objections", &said.concat());
+}
+
+#[test]
+fn limits_are_met_exactly_at_their_edge() {
+    let cluster = rehearsal();
+    let mut facts = facts(&cluster, "");
+    for facts in facts.values_mut() {
+        facts.system.clock_skew = -5.0;
+        facts.system.free_disk = Size::gib(1);
+        facts.system.memory = Size::mib(512);
+        facts.system.docker = Some("25.99.0".to_owned());
+    }
+    assert_eq!(objections(&cluster.topology, &facts), []);
+}
+
+#[test]
+fn a_host_without_containers_needs_neither_room_nor_an_old_docker() {
+    let cluster = Cluster::of(
+        "cluster: lab\nprovider: {local: {}}\ngroups: {spare: {roles: [base], count: 1}}\n",
+    );
+    let mut facts = facts(&cluster, "");
+    for facts in facts.values_mut() {
+        facts.system.free_disk = Size::mib(1);
+        facts.system.memory = Size::mib(1);
+        facts.system.docker = Some("28.0.0".to_owned());
+        facts.system.listening = [2181, 5000].into();
+    }
+    assert_eq!(objections(&cluster.topology, &facts), []);
+}
+
+#[test]
+fn a_port_on_which_the_service_itself_listens_is_not_taken() {
+    let cluster = rehearsal();
+    let nodes = cluster.topology.nodes.iter();
+    let mut facts: BTreeMap<HostName, Facts> = nodes
+        .map(|node| (node.host.clone(), cluster.answer(node, &cluster.applied(node), "")))
+        .collect();
+    for facts in facts.values_mut() {
+        facts.system.listening = [2181, 2888, 3888, 5000].into();
+        let unit = facts.unit("platform-zookeeper.service").ok().map(UnitState::clone);
+        assert!(unit.is_none_or(|unit| unit.active == "active"));
+    }
+    assert_eq!(objections(&cluster.topology, &facts), []);
+}
+
+/// Whether three members of which the first holds this epoch form a new ensemble.
+fn check_forming(epoch: Option<&str>, expected: bool) {
+    let cluster = rehearsal();
+    let also = epoch.map(|epoch| holds(EPOCH, epoch)).unwrap_or_default();
+    let facts = facts(&cluster, &also);
+    let members = facts.iter().filter(|(host, _)| host.as_str() != "edge-1");
+    let forms = forming(members.map(|(_, facts)| facts)).expect("all answered");
+    assert_eq!(forms, expected, "{epoch:?}");
+}
+
+#[test]
+fn an_ensemble_is_formed_only_while_no_member_accepted_an_epoch() {
+    check_forming(None, true);
+    check_forming(Some("0"), true);
+    check_forming(Some("-1"), true);
+    check_forming(Some("1"), false);
+    check_forming(Some("17"), false);
+    // What cannot be understood is taken for data.
+    check_forming(Some("0\n"), false);
+    check_forming(Some(""), false);
+}
+
+#[test]
+fn a_member_that_did_not_say_keeps_an_ensemble_from_being_formed() {
+    let cluster = rehearsal();
+    let facts = facts(&cluster, "");
+    let silent = Facts::default();
+    let members = [&facts[&name("control-1")], &silent];
+    assert!(forming(members).is_err());
+}
+
+/// What the guard says of a cluster on which another one was applied before.
+fn check_members_of(before: &Cluster, now: &Cluster) -> Result<(), String> {
+    let ensemble = now.topology.ensemble.as_ref().expect("it has members");
+    let facts: BTreeMap<HostName, Facts> = now
+        .topology
+        .nodes
+        .iter()
+        .map(|node| {
+            let there = before.topology.node(&node.host).map(|node| before.applied(node));
+            let there = there.unwrap_or_default();
+            (node.host.clone(), now.answer(node, &there, ""))
+        })
+        .collect();
+    check_members(ensemble, &facts).map_err(|error| error.to_string())
+}
+
+fn ensemble(hosts: &str) -> Cluster {
+    Cluster::of(&format!(
+        "cluster: lab\nprovider: {{ssh: {{}}}}\ngroups:\n  \
+           control: {{roles: [control], hosts: [{hosts}]}}\n  \
+           edge: {{roles: [edge], hosts: [10.0.0.9]}}\n"
+    ))
+}
+
+#[test]
+fn members_of_an_ensemble_that_holds_data_can_be_neither_added_nor_exchanged() {
+    let three = "10.0.0.1, 10.0.0.2, 10.0.0.3";
+    let same = ensemble(three);
+    assert_eq!(check_members_of(&same, &ensemble(three)), Ok(()));
+    let added = ensemble("10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5");
+    let refused = check_members_of(&same, &added).expect_err("two are new");
+    assert_eq!(
+        refused,
+        "refused: the ensemble on 10.0.0.1 has the members 1=10.0.0.1 2=10.0.0.2 3=10.0.0.3, \
+         the inventory says 1=10.0.0.1 2=10.0.0.2 3=10.0.0.3 4=10.0.0.4 5=10.0.0.5; members \
+         of an ensemble that holds data can be neither added nor exchanged yet: put the \
+         inventory's members back as they were"
+    );
+    for other in
+        ["10.0.0.1, 10.0.0.2, 10.0.0.4", "10.0.0.1", "10.0.0.2, 10.0.0.1, 10.0.0.3"]
+    {
+        assert!(check_members_of(&same, &ensemble(other)).is_err(), "{other}");
+    }
+}

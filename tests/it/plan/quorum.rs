@@ -1,0 +1,335 @@
+//! No order of changes that is ever made takes two members of a quorum at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use platform::component::zookeeper;
+use platform::host::HostName;
+use platform::plan::quorum::waves;
+use platform::plan::{Gate, HostChanges, MemberStanding, Standing, Wave};
+use platform::resource::{Action, Change, Key, Sysctl};
+use platform::topology::Ensemble;
+
+use crate::cluster::Cluster;
+
+/// A change of a kind, named so that it can be found again.
+fn change(kind: Kind, n: usize) -> Change {
+    let action = match kind {
+        Kind::Calm => Action::ReloadSystemd,
+        Kind::Disturbs => {
+            let sysctl = Sysctl { name: "x".to_owned(), value: "1".to_owned() };
+            Action::SetSysctl { sysctl, before: "0".to_owned() }
+        }
+        Kind::Starts => {
+            let name = zookeeper::UNIT.to_owned();
+            Action::StartUnit { name, restart: true, ours: true }
+        }
+    };
+    let key = Key::User(n.to_string());
+    Change { key, verb: "change", reason: String::new(), diff: None, action }
+}
+
+/// What a change does to a member: nothing, an interruption, or a start.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Calm,
+    Disturbs,
+    Starts,
+}
+
+/// A generated ensemble and what is to be done to it.
+#[derive(Debug, Clone)]
+struct Case {
+    n_members: usize,
+    standing: Vec<MemberStanding>,
+    /// For each host, members first: the kinds of its changes.
+    changes: Vec<Vec<Kind>>,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let kind = prop_oneof![Just(Kind::Calm), Just(Kind::Disturbs), Just(Kind::Starts)];
+    let stands = prop_oneof![
+        3 => Just(MemberStanding::Serves),
+        1 => Just(MemberStanding::Leads),
+        1 => Just(MemberStanding::Down),
+    ];
+    (prop::sample::select(&[1usize, 3, 5, 7][..]), 0..3usize).prop_flat_map(
+        move |(n_members, n_others)| {
+            let n_hosts = n_members + n_others;
+            let (stands, kind) = (stands.clone(), kind.clone());
+            (vec(stands, n_members), vec(vec(kind, 0..4), n_hosts)).prop_map(
+                move |(standing, changes)| Case { n_members, standing, changes },
+            )
+        },
+    )
+}
+
+impl Case {
+    fn standing(&self) -> Standing {
+        let hosts = (0..).map(|n| name(&format!("c{n}")));
+        Standing::of(hosts.zip(self.standing.iter().copied()))
+    }
+
+    fn changes(&self) -> Vec<HostChanges> {
+        let host = |n: usize| match n.checked_sub(self.n_members) {
+            None => name(&format!("c{n}")),
+            Some(other) => name(&format!("e{other}")),
+        };
+        let changed =
+            self.changes.iter().enumerate().filter(|(_, kinds)| !kinds.is_empty());
+        changed
+            .map(|(n, kinds)| HostChanges {
+                host: host(n),
+                changes: kinds
+                    .iter()
+                    .enumerate()
+                    .map(|(n, kind)| change(*kind, n))
+                    .collect(),
+            })
+            .collect()
+    }
+}
+
+fn name(text: &str) -> HostName {
+    text.parse().expect("a host's name")
+}
+
+/// An ensemble of the hosts `c0`, `c1`, ….
+fn ensemble(n_members: usize) -> &'static Ensemble {
+    static ENSEMBLES: LazyLock<BTreeMap<usize, Cluster>> =
+        LazyLock::new(|| [1, 3, 5, 7].map(|n| (n, cluster(n))).into());
+    ENSEMBLES[&n_members].topology.ensemble.as_ref().expect("it has members")
+}
+
+fn cluster(n_members: usize) -> Cluster {
+    let host = |n: usize| format!("{{address: 10.0.0.{}, name: c{n}}}", 10 + n);
+    let hosts: Vec<String> = (0..n_members).map(host).collect();
+    Cluster::of(&format!(
+        "cluster: lab\nprovider: {{ssh: {{}}}}\ngroups:\n  \
+           c: {{roles: [control], hosts: [{}]}}\n  e: {{roles: [edge], hosts: [10.0.0.9]}}\n",
+        hosts.join(", ")
+    ))
+}
+
+/// Plays waves on an ensemble: what is down, and what each wave does to it.
+pub(super) struct Played<'a> {
+    pub(super) ensemble: &'a Ensemble,
+    pub(super) down: BTreeSet<HostName>,
+    /// There was no quorum that could be lost.
+    pub(super) is_lost: bool,
+}
+
+impl<'a> Played<'a> {
+    pub(super) fn new(ensemble: &'a Ensemble, standing: &Standing) -> Self {
+        let hosts = ensemble.members().iter().map(|member| &member.host);
+        let down: BTreeSet<HostName> = hosts
+            .filter(|host| standing.get(host) == MemberStanding::Down)
+            .cloned()
+            .collect();
+        let n_serving = ensemble.members().len() - down.len();
+        Self { ensemble, down, is_lost: n_serving < ensemble.majority() }
+    }
+
+    fn is_member(&self, host: &HostName) -> bool {
+        self.ensemble.member_on(host).is_some()
+    }
+
+    /// The members that a wave interrupts.
+    fn disturbed<'w>(&self, wave: &'w Wave) -> Vec<&'w HostChanges> {
+        let disturbs = |host: &&HostChanges| {
+            self.is_member(&host.host) && host.changes.iter().any(Change::disturbs)
+        };
+        wave.hosts().iter().filter(disturbs).collect()
+    }
+
+    /// Plays a wave; a sentence if it would cost the quorum.
+    pub(super) fn play(&mut self, wave: &Wave) -> Result<(), String> {
+        if self.is_lost {
+            return Ok(());
+        }
+        let disturbed = self.disturbed(wave);
+        let [one] = disturbed[..] else {
+            return match disturbed.is_empty() {
+                true => Ok(()),
+                false => Err(format!("{} members at once", disturbed.len())),
+            };
+        };
+        let others: BTreeSet<HostName> =
+            self.down.iter().filter(|host| **host != one.host).cloned().collect();
+        let served = !self.down.contains(&one.host);
+        if served && !others.is_empty() {
+            return Err(format!("{} is interrupted while {others:?} are down", one.host));
+        }
+        let all_but = |without: &BTreeSet<HostName>, also: Option<&HostName>| {
+            let members = self.ensemble.members().iter();
+            let up = members.filter(|member| !without.contains(&member.host));
+            up.filter(|member| Some(&member.host) != also).cloned().collect::<Vec<_>>()
+        };
+        let expected = all_but(&self.down, Some(&one.host));
+        let expected = (!expected.is_empty()).then_some(Gate::Ensemble(expected));
+        if wave.before() != expected {
+            return Err(format!("before {}: {:?}", one.host, wave.before()));
+        }
+        if one.changes.iter().any(starts) {
+            self.down.remove(&one.host);
+        }
+        let expected = all_but(&self.down, None);
+        match wave.after() == Some(Gate::Ensemble(expected)) {
+            true => Ok(()),
+            false => Err(format!("after {}: {:?}", one.host, wave.after())),
+        }
+    }
+}
+
+/// Whether a change starts a member.
+fn starts(change: &Change) -> bool {
+    matches!(&change.action, Action::StartUnit { name, .. } if name == zookeeper::UNIT)
+}
+
+/// The members that would be interrupted though they serve, and those that stay down.
+fn at_stake(case: &Case, played: &Played<'_>) -> (Vec<String>, Vec<String>) {
+    let of = |host: &HostName| {
+        let changes = case.changes();
+        let own = changes.into_iter().find(|changes| changes.host == *host);
+        own.map(|own| own.changes).unwrap_or_default()
+    };
+    let members = || played.ensemble.members().iter().map(|member| &member.host);
+    let interrupted = members()
+        .filter(|host| !played.down.contains(host))
+        .filter(|host| of(host).iter().any(Change::disturbs));
+    let stay = members()
+        .filter(|host| played.down.contains(host))
+        .filter(|host| !of(host).iter().any(starts));
+    (
+        interrupted.map(HostName::to_string).collect(),
+        stay.map(HostName::to_string).collect(),
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
+
+    #[test]
+    fn waves_keep_the_quorum_or_are_refused_with_the_hosts_that_are_in_the_way(case in case()) {
+        let ensemble = ensemble(case.n_members);
+        let standing = case.standing();
+        let mut played = Played::new(ensemble, &standing);
+        let (interrupted, stay_down) = at_stake(&case, &played);
+        let may_be_lost = !played.is_lost && !interrupted.is_empty() && !stay_down.is_empty();
+        match waves(case.changes(), Some(ensemble), &standing) {
+            Err(refused) => {
+                let said = refused.to_string();
+                prop_assert!(may_be_lost, "refused without need: {said}");
+                for host in &stay_down {
+                    prop_assert!(said.contains(host), "{host} is not named: {said}");
+                }
+                prop_assert!(interrupted.iter().any(|host| said.contains(host)), "{said}");
+            }
+            Ok(waves) => {
+                prop_assert!(!may_be_lost, "{interrupted:?} go while {stay_down:?} are down");
+                for wave in &waves {
+                    if let Err(why) = played.play(wave) {
+                        prop_assert!(false, "{why}");
+                    }
+                }
+                check_order(&waves, &played, &standing)?;
+                let mut made: Vec<HostChanges> =
+                    waves.iter().flat_map(Wave::hosts).cloned().collect();
+                made.sort_by(|a, b| a.host.cmp(&b.host));
+                let mut wanted = case.changes();
+                wanted.sort_by(|a, b| a.host.cmp(&b.host));
+                prop_assert_eq!(made, wanted);
+            }
+        }
+    }
+}
+
+/// Who is down comes first, who leads last.
+fn check_order(
+    waves: &[Wave],
+    played: &Played<'_>,
+    standing: &Standing,
+) -> Result<(), TestCaseError> {
+    if played.is_lost {
+        return Ok(());
+    }
+    let rank = |host: &HostChanges| match standing.get(&host.host) {
+        MemberStanding::Down => 0,
+        MemberStanding::Serves => 1,
+        MemberStanding::Leads => 2,
+    };
+    let order: Vec<u8> =
+        waves.iter().flat_map(|wave| played.disturbed(wave)).map(rank).collect();
+    prop_assert!(order.is_sorted(), "{order:?}");
+    Ok(())
+}
+
+#[test]
+fn without_an_ensemble_all_hosts_change_at_once() {
+    let changes = |host: &str| HostChanges {
+        host: name(host),
+        changes: vec![change(Kind::Disturbs, 0)],
+    };
+    let all = vec![changes("a"), changes("b")];
+    let waves = waves(all, None, &Standing::default()).expect("nothing can be lost");
+    assert_eq!(waves.len(), 1);
+    assert_eq!((waves[0].before(), waves[0].after()), (None, None));
+    assert!(
+        self::waves(Vec::new(), None, &Standing::default()).is_ok_and(|w| w.is_empty())
+    );
+}
+
+/// Three members, of which these stand so, and these are changed in these ways.
+fn check(standing: [MemberStanding; 3], changes: [&[Kind]; 3], expected: &str) {
+    let case = Case {
+        n_members: 3,
+        standing: standing.to_vec(),
+        changes: changes.iter().map(|kinds| kinds.to_vec()).collect(),
+    };
+    let shown = match waves(case.changes(), Some(ensemble(3)), &case.standing()) {
+        Err(refused) => refused.to_string(),
+        Ok(waves) => {
+            let hosts = |wave: &Wave| {
+                let hosts = wave.hosts().iter().map(|host| host.host.to_string());
+                hosts.collect::<Vec<String>>().join("+")
+            };
+            waves.iter().map(hosts).collect::<Vec<String>>().join(" ")
+        }
+    };
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn members_change_one_by_one_the_leader_last_and_calm_hosts_together() {
+    use Kind::{Calm, Disturbs, Starts};
+    use MemberStanding::{Down, Leads, Serves};
+    check([Leads, Serves, Serves], [&[Disturbs]; 3], "c1 c2 c0");
+    check([Serves, Leads, Serves], [&[Calm]; 3], "c0+c1+c2");
+    check([Leads, Serves, Serves], [&[Disturbs, Calm], &[Calm], &[]], "c1 c0");
+    check([Serves, Leads, Down], [&[Starts], &[Starts], &[Starts]], "c2 c0 c1");
+    check([Down, Down, Serves], [&[Disturbs]; 3], "c0+c1+c2");
+}
+
+#[test]
+fn a_member_that_is_being_brought_back_is_not_waited_for_before_it_is_started() {
+    use Kind::{Calm, Disturbs};
+    use MemberStanding::{Down, Leads, Serves};
+    let case = Case {
+        n_members: 3,
+        standing: vec![Leads, Serves, Down],
+        changes: vec![vec![Calm], vec![], vec![Disturbs]],
+    };
+    let waves =
+        waves(case.changes(), Some(ensemble(3)), &case.standing()).expect("a base stage");
+    let gate = waves[1].after().expect("a member was changed").to_string();
+    assert_eq!(gate, "ZooKeeper on c0, c1 serve and are synced");
+    check(
+        [Leads, Serves, Down],
+        [&[], &[Disturbs], &[Disturbs]],
+        "refused: to change c1 would interrupt one of 2 serving members while c2 does not \
+         serve, and a majority of 2 is needed; bring c2 back first",
+    );
+}

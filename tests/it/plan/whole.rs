@@ -1,0 +1,300 @@
+//! From the inventory's text to the plan, for inventories nobody thought of.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+
+use platform::component::Stage;
+use platform::host::HostName;
+use platform::inventory::catalog::Component;
+use platform::plan::{Gate, MemberStanding, NoPlan, Plan, Push, Standing, Work};
+use platform::resource::probe::Questions;
+use platform::resource::{Facts, Manager, Resource};
+
+use super::quorum::Played;
+use crate::cluster::Cluster;
+use platform::topology::Ensemble;
+
+/// An inventory, and what of it was applied before.
+#[derive(Debug, Clone)]
+struct Lab {
+    n_members: usize,
+    n_edges: usize,
+    n_others: usize,
+    now: Settings,
+    before: Settings,
+    /// How far an earlier run came on each host.
+    hosts: Vec<Host>,
+    standing: Vec<MemberStanding>,
+}
+
+/// What of an inventory may change from one run to the next.
+#[derive(Debug, Clone)]
+struct Settings {
+    heap: Option<u32>,
+    swappiness: Option<u8>,
+    file: bool,
+    package: bool,
+    user: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Host {
+    Fresh,
+    Before,
+    Now,
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    (of(128..512u32), of(0..100u8), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(heap, swappiness, file, package, user)| Settings {
+            heap,
+            swappiness,
+            file,
+            package,
+            user,
+        },
+    )
+}
+
+fn lab() -> impl Strategy<Value = Lab> {
+    let size = (prop::sample::select(&[1usize, 3, 5, 7][..]), 1..3usize, 0..3usize);
+    let host = prop_oneof![1 => Just(Host::Fresh), 3 => Just(Host::Before), 2 => Just(Host::Now)];
+    let stands = prop_oneof![
+        6 => Just(MemberStanding::Serves),
+        1 => Just(MemberStanding::Leads),
+        1 => Just(MemberStanding::Down),
+    ];
+    size.prop_flat_map(move |(n_members, n_edges, n_others)| {
+        let hosts = vec(host.clone(), n_members + n_edges + n_others);
+        let standing = vec(stands.clone(), n_members);
+        (settings(), settings(), hosts, standing).prop_map(
+            move |(now, before, hosts, standing)| Lab {
+                n_members,
+                n_edges,
+                n_others,
+                now,
+                before,
+                hosts,
+                standing,
+            },
+        )
+    })
+}
+
+impl Lab {
+    fn text(&self, settings: &Settings) -> String {
+        let mut text = format!(
+            "cluster: lab\nprovider: {{local: {{}}}}\ngroups:\n  \
+               control: {{roles: [control], count: {}}}\n  \
+               edge: {{roles: [edge], count: {}}}\n",
+            self.n_members, self.n_edges
+        );
+        if self.n_others > 0 {
+            text += &format!("  spare: {{roles: [base], count: {}}}\n", self.n_others);
+        }
+        text += "platform:\n  images: catalog.yaml\n  base:\n    packages: [";
+        text += if settings.package { "jq]\n" } else { "]\n" };
+        if let Some(value) = settings.swappiness {
+            text += &format!("    sysctls: {{vm.swappiness: \"{value}\"}}\n");
+        }
+        if settings.user {
+            text += "    users: [{name: deploy, shell: /bin/bash}]\n";
+        }
+        if settings.file {
+            text += "    files: [{path: /opt/app/x, source: files/x, mode: \"0755\"}]\n";
+        }
+        if let Some(heap) = settings.heap {
+            text += &format!("  zookeeper: {{heap: {heap}MiB}}\n");
+        }
+        text
+    }
+
+    /// What each host has. A member of which nothing is there cannot serve.
+    fn world(&self, now: &Cluster) -> (BTreeMap<HostName, Facts>, Standing) {
+        let before = Cluster::of(&self.text(&self.before));
+        let nodes = now.topology.nodes.iter().zip(&self.hosts);
+        let facts = nodes.clone().map(|(node, host)| {
+            let there = match host {
+                Host::Fresh => Vec::new(),
+                Host::Before => before.applied(node),
+                Host::Now => now.applied(node),
+            };
+            (node.host.clone(), now.answer(node, &there, ""))
+        });
+        let standing = nodes.zip(&self.standing).map(|((node, host), standing)| {
+            let standing = match host {
+                Host::Fresh => MemberStanding::Down,
+                _ => *standing,
+            };
+            (node.host.clone(), standing)
+        });
+        (facts.collect(), Standing::of(standing))
+    }
+}
+
+fn all_serve(ensemble: &Ensemble) -> Standing {
+    let hosts = ensemble.members().iter().map(|member| member.host.clone());
+    Standing::of(hosts.map(|host| (host, MemberStanding::Serves)))
+}
+
+/// Every stage keeps the quorum; what one stage leaves down is down in the next.
+fn check_quorum(
+    cluster: &Cluster,
+    plan: &Plan,
+    standing: &Standing,
+) -> Result<(), String> {
+    let ensemble = cluster.topology.ensemble.as_ref().expect("it has members");
+    let mut played = Played::new(ensemble, standing);
+    for stage in &plan.stages {
+        if let Work::Hosts(waves) = &stage.work {
+            waves.iter().try_for_each(|wave| {
+                played.play(wave).map_err(|why| format!("{}: {why}", stage.stage))
+            })?;
+        }
+        if stage.stage == Stage::Zookeeper {
+            // Its gate says that every member serves.
+            played = Played::new(ensemble, &all_serve(ensemble));
+        }
+    }
+    Ok(())
+}
+
+fn check_stages(cluster: &Cluster, plan: &Plan) -> Result<(), TestCaseError> {
+    let stages: Vec<Stage> = plan.stages.iter().map(|stage| stage.stage).collect();
+    prop_assert!(stages.is_sorted_by(|one, next| one < next), "{stages:?}");
+    for stage in &plan.stages {
+        prop_assert!(!stage.work.is_empty(), "{} has nothing to do", stage.stage);
+        match stage.stage {
+            Stage::Zookeeper => {
+                let ensemble =
+                    cluster.topology.ensemble.as_ref().expect("it has members");
+                let gates = [Gate::Ensemble(ensemble.members().to_vec())];
+                prop_assert_eq!(&stage.gates[..], &gates[..]);
+            }
+            Stage::Registry => {
+                let gates: Vec<&HostName> = stage
+                    .gates
+                    .iter()
+                    .map(|gate| match gate {
+                        Gate::Registry(node) => &node.host,
+                        Gate::Ensemble(_) => panic!("a registry stage waits for {gate}"),
+                    })
+                    .collect();
+                prop_assert_eq!(gates, stage.work.hosts());
+            }
+            _ => prop_assert!(stage.gates.is_empty()),
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_iters: 60, ..ProptestConfig::with_cases(100) })]
+
+    #[test]
+    fn any_inventory_gives_a_plan_that_keeps_the_quorum_or_names_who_is_in_the_way(lab in lab()) {
+        let mut cluster = Cluster::of(&lab.text(&lab.now));
+        let (facts, standing) = lab.world(&cluster);
+        match cluster.plan(&facts, &standing, &[]) {
+            Ok(plan) => {
+                if let Err(why) = check_quorum(&cluster, &plan, &standing) {
+                    prop_assert!(false, "{why}");
+                }
+                check_stages(&cluster, &plan)?;
+                let settled = lab.hosts.iter().all(|host| *host == Host::Now);
+                prop_assert!(!settled || plan.is_empty(), "{plan:?}");
+            }
+            Err(NoPlan::Refused(refused)) => {
+                let members = cluster.topology.ensemble.as_ref().expect("members").members();
+                let down = members.iter()
+                    .filter(|member| standing.get(&member.host) == MemberStanding::Down);
+                let said = refused.to_string();
+                prop_assert!(down.clone().any(|m| said.contains(m.host.as_str())), "{said}");
+            }
+            Err(other) => prop_assert!(false, "{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_a_host_never_depends_on_what_it_is(lab in lab()) {
+        let cluster = Cluster::of(&lab.text(&lab.now));
+        let (facts, _) = lab.world(&cluster);
+        for node in &cluster.topology.nodes {
+            let of = |facts: &Facts| -> Vec<Resource> {
+                cluster.wants(node, facts).into_iter().map(|(_, resource)| resource).collect()
+            };
+            let asked = of(&Facts::default());
+            let asked: Vec<_> = asked.iter().map(|r| r.key(Manager::Apt)).collect();
+            for resource in of(&facts[&node.host]) {
+                let key = resource.key(Manager::Apt);
+                let optional = ["package docker.io", "package apparmor"];
+                let known = asked.contains(&key) || optional.contains(&key.to_string().as_str());
+                prop_assert!(known, "{key} is not asked of {}", node.host);
+            }
+        }
+    }
+}
+
+fn rehearsal() -> Cluster {
+    Cluster::of(platform::inventory::EXAMPLE_LOCAL)
+}
+
+fn fresh(cluster: &Cluster) -> BTreeMap<HostName, Facts> {
+    let nodes = cluster.topology.nodes.iter();
+    nodes.map(|node| (node.host.clone(), cluster.answer(node, &[], ""))).collect()
+}
+
+#[test]
+fn stages_come_in_order_and_images_only_where_a_registry_lacks_them() {
+    let mut cluster = rehearsal();
+    let facts = fresh(&cluster);
+    let push =
+        Push { component: Component::Zookeeper, to: "edge-1".parse().expect("a name") };
+    let plan = cluster.plan(&facts, &Standing::default(), &[push]).expect("a first run");
+    let stages: Vec<String> =
+        plan.stages.iter().map(|stage| stage.stage.to_string()).collect();
+    assert_eq!(stages, ["base", "registry", "images", "zookeeper"]);
+    let plan = cluster.plan(&facts, &Standing::default(), &[]).expect("a first run");
+    assert!(plan.stages.iter().all(|stage| stage.stage != Stage::Images));
+}
+
+#[test]
+fn a_question_that_a_host_left_open_is_no_ground_for_a_plan() {
+    let mut cluster = rehearsal();
+    let mut facts = fresh(&cluster);
+    let host: HostName = "control-2".parse().expect("a name");
+    let open = platform::resource::probe::parse(
+        "{\"q\":\"manager\",\"manager\":\"apt\"}\n{\"q\":\"missing\",\"path\":\
+         \"/var/lib/platform/zookeeper/version-2/acceptedEpoch\"}\n{\"q\":\"end\"}\n",
+        0.0,
+    );
+    facts.insert(host, open.expect("a whole answer"));
+    let refused = cluster.plan(&facts, &Standing::default(), &[]).expect_err("open");
+    let said = platform::event::in_words(&refused);
+    assert!(
+        said.starts_with("cannot plan for control-2: the host did not say"),
+        "{said}"
+    );
+}
+
+#[test]
+fn every_question_that_a_plan_needs_is_asked() {
+    let cluster = rehearsal();
+    for node in &cluster.topology.nodes {
+        let wants = cluster.wants(node, &Facts::default());
+        let script =
+            Questions::about(wants.iter().map(|(_, resource)| resource)).script();
+        for (_, resource) in &wants {
+            let key = resource.key(Manager::Apt).to_string();
+            let name = key.split_once(' ').expect("a kind and a name").1;
+            let asked = match resource {
+                Resource::Image(image) => script.contains(&image.id),
+                _ => script.contains(name),
+            };
+            assert!(asked, "{key}");
+        }
+    }
+}
