@@ -1,0 +1,106 @@
+"""Runs commands and says what they cost this computer.
+
+What a command costs is wall time, processor time and memory of the process and of all
+children that it waited for. What runs on the hosts is not in it, although hosts that are
+containers share this computer's processors with it.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+REPO = BENCH.parent
+PLATFORM = REPO / "target" / "release" / "platform"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one run of a command cost."""
+
+    wall: float  # seconds
+    cpu: float  # seconds, user and system
+    memory: float  # MB: the most that any one of its processes had at a time
+    output: str  # its standard output
+
+    def events(self) -> list[dict]:
+        """The events of `platform --output json`."""
+        return [json.loads(line) for line in self.output.splitlines()]
+
+    def n_events(self, kind: str) -> int:
+        """How many events of a kind there were."""
+        return sum(event["event"] == kind for event in self.events())
+
+
+class Failed(Exception):
+    """A command that was to be measured did not do its work."""
+
+
+def run(words: list, env: dict[str, str] | None = None) -> Sample:
+    """Runs a command that must succeed; its standard error goes through."""
+    begun = time.monotonic()
+    child = subprocess.Popen(
+        [str(word) for word in words],
+        cwd=BENCH,
+        env=os.environ | (env or {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    output = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.monotonic() - begun
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        raise Failed(f"`{words[0]}` ended with {child.returncode}:\n{output[:1500]}")
+    cpu = usage.ru_utime + usage.ru_stime
+    return Sample(wall, cpu, usage.ru_maxrss * 1024 / 1e6, output)
+
+
+def platform(*words) -> Sample:
+    """Runs `platform` with events as JSON lines where the verb has any."""
+    return run([PLATFORM, *words])
+
+
+def median(samples: list[Sample], figure: str) -> float:
+    """The median of `wall`, `cpu` or `memory`."""
+    return statistics.median(getattr(sample, figure) for sample in samples)
+
+
+def say(text: str) -> None:
+    """Tells how far it is; the results alone go to standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A figure and the bound that it has to keep."""
+
+    what: str
+    found: float
+    bound: float
+    unit: str
+    at_least: bool = False
+
+    def is_kept(self) -> bool:
+        return self.found >= self.bound if self.at_least else self.found <= self.bound
+
+    def __str__(self) -> str:
+        word = "at least" if self.at_least else "at most"
+        kept = "kept" if self.is_kept() else "MISSED"
+        return (
+            f"{self.what:<58} {self.found:>8.2f} {self.unit:<3}"
+            f" {word:>8} {self.bound:g} {self.unit:<3} {kept}"
+        )
+
+
+def judge(limits: list[Limit]) -> int:
+    """Prints every limit; the exit code says whether all were kept."""
+    for limit in limits:
+        print(limit)
+    return 0 if all(limit.is_kept() for limit in limits) else 1

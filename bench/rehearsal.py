@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""`make bench`: how long the rehearsal takes, from nothing and when nothing is to do.
+
+A copy of inventories/rehearsal.yaml runs under a name and in a network of its own, so that a
+rehearsal that is up is left alone. It is taken down again, whatever happens.
+"""
+
+import shutil
+import sys
+
+from measure import BENCH, REPO, Failed, Limit, Sample, judge, median, platform, say
+
+WORK = BENCH / ".work"
+INVENTORY = WORK / "rehearsal.yaml"
+N_UNCHANGED = 5
+
+
+def main() -> int:
+    write_inventory()
+    try:
+        return judge(measure())
+    finally:
+        platform("down", INVENTORY, "--yes")
+        shutil.rmtree(WORK)
+
+
+def write_inventory() -> None:
+    """The rehearsal under another name: what differs is checked to be there to be replaced."""
+    text = (REPO / "inventories" / "rehearsal.yaml").read_text()
+    replacements = {
+        "cluster: rehearsal": "cluster: bench-rehearsal",
+        "10.77.0.0/24": "10.84.0.0/24",
+        "../images/catalog.yaml": "../../images/catalog.yaml",
+    }
+    for old, new in replacements.items():
+        if old not in text:
+            raise Failed(f"inventories/rehearsal.yaml has no `{old}` any more")
+        text = text.replace(old, new)
+    WORK.mkdir(exist_ok=True)
+    INVENTORY.write_text(text)
+
+
+def measure() -> list[Limit]:
+    say("building images that are not there yet")
+    platform("image", "build", REPO / "images" / "catalog.yaml")
+    platform("down", INVENTORY, "--yes")
+    say("up, from no machines")
+    first = up()
+    say(f"up, {N_UNCHANGED} times with nothing to do")
+    unchanged = [up() for _ in range(N_UNCHANGED)]
+    return [
+        Limit("up from no machines", first.wall, 75, "s"),
+        Limit("up with nothing to do", median(unchanged, "wall"), 1.5, "s"),
+        Limit("connections per host, from no machines", connections(first), 1, ""),
+        Limit("connections per host, nothing to do", most(unchanged, connections), 1, ""),
+        Limit("commands per host, nothing to do", most(unchanged, commands), 1, ""),
+        Limit("changes made with nothing to do", most(unchanged, changes), 0, ""),
+        Limit("peak memory", max(s.memory for s in [first, *unchanged]), 100, "MB"),
+    ]
+
+
+def up() -> Sample:
+    return platform("up", INVENTORY, "--yes", "--output", "json")
+
+
+def most(samples: list[Sample], figure) -> int:
+    return max(figure(sample) for sample in samples)
+
+
+def connections(sample: Sample) -> int:
+    """The most connections that were made to one host."""
+    return most_per_host(sample, "connected")
+
+
+def commands(sample: Sample) -> int:
+    """The most commands that were run on one host."""
+    return most_per_host(sample, "executed")
+
+
+def most_per_host(sample: Sample, kind: str) -> int:
+    hosts = [event["host"] for event in sample.events() if event["event"] == kind]
+    if len(set(hosts)) != 4:
+        raise Failed(f"{len(set(hosts))} hosts have `{kind}` events, not 4")
+    return max(map(hosts.count, hosts))
+
+
+def changes(sample: Sample) -> int:
+    return sample.n_events("step_finished")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
