@@ -236,11 +236,16 @@ remove_image() {
 # start_unit NAME restart|start RECORD — without a record where it ran before.
 start_unit() {
   [ -z "$3" ] || record "$3"
-  case $(systemctl is-enabled "$1" 2>/dev/null) in
-    static | generated | indirect | alias) ;;
-    *) systemctl --quiet enable "$1" ;;
+  state=$(systemctl show -p ActiveState,UnitFileState -- "$1")
+  # Being enabled is for the next boot: nothing has to be read again for it now.
+  case $state in
+    *UnitFileState=static* | *UnitFileState=generated* | *UnitFileState=indirect* | *UnitFileState=alias*) ;;
+    *) systemctl --quiet enable --no-reload "$1" ;;
   esac
-  systemctl reset-failed "$1" 2>/dev/null || true
+  case $state in
+    *ActiveState=active* | *ActiveState=inactive*) ;;
+    *) systemctl reset-failed "$1" ;;
+  esac
   systemctl "$2" "$1" || {
     journalctl --no-pager --lines 20 --output cat --unit "$1"
     return 1

@@ -8,7 +8,7 @@ const SYSTEMCTL: &str = r#"#!/bin/sh
 [ "$1" = --quiet ] && shift
 verb=$1
 shift
-[ "${1:-}" = --now ] && shift
+case ${1:-} in --now | --no-reload) shift ;; esac
 words() {
   active=inactive boot=
   [ -e "/etc/systemd/system/$1" ] && boot=disabled
@@ -26,7 +26,6 @@ show)
     printf 'Id=%s\nLoadState=%s\nActiveState=%s\nUnitFileState=%s\nNeedDaemonReload=%s\n\n' \
       "$name" $load "$active" "$boot" $reload
   done ;;
-is-enabled) words "$1"; echo "$boot"; [ "$boot" = enabled ] ;;
 is-active) words "$1"; echo "$active"; [ "$active" = active ] ;;
 cat) known "$1" ;;
 daemon-reload) touch /fake/reloaded ;;
