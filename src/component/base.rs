@@ -4,7 +4,7 @@ use minijinja::context;
 
 use super::{Context, Stage, Wants};
 use crate::inventory::{BaseFile, BaseUnit};
-use crate::resource::{File, HostPath, Package, Resource, Sysctl, Unit, User};
+use crate::resource::{Content, File, HostPath, Package, Resource, Sysctl, Unit, User};
 use crate::template::{BadTemplate, render};
 
 /// Files before the units that read them; the order of work does the rest.
@@ -34,9 +34,10 @@ pub(super) fn wants(context: Context<'_>) -> Result<Wants, BadTemplate> {
 }
 
 fn file(context: Context<'_>, wanted: &BaseFile) -> Result<File, BadTemplate> {
-    let source = context.materials.files.get(&wanted.source).cloned().unwrap_or_default();
+    let source = context.materials.files.get(&wanted.source).cloned();
+    let source = source.unwrap_or_else(|| Content::from(String::new()));
     let content = if wanted.template {
-        let text = String::from_utf8_lossy(&source);
+        let text = String::from_utf8_lossy(source.bytes());
         let node = context.node;
         let values = context! {
             host => node.host.as_str(),
@@ -44,11 +45,10 @@ fn file(context: Context<'_>, wanted: &BaseFile) -> Result<File, BadTemplate> {
             address => node.address.to_string(),
             cluster => context.topology.cluster.as_str(),
         };
-        render(&wanted.source.to_string_lossy(), &text, values)?.into_bytes()
+        render(&wanted.source.to_string_lossy(), &text, values)?.into()
     } else {
         source
     };
-    let content = crate::resource::Content::Open(content.into());
     let file = File::public(wanted.path.clone(), content);
     Ok(File { mode: wanted.mode, ..file }.owned_by(&wanted.owner, &wanted.owner))
 }
@@ -57,11 +57,11 @@ fn file(context: Context<'_>, wanted: &BaseFile) -> Result<File, BadTemplate> {
 fn unit(context: Context<'_>, wanted: &BaseUnit, files: &[File]) -> Vec<Resource> {
     let source =
         wanted.source.as_ref().and_then(|source| context.materials.files.get(source));
-    let own = source.map(|bytes| {
+    let own = source.map(|content| {
         let path: HostPath = format!("/etc/systemd/system/{}", wanted.name)
             .parse()
             .expect("a checked unit's name is safe in a path");
-        File::public(path, crate::resource::Content::Open(bytes.clone().into()))
+        File::public(path, content.clone())
     });
     let inputs = files.iter().filter(|file| wanted.restart_on.contains(&file.path));
     let unit = Unit::named(&wanted.name).started_with(inputs.chain(own.as_ref()));

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::inventory::Platform;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
-use crate::resource::{Facts, Image, ImageOrigin, Resource};
+use crate::resource::{Content, Facts, Image, ImageOrigin, Resource};
 use crate::template::BadTemplate;
 use crate::topology::{Node, REGISTRY_PORT, Topology};
 
@@ -63,7 +63,7 @@ pub struct Materials {
     /// The image of each component.
     pub images: BTreeMap<Component, ImageFacts>,
     /// The contents of the files that the inventory names.
-    pub files: BTreeMap<PathBuf, Vec<u8>>,
+    pub files: BTreeMap<PathBuf, Content>,
     /// The certificate of the cluster's own authority, in PEM.
     pub ca: String,
     /// What the registries need.

@@ -11,6 +11,7 @@ use super::trouble::Trouble;
 use crate::component::{Materials, registry, zookeeper};
 use crate::inventory::SecretSource;
 use crate::inventory::catalog::Component;
+use crate::resource::Content;
 use crate::secret::Secret;
 use crate::state::{Leaf, San};
 use crate::topology::{Node, Topology};
@@ -116,7 +117,7 @@ async fn htpasswd(
 }
 
 /// The contents of the files that the inventory names.
-fn files(lab: &Lab) -> Result<BTreeMap<PathBuf, Vec<u8>>, LabError> {
+fn files(lab: &Lab) -> Result<BTreeMap<PathBuf, Content>, LabError> {
     let base = &lab.inventory.platform.base;
     let of_units = base.units.iter().filter_map(|unit| unit.source.as_ref());
     let sources = base.files.iter().map(|file| &file.source).chain(of_units);
@@ -125,7 +126,7 @@ fn files(lab: &Lab) -> Result<BTreeMap<PathBuf, Vec<u8>>, LabError> {
         let path = lab.folder().join(source);
         let bytes =
             std::fs::read(&path).map_err(|source| LabError::Read { path, source })?;
-        contents.insert(source.clone(), bytes);
+        contents.insert(source.clone(), bytes.into());
     }
     Ok(contents)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -34,37 +34,70 @@ pub struct File {
     pub data: bool,
 }
 
-/// What is in a file.
-#[derive(Clone, PartialEq)]
+/// What is in a file. Clones share it, and its hash: a large file that a hundred hosts get is
+/// in memory once, and hashed once.
+#[derive(Clone)]
 pub enum Content {
     /// Anyone may see it: its diff is shown.
-    Open(Arc<[u8]>),
+    Open(Arc<Shared>),
     /// Nobody may see it: only its hash is compared.
     Hidden(Secret),
+}
+
+/// Bytes, and their hash once it was asked for.
+pub struct Shared {
+    bytes: Vec<u8>,
+    sha256: OnceLock<String>,
 }
 
 impl Content {
     /// The bytes: for the hash, and for the stream to the host.
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Self::Open(bytes) => bytes,
+            Self::Open(shared) => &shared.bytes,
             Self::Hidden(secret) => secret.expose().as_bytes(),
         }
     }
 
     /// The SHA-256 of the bytes, in hexadecimal.
     pub fn sha256(&self) -> String {
-        let mut hex = String::with_capacity(64);
-        for byte in Sha256::digest(self.bytes()) {
-            let _ = write!(hex, "{byte:02x}");
+        match self {
+            Self::Open(shared) => {
+                shared.sha256.get_or_init(|| sha256(&shared.bytes)).clone()
+            }
+            Self::Hidden(secret) => sha256(secret.expose().as_bytes()),
         }
-        hex
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+impl PartialEq for Content {
+    /// The same bytes, and the same secrecy.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Open(one), Self::Open(other)) => one.bytes == other.bytes,
+            (Self::Hidden(one), Self::Hidden(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Open(Arc::new(Shared { bytes, sha256: OnceLock::new() }))
     }
 }
 
 impl From<String> for Content {
     fn from(text: String) -> Self {
-        Self::Open(text.into_bytes().into())
+        text.into_bytes().into()
     }
 }
 
@@ -77,7 +110,7 @@ impl From<Secret> for Content {
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Open(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Open(shared) => write!(f, "{} bytes", shared.bytes.len()),
             Self::Hidden(secret) => secret.fmt(f),
         }
     }
@@ -136,7 +169,7 @@ impl File {
 
     pub(super) fn ask(&self, questions: &mut Questions) {
         let shown = match &self.content {
-            Content::Open(bytes) => std::str::from_utf8(bytes).is_ok(),
+            Content::Open(_) => std::str::from_utf8(self.content.bytes()).is_ok(),
             Content::Hidden(_) => false,
         };
         questions.file(&self.path, shown.then(|| self.content.sha256()));
@@ -178,7 +211,7 @@ impl File {
 
     fn text_diff(&self, before: Option<&str>) -> Option<String> {
         let Content::Open(after) = &self.content else { return None };
-        let (before, after) = (before?, std::str::from_utf8(after).ok()?);
+        let (before, after) = (before?, std::str::from_utf8(&after.bytes).ok()?);
         if after.len() as u64 > SHOWN {
             return None;
         }
