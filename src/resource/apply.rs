@@ -118,8 +118,12 @@ impl Job<'_> {
     }
 
     fn script(&self) -> String {
-        let mut script =
-            format!("expected={}\nnext={}\n", quote(self.expected), quote(self.next));
+        let mut script = format!(
+            "expected={}\nnext={}\ngoing={}\n",
+            quote(self.expected),
+            quote(self.next),
+            quote(&self.packages_that_go().join(" ")),
+        );
         script.push_str(FUNCTIONS);
         for (n, change) in self.changes.iter().enumerate() {
             let _ = writeln!(script, "step_{n}() {{ {}; }}", call(n, &change.action));
@@ -128,6 +132,14 @@ impl Job<'_> {
             let _ = writeln!(script, "step {n}");
         }
         script
+    }
+
+    fn packages_that_go(&self) -> Vec<&str> {
+        let packages = self.changes.iter().filter_map(|change| match &change.action {
+            Action::Retire(Owned::Package { name, .. }) => Some(name.as_str()),
+            _ => None,
+        });
+        packages.collect()
     }
 }
 

@@ -158,9 +158,14 @@ restore_sysctl() {
   forget "$4"
 }
 
+# record_package MANAGER NAME ASKED
+record_package() {
+  record "{\"q\":\"ours\",\"kind\":\"package\",\"manager\":\"$1\",\"name\":\"$2\",\"asked\":\"$3\"}"
+}
+
 apt() {
   DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 \
-    -o Dpkg::Options::=--force-confold "$@"
+    -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@"
 }
 
 # What came with a package goes with it, so all of it is noted before the first of it comes.
@@ -176,7 +181,7 @@ apt_install() {
     }
   fi
   for name in $(printf '%s\n' "$planned" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p'); do
-    record "{\"q\":\"ours\",\"kind\":\"package\",\"manager\":\"apt\",\"name\":\"$name\",\"asked\":\"$1\"}"
+    record_package apt "$name" "$1"
   done
   apt --no-install-recommends install -- "$1" || {
     apt update
@@ -184,17 +189,44 @@ apt_install() {
   }
 }
 
-# A package that others need by now is left to them.
+known_to_dpkg() {
+  dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -q .
+}
+
+# Packages that would go with these, and are not to.
+others_than() {
+  apt -s purge -- "$@" | sed -n 's/^Purg \([^ ]*\) .*/\1/p; s/^Remv \([^ ]*\) .*/\1/p' |
+    while read -r name; do
+      case " $going " in *" $name "*) ;; *) printf '%s ' "$name" ;; esac
+    done
+}
+
+# leave_package NAME NEEDED_BY… — it goes with what needs it, where that is ours.
+leave_package() {
+  left=$1
+  shift
+  echo "left installed: needed by $*"
+  for other do
+    if grep -Fq "\"name\":\"$other\",\"asked\"" "$manifest"; then
+      record_package apt "$left" "$other"
+    fi
+  done
+}
+
+# Takes all packages that are to go at once: each run of apt costs seconds. One that others
+# need by now is left to them.
 apt_remove() {
-  if dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -q .; then
-    others=$(apt -s purge -- "$1" | sed -n 's/^Purg \([^ ]*\) .*/\1/p; s/^Remv \([^ ]*\) .*/\1/p' |
-      while read -r name; do
-        grep -Fq "\"kind\":\"package\",\"manager\":\"apt\",\"name\":\"$name\"" "$manifest" || printf '%s ' "$name"
-      done)
-    if [ -n "$others" ]; then
-      echo "left installed: needed by $others"
+  if known_to_dpkg "$1"; then
+    known=$(for name in $going; do if known_to_dpkg "$name"; then echo "$name"; fi; done)
+    if [ -z "$(others_than $known)" ]; then
+      apt purge -- $known
     else
-      apt purge -- "$1"
+      others=$(others_than "$1")
+      if [ -n "$others" ]; then
+        leave_package "$1" $others
+      else
+        apt purge -- "$1"
+      fi
     fi
   fi
   forget "$2"
@@ -202,10 +234,10 @@ apt_remove() {
 
 dnf_install() {
   rpm -qa --qf '%{NAME}\n' | sort >"$staged/.before"
-  record "{\"q\":\"ours\",\"kind\":\"package\",\"manager\":\"dnf\",\"name\":\"$1\",\"asked\":\"$1\"}"
+  record_package dnf "$1" "$1"
   dnf -q -y install --setopt=install_weak_deps=False -- "$1"
   rpm -qa --qf '%{NAME}\n' | sort | comm -13 "$staged/.before" - | while read -r name; do
-    record "{\"q\":\"ours\",\"kind\":\"package\",\"manager\":\"dnf\",\"name\":\"$name\",\"asked\":\"$1\"}"
+    record_package dnf "$name" "$1"
   done
 }
 

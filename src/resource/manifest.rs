@@ -108,7 +108,9 @@ impl Owned {
     /// Whether this wanted thing is, or needs, `other`.
     pub(super) fn same_thing(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Package { name, .. }, Self::Package { asked, .. }) => name == asked,
+            (Self::Package { name, .. }, Self::Package { name: other, asked, .. }) => {
+                name == other || name == asked
+            }
             (Self::User { name }, Self::User { name: other })
             | (Self::Unit { name }, Self::Unit { name: other })
             | (Self::Sysctl { name, .. }, Self::Sysctl { name: other, .. }) => {
@@ -179,4 +181,23 @@ pub(super) fn removal(owned: &Owned, purge: bool) -> Option<Change> {
     let action = Action::Retire(owned.clone());
     let reason = "is not wanted any more".to_owned();
     Some(Change { key, verb, reason, diff: None, action })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, asked: &str) -> Owned {
+        let manager = Manager::Apt;
+        Owned::Package { manager, name: name.to_owned(), asked: asked.to_owned() }
+    }
+
+    #[test]
+    fn a_package_stays_for_its_own_sake_or_for_another_that_needs_it() {
+        let wanted = package("jq", "jq");
+        assert!(wanted.same_thing(&package("jq", "jq")));
+        assert!(wanted.same_thing(&package("libjq1", "jq")));
+        assert!(wanted.same_thing(&package("jq", "tools")));
+        assert!(!wanted.same_thing(&package("libjq1", "tools")));
+    }
 }
