@@ -170,6 +170,7 @@ apt() {
 
 # What came with a package goes with it, so all of it is noted before the first of it comes.
 apt_install() {
+  note_before_engine "$1"
   if [ -n "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] || dpkg --audit | grep -q .; then
     dpkg --force-confold --configure -a
   fi
@@ -217,6 +218,7 @@ leave_package() {
 # need by now is left to them.
 apt_remove() {
   if known_to_dpkg "$1"; then
+    ! engine_goes || clear_after_engine
     known=$(for name in $going; do if known_to_dpkg "$name"; then echo "$name"; fi; done)
     if [ -z "$(others_than $known)" ]; then
       apt purge -- $known
@@ -233,6 +235,7 @@ apt_remove() {
 }
 
 dnf_install() {
+  note_before_engine "$1"
   rpm -qa --qf '%{NAME}\n' | sort >"$staged/.before"
   record_package dnf "$1" "$1"
   dnf -q -y install --setopt=install_weak_deps=False -- "$1"
@@ -243,9 +246,45 @@ dnf_install() {
 
 dnf_remove() {
   if rpm -q -- "$1" >/dev/null; then
+    ! engine_goes || clear_after_engine
     dnf -q -y remove --noautoremove -- "$1"
   fi
   forget "$2"
+}
+
+# Whether the container engine is among the packages that go.
+engine_goes() {
+  case " $going " in *" docker.io "* | *" moby-engine "*) ;; *) return 1 ;; esac
+}
+
+# note_before_engine PACKAGE — an engine switches forwarding on, and then closes the firewall's
+# FORWARD chain.
+note_before_engine() {
+  case $1 in docker.io | moby-engine) ;; *) return 0 ;; esac
+  [ ! -e "$home/original/forwarding" ] || return 0
+  mkdir -p -- "$home/original"
+  cat /proc/sys/net/ipv4/ip_forward >"$home/original/forwarding.new"
+  mv -fT -- "$home/original/forwarding.new" "$home/original/forwarding"
+}
+
+# Takes away what an engine makes by itself and its packages leave behind: its network, its
+# rules in the firewall, its state. To be done while the firewall's tools are there.
+clear_after_engine() {
+  systemctl --quiet stop docker.socket docker.service containerd.service || true
+  umount /run/docker/netns/default 2>/dev/null || true
+  ip link delete docker0 2>/dev/null || true
+  for firewall in iptables ip6tables; do
+    if command -v $firewall-save >/dev/null; then
+      $firewall-save | grep -Ev '(^:| )DOCKER(-[A-Z0-9-]+)?( |$)|docker0' | $firewall-restore
+    fi
+  done
+  if [ "$(cat "$home/original/forwarding" 2>/dev/null)" = 0 ]; then
+    sysctl -q -w net.ipv4.ip_forward=0
+    iptables --policy FORWARD ACCEPT
+  fi
+  rm -rf -- /var/lib/containerd /run/containerd /run/docker "$home/original/forwarding"
+  rm -f -- /etc/docker/key.json
+  [ ! -d /etc/docker ] || rmdir --ignore-fail-on-non-empty /etc/docker
 }
 
 # pull_image RECORD REFERENCE… — from the first registry that has it.
@@ -259,7 +298,7 @@ pull_image() {
 }
 
 remove_image() {
-  if docker image inspect "$1" >/dev/null 2>&1; then
+  if ! engine_goes && docker image inspect "$1" >/dev/null 2>&1; then
     docker image rm --force "$1"
   fi
   forget "$2"
