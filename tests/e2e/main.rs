@@ -3,5 +3,8 @@
 //! They need Docker, and the images that `platform image build images/catalog.yaml` builds.
 #![cfg(test)]
 
+mod base;
+mod cluster;
+mod given;
 mod harness;
-mod smoke;
+mod words;

@@ -11,6 +11,5 @@ mod plan;
 mod registry;
 mod remote;
 mod report;
-mod resource;
 mod snapshot;
 mod state;

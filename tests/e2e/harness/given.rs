@@ -1,7 +1,11 @@
 //! Machines that exist before the program first sees them.
 
+use std::net::TcpStream;
+use std::time::Duration;
+
 use super::lab::Lab;
 use super::machine::Machine;
+use super::until;
 
 /// Machines for provider `ssh`: made beforehand, by an inventory of their own that gives them
 /// nothing. They are `node-1`, `node-2`, …; gone when this is dropped.
@@ -60,12 +64,23 @@ impl Given {
         })
     }
 
-    /// Makes a machine one that never had Docker.
+    /// Makes a machine one that never had Docker. It boots anew, so that its network has no
+    /// traces of Docker either.
     pub(crate) fn remove_docker(&self, number: u8) {
-        self.machine(number).sh("systemctl stop docker.socket docker containerd && \
+        let machine = self.machine(number);
+        machine.sh(
+            "systemctl stop docker.socket docker containerd && \
              DEBIAN_FRONTEND=noninteractive apt-get purge -qq --autoremove docker.io && \
-             find /var/lib/docker -mindepth 1 -delete && \
-             rm -rf /var/lib/containerd /etc/docker /run/docker* /run/containerd && \
-             systemctl daemon-reload && systemctl reset-failed");
+             find /var/lib/docker -mindepth 1 -delete && rm -rf /var/lib/containerd /etc/docker",
+        );
+        machine.stop();
+        machine.start();
+        // This computer's own Docker has it switched on, and machines begin with its settings.
+        machine.sh("sysctl -q -w net.ipv4.ip_forward=0");
+        until("a login", Duration::from_secs(30), || {
+            let address =
+                format!("{}:22", self.address(number)).parse().expect("an address");
+            TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()
+        });
     }
 }

@@ -11,8 +11,7 @@ use super::run::{Run, Running};
 use super::slot::{self, Slot};
 
 /// The catalogue of this repository.
-pub(crate) const CATALOG: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/images/catalog.yaml");
+const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/images/catalog.yaml");
 
 /// An inventory in a folder of its own. Dropped, it takes all that was made for it away.
 pub(crate) struct Lab {
@@ -97,6 +96,12 @@ impl Lab {
     /// `platform up --yes -o json`, which has to succeed.
     pub(crate) fn up(&self) -> Run {
         self.run(&["up", "--yes", "-o", "json"]).exits(0)
+    }
+
+    /// Insists that `plan` finds nothing to do: applied, looked at again, no difference.
+    pub(crate) fn is_settled(&self) {
+        let plan = self.run(&["plan"]).exits(0);
+        assert_eq!(plan.stdout, "Nothing to do: every host is as it should be.\n");
     }
 
     /// Runs a verb on the inventory, to its end: the words without the inventory, which

@@ -1,6 +1,7 @@
 //! A machine, seen and handled from outside: not over SSH, and not by the program under test.
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 /// Runs this computer's `docker`.
 pub(crate) fn docker(words: &[&str]) -> Output {
@@ -45,6 +46,28 @@ impl Machine {
     /// Runs a shell script as root and says whether it succeeded.
     pub(crate) fn is(&self, script: &str) -> bool {
         self.try_sh(script).status.success()
+    }
+
+    /// The content of a file.
+    pub(crate) fn get(&self, path: &str) -> Vec<u8> {
+        self.try_sh(&format!("cat '{path}'")).stdout
+    }
+
+    /// Writes a file as root.
+    pub(crate) fn put(&self, path: &str, content: &[u8]) {
+        let mut child = Command::new("docker")
+            .args(["exec", "-i", &self.container, "sh", "-c", &format!("cat >'{path}'")])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("docker runs");
+        let mut input = child.stdin.take().expect("a pipe");
+        input.write_all(content).expect("docker takes the content");
+        drop(input);
+        assert!(
+            child.wait().expect("docker runs").success(),
+            "{path} on {}",
+            self.container
+        );
     }
 
     /// Freezes all of its processes.

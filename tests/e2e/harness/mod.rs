@@ -22,18 +22,23 @@
 //! Everything is removed when a `Lab` is dropped, after a panic too. What a killed test left
 //! goes when the next one gets its network.
 
-// Not every theme needs everything.
+mod ensemble;
 mod given;
 mod lab;
 mod machine;
 mod run;
+mod secrets;
 mod slot;
+mod traces;
 
+pub(crate) use ensemble::{Watch, mode};
 pub(crate) use given::Given;
-pub(crate) use lab::{CATALOG, Lab};
+pub(crate) use lab::Lab;
 pub(crate) use machine::{Machine, docker};
 pub(crate) use run::{Run, Running};
+pub(crate) use secrets::Secrets;
 pub(crate) use slot::turn;
+pub(crate) use traces::{Traces, Writes};
 
 use std::time::{Duration, Instant};
 

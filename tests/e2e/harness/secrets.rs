@@ -1,0 +1,121 @@
+//! The secrets of a cluster, and where they must not be.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::{Lab, Machine, pause};
+
+/// Every secret of a cluster, as text that is found nowhere else by chance.
+pub(crate) struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// All that the state folder keeps: passwords, and the lines of private keys.
+    pub(crate) fn of(lab: &Lab) -> Self {
+        let mut found = Vec::new();
+        collect(&lab.state(), &mut found);
+        Self(found)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Insists that none is in a text.
+    pub(crate) fn are_not_in(&self, what: &str, text: &str) {
+        for secret in &self.0 {
+            assert!(!text.contains(secret.as_str()), "{what} holds a secret:\n{text}");
+        }
+    }
+
+    /// Insists that none is in a file that any user of a machine may read.
+    pub(crate) fn are_hidden_on(&self, machine: &Machine) {
+        machine.put("/tmp/sought", self.0.join("\n").as_bytes());
+        // One that is found shows that what is not found is not there.
+        let found = machine.sh(
+            "head -n 1 /tmp/sought >/run/planted; chmod 644 /tmp/sought /run/planted
+             setpriv --reuid=65534 --regid=65534 --clear-groups \
+               find / \\( -path /proc -o -path /sys -o -path /tmp/sought \\) -prune \
+               -o -type f -cnewer /etc/hostname -readable -print0 2>/dev/null |
+               xargs -0r setpriv --reuid=65534 --regid=65534 --clear-groups \
+               grep -lF -f /tmp/sought
+             rm /tmp/sought /run/planted",
+        );
+        assert_eq!(found, "/run/planted\n", "on {}", machine.container());
+    }
+
+    /// Insists that none is an argument of any process while `work` is done. This computer's
+    /// list has those of its machines too.
+    pub(crate) fn in_no_argument_during<T>(work: impl FnOnce() -> T) -> (Arguments, T) {
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| Arguments::until(&ended));
+            let done = work();
+            ended.store(true, Ordering::Relaxed);
+            (looking.join().expect("looking does not panic"), done)
+        })
+    }
+}
+
+/// The arguments of every process that was seen.
+pub(crate) struct Arguments(BTreeSet<String>);
+
+impl Arguments {
+    fn until(ended: &AtomicBool) -> Self {
+        let mut seen = BTreeSet::new();
+        while !ended.load(Ordering::Relaxed) {
+            seen.extend(processes());
+            pause(Duration::from_millis(20));
+        }
+        Self(seen)
+    }
+
+    /// All of them, as one text.
+    pub(crate) fn text(&self) -> String {
+        self.0.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+/// Processes come and go: one that went is not of interest any more.
+fn processes() -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("there is /proc").flatten();
+    let of_process = |entry: fs::DirEntry| {
+        let words = fs::read(entry.path().join("cmdline")).ok()?;
+        (!words.is_empty()).then(|| String::from_utf8_lossy(&words).replace('\0', " "))
+    };
+    processes.filter_map(of_process).collect()
+}
+
+fn collect(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("the state folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if let Ok(text) = fs::read_to_string(&path) {
+            found.extend(secrets_in(&path, &text));
+        }
+    }
+}
+
+/// In a file with a private key, its lines; in a file of `secrets`, the whole.
+fn secrets_in(path: &Path, text: &str) -> Vec<String> {
+    if let Some((_, key)) = text.split_once("PRIVATE KEY-----") {
+        // The first lines of an OpenSSH key are the same for all keys of its kind.
+        let lines =
+            key.lines().filter(|line| line.len() > 20 && !line.contains("b3BlbnNz"));
+        return lines.filter(|line| !line.starts_with('-')).map(str::to_owned).collect();
+    }
+    if !path.parent().is_some_and(|folder| folder.ends_with("secrets")) {
+        return Vec::new();
+    }
+    // A password is also seen by whoever sees it in a header.
+    let password = text.trim();
+    let login = BASE64_STANDARD.encode(format!("platform:{password}"));
+    vec![password.to_owned(), login]
+}
