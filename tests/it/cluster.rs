@@ -153,8 +153,8 @@ fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
 }
 
 /// A file that an inventory names holds its own name.
-fn content(source: &PathBuf) -> Vec<u8> {
-    format!("content of {}\n", source.display()).into_bytes()
+fn content(source: &PathBuf) -> Content {
+    format!("content of {}\n", source.display()).into()
 }
 
 fn is_there(resource: &Resource, there: &[Resource]) -> bool {

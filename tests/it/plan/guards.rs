@@ -69,7 +69,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         .into_iter()
         .map(|objection| {
             let port =
-                objection.port.map(|port| format!(" [{port}]")).unwrap_or_default();
+                objection.port.map(|(port, _)| format!(" [{port}]")).unwrap_or_default();
             format!(
                 "{}: {}{port}\n    {}\n",
                 objection.host, objection.problem, objection.help
