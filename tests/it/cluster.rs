@@ -171,7 +171,7 @@ fn machine(there: &[Resource]) -> Vec<Value> {
     let generation = if there.is_empty() { "" } else { "run-1/0/0" };
     vec![
         json!({"q": "system", "os": "Debian GNU/Linux 12 (bookworm)", "kernel": "6.1.0-18",
-            "arch": "x86_64", "cpus": 2, "memory_kib": 4_000_000, "free_kib": 20_000_000,
+            "arch": "x86_64", "cpus": 2, "memory_kib": 4_000_000, "free_kib": 20_000_000, "disk": "/var/lib",
             "cgroups": "v2", "systemd": true, "apparmor": false}),
         json!({"q": "clock", "seconds": "1000.25"}),
         json!({"q": "generation", "generation": generation}),
