@@ -122,7 +122,9 @@ impl Change {
             Action::InstallPackage { .. }
             | Action::StartUnit { .. }
             | Action::SetSysctl { .. }
-            | Action::Retire(Owned::Package { .. } | Owned::Unit { .. }) => true,
+            | Action::Retire(
+                Owned::Package { .. } | Owned::Unit { .. } | Owned::Sysctl { .. },
+            ) => true,
             Action::AddUser { .. }
             | Action::MakeDirectory { .. }
             | Action::WriteFile { .. }

@@ -10,7 +10,7 @@ use platform::component::zookeeper;
 use platform::host::HostName;
 use platform::plan::quorum::waves;
 use platform::plan::{Gate, HostChanges, MemberStanding, Standing, Wave};
-use platform::resource::{Action, Change, Key, Sysctl};
+use platform::resource::{Action, Change, Key, Owned, Sysctl};
 use platform::topology::Ensemble;
 
 use crate::cluster::Cluster;
@@ -280,6 +280,23 @@ fn without_an_ensemble_all_hosts_change_at_once() {
     assert!(
         self::waves(Vec::new(), None, &Standing::default()).is_ok_and(|w| w.is_empty())
     );
+}
+
+#[test]
+fn to_take_back_what_interrupts_services_interrupts_them_too() {
+    let manager = platform::resource::Manager::Apt;
+    let text = || "x".to_owned();
+    let disturbing = [
+        Owned::Package { manager, name: text(), asked: text() },
+        Owned::Unit { name: text() },
+        Owned::Sysctl { name: text(), before: text() },
+    ];
+    let calm = [Owned::User { name: text() }, Owned::Image { id: text(), name: text() }];
+    let disturbs = |owned: Owned| {
+        Change { action: Action::Retire(owned), ..change(Kind::Calm, 0) }.disturbs()
+    };
+    assert_eq!(disturbing.map(disturbs), [true; 3]);
+    assert_eq!(calm.map(disturbs), [false; 2]);
 }
 
 /// Three members, of which these stand so, and these are changed in these ways.
