@@ -1,8 +1,9 @@
 //! Waits until components themselves say that they work.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::event::{Event, Events};
 use crate::plan::Gate;

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod cluster;
+mod fake;
 mod fixture;
 mod help;
 mod images;
@@ -11,5 +12,7 @@ mod plan;
 mod registry;
 mod remote;
 mod report;
+mod resource;
+mod run;
 mod snapshot;
 mod state;

@@ -1,0 +1,165 @@
+//! Hosts that do what a script says: they refuse, hang, fail, and die in the middle.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use platform::event::{Event, Sink};
+use platform::host::HostName;
+use platform::remote::{Exec, Input, Output, Remote, RemoteError, Stream};
+use tokio::io::AsyncReadExt;
+use tokio::sync::Notify;
+
+/// What a host does with one command.
+#[derive(Clone)]
+pub(crate) enum Act {
+    /// Says these lines and ends with a status.
+    Ends(Vec<String>, u32, &'static str),
+    /// Says these lines; then the connection dies.
+    Dies(Vec<String>),
+    /// Says these lines; then nothing until the deadline.
+    Hangs(Vec<String>),
+    /// Says these lines, waits to be let go, and ends well.
+    Waits(Vec<String>, Arc<Notify>),
+    /// Says these lines, and ends with its input.
+    Holds(Vec<String>),
+}
+
+/// A command that a host was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) purpose: String,
+    pub(crate) words: Vec<String>,
+    pub(crate) input: Vec<u8>,
+}
+
+/// A host with a script: one act for each command; none is an error of the test.
+pub(crate) struct Fake {
+    host: HostName,
+    acts: Mutex<VecDeque<Act>>,
+    asked: Mutex<Vec<Asked>>,
+    n_ended: AtomicUsize,
+}
+
+impl Fake {
+    pub(crate) fn new(host: &str, acts: impl IntoIterator<Item = Act>) -> Arc<Self> {
+        Arc::new(Self {
+            host: host.parse().expect("a host's name"),
+            acts: Mutex::new(acts.into_iter().collect()),
+            asked: Mutex::default(),
+            n_ended: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn name(&self) -> HostName {
+        self.host.clone()
+    }
+
+    /// Whether every command that it was given has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.n_ended.load(Ordering::Relaxed) == self.asked().len()
+    }
+
+    /// The commands that it was given.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().expect("no test panics while it writes").clone()
+    }
+
+    fn next(&self, asked: Asked) -> Act {
+        let mut acts = self.acts.lock().expect("no test panics while it writes");
+        let act =
+            acts.pop_front().unwrap_or_else(|| panic!("{} got {asked:?}", self.host));
+        self.asked.lock().expect("no test panics while it writes").push(asked);
+        act
+    }
+
+    async fn play(&self, exec: Exec<'_>) -> Result<Output, RemoteError> {
+        let Exec { purpose, argv, input, on_line, deadline, .. } = exec;
+        let words = argv.words().to_vec();
+        let mut rest = None;
+        let input = match input {
+            Input::Empty => Vec::new(),
+            Input::Bytes(bytes) => bytes,
+            Input::Stream(stream) => {
+                rest = Some(stream);
+                Vec::new()
+            }
+        };
+        let act = self.next(Asked { purpose: purpose.clone(), words, input });
+        let (Act::Ends(lines, ..)
+        | Act::Dies(lines)
+        | Act::Hangs(lines)
+        | Act::Holds(lines)
+        | Act::Waits(lines, _)) = &act;
+        let mut stdout = Vec::new();
+        match on_line {
+            Some(on_line) => lines.iter().for_each(|line| on_line(line)),
+            None => {
+                lines.iter().for_each(|line| stdout.extend(format!("{line}\n").bytes()))
+            }
+        }
+        let (host, during) = (self.host.clone(), purpose);
+        let well = |stdout| Output { status: 0, stdout, stderr: Vec::new() };
+        match act {
+            Act::Ends(_, status, stderr) => {
+                Ok(Output { status, stdout, stderr: stderr.as_bytes().to_vec() })
+            }
+            Act::Dies(_) => Err(RemoteError::Lost { host, during }),
+            Act::Hangs(_) => {
+                tokio::time::sleep(deadline).await;
+                Err(RemoteError::TimedOut { host, during, deadline })
+            }
+            Act::Waits(_, go) => {
+                go.notified().await;
+                Ok(well(stdout))
+            }
+            Act::Holds(_) => {
+                let mut taken = Vec::new();
+                if let Some(mut rest) = rest {
+                    rest.read_to_end(&mut taken).await.expect("it is a pipe of ours");
+                }
+                Ok(well(stdout))
+            }
+        }
+    }
+}
+
+impl Remote for Fake {
+    fn exec<'a>(&'a self, exec: Exec<'a>) -> BoxFuture<'a, Result<Output, RemoteError>> {
+        async move {
+            let ended = self.play(exec).await;
+            self.n_ended.fetch_add(1, Ordering::Relaxed);
+            ended
+        }
+        .boxed()
+    }
+
+    fn dial<'a>(
+        &'a self,
+        address: &'a str,
+        port: u16,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
+        let (host, address) = (self.host.clone(), address.to_owned());
+        async move { Err(RemoteError::Dial { host, address, port }) }.boxed()
+    }
+}
+
+/// Keeps every event.
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<Vec<Event>>);
+
+impl Sink for Kept {
+    fn take(&self, event: &Event) {
+        self.0.lock().expect("no test panics while it writes").push(event.clone());
+    }
+}
+
+impl Kept {
+    pub(crate) fn all(&self) -> Vec<Event> {
+        self.0.lock().expect("no test panics while it writes").clone()
+    }
+}

@@ -1,0 +1,6 @@
+//! Plans carried out on hosts that do what a script says.
+
+mod apply;
+mod gate;
+mod lock;
+mod probe;

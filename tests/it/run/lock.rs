@@ -1,0 +1,85 @@
+//! The cluster's lock: free, held by another, or nobody says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform::host::HostName;
+use platform::run::Fleet;
+use platform::run::lock::{ClusterLock, LockError, take};
+
+use crate::fake::{Act, Fake};
+
+async fn take_on(hosts: &[Arc<Fake>]) -> Result<ClusterLock, LockError> {
+    let names: Vec<HostName> = hosts.iter().map(|host| host.name()).collect();
+    let mut fleet = Fleet::new();
+    for host in hosts {
+        fleet.insert(host.name(), host.clone());
+    }
+    take(&fleet, &names, "ops@laptop, since 09:00").await
+}
+
+/// Waits until a host's command is over.
+async fn ends(host: &Fake) {
+    let over = async {
+        while !host.has_ended() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(10), over).await;
+    in_time.expect("the lock is let go");
+}
+
+fn line(text: &str) -> Vec<String> {
+    vec![text.to_owned()]
+}
+
+#[tokio::test]
+async fn a_free_lock_is_taken_on_every_host_and_let_go() {
+    let hosts = ["a", "b"].map(|host| Fake::new(host, [Act::Holds(line("locked"))]));
+    let held = take_on(&hosts).await.expect("it is free");
+    for host in &hosts {
+        let asked = host.asked();
+        assert_eq!(asked[0].words.last().expect("words"), "ops@laptop, since 09:00");
+        assert!(!host.has_ended(), "the lock is not held");
+    }
+    held.release().await;
+    assert!(hosts.iter().all(|host| host.has_ended()));
+}
+
+#[tokio::test]
+async fn a_lock_that_is_dropped_goes_too() {
+    let host = Fake::new("a", [Act::Holds(line("locked"))]);
+    drop(take_on(&[host.clone()]).await.expect("it is free"));
+    ends(&host).await;
+}
+
+#[tokio::test]
+async fn whoever_holds_the_lock_is_named_and_what_was_taken_is_let_go() {
+    let free = Fake::new("a", [Act::Holds(line("locked"))]);
+    let taken = Fake::new("b", [Act::Ends(line("held ada@desk, since 08:00"), 0, "")]);
+    let refused = take_on(&[free.clone(), taken]).await.expect_err("b is held");
+    assert_eq!(
+        refused.to_string(),
+        "b is being changed by another run: ada@desk, since 08:00; wait for it to end"
+    );
+    ends(&free).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_does_not_say_is_not_taken_to_be_free() {
+    for act in [
+        Act::Hangs(Vec::new()),
+        Act::Dies(Vec::new()),
+        Act::Ends(Vec::new(), 1, "flock: not found"),
+    ] {
+        let refused = take_on(&[Fake::new("a", [act])]).await.expect_err("nobody said");
+        assert!(matches!(refused, LockError::NoAnswer { .. }), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_says_something_else_does_not_hold_the_lock() {
+    let strange = Fake::new("a", [Act::Holds(line("mkdir: cannot create directory"))]);
+    let refused = take_on(&[strange]).await.expect_err("that is no answer");
+    assert!(matches!(refused, LockError::NoAnswer { .. }), "{refused}");
+}
