@@ -186,7 +186,8 @@ async fn try_one(
         .map_err(|_| no_answer())?
         .map_err(|_| no_answer())?;
     Ok(match line.strip_prefix("held ") {
-        None => Answer::Locked(held),
+        None if line == "locked" => Answer::Locked(held),
+        None => return Err(no_answer()),
         Some(by) => {
             let (run, holder) = by.split_once(' ').unwrap_or((by, "it has just begun"));
             Answer::Held { run: run.to_owned(), holder: holder.to_owned() }
