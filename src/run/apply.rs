@@ -349,13 +349,31 @@ async fn push_all(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tal
 fn skip_stage(stage: &StagePlan, crew: &Crew<'_>, tally: &mut Tally) {
     let name = stage.stage.to_string();
     match &stage.work {
-        Work::Push(pushes) => tally.n_not_started += pushes.len(),
+        Work::Push(pushes) => skip_pushes(&name, pushes, crew, tally),
         Work::Hosts(waves) => {
             for wave in waves {
                 skip_hosts(&name, wave.hosts(), crew, tally);
             }
         }
     }
+}
+
+fn skip_pushes(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tally) {
+    for push in pushes {
+        crew.events.emit(&Event::StepFinished {
+            stage: stage.to_owned(),
+            host: Some(push.to.clone()),
+            step: format!("push image {}", push.component),
+            took: Duration::ZERO,
+            outcome: not_started(),
+        });
+    }
+    tally.n_not_started += pushes.len();
+}
+
+fn not_started() -> Outcome {
+    let reason = "an earlier step failed or the run was stopped".to_owned();
+    Outcome::NotStarted { reason }
 }
 
 fn skip_hosts(stage: &str, hosts: &[HostChanges], crew: &Crew<'_>, tally: &mut Tally) {
@@ -456,8 +474,7 @@ impl<'a> Steps<'a> {
             open += 1;
         }
         for step in open..self.changes.changes.len() {
-            let reason = "an earlier step failed or the run was stopped".to_owned();
-            self.finish(step, Outcome::NotStarted { reason });
+            self.finish(step, not_started());
             tally.n_not_started += 1;
         }
     }
