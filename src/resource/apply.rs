@@ -5,18 +5,20 @@
 //! Cut off at any point, it leaves the old file or the new one, and the record of what is ours.
 
 use std::fmt::Write;
-use std::io;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-use super::{Action, Change, Directory, File, Image, Owned, sysctl};
+use super::{Action, Change, Content, Directory, File, Image, Owned, sysctl};
 
 const FUNCTIONS: &str = include_str!("apply.sh");
 
 /// Where the stream is unpacked; emptied first, so that what a killed run left goes away.
 const STAGED: &str = "/var/lib/platform/staged";
+
+/// Tar counts in blocks of so many bytes.
+const BLOCK: usize = 512;
 
 /// How a command that changes a host begins. Only one run changes a host at a time; what a
 /// killed one left running is waited for. A record that was cut off while it was written, by a
@@ -47,7 +49,7 @@ else
 fi
 status=$?
 cd / && rm -rf {STAGED}
-rmdir --ignore-fail-on-non-empty $home 2>/dev/null
+[ -e $manifest ] || rmdir --ignore-fail-on-non-empty $home 2>/dev/null
 exit $status"#
     )
 }
@@ -96,25 +98,23 @@ pub enum Progress {
 }
 
 impl Job<'_> {
-    /// The stream for the host.
-    ///
-    /// # Errors
-    /// Never in practice: it is written to memory.
-    pub fn stream(&self) -> io::Result<Vec<u8>> {
-        let mut tar = tar::Builder::new(Vec::new());
-        append(&mut tar, "run", self.script().as_bytes())?;
+    /// The stream for the host, piece by piece: the contents of files are those of the plan,
+    /// so that a large file that many hosts get is in memory once.
+    pub fn stream(&self) -> Vec<Content> {
+        let mut pieces = entry("run", self.script().into());
         for (n, change) in self.changes.iter().enumerate() {
             match &change.action {
                 Action::WriteFile(file) => {
-                    append(&mut tar, &n.to_string(), file.content.bytes())?;
+                    pieces.extend(entry(&n.to_string(), file.content.clone()));
                 }
                 Action::SetSysctl { sysctl, .. } => {
-                    append(&mut tar, &n.to_string(), sysctl.line().as_bytes())?;
+                    pieces.extend(entry(&n.to_string(), sysctl.line().into()));
                 }
                 _ => {}
             }
         }
-        tar.into_inner()
+        pieces.push(vec![0; 2 * BLOCK].into());
+        pieces
     }
 
     fn script(&self) -> String {
@@ -143,12 +143,16 @@ impl Job<'_> {
     }
 }
 
-fn append(tar: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// A file in the stream: its header, its content, and what fills the last block.
+fn entry(name: &str, content: Content) -> Vec<Content> {
+    let n_bytes = content.bytes().len();
     let mut header = tar::Header::new_gnu();
-    header.set_size(bytes.len() as u64);
+    header.set_path(name).expect("a short name fits into the header");
+    header.set_size(n_bytes as u64);
     header.set_mode(0o600);
     header.set_cksum();
-    tar.append_data(&mut header, name, bytes)
+    let rest = vec![0; n_bytes.next_multiple_of(BLOCK) - n_bytes];
+    vec![header.as_bytes().to_vec().into(), content, rest.into()]
 }
 
 /// A step's call of a function of `apply.sh`. `n` is also the name of its content.

@@ -4,11 +4,13 @@
 //! lets its neighbours' current work end; no next wave or stage begins.
 
 use std::collections::BTreeMap;
+use std::io::{self, Cursor};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use tokio::io::AsyncRead;
+use tokio_util::io::StreamReader;
 
 use super::Fleet;
 use super::gate::{self, Closed, Witness};
@@ -256,20 +258,15 @@ async fn run_host<'a>(
         }
     }
     let job = Job { changes: &changes.changes, expected, next };
-    let stream = match job.stream() {
-        Ok(stream) => stream,
-        Err(error) => {
-            steps.fail_current(Why::failed(error.to_string()));
-            return steps;
-        }
-    };
+    let pieces = job.stream().into_iter().map(|piece| io::Result::Ok(Cursor::new(piece)));
+    let input = StreamReader::new(stream::iter(pieces));
     let purpose = format!("apply {}", steps.stage);
     let mut on_line = |line: &str| steps.hear(line);
     let exec = Exec {
         purpose,
         argv: Argv::new(["sh", "-c", &apply::receiver()]),
         user: As::Root,
-        input: Input::Bytes(stream),
+        input: Input::Stream(Box::new(input)),
         on_line: Some(&mut on_line),
         deadline: STAGE,
     };

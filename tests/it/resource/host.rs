@@ -178,7 +178,7 @@ impl Host {
     /// Sends changes to the host.
     pub(super) fn start(&self, facts: &Facts, changes: &[Change], next: &str) -> Child {
         let job = Job { changes, expected: &facts.generation, next };
-        let stream = job.stream().expect("it is written to memory");
+        let stream = whole(&job);
         self.spawn(&["sh", "-c", &apply::receiver()], &stream)
     }
 
@@ -246,4 +246,9 @@ fn collect(root: &Path, path: &Path, tree: &mut Tree) {
             collect(root, &entry.expect("the folder is ours").path(), tree);
         }
     }
+}
+
+/// All that is sent to a host.
+pub(super) fn whole(job: &Job<'_>) -> Vec<u8> {
+    job.stream().iter().flat_map(|piece| piece.bytes().to_vec()).collect()
 }
