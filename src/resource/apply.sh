@@ -6,17 +6,29 @@ export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 home=/var/lib/platform
 manifest=$home/manifest
 staged=$PWD
+newline='
+'
 
 # Notes a thing as ours, before it is made: a run that dies in between loses nothing. A whole
 # new record takes the old one's place: half a line, as a full disk leaves it, could not be read.
 record() {
-  grep -Fxq -- "$1" "$manifest" 2>/dev/null && return
-  {
-    [ ! -e "$manifest" ] || cat -- "$manifest"
-    printf '%s\n' "$1"
-  } >"$manifest.new"
+  is_recorded "$1" || note "$1"
+}
+
+# What is recorded must be in $known.
+note() {
+  printf '%s%s\n' "${known:+$known$newline}" "$1" >"$manifest.new"
   sync "$manifest.new"
   mv -f -- "$manifest.new" "$manifest"
+}
+
+# Whether a thing is on the record; all that is on it is in $known after that.
+is_recorded() {
+  known=$(cat -- "$manifest" 2>/dev/null) || known=
+  case $newline$known$newline in
+    *"$newline$1$newline"*) ;;
+    *) return 1 ;;
+  esac
 }
 
 # Takes a thing off the record, after it is gone. To find no other line is no failure.
@@ -51,15 +63,17 @@ make_parents() {
   mkdir -m 755 -- "$parent"
 }
 
-# Keeps what was at a path before the first run; a path on the record is ours already. A copy
-# that an earlier run left is of something older.
-keep_original() {
-  grep -Fxq -- "$2" "$manifest" 2>/dev/null && return
-  rm -f -- "$home/original$1"
-  [ -e "$1" ] || [ -L "$1" ] || return 0
-  mkdir -p -- "$home/original${1%/*}"
-  cp -a -- "$1" "$home/original$1"
-  sync -f "$home"
+# take PATH RECORD — notes a path as ours, what was there before the first run kept. A path on
+# the record is ours already; a copy that an earlier run left of another is of something older.
+take() {
+  is_recorded "$2" && return
+  [ ! -e "$home/original$1" ] && [ ! -L "$home/original$1" ] || rm -f -- "$home/original$1"
+  if [ -e "$1" ] || [ -L "$1" ]; then
+    mkdir -p -- "$home/original${1%/*}"
+    cp -a -- "$1" "$home/original$1"
+    sync -f "$home"
+  fi
+  note "$2"
 }
 
 # write_file CONTENT PATH MODE OWNER:GROUP RECORD — the old file or the new one, never a part.
@@ -67,27 +81,19 @@ keep_original() {
 write_file() {
   [ -d "$2" ] && [ ! -L "$2" ] && { echo "$2 is a directory: move it away first"; return 1; }
   make_parents "$2"
-  if [ -n "$5" ]; then
-    keep_original "$2" "$5"
-    record "$5"
-  fi
+  [ -z "$5" ] || take "$2" "$5"
   new=$2.platform-new
   trap 'rm -f -- "$new"' EXIT
-  rm -f -- "$new"
-  cp -- "$staged/$1" "$new"
-  chown -- "$4" "$new"
-  chmod -- "$3" "$new"
+  install -T -m "$3" -o "${4%:*}" -g "${4#*:}" -- "$staged/$1" "$new"
   sync "$new"
   mv -fT -- "$new" "$2"
+  trap - EXIT
   sync "${2%/*}/"
 }
 
 # set_access PATH MODE OWNER:GROUP RECORD — for a file that has the right content.
 set_access() {
-  if [ -n "$4" ]; then
-    keep_original "$1" "$4"
-    record "$4"
-  fi
+  [ -z "$4" ] || take "$1" "$4"
   chown -- "$3" "$1"
   chmod -- "$2" "$1"
 }
@@ -350,7 +356,8 @@ step() {
 }
 
 # A plan is good only for the state that it was made for.
-found=$(cat "$home/generation" 2>/dev/null)
+found=
+[ ! -r "$home/generation" ] || read -r found <"$home/generation"
 if [ "$found" != "$expected" ]; then
   printf '{"refused":"another run of platform changed this host since it was looked at"}\n'
   exit 1

@@ -241,3 +241,40 @@ impl StartedLine {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(load: &str, paths: &[&str], expected: bool) {
+        let state = UnitState { load: load.to_owned(), ..UnitState::default() };
+        let mut facts = Facts::default();
+        facts.units.insert("x.service".to_owned(), state);
+        let change = |path: &&str| {
+            let path: HostPath = path.parse().unwrap();
+            let file = File::public(path.clone(), String::new());
+            Change {
+                key: Key::File(path),
+                verb: "write",
+                reason: String::new(),
+                diff: None,
+                action: Action::WriteFile(file),
+            }
+        };
+        let changes: Vec<Change> = paths.iter().map(change).collect();
+        assert_eq!(reload(&[], &changes, &facts).is_some(), expected, "{load} {paths:?}");
+    }
+
+    #[test]
+    fn systemd_reads_again_only_what_it_knows_or_may_know_by_then() {
+        let own = "/etc/systemd/system/x.service";
+        let drop_in = "/etc/systemd/system/x.service.d/50-platform.conf";
+        check("not-found", &[own, drop_in], false);
+        check("loaded", &[own, drop_in], true);
+        check("loaded", &[drop_in], true);
+        // A package may bring the unit before its drop-in is there.
+        check("not-found", &[drop_in], true);
+        check("not-found", &[own, "/etc/systemd/system/y.service"], true);
+        check("not-found", &["/etc/x"], false);
+    }
+}

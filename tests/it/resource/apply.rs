@@ -8,7 +8,7 @@ use platform::resource::apply::{Job, Progress, receiver};
 use platform::resource::{Action, Change, Content, File, Resource, Unit};
 use platform::secret::Secret;
 
-use super::host::{Host, is_done, progress};
+use super::host::{Host, is_done, progress, whole};
 use super::probe::{at, directory, file, hidden, image, package, sysctl, user};
 
 /// Bytes that mean something to a shell, to tar, to JSON or to nobody.
@@ -16,7 +16,7 @@ const HOSTILE: &[u8] =
     b"\0\xff'\"`$(touch /srv/pwned)`;\\n\n EOF\nrun\n\x1b[2J%s%n\r\n\0";
 
 fn open(path: &str, bytes: &[u8]) -> Resource {
-    Resource::File(File::public(at(path), Content::Open(bytes.into())))
+    Resource::File(File::public(at(path), Content::from(bytes.to_vec())))
 }
 
 fn failure(progress: &[Progress]) -> (usize, &str) {
@@ -415,10 +415,10 @@ fn a_run_that_is_killed_in_mid_write_leaves_the_old_file_or_the_new_one() {
 fn a_full_disk_leaves_the_old_file_and_a_record_that_can_be_read() {
     let host = Host::new();
     assert!(is_done(&host.apply(&[open("/srv/a", b"old")])));
-    let full = "#!/bin/sh\nhead -c 100 \"$2\" >\"$3\"\necho 'cp: No space left on device'\nexit 1\n";
-    host.program("/local/sbin/cp", full);
+    let full = "#!/bin/sh\nshift 8\nhead -c 100 \"$1\" >\"$2\"\necho 'No space left on device'\nexit 1\n";
+    host.program("/local/sbin/install", full);
     let said = host.apply(&[open("/srv/a", &[b'n'; 1000])]);
-    assert_eq!(failure(&said), (0, "cp: No space left on device"));
+    assert_eq!(failure(&said), (0, "No space left on device"));
     assert_eq!(host.read("/srv/a"), b"old");
     host.immortal();
     assert!(is_done(&host.apply(&[open("/srv/a", b"new")])));
@@ -440,7 +440,7 @@ fn a_record_that_the_disk_has_no_room_for_can_still_be_read() {
     let job =
         Job { changes: &changes[..1], expected: &facts.generation, next: "test/0/0" };
     let small = format!("trap '' XFSZ\nulimit -f {blocks}\n{}", receiver());
-    let stream = job.stream().expect("it is written to memory");
+    let stream = whole(&job);
     let said = progress(host.spawn(&["sh", "-c", &small], &stream));
     assert_eq!(failure(&said).0, 0);
     assert!(host.text("/var/lib/platform/manifest") == lines, "a torn record");
@@ -458,7 +458,7 @@ fn a_secret_is_in_the_stream_only_as_the_content_of_its_file() {
         action: Action::WriteFile(File::private(at("/etc/key"), Secret::new("hunter2"))),
     };
     let job = Job { changes: std::slice::from_ref(&change), expected: "", next: "r/0/0" };
-    let stream = job.stream().expect("it is written to memory");
+    let stream = whole(&job);
     let mut with_it = Vec::new();
     for entry in tar::Archive::new(stream.as_slice()).entries().expect("a tar") {
         let mut entry = entry.expect("a whole entry");

@@ -3,7 +3,8 @@
 use super::host::Host;
 
 /// A unit is a file `/fake/units/NAME` of two words: its state, and whether it starts at boot.
-/// A start runs what the unit's drop-in has to run before it.
+/// A start runs what the unit's drop-in has to run before it. What a unit's file says is read
+/// at its first start, when `/fake/read/NAME` comes into being, and at each reload.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 [ "$1" = --quiet ] && shift
 verb=$1
@@ -22,7 +23,8 @@ show)
     words "$name"
     load=not-found reload=no
     known "$name" && load=loaded
-    [ "/etc/systemd/system/$name" -nt /fake/reloaded ] && reload=yes
+    [ -e "/fake/read/$name" ] && [ "/etc/systemd/system/$name" -nt "/fake/read/$name" ] &&
+      [ "/etc/systemd/system/$name" -nt /fake/reloaded ] && reload=yes
     printf 'Id=%s\nLoadState=%s\nActiveState=%s\nUnitFileState=%s\nNeedDaemonReload=%s\n\n' \
       "$name" $load "$active" "$boot" $reload
   done ;;
@@ -31,12 +33,13 @@ cat) known "$1" ;;
 daemon-reload) touch /fake/reloaded ;;
 reset-failed) ;;
 enable) words "$1"; known "$1" && echo "$active enabled" >"/fake/units/$1" ;;
-disable) rm -f "/fake/units/$1"; known "$1" ;;
+disable) rm -f "/fake/units/$1" "/fake/read/$1"; known "$1" ;;
 start | restart)
   known "$1" || exit 5
   [ ! -e "/fake/fails/$1" ] || { echo "Job for $1 failed." >&2; exit 1; }
   sed -n 's/^ExecStartPre=+//p' "/etc/systemd/system/$1.d/50-platform.conf" 2>/dev/null | sh
   words "$1"
+  [ -e "/fake/read/$1" ] || touch "/fake/read/$1"
   echo "active $boot" >"/fake/units/$1" ;;
 *) echo "systemctl $verb is not played" >&2; exit 64 ;;
 esac
@@ -127,8 +130,8 @@ done
 "#;
 
 /// The programs by which the scripts change anything.
-const CHANGING: [&str; 8] =
-    ["chmod", "chown", "cp", "mkdir", "mv", "rm", "rmdir", "systemctl"];
+const CHANGING: [&str; 9] =
+    ["chmod", "chown", "cp", "install", "mkdir", "mv", "rm", "rmdir", "systemctl"];
 
 /// Puts it all onto a host.
 pub(super) fn install(host: &Host) {
@@ -141,7 +144,7 @@ pub(super) fn install(host: &Host) {
     ] {
         host.program(&format!("/local/bin/{name}"), text);
     }
-    for folder in ["units", "fails", "images", "registry", "packages", "depends"]
+    for folder in ["units", "read", "fails", "images", "registry", "packages", "depends"]
         .map(|f| format!("/fake/{f}"))
     {
         host.dir(&folder);
