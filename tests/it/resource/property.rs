@@ -73,7 +73,7 @@ impl Want {
     fn resources(self, made_by_others: &[&str]) -> Vec<Resource> {
         let files = FILES.iter().zip(self.files).filter_map(|(path, file)| {
             let (bytes, mode, owner) = file?;
-            let file = File::public(at(path), Content::Open(bytes.into()));
+            let file = File::public(at(path), Content::from(bytes));
             Some(Resource::File(File { mode, ..file }.owned_by(owner, owner)))
         });
         let root = || "root".to_owned();

@@ -33,7 +33,7 @@ async fn watch(looks: &[Look]) -> (Result<(), Closed>, Vec<Event>, Duration) {
     let witness = Says(Mutex::new(looks.iter().cloned().collect()));
     let gate = Gate::Ensemble(Vec::new());
     let begun = Instant::now();
-    let ended = wait(&gate, &witness, &Events::to(kept.clone())).await;
+    let ended = wait(&gate, &witness, &Events::to(kept.clone()), &|| false).await;
     (ended, kept.all(), begun.elapsed())
 }
 
@@ -74,10 +74,7 @@ async fn a_gate_that_does_not_open_in_time_says_what_was_seen_last() {
     let (ended, _, took) =
         watch(&[closed("first"), closed("control-1 does not answer")]).await;
     let shut = ended.expect_err("it stays shut");
-    assert_eq!(shut.seen, "control-1 does not answer");
-    assert_eq!(
-        shut.to_string(),
-        "not so within 180s; seen last: control-1 does not answer"
-    );
+    assert!(matches!(shut, Closed::TimedOut { .. }), "{shut:?}");
+    assert!(shut.to_string().ends_with("seen last: control-1 does not answer"), "{shut}");
     assert!((180..182).contains(&took.as_secs()), "{took:?}");
 }

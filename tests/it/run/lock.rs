@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use platform::event::Events;
 use platform::host::HostName;
 use platform::run::Fleet;
-use platform::run::lock::{ClusterLock, LockError, take};
+use platform::run::lock::{Claim, ClusterLock, LockError, take};
 
-use crate::fake::{Act, Fake};
+use crate::fake::{Act, Fake, Kept};
 
 async fn take_on(hosts: &[Arc<Fake>]) -> Result<ClusterLock, LockError> {
     let names: Vec<HostName> = hosts.iter().map(|host| host.name()).collect();
@@ -15,7 +16,9 @@ async fn take_on(hosts: &[Arc<Fake>]) -> Result<ClusterLock, LockError> {
     for host in hosts {
         fleet.insert(host.name(), host.clone());
     }
-    take(&fleet, &names, "ops@laptop, since 09:00").await
+    let claim =
+        Claim { run: "run-1", holder: "ops@laptop, since 09:00", is_over: &|_| false };
+    take(&fleet, &names, &claim, &Events::to(Arc::new(Kept::default()))).await
 }
 
 /// Waits until a host's command is over.
@@ -56,7 +59,8 @@ async fn a_lock_that_is_dropped_goes_too() {
 #[tokio::test]
 async fn whoever_holds_the_lock_is_named_and_what_was_taken_is_let_go() {
     let free = Fake::new("a", [Act::Holds(line("locked"))]);
-    let taken = Fake::new("b", [Act::Ends(line("held ada@desk, since 08:00"), 0, "")]);
+    let taken =
+        Fake::new("b", [Act::Ends(line("held run-9 ada@desk, since 08:00"), 0, "")]);
     let refused = take_on(&[free.clone(), taken]).await.expect_err("b is held");
     assert_eq!(
         refused.to_string(),
