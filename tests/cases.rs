@@ -8,8 +8,14 @@
 
 use std::path::Path;
 
+#[path = "it/cluster.rs"]
+mod cluster;
 #[path = "cases/inventory.rs"]
 mod inventory;
+#[path = "cases/plan.rs"]
+mod plan;
+#[path = "cases/resource.rs"]
+mod resource;
 
 type TestResult = datatest_stable::Result<()>;
 
@@ -50,4 +56,8 @@ datatest_stable::harness! {
     { test = inventory::valid_catalog, root = "tests/cases/catalog/valid", pattern = INPUT },
     { test = inventory::invalid_catalog, root = "tests/cases/catalog/invalid", pattern = INPUT },
     { test = belongs_to_a_case, root = "tests/cases/catalog", pattern = OTHER },
+    { test = resource::diff, root = "tests/cases/resource", pattern = INPUT },
+    { test = belongs_to_a_case, root = "tests/cases/resource", pattern = OTHER },
+    { test = plan::plan, root = "tests/clusters", pattern = r"/scene\.yaml$" },
+    { test = plan::belongs_to_a_cluster, root = "tests/clusters", pattern = r"(?<!/scene\.yaml)$" },
 }

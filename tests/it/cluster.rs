@@ -24,12 +24,13 @@ use serde_json::{Value, json};
 const DATA: &str = "/var/lib/platform/zookeeper";
 
 /// Directories that every host has.
-const EVERYWHERE: [&str; 7] = [
+const EVERYWHERE: [&str; 8] = [
     "/etc",
     "/etc/systemd/system",
     "/etc/systemd",
     "/etc/sysctl.d",
     "/opt",
+    "/var",
     "/var/lib",
     "/var/lib/platform",
 ];

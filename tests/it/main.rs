@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod cluster;
+mod component;
 mod fake;
 mod fixture;
 mod help;
