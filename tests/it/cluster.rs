@@ -4,7 +4,7 @@
 //! a plan is made from in here is what it is made from in earnest.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use platform::component::{
     self, Context, ImageFacts, Materials, Wants, registry, zookeeper,
@@ -154,7 +154,7 @@ fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
 }
 
 /// A file that an inventory names holds its own name.
-fn content(source: &PathBuf) -> Content {
+fn content(source: &Path) -> Content {
     format!("content of {}\n", source.display()).into()
 }
 

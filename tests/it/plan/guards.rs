@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use platform::component::zookeeper::{check_members, forming};
 use platform::host::HostName;
 use platform::plan::preflight::objections;
-use platform::resource::{Facts, UnitState};
+use platform::resource::Facts;
 use platform::unit::Size;
 
 use crate::cluster::{Cluster, holds};
@@ -116,7 +116,7 @@ fn a_port_on_which_the_service_itself_listens_is_not_taken() {
         .collect();
     for facts in facts.values_mut() {
         facts.system.listening = [2181, 2888, 3888, 5000].into();
-        let unit = facts.unit("platform-zookeeper.service").ok().map(UnitState::clone);
+        let unit = facts.unit("platform-zookeeper.service").ok().cloned();
         assert!(unit.is_none_or(|unit| unit.active == "active"));
     }
     assert_eq!(objections(&cluster.topology, &facts), []);

@@ -52,7 +52,7 @@ async fn a_free_lock_is_taken_on_every_host_and_let_go() {
 #[tokio::test]
 async fn a_lock_that_is_dropped_goes_too() {
     let host = Fake::new("a", [Act::Holds(line("locked"))]);
-    drop(take_on(&[host.clone()]).await.expect("it is free"));
+    drop(take_on(std::slice::from_ref(&host)).await.expect("it is free"));
     ends(&host).await;
 }
 
