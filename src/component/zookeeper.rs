@@ -130,8 +130,8 @@ pub fn check_members<'a>(
 #[error(
     "refused: the ensemble's data is gone from {}, and without a majority of {majority} that has \
      any it does not serve; bring {DATA} back there, or, where {} is known to have the newest \
-     data, run `touch {DATA}/initialize && systemctl restart {UNIT}` as root on {}; then run \
-     this again",
+     data, run `mkdir -p {DATA} && touch {DATA}/initialize && systemctl stop {UNIT}` as root on \
+     {}; then run this again",
     list(lost),
     list(kept),
     list(needed)

@@ -14,7 +14,7 @@ use crate::component::zookeeper::{check_data, check_members};
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
 use crate::plan::preflight::{self, Objection};
-use crate::plan::{self, Gate, Plan};
+use crate::plan::{self, Gate, Plan, count};
 use crate::run::apply::{Crew, Tally, apply};
 use crate::run::listener::listener;
 use crate::run::lock::{self, Claim, ClusterLock, LockError};
@@ -152,22 +152,21 @@ async fn prove(
     for opened in futures::future::join_all(waiting).await {
         opened?;
     }
-    let n_hosts = seen.topology.nodes.len();
+    let changes = || {
+        let (changes, hosts) =
+            (count(seen.n_changes, "change"), count(seen.n_hosts, "host"));
+        format!("{changes} made on {hosts}")
+    };
     let (result, summary) = match (n_made, seen.n_changes) {
-        (0, 0) => (
-            RunResult::Unchanged,
-            format!("nothing to do: all {n_hosts} hosts are as they should be"),
-        ),
-        (0, n) => {
-            (RunResult::Changed, format!("{n} changes made on {} hosts", seen.n_hosts))
+        (0, 0) => {
+            let hosts = count(seen.topology.nodes.len(), "host");
+            (RunResult::Unchanged, format!("nothing to do: {hosts} as they should be"))
         }
-        (made, n) => (
-            RunResult::Changed,
-            format!(
-                "{made} machines made or started, {n} changes made on {} hosts",
-                seen.n_hosts
-            ),
-        ),
+        (0, _) => (RunResult::Changed, changes()),
+        (made, _) => {
+            let machines = count(made, "machine");
+            (RunResult::Changed, format!("{machines} made or started, {}", changes()))
+        }
     };
     Ok(Ended { result, summary })
 }

@@ -18,6 +18,8 @@ use crate::inventory::catalog::Component;
 use crate::resource::{self, Change, Facts, Resource, Unknown};
 use crate::topology::{Ensemble, Member, Node, Topology};
 
+pub(crate) use show::count;
+
 pub use quorum::{MemberStanding, Refused, Standing, Wave};
 
 /// Everything that a run will do on hosts, in order.

@@ -84,7 +84,7 @@ impl fmt::Display for Gate {
 }
 
 /// `1 change`, `2 changes`.
-pub(super) fn count(n: usize, noun: &str) -> String {
+pub(crate) fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 

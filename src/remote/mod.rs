@@ -353,6 +353,10 @@ fn tell_tried(tried: &[String]) -> String {
     match tried {
         [] => "there is no key to try; set `key` in the inventory, or load one into the agent"
             .to_owned(),
-        tried => format!("tried {}", tried.join(", ")),
+        tried => format!(
+            "tried {}; set `user` and `key` in the inventory to what it knows, or add the \
+             key's public half to ~/.ssh/authorized_keys there",
+            tried.join(", ")
+        ),
     }
 }

@@ -6,5 +6,6 @@
 mod base;
 mod cluster;
 mod given;
+mod faults;
 mod harness;
 mod words;

@@ -1,0 +1,80 @@
+//! Members that lose their data or their machine: what the others have is never put at risk.
+
+use super::{check_finished, check_up};
+use crate::harness::{Lab, docker, turn};
+
+const DATA: &str = "/var/lib/platform/zookeeper";
+
+const BODY: &str = "groups:\n\
+    \x20 control: {roles: [control], count: 3, memory: 768MiB}\n\
+    \x20 edge: {roles: [edge], count: 1, memory: 512MiB}\n\
+    platform:\n\
+    \x20 images: {images}\n\
+    \x20 zookeeper: {heap: 128MiB}\n";
+
+#[test]
+fn what_members_lose_comes_back_from_a_majority_and_is_never_begun_anew() {
+    let _turn = turn();
+    let lab = Lab::local(BODY);
+    lab.up();
+    zookeeper(&lab, "control-1", "create /kept precious");
+    one_member_loses_its_data(&lab);
+    one_member_loses_its_machine(&lab);
+    two_members_lose_their_data(&lab);
+}
+
+fn one_member_loses_its_data(lab: &Lab) {
+    wipe(lab, "control-3");
+    check_up(lab, 0, &["control-3"]);
+    check_kept(lab);
+}
+
+fn one_member_loses_its_machine(lab: &Lab) {
+    let container = lab.machine("control-2").container().to_owned();
+    assert!(docker(&["rm", "--force", &container]).status.success());
+    let plan = lab.run(&["plan"]).exits(10).said();
+    assert!(plan.contains("control-2\n    make container"), "{plan}");
+    check_up(lab, 0, &["1 machine made or started"]);
+    check_kept(lab);
+}
+
+fn two_members_lose_their_data(lab: &Lab) {
+    wipe(lab, "control-1");
+    wipe(lab, "control-2");
+    let texts = ["data is gone from control-1, control-2", "control-3 is known to have"];
+    let refused = check_up(lab, 4, &texts).said();
+    lab.run(&["plan"]).exits(4);
+    lab.run(&["status"]).exits(1);
+    // What it says to do is right.
+    let (_, advice) = refused.split_once("run `").expect("advice");
+    let (command, rest) = advice.split_once("` as root on ").expect("advice");
+    let (host, _) = rest.split_once(';').expect("advice");
+    lab.run(&["exec", "--sudo", "--limit", host, "--", "sh", "-c", command]).exits(0);
+    lab.up();
+    check_kept(lab);
+}
+
+fn wipe(lab: &Lab, host: &str) {
+    lab.machine(host).sh(&format!(
+        "systemctl kill --signal KILL platform-zookeeper && rm -rf {DATA}/*"
+    ));
+}
+
+fn check_kept(lab: &Lab) {
+    check_finished(lab);
+    for host in ["control-1", "control-2", "control-3"] {
+        let said = zookeeper(lab, host, "get /kept");
+        assert!(said.contains("precious"), "{host} says {said}");
+    }
+}
+
+/// Gives a member a command, with ZooKeeper's own client.
+fn zookeeper(lab: &Lab, host: &str, command: &str) -> String {
+    lab.machine(host).sh(&format!(
+        "printf 'addauth digest a:b\\n{command}\\nquit\\n' |
+         docker exec -i platform-zookeeper /usr/lib/java/bin/java -Xmx64m \
+           -Dorg.slf4j.simpleLogger.defaultLogLevel=off \
+           -cp /usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar \
+           org.apache.zookeeper.ZooKeeperMain -server $(hostname -i):2181"
+    ))
+}

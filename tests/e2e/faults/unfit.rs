@@ -1,0 +1,135 @@
+//! Hosts that are not fit: found before the first change.
+
+use super::{SMALL, check_clean, check_untouched, check_up, unwrap, wrap};
+use crate::harness::{Given, Lab, Machine, docker, turn, until};
+use std::time::Duration;
+
+#[test]
+fn a_host_that_is_not_fit_is_told_before_anything_is_changed() {
+    let _turn = turn();
+    let given = Given::new(2);
+    let (lab, machine) = (given.lab(SMALL), given.machine(1));
+    a_full_disk(&lab, &machine);
+    a_clock_that_is_off(&lab, &machine);
+    a_docker_that_is_too_new(&lab, &machine);
+    a_port_that_another_program_holds(&lab, &machine);
+    a_host_without_systemd(&given);
+    an_image_that_the_catalogue_lacks(&lab);
+    check_untouched(&given.machine(1));
+    check_untouched(&given.machine(2));
+    a_disk_that_fills_while_files_are_written(&given, &machine);
+}
+
+fn a_full_disk(lab: &Lab, machine: &Machine) {
+    machine.sh(
+        "mkdir /var/lib/platform && mount -t tmpfs -o size=64k none /var/lib/platform",
+    );
+    check_up(
+        lab,
+        4,
+        &[
+            "control-1: only 64KiB are free on /var/lib/platform; make room",
+            "nothing was changed",
+        ],
+    );
+    machine.sh("umount /var/lib/platform && rmdir /var/lib/platform");
+}
+
+fn a_clock_that_is_off(lab: &Lab, machine: &Machine) {
+    wrap(machine, "date", "exec /usr/bin/date -d '-10 seconds' \"$@\"");
+    check_up(lab, 4, &["control-1: its clock is 10 s behind this computer's", "chrony"]);
+    unwrap(machine, "date");
+}
+
+fn a_docker_that_is_too_new(lab: &Lab, machine: &Machine) {
+    wrap(
+        machine,
+        "docker",
+        "[ \"$1\" = version ] && echo 28.0.0 || exec /usr/bin/docker \"$@\"",
+    );
+    check_up(
+        lab,
+        4,
+        &["control-1: Docker 28.0.0 cannot run Mesos' tasks", "older Docker"],
+    );
+    unwrap(machine, "docker");
+}
+
+fn a_port_that_another_program_holds(lab: &Lab, machine: &Machine) {
+    machine.sh(
+        "systemd-run --quiet --unit stranger perl -MIO::Socket::INET -e '\
+         @open = IO::Socket::INET->new(LocalPort => 2181, Listen => 1, ReuseAddr => 1) or die; sleep'",
+    );
+    until("the stranger", Duration::from_secs(10), || {
+        machine.is("ss -Hltn 'sport = :2181' | grep -q .").then_some(())
+    });
+    let run = check_up(
+        lab,
+        4,
+        &["port 2181, which ZooKeeper needs, is taken by perl (process "],
+    );
+    assert!(run.said().contains("stop that program"), "{}", run.said());
+    machine.sh("systemctl stop stranger");
+}
+
+fn a_host_without_systemd(given: &Given) {
+    let machine = given.machine(1);
+    let inspect = |format: &str| {
+        let words = ["inspect", "--format", format, machine.container()];
+        String::from_utf8_lossy(&docker(&words).stdout).trim().to_owned()
+    };
+    let label =
+        inspect("--label=platform.cluster={{index .Config.Labels \"platform.cluster\"}}");
+    let network = inspect("--network={{.HostConfig.NetworkMode}}");
+    let address = format!("--ip={}", given.address(5));
+    let key = machine.sh("cat /etc/ssh/authorized_keys/platform");
+    let boot = format!(
+        "mkdir -p /run/sshd /etc/ssh/authorized_keys && ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key \
+         && echo '{}' >/etc/ssh/authorized_keys/platform && exec /usr/sbin/sshd -D",
+        key.trim()
+    );
+    let run = ["run", "--detach", "--entrypoint=sh", &label, &network, &address];
+    let started =
+        docker(&[&run[..], &[&inspect("{{.Config.Image}}"), "-c", &boot]].concat());
+    assert!(started.status.success(), "{started:?}");
+    let lab = given.lab(
+        "groups: {node: {roles: [base], hosts: ['{5}']}}\nplatform: {images: {images}}\n",
+    );
+    until("an sshd", Duration::from_secs(30), || {
+        (lab.run(&["exec", "--", "true"]).code == 0).then_some(())
+    });
+    check_up(&lab, 4, &["is not run by systemd", "boots with systemd"]);
+}
+
+fn an_image_that_the_catalogue_lacks(lab: &Lab) {
+    let other = lab.file("catalog.yaml", "components: {}\n");
+    let body = std::fs::read_to_string(lab.inventory()).expect("it is there");
+    let lacking = body.replace(crate::harness::CATALOG, "catalog.yaml");
+    lab.file("lab.yaml", lacking);
+    let catalogue = other.file_name().and_then(|name| name.to_str()).expect("a name");
+    check_up(lab, 3, &[catalogue, "has no image for registry", "`components`"]);
+    lab.file("lab.yaml", body);
+}
+
+/// The check before the run cannot see everything: this disk is small, but not the one that
+/// data go to.
+fn a_disk_that_fills_while_files_are_written(given: &Given, machine: &Machine) {
+    let lab = given.lab(
+        "groups: {node: {roles: [base], hosts: ['{1}']}}\n\
+         platform:\n\
+         \x20 images: {images}\n\
+         \x20 base: {files: [{path: /mnt/a-small, source: first}, {path: /mnt/big, source: big}]}\n",
+    );
+    lab.file("first", "small");
+    lab.file("big", vec![7; 256 << 10]);
+    let body = std::fs::read_to_string(lab.inventory()).expect("it is there");
+    lab.file("lab.yaml", body);
+    machine.sh("mount -t tmpfs -o size=64k none /mnt");
+    check_up(&lab, 1, &["/mnt/big", "No space left on device", "again to finish"]);
+    assert_eq!(machine.sh("ls /mnt").trim(), "a-small");
+    check_clean(machine);
+    machine.sh("umount /mnt");
+    check_up(&lab, 0, &["2 changes made"]);
+    lab.run(&["down", "--yes", "--purge"]).exits(0);
+    check_untouched(machine);
+}
