@@ -16,7 +16,7 @@ use crate::host::HostName;
 use crate::plan::preflight::{self, Objection};
 use crate::plan::{self, Gate, Plan, count};
 use crate::run::apply::{Crew, Tally, apply};
-use crate::run::listener::listener;
+use crate::run::listener::{Listener, listener};
 use crate::run::lock::{self, Claim, ClusterLock, LockError};
 use crate::run::{Fleet, gate};
 use crate::topology::{Machine, Topology};
@@ -80,8 +80,9 @@ pub(super) async fn look(
     let mut gathered = gather(lab, &topology, ambient).await?;
     let survey = survey(fleet, &topology, &mut gathered, ambient).await?;
     let objections = preflight::objections(&topology, &survey.facts);
+    let objections = without_ours(objections, fleet).await;
     if !objections.is_empty() {
-        return Err(Trouble::Unfit(with_holders(objections, fleet).await));
+        return Err(Trouble::Unfit(objections));
     }
     if let (Some(ensemble), false) =
         (&topology.ensemble, gathered.materials.zookeeper.forming)
@@ -94,19 +95,24 @@ pub(super) async fn look(
     Ok(Look { topology, plan, gathered, survey, n_changes, n_hosts })
 }
 
-/// Names the programs that hold ports: who has to stop one wants to know which.
-async fn with_holders(mut objections: Vec<Objection>, fleet: &Fleet) -> Vec<Objection> {
-    for objection in &mut objections {
-        let (Some((port, _)), Some(remote)) =
-            (objection.port, fleet.get(&objection.host))
-        else {
-            continue;
+/// Names the programs that hold ports: who has to stop one wants to know which. A container of
+/// ours whose unit waits to start it anew is no reason not to begin.
+async fn without_ours(objections: Vec<Objection>, fleet: &Fleet) -> Vec<Objection> {
+    let mut left = Vec::new();
+    for mut objection in objections {
+        let remote = fleet.get(&objection.host);
+        let listener = match (objection.port, remote) {
+            (Some((port, _)), Some(remote)) => listener(remote.as_ref(), port).await,
+            _ => Listener::Unknown,
         };
-        if let Some(program) = listener(remote.as_ref(), port).await {
-            objection.name_holder(&program);
+        match listener {
+            Listener::Ours => continue,
+            Listener::Stranger(program) => objection.name_holder(&program),
+            Listener::Unknown => {}
         }
+        left.push(objection);
     }
-    objections
+    left
 }
 
 async fn act(seen: &mut Look, fleet: &Fleet, ambient: &Ambient<'_>) -> Tally {

@@ -27,6 +27,9 @@ const STAGE: Duration = Duration::from_secs(20 * 60);
 /// The longest that one image may take to a host or a registry.
 const IMAGE: Duration = Duration::from_secs(20 * 60);
 
+/// Why a step was not tried.
+const NOT_STARTED: &str = "an earlier step failed or the run was stopped";
+
 /// Bytes on their way to a host.
 pub type Bytes = Box<dyn AsyncRead + Send + Unpin>;
 
@@ -311,7 +314,7 @@ fn refused(output: &Output) -> Option<Why> {
 
 async fn push_all(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tally) {
     let sending = pushes.iter().map(|push| async move {
-        let step = format!("push image {}", push.component);
+        let step = push_step(push);
         let host = Some(push.to.clone());
         let begun = Instant::now();
         let (stage, name) = (stage.to_owned(), step.clone());
@@ -357,20 +360,20 @@ fn skip_stage(stage: &StagePlan, crew: &Crew<'_>, tally: &mut Tally) {
 
 fn skip_pushes(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tally) {
     for push in pushes {
+        let reason = NOT_STARTED.to_owned();
         crew.events.emit(&Event::StepFinished {
             stage: stage.to_owned(),
             host: Some(push.to.clone()),
-            step: format!("push image {}", push.component),
+            step: push_step(push),
             took: Duration::ZERO,
-            outcome: not_started(),
+            outcome: Outcome::NotStarted { reason },
         });
+        tally.n_not_started += 1;
     }
-    tally.n_not_started += pushes.len();
 }
 
-fn not_started() -> Outcome {
-    let reason = "an earlier step failed or the run was stopped".to_owned();
-    Outcome::NotStarted { reason }
+fn push_step(push: &Push) -> String {
+    format!("push image {}", push.component)
 }
 
 fn skip_hosts(stage: &str, hosts: &[HostChanges], crew: &Crew<'_>, tally: &mut Tally) {
@@ -471,7 +474,8 @@ impl<'a> Steps<'a> {
             open += 1;
         }
         for step in open..self.changes.changes.len() {
-            self.finish(step, not_started());
+            let reason = NOT_STARTED.to_owned();
+            self.finish(step, Outcome::NotStarted { reason });
             tally.n_not_started += 1;
         }
     }

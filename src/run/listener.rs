@@ -4,47 +4,82 @@ use std::time::Duration;
 
 use crate::remote::{Argv, As, Exec, Input, Remote};
 
-/// It reads two tables of the kernel.
+/// It reads two tables of the kernel, and asks Docker for its containers.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The program that listens on a TCP port, such as `nginx (process 812)`; none where the host
-/// cannot tell. It only reads.
-pub async fn listener(remote: &dyn Remote, port: u16) -> Option<String> {
+/// Who listens, and the main processes of our own containers.
+const SCRIPT: &str = r#"ss -Hltnp "sport = :$1"
+command -v docker >/dev/null || exit 0
+docker ps --quiet --filter name=^platform- | xargs -r docker inspect --format 'ours {{.State.Pid}}'"#;
+
+/// Who listens on a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listener {
+    /// A container of ours, whose unit may be about to start it anew.
+    Ours,
+    /// Another program, such as `nginx (process 812)`.
+    Stranger(String),
+    /// The host cannot tell.
+    Unknown,
+}
+
+/// Asks a host who listens on a TCP port. It only reads.
+pub async fn listener(remote: &dyn Remote, port: u16) -> Listener {
     let exec = Exec {
         purpose: format!("who listens on port {port}"),
-        argv: Argv::new(["ss", "-Hltnp", &format!("sport = :{port}")]),
+        argv: Argv::new(["sh", "-c", SCRIPT, "listener", &port.to_string()]),
         user: As::Root,
         input: Input::Empty,
         on_line: None,
         deadline: DEADLINE,
     };
-    let output = remote.exec(exec).await.ok()?;
-    program(&String::from_utf8_lossy(&output.stdout))
+    match remote.exec(exec).await {
+        Ok(output) => read(&String::from_utf8_lossy(&output.stdout)),
+        Err(_) => Listener::Unknown,
+    }
 }
 
-/// The first program in what `ss` says, such as `users:(("nginx",pid=812,fd=6))`.
-fn program(said: &str) -> Option<String> {
-    let (_, users) = said.split_once("users:((\"")?;
+fn read(said: &str) -> Listener {
+    let Some((name, pid)) = said.lines().find_map(program) else {
+        return Listener::Unknown;
+    };
+    let mut ours = said.lines().filter_map(|line| line.strip_prefix("ours "));
+    match ours.any(|ours| ours == pid) {
+        true => Listener::Ours,
+        false => Listener::Stranger(format!("{name} (process {pid})")),
+    }
+}
+
+/// The first program in a line of `ss`, such as `users:(("nginx",pid=812,fd=6))`.
+fn program(line: &str) -> Option<(&str, &str)> {
+    let (_, users) = line.split_once("users:((\"")?;
     let (name, rest) = users.split_once('"')?;
     let (_, pid) = rest.split_once("pid=")?;
-    let pid = pid.split(',').next()?;
-    Some(format!("{name} (process {pid})"))
+    Some((name, pid.split(',').next()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LINE: &str = "LISTEN 0 511 0.0.0.0:2181 0.0.0.0:* \
+                        users:((\"nginx\",pid=812,fd=6),(\"nginx\",pid=811,fd=6))\n";
+
     #[test]
     fn the_program_that_listens_is_named() {
-        let said = "LISTEN 0 511 0.0.0.0:2181 0.0.0.0:* \
-                    users:((\"nginx\",pid=812,fd=6),(\"nginx\",pid=811,fd=6))\n";
-        assert_eq!(program(said).unwrap(), "nginx (process 812)");
+        let expected = Listener::Stranger("nginx (process 812)".to_owned());
+        assert_eq!(read(LINE), expected);
+        assert_eq!(read(&format!("{LINE}ours 81\nours 8120\n")), expected);
+    }
+
+    #[test]
+    fn a_container_of_ours_is_no_stranger() {
+        assert_eq!(read(&format!("{LINE}ours 77\nours 812\n")), Listener::Ours);
     }
 
     #[test]
     fn a_host_that_names_nobody_leaves_it_open() {
-        assert_eq!(program(""), None);
-        assert_eq!(program("LISTEN 0 511 0.0.0.0:2181 0.0.0.0:*\n"), None);
+        assert_eq!(read(""), Listener::Unknown);
+        assert_eq!(read("LISTEN 0 511 0.0.0.0:2181 0.0.0.0:*\n"), Listener::Unknown);
     }
 }

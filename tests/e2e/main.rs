@@ -5,7 +5,7 @@
 
 mod base;
 mod cluster;
-mod given;
 mod faults;
+mod given;
 mod harness;
 mod words;

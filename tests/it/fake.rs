@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use platform::event::{Event, Sink};
 use platform::host::HostName;
 use platform::remote::{Exec, Input, Output, Remote, RemoteError, Stream};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::Notify;
 
 /// What a host does with one command.
@@ -79,14 +79,12 @@ impl Fake {
     async fn play(&self, exec: Exec<'_>) -> Result<Output, RemoteError> {
         let Exec { purpose, argv, input, on_line, deadline, .. } = exec;
         let words = argv.words().to_vec();
-        let mut rest = None;
-        let input = match input {
-            Input::Empty => Vec::new(),
-            Input::Bytes(bytes) => bytes,
-            Input::Stream(stream) => {
-                rest = Some(stream);
-                Vec::new()
-            }
+        let (input, rest) = match input {
+            Input::Empty => (Vec::new(), None),
+            Input::Bytes(bytes) => (bytes, None),
+            // What holds a lock has no end of its own.
+            Input::Stream(stream) if purpose == "lock" => (Vec::new(), Some(stream)),
+            Input::Stream(stream) => (read_all(stream).await, None),
         };
         let act = self.next(Asked { purpose: purpose.clone(), words, input });
         let (Act::Ends(lines, ..)
@@ -117,14 +115,19 @@ impl Fake {
                 Ok(well(stdout))
             }
             Act::Holds(_) => {
-                let mut taken = Vec::new();
-                if let Some(mut rest) = rest {
-                    rest.read_to_end(&mut taken).await.expect("it is a pipe of ours");
+                if let Some(rest) = rest {
+                    read_all(rest).await;
                 }
                 Ok(well(stdout))
             }
         }
     }
+}
+
+async fn read_all(mut stream: Box<dyn AsyncRead + Send + Unpin>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.expect("it is in memory");
+    bytes
 }
 
 impl Remote for Fake {

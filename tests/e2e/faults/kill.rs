@@ -34,7 +34,7 @@ fn a_run_that_is_killed_at_a_random_moment_is_finished_by_the_next() {
 /// Makes sure that there is work: every other time all of it, else new settings for every
 /// service. Gives about how much of the whole that is.
 fn make_work(lab: &Lab, round: u8) -> f64 {
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         lab.run(&["down", "--yes", "--purge"]).exits(0);
         return 1.0;
     }

@@ -11,7 +11,8 @@ use super::run::{Run, Running};
 use super::slot::{self, Slot};
 
 /// The catalogue of this repository.
-const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/images/catalog.yaml");
+pub(crate) const CATALOG: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/images/catalog.yaml");
 
 /// An inventory in a folder of its own. Dropped, it takes all that was made for it away.
 pub(crate) struct Lab {

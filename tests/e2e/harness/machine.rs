@@ -70,16 +70,6 @@ impl Machine {
         );
     }
 
-    /// Freezes all of its processes.
-    pub(crate) fn freeze(&self) {
-        self.has_to("pause");
-    }
-
-    /// Lets them go on.
-    pub(crate) fn thaw(&self) {
-        self.has_to("unpause");
-    }
-
     /// Ends it as a loss of power would.
     pub(crate) fn kill(&self) {
         self.has_to("kill");

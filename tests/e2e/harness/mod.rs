@@ -33,7 +33,7 @@ mod traces;
 
 pub(crate) use ensemble::{Watch, mode};
 pub(crate) use given::Given;
-pub(crate) use lab::Lab;
+pub(crate) use lab::{CATALOG, Lab};
 pub(crate) use machine::{Machine, docker};
 pub(crate) use run::{Run, Running};
 pub(crate) use secrets::Secrets;

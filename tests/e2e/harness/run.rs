@@ -113,11 +113,6 @@ impl Running {
         panic!("the run ended without {what}:\n{}", self.stdout)
     }
 
-    /// Whether it still runs.
-    pub(crate) fn goes_on(&mut self) -> bool {
-        self.child.try_wait().expect("the child is ours").is_none()
-    }
-
     /// Sends it a signal, such as `INT`.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

@@ -15,6 +15,7 @@ use platform::plan::quorum::waves;
 use platform::plan::{
     Gate, HostChanges, MemberStanding, Plan, Push, StagePlan, Standing, Work,
 };
+use platform::remote::ErrorKind;
 use platform::resource::{Action, Change, Image, ImageOrigin, Key, Sysctl};
 use platform::run::Fleet;
 use platform::run::apply::{Bytes, Courier, CourierError, Crew, Tally, apply};
@@ -181,7 +182,7 @@ impl Run {
 
 /// Runs two stages on two hosts of which the first does this in the first one; gives the steps
 /// that were done and not started, and why the first failed.
-async fn check_failure(act: Act, n_done: usize, reason: &str) {
+async fn check_failure(act: Act, n_done: usize, (kind, said): (ErrorKind, &str)) {
     let run = Run::on(&[("a", vec![act]), ("b", vec![well(2)])]);
     let both = [changes("a", 3), changes("b", 2)];
     let tally = run
@@ -192,7 +193,7 @@ async fn check_failure(act: Act, n_done: usize, reason: &str) {
     let [failure] = &tally.failed[..] else { panic!("{tally:?}") };
     assert_eq!((failure.stage.as_str(), &failure.host), ("base", &Some(name("a"))));
     assert_eq!(failure.step, format!("change user {n_done}"));
-    assert_eq!(failure.why.said, reason);
+    assert_eq!((failure.why.kind, failure.why.said.as_str()), (kind, said));
     assert!(!tally.is_complete() && !tally.interrupted);
 }
 
@@ -248,7 +249,12 @@ async fn each_stage_expects_the_mark_that_the_last_one_left() {
 #[tokio::test]
 async fn a_host_that_refuses_is_told_in_its_own_words() {
     let refused = then(0, &[r#"{"refused":"another run changed this host"}"#]);
-    check_failure(Act::Ends(refused, 1, ""), 0, "another run changed this host").await;
+    check_failure(
+        Act::Ends(refused, 1, ""),
+        0,
+        (ErrorKind::Unsafe, "another run changed this host"),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -260,31 +266,32 @@ async fn a_step_that_fails_is_told_with_the_end_of_what_it_said() {
             r#"{"step":1,"state":"failed","status":3,"said":"bm8gcm9vbQo="}"#,
         ],
     );
-    check_failure(Act::Ends(lines, 1, ""), 1, "no room").await;
+    check_failure(Act::Ends(lines, 1, ""), 1, (ErrorKind::Failed, "no room")).await;
     let lines = then(0, &[r#"{"step":0,"state":"failed","status":3,"said":""}"#]);
-    check_failure(Act::Ends(lines, 1, ""), 0, "ended with status 3").await;
+    check_failure(Act::Ends(lines, 1, ""), 0, (ErrorKind::Failed, "ended with status 3"))
+        .await;
 }
 
 #[tokio::test]
 async fn a_command_that_ends_early_is_a_failure_whatever_its_status() {
     let early = Act::Ends(through(1), 127, "sh: tar: not found\n");
-    let said = "its command ended early with status 127: sh: tar: not found";
-    check_failure(early, 1, said).await;
+    let said = "ended early with status 127: sh: tar: not found";
+    check_failure(early, 1, (ErrorKind::Failed, said)).await;
     let silent = Act::Ends(through(2), 0, "");
-    check_failure(silent, 2, "its command ended early with status 0: ").await;
+    check_failure(silent, 2, (ErrorKind::Failed, "ended early with status 0: ")).await;
 }
 
 #[tokio::test]
 async fn a_connection_that_dies_in_mid_stage_fails_the_step_that_was_under_way() {
     let lines = then(1, &[r#"{"step":1,"state":"started"}"#, "a line of something else"]);
     let said = "lost the connection to a during apply base";
-    check_failure(Act::Dies(lines), 1, said).await;
+    check_failure(Act::Dies(lines), 1, (ErrorKind::Unreachable, said)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_hangs_fails_at_its_deadline() {
     let said = "a did not finish apply base within 1200s";
-    check_failure(Act::Hangs(through(2)), 2, said).await;
+    check_failure(Act::Hangs(through(2)), 2, (ErrorKind::TimedOut, said)).await;
 }
 
 #[tokio::test]
@@ -462,11 +469,12 @@ async fn a_gate_that_stays_shut_stops_the_run_before_the_next_member() {
         .extend([Look::Open("fine".to_owned()), shut]);
     let tally = run.carry_out(vec![rolling(), push(&["a"])]).await;
     assert_eq!((tally.n_done, tally.n_not_started), (1, 3));
-    assert_eq!(tally.failed[0].why.kind, platform::remote::ErrorKind::TimedOut);
     let [failure] = &tally.failed[..] else { panic!("{tally:?}") };
-    assert_eq!(failure.host, None);
-    let last = "seen last: control-1 runs without a quorum";
-    assert!(failure.why.said.ends_with(last), "{failure:?}");
+    assert_eq!((&failure.host, failure.why.kind), (&None, ErrorKind::TimedOut));
+    assert_eq!(
+        failure.why.said,
+        "not so within 180s; seen last: control-1 runs without a quorum"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,24 +1,32 @@
-//! The cluster's lock: free, held by another, or nobody says.
+//! The cluster's lock: free, held by another, held by a run that was cut off, or nobody says.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::event::Events;
+use platform::event::{Event, Events};
 use platform::host::HostName;
 use platform::run::Fleet;
 use platform::run::lock::{Claim, ClusterLock, LockError, take};
 
 use crate::fake::{Act, Fake, Kept};
 
-async fn take_on(hosts: &[Arc<Fake>]) -> Result<ClusterLock, LockError> {
+/// Takes the lock; of this computer's runs, `run-1` was cut off.
+async fn take_telling(
+    hosts: &[Arc<Fake>],
+    kept: Arc<Kept>,
+) -> Result<ClusterLock, LockError> {
     let names: Vec<HostName> = hosts.iter().map(|host| host.name()).collect();
     let mut fleet = Fleet::new();
     for host in hosts {
         fleet.insert(host.name(), host.clone());
     }
-    let claim =
-        Claim { run: "run-1", holder: "ops@laptop, since 09:00", is_over: &|_| false };
-    take(&fleet, &names, &claim, &Events::to(Arc::new(Kept::default()))).await
+    let is_over = &|run: &str| run == "run-1";
+    let claim = Claim { run: "run-2", holder: "ops@laptop, since 09:00", is_over };
+    take(&fleet, &names, &claim, &Events::to(kept)).await
+}
+
+async fn take_on(hosts: &[Arc<Fake>]) -> Result<ClusterLock, LockError> {
+    take_telling(hosts, Arc::default()).await
 }
 
 /// Waits until a host's command is over.
@@ -36,13 +44,22 @@ fn line(text: &str) -> Vec<String> {
     vec![text.to_owned()]
 }
 
+fn held(by: &str) -> Act {
+    Act::Ends(line(&format!("held {by}")), 0, "")
+}
+
+fn taken() -> Act {
+    Act::Holds(line("locked"))
+}
+
 #[tokio::test]
 async fn a_free_lock_is_taken_on_every_host_and_let_go() {
-    let hosts = ["a", "b"].map(|host| Fake::new(host, [Act::Holds(line("locked"))]));
+    let hosts = ["a", "b"].map(|host| Fake::new(host, [taken()]));
     let held = take_on(&hosts).await.expect("it is free");
     for host in &hosts {
         let asked = host.asked();
-        assert_eq!(asked[0].words.last().expect("words"), "ops@laptop, since 09:00");
+        let words = &asked[0].words;
+        assert_eq!(words[4..6], ["run-2", "ops@laptop, since 09:00"]);
         assert!(!host.has_ended(), "the lock is not held");
     }
     held.release().await;
@@ -51,22 +68,46 @@ async fn a_free_lock_is_taken_on_every_host_and_let_go() {
 
 #[tokio::test]
 async fn a_lock_that_is_dropped_goes_too() {
-    let host = Fake::new("a", [Act::Holds(line("locked"))]);
+    let host = Fake::new("a", [taken()]);
     drop(take_on(std::slice::from_ref(&host)).await.expect("it is free"));
     ends(&host).await;
 }
 
 #[tokio::test]
 async fn whoever_holds_the_lock_is_named_and_what_was_taken_is_let_go() {
-    let free = Fake::new("a", [Act::Holds(line("locked"))]);
-    let taken =
-        Fake::new("b", [Act::Ends(line("held run-9 ada@desk, since 08:00"), 0, "")]);
-    let refused = take_on(&[free.clone(), taken]).await.expect_err("b is held");
+    let free = Fake::new("a", [taken()]);
+    let other = Fake::new("b", [held("run-9 ada@desk, since 08:00")]);
+    let refused = take_on(&[free.clone(), other]).await.expect_err("b is held");
     assert_eq!(
         refused.to_string(),
         "b is being changed by another run: ada@desk, since 08:00; wait for it to end"
     );
     ends(&free).await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_off_is_waited_for_and_that_is_told() {
+    let kept = Arc::new(Kept::default());
+    let host = Fake::new("a", [held("run-1 ops@laptop, since 08:00"), taken()]);
+    let lock = take_telling(std::slice::from_ref(&host), kept.clone()).await;
+    lock.expect("it is let go").release().await;
+    let patience: Vec<String> =
+        host.asked().into_iter().map(|asked| asked.words[6].clone()).collect();
+    assert_eq!(patience, ["0", "35"]);
+    assert!(matches!(
+        &kept.all()[..],
+        [Event::Warned { message }] if message.contains("ops@laptop, since 08:00")
+    ));
+}
+
+#[tokio::test]
+async fn a_lock_that_was_not_let_go_is_told_by_whose_it_is() {
+    let still = || held("run-1 ops@laptop, since 08:00");
+    let refused = take_on(&[Fake::new("a", [still(), still()])]).await;
+    assert!(matches!(refused, Err(LockError::NotLetGo { .. })), "{refused:?}");
+    let other = Fake::new("a", [still(), held("run-9 ada@desk, since 08:01")]);
+    let refused = take_on(&[other]).await;
+    assert!(matches!(refused, Err(LockError::Held { .. })), "{refused:?}");
 }
 
 #[tokio::test(start_paused = true)]
