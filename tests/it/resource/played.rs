@@ -76,10 +76,11 @@ while [ $# -gt 0 ]; do
   install | purge | update) verb=$1 ;;
   -o) shift ;;
   -*) ;;
-  *) name=$1 ;;
+  *) names="${names:-} $1" ;;
   esac
   shift
 done
+names=${names:-}
 installed() {
   : >/var/lib/dpkg/status
   for file in /fake/packages/*; do
@@ -91,21 +92,27 @@ installed() {
 case $verb in
 update) touch /fake/updated ;;
 install)
-  [ -e /fake/updated ] && [ "$name" != nowhere ] ||
-    { echo "E: Unable to locate package $name"; exit 100; }
-  for each in $(cat "/fake/depends/$name" 2>/dev/null) "$name"; do
-    [ -e "/fake/packages/$each" ] && continue
-    if [ -n "$simulate" ]; then echo "Inst $each (1.0 Debian:12 [all])"; else touch "/fake/packages/$each"; fi
+  for name in $names; do
+    [ -e /fake/updated ] && [ "$name" != nowhere ] ||
+      { echo "E: Unable to locate package $name"; exit 100; }
+    for each in $(cat "/fake/depends/$name" 2>/dev/null) "$name"; do
+      [ -e "/fake/packages/$each" ] && continue
+      if [ -n "$simulate" ]; then echo "Inst $each (1.0 Debian:12 [all])"; else touch "/fake/packages/$each"; fi
+    done
   done
   [ -n "$simulate" ] || installed ;;
 purge)
-  for file in /fake/depends/*; do
-    needs=${file##*/}
-    if [ -e "/fake/packages/$needs" ] && grep -qw "$name" "$file"; then
-      if [ -n "$simulate" ]; then echo "Remv $needs [1.0]"; else rm -f "/fake/packages/$needs"; fi
-    fi
+  for name in $names; do
+    for file in /fake/depends/*; do
+      needs=${file##*/}
+      case " $names " in *" $needs "*) continue ;; esac
+      if [ -e "/fake/packages/$needs" ] && grep -qw "$name" "$file"; then
+        if [ -n "$simulate" ]; then echo "Remv $needs [1.0]"; else rm -f "/fake/packages/$needs"; fi
+      fi
+    done
+    if [ -n "$simulate" ]; then echo "Purg $name [1.0]"; else rm -f "/fake/packages/$name"; fi
   done
-  if [ -n "$simulate" ]; then echo "Purg $name [1.0]"; else rm -f "/fake/packages/$name"; installed; fi ;;
+  [ -n "$simulate" ] || installed ;;
 esac
 "#;
 

@@ -402,7 +402,9 @@ async fn images_of_this_computer_are_loaded_before_the_script_runs() {
     let purposes: Vec<String> =
         run.asked(0).into_iter().map(|asked| asked.purpose).collect();
     assert_eq!(purposes, ["apply registry: load registry 2.8.2", "apply registry"]);
-    assert_eq!(run.asked(0)[0].words, ["docker", "load", "--quiet"]);
+    let load = &run.asked(0)[0];
+    assert!(load.words[2].ends_with("docker load --quiet 9>&-"), "{load:?}");
+    assert_eq!(load.input, b"the archive");
 }
 
 #[tokio::test]
@@ -473,7 +475,8 @@ async fn a_gate_that_stays_shut_stops_the_run_before_the_next_member() {
     assert_eq!((&failure.host, failure.why.kind), (&None, ErrorKind::TimedOut));
     assert_eq!(
         failure.why.said,
-        "not so within 180s; seen last: control-1 runs without a quorum"
+        "waited 180s in vain until ZooKeeper on control-1, control-2, control-3 serve and are \
+         synced; seen last: control-1 runs without a quorum"
     );
 }
 
