@@ -248,6 +248,19 @@ fn plain_lines_account_for_every_step_of_a_run_that_failed() {
 }
 
 #[test]
+fn a_run_that_began_nothing_says_so_and_spells_its_reasons_out_one_by_one() {
+    let reasons = "there is no way in to 2 hosts:\n  cannot reach a: no route\n  \
+                   cannot reach b: no route";
+    let events = [opening(), vec![finished(RunResult::Failed, reasons)]].concat();
+    assert_eq!(
+        last_lines(&events),
+        "there is no way in to 2 hosts (42.3s):\n  cannot reach a: no route\n  \
+         cannot reach b: no route\n\
+         Nothing was changed. When that is mended, run `platform up lab.yaml`."
+    );
+}
+
+#[test]
 fn plain_lines_in_verbose_also_tell_connections_and_commands() {
     snapshot::check("plain-verbose-run", &plain(&quiet_run(), Detail::Verbose));
 }
