@@ -250,13 +250,11 @@ async fn run_host<'a>(
         steps.fail_current(Why::failed("there is no connection to it"));
         return steps;
     };
-    for image in changes.changes.iter().filter_map(|change| match &change.action {
-        Action::LoadImage(image) => Some(image),
-        _ => None,
-    }) {
+    for (step, change) in changes.changes.iter().enumerate() {
+        let Action::LoadImage(image) = &change.action else { continue };
         if let Err(why) = load(remote.as_ref(), steps.stage, image, crew.courier).await {
             let said = format!("cannot load {}: {}", image.name, why.said);
-            steps.fail_current(Why { said, ..why });
+            steps.fail(step, Why { said, ..why });
             return steps;
         }
     }
@@ -294,7 +292,11 @@ async fn load(
         on_line: None,
         deadline: IMAGE,
     };
-    let output = remote.exec(exec).await?;
+    let output = remote.exec(exec).await.map_err(|error| match error {
+        // What is wrong with the image says it all.
+        RemoteError::Input { source, .. } => Why::failed(in_words(&source)),
+        error => error.into(),
+    })?;
     match output.status {
         0 => Ok(()),
         _ => Err(refused(&output).unwrap_or_else(|| {
@@ -390,7 +392,8 @@ struct Steps<'a> {
     /// Steps before this one were done.
     n_done: usize,
     begun: Instant,
-    failed: Option<Why>,
+    /// The step that failed; those between the ones that were done and it were not started.
+    failed: Option<(usize, Why)>,
 }
 
 impl<'a> Steps<'a> {
@@ -436,7 +439,11 @@ impl<'a> Steps<'a> {
     }
 
     fn fail_current(&mut self, why: Why) {
-        self.failed = Some(why);
+        self.fail(self.n_done, why);
+    }
+
+    fn fail(&mut self, step: usize, why: Why) {
+        self.failed = Some((step, why));
     }
 
     /// Takes the end of the host's command. Silence is a failure: every step has to be done.
@@ -444,7 +451,7 @@ impl<'a> Steps<'a> {
         if self.failed.is_some() || self.n_done == self.changes.changes.len() {
             return;
         }
-        self.failed = Some(match ended {
+        self.fail_current(match ended {
             Err(error) => error.into(),
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr);
@@ -457,26 +464,23 @@ impl<'a> Steps<'a> {
     /// Accounts for every step: done, failed, or not started.
     fn close(self, tally: &mut Tally) {
         tally.n_done += self.n_done;
-        let mut open = self.n_done;
-        if let Some(why) = &self.failed {
-            self.finish(open, Outcome::Failed { reason: why.said.clone() });
-            tally.failed.push(Failure {
-                stage: self.stage.to_owned(),
-                host: Some(self.changes.host.clone()),
-                step: self
-                    .changes
-                    .changes
-                    .get(open)
-                    .map(|c| c.step())
-                    .unwrap_or_default(),
-                why: why.clone(),
-            });
-            open += 1;
-        }
-        for step in open..self.changes.changes.len() {
-            let reason = NOT_STARTED.to_owned();
-            self.finish(step, Outcome::NotStarted { reason });
-            tally.n_not_started += 1;
+        for (step, change) in self.changes.changes.iter().enumerate().skip(self.n_done) {
+            match self.failed.as_ref().filter(|(failed, _)| *failed == step) {
+                Some((_, why)) => {
+                    self.finish(step, Outcome::Failed { reason: why.said.clone() });
+                    tally.failed.push(Failure {
+                        stage: self.stage.to_owned(),
+                        host: Some(self.changes.host.clone()),
+                        step: change.step(),
+                        why: why.clone(),
+                    });
+                }
+                None => {
+                    let reason = NOT_STARTED.to_owned();
+                    self.finish(step, Outcome::NotStarted { reason });
+                    tally.n_not_started += 1;
+                }
+            }
         }
     }
 }

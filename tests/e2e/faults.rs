@@ -3,6 +3,7 @@
 
 mod cut;
 mod drift;
+mod files;
 mod kill;
 mod members;
 mod reach;

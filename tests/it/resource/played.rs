@@ -69,17 +69,18 @@ esac
 /// A package is a file `/fake/packages/NAME`; `/fake/depends/NAME` says what it needs. Like
 /// apt, it knows no package before an update. dpkg itself is real.
 const APT_GET: &str = r#"#!/bin/sh
-simulate= names=
+simulate=
 while [ $# -gt 0 ]; do
   case $1 in
   -s) simulate=1 ;;
   install | purge | update) verb=$1 ;;
   -o) shift ;;
   -*) ;;
-  *) names="$names $1" name=$1 ;;
+  *) names="${names:-} $1" ;;
   esac
   shift
 done
+names=${names:-}
 installed() {
   : >/var/lib/dpkg/status
   for file in /fake/packages/*; do
@@ -91,17 +92,20 @@ installed() {
 case $verb in
 update) touch /fake/updated ;;
 install)
-  [ -e /fake/updated ] && [ "$name" != nowhere ] ||
-    { echo "E: Unable to locate package $name"; exit 100; }
-  for each in $(cat "/fake/depends/$name" 2>/dev/null) "$name"; do
-    [ -e "/fake/packages/$each" ] && continue
-    if [ -n "$simulate" ]; then echo "Inst $each (1.0 Debian:12 [all])"; else touch "/fake/packages/$each"; fi
+  for name in $names; do
+    [ -e /fake/updated ] && [ "$name" != nowhere ] ||
+      { echo "E: Unable to locate package $name"; exit 100; }
+    for each in $(cat "/fake/depends/$name" 2>/dev/null) "$name"; do
+      [ -e "/fake/packages/$each" ] && continue
+      if [ -n "$simulate" ]; then echo "Inst $each (1.0 Debian:12 [all])"; else touch "/fake/packages/$each"; fi
+    done
   done
   [ -n "$simulate" ] || installed ;;
 purge)
   for name in $names; do
     for file in /fake/depends/*; do
       needs=${file##*/}
+      case " $names " in *" $needs "*) continue ;; esac
       if [ -e "/fake/packages/$needs" ] && grep -qw "$name" "$file"; then
         if [ -n "$simulate" ]; then echo "Remv $needs [1.0]"; else rm -f "/fake/packages/$needs"; fi
       fi

@@ -1,0 +1,89 @@
+//! The operator's own files: inventories and images that are not as they should be.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{SMALL, check_clean, check_finished, check_up};
+use crate::harness::{Given, Lab, turn};
+
+/// Where images that were built are kept as archives.
+const BUILT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/images/.cache");
+
+#[test]
+fn an_inventory_with_faults_ends_every_verb_before_anything_is_touched() {
+    let lab = Lab::local("");
+    let faulty = "cluster: lab\nproviders: {local: {}}\ngroups: {node: {roles: [bse], count: 1}}\n";
+    lab.file("lab.yaml", faulty);
+    for verb in ["plan", "up", "status", "down", "audit"] {
+        let said = lab.run(&[verb]).exits(3).said();
+        for text in ["lab.yaml:2:1", "did you mean `provider`?", "lab.yaml:3", "`base`"] {
+            assert!(said.contains(text), "`{text}` is not in:\n{said}");
+        }
+    }
+    assert!(!lab.folder().join(".platform").exists());
+}
+
+#[test]
+fn an_archive_with_a_byte_changed_goes_nowhere() {
+    let _turn = turn();
+    let given = Given::new(2);
+    let lab = given.lab(SMALL);
+    use_archives(&lab);
+    for component in ["registry", "zookeeper"] {
+        let archive = lab.folder().join(format!("{component}.tar"));
+        change_a_byte(&archive);
+        let name = format!("{component}.tar is damaged");
+        let run = check_up(&lab, 1, &["layer ", &name, "sha256:", "again to finish"]);
+        let step = ["load image registry", "push image zookeeper"];
+        assert!(step.iter().any(|step| run.said().contains(step)), "{}", run.said());
+        check_absent(&given, component);
+        change_a_byte(&archive);
+    }
+    lab.up();
+    check_finished(&lab);
+    for number in [1, 2] {
+        check_clean(&given.machine(number));
+    }
+}
+
+/// Lets the catalogue name archives of the images that this computer built.
+fn use_archives(lab: &Lab) {
+    for component in ["registry", "zookeeper"] {
+        let archive = lab.folder().join(format!("{component}.tar"));
+        fs::copy(newest(component), archive).expect("the folder takes files");
+    }
+    lab.file(
+        "catalog.yaml",
+        "components:\n  registry: {version: 2.8.2, archive: registry.tar}\n  \
+         zookeeper: {version: 3.8.0, archive: zookeeper.tar}\n",
+    );
+    let body = fs::read_to_string(lab.inventory()).expect("it is there");
+    lab.file("lab.yaml", body.replace(crate::harness::CATALOG, "catalog.yaml"));
+}
+
+fn newest(component: &str) -> PathBuf {
+    let built = fs::read_dir(BUILT).expect("images were built").flatten();
+    let of_component = built.filter(|entry| {
+        entry.file_name().to_string_lossy().starts_with(&format!("{component}-"))
+    });
+    let newest = of_component
+        .max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok());
+    newest.expect("the image was built").path()
+}
+
+/// Changes the byte in the middle, or changes it back.
+fn change_a_byte(file: &PathBuf) {
+    let mut bytes = fs::read(file).expect("it is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, bytes).expect("the folder takes files");
+}
+
+/// Insists that no host has the image, in whole or in part.
+fn check_absent(given: &Given, component: &str) {
+    for number in [1, 2] {
+        let machine = given.machine(number);
+        let images = machine.sh("docker image ls --all --format '{{.Repository}}'");
+        assert!(!images.contains(component), "{images}");
+    }
+}
