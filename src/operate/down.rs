@@ -11,7 +11,7 @@ use crate::component::Stage;
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
 use crate::inventory::Provider;
-use crate::plan::{self, Gate, Push};
+use crate::plan::{self, Gate, Push, count};
 use crate::provider::local;
 use crate::resource::probe::Questions;
 use crate::resource::{Facts, Image};
@@ -101,7 +101,7 @@ async fn take_back(
     let every =
         machines.iter().map(|machine| (machine.host.clone(), Questions::default()));
     let facts = survey::facts(&fleet, &every.collect(), ambient).await?;
-    let summary = format!("{n_changes} changes taken back; {}", left(&facts));
+    let summary = format!("{} taken back; {}", count(n_changes, "change"), left(&facts));
     Ok(Ended { result: RunResult::Changed, summary })
 }
 

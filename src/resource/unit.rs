@@ -119,8 +119,8 @@ impl Unit {
 
 /// The reload that systemd needs before the units of `want` start: where a file changes of a
 /// unit that it knows, or an earlier run died before its own reload. A unit that it does not
-/// know yet it reads when that first starts; a reload costs a host ten times as much as all
-/// else that a new unit takes.
+/// know yet it reads when that first starts; a reload costs a host several times what all
+/// else takes that a new unit needs.
 pub(super) fn reload(
     want: &[Resource],
     changes: &[Change],

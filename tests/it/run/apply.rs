@@ -387,7 +387,7 @@ fn with_image(host: &str) -> HostChanges {
     let key = Key::Image(image.name.clone());
     let action = Action::LoadImage(image);
     let load = Change { key, verb: "load", reason: String::new(), diff: None, action };
-    HostChanges { host: name(host), changes: vec![load, change(1)] }
+    HostChanges { host: name(host), changes: vec![change(0), load] }
 }
 
 #[tokio::test]
@@ -418,6 +418,7 @@ async fn an_image_that_cannot_be_loaded_leaves_the_host_s_steps_undone() {
         run.helpers.image = image;
         let tally = run.carry_out(vec![stage(Stage::Registry, &[with_image("a")])]).await;
         assert_eq!((tally.n_done, tally.n_not_started), (0, 1));
+        assert_eq!(tally.failed[0].step, "load image registry 2.8.2");
         assert_eq!(
             tally.failed[0].why.said,
             format!("cannot load registry 2.8.2: {reason}")
