@@ -96,7 +96,7 @@ pub(super) async fn look(
 }
 
 /// Names the programs that hold ports: who has to stop one wants to know which. A container of
-/// ours whose unit waits to start it anew is no reason not to begin.
+/// ours whose unit waits to start it anew is no reason not to begin, nor is one that has ended.
 async fn without_ours(objections: Vec<Objection>, fleet: &Fleet) -> Vec<Objection> {
     let mut left = Vec::new();
     for mut objection in objections {
@@ -106,7 +106,7 @@ async fn without_ours(objections: Vec<Objection>, fleet: &Fleet) -> Vec<Objectio
             _ => Listener::Unknown,
         };
         match listener {
-            Listener::Ours => continue,
+            Listener::Ours | Listener::Nobody => continue,
             Listener::Stranger(program) => objection.name_holder(&program),
             Listener::Unknown => {}
         }

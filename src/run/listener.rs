@@ -8,7 +8,7 @@ use crate::remote::{Argv, As, Exec, Input, Remote};
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Who listens, and the main processes of our own containers.
-const SCRIPT: &str = r#"ss -Hltnp "sport = :$1"
+const SCRIPT: &str = r#"ss -Hltnp "sport = :$1" && echo asked
 command -v docker >/dev/null || exit 0
 docker ps --quiet --filter name=^platform- | xargs -r docker inspect --format 'ours {{.State.Pid}}'"#;
 
@@ -19,6 +19,8 @@ pub enum Listener {
     Ours,
     /// Another program, such as `nginx (process 812)`.
     Stranger(String),
+    /// Nobody any more: who did has ended since the host was probed.
+    Nobody,
     /// The host cannot tell.
     Unknown,
 }
@@ -41,7 +43,8 @@ pub async fn listener(remote: &dyn Remote, port: u16) -> Listener {
 
 fn read(said: &str) -> Listener {
     let Some((name, pid)) = said.lines().find_map(program) else {
-        return Listener::Unknown;
+        let nobody = said.lines().next() == Some("asked");
+        return if nobody { Listener::Nobody } else { Listener::Unknown };
     };
     let mut ours = said.lines().filter_map(|line| line.strip_prefix("ours "));
     match ours.any(|ours| ours == pid) {
@@ -78,8 +81,14 @@ mod tests {
     }
 
     #[test]
+    fn who_has_ended_since_is_nobody() {
+        assert_eq!(read("asked\nours 812\n"), Listener::Nobody);
+    }
+
+    #[test]
     fn a_host_that_names_nobody_leaves_it_open() {
         assert_eq!(read(""), Listener::Unknown);
-        assert_eq!(read("LISTEN 0 511 0.0.0.0:2181 0.0.0.0:*\n"), Listener::Unknown);
+        let unnamed = "LISTEN 0 511 0.0.0.0:2181 0.0.0.0:*\nasked\n";
+        assert_eq!(read(unnamed), Listener::Unknown);
     }
 }
