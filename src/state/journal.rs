@@ -343,14 +343,7 @@ fn unfinished(id: &str, lines: &[Line], running: Option<u32>) -> Ending {
 mod tests {
     use super::*;
     use crate::event::Outcome;
-    use crate::inventory::ClusterName;
-
-    fn state() -> (tempfile::TempDir, State) {
-        let dir = tempfile::tempdir().unwrap();
-        let cluster: ClusterName = "lab7".parse().unwrap();
-        let state = State::open(&dir.path().join("lab.yaml"), &cluster).unwrap();
-        (dir, state)
-    }
+    use crate::state::fixture::state;
 
     /// Goes on by 1.5 s each time it is asked.
     fn ticking() -> Clock {

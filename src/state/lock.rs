@@ -161,14 +161,7 @@ fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::ClusterName;
-
-    fn state() -> (tempfile::TempDir, State) {
-        let dir = tempfile::tempdir().unwrap();
-        let cluster: ClusterName = "lab7".parse().unwrap();
-        let state = State::open(&dir.path().join("lab.yaml"), &cluster).unwrap();
-        (dir, state)
-    }
+    use crate::state::fixture::state;
 
     fn holder(verb: &str) -> Holder {
         Holder {

@@ -72,6 +72,20 @@ impl State {
     }
 }
 
+/// What the tests of this folder's modules begin with.
+#[cfg(test)]
+mod fixture {
+    use super::State;
+
+    /// The folder of a cluster `lab7`, for as long as the first value is kept.
+    pub(super) fn state() -> (tempfile::TempDir, State) {
+        let dir = tempfile::tempdir().unwrap();
+        let inventory = dir.path().join("lab.yaml");
+        let state = State::open(&inventory, &"lab7".parse().unwrap()).unwrap();
+        (dir, state)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;

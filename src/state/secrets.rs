@@ -175,14 +175,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::inventory::ClusterName;
-
-    fn state() -> (tempfile::TempDir, State) {
-        let dir = tempfile::tempdir().unwrap();
-        let cluster: ClusterName = "lab7".parse().unwrap();
-        let state = State::open(&dir.path().join("lab.yaml"), &cluster).unwrap();
-        (dir, state)
-    }
+    use crate::state::fixture::state;
 
     fn nothing_set(_: &str) -> Option<String> {
         None
