@@ -31,6 +31,14 @@ impl HostPath {
             .strip_prefix(directory)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
+
+    /// The directory that it is in.
+    pub fn parent(&self) -> &str {
+        match self.0.rsplit_once('/') {
+            Some(("", _)) | None => "/",
+            Some((parent, _)) => parent,
+        }
+    }
 }
 
 impl FromStr for HostPath {

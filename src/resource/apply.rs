@@ -4,13 +4,14 @@
 //! runs the steps in order, says when each begins and ends, and stops at the first failure.
 //! Cut off at any point, it leaves the old file or the new one, and the record of what is ours.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-use super::{Action, Change, Content, Directory, File, Image, Owned, sysctl};
+use super::{Action, Change, Content, Directory, File, Image, Owned, User, sysctl};
 
 const FUNCTIONS: &str = include_str!("apply.sh");
 
@@ -26,7 +27,7 @@ const BLOCK: usize = 512;
 const BEGIN: &str = r#"umask 077
 home=/var/lib/platform
 manifest=$home/manifest
-mkdir -p -m 755 /run/platform
+[ -d /run/platform ] || mkdir -p -m 755 /run/platform
 exec 9>/run/platform/lock
 flock -w 120 9 || {
   printf '{"refused":"another run of platform has been changing this host for two minutes"}\n'
@@ -41,8 +42,8 @@ fi"#;
 pub fn receiver() -> String {
     format!(
         r#"{BEGIN}
-if said=$({{ rm -rf {STAGED} && mkdir -p {STAGED} && cd {STAGED} && tar -xf -; }} 2>&1); then
-  cd {STAGED} && sh ./run
+if said=$({{ {{ [ ! -e {STAGED} ] || rm -rf {STAGED}; }} && mkdir -p {STAGED} && cd {STAGED} && tar -xf -; }} 2>&1); then
+  (cd {STAGED} && . ./run)
 else
   printf 'cannot unpack in {STAGED}: %s\n' "$said" >&2
   false
@@ -125,13 +126,60 @@ impl Job<'_> {
             quote(&self.packages_that_go().join(" ")),
         );
         script.push_str(FUNCTIONS);
+        let (claiming, syncing) = (self.claiming(), self.last_file());
         for (n, change) in self.changes.iter().enumerate() {
-            let _ = writeln!(script, "step_{n}() {{ {}; }}", call(n, &change.action));
+            let mut body = call(n, &change.action);
+            if claiming == Some(n) {
+                body = format!("{}{body}", self.claims());
+            }
+            if syncing == Some(n) {
+                body = format!("{body} {}", words(&self.directories()));
+            }
+            let _ = writeln!(script, "step_{n}() {{\n{body}\n}}");
         }
         for n in 0..self.changes.len() {
             let _ = writeln!(script, "step {n}");
+            if claiming == Some(n) {
+                let _ = writeln!(script, "reread");
+            }
         }
         script
+    }
+
+    /// The step that notes what it and all later ones bring: the first after the packages,
+    /// which may bring things themselves that others must not be taken for theirs.
+    fn claiming(&self) -> Option<usize> {
+        let first = self
+            .changes
+            .iter()
+            .rposition(|change| matches!(change.action, Action::InstallPackage { .. }));
+        let first = first.map_or(0, |last_package| last_package + 1);
+        let claims = |change: &Change| claim(&change.action).is_some();
+        self.changes.get(first..)?.iter().any(claims).then_some(first)
+    }
+
+    /// The commands that note it.
+    fn claims(&self) -> String {
+        let from = self.claiming().unwrap_or_default();
+        let claims =
+            self.changes[from..].iter().filter_map(|change| claim(&change.action));
+        let lines = claims.map(|claim| format!("{claim}\n"));
+        format!("reread\n{}note_claims\n", lines.collect::<String>())
+    }
+
+    fn last_file(&self) -> Option<usize> {
+        self.changes
+            .iter()
+            .rposition(|change| matches!(change.action, Action::WriteFile(_)))
+    }
+
+    /// The directories of all files that are written, each once.
+    fn directories(&self) -> Vec<&str> {
+        let files = self.changes.iter().filter_map(|change| match &change.action {
+            Action::WriteFile(file) => Some(file.path.parent()),
+            _ => None,
+        });
+        files.collect::<BTreeSet<&str>>().into_iter().collect()
     }
 
     fn packages_that_go(&self) -> Vec<&str> {
@@ -161,8 +209,7 @@ fn call(n: usize, action: &Action) -> String {
     match action {
         Action::InstallPackage { manager, name } => words(&[manager.install(), name]),
         Action::AddUser(user) => {
-            let owned = Owned::User { name: user.name.clone() };
-            words(&["add_user", &user.name, &user.shell, &owned.line()])
+            words(&["add_user", &user.name, &user.shell, &user_record(user)])
         }
         Action::SetSysctl { sysctl, before } => {
             let owned =
@@ -171,10 +218,11 @@ fn call(n: usize, action: &Action) -> String {
             let (name, value) = (&sysctl.name, &sysctl.value);
             words(&["set_sysctl", &n, path.as_str(), name, value, &owned.line()])
         }
-        Action::MakeDirectory(Directory { path, mode, owner, group, data }) => {
-            let owned = Owned::Directory { path: path.clone(), data: *data };
+        Action::MakeDirectory(directory) => {
+            let Directory { path, mode, owner, group, .. } = directory;
             let (mode, access) = (format!("{mode:o}"), format!("{owner}:{group}"));
-            words(&["make_directory", path.as_str(), &mode, &access, &owned.line()])
+            let line = directory_record(directory);
+            words(&["make_directory", path.as_str(), &mode, &access, &line])
         }
         Action::WriteFile(file) => {
             let (mode, access) = access(file);
@@ -196,18 +244,49 @@ fn call(n: usize, action: &Action) -> String {
             &Owned::Image { id: id.clone(), name: name.clone() }.line(),
         ]),
         Action::ReloadSystemd => words(&["systemctl", "daemon-reload"]),
-        Action::StartUnit { name, restart, ours } => {
-            let owned = Owned::Unit { name: name.clone() };
-            let line = if *ours { owned.line() } else { String::new() };
+        Action::StartUnit { name, restart, enable, failed, ours } => {
             let verb = if *restart { "restart" } else { "start" };
-            words(&["start_unit", name, verb, &line])
+            let enable = if *enable { "enable" } else { "" };
+            let failed = if *failed { "failed" } else { "" };
+            let line = if *ours { unit_record(name) } else { String::new() };
+            words(&["start_unit", name, verb, enable, failed, &line])
         }
         Action::Retire(owned) => retire(owned),
     }
 }
 
+/// The call that notes beforehand what a step brings; none for what cannot be known then.
+fn claim(action: &Action) -> Option<String> {
+    Some(match action {
+        Action::AddUser(user) => words(&["claim_user", &user.name, &user_record(user)]),
+        Action::MakeDirectory(directory) => {
+            let line = directory_record(directory);
+            words(&["claim_directory", directory.path.as_str(), &line])
+        }
+        Action::WriteFile(file) if !file.data => {
+            words(&["claim_file", file.path.as_str(), &record(file)])
+        }
+        Action::StartUnit { name, ours: true, .. } => {
+            words(&["claim", &unit_record(name)])
+        }
+        _ => return None,
+    })
+}
+
 fn access(file: &File) -> (String, String) {
     (format!("{:o}", file.mode), format!("{}:{}", file.owner, file.group))
+}
+
+fn user_record(user: &User) -> String {
+    Owned::User { name: user.name.clone() }.line()
+}
+
+fn directory_record(Directory { path, data, .. }: &Directory) -> String {
+    Owned::Directory { path: path.clone(), data: *data }.line()
+}
+
+fn unit_record(name: &str) -> String {
+    Owned::Unit { name: name.to_owned() }.line()
 }
 
 /// The line for the record; a component's data has none.

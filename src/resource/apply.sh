@@ -9,26 +9,82 @@ staged=$PWD
 newline='
 '
 
-# Notes a thing as ours, before it is made: a run that dies in between loses nothing. A whole
-# new record takes the old one's place: half a line, as a full disk leaves it, could not be read.
+# Notes a thing as ours, before it is made: a run that dies in between loses nothing.
 record() {
-  is_recorded "$1" || note "$1"
+  is_ours "$1" || add "$1"
 }
 
-# What is recorded must be in $known.
-note() {
-  printf '%s%s\n' "${known:+$known$newline}" "$1" >"$manifest.new"
-  sync "$manifest.new"
-  mv -f -- "$manifest.new" "$manifest"
+# Whether a thing is on the record. What this shell has read of it may be old: other steps note
+# things too, each in a shell of its own.
+is_ours() {
+  is_known "$1" || {
+    reread
+    is_known "$1"
+  }
 }
 
-# Whether a thing is on the record; all that is on it is in $known after that.
-is_recorded() {
-  known=$(cat -- "$manifest" 2>/dev/null) || known=
+is_known() {
   case $newline$known$newline in
     *"$newline$1$newline"*) ;;
     *) return 1 ;;
   esac
+}
+
+known=
+reread() {
+  known=$(cat -- "$manifest" 2>/dev/null) || known=
+}
+
+# Puts lines on the record, of which $known is all. A whole new record takes the old one's
+# place: half a line, as a full disk leaves it, could not be read.
+add() {
+  known=${known:+$known$newline}$1
+  printf '%s\n' "$known" >"$manifest.new"
+  sync "$manifest.new"
+  mv -f -- "$manifest.new" "$manifest"
+}
+
+# What the steps to come will bring is noted at once: each note costs a host three programs.
+# Every step looks again, and notes what was not seen here.
+claimed=
+claim() {
+  case $newline$known$newline$claimed$newline in
+    *"$newline$1$newline"*) ;;
+    *) claimed=${claimed:+$claimed$newline}$1 ;;
+  esac
+}
+
+# claim_user NAME RECORD
+claim_user() {
+  getent passwd "$1" >/dev/null || claim "$2"
+}
+
+# claim_directory PATH RECORD
+claim_directory() {
+  [ -e "$1" ] || [ -L "$1" ] || {
+    claim_parents "$1"
+    claim "$2"
+  }
+}
+
+# claim_file PATH RECORD — what stands in the way of a file is not to be ours.
+claim_file() {
+  if is_known "$2" || { [ -d "$1" ] && [ ! -L "$1" ]; }; then return; fi
+  claim_parents "$1"
+  keep_original "$1"
+  claim "$2"
+}
+
+claim_parents() {
+  parent=${1%/*}
+  [ -z "$parent" ] || [ -e "$parent" ] && return
+  claim_parents "$parent"
+  parent=${1%/*}
+  claim "$(directory_record "$parent")"
+}
+
+note_claims() {
+  [ -z "$claimed" ] || add "$claimed"
 }
 
 # Takes a thing off the record, after it is gone. To find no other line is no failure.
@@ -53,31 +109,44 @@ tidy() {
   rm -f -- "$manifest" "$manifest.new"
 }
 
+# The line for a directory that is made on the way to a file.
+directory_record() {
+  printf '{"q":"ours","kind":"directory","path":"%s","data":false}' "$1"
+}
+
 # Makes the missing directories above a path, and notes them.
 make_parents() {
   parent=${1%/*}
   [ -z "$parent" ] || [ -d "$parent" ] && return
   make_parents "$parent"
   parent=${1%/*}
-  record "{\"q\":\"ours\",\"kind\":\"directory\",\"path\":\"$parent\",\"data\":false}"
+  record "$(directory_record "$parent")"
   mkdir -m 755 -- "$parent"
 }
 
-# take PATH RECORD — notes a path as ours, what was there before the first run kept. A path on
-# the record is ours already; a copy that an earlier run left of another is of something older.
+# take PATH RECORD — notes a path as ours, what was there before the first run kept.
 take() {
-  is_recorded "$2" && return
+  is_ours "$2" || {
+    keep_original "$1"
+    add "$2"
+  }
+}
+
+# Keeps what is at a path that is not on the record yet; a copy that an earlier run left of
+# another is of something older.
+keep_original() {
   [ ! -e "$home/original$1" ] && [ ! -L "$home/original$1" ] || rm -f -- "$home/original$1"
   if [ -e "$1" ] || [ -L "$1" ]; then
     mkdir -p -- "$home/original${1%/*}"
     cp -a -- "$1" "$home/original$1"
     sync -f "$home"
   fi
-  note "$2"
 }
 
-# write_file CONTENT PATH MODE OWNER:GROUP RECORD — the old file or the new one, never a part.
-# A file that belongs to a component's data has no record of its own: it stays with the data.
+# write_file CONTENT PATH MODE OWNER:GROUP RECORD DIRECTORY… — the old file or the new one, never
+# a part. A file that belongs to a component's data has no record of its own: it stays with the
+# data. The last of a stage's files is followed by the directories of all: only then is what
+# they hold safe from a loss of power, and only then does a unit start that reads it.
 write_file() {
   [ -d "$2" ] && [ ! -L "$2" ] && { echo "$2 is a directory: move it away first"; return 1; }
   make_parents "$2"
@@ -88,7 +157,8 @@ write_file() {
   sync "$new"
   mv -fT -- "$new" "$2"
   trap - EXIT
-  sync "${2%/*}/"
+  shift 5
+  [ $# = 0 ] || sync -- "$@"
 }
 
 # set_access PATH MODE OWNER:GROUP RECORD — for a file that has the right content.
@@ -310,20 +380,16 @@ remove_image() {
   forget "$2"
 }
 
-# start_unit NAME restart|start RECORD — without a record where it ran before.
+# start_unit NAME start|restart enable|'' failed|'' RECORD — without a record where it ran before.
 start_unit() {
-  [ -z "$3" ] || record "$3"
-  state=$(systemctl show -p ActiveState,UnitFileState -- "$1")
+  [ -z "$5" ] || record "$5"
+  [ -z "$4" ] || systemctl reset-failed "$1"
   # Being enabled is for the next boot: nothing has to be read again for it now.
-  case $state in
-    *UnitFileState=static* | *UnitFileState=generated* | *UnitFileState=indirect* | *UnitFileState=alias*) ;;
-    *) systemctl --quiet enable --no-reload "$1" ;;
-  esac
-  case $state in
-    *ActiveState=active* | *ActiveState=inactive*) ;;
-    *) systemctl reset-failed "$1" ;;
-  esac
-  systemctl "$2" "$1" || {
+  case $3.$2 in
+    enable.start) systemctl --quiet enable --no-reload --now "$1" ;;
+    enable.restart) systemctl --quiet enable --no-reload "$1" && systemctl restart "$1" ;;
+    *) systemctl "$2" "$1" ;;
+  esac || {
     journalctl --no-pager --lines 20 --output cat --unit "$1"
     return 1
   }

@@ -173,8 +173,12 @@ pub enum Action {
     StartUnit {
         /// The unit.
         name: String,
-        /// Whether it has to start anew even where it runs.
+        /// Whether it runs, or is about to, and has to start anew.
         restart: bool,
+        /// Whether it is to start at boot: not where that is not its own to say.
+        enable: bool,
+        /// Whether its last run failed, which systemd may hold against the next.
+        failed: bool,
         /// Whether it is ours to stop one day: it did not run before.
         ours: bool,
     },

@@ -63,7 +63,7 @@ impl Unit {
         let text = format!(
             "# Written by platform: notes what this unit was started with.\n\
              [Service]\n\
-             ExecStartPre=+/bin/sh -c 'mkdir -p {NOTES} && sha256sum {} >{NOTES}/{}'\n",
+             ExecStartPre=+/bin/sh -c '[ -d {NOTES} ] || mkdir -p {NOTES}; sha256sum {} >{NOTES}/{}'\n",
             paths.join(" "),
             self.name
         );
@@ -78,9 +78,15 @@ impl Unit {
 
     pub(super) fn diff(&self, facts: &Facts) -> Result<Option<Change>, Unknown> {
         let state = facts.unit(&self.name)?;
-        let start = |restart, ours| {
-            let name = self.name.clone();
-            Action::StartUnit { name, restart, ours }
+        let start = |restart, ours| Action::StartUnit {
+            name: self.name.clone(),
+            restart,
+            enable: !matches!(
+                state.enabled.as_str(),
+                "static" | "generated" | "indirect" | "alias"
+            ),
+            failed: state.active == "failed",
+            ours,
         };
         let (verb, reason, action) = match state.active.as_str() {
             "active" | "reloading" => match (self.stale(state), state.enabled.as_str()) {
@@ -90,12 +96,13 @@ impl Unit {
                 }
                 (None, _) => return Ok(None),
             },
-            "inactive" | "failed" | "activating" | "deactivating"
-                if state.load == "loaded" =>
-            {
+            "activating" | "deactivating" if state.load == "loaded" => {
                 ("start", format!("is {}", state.active), start(true, true))
             }
-            "inactive" | "failed" => ("start", "is new".to_owned(), start(true, true)),
+            "inactive" | "failed" if state.load == "loaded" => {
+                ("start", format!("is {}", state.active), start(false, true))
+            }
+            "inactive" | "failed" => ("start", "is new".to_owned(), start(false, true)),
             other => {
                 return Err(Unknown::about(format!("unit {} (`{other}`)", self.name)));
             }

@@ -25,7 +25,13 @@ fn change(kind: Kind, n: usize) -> Change {
         }
         Kind::Starts => {
             let name = zookeeper::UNIT.to_owned();
-            Action::StartUnit { name, restart: true, ours: true }
+            Action::StartUnit {
+                name,
+                restart: true,
+                enable: true,
+                failed: false,
+                ours: true,
+            }
         }
     };
     let key = Key::User(n.to_string());

@@ -9,7 +9,15 @@ const SYSTEMCTL: &str = r#"#!/bin/sh
 [ "$1" = --quiet ] && shift
 verb=$1
 shift
-case ${1:-} in --now | --no-reload) shift ;; esac
+now=
+while :; do
+  case ${1:-} in
+    --now) now=1 ;;
+    --no-reload) ;;
+    *) break ;;
+  esac
+  shift
+done
 words() {
   active=inactive boot=
   [ -e "/etc/systemd/system/$1" ] && boot=disabled
@@ -32,7 +40,11 @@ is-active) words "$1"; echo "$active"; [ "$active" = active ] ;;
 cat) known "$1" ;;
 daemon-reload) touch /fake/reloaded ;;
 reset-failed) ;;
-enable) words "$1"; known "$1" && echo "$active enabled" >"/fake/units/$1" ;;
+enable)
+  known "$1" || exit 1
+  words "$1"
+  echo "$active enabled" >"/fake/units/$1"
+  [ -z "$now" ] || "$0" start "$1" ;;
 disable) rm -f "/fake/units/$1" "/fake/read/$1"; known "$1" ;;
 start | restart)
   known "$1" || exit 5
