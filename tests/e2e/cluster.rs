@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use platform::event::{Event, RunResult};
 
-use crate::harness::{Lab, Run, Secrets, Watch, Writes, mode, turn};
+use crate::harness::{Lab, Run, Secrets, Watch, Writes, mode, turn, until};
 
 const CONTROL: [&str; 3] = ["control-1", "control-2", "control-3"];
 const HOSTS: [&str; 4] = ["control-1", "control-2", "control-3", "edge-1"];
 const MAJORITY: usize = 2;
 
-/// The longest that members may take to elect another leader, when theirs leaves in order.
+/// The longest that members may take to elect another leader when theirs leaves.
 const ELECTION: Duration = Duration::from_secs(10);
 
 #[test]
@@ -238,6 +238,10 @@ fn tells_what_is_wrong_and_heals(lab: &Lab) {
     let leader = json["zookeeper"]["leader"].as_str().expect("one leads").to_owned();
 
     lab.machine(&leader).stop();
+    until("another leader", ELECTION, || {
+        let json = lab.run(&["status", "-o", "json"]).exits(1).json();
+        (json["zookeeper"]["n_serving"] == 2).then_some(())
+    });
     let ill = lab.run(&["status"]).exits(1);
     let problem = format!("problem: {leader} does not run");
     assert!(ill.stdout.contains(&problem), "{}", ill.stdout);
