@@ -22,11 +22,13 @@ pub enum Exit {
     TimedOut = 6,
     /// `plan` found changes to make.
     Pending = 10,
+    /// The operator stopped it; the number that shells give to Ctrl-C.
+    Interrupted = 130,
 }
 
 impl Exit {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -35,6 +37,7 @@ impl Exit {
         Self::Unreachable,
         Self::TimedOut,
         Self::Pending,
+        Self::Interrupted,
     ];
 
     /// The number that the shell sees.
@@ -53,6 +56,7 @@ impl Exit {
             Self::Unreachable => "unreachable: a host or the way to it does not answer",
             Self::TimedOut => "timed out: a wait came to its deadline",
             Self::Pending => "changes are pending (`plan` only)",
+            Self::Interrupted => "stopped by Ctrl-C: the last lines say what is left",
         }
     }
 }

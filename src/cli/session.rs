@@ -146,7 +146,7 @@ fn watch_for_interrupts(ambient: &Ambient<'static>) {
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
             if stopped.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
+                std::process::exit(Exit::Interrupted.code().into());
             }
             let message = "stopping: the steps under way end, no more begin; \
                            press Ctrl-C again to leave at once"

@@ -37,6 +37,7 @@ pub(super) fn exit(trouble: &Trouble) -> Exit {
         Kind::Refused => Exit::Refused,
         Kind::Unreachable => Exit::Unreachable,
         Kind::TimedOut => Exit::TimedOut,
+        Kind::Interrupted => Exit::Interrupted,
     }
 }
 

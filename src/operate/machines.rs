@@ -150,6 +150,7 @@ impl Roster {
 ///
 /// # Errors
 /// When one cannot be made; the others are made all the same, and the next run goes on there.
+/// When the operator stops it, those under way are finished and no more are begun.
 pub(super) async fn make(
     lab: &Lab,
     roster: Roster,
@@ -190,7 +191,7 @@ async fn all(
     settings: &Settings,
     plan: &MachinePlan,
     ambient: &Ambient<'_>,
-) -> Result<(), MachineError> {
+) -> Result<(), Trouble> {
     if let Some(message) = local::raise_limits(hosts(plan).count()).await {
         ambient.events.emit(&Event::Warned { message });
     }
@@ -201,18 +202,35 @@ async fn all(
     let jobs: Vec<_> = jobs
         .map(|job| async move {
             let begun = Instant::now();
+            if ambient.is_stopped() {
+                let reason = "the run was stopped".to_owned();
+                job.tell_end(begun, Outcome::NotStarted { reason }, ambient);
+                return Ok(false);
+            }
             job.tell_start(ambient);
             let done = match &job {
                 Job::Make(new) => workshop.create(new).await.map(drop),
                 Job::Start(old) => local::start(cluster, old).await,
             };
-            job.tell_end(begun, done.as_ref().err(), ambient);
-            done
+            job.tell_end(begun, outcome(&done), ambient);
+            done.map(|()| true)
         })
         .collect();
-    let ended: Vec<Result<(), MachineError>> =
+    let ended: Vec<Result<bool, MachineError>> =
         stream::iter(jobs).buffer_unordered(AT_ONCE).collect().await;
-    ended.into_iter().collect()
+    let done = ended.into_iter().collect::<Result<Vec<bool>, MachineError>>()?;
+    let n_left = done.iter().filter(|done| !**done).count();
+    match n_left {
+        0 => Ok(()),
+        _ => Err(Trouble::Interrupted { n_done: done.len() - n_left, n_left }),
+    }
+}
+
+fn outcome(done: &Result<(), MachineError>) -> Outcome {
+    match done {
+        Ok(()) => Outcome::Done,
+        Err(error) => Outcome::Failed { reason: in_words(error) },
+    }
 }
 
 enum Job<'a> {
@@ -243,16 +261,7 @@ impl Job<'_> {
         });
     }
 
-    fn tell_end(
-        &self,
-        begun: Instant,
-        error: Option<&MachineError>,
-        ambient: &Ambient<'_>,
-    ) {
-        let outcome = match error {
-            None => Outcome::Done,
-            Some(error) => Outcome::Failed { reason: in_words(error) },
-        };
+    fn tell_end(&self, begun: Instant, outcome: Outcome, ambient: &Ambient<'_>) {
         ambient.events.emit(&Event::StepFinished {
             stage: Stage::Machines.to_string(),
             host: Some(self.host().clone()),

@@ -63,6 +63,7 @@ fn result_of(trouble: &Trouble, ambient: &Ambient<'_>) -> RunResult {
         _ if ambient.is_stopped() => RunResult::Interrupted,
         Kind::Refused | Kind::Invalid => RunResult::Refused,
         Kind::Failed | Kind::Unreachable | Kind::TimedOut => RunResult::Failed,
+        Kind::Interrupted => RunResult::Interrupted,
     }
 }
 

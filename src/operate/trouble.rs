@@ -33,6 +33,8 @@ pub enum Kind {
     Unreachable,
     /// A wait came to its deadline.
     TimedOut,
+    /// The operator stopped it.
+    Interrupted,
 }
 
 /// Why a verb failed.
@@ -167,6 +169,9 @@ impl Trouble {
             | Self::Gate(Closed::TimedOut { .. }) => Kind::TimedOut,
             Self::Incomplete(tally) => {
                 gravest(tally.failed.iter().map(|failure| failure.why.kind))
+            }
+            Self::Interrupted { .. } | Self::Gate(Closed::Stopped { .. }) => {
+                Kind::Interrupted
             }
             _ => Kind::Failed,
         }

@@ -15,7 +15,7 @@ use super::{Action, Change, Facts, HostPath, Key, Unknown};
 use crate::secret::Secret;
 
 /// The largest file whose text is fetched to show a diff, in bytes.
-const SHOWN: u64 = 64 * 1024;
+const SHOWN: usize = 64 * 1024;
 
 /// A file that a host should have.
 #[derive(Debug, Clone, PartialEq)]
@@ -218,7 +218,8 @@ impl File {
     fn text_diff(&self, before: Option<&str>) -> Option<String> {
         let Content::Open(after) = &self.content else { return None };
         let (before, after) = (before?, std::str::from_utf8(&after.bytes).ok()?);
-        if after.len() as u64 > SHOWN {
+        // Of a file as long as that the host sends only the beginning.
+        if before.len() >= SHOWN || after.len() > SHOWN {
             return None;
         }
         let path = self.path.as_str();
@@ -354,5 +355,20 @@ impl TextLine {
             FileState::Missing => return None,
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diff_is_shown_only_of_a_file_that_came_whole() {
+        let path: HostPath = "/etc/a".parse().unwrap();
+        let file = File::public(path, "new\n".to_owned());
+        let whole = "old\n".repeat(SHOWN / 4 - 1);
+        assert!(file.text_diff(Some(&whole)).is_some());
+        assert_eq!(file.text_diff(Some(&"old\n".repeat(SHOWN / 4))), None);
+        assert_eq!(file.text_diff(None), None);
     }
 }
