@@ -1,8 +1,10 @@
-//! What the components themselves answer: the registry, ZooKeeper.
+//! What the components themselves answer: the registry, ZooKeeper, Marathon.
 //!
 //! Each is reached through a [`tunnel`] or a connection that a host opens, so nothing has to
 //! listen on an address that the operator's computer can reach. Every call has a deadline.
 
+pub mod http;
+pub mod marathon;
 pub mod registry;
 pub mod tunnel;
 pub mod zookeeper;

@@ -1,6 +1,7 @@
 //! Tests that look at the program from outside its modules.
 #![cfg(test)]
 
+mod api;
 mod cluster;
 mod component;
 mod fake;

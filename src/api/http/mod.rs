@@ -1,0 +1,449 @@
+//! HTTP as Mesos, Marathon and Chronos speak it: plain, on the private network.
+//!
+//! Requests go over streams that the cluster's hosts open, one for each request, with hyper.
+//! A [tunnel](super::tunnel)'s port with another client on it would not do: other users of this
+//! computer could reach it, each redirect would need one more, and clients drop the password
+//! where a follower redirects to its leader. Nothing here reads the environment, so no proxy
+//! of it is ever used.
+//!
+//! Redirects are followed by hand, and only to the cluster's own: the password goes nowhere
+//! else. What may have been carried out is asked again only where that changes nothing.
+
+mod error;
+mod refusal;
+mod wire;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use hyper::Method;
+use hyper::body::Bytes;
+use hyper::http::uri::{Authority, Uri};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error};
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use crate::remote::{Remote, RemoteError, Stream};
+use crate::secret::Secret;
+
+pub use self::error::{ApiError, Fault, Reason};
+use self::wire::{Failed, Reply};
+
+const MAX_REDIRECTS: usize = 5;
+/// How often each member is tried, when a request may be.
+const ROUNDS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(250);
+/// A connection inside one network comes about much sooner, or not at all.
+const DIAL: Duration = Duration::from_secs(5);
+
+/// Opens connections inside the cluster's private network.
+pub trait Dialer: Send + Sync {
+    /// Opens a TCP connection to a component.
+    ///
+    /// # Errors
+    /// When nothing listens there, no host can open it, or the deadline passes.
+    fn dial<'a>(
+        &'a self,
+        to: &'a Endpoint,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>>;
+}
+
+/// Opens every connection from one host.
+pub struct Through(pub Arc<dyn Remote>);
+
+impl Dialer for Through {
+    fn dial<'a>(
+        &'a self,
+        to: &'a Endpoint,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
+        self.0.dial(&to.host, to.port, deadline)
+    }
+}
+
+/// Where a component listens; shown and read as `HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// A name or an address, in lower case; an IPv6 address without its brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// What was read is not `HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not HOST:PORT")]
+pub struct NotAnEndpoint(pub String);
+
+/// How to reach a component.
+#[derive(Clone)]
+pub struct Access {
+    /// What to call it in messages, such as `the Mesos master`.
+    pub name: String,
+    /// The member to ask.
+    pub ask: Endpoint,
+    /// Members to ask in turn when that one cannot be reached or cannot answer now; empty where
+    /// that very member is meant.
+    pub else_ask: Vec<Endpoint>,
+    /// The cluster's own: a redirect may lead to these and to those above, and nowhere else.
+    pub own: BTreeSet<Endpoint>,
+    /// Who to be.
+    pub login: Option<Login>,
+    /// Opens the connections.
+    pub dialer: Arc<dyn Dialer>,
+    /// The longest that one call may take, with everything that belongs to it.
+    pub deadline: Duration,
+}
+
+/// A user and the password to send.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The user, or principal.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// A client that all components share.
+pub(super) struct Http {
+    access: Access,
+}
+
+/// One question or order.
+#[derive(Clone)]
+pub(super) struct Call {
+    method: Method,
+    path: String,
+    body: Option<Bytes>,
+    /// What to call it in messages.
+    what: String,
+    /// Whether it may be asked again when nobody knows if it was carried out.
+    repeatable: bool,
+}
+
+/// How far a call has come, for when its time is up.
+struct Trail {
+    /// Who is asked now.
+    at: Endpoint,
+    /// Why the try before failed.
+    failed: Option<ApiError>,
+}
+
+impl Call {
+    /// A question: it may be asked again.
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self { repeatable: true, ..Self::order(Method::GET, path) }
+    }
+
+    /// An order: it is never given twice.
+    pub(super) fn order(method: Method, path: impl Into<String>) -> Self {
+        let path = path.into();
+        let what = format!("{method} {path}");
+        Self { method, path, body: None, what, repeatable: false }
+    }
+
+    pub(super) fn body(self, body: &Value) -> Self {
+        Self { body: Some(Bytes::from(body.to_string())), ..self }
+    }
+}
+
+impl Http {
+    pub(super) fn new(access: Access) -> Self {
+        Self { access }
+    }
+
+    /// The same client without a password.
+    fn without_password(&self) -> Self {
+        Self::new(Access { login: None, ..self.access.clone() })
+    }
+
+    /// The answer's body, read.
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+    ) -> Result<T, ApiError> {
+        let reply = self.answer(call).await?;
+        serde_json::from_slice(&reply.body).map_err(|source| {
+            self.error(call, &reply.from, Reason::NotUnderstood(source))
+        })
+    }
+
+    /// Whether the same question without a password is refused.
+    pub(super) async fn is_guarded(&self, call: &Call) -> Result<bool, ApiError> {
+        match self.without_password().answer(call).await {
+            Ok(_) => Ok(false),
+            Err(ApiError { reason: Reason::Unauthorized { .. }, .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The leader that a component names as `{"leader": "HOST:PORT"}`; none where it knows none.
+    pub(super) async fn leader(&self, path: &str) -> Result<Option<Endpoint>, ApiError> {
+        #[derive(Deserialize)]
+        struct Named {
+            leader: String,
+        }
+        let call = Call::get(path);
+        let named = match self.json::<Named>(&call).await {
+            Err(ApiError { reason: Reason::NotFound(_), .. }) => return Ok(None),
+            answer => answer?.leader,
+        };
+        let unreadable = |error: NotAnEndpoint| serde_json::Error::custom(error);
+        match named.is_empty() {
+            true => Ok(None),
+            false => named.parse().map(Some).map_err(|error| {
+                self.complaint(&call.what, Reason::NotUnderstood(unreadable(error)))
+            }),
+        }
+    }
+
+    /// The answer to a call, when it is a success.
+    pub(super) async fn answer(&self, call: &Call) -> Result<Reply, ApiError> {
+        let mut trail = Trail { at: self.access.ask.clone(), failed: None };
+        let deadline = self.access.deadline;
+        match timeout(deadline, self.tries(call, &mut trail)).await {
+            Ok(answer) => answer,
+            // Why an earlier try failed says more than that the time is up; but the last try
+            // of an order may have been carried out, whatever became of those before.
+            Err(_) => {
+                Err(trail.failed.filter(|_| call.repeatable).unwrap_or_else(|| {
+                    self.error(call, &trail.at, Reason::TimedOut(deadline))
+                }))
+            }
+        }
+    }
+
+    async fn tries(&self, call: &Call, trail: &mut Trail) -> Result<Reply, ApiError> {
+        let members: Vec<&Endpoint> =
+            std::iter::once(&self.access.ask).chain(&self.access.else_ask).collect();
+        let mut turn = 0;
+        loop {
+            trail.at.clone_from(members[turn % members.len()]);
+            let ended = self.follow(call, trail).await;
+            turn += 1;
+            let is_last = turn == ROUNDS * members.len();
+            match ended {
+                Err(error) if !is_last && error.may_be_repeated(call.repeatable) => {
+                    trail.failed = Some(error);
+                }
+                ended => return ended,
+            }
+            if turn.is_multiple_of(members.len()) {
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Asks a member, and whom it names instead.
+    async fn follow(&self, call: &Call, trail: &mut Trail) -> Result<Reply, ApiError> {
+        let mut path = call.path.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let reply = self.exchange(call, &trail.at, &path).await?;
+            let Some(location) = call.redirected(&reply) else {
+                return self.accepted(call, reply);
+            };
+            (trail.at, path) = self.target(call, &reply.from, location)?;
+        }
+        Err(self.error(call, &trail.at, Reason::Redirects(MAX_REDIRECTS)))
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call,
+        at: &Endpoint,
+        path: &str,
+    ) -> Result<Reply, ApiError> {
+        let fail = |reason| self.error(call, at, reason);
+        let stream = self.access.dialer.dial(at, DIAL.min(self.access.deadline)).await;
+        let stream = stream.map_err(|source| fail(Reason::Unreachable(source.into())))?;
+        let request = wire::request(call, at, path, self.access.login.as_ref());
+        let request = request.map_err(|source| fail(Reason::BadRequest(source)))?;
+        wire::exchange(stream, request, at).await.map_err(|failed| match failed {
+            Failed::Broken(source) => fail(Reason::Broken(source)),
+            Failed::TooLarge(limit) => fail(Reason::TooLarge(limit)),
+        })
+    }
+
+    fn accepted(&self, call: &Call, reply: Reply) -> Result<Reply, ApiError> {
+        if reply.status.is_success() {
+            return Ok(reply);
+        }
+        let user = self.access.login.as_ref().map(|login| login.user.clone());
+        Err(self.error(call, &reply.from, refusal::read(&reply, user)))
+    }
+
+    /// Where a redirect leads, if that is ours.
+    fn target(
+        &self,
+        call: &Call,
+        at: &Endpoint,
+        location: &str,
+    ) -> Result<(Endpoint, String), ApiError> {
+        let (to, path) = parse_location(at, location).unwrap_or_default();
+        let access = &self.access;
+        let is_own = |to: &Endpoint| {
+            *to == access.ask || access.else_ask.contains(to) || access.own.contains(to)
+        };
+        match to.filter(is_own) {
+            Some(to) => Ok((to, path)),
+            None => Err(self.error(call, at, Reason::Stranger(refusal::short(location)))),
+        }
+    }
+
+    fn error(&self, call: &Call, at: &Endpoint, reason: Reason) -> ApiError {
+        let who = format!("{} at {at}", self.access.name);
+        ApiError { who, what: call.what.clone(), reason }
+    }
+
+    /// An error of the component as a whole, not of one member.
+    pub(super) fn complaint(&self, what: &str, reason: Reason) -> ApiError {
+        ApiError { who: self.access.name.clone(), what: what.to_owned(), reason }
+    }
+}
+
+impl Call {
+    /// Where to ask instead. An order follows only a redirect that keeps it an order.
+    fn redirected<'a>(&self, reply: &'a Reply) -> Option<&'a str> {
+        let follows = match reply.status.as_u16() {
+            307 | 308 => true,
+            301..=303 => self.method == Method::GET,
+            _ => false,
+        };
+        reply.location.as_deref().filter(|_| follows)
+    }
+}
+
+/// Reads `//host:port/path` as Mesos writes it, `http://host:port/path`, and `/path`.
+fn parse_location(at: &Endpoint, location: &str) -> Option<(Option<Endpoint>, String)> {
+    let absolute = match location {
+        same if same.starts_with("//") => format!("http:{same}"),
+        path if path.starts_with('/') => format!("http://{at}{path}"),
+        other => other.to_owned(),
+    };
+    let uri: Uri = absolute.parse().ok()?;
+    if uri.scheme_str() != Some("http") {
+        return None;
+    }
+    let endpoint = endpoint_of(uri.authority()?, Some(80));
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    Some((endpoint, path.to_owned()))
+}
+
+fn endpoint_of(authority: &Authority, default_port: Option<u16>) -> Option<Endpoint> {
+    if authority.as_str().contains('@') {
+        return None;
+    }
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let port =
+        authority.port_u16().or(default_port.filter(|_| authority.port().is_none()))?;
+    Some(Endpoint::new(host, port)).filter(|endpoint| !endpoint.host.is_empty())
+}
+
+impl Endpoint {
+    /// An endpoint from its parts.
+    pub fn new(host: &str, port: u16) -> Self {
+        Self { host: host.to_ascii_lowercase(), port }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = NotAnEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEndpoint> {
+        let authority = text.parse::<Authority>().ok();
+        authority
+            .and_then(|authority| endpoint_of(&authority, None))
+            .ok_or_else(|| NotAnEndpoint(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// A text as one part of a path; with `/` kept, as a path. Nothing in it can begin a query.
+pub(super) fn encode(text: &str, keep: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match char::from(byte) {
+            plain if plain.is_ascii_alphanumeric() || "-._~".contains(plain) => {
+                encoded.push(plain);
+            }
+            kept if keep.contains(kept) => encoded.push(kept),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> Endpoint {
+        Endpoint::new("10.0.0.1", 5050)
+    }
+
+    fn check(location: &str, host: &str, port: u16, path: &str) {
+        let expected = (Some(Endpoint::new(host, port)), path.to_owned());
+        assert_eq!(parse_location(&at(), location), Some(expected), "{location}");
+    }
+
+    #[test]
+    fn locations_are_read_as_components_write_them() {
+        check("//10.0.0.2:5050", "10.0.0.2", 5050, "/");
+        check(
+            "//10.0.0.2:5050/master/slaves?x=1",
+            "10.0.0.2",
+            5050,
+            "/master/slaves?x=1",
+        );
+        check("http://Control-2.lab:8080/v2/events", "control-2.lab", 8080, "/v2/events");
+        check("http://control-2/", "control-2", 80, "/");
+        check("//[fd00::2]:5050/x", "fd00::2", 5050, "/x");
+        check("/leader", "10.0.0.1", 5050, "/leader");
+    }
+
+    #[test]
+    fn a_location_with_a_user_another_scheme_or_no_sense_leads_nowhere() {
+        for bad in [
+            "https://10.0.0.2:5050/",
+            "ftp://10.0.0.2/",
+            "http://",
+            "x y",
+            "",
+            "mailto:x",
+        ] {
+            assert_eq!(parse_location(&at(), bad), None, "{bad}");
+        }
+        let (endpoint, _) = parse_location(&at(), "//10.0.0.1:5050@evil:80/").unwrap();
+        assert_eq!(endpoint, None);
+    }
+
+    #[test]
+    fn endpoints_are_read_and_shown_alike() {
+        for text in ["10.0.0.1:5050", "control-1.lab:8080", "[fd00::1]:4400"] {
+            assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
+        }
+        for bad in ["", "host", "host:", "host:99999", "a@b:1", "http://a:1", "a:1/b"] {
+            assert_eq!(bad.parse::<Endpoint>(), Err(NotAnEndpoint(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_name_can_change_what_a_path_asks() {
+        assert_eq!(encode("/prod/web-1.x", "/"), "/prod/web-1.x");
+        assert_eq!(encode("a b?force=true#/é", ""), "a%20b%3Fforce%3Dtrue%23%2F%C3%A9");
+    }
+}

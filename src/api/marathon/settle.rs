@@ -1,0 +1,159 @@
+//! When an app is what it should be: pure.
+//!
+//! That a deployment is no longer listed says nothing: it may have been cancelled. What counts
+//! is what the app has.
+
+use std::fmt;
+
+use super::types::{App, Deployment, Task};
+
+/// What an app still waits for; shown as a fragment of a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waiting {
+    /// Deployments that change it, by their ids.
+    Deployments(Vec<String>),
+    /// Tasks that do not run yet.
+    Staged(u32),
+    /// Tasks too few or too many.
+    Running {
+        /// Those that run.
+        have: u32,
+        /// Those that should.
+        want: u32,
+    },
+    /// Tasks that have not passed their health checks.
+    Healthy {
+        /// Those that have.
+        have: u32,
+        /// Those that should.
+        want: u32,
+    },
+    /// A task that runs an older definition, or nobody knows which.
+    Old(
+        /// The task's id.
+        String,
+    ),
+}
+
+/// Whether an app is what it should be, by its own word with its tasks, and by the deployments
+/// that were under way before it was asked.
+///
+/// # Errors
+/// With the first thing that it still waits for.
+pub fn settled(app: &App, deployments: &[Deployment]) -> Result<(), Waiting> {
+    let under_way = under_way(app, deployments);
+    let (running, want) = (app.tasks_running, app.instances);
+    let old = app.tasks.iter().find(|task| is_old(app, task));
+    if !under_way.is_empty() {
+        return Err(Waiting::Deployments(under_way));
+    }
+    if app.tasks_staged > 0 {
+        return Err(Waiting::Staged(app.tasks_staged));
+    }
+    if running != want {
+        return Err(Waiting::Running { have: running, want });
+    }
+    if !app.health_checks.is_empty() && app.tasks_healthy != want {
+        return Err(Waiting::Healthy { have: app.tasks_healthy, want });
+    }
+    old.map_or(Ok(()), |task| Err(Waiting::Old(task.id.clone())))
+}
+
+fn under_way(app: &App, deployments: &[Deployment]) -> Vec<String> {
+    let of_app = deployments.iter().filter(|under| under.affected_apps.contains(&app.id));
+    let listed = of_app.map(|deployment| &deployment.id);
+    let mut ids: Vec<String> =
+        app.deployments.iter().map(|own| &own.id).chain(listed).cloned().collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+/// A change of the number of instances alone leaves tasks as they are.
+fn is_old(app: &App, task: &Task) -> bool {
+    let changed = app.version_info.as_ref().and_then(|info| info.last_config_change_at);
+    changed.is_some_and(|changed| task.version.is_none_or(|version| version < changed))
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deployments(ids) => {
+                write!(f, "still under way: deployment {}", ids.join(", "))
+            }
+            Self::Staged(count) => write!(f, "tasks that do not run yet: {count}"),
+            Self::Running { have, want } => write!(f, "{have} of {want} tasks run"),
+            Self::Healthy { have, want } => {
+                write!(f, "{have} of {want} tasks are healthy")
+            }
+            Self::Old(task) => write!(f, "task {task} runs an older definition"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn app(changes: &Value) -> App {
+        let task = |id: &str, version: &str| json!({"id": id, "version": version});
+        let mut app = json!({
+            "id": "/web", "instances": 2, "tasksStaged": 0, "tasksRunning": 2,
+            "tasksHealthy": 2, "healthChecks": [{"protocol": "MESOS_TCP"}],
+            "versionInfo": {"lastConfigChangeAt": "2020-10-29T10:00:00.000Z",
+                            "lastScalingAt": "2020-10-29T11:00:00.000Z"},
+            "tasks": [task("a", "2020-10-29T10:00:00.000Z"),
+                      task("b", "2020-10-29T11:00:00.000Z")]
+        });
+        for (key, value) in changes.as_object().unwrap() {
+            app[key] = value.clone();
+        }
+        serde_json::from_value(app).unwrap()
+    }
+
+    fn check(changes: Value, expected: Result<(), Waiting>) {
+        assert_eq!(settled(&app(&changes), &[]), expected, "{changes}");
+    }
+
+    fn deployment(id: &str, app: &str) -> Deployment {
+        let affected_apps = vec![app.to_owned()];
+        Deployment { id: id.to_owned(), affected_apps, ..Deployment::default() }
+    }
+
+    #[test]
+    fn an_app_with_all_its_tasks_healthy_and_current_is_settled() {
+        check(json!({}), Ok(()));
+        check(json!({"healthChecks": [], "tasksHealthy": 0}), Ok(()));
+        let none =
+            json!({"instances": 0, "tasksRunning": 0, "tasksHealthy": 0, "tasks": []});
+        check(none, Ok(()));
+    }
+
+    #[test]
+    fn each_missing_part_is_waited_for() {
+        check(json!({"tasksStaged": 1}), Err(Waiting::Staged(1)));
+        check(json!({"tasksRunning": 1}), Err(Waiting::Running { have: 1, want: 2 }));
+        check(json!({"tasksRunning": 3}), Err(Waiting::Running { have: 3, want: 2 }));
+        check(json!({"tasksHealthy": 1}), Err(Waiting::Healthy { have: 1, want: 2 }));
+    }
+
+    #[test]
+    fn a_task_of_an_older_or_unknown_definition_is_waited_for() {
+        let old = json!([{"id": "a", "version": "2020-10-29T09:59:59.999Z"}]);
+        check(json!({"tasks": old}), Err(Waiting::Old("a".to_owned())));
+        check(json!({"tasks": [{"id": "a"}]}), Err(Waiting::Old("a".to_owned())));
+        check(json!({"tasks": old, "versionInfo": null}), Ok(()));
+    }
+
+    #[test]
+    fn deployments_of_the_app_are_waited_for_and_those_of_others_not() {
+        let own = app(&json!({"deployments": [{"id": "d1"}]}));
+        let listed =
+            [deployment("d2", "/web"), deployment("d1", "/web"), deployment("x", "/db")];
+        let both = Waiting::Deployments(vec!["d1".to_owned(), "d2".to_owned()]);
+        assert_eq!(settled(&own, &listed), Err(both));
+        assert_eq!(settled(&app(&json!({})), &[deployment("x", "/db")]), Ok(()));
+    }
+}

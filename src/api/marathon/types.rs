@@ -1,0 +1,328 @@
+//! What Marathon 1.11 says, as callers need it. What is not there is empty; how an app runs
+//! in full is in its [definition](super::Marathon::definition).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Marathon, by its leader's word.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Info {
+    /// Such as `marathon`.
+    pub name: String,
+    /// Such as `1.11.24`.
+    pub version: String,
+    /// Whether the member that answers leads.
+    pub elected: Option<bool>,
+    /// The leader, as `HOST:PORT`.
+    pub leader: Option<String>,
+    /// Its id at Mesos; none until it has registered.
+    #[serde(rename = "frameworkId")]
+    pub framework_id: Option<String>,
+}
+
+/// An app.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct App {
+    /// Its id, such as `/prod/web`.
+    pub id: String,
+    /// How many tasks it should have.
+    pub instances: u32,
+    /// The version of its definition.
+    pub version: String,
+    /// When which part of the definition changed.
+    pub version_info: Option<VersionInfo>,
+    /// Tasks that do not run yet.
+    pub tasks_staged: u32,
+    /// Tasks that run.
+    pub tasks_running: u32,
+    /// Tasks that pass their health checks.
+    pub tasks_healthy: u32,
+    /// Tasks that fail their health checks.
+    pub tasks_unhealthy: u32,
+    /// Deployments that change it now.
+    pub deployments: Vec<Reference>,
+    /// Its health checks.
+    pub health_checks: Vec<HealthCheck>,
+    /// Its tasks; empty unless asked for.
+    pub tasks: Vec<Task>,
+    /// How its last task failed, if asked for.
+    pub last_task_failure: Option<TaskFailure>,
+    /// Which agents its tasks may run on, such as `["hostname", "UNIQUE"]`.
+    pub constraints: Vec<Vec<String>>,
+    /// How far a deployment may go below and above its instances.
+    pub upgrade_strategy: Option<UpgradeStrategy>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its networks.
+    pub networks: Vec<Network>,
+    /// What it runs in.
+    pub container: Option<Container>,
+    /// Its ports, in host mode.
+    pub port_definitions: Vec<PortDefinition>,
+    /// Whether these very ports are taken on the host.
+    pub require_ports: bool,
+}
+
+/// When which part of an app's definition changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VersionInfo {
+    /// The last change of the number of instances or a restart.
+    pub last_scaling_at: Option<Timestamp>,
+    /// The last change of anything else.
+    pub last_config_change_at: Option<Timestamp>,
+}
+
+/// A deployment's id, inside an app.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Reference {
+    /// The id.
+    pub id: String,
+}
+
+/// A health check.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct HealthCheck {
+    /// Such as `MESOS_HTTP`.
+    pub protocol: String,
+}
+
+/// How far a deployment may go below and above an app's instances, as parts of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct UpgradeStrategy {
+    /// What must stay healthy.
+    pub minimum_health_capacity: f64,
+    /// What may be there in addition.
+    pub maximum_over_capacity: f64,
+}
+
+/// A network that an app is on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    /// `host`, `container/bridge` or `container`.
+    pub mode: String,
+}
+
+/// What an app runs in.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Container {
+    /// Its ports.
+    pub port_mappings: Vec<PortMapping>,
+    /// Its volumes, as they are written: their forms are many.
+    pub volumes: Vec<Value>,
+}
+
+/// A port of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PortMapping {
+    /// Inside the container.
+    pub container_port: u16,
+    /// On the host; 0 and none are any.
+    pub host_port: Option<u16>,
+    /// On the balancer.
+    pub service_port: Option<u16>,
+    /// `tcp`, `udp` or `udp,tcp`.
+    pub protocol: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A port of an app in host mode.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct PortDefinition {
+    /// On the balancer, and on the host where the app requires its ports.
+    pub port: u16,
+    /// `tcp`, `udp` or `udp,tcp`.
+    pub protocol: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A task of an app.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Task {
+    /// Its id, at Mesos too.
+    pub id: String,
+    /// Whose it is.
+    pub app_id: String,
+    /// The name of its agent.
+    pub host: String,
+    /// The id of its agent.
+    #[serde(rename = "slaveId")]
+    pub agent_id: Option<String>,
+    /// Such as `TASK_RUNNING`.
+    pub state: String,
+    /// The version of the app that it runs.
+    pub version: Option<Timestamp>,
+    /// When it began; none while it does not run yet.
+    pub started_at: Option<Timestamp>,
+    /// Its ports on the host, in the order of the app's ports.
+    pub ports: Vec<u16>,
+    /// The ports on the balancer that go with them.
+    pub service_ports: Vec<u16>,
+    /// Its own addresses.
+    pub ip_addresses: Vec<IpAddress>,
+    /// The last result of each health check; none before the first result.
+    pub health_check_results: Vec<HealthCheckResult>,
+}
+
+/// An address of a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct IpAddress {
+    /// The address.
+    pub ip_address: String,
+}
+
+/// What a health check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HealthCheckResult {
+    /// Whether the task passed.
+    pub alive: bool,
+    /// Why it last did not.
+    pub last_failure_cause: Option<String>,
+}
+
+/// How a task failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TaskFailure {
+    /// The task.
+    pub task_id: String,
+    /// Where it was.
+    pub host: String,
+    /// Such as `TASK_FAILED`.
+    pub state: String,
+    /// Why.
+    pub message: String,
+    /// When.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// A change that Marathon has begun.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Change {
+    /// The version that comes of it.
+    pub version: String,
+    /// The deployment that brings it about.
+    #[serde(rename = "deploymentId")]
+    pub deployment: String,
+}
+
+/// Tasks that were told to end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Killed {
+    /// These tasks; empty where a deployment kills them.
+    pub tasks: Vec<Task>,
+    /// That deployment, when the app has fewer instances afterwards.
+    #[serde(rename = "deploymentId")]
+    pub deployment: Option<String>,
+}
+
+/// A change under way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Deployment {
+    /// Its id.
+    pub id: String,
+    /// The apps that it changes.
+    pub affected_apps: Vec<String>,
+    /// What it does now.
+    pub current_actions: Vec<Action>,
+    /// The step that it is at, from 1.
+    pub current_step: u32,
+    /// The steps that it has.
+    pub total_steps: u32,
+}
+
+/// A part of a deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Action {
+    /// Such as `ScaleApplication`.
+    pub action: String,
+    /// The app.
+    pub app: Option<String>,
+}
+
+/// An app that waits for offers.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Queued {
+    /// The app.
+    pub app: Reference,
+    /// Tasks that are still to be launched.
+    pub count: u32,
+    /// How long launches are held back after failures.
+    pub delay: Delay,
+    /// Why offers were turned down.
+    #[serde(rename = "processedOffersSummary")]
+    pub offers: Offers,
+}
+
+/// How long launches are held back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Delay {
+    /// What is left of it.
+    pub time_left_seconds: f64,
+    /// Whether it is over.
+    pub overdue: bool,
+}
+
+/// What became of offers for an app.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Offers {
+    /// Offers that were looked at.
+    pub processed_offers_count: u64,
+    /// Of these, the ones that did not fit.
+    pub unused_offers_count: u64,
+    /// Why the last ones did not fit.
+    #[serde(rename = "rejectSummaryLastOffers")]
+    pub rejected: Vec<Rejected>,
+}
+
+/// A reason for which offers were turned down.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Rejected {
+    /// Such as `InsufficientCpus`.
+    pub reason: String,
+    /// Offers turned down for it.
+    pub declined: u64,
+    /// Offers that were looked at.
+    pub processed: u64,
+}
+
+/// A group of apps.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Group {
+    /// Its id; `/` for the root.
+    pub id: String,
+    /// The apps in it.
+    pub apps: Vec<App>,
+    /// The groups in it.
+    pub groups: Vec<Group>,
+}

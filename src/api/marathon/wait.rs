@@ -1,0 +1,90 @@
+//! Waits until Marathon has done what it was told, and no longer than a deadline.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::super::http::{ApiError, Reason};
+use super::{Marathon, TaskFailure, settled};
+
+const POLL: Duration = Duration::from_secs(1);
+
+/// What was seen last: done, or what is still missing.
+type Seen = Result<(), String>;
+
+impl Marathon {
+    /// Waits until an app is what it should be: see [`settled`]. A Marathon that is away or
+    /// elects a leader meanwhile is waited for too.
+    ///
+    /// # Errors
+    /// [`Reason::NotSettled`] with what is still missing, when the deadline passes; and when
+    /// Marathon has no such app, or refuses.
+    pub async fn wait_settled(
+        &self,
+        id: &str,
+        deadline: Duration,
+    ) -> Result<(), ApiError> {
+        let what = format!("wait for {id}");
+        self.wait(&what, deadline, async || self.standing(id).await).await
+    }
+
+    /// Waits until a deployment is over, however it ended: for apps that are deleted, where
+    /// nothing else can be asked.
+    ///
+    /// # Errors
+    /// [`Reason::NotSettled`] when the deadline passes; and when Marathon refuses.
+    pub async fn wait_deployment(
+        &self,
+        deployment: &str,
+        deadline: Duration,
+    ) -> Result<(), ApiError> {
+        let what = format!("wait for deployment {deployment}");
+        let look = async || {
+            let under_way = self.deployments().await?;
+            let found = under_way.iter().find(|other| other.id == deployment);
+            Ok(found.map_or(Ok(()), |found| {
+                let (step, of) = (found.current_step, found.total_steps);
+                Err(format!("it is at step {step} of {of}"))
+            }))
+        };
+        self.wait(&what, deadline, look).await
+    }
+
+    async fn standing(&self, id: &str) -> Result<Seen, ApiError> {
+        // In this order: what begins after the first question shows in the second answer.
+        let under_way = self.deployments().await?;
+        let app = self.app(id).await?;
+        Ok(settled(&app, &under_way).map_err(|waiting| {
+            let failure = app.last_task_failure.as_ref().map(tell).unwrap_or_default();
+            format!("{waiting}{failure}")
+        }))
+    }
+
+    async fn wait<Look>(
+        &self,
+        what: &str,
+        deadline: Duration,
+        look: Look,
+    ) -> Result<(), ApiError>
+    where
+        Look: AsyncFn() -> Result<Seen, ApiError>,
+    {
+        let until = Instant::now() + deadline;
+        let mut still = "no answer yet".to_owned();
+        while let Ok(seen) = tokio::time::timeout_at(until, look()).await {
+            match seen {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(missing)) => still = missing,
+                Err(error) if error.is_transient() => still = error.to_string(),
+                Err(error) => return Err(error),
+            }
+            sleep_until(until.min(Instant::now() + POLL)).await;
+        }
+        Err(self.http.complaint(what, Reason::NotSettled { after: deadline, still }))
+    }
+}
+
+fn tell(failure: &TaskFailure) -> String {
+    let TaskFailure { host, state, message, .. } = failure;
+    format!("; its last failure: {state} on {host}: {message}")
+}
