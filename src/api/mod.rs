@@ -1,10 +1,11 @@
-//! What the components themselves answer: the registry, ZooKeeper, Marathon.
+//! What the components themselves answer: the registry, ZooKeeper, Mesos, Marathon.
 //!
 //! Each is reached through a [`tunnel`] or a connection that a host opens, so nothing has to
 //! listen on an address that the operator's computer can reach. Every call has a deadline.
 
 pub mod http;
 pub mod marathon;
+pub mod mesos;
 pub mod registry;
 pub mod tunnel;
 pub mod zookeeper;

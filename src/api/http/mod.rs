@@ -125,6 +125,7 @@ pub(super) struct Call {
     what: String,
     /// Whether it may be asked again when nobody knows if it was carried out.
     repeatable: bool,
+    follow: bool,
 }
 
 /// How far a call has come, for when its time is up.
@@ -145,11 +146,25 @@ impl Call {
     pub(super) fn order(method: Method, path: impl Into<String>) -> Self {
         let path = path.into();
         let what = format!("{method} {path}");
-        Self { method, path, body: None, what, repeatable: false }
+        Self { method, path, body: None, what, repeatable: false, follow: true }
     }
 
     pub(super) fn body(self, body: &Value) -> Self {
         Self { body: Some(Bytes::from(body.to_string())), ..self }
+    }
+
+    pub(super) fn named(self, what: &str) -> Self {
+        Self { what: what.to_owned(), ..self }
+    }
+
+    /// Says that to carry it out twice is the same as once.
+    pub(super) fn repeatable(self) -> Self {
+        Self { repeatable: true, ..self }
+    }
+
+    /// Takes a redirect for the answer.
+    pub(super) fn not_followed(self) -> Self {
+        Self { follow: false, ..self }
     }
 }
 
@@ -200,6 +215,25 @@ impl Http {
             false => named.parse().map(Some).map_err(|error| {
                 self.complaint(&call.what, Reason::NotUnderstood(unreadable(error)))
             }),
+        }
+    }
+
+    /// Where the component redirects to, which is checked to be the cluster's own; none where
+    /// it says that it does not know.
+    pub(super) async fn redirect(
+        &self,
+        call: &Call,
+    ) -> Result<Option<Endpoint>, ApiError> {
+        let call = call.clone().not_followed();
+        match self.answer(&call).await {
+            Ok(reply) => match &reply.location {
+                Some(location) => {
+                    self.target(&call, &reply.from, location).map(|(at, _)| Some(at))
+                }
+                None => Ok(None),
+            },
+            Err(ApiError { reason: Reason::Status { status: 503, .. }, .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -271,7 +305,9 @@ impl Http {
     }
 
     fn accepted(&self, call: &Call, reply: Reply) -> Result<Reply, ApiError> {
-        if reply.status.is_success() {
+        let is_answer =
+            reply.status.is_success() || (!call.follow && reply.status.is_redirection());
+        if is_answer {
             return Ok(reply);
         }
         let user = self.access.login.as_ref().map(|login| login.user.clone());
@@ -315,7 +351,7 @@ impl Call {
             301..=303 => self.method == Method::GET,
             _ => false,
         };
-        reply.location.as_deref().filter(|_| follows)
+        reply.location.as_deref().filter(|_| self.follow && follows)
     }
 }
 
