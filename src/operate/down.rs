@@ -11,7 +11,7 @@ use crate::component::Stage;
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
 use crate::inventory::Provider;
-use crate::plan::{self, Gate, Push, count};
+use crate::plan::{self, Gate, Push, count, preflight};
 use crate::provider::local;
 use crate::resource::probe::Questions;
 use crate::resource::{Facts, Image};
@@ -67,6 +67,10 @@ async fn take_back(
     let every =
         machines.iter().map(|machine| (machine.host.clone(), Questions::default()));
     let facts = survey::facts(&fleet, &every.collect(), ambient).await?;
+    let others = preflight::of_other_clusters(&lab.inventory.cluster, &facts);
+    if !others.is_empty() {
+        return Err(Trouble::Unfit(others));
+    }
     let plan = plan::tear_down(&facts, purge);
     if plan.is_empty() {
         let summary = format!("nothing to do: {}", left(&facts));
@@ -92,6 +96,7 @@ async fn take_back(
         witness: &Nothing,
         events: &ambient.events,
         parallel: ambient.parallel,
+        cluster: lab.inventory.cluster.as_str(),
         run: &ambient.run,
         stopped: &|| ambient.is_stopped(),
     };

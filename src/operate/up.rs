@@ -132,6 +132,7 @@ async fn act(seen: &mut Look, fleet: &Fleet, ambient: &Ambient<'_>) -> Tally {
         witness: &eyes,
         events: &ambient.events,
         parallel: ambient.parallel,
+        cluster: seen.topology.cluster.as_str(),
         run: &ambient.run,
         stopped: &|| ambient.is_stopped(),
     };

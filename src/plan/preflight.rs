@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::component::{registry, zookeeper};
 use crate::host::HostName;
+use crate::inventory::ClusterName;
 use crate::resource::Facts;
 use crate::topology::{
     Node, REGISTRY_PORT, Topology, ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT,
@@ -59,7 +60,28 @@ pub fn objections(
         .nodes
         .iter()
         .filter_map(|node| facts.get(&node.host).map(|facts| (node, facts)));
-    known.flat_map(|(node, facts)| of_host(node, facts)).collect()
+    let unfit = known.flat_map(|(node, facts)| of_host(node, facts));
+    of_other_clusters(&topology.cluster, facts).into_iter().chain(unfit).collect()
+}
+
+/// The hosts that another cluster has: what one does not want, it would take from the other.
+pub fn of_other_clusters(
+    cluster: &ClusterName,
+    facts: &BTreeMap<HostName, Facts>,
+) -> Vec<Objection> {
+    let others = facts.iter().filter_map(|(host, facts)| {
+        let other = facts.cluster().filter(|other| *other != cluster.as_str())?;
+        Some(Objection {
+            host: host.clone(),
+            problem: format!("it belongs to the cluster `{other}`"),
+            help: format!(
+                "take it from there first: `platform down`, with `--purge` where its data is \
+                 not wanted any more, with the inventory of `{other}`"
+            ),
+            port: None,
+        })
+    });
+    others.collect()
 }
 
 fn of_host(node: &Node, facts: &Facts) -> Vec<Objection> {

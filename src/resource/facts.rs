@@ -11,7 +11,8 @@ pub struct Facts {
     pub system: System,
     /// What earlier runs brought to the host.
     pub manifest: Manifest,
-    /// Names the last change that a run made to the host; empty before the first.
+    /// Names the last change that a run made to the host, as `CLUSTER RUN/STAGE/WAVE`; empty
+    /// before the first.
     pub generation: String,
     pub(super) files: BTreeMap<HostPath, FileState>,
     pub(super) packages: BTreeMap<String, PackageState>,
@@ -35,6 +36,12 @@ impl Unknown {
 }
 
 impl Facts {
+    /// The cluster whose runs brought to the host what is on its record; none where nothing is.
+    pub fn cluster(&self) -> Option<&str> {
+        let (cluster, _) = self.generation.split_once(' ')?;
+        (!self.manifest.entries().is_empty()).then_some(cluster)
+    }
+
     /// What is at a path.
     ///
     /// # Errors

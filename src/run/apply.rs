@@ -60,6 +60,8 @@ pub struct Crew<'a> {
     pub events: &'a Events,
     /// How many hosts are worked on at once.
     pub parallel: usize,
+    /// Names the cluster: a host that remembers it is no other's.
+    pub cluster: &'a str,
     /// Names this run: the hosts remember it.
     pub run: &'a str,
     /// Whether the operator wants to stop: looked at before each wave.
@@ -138,7 +140,7 @@ pub async fn apply(
                 hosts: stage.work.hosts().into_iter().cloned().collect(),
                 n_steps: stage.work.n_changes(),
             });
-            let mark = format!("{}/{n}", crew.run);
+            let mark = format!("{} {}/{n}", crew.cluster, crew.run);
             run_stage(stage, &mark, &mut generations, crew, &mut tally).await;
             let after = tally.failed.len() + tally.n_not_started;
             let ok = after == before && !tally.interrupted;

@@ -30,9 +30,25 @@ fn a_machine_without_docker_gets_all_it_needs_and_is_left_as_it_was() {
     let status = lab.run(&["status"]).exits(0);
     assert!(status.stdout.contains("rack-1 leads"), "{}", status.said());
 
+    is_not_another_cluster_s(&lab);
     keeps_data_unless_it_is_purged(&lab, &machine);
     let difference = before.difference(&Traces::on(&machine));
     assert!(difference.is_empty(), "{difference:#?}");
+}
+
+fn is_not_another_cluster_s(lab: &Lab) {
+    let text = std::fs::read_to_string(lab.inventory()).expect("it was written");
+    let text = text.replace(lab.cluster(), "other");
+    let other = lab.file("other.yaml", text);
+    let belongs = format!("rack-1: it belongs to the cluster `{}`", lab.cluster());
+    for verb in ["up", "down"] {
+        let run = lab.program().arg(verb).arg(&other).arg("--yes").output();
+        let run = run.expect("the program starts");
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert_eq!(run.status.code(), Some(4), "{verb}: {said}");
+        assert!(said.contains(&belongs), "{verb}: {said}");
+    }
+    lab.is_settled();
 }
 
 fn keeps_data_unless_it_is_purged(lab: &Lab, machine: &Machine) {

@@ -80,6 +80,24 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
+fn a_host_of_another_cluster_is_left_to_it() {
+    let cluster = rehearsal();
+    let check = |generation: &str, record: &str, expected: &[&str]| {
+        let also =
+            format!("{{\"q\":\"generation\",\"generation\":\"{generation}\"}}\n{record}");
+        let found = objections(&cluster.topology, &facts(&cluster, &also));
+        let found: Vec<&str> = found.iter().map(|it| it.problem.as_str()).collect();
+        assert_eq!(found, expected, "{also}");
+    };
+    let record = r#"{"q":"ours","kind":"user","name":"theirs"}"#;
+    check("rack7 r/0/0", record, &["it belongs to the cluster `rack7`"]);
+    check("rehearsal r/0/0", record, &[]);
+    check("", record, &[]);
+    // Taken back to the last thing, it is free.
+    check("rack7 r/0/0", "", &[]);
+}
+
+#[test]
 fn limits_are_met_exactly_at_their_edge() {
     let cluster = rehearsal();
     let mut facts = facts(&cluster, "");

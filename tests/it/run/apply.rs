@@ -144,6 +144,7 @@ impl Run {
             generations.insert(host.name(), "before".to_owned());
         }
         let crew = Crew {
+            cluster: "lab",
             fleet: &fleet,
             courier: &self.helpers,
             witness: &self.helpers,
@@ -242,8 +243,8 @@ async fn each_stage_expects_the_mark_that_the_last_one_left() {
         [value("expected="), value("next=")]
     };
     let of_a: Vec<_> = run.asked(0).iter().map(marks).collect();
-    assert_eq!(of_a, [["before", "run-1/0/0"], ["run-1/0/0", "run-1/1/0"]]);
-    assert_eq!(marks(&run.asked(1)[0]), ["before", "run-1/1/0"]);
+    assert_eq!(of_a, [["before", "lab run-1/0/0"], ["lab run-1/0/0", "lab run-1/1/0"]]);
+    assert_eq!(marks(&run.asked(1)[0]), ["before", "lab run-1/1/0"]);
 }
 
 #[tokio::test]
