@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -142,6 +143,40 @@ pub struct DataLost {
     /// As many of the lost as make a majority with the kept.
     needed: Vec<HostName>,
     majority: usize,
+}
+
+/// An ensemble that served before, none of whose members has any data now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "refused: the ensemble has served before, and now none of {} has any data; bring {DATA} back \
+     on a majority of them, or, to begin anew on purpose, run `platform down --purge` or remove \
+     {}; then run this again",
+    list(lost),
+    note.display()
+)]
+pub struct AllLost {
+    lost: Vec<HostName>,
+    /// What tells that it has served.
+    note: PathBuf,
+}
+
+/// Checks that an ensemble is not formed a second time without a word. `served` is the note
+/// that says that it has served, where there is one.
+///
+/// # Errors
+/// When it is about to be formed though it has served.
+pub fn check_first(
+    ensemble: &Ensemble,
+    forming: bool,
+    served: Option<PathBuf>,
+) -> Result<(), AllLost> {
+    match served.filter(|_| forming) {
+        None => Ok(()),
+        Some(note) => {
+            let hosts = ensemble.members().iter().map(|member| member.host.clone());
+            Err(AllLost { lost: hosts.collect(), note })
+        }
+    }
 }
 
 /// Checks that a majority of a formed ensemble has its data, or a word of the operator to do

@@ -17,6 +17,7 @@ use crate::resource::probe::Questions;
 use crate::resource::{Facts, Image};
 use crate::run::apply::{Bytes, Courier, CourierError, Crew, apply};
 use crate::run::gate::{Look, Witness};
+use crate::state::StateError;
 
 /// Takes a cluster down: removes machines that the program made; on machines that were given,
 /// takes back what earlier runs brought. `purge` takes the components' data with it. Repeated,
@@ -44,6 +45,7 @@ async fn remove_machines(
     let cluster = &lab.inventory.cluster;
     let there = local::everything(cluster).await?;
     if there.is_empty() {
+        lab.state.forget_ensemble()?;
         let summary = "nothing to do: there is no machine of this cluster".to_owned();
         return Ok(Ended { result: RunResult::Unchanged, summary });
     }
@@ -52,6 +54,7 @@ async fn remove_machines(
         return Err(Trouble::Declined);
     }
     let removed = local::destroy(cluster).await?;
+    lab.state.forget_ensemble()?;
     let summary = format!("removed {}; 0 left", removed.join(", "));
     Ok(Ended { result: RunResult::Changed, summary })
 }
@@ -73,6 +76,7 @@ async fn take_back(
     }
     let plan = plan::tear_down(&facts, purge);
     if plan.is_empty() {
+        forget_data(lab, purge)?;
         let summary = format!("nothing to do: {}", left(&facts));
         return Ok(Ended { result: RunResult::Unchanged, summary });
     }
@@ -103,11 +107,17 @@ async fn take_back(
     let tally = apply(plan, generations, &crew).await;
     held.release().await;
     finish(tally, ambient)?;
+    forget_data(lab, purge)?;
     let every =
         machines.iter().map(|machine| (machine.host.clone(), Questions::default()));
     let facts = survey::facts(&fleet, &every.collect(), ambient).await?;
     let summary = format!("{} taken back; {}", count(n_changes, "change"), left(&facts));
     Ok(Ended { result: RunResult::Changed, summary })
+}
+
+/// Data that was purged was taken away on purpose: the next `up` may begin anew.
+fn forget_data(lab: &Lab, purge: bool) -> Result<(), StateError> {
+    if purge { lab.state.forget_ensemble() } else { Ok(()) }
 }
 
 /// What of ours is still on the hosts, by their own record.

@@ -16,7 +16,9 @@ use crate::run::apply::Tally;
 use crate::run::gate::Closed;
 use crate::run::lock::LockError as ClusterLockError;
 use crate::run::probe::ProbeError;
-use crate::state::{CaError, JournalError, LockError, SecretError, SshKeyError};
+use crate::state::{
+    CaError, JournalError, LockError, SecretError, SshKeyError, StateError,
+};
 use crate::template::BadTemplate;
 use crate::topology::BadEnsemble;
 
@@ -61,6 +63,9 @@ pub enum Trouble {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// An image's archive.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -109,6 +114,9 @@ pub enum Trouble {
     /// Most members of the ensemble lost their data.
     #[error(transparent)]
     DataLost(#[from] component::zookeeper::DataLost),
+    /// All members of the ensemble lost their data.
+    #[error(transparent)]
+    AllLost(#[from] component::zookeeper::AllLost),
     /// The operator said no, or nobody was there to ask.
     #[error("not agreed to: nothing was changed")]
     Declined,
@@ -156,6 +164,7 @@ impl Trouble {
             | Self::Unfit(_)
             | Self::Members(_)
             | Self::DataLost(_)
+            | Self::AllLost(_)
             | Self::Declined
             | Self::NoPlan(NoPlan::Refused(_)) => Kind::Refused,
             Self::Unreachable(errors) => of_remotes(errors.iter()),

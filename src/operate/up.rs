@@ -10,7 +10,7 @@ use super::survey::{Survey, survey};
 use super::trouble::Trouble;
 use super::witness::Eyes;
 use super::{Ambient, connect, machines};
-use crate::component::zookeeper::{check_data, check_members};
+use crate::component::zookeeper::{check_data, check_first, check_members};
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
 use crate::plan::preflight::{self, Objection};
@@ -41,7 +41,7 @@ pub async fn up(
     let fleet = connect::connect_all(lab, &machines, ambient).await?;
     let mut seen = look(lab, &machines, &fleet, ambient).await?;
     if seen.plan.is_empty() {
-        return prove(seen, &fleet, n_missing, ambient).await;
+        return prove(lab, seen, &fleet, n_missing, ambient).await;
     }
     // Who agreed to make all machines agreed to what they are made for.
     let agreed = agreed || (n_missing > 0 && blank);
@@ -53,7 +53,7 @@ pub async fn up(
     let tally = act(&mut seen, &fleet, ambient).await;
     held.release().await;
     finish(tally, ambient)?;
-    prove(seen, &fleet, n_missing, ambient).await
+    prove(lab, seen, &fleet, n_missing, ambient).await
 }
 
 /// What was seen of a cluster, and what is to be done about it.
@@ -84,11 +84,14 @@ pub(super) async fn look(
     if !objections.is_empty() {
         return Err(Trouble::Unfit(objections));
     }
-    if let (Some(ensemble), false) =
-        (&topology.ensemble, gathered.materials.zookeeper.forming)
-    {
-        check_members(ensemble, &survey.facts)?;
-        check_data(ensemble, &survey.facts)?;
+    if let Some(ensemble) = &topology.ensemble {
+        let forming = gathered.materials.zookeeper.forming;
+        let served = lab.state.ensemble_served().then(|| lab.state.ensemble_note());
+        check_first(ensemble, forming, served)?;
+        if !forming {
+            check_members(ensemble, &survey.facts)?;
+            check_data(ensemble, &survey.facts)?;
+        }
     }
     let plan = plan::build(&survey.situation(&topology))?;
     let (n_changes, n_hosts) = (plan.n_changes(), plan.hosts().len());
@@ -142,6 +145,7 @@ async fn act(seen: &mut Look, fleet: &Fleet, ambient: &Ambient<'_>) -> Tally {
 /// Waits until every component says that it works; where nothing had to change, that is one
 /// look.
 async fn prove(
+    lab: &Lab,
     seen: Look,
     fleet: &Fleet,
     n_made: usize,
@@ -158,6 +162,9 @@ async fn prove(
         gates.iter().map(|gate| gate::wait(gate, &eyes, &ambient.events, &stopped));
     for opened in futures::future::join_all(waiting).await {
         opened?;
+    }
+    if seen.topology.ensemble.is_some() {
+        lab.state.note_ensemble()?;
     }
     let changes = || {
         let (changes, hosts) =

@@ -1,11 +1,13 @@
 //! The cluster's folder on this computer: `.platform/<cluster>/` beside the inventory.
 //!
 //! It keeps what must outlive a run and must not be seen: the cluster's CA, secrets made at
-//! random, pinned host keys, the journal and the lock of the run that is under way. The folder
+//! random, pinned host keys, the journal, whether the ensemble ever served, and the lock of the
+//! run that is under way. The folder
 //! is its owner's alone (0700), files are 0600 and replaced whole. It knows nothing of hosts;
 //! losing it loses no machine.
 
 mod ca;
+mod ensemble;
 mod files;
 mod journal;
 mod lock;

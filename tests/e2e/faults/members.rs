@@ -21,6 +21,7 @@ fn what_members_lose_comes_back_from_a_majority_and_is_never_begun_anew() {
     one_member_loses_its_data(&lab);
     one_member_loses_its_machine(&lab);
     two_members_lose_their_data(&lab);
+    all_members_lose_their_data(&lab);
 }
 
 fn one_member_loses_its_data(lab: &Lab) {
@@ -52,6 +53,20 @@ fn two_members_lose_their_data(lab: &Lab) {
     lab.run(&["exec", "--sudo", "--limit", host, "--", "sh", "-c", command]).exits(0);
     lab.up();
     check_kept(lab);
+}
+
+fn all_members_lose_their_data(lab: &Lab) {
+    for host in ["control-1", "control-2", "control-3"] {
+        wipe(lab, host);
+    }
+    let texts =
+        ["has served before", "none of control-1, control-2, control-3 has any data"];
+    check_up(lab, 4, &texts);
+    lab.run(&["plan"]).exits(4);
+    // What it says to do where nothing can be brought back.
+    std::fs::remove_file(lab.state().join("ensemble-served")).expect("it is the note");
+    lab.up();
+    check_finished(lab);
 }
 
 /// Takes a member's data, its number included: it is down from here on, whatever systemd tries.

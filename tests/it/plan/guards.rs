@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use platform::component::zookeeper::{check_members, forming};
+use platform::component::zookeeper::{check_first, check_members, forming};
 use platform::host::HostName;
 use platform::plan::preflight::objections;
 use platform::resource::Facts;
@@ -160,6 +160,23 @@ fn an_ensemble_is_formed_only_while_no_member_accepted_an_epoch() {
     // What cannot be understood is taken for data.
     check_forming(Some("0\n"), false);
     check_forming(Some(""), false);
+}
+
+#[test]
+fn an_ensemble_that_has_served_is_not_formed_again_without_a_word() {
+    let cluster = rehearsal();
+    let ensemble = cluster.topology.ensemble.as_ref().expect("it has members");
+    let check = |forming, served: Option<&str>| {
+        check_first(ensemble, forming, served.map(Into::into))
+            .map_err(|lost| lost.to_string())
+    };
+    assert_eq!(check(true, None), Ok(()));
+    assert_eq!(check(false, None), Ok(()));
+    assert_eq!(check(false, Some("/lab/ensemble-served")), Ok(()));
+    let refused = check(true, Some("/lab/ensemble-served")).expect_err("all is lost");
+    for part in ["control-1, control-2, control-3", "remove /lab/ensemble-served"] {
+        assert!(refused.contains(part), "{part} is not in {refused}");
+    }
 }
 
 #[test]
