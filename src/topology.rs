@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::host::HostName;
-use crate::inventory::{ClusterName, Group, Inventory, Role};
+use crate::inventory::catalog::Component;
+use crate::inventory::{ClusterName, Group, Inventory, Traits};
 
 /// The port on which ZooKeeper serves its clients.
 pub const ZOOKEEPER_PORT: u16 = 2181;
@@ -14,6 +15,19 @@ pub const ZOOKEEPER_PORT: u16 = 2181;
 pub const ZOOKEEPER_PEER_PORTS: [u16; 2] = [2888, 3888];
 /// The port on which the registry serves.
 pub const REGISTRY_PORT: u16 = 5000;
+/// The port on which a Mesos master serves frameworks, agents and operators.
+pub const MASTER_PORT: u16 = 5050;
+/// The port on which a Mesos agent serves its master and operators.
+pub const AGENT_PORT: u16 = 5051;
+/// The port on which Marathon serves its clients.
+pub const MARATHON_PORT: u16 = 8080;
+/// The port on which Chronos serves its clients.
+pub const CHRONOS_PORT: u16 = 4400;
+/// The port on which the masters call Marathon's driver back. Mesos would choose another one
+/// at each start; a firewall has to know it.
+pub const MARATHON_DRIVER_PORT: u16 = 9091;
+/// The port on which the masters call Chronos' driver back.
+pub const CHRONOS_DRIVER_PORT: u16 = 9092;
 
 /// A machine of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +52,8 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     /// The ZooKeeper ensemble, where the cluster has one.
     pub ensemble: Option<Ensemble>,
+    /// The Mesos masters, where the cluster has any.
+    pub masters: Option<Ensemble>,
 }
 
 /// A host and its part.
@@ -53,13 +69,23 @@ pub struct Node {
     pub zookeeper: bool,
     /// Whether it runs a registry.
     pub registry: bool,
+    /// Whether it runs a Mesos master.
+    pub master: bool,
+    /// Whether it runs a Mesos agent.
+    pub agent: bool,
+    /// Whether it runs Marathon.
+    pub marathon: bool,
+    /// Whether it runs Chronos.
+    pub chronos: bool,
+    /// What its agent says of itself; its fault domain is its master's too.
+    pub traits: Traits,
 }
 
-/// The members of a ZooKeeper ensemble.
+/// Members that decide by a majority: those of ZooKeeper, or the Mesos masters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ensemble(Vec<Member>);
 
-/// A member of a ZooKeeper ensemble.
+/// A member of an [`Ensemble`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Its number, counted from 1 in the order of the inventory.
@@ -73,19 +99,28 @@ pub struct Member {
 /// An ensemble that cannot be: its size would make a majority need more members than the next
 /// smaller one, and bear no more losses.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0} members cannot form a ZooKeeper ensemble: an odd number from 1 to 255 can")]
-pub struct BadEnsemble(usize);
+#[error(
+    "{n_members} {what} cannot decide by a majority: an odd number from 1 to 255 can"
+)]
+pub struct BadEnsemble {
+    n_members: usize,
+    what: &'static str,
+}
 
 impl Ensemble {
-    fn new(members: Vec<(HostName, IpAddr)>) -> Result<Self, BadEnsemble> {
-        let n_members = members.len();
-        if n_members.is_multiple_of(2) || n_members > 255 {
-            return Err(BadEnsemble(n_members));
+    /// The ensemble of these nodes; none where there are none.
+    fn of<'a>(
+        nodes: impl Iterator<Item = &'a Node>,
+        what: &'static str,
+    ) -> Result<Option<Self>, BadEnsemble> {
+        let members: Vec<Member> = numbered(nodes);
+        match members.len() {
+            0 => Ok(None),
+            n_members if n_members.is_multiple_of(2) || n_members > 254 => {
+                Err(BadEnsemble { n_members, what })
+            }
+            _ => Ok(Some(Self(members))),
         }
-        let numbered = (1..=u8::MAX).zip(members);
-        Ok(Self(
-            numbered.map(|(id, (host, address))| Member { id, host, address }).collect(),
-        ))
     }
 
     /// The members, by id.
@@ -117,21 +152,30 @@ impl Topology {
             machines.iter().filter(move |machine| machine.group == group.name)
         });
         let nodes: Vec<Node> = in_order
-            .map(|machine| node(machine, groups[machine.group.as_str()]))
+            .map(|machine| node(inventory, machine, groups[machine.group.as_str()]))
             .collect();
-        let members: Vec<_> = nodes
-            .iter()
-            .filter(|node| node.zookeeper)
-            .map(|node| (node.host.clone(), node.address))
-            .collect();
-        let ensemble =
-            if members.is_empty() { None } else { Some(Ensemble::new(members)?) };
-        Ok(Self { cluster: inventory.cluster.clone(), nodes, ensemble })
+        let ensemble = Ensemble::of(
+            nodes.iter().filter(|node| node.zookeeper),
+            "ZooKeeper members",
+        )?;
+        let masters =
+            Ensemble::of(nodes.iter().filter(|node| node.master), "Mesos masters")?;
+        Ok(Self { cluster: inventory.cluster.clone(), nodes, ensemble, masters })
     }
 
     /// The hosts that run a registry, in order.
     pub fn registries(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|node| node.registry)
+    }
+
+    /// The hosts that run a Mesos agent, in order.
+    pub fn agents(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.agent)
+    }
+
+    /// The hosts that run a component, numbered in order.
+    pub fn members_of(&self, component: Component) -> Vec<Member> {
+        numbered(self.nodes.iter().filter(|node| node.runs(component)))
     }
 
     /// A host by its name.
@@ -143,17 +187,68 @@ impl Topology {
 impl Node {
     /// Whether the host runs containers, and so needs Docker.
     pub fn has_containers(&self) -> bool {
-        self.zookeeper || self.registry
+        Component::ALL.into_iter().any(|component| self.runs(component))
+    }
+
+    /// Whether the host runs a component.
+    pub fn runs(&self, component: Component) -> bool {
+        match component {
+            Component::Registry => self.registry,
+            Component::Zookeeper => self.zookeeper,
+            Component::MesosMaster => self.master,
+            Component::MesosAgent => self.agent,
+            Component::Marathon => self.marathon,
+            Component::Chronos => self.chronos,
+        }
     }
 }
 
-fn node(machine: &Machine, group: &Group) -> Node {
-    let has = |roles: &[Role]| roles.iter().any(|role| group.roles.contains(role));
+fn node(inventory: &Inventory, machine: &Machine, group: &Group) -> Node {
+    let runs = |component| inventory.runs(group, component);
     Node {
         host: machine.host.clone(),
         group: group.name.clone(),
         address: machine.address,
-        zookeeper: has(&[Role::Control, Role::Zookeeper]),
-        registry: has(&[Role::Edge]),
+        zookeeper: runs(Component::Zookeeper),
+        registry: runs(Component::Registry),
+        master: runs(Component::MesosMaster),
+        agent: runs(Component::MesosAgent),
+        marathon: runs(Component::Marathon),
+        chronos: runs(Component::Chronos),
+        traits: group.traits_of(&machine.host),
+    }
+}
+
+fn numbered<'a>(nodes: impl Iterator<Item = &'a Node>) -> Vec<Member> {
+    let member = |(id, node): (u8, &Node)| Member {
+        id,
+        host: node.host.clone(),
+        address: node.address,
+    };
+    (1..=u8::MAX).zip(nodes).map(member).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::SERVICE_PORTS;
+
+    #[test]
+    fn no_task_is_given_a_port_of_the_platform() {
+        let [data, election] = ZOOKEEPER_PEER_PORTS;
+        let mut ports = [
+            ZOOKEEPER_PORT,
+            data,
+            election,
+            REGISTRY_PORT,
+            MASTER_PORT,
+            AGENT_PORT,
+            MARATHON_PORT,
+            CHRONOS_PORT,
+            MARATHON_DRIVER_PORT,
+            CHRONOS_DRIVER_PORT,
+        ];
+        ports.sort_unstable();
+        assert_eq!(ports, SERVICE_PORTS);
     }
 }

@@ -27,12 +27,20 @@ pub struct Catalog {
 /// A program that runs on the machines as a container, in the order in which they are brought
 /// there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Component {
     /// The private registry from which all machines get images.
     Registry,
     /// ZooKeeper.
     Zookeeper,
+    /// A Mesos master.
+    MesosMaster,
+    /// A Mesos agent.
+    MesosAgent,
+    /// Marathon, which keeps services running.
+    Marathon,
+    /// Chronos, which runs jobs at their times.
+    Chronos,
 }
 
 /// One image of the catalogue.
@@ -74,10 +82,10 @@ pub fn read(
 
 /// The components that the inventory's roles need and the catalogue does not have.
 pub fn missing(catalog: &Catalog, inventory: &Inventory) -> Vec<Component> {
-    let roles = || inventory.groups.iter().flat_map(|group| &group.roles);
+    let groups = || inventory.groups.iter();
     Component::ALL
         .into_iter()
-        .filter(|component| roles().any(|role| component.is_needed_by(*role)))
+        .filter(|component| groups().any(|group| inventory.runs(group, *component)))
         .filter(|component| !catalog.components.contains_key(component))
         .collect()
 }
@@ -205,20 +213,37 @@ pub struct UnknownComponent(String);
 
 impl Component {
     /// All components, in their order.
-    pub const ALL: [Self; 2] = [Self::Registry, Self::Zookeeper];
+    pub const ALL: [Self; 6] = [
+        Self::Registry,
+        Self::Zookeeper,
+        Self::MesosMaster,
+        Self::MesosAgent,
+        Self::Marathon,
+        Self::Chronos,
+    ];
 
     /// The component as it is written in a catalogue.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Registry => "registry",
             Self::Zookeeper => "zookeeper",
+            Self::MesosMaster => "mesos-master",
+            Self::MesosAgent => "mesos-agent",
+            Self::Marathon => "marathon",
+            Self::Chronos => "chronos",
         }
     }
 
-    fn is_needed_by(self, role: Role) -> bool {
+    /// Whether machines of a role run it, in a cluster with Mesos or without.
+    pub(super) fn is_run_by(self, role: Role, has_mesos: bool) -> bool {
+        let commands = has_mesos && role == Role::Control;
         match self {
             Self::Registry => role == Role::Edge,
             Self::Zookeeper => role.runs_zookeeper(),
+            Self::MesosMaster => commands || role == Role::Master,
+            Self::MesosAgent => role == Role::Agent,
+            Self::Marathon => commands || role == Role::Marathon,
+            Self::Chronos => commands || role == Role::Chronos,
         }
     }
 }
@@ -262,6 +287,7 @@ mod tests {
         assert_eq!(missing(&none, &inventory("[control, edge]")), all);
         assert_eq!(missing(&only_registry, &inventory("[zookeeper, edge]")), all[1..]);
         assert_eq!(missing(&only_registry, &inventory("[edge]")), []);
+        assert_eq!(missing(&none, &inventory("[control, agent, edge]")), Component::ALL);
         assert_eq!(missing(&none, &inventory("[base]")), []);
     }
 }

@@ -15,6 +15,8 @@ use super::reader::{Reader, spoken};
 use super::settings::DraftPlatform;
 use super::{Cidr, DEFAULT_IMAGES, Provider, Role};
 
+mod mesos;
+
 pub(super) fn check(
     provider: &DraftProvider,
     groups: &[DraftGroup],
@@ -24,6 +26,7 @@ pub(super) fn check(
     names_are_unique(groups, r);
     addresses_are_unique(groups, r);
     ensemble_is_odd(groups, r);
+    mesos::check(groups, r);
     registry_exists(groups, r);
     network_has_room(provider, groups, r);
     heap_fits_memory(groups, platform, r);
@@ -99,8 +102,14 @@ fn addresses_are_unique(groups: &[DraftGroup], r: &mut Reader) {
 }
 
 fn ensemble_is_odd(groups: &[DraftGroup], r: &mut Reader) {
+    let members = groups.iter().filter(|group| group.runs_zookeeper()).collect();
+    is_odd(members, "ZooKeeper members", r);
+}
+
+/// Members that decide by a majority: an even number bears no more losses than one less.
+fn is_odd(groups: Vec<&DraftGroup>, what: &str, r: &mut Reader) {
     let mut members = Vec::new();
-    for group in groups.iter().filter(|group| group.runs_zookeeper()) {
+    for group in groups {
         let Some(found) = &group.members else { return };
         members.push((group, found));
     }
@@ -112,8 +121,7 @@ fn ensemble_is_odd(groups: &[DraftGroup], r: &mut Reader) {
         [_] => String::new(),
         names => format!(" in the groups {}", spoken(names)),
     };
-    let message =
-        format!("{n_members} ZooKeeper members{where_from}: their number must be odd");
+    let message = format!("{n_members} {what}{where_from}: their number must be odd");
     let (fewer, more) = (n_members - 1, n_members + 1);
     let help = format!(
         "{n_members} members can lose no more than {fewer} can ({}), because more than half \
@@ -131,7 +139,8 @@ fn registry_exists(groups: &[DraftGroup], r: &mut Reader) {
         return;
     }
     let roles = groups.iter().flat_map(|group| &group.roles);
-    if let Some(needy) = roles.into_iter().find(|role| role.value.runs_zookeeper()) {
+    let pulls = |role: Role| !matches!(role, Role::Base | Role::Edge);
+    if let Some(needy) = roles.into_iter().find(|role| pulls(role.value)) {
         let message = format!(
             "no group has the role `edge`, and `{}` gets its images from the registry there",
             needy.value

@@ -6,8 +6,9 @@ use std::ops::Range;
 use super::access::{Kind, is_reachable};
 use super::diagnostic::Diagnostic;
 use super::reader::{Fields, Reader, Spanned, did_you_mean, spoken};
+use super::traits;
 use super::tree::{Entry, Node, Value};
-use super::{GivenHost, Group, Members, Role, is_label, like_label};
+use super::{FaultDomain, GivenHost, Group, Members, Role, Traits, is_label, like_label};
 use crate::host::HostName;
 use crate::unit::Size;
 
@@ -19,6 +20,7 @@ pub(super) struct DraftGroup {
     pub(super) roles_known: bool,
     pub(super) members: Option<DraftMembers>,
     pub(super) memory: Option<Spanned<Size>>,
+    pub(super) traits: DraftTraits,
 }
 
 /// Machines as far as they can be read.
@@ -37,11 +39,46 @@ pub(super) struct DraftHost {
     /// Where its name stands, if it has one of its own.
     pub(super) name_at: Option<Range<usize>>,
     pub(super) address_at: Range<usize>,
+    pub(super) traits: DraftTraits,
+}
+
+/// What an agent says of itself, and where the file says it.
+#[derive(Default)]
+pub(super) struct DraftTraits {
+    pub(super) value: Traits,
+    /// The first key that only an agent can use.
+    pub(super) of_agent_at: Option<Range<usize>>,
+    pub(super) domain_at: Option<Range<usize>>,
 }
 
 impl DraftGroup {
     pub(super) fn runs_zookeeper(&self) -> bool {
         self.roles.iter().any(|role| role.value.runs_zookeeper())
+    }
+
+    pub(super) fn has(&self, role: Role) -> bool {
+        self.roles.iter().any(|other| other.value == role)
+    }
+
+    /// The domains of its machines, each with where it stands.
+    pub(super) fn domains(&self) -> Vec<(Option<&FaultDomain>, &Range<usize>)> {
+        let own = self.traits.value.domain.as_ref();
+        let own_at = self.traits.domain_at.as_ref().unwrap_or(&self.name.span);
+        let given =
+            self.members.iter().flat_map(|members| members.given.iter().flatten());
+        let mut of_hosts: Vec<_> = given
+            .map(|host| match &host.traits.value.domain {
+                Some(domain) => {
+                    let at = host.traits.domain_at.as_ref().unwrap_or(&host.address_at);
+                    (Some(domain), at)
+                }
+                None => (own, own_at),
+            })
+            .collect();
+        if of_hosts.is_empty() {
+            of_hosts.push((own, own_at));
+        }
+        of_hosts
     }
 
     /// The group, if nothing of it is missing.
@@ -58,6 +95,7 @@ impl DraftGroup {
             roles: self.roles.into_iter().map(|role| role.value).collect(),
             members,
             memory: self.memory.map(|memory| memory.value),
+            traits: self.traits.value,
         })
     }
 }
@@ -71,7 +109,8 @@ pub(super) fn groups(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Vec<Dra
     entries.iter().filter_map(|entry| group(entry, kind, r)).collect()
 }
 
-const GROUP_KEYS: [&str; 4] = ["roles", "count", "hosts", "memory"];
+const GROUP_KEYS: [&str; 7] =
+    ["roles", "count", "hosts", "memory", "attributes", "resources", "domain"];
 
 fn group(entry: &Entry, kind: Option<Kind>, r: &mut Reader) -> Option<DraftGroup> {
     check_name(entry, r);
@@ -86,7 +125,8 @@ fn group(entry: &Entry, kind: Option<Kind>, r: &mut Reader) -> Option<DraftGroup
     let members = members(&fields, kind, r);
     let memory = fields.get("memory").and_then(|node| memory(node, kind, r));
     let name = Spanned { value: entry.key.clone(), span: entry.key_span.clone() };
-    Some(DraftGroup { name, roles, roles_known, members, memory })
+    let traits = draft_traits(&fields, r);
+    Some(DraftGroup { name, roles, roles_known, members, memory, traits })
 }
 
 fn check_name(entry: &Entry, r: &mut Reader) {
@@ -129,11 +169,20 @@ fn check_conflicts(roles: &[Spanned<Role>], r: &mut Reader) {
             "`base` stands for machines with nothing more than every machine gets";
         r.fault(Diagnostic::new(&base.span, message).help("leave `base` out here"));
     }
-    if let (Some(_), Some(zookeeper)) = (find(Role::Control), find(Role::Zookeeper)) {
-        let message = "`control` runs ZooKeeper already";
-        r.fault(
-            Diagnostic::new(&zookeeper.span, message).help("leave `zookeeper` out here"),
-        );
+    if find(Role::Control).is_none() {
+        return;
+    }
+    let parts = [
+        (Role::Zookeeper, "ZooKeeper"),
+        (Role::Master, "a Mesos master"),
+        (Role::Marathon, "Marathon"),
+        (Role::Chronos, "Chronos"),
+    ];
+    for (role, what) in parts {
+        let Some(found) = find(role) else { continue };
+        let message = format!("`control` runs {what} already");
+        let help = format!("leave `{role}` out here");
+        r.fault(Diagnostic::new(&found.span, message).help(help));
     }
 }
 
@@ -206,7 +255,8 @@ fn host(node: &Node, r: &mut Reader) -> Option<DraftHost> {
         let address = address(node, r)?;
         return draft_host(address, None, None, r);
     }
-    let fields = r.fields(node, "a host", &["address", "name", "ssh"])?;
+    let known = ["address", "name", "ssh", "attributes", "resources", "domain"];
+    let fields = r.fields(node, "a host", &known)?;
     let address = fields
         .required("address", "address: 10.0.0.11", r)
         .and_then(|node| address(node, r));
@@ -215,7 +265,28 @@ fn host(node: &Node, r: &mut Reader) -> Option<DraftHost> {
         Some(node) => Some((r.parsed::<HostName>(node)?, node.span.clone())),
         None => None,
     };
-    draft_host(address?, name, ssh, r)
+    let traits = draft_traits(&fields, r);
+    let host = draft_host(address?, name, ssh, r)?;
+    let given = GivenHost { traits: traits.value.clone(), ..host.host };
+    Some(DraftHost { host: given, traits, ..host })
+}
+
+/// What a group or a host says of its agents.
+fn draft_traits(fields: &Fields, r: &mut Reader) -> DraftTraits {
+    let (attributes, resources) = (fields.get("attributes"), fields.get("resources"));
+    let domain = fields.get("domain");
+    let value = Traits {
+        attributes: attributes
+            .map(|node| traits::attributes(node, r))
+            .unwrap_or_default(),
+        resources: resources.map(|node| traits::resources(node, r)).unwrap_or_default(),
+        domain: domain.and_then(|node| traits::domain(node, r)),
+    };
+    DraftTraits {
+        value,
+        of_agent_at: attributes.or(resources).map(|node| node.at.clone()),
+        domain_at: domain.map(|node| node.at.clone()),
+    }
 }
 
 fn draft_host(
@@ -228,8 +299,10 @@ fn draft_host(
         Some((name, at)) => (name, Some(at)),
         None => (name_of(&address, r)?, None),
     };
-    let host = GivenHost { name, address: address.value, ssh };
-    Some(DraftHost { host, name_at, address_at: address.span })
+    let traits = Traits::default();
+    let host = GivenHost { name, address: address.value, ssh, traits };
+    let traits = DraftTraits::default();
+    Some(DraftHost { host, name_at, address_at: address.span, traits })
 }
 
 fn name_of(address: &Spanned<IpAddr>, r: &mut Reader) -> Option<HostName> {

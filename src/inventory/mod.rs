@@ -32,12 +32,19 @@ mod redact;
 mod render;
 mod settings;
 mod source;
+mod traits;
 mod tree;
 
+use catalog::Component;
 pub use cidr::BadCidr;
 pub use diagnostic::Diagnostic;
 use reader::Reader;
 pub use render::{Paint, Source, render};
+#[cfg(test)]
+pub(crate) use traits::SERVICE_PORTS;
+pub use traits::{
+    BadCpus, BadPortRange, Cpus, FaultDomain, PortRange, Resources, Traits,
+};
 use tree::Node;
 
 /// A commented inventory for containers on this computer.
@@ -197,6 +204,8 @@ pub struct Group {
     pub members: Members,
     /// The memory of each machine that the provider makes.
     pub memory: Option<Size>,
+    /// What its agents say of themselves.
+    pub traits: Traits,
 }
 
 /// The machines of a group.
@@ -217,6 +226,8 @@ pub struct GivenHost {
     pub address: IpAddr,
     /// Where SSH reaches it, where that is not `address`: a name or an address.
     pub ssh: Option<String>,
+    /// What its agent says of itself in place of what its group says.
+    pub traits: Traits,
 }
 
 /// What a machine does.
@@ -224,10 +235,19 @@ pub struct GivenHost {
 pub enum Role {
     /// What every machine of the cluster gets, and nothing more.
     Base,
-    /// All services that control the platform.
+    /// All services that control the platform: ZooKeeper and, in a cluster with Mesos, its
+    /// masters, Marathon and Chronos.
     Control,
     /// ZooKeeper alone.
     Zookeeper,
+    /// A Mesos master alone.
+    Master,
+    /// Marathon alone.
+    Marathon,
+    /// Chronos alone.
+    Chronos,
+    /// Runs tasks, under a Mesos agent.
+    Agent,
     /// The way in: runs the registry.
     Edge,
 }
@@ -326,6 +346,26 @@ pub struct Zookeeper {
     pub max_client_connections: Option<u16>,
 }
 
+impl Inventory {
+    /// Whether the machines of a group run a component.
+    pub fn runs(&self, group: &Group, component: Component) -> bool {
+        let mut roles = self.groups.iter().flat_map(|group| &group.roles);
+        let has_mesos = roles.any(|role| role.brings_mesos());
+        group.roles.iter().any(|role| component.is_run_by(*role, has_mesos))
+    }
+}
+
+impl Group {
+    /// What the agent of one of its machines says of itself.
+    pub fn traits_of(&self, host: &HostName) -> Traits {
+        let given = match &self.members {
+            Members::Count(_) => None,
+            Members::Hosts(hosts) => hosts.iter().find(|given| given.name == *host),
+        };
+        given.map_or_else(|| self.traits.clone(), |given| self.traits.with(&given.traits))
+    }
+}
+
 /// Why a text cannot name a cluster.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
@@ -361,7 +401,16 @@ impl fmt::Display for ClusterName {
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 4] = [Self::Base, Self::Control, Self::Zookeeper, Self::Edge];
+    pub const ALL: [Self; 8] = [
+        Self::Base,
+        Self::Control,
+        Self::Zookeeper,
+        Self::Master,
+        Self::Marathon,
+        Self::Chronos,
+        Self::Agent,
+        Self::Edge,
+    ];
 
     /// The role as it is written in an inventory.
     pub const fn as_str(self) -> &'static str {
@@ -369,6 +418,10 @@ impl Role {
             Self::Base => "base",
             Self::Control => "control",
             Self::Zookeeper => "zookeeper",
+            Self::Master => "master",
+            Self::Marathon => "marathon",
+            Self::Chronos => "chronos",
+            Self::Agent => "agent",
             Self::Edge => "edge",
         }
     }
@@ -376,6 +429,12 @@ impl Role {
     /// Whether machines of this role are members of the ZooKeeper ensemble.
     pub const fn runs_zookeeper(self) -> bool {
         matches!(self, Self::Control | Self::Zookeeper)
+    }
+
+    /// Whether a cluster with this role has Mesos. `control` alone does not say so: without
+    /// anything to command, it is a ZooKeeper ensemble.
+    pub const fn brings_mesos(self) -> bool {
+        matches!(self, Self::Master | Self::Marathon | Self::Chronos | Self::Agent)
     }
 }
 

@@ -72,9 +72,8 @@ pub(super) async fn gather(
 
 /// The components that this cluster's hosts run.
 fn needed(topology: &Topology) -> Vec<Component> {
-    let registry = topology.registries().next().map(|_| Component::Registry);
-    let zookeeper = topology.ensemble.as_ref().map(|_| Component::Zookeeper);
-    registry.into_iter().chain(zookeeper).collect()
+    let runs = |component: &Component| topology.nodes.iter().any(|n| n.runs(*component));
+    Component::ALL.into_iter().filter(runs).collect()
 }
 
 /// The names by which a registry is reached: its address from the hosts, this computer's own

@@ -1,0 +1,100 @@
+//! What must hold for Mesos: agents have masters, masters have ZooKeeper, and where a machine
+//! fails together with others is said of all of them.
+
+use super::super::diagnostic::Diagnostic;
+use super::super::group::DraftGroup;
+use super::super::reader::Reader;
+use super::super::{Role, traits};
+use super::is_odd;
+
+pub(super) fn check(groups: &[DraftGroup], r: &mut Reader) {
+    only_agents_have_traits(groups, r);
+    let roles = || groups.iter().flat_map(|group| &group.roles);
+    if !roles().any(|role| role.value.brings_mesos()) {
+        return;
+    }
+    if groups.iter().all(|group| group.roles_known) {
+        each_finds_what_it_needs(groups, r);
+    }
+    let masters: Vec<&DraftGroup> =
+        groups.iter().filter(|group| runs_master(group)).collect();
+    domains_fit(groups, &masters, r);
+    // Where every group of masters is one of ZooKeeper members too, that fault is theirs.
+    if masters.iter().any(|group| group.has(Role::Master)) {
+        is_odd(masters, "Mesos masters", r);
+    }
+}
+
+fn runs_master(group: &DraftGroup) -> bool {
+    group.has(Role::Control) || group.has(Role::Master)
+}
+
+fn only_agents_have_traits(groups: &[DraftGroup], r: &mut Reader) {
+    for group in groups.iter().filter(|group| group.roles_known) {
+        let hosts =
+            group.members.iter().flat_map(|members| members.given.iter().flatten());
+        let all = [&group.traits].into_iter().chain(hosts.map(|host| &host.traits));
+        for traits in all {
+            let help = "give the group the role `agent`, or leave this out";
+            if let (Some(at), false) = (&traits.of_agent_at, group.has(Role::Agent)) {
+                let message = "attributes and resources are those of Mesos agents";
+                r.fault(Diagnostic::new(at, message).help(help));
+            }
+            let has_domain = group.has(Role::Agent) || runs_master(group);
+            if let (Some(at), false) = (&traits.domain_at, has_domain) {
+                let message = "a fault domain is that of Mesos agents and masters";
+                r.fault(Diagnostic::new(at, message).help(help));
+            }
+        }
+    }
+}
+
+fn each_finds_what_it_needs(groups: &[DraftGroup], r: &mut Reader) {
+    let roles = || groups.iter().flat_map(|group| &group.roles);
+    let has = |wanted: Role| roles().any(|role| role.value == wanted);
+    if has(Role::Control) {
+        return;
+    }
+    let needs = [
+        (Role::Agent, Role::Master, "its master"),
+        (Role::Marathon, Role::Master, "its master"),
+        (Role::Chronos, Role::Master, "its master"),
+        (Role::Master, Role::Zookeeper, "ZooKeeper, where masters are elected"),
+    ];
+    for (needy, needed, what) in needs {
+        let needy = roles().find(|role| role.value == needy);
+        if let (Some(needy), false) = (needy, has(needed)) {
+            let message = format!(
+                "no group has the role `control` or `{needed}`, and `{}` needs {what}",
+                needy.value
+            );
+            let help = format!(
+                "add one of them to a group with an odd number of machines, such as `control: {{roles: [{needed}], …}}`"
+            );
+            r.fault(Diagnostic::new(&needy.span, message).help(help));
+        }
+    }
+}
+
+/// A master without a domain refuses agents that have one, and all masters are of one region.
+fn domains_fit(groups: &[DraftGroup], masters: &[&DraftGroup], r: &mut Reader) {
+    let of_masters: Vec<_> = masters.iter().flat_map(|group| group.domains()).collect();
+    let agents = groups.iter().filter(|group| group.has(Role::Agent));
+    let of_agent =
+        agents.flat_map(DraftGroup::domains).find(|(domain, _)| domain.is_some());
+    let blank = of_masters.iter().find(|(domain, _)| domain.is_none());
+    if let (Some((_, at)), Some(_)) = (of_agent, blank) {
+        let message = "agents have a fault domain, and not every master has";
+        let help = "masters without one refuse such agents: give theirs a `domain` too";
+        r.fault(Diagnostic::new(at, message).help(help));
+    }
+    let regions = traits::regions(of_masters.iter().filter_map(|(domain, _)| *domain));
+    let mut placed = of_masters.iter().filter(|(domain, _)| domain.is_some());
+    if let (true, Some((_, at))) = (regions.len() > 1, placed.next_back()) {
+        let regions: Vec<&str> = regions.into_iter().collect();
+        let message =
+            format!("the masters are in several regions: {}", regions.join(", "));
+        let help = "all masters are in one region; their zones may differ";
+        r.fault(Diagnostic::new(at, message).help(help));
+    }
+}
