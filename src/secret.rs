@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 /// A password, token or private key.
 #[derive(Clone)]
@@ -44,6 +44,42 @@ impl fmt::Display for Secret {
     }
 }
 
+/// Bytes that must not be seen, such as an archive with a password in it.
+#[derive(Clone)]
+pub struct SecretBytes(SecretSlice<u8>);
+
+impl SecretBytes {
+    /// Wraps bytes that must not be shown.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(SecretSlice::from(bytes))
+    }
+
+    /// The bytes themselves: for the one place that hands them to a host or a server.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose_secret()
+    }
+}
+
+impl From<Secret> for SecretBytes {
+    fn from(secret: Secret) -> Self {
+        Self::new(secret.expose().as_bytes().to_vec())
+    }
+}
+
+impl PartialEq for SecretBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for SecretBytes {}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +92,8 @@ mod tests {
             "[redacted] [redacted] [redacted]"
         );
         assert_eq!(secret.expose(), "hunter2");
+        let bytes = SecretBytes::from(secret);
+        assert_eq!(format!("{bytes:?} {bytes:#?}"), "[redacted] [redacted]");
+        assert_eq!(bytes.expose(), b"hunter2");
     }
 }

@@ -239,6 +239,10 @@ fn call(n: usize, action: &Action) -> String {
             call.extend(origin.references().iter().map(String::as_str));
             words(&call)
         }
+        Action::UnpackTree(tree) => {
+            let line = tree.owned().line();
+            words(&["unpack_tree", tree.path().as_str(), &tree.image, &line])
+        }
         Action::LoadImage(Image { name, id, .. }) => words(&[
             "record",
             &Owned::Image { id: id.clone(), name: name.clone() }.line(),
@@ -310,6 +314,7 @@ fn retire(owned: &Owned) -> String {
         }
         Owned::File { path } => words(&["restore_file", path.as_str(), &line]),
         Owned::Image { id, .. } => words(&["remove_image", id, &line]),
+        Owned::Tree { path, .. } => words(&["remove_tree", path.as_str(), &line]),
         Owned::Unit { name } => words(&["stop_unit", name, &line]),
     }
 }

@@ -380,6 +380,41 @@ remove_image() {
   forget "$2"
 }
 
+# unpack_tree PATH IMAGE RECORD — all of the image's file system, or nothing. The container is
+# never started; it is a name for what `export` reads.
+unpack_tree() {
+  [ ! -e "$1" ] || { echo "$1 is not a directory: move it away first"; return 1; }
+  make_parents "$1"
+  record "$3"
+  new=$1.platform-new
+  trap 'docker rm --force platform-unpack >/dev/null 2>&1; rm -rf -- "$new"' EXIT
+  docker rm --force platform-unpack >/dev/null 2>&1 || true
+  rm -rf -- "$new"
+  mkdir -m 755 -- "$new"
+  docker create --name platform-unpack "$2" none >/dev/null
+  docker export platform-unpack | tar -x -p --numeric-owner -C "$new" -f -
+  sync -f "$new"
+  mv -T -- "$new" "$1"
+  sync "${1%/*}/"
+}
+
+# Whether any process runs from a tree: one whose root has the same inode.
+is_in_use() {
+  [ -d "$1" ] || return 1
+  stat -L -c %d:%i /proc/[0-9]*/root 2>/dev/null | grep -Fxq "$(stat -c %d:%i "$1")"
+}
+
+# remove_tree PATH RECORD — one from which something still runs stays on the record.
+remove_tree() {
+  if is_in_use "$1"; then
+    echo "stays: processes still run from it"
+    return 0
+  fi
+  rm -rf --one-file-system -- "$1" "$1.platform-new"
+  [ ! -d "${1%/*}" ] || rmdir --ignore-fail-on-non-empty "${1%/*}"
+  forget "$2"
+}
+
 # start_unit NAME start|restart enable|'' failed|'' RECORD — without a record where it ran before.
 start_unit() {
   [ -z "$5" ] || record "$5"
@@ -397,6 +432,8 @@ start_unit() {
 
 stop_unit() {
   systemctl --quiet disable --now "$1" || ! systemctl cat "$1" >/dev/null 2>&1
+  # A unit may leave processes behind on purpose, for its next start: there is none.
+  systemctl kill --signal=SIGKILL "$1" 2>/dev/null || true
   systemctl reset-failed "$1" 2>/dev/null || true
   forget "$2"
 }

@@ -1,6 +1,6 @@
 //! What a host answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{FileState, HostPath, Manifest, PackageState, System, UnitState, UserState};
 
@@ -20,6 +20,8 @@ pub struct Facts {
     pub(super) units: BTreeMap<String, UnitState>,
     pub(super) images: BTreeMap<String, bool>,
     pub(super) sysctls: BTreeMap<String, Option<String>>,
+    /// The programs that run from each tree; a tree that is not in it has none.
+    pub(super) trees: BTreeMap<HostPath, BTreeSet<String>>,
 }
 
 /// A question that a host left unanswered.

@@ -12,7 +12,7 @@ use similar::TextDiff;
 
 use super::questions::Questions;
 use super::{Action, Change, Facts, HostPath, Key, Unknown};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretBytes};
 
 /// The largest file whose text is fetched to show a diff, in bytes.
 const SHOWN: usize = 64 * 1024;
@@ -41,7 +41,7 @@ pub enum Content {
     /// Anyone may see it: its diff is shown.
     Open(Arc<Shared>),
     /// Nobody may see it: only its hash is compared.
-    Hidden(Secret),
+    Hidden(SecretBytes),
 }
 
 /// Bytes, and their hash once it was asked for.
@@ -55,7 +55,7 @@ impl Content {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Open(shared) => &shared.bytes,
-            Self::Hidden(secret) => secret.expose().as_bytes(),
+            Self::Hidden(secret) => secret.expose(),
         }
     }
 
@@ -65,7 +65,7 @@ impl Content {
             Self::Open(shared) => {
                 shared.sha256.get_or_init(|| sha256(&shared.bytes)).clone()
             }
-            Self::Hidden(secret) => sha256(secret.expose().as_bytes()),
+            Self::Hidden(secret) => sha256(secret.expose()),
         }
     }
 }
@@ -109,6 +109,12 @@ impl From<String> for Content {
 
 impl From<Secret> for Content {
     fn from(secret: Secret) -> Self {
+        Self::Hidden(secret.into())
+    }
+}
+
+impl From<SecretBytes> for Content {
+    fn from(secret: SecretBytes) -> Self {
         Self::Hidden(secret)
     }
 }

@@ -69,6 +69,15 @@ pub enum Owned {
         /// Its name for people.
         name: String,
     },
+    /// An image's file system, unpacked in a folder.
+    Tree {
+        /// Where.
+        path: HostPath,
+        /// Its name for people.
+        name: String,
+        /// The program for whose sake it is there.
+        program: String,
+    },
     /// A unit that was enabled and started.
     Unit {
         /// Its name.
@@ -99,6 +108,7 @@ impl fmt::Display for Owned {
             Self::Directory { path, .. } => write!(f, "directory {path}"),
             Self::File { path } => write!(f, "file {path}"),
             Self::Image { name, .. } => write!(f, "image {name}"),
+            Self::Tree { path, name, .. } => write!(f, "tree of {name} in {path}"),
             Self::Unit { name } => write!(f, "unit {name}"),
         }
     }
@@ -116,9 +126,12 @@ impl Owned {
             | (Self::Sysctl { name, .. }, Self::Sysctl { name: other, .. }) => {
                 name == other
             }
-            (Self::File { path }, Self::File { path: other }) => path == other,
+            (Self::File { path }, Self::File { path: other })
+            | (Self::Tree { path, .. }, Self::Tree { path: other, .. }) => path == other,
             (
-                Self::File { path } | Self::Directory { path, .. },
+                Self::File { path }
+                | Self::Directory { path, .. }
+                | Self::Tree { path, .. },
                 Self::Directory { path: other, .. },
             ) => path.is_below(other.as_str()),
             (Self::Image { id, .. }, Self::Image { id: other, .. }) => id == other,
@@ -162,6 +175,7 @@ pub(super) fn owned(resource: &Resource, facts: &Facts) -> Option<Owned> {
         Resource::Image(image) => {
             Owned::Image { id: image.id.clone(), name: image.name.clone() }
         }
+        Resource::Tree(tree) => tree.owned(),
         Resource::Unit(unit) => Owned::Unit { name: unit.name.clone() },
     })
 }
@@ -176,6 +190,7 @@ pub(super) fn removal(owned: &Owned, purge: bool) -> Option<Change> {
         Owned::Directory { path, .. } => (Key::Directory(path), "remove"),
         Owned::File { path } => (Key::File(path), "remove"),
         Owned::Image { name, .. } => (Key::Image(name), "remove"),
+        Owned::Tree { path, .. } => (Key::Tree(path), "remove"),
         Owned::Unit { name } => (Key::Unit(name), "stop"),
     };
     let action = Action::Retire(owned.clone());

@@ -18,6 +18,7 @@ pub mod probe;
 mod questions;
 mod sysctl;
 mod system;
+mod tree;
 mod unit;
 mod user;
 
@@ -32,6 +33,7 @@ pub use manifest::{Manifest, Owned};
 pub use package::{Manager, Package, PackageState};
 pub use sysctl::Sysctl;
 pub use system::{Cgroups, System};
+pub use tree::Tree;
 pub use unit::{Unit, UnitState};
 pub use user::{User, UserState};
 
@@ -52,6 +54,8 @@ pub enum Resource {
     File(File),
     /// A container image is in the host's Docker.
     Image(Image),
+    /// An image's file system is in a folder.
+    Tree(Tree),
     /// A systemd unit is enabled and runs with what it should have been started with.
     Unit(Unit),
 }
@@ -72,6 +76,8 @@ pub enum Key {
     File(HostPath),
     /// An image, by the name that people know.
     Image(String),
+    /// An image's file system, by its folder.
+    Tree(HostPath),
     /// The service manager's own view of its unit files.
     Systemd,
     /// A unit.
@@ -87,6 +93,7 @@ impl fmt::Display for Key {
             Self::Directory(path) => write!(f, "directory {path}"),
             Self::File(path) => write!(f, "file {path}"),
             Self::Image(name) => write!(f, "image {name}"),
+            Self::Tree(path) => write!(f, "tree {path}"),
             Self::Systemd => f.write_str("systemd"),
             Self::Unit(name) => write!(f, "unit {name}"),
         }
@@ -131,6 +138,7 @@ impl Change {
             | Action::SetFileMode { .. }
             | Action::PullImage { .. }
             | Action::LoadImage { .. }
+            | Action::UnpackTree { .. }
             | Action::Retire(_)
             | Action::ReloadSystemd => false,
         }
@@ -167,6 +175,8 @@ pub enum Action {
     /// Take an image from this computer. It is not part of the script: the image's bytes are
     /// the whole input of a command of their own.
     LoadImage(Image),
+    /// Unpack an image's file system.
+    UnpackTree(Tree),
     /// Let systemd read its unit files again.
     ReloadSystemd,
     /// Enable a unit and start it, or restart it where it runs.
@@ -196,6 +206,7 @@ impl Resource {
             Self::Directory(directory) => Key::Directory(directory.path.clone()),
             Self::File(file) => Key::File(file.path.clone()),
             Self::Image(image) => Key::Image(image.name.clone()),
+            Self::Tree(tree) => Key::Tree(tree.path()),
             Self::Unit(unit) => Key::Unit(unit.name.clone()),
         }
     }
@@ -209,6 +220,7 @@ impl Resource {
             Self::Directory(directory) => directory.ask(questions),
             Self::File(file) => file.ask(questions),
             Self::Image(image) => image.ask(questions),
+            Self::Tree(tree) => tree.ask(questions),
             Self::Unit(unit) => unit.ask(questions),
         }
     }
@@ -221,6 +233,7 @@ impl Resource {
             Self::Directory(directory) => directory.diff(facts),
             Self::File(file) => file.diff(facts),
             Self::Image(image) => image.diff(facts),
+            Self::Tree(tree) => tree.diff(facts),
             Self::Unit(unit) => unit.diff(facts),
         }
     }
@@ -242,16 +255,34 @@ pub fn diff(want: &[Resource], facts: &Facts) -> Result<Vec<Change>, Unknown> {
     Ok(changes)
 }
 
+/// What nobody wants any more and still has to stay, with the programs that run from it. What
+/// such a program's own unit is does not count: it is started anew elsewhere, or stopped.
+pub fn staying<'a>(
+    want: &[Resource],
+    facts: &'a Facts,
+) -> Vec<(&'a Owned, Vec<&'a str>)> {
+    let unwanted = unwanted(want, facts);
+    let stays = unwanted.into_iter().filter_map(|owned| {
+        let Owned::Tree { path, program, .. } = owned else { return None };
+        let running = facts.trees.get(path)?.iter().map(String::as_str);
+        let others: Vec<&str> = running.filter(|other| other != program).collect();
+        (!others.is_empty()).then_some((owned, others))
+    });
+    stays.collect()
+}
+
+fn unwanted<'a>(want: &[Resource], facts: &'a Facts) -> Vec<&'a Owned> {
+    let wanted: Vec<Owned> =
+        want.iter().filter_map(|resource| manifest::owned(resource, facts)).collect();
+    let is_wanted = |owned: &&Owned| wanted.iter().any(|wanted| wanted.same_thing(owned));
+    facts.manifest.entries().iter().filter(|owned| !is_wanted(owned)).collect()
+}
+
 /// What earlier runs brought to a host and nobody wants any more, to be taken back in the
 /// reverse order of work. `purge` takes the components' data with it.
 pub fn retire(want: &[Resource], facts: &Facts, purge: bool) -> Vec<Change> {
-    let wanted: Vec<Owned> =
-        want.iter().filter_map(|resource| manifest::owned(resource, facts)).collect();
-    let mut changes: Vec<Change> = facts
-        .manifest
-        .entries()
-        .iter()
-        .filter(|owned| !wanted.iter().any(|wanted| wanted.same_thing(owned)))
+    let mut changes: Vec<Change> = unwanted(want, facts)
+        .into_iter()
         .filter_map(|owned| manifest::removal(owned, purge))
         .collect();
     changes.sort_by(|a, b| b.key.cmp(&a.key));

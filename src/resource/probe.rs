@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 pub use super::questions::Questions;
-use super::{Facts, Owned, file, image, manifest, package, sysctl, system, unit, user};
+use super::{
+    Facts, Owned, file, image, manifest, package, sysctl, system, tree, unit, user,
+};
 
 /// Why a host's answers cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -41,6 +43,7 @@ impl Questions {
             file::script(self),
         ];
         script.extend(parts.into_iter().flatten());
+        script.push_str(&tree::script());
         script.push_str(&manifest::script());
         script.push_str("printf '{\"q\":\"end\"}\\n'\n");
         script
@@ -67,6 +70,7 @@ enum Line {
     Started(unit::StartedLine),
     Image(image::ImageLine),
     Sysctl(sysctl::SysctlLine),
+    Runs(tree::RunsLine),
     Ours(Owned),
     End,
 }
@@ -104,6 +108,7 @@ pub fn parse(answer: &str, now: f64) -> Result<Facts, BadAnswer> {
             Line::Started(line) => line.add_to(&mut facts),
             Line::Image(line) => line.add_to(&mut facts),
             Line::Sysctl(line) => line.add_to(&mut facts),
+            Line::Runs(line) => line.add_to(&mut facts),
             Line::Ours(owned) => {
                 facts.manifest.add(owned);
                 Some(())

@@ -6,7 +6,7 @@ use std::path::Path;
 use platform::resource::probe::{Questions, parse};
 use platform::resource::{
     self, Change, Content, Directory, File, HostPath, Image, ImageOrigin, Package,
-    Resource, Sysctl, Unit, User,
+    Resource, Sysctl, Tree, Unit, User,
 };
 use platform::secret::Secret;
 use serde::Deserialize;
@@ -35,6 +35,7 @@ enum Want {
     File { path: HostPath, text: String, mode: String, owner: String },
     Hidden { path: HostPath, text: String },
     Image { name: String, id: String, from: Vec<String> },
+    Tree { name: String, image: String, program: String },
     Unit { name: String, with: Vec<HostPath> },
 }
 
@@ -65,6 +66,9 @@ fn shown(case: &Case) -> Result<String, Box<dyn std::error::Error>> {
     };
     let mut out = String::new();
     list(&changes, &mut out)?;
+    for (owned, programs) in resource::staying(&want, &facts) {
+        writeln!(out, "stays: {owned}, from which {} runs", programs.join(", "))?;
+    }
     let retired = resource::retire(&want, &facts, case.purge);
     if !retired.is_empty() {
         writeln!(out, "retire")?;
@@ -139,6 +143,11 @@ fn plain(want: &Want) -> Result<Resource, std::num::ParseIntError> {
             };
             Resource::Image(Image { name: name.clone(), id: id.clone(), origin })
         }
+        Want::Tree { name, image, program } => Resource::Tree(Tree {
+            name: name.clone(),
+            image: image.clone(),
+            program: program.clone(),
+        }),
         Want::Unit { name, .. } => Resource::Unit(Unit::named(name)),
     })
 }

@@ -227,6 +227,13 @@ fn state(asked: &Resource, there: &[Resource]) -> Vec<Value> {
                 })}),
             ]
         }
+        (Resource::Tree(tree), found) => match found {
+            None => vec![json!({"q": "missing", "path": tree.path()})],
+            Some(_) => {
+                let root = "root".to_owned();
+                vec![path(tree.path().as_str(), "directory", (0o755, &root, &root))]
+            }
+        },
         (Resource::Unit(unit), found) => self::unit(&unit.name, found.is_some(), there),
         (_, Some(other)) => panic!("{other:?} has the key of another kind"),
     }
@@ -330,6 +337,10 @@ fn records(resource: &Resource, there: &[Resource]) -> Vec<Value> {
         Resource::File(file) if file.data => None,
         Resource::File(file) => Some(Owned::File { path: file.path }),
         Resource::Image(image) => Some(Owned::Image { id: image.id, name: image.name }),
+        Resource::Tree(tree) => {
+            let path = tree.path();
+            Some(Owned::Tree { path, name: tree.name, program: tree.program })
+        }
         Resource::Unit(unit) => Some(Owned::Unit { name: unit.name }),
     };
     let mut owned = parents(resource, there);
@@ -343,10 +354,11 @@ fn records(resource: &Resource, there: &[Resource]) -> Vec<Value> {
 }
 
 fn parents(resource: &Resource, there: &[Resource]) -> Vec<Owned> {
-    let (Resource::File(File { path, .. })
-    | Resource::Directory(platform::resource::Directory { path, .. })) = resource
-    else {
-        return Vec::new();
+    let path = match resource {
+        Resource::File(File { path, .. })
+        | Resource::Directory(platform::resource::Directory { path, .. }) => path.clone(),
+        Resource::Tree(tree) => tree.path(),
+        _ => return Vec::new(),
     };
     let wanted = |parent: &str| {
         there.iter().any(|other| {

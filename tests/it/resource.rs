@@ -6,3 +6,4 @@ mod host;
 mod played;
 mod probe;
 mod property;
+mod tree;

@@ -39,7 +39,7 @@ show)
 is-active) words "$1"; echo "$active"; [ "$active" = active ] ;;
 cat) known "$1" ;;
 daemon-reload) touch /fake/reloaded ;;
-reset-failed) ;;
+reset-failed | kill) ;;
 enable)
   known "$1" || exit 1
   words "$1"
@@ -70,6 +70,12 @@ version*) echo 20.10.24 ;;
   [ $found = 0 ] || { echo; exit 1; } ;;
 "image inspect"*) [ -e "/fake/images/$3" ] ;;
 "image rm"*) rm "/fake/images/$4" ;;
+"rm --force platform-unpack") rm -f /fake/unpacking ;;
+"create --name platform-unpack "*)
+  [ -e "/fake/images/$4" ] && [ ! -e /fake/unpacking ] || { echo "no such image" >&2; exit 1; }
+  echo "$4" >/fake/unpacking
+  echo 1f2e ;;
+"export platform-unpack") tar -C "/fake/trees/$(cat /fake/unpacking)" -cf - . ;;
 "--config /etc/platform/docker pull --quiet"*)
   name=${5%%/*}
   [ -e "/fake/registry/$name" ] || { echo "$name: connection refused" >&2; exit 1; }
