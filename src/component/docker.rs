@@ -56,7 +56,7 @@ fn trust(context: Context<'_>, registry: &Node) -> File {
 }
 
 /// The client configuration with which hosts pull, in Docker's own form.
-fn login(context: Context<'_>) -> Secret {
+pub(super) fn login(context: Context<'_>) -> Secret {
     let account = context.materials.registry.basic_auth();
     let auths: serde_json::Map<String, serde_json::Value> = context
         .topology

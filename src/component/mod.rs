@@ -3,8 +3,14 @@
 //! Pure: a component is a function from the topology, the materials and what is known of the
 //! host to a list of resources. Adding a component is adding such a function to [`wants`].
 
+pub mod agent;
 mod base;
+pub mod chronos;
 mod docker;
+pub mod identity;
+pub mod marathon;
+pub mod master;
+pub mod mesos;
 pub mod registry;
 pub mod zookeeper;
 
@@ -37,6 +43,12 @@ pub enum Stage {
     Images,
     /// The ZooKeeper ensemble.
     Zookeeper,
+    /// The Mesos masters.
+    Masters,
+    /// The Mesos agents, and the mark that the masters have a registry.
+    Agents,
+    /// Marathon and Chronos.
+    Frameworks,
     /// What nobody wants any more goes.
     Retire,
 }
@@ -49,6 +61,9 @@ impl fmt::Display for Stage {
             Self::Registry => "registry",
             Self::Images => "images",
             Self::Zookeeper => "zookeeper",
+            Self::Masters => "masters",
+            Self::Agents => "agents",
+            Self::Frameworks => "frameworks",
             Self::Retire => "retire",
         })
     }
@@ -70,6 +85,12 @@ pub struct Materials {
     pub registry: registry::Materials,
     /// What the ZooKeeper ensemble needs.
     pub zookeeper: zookeeper::Materials,
+    /// What Mesos' masters and agents need.
+    pub mesos: mesos::Materials,
+    /// What Marathon needs.
+    pub marathon: mesos::Framework,
+    /// What Chronos needs.
+    pub chronos: mesos::Framework,
 }
 
 /// What a component needs to know of its image.
@@ -113,6 +134,18 @@ pub fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> 
     }
     if context.node.zookeeper {
         wants.extend(zookeeper::wants(context, facts)?);
+    }
+    if context.node.master {
+        wants.extend(master::wants(context, facts)?);
+    }
+    if context.node.agent {
+        wants.extend(agent::wants(context)?);
+    }
+    if context.node.marathon {
+        wants.extend(marathon::wants(context, facts)?);
+    }
+    if context.node.chronos {
+        wants.extend(chronos::wants(context, facts)?);
     }
     Ok(wants)
 }

@@ -349,9 +349,13 @@ pub struct Zookeeper {
 impl Inventory {
     /// Whether the machines of a group run a component.
     pub fn runs(&self, group: &Group, component: Component) -> bool {
+        group.roles.iter().any(|role| component.is_run_by(*role, self.has_mesos()))
+    }
+
+    /// Whether the cluster has Mesos: whether any machine has a role of it.
+    pub fn has_mesos(&self) -> bool {
         let mut roles = self.groups.iter().flat_map(|group| &group.roles);
-        let has_mesos = roles.any(|role| role.brings_mesos());
-        group.roles.iter().any(|role| component.is_run_by(*role, has_mesos))
+        roles.any(|role| role.brings_mesos())
     }
 }
 

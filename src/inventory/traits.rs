@@ -97,6 +97,13 @@ impl Traits {
     }
 }
 
+impl Cpus {
+    /// The number in thousandths.
+    pub fn as_thousandths(self) -> u64 {
+        self.0.into()
+    }
+}
+
 impl FromStr for Cpus {
     type Err = BadCpus;
 

@@ -8,12 +8,12 @@ use super::Ambient;
 use super::image::{self, Resolved};
 use super::lab::{Lab, LabError};
 use super::trouble::Trouble;
-use crate::component::{Materials, registry, zookeeper};
+use crate::component::{Materials, mesos, registry, zookeeper};
 use crate::inventory::SecretSource;
 use crate::inventory::catalog::Component;
 use crate::resource::Content;
 use crate::secret::Secret;
-use crate::state::{Leaf, San};
+use crate::state::{Leaf, San, SecretError};
 use crate::topology::{Node, Topology};
 
 /// Everything that is decided from and acted with, beside the hosts themselves.
@@ -66,8 +66,28 @@ pub(super) async fn gather(
             super_password: secret("zookeeper-super")?,
             forming: false,
         },
+        mesos: mesos::Materials {
+            zookeeper: secret("mesos-zookeeper")?,
+            operator: secret("mesos-operator")?,
+            agent: secret("mesos-agent")?,
+            forming: false,
+        },
+        marathon: framework("marathon", &secret)?,
+        chronos: framework("chronos", &secret)?,
     };
     Ok(Gathered { materials, images })
+}
+
+/// What a framework needs: passwords for what it keeps, where it registers, and what it serves.
+fn framework(
+    name: &str,
+    secret: &impl Fn(&str) -> Result<Secret, SecretError>,
+) -> Result<mesos::Framework, SecretError> {
+    Ok(mesos::Framework {
+        zookeeper: secret(&format!("{name}-zookeeper"))?,
+        secret: secret(&format!("{name}-mesos"))?,
+        password: secret(&format!("{name}-http"))?,
+    })
 }
 
 /// The components that this cluster's hosts run.

@@ -10,9 +10,10 @@ use super::survey;
 use super::trouble::Trouble;
 use super::{Ambient, connect, machines};
 use crate::api::zookeeper::{Answer, Mode};
-use crate::component::{registry, zookeeper};
+use crate::component::{agent, chronos, marathon, master, registry, zookeeper};
 use crate::event::in_words;
 use crate::host::HostName;
+use crate::inventory::catalog::Component;
 use crate::remote::RemoteError;
 use crate::resource::probe::Questions;
 use crate::resource::{Facts, Owned, Resource, Unit};
@@ -114,9 +115,19 @@ fn questions(node: &Node) -> Questions {
 
 /// The services of a host and their units.
 fn units(node: &Node) -> Vec<(&'static str, &'static str)> {
-    let registry = node.registry.then_some(("registry", registry::UNIT));
-    let zookeeper = node.zookeeper.then_some(("zookeeper", zookeeper::UNIT));
-    registry.into_iter().chain(zookeeper).collect()
+    let units = Component::ALL.into_iter().filter(|component| node.runs(*component));
+    units.map(|component| (component.as_str(), unit_of(component))).collect()
+}
+
+fn unit_of(component: Component) -> &'static str {
+    match component {
+        Component::Registry => registry::UNIT,
+        Component::Zookeeper => zookeeper::UNIT,
+        Component::MesosMaster => master::UNIT,
+        Component::MesosAgent => agent::UNIT,
+        Component::Marathon => marathon::UNIT,
+        Component::Chronos => chronos::UNIT,
+    }
 }
 
 struct Seen<'a> {

@@ -69,6 +69,9 @@ pub(super) async fn survey(
     let of_members: Vec<&Facts> =
         of_members.filter_map(|member| facts.get(&member.host)).collect();
     gathered.materials.zookeeper.forming = component::zookeeper::forming(of_members)?;
+    let masters = topology.masters.iter().flat_map(|masters| masters.members());
+    let of_masters = masters.filter_map(|master| facts.get(&master.host));
+    gathered.materials.mesos.forming = component::master::forming(of_masters)?;
     let mut wants = BTreeMap::new();
     for node in &topology.nodes {
         if let Some(facts) = facts.get(&node.host) {
@@ -99,6 +102,9 @@ fn questions(
         }
         if node.zookeeper {
             component::zookeeper::ask(&mut of_host);
+        }
+        if node.master {
+            component::master::ask(&mut of_host);
         }
         questions.insert(node.host.clone(), of_host);
     }

@@ -11,6 +11,7 @@ use super::trouble::Trouble;
 use super::witness::Eyes;
 use super::{Ambient, connect, machines};
 use crate::component::zookeeper::{check_data, check_first, check_members};
+use crate::component::{identity, master};
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
 use crate::plan::preflight::{self, Objection};
@@ -32,6 +33,9 @@ pub async fn up(
     agreed: bool,
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
+    if lab.inventory.has_mesos() {
+        return Err(Trouble::NoWitness);
+    }
     let roster = machines::roster(lab).await?;
     let (n_missing, blank) = (roster.n_missing(), roster.is_blank());
     if n_missing > 0 && !agreed && !ambient.ask.proceed(&roster.show()) {
@@ -93,6 +97,12 @@ pub(super) async fn look(
             check_data(ensemble, &survey.facts)?;
         }
     }
+    if let Some(masters) = &topology.masters {
+        master::check_members(masters, &survey.facts)?;
+    }
+    let nodes = topology.nodes.iter();
+    let known = nodes.filter_map(|node| Some((node, survey.facts.get(&node.host)?)));
+    identity::check(known)?;
     let plan = plan::build(&survey.situation(&topology))?;
     let (n_changes, n_hosts) = (plan.n_changes(), plan.hosts().len());
     Ok(Look { topology, plan, gathered, survey, n_changes, n_hosts })

@@ -37,6 +37,12 @@ impl Witness for Eyes<'_> {
                     });
                     judge(members, &answers, whole)
                 }
+                // That a port answers proves none of these: a master without a registry
+                // answers too, and a Marathon that waits for ZooKeeper.
+                Gate::Masters { .. }
+                | Gate::Agents(_)
+                | Gate::Marathon(_)
+                | Gate::Chronos(_) => Look::Closed("it cannot be asked yet".to_owned()),
             }
         }
         .boxed()

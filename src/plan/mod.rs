@@ -3,6 +3,7 @@
 //! Pure: reads no clock, file or network. Nothing is decided after a [`Plan`] exists; a dry
 //! run is a run that stops here.
 
+mod peers;
 pub mod preflight;
 pub mod quorum;
 mod show;
@@ -15,18 +16,32 @@ use crate::component::{Stage, Wants};
 use crate::event::PlannedStage;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
-use crate::resource::{self, Change, Facts, Resource, Unknown};
-use crate::topology::{Ensemble, Member, Node, Topology};
+use crate::resource::{self, Action, Change, Facts, Owned, Resource, Unknown};
+use crate::topology::{Member, Node, Topology};
 
 pub(crate) use show::count;
 
-pub use quorum::{MemberStanding, Refused, Standing, Wave};
+pub use peers::Peers;
+pub use quorum::{Agents, MemberStanding, Refused, Standing, Wave};
 
 /// Everything that a run will do on hosts, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     /// Stages that change something. All of one is done before the next begins.
     pub stages: Vec<StagePlan>,
+    /// What nobody wants any more and is left for now.
+    pub stays: Vec<Stay>,
+}
+
+/// A thing of an earlier run that is left, because something still runs from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stay {
+    /// The host.
+    pub host: HostName,
+    /// The thing.
+    pub thing: Owned,
+    /// The programs that run from it.
+    pub programs: Vec<String>,
 }
 
 /// One stage of a plan.
@@ -74,6 +89,19 @@ pub enum Gate {
     Registry(Node),
     /// These members of the ensemble serve, one leads, and all of its followers are synced.
     Ensemble(Vec<Member>),
+    /// These masters serve, and of all masters one leads with the registry of a quorum.
+    Masters {
+        /// The masters.
+        members: Vec<Member>,
+        /// How many of all masters make a quorum.
+        quorum: usize,
+    },
+    /// The agents on these hosts are registered at the leading master.
+    Agents(Vec<Node>),
+    /// Marathon serves on these hosts, and one of all its hosts leads.
+    Marathon(Vec<Member>),
+    /// Chronos serves on these hosts, and one of all its hosts leads.
+    Chronos(Vec<Member>),
 }
 
 /// What a plan is made from.
@@ -85,7 +113,7 @@ pub struct Situation<'a> {
     pub wants: &'a BTreeMap<HostName, Wants>,
     /// What each host has.
     pub facts: &'a BTreeMap<HostName, Facts>,
-    /// How the ensemble stands.
+    /// How those stand who serve together.
     pub standing: &'a Standing,
     /// Images that registries lack.
     pub pushes: &'a [Push],
@@ -102,7 +130,7 @@ pub enum NoPlan {
         /// The question.
         source: Unknown,
     },
-    /// A change would cost the quorum.
+    /// A change would cost more of those who serve together than they can spare.
     #[error(transparent)]
     Refused(#[from] Refused),
 }
@@ -112,13 +140,12 @@ pub enum NoPlan {
 /// # Errors
 /// When a host did not answer, or no order of the changes keeps the quorum.
 pub fn build(situation: &Situation<'_>) -> Result<Plan, NoPlan> {
-    let ensemble = situation.topology.ensemble.as_ref();
     let mut stages = Vec::new();
     let mut standing = situation.standing.clone();
-    for stage in [Stage::Base, Stage::Registry, Stage::Images, Stage::Zookeeper] {
+    for stage in STAGES {
         let work = match stage {
             Stage::Images => Work::Push(situation.pushes.to_vec()),
-            _ => hosts(stage_changes(situation, stage)?, ensemble, &standing)?,
+            _ => hosts(stage_changes(situation, stage)?, situation.topology, &standing)?,
         };
         if work.is_empty() {
             continue;
@@ -127,13 +154,24 @@ pub fn build(situation: &Situation<'_>) -> Result<Plan, NoPlan> {
         standing = standing.after(&gates);
         stages.push(StagePlan { stage, gates, work });
     }
-    let retired = retired(situation, false);
-    let work = hosts(retired, ensemble, &standing)?;
+    let (retired, stays) = retired(situation);
+    let work = hosts(retired, situation.topology, &standing)?;
     if !work.is_empty() {
         stages.push(StagePlan { stage: Stage::Retire, gates: Vec::new(), work });
     }
-    Ok(Plan { stages })
+    Ok(Plan { stages, stays })
 }
+
+/// The stages that bring something, in order.
+const STAGES: [Stage; 7] = [
+    Stage::Base,
+    Stage::Registry,
+    Stage::Images,
+    Stage::Zookeeper,
+    Stage::Masters,
+    Stage::Agents,
+    Stage::Frameworks,
+];
 
 /// Makes the plan that takes everything back that earlier runs brought. The quorum is given up
 /// on purpose. `purge` takes the components' data with it.
@@ -149,8 +187,9 @@ pub fn tear_down(facts: &BTreeMap<HostName, Facts>, purge: bool) -> Plan {
     if changes.is_empty() {
         return Plan::default();
     }
-    let work = Work::Hosts(vec![Wave::given_up(changes)]);
-    Plan { stages: vec![StagePlan { stage: Stage::Retire, work, gates: Vec::new() }] }
+    let work = Work::Hosts(vec![Wave::at_once(changes)]);
+    let stages = vec![StagePlan { stage: Stage::Retire, work, gates: Vec::new() }];
+    Plan { stages, stays: Vec::new() }
 }
 
 impl Plan {
@@ -216,10 +255,11 @@ impl Work {
 
 fn hosts(
     changes: Vec<HostChanges>,
-    ensemble: Option<&Ensemble>,
+    topology: &Topology,
     standing: &Standing,
 ) -> Result<Work, Refused> {
-    quorum::waves(changes, ensemble, standing).map(Work::Hosts)
+    let (peers, agents) = (Peers::all(topology), Agents::of(topology, None));
+    quorum::waves(changes, &peers, Some(agents), standing).map(Work::Hosts)
 }
 
 fn stage_changes(
@@ -247,34 +287,51 @@ fn stage_changes(
     Ok(hosts)
 }
 
-fn retired(situation: &Situation<'_>, purge: bool) -> Vec<HostChanges> {
-    let mut hosts = Vec::new();
+/// What goes, and what has to stay for now because something still runs from it.
+fn retired(situation: &Situation<'_>) -> (Vec<HostChanges>, Vec<Stay>) {
+    let (mut hosts, mut stays) = (Vec::new(), Vec::new());
     for (host, facts) in situation.facts {
         let wants = situation.wants.get(host).map(Vec::as_slice).unwrap_or_default();
         let wants: Vec<Resource> =
             wants.iter().map(|(_, resource)| resource.clone()).collect();
-        let changes = resource::retire(&wants, facts, purge);
+        let staying = resource::staying(&wants, facts);
+        let mut changes = resource::retire(&wants, facts, false);
+        changes.retain(|change| match &change.action {
+            Action::Retire(owned) => staying.iter().all(|(stays, _)| *stays != owned),
+            _ => true,
+        });
         if !changes.is_empty() {
             hosts.push(HostChanges { host: host.clone(), changes });
         }
+        stays.extend(staying.into_iter().map(|(thing, programs)| Stay {
+            host: host.clone(),
+            thing: thing.clone(),
+            programs: programs.into_iter().map(str::to_owned).collect(),
+        }));
     }
-    hosts
+    (hosts, stays)
 }
 
-/// What proves a stage: the registries that it changed, and the whole ensemble.
+/// What proves a stage: the registries and agents that it changed, and all who serve together.
 fn gates(stage: Stage, work: &Work, situation: &Situation<'_>) -> Vec<Gate> {
     let topology = situation.topology;
+    let changed = |node: &&Node| work.hosts().contains(&&node.host);
+    let whole = |components: &[Component]| {
+        let peers = Peers::all(topology).into_iter();
+        let peers = peers.filter(|peers| components.contains(&peers.component));
+        peers.map(|peers| peers.gate(peers.members.clone())).collect()
+    };
     match stage {
         Stage::Registry => {
-            let changed = work.hosts();
-            let nodes =
-                topology.registries().filter(|node| changed.contains(&&node.host));
-            nodes.cloned().map(Gate::Registry).collect()
+            topology.registries().filter(changed).cloned().map(Gate::Registry).collect()
         }
-        Stage::Zookeeper => {
-            let ensemble = topology.ensemble.iter();
-            ensemble.map(|ensemble| Gate::Ensemble(ensemble.members().to_vec())).collect()
+        Stage::Zookeeper => whole(&[Component::Zookeeper]),
+        Stage::Masters => whole(&[Component::MesosMaster]),
+        Stage::Agents => {
+            let nodes: Vec<Node> = topology.agents().filter(changed).cloned().collect();
+            (!nodes.is_empty()).then_some(Gate::Agents(nodes)).into_iter().collect()
         }
+        Stage::Frameworks => whole(&[Component::Marathon, Component::Chronos]),
         _ => Vec::new(),
     }
 }

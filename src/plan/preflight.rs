@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::component::{registry, zookeeper};
+use crate::component::{agent, chronos, marathon, master, registry, zookeeper};
 use crate::host::HostName;
 use crate::inventory::ClusterName;
 use crate::resource::Facts;
 use crate::topology::{
-    Node, REGISTRY_PORT, Topology, ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT,
+    AGENT_PORT, CHRONOS_DRIVER_PORT, CHRONOS_PORT, MARATHON_DRIVER_PORT, MARATHON_PORT,
+    MASTER_PORT, Node, REGISTRY_PORT, Topology, ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT,
 };
 use crate::unit::Size;
 
@@ -179,6 +180,15 @@ fn taken_ports(node: &Node, facts: &Facts) -> Vec<(u16, &'static str)> {
             "ZooKeeper",
             vec![ZOOKEEPER_PORT, data, election],
         ),
+        (node.master, master::UNIT, "the Mesos master", vec![MASTER_PORT]),
+        (node.agent, agent::UNIT, "the Mesos agent", vec![AGENT_PORT]),
+        (
+            node.marathon,
+            marathon::UNIT,
+            "Marathon",
+            vec![MARATHON_PORT, MARATHON_DRIVER_PORT],
+        ),
+        (node.chronos, chronos::UNIT, "Chronos", vec![CHRONOS_PORT, CHRONOS_DRIVER_PORT]),
     ];
     let idle = |unit: &str| {
         facts.unit(unit).is_ok_and(|state| {

@@ -1,50 +1,53 @@
-//! Waves of changes that never disturb two members of a serving ensemble at once.
+//! Waves of changes that never disturb two members of those who serve together at once.
 //!
-//! A [`Wave`] can be made only in here, and holds at most one member whose service may be
-//! interrupted, unless there is no quorum that could be lost.
+//! A [`Wave`] can be made only in here, and holds at most one host of [`Peers`] that serve whose
+//! service may be interrupted, unless there is none that could be lost. Agents are interrupted
+//! in batches.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
+use super::peers::Peers;
 use super::{Gate, HostChanges};
-use crate::component::zookeeper;
 use crate::host::HostName;
-use crate::resource::{Action, Change};
-use crate::topology::{Ensemble, Member};
+use crate::inventory::catalog::Component;
+use crate::topology::{Member, Node, Topology};
 
 /// Changes that are made side by side.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wave(Kind);
-
-#[derive(Debug, Clone, PartialEq)]
-enum Kind {
-    /// No member of the ensemble is disturbed.
-    Calm(Vec<HostChanges>),
-    /// One member is, after all others have been seen to serve.
-    Member { changes: HostChanges, others: Vec<Member>, all: Vec<Member> },
-    /// There is no quorum: none was formed yet, it is lost already, or it is given up.
-    NoQuorum(Vec<HostChanges>),
+pub struct Wave {
+    hosts: Vec<HostChanges>,
+    before: Vec<Gate>,
+    after: Vec<Gate>,
 }
 
-/// How each member of the ensemble stands.
+/// How each member of those who serve together stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing(BTreeMap<HostName, MemberStanding>);
+pub struct Standing(BTreeMap<(Component, HostName), MemberStanding>);
 
 /// How one member stands, by its own word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemberStanding {
-    /// It leads.
-    Leads,
-    /// It follows a leader, or serves alone.
-    Serves,
     /// It does not serve.
     Down,
+    /// It follows a leader, or serves alone.
+    Serves,
+    /// It leads.
+    Leads,
 }
 
-/// A change that would cost the quorum.
+/// Agents, and how many of them may be interrupted at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Agents<'a> {
+    topology: &'a Topology,
+    batch: Option<NonZeroUsize>,
+}
+
+/// A change that would cost those who serve together more than they can spare.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refused: to change {host} would interrupt one of {n_serving} serving members while {} \
-     not serve, and a majority of {majority} is needed; bring {} back first",
+    "refused: to change {host} would interrupt one of {n_serving} serving {what} while {} \
+     not serve, and {needed} needed; bring {} back first",
     does(down),
     list(down)
 )]
@@ -52,151 +55,251 @@ pub struct Refused {
     host: HostName,
     down: Vec<HostName>,
     n_serving: usize,
-    majority: usize,
+    what: &'static str,
+    needed: String,
 }
 
 impl Standing {
-    /// How the members stand; who is not in it is taken to be down.
+    /// How the members of the ZooKeeper ensemble stand; who is not in it is taken to be down.
     pub fn of(members: impl IntoIterator<Item = (HostName, MemberStanding)>) -> Self {
-        Self(members.into_iter().collect())
+        Self::default().with(Component::Zookeeper, members)
+    }
+
+    /// The same, with how those stand that run another component.
+    #[must_use]
+    pub fn with(
+        mut self,
+        component: Component,
+        members: impl IntoIterator<Item = (HostName, MemberStanding)>,
+    ) -> Self {
+        let of = |(host, standing)| ((component, host), standing);
+        self.0.extend(members.into_iter().map(of));
+        self
     }
 
     /// How a member stands.
-    pub fn get(&self, host: &HostName) -> MemberStanding {
-        self.0.get(host).copied().unwrap_or(MemberStanding::Down)
+    pub fn get(&self, component: Component, host: &HostName) -> MemberStanding {
+        let standing = self.0.get(&(component, host.clone()));
+        standing.copied().unwrap_or(MemberStanding::Down)
     }
 
     /// The standing once these gates have opened: whoever had to serve for it serves.
     pub(super) fn after(mut self, gates: &[Gate]) -> Self {
         for gate in gates {
-            let Gate::Ensemble(members) = gate else { continue };
-            for member in members {
-                let standing =
-                    self.0.entry(member.host.clone()).or_insert(MemberStanding::Down);
-                if *standing == MemberStanding::Down {
-                    *standing = MemberStanding::Serves;
+            let (component, hosts): (_, Vec<&HostName>) = match gate {
+                Gate::Registry(_) => continue,
+                Gate::Ensemble(members) => (Component::Zookeeper, hosts_of(members)),
+                Gate::Masters { members, .. } => {
+                    (Component::MesosMaster, hosts_of(members))
                 }
+                Gate::Marathon(members) => (Component::Marathon, hosts_of(members)),
+                Gate::Chronos(members) => (Component::Chronos, hosts_of(members)),
+                Gate::Agents(nodes) => {
+                    let hosts = nodes.iter().map(|node| &node.host);
+                    (Component::MesosAgent, hosts.collect())
+                }
+            };
+            for host in hosts {
+                let standing = self.0.entry((component, host.clone()));
+                let standing = standing.or_insert(MemberStanding::Down);
+                *standing = (*standing).max(MemberStanding::Serves);
             }
         }
         self
     }
 
-    fn serves(&self, host: &HostName) -> bool {
-        self.get(host) != MemberStanding::Down
+    fn serves(&self, component: Component, host: &HostName) -> bool {
+        self.get(component, host) != MemberStanding::Down
+    }
+}
+
+fn hosts_of(members: &[Member]) -> Vec<&HostName> {
+    members.iter().map(|member| &member.host).collect()
+}
+
+impl<'a> Agents<'a> {
+    /// The agents of a cluster, interrupted so many at once; a quarter, and at least one, where
+    /// nobody says how many.
+    pub fn of(topology: &'a Topology, batch: Option<NonZeroUsize>) -> Self {
+        Self { topology, batch }
+    }
+
+    fn batch(&self) -> usize {
+        let quarter = self.topology.agents().count() / 4;
+        self.batch.map_or(quarter, NonZeroUsize::get).max(1)
+    }
+
+    /// Waves of these changes, each of which interrupts serving agents, batch after batch.
+    fn waves(&self, changes: Vec<HostChanges>) -> Vec<Wave> {
+        let mut waves = Vec::new();
+        let mut left = changes.into_iter().peekable();
+        while left.peek().is_some() {
+            let hosts: Vec<HostChanges> = left.by_ref().take(self.batch()).collect();
+            let nodes: Vec<Node> = hosts
+                .iter()
+                .filter_map(|host| self.topology.node(&host.host).cloned())
+                .collect();
+            waves.push(Wave {
+                hosts,
+                before: Vec::new(),
+                after: vec![Gate::Agents(nodes)],
+            });
+        }
+        waves
+    }
+
+    /// Whether these changes interrupt an agent that serves.
+    fn are_interrupted_by(&self, host: &HostChanges, standing: &Standing) -> bool {
+        let is_agent = self.topology.agents().any(|node| node.host == host.host);
+        let members = Vec::new();
+        let agents = Peers { component: Component::MesosAgent, members, needed: 0 };
+        is_agent
+            && standing.serves(Component::MesosAgent, &host.host)
+            && host.changes.iter().any(|change| agents.is_disturbed_by(change))
     }
 }
 
 impl Wave {
-    /// All at once, where the quorum is given up on purpose: a tear-down.
-    pub(super) fn given_up(changes: Vec<HostChanges>) -> Self {
-        Self(Kind::NoQuorum(changes))
+    /// All at once: nothing is interrupted, or there is nothing to lose.
+    pub(super) fn at_once(hosts: Vec<HostChanges>) -> Self {
+        Self { hosts, before: Vec::new(), after: Vec::new() }
     }
 
     /// The hosts and their changes.
     pub fn hosts(&self) -> &[HostChanges] {
-        match &self.0 {
-            Kind::Calm(hosts) | Kind::NoQuorum(hosts) => hosts,
-            Kind::Member { changes, .. } => std::slice::from_ref(changes),
-        }
+        &self.hosts
     }
 
     /// What must be true before the first change.
-    pub fn before(&self) -> Option<Gate> {
-        match &self.0 {
-            Kind::Member { others, .. } if !others.is_empty() => {
-                Some(Gate::Ensemble(others.clone()))
-            }
-            _ => None,
-        }
+    pub fn before(&self) -> &[Gate] {
+        &self.before
     }
 
     /// What must be true after the last change, before the next wave.
-    pub fn after(&self) -> Option<Gate> {
-        match &self.0 {
-            Kind::Member { all, .. } => Some(Gate::Ensemble(all.clone())),
-            _ => None,
-        }
+    pub fn after(&self) -> &[Gate] {
+        &self.after
     }
 }
 
 /// Puts the changes of a stage into waves: what is calm first, then members that are down
-/// already, then followers one by one, the leader last.
+/// already, then followers one by one, leaders last, then agents in batches.
 ///
 /// # Errors
 /// When a serving member would have to be interrupted while another, which these changes do
 /// not bring back, is down.
 pub fn waves(
     changes: Vec<HostChanges>,
-    ensemble: Option<&Ensemble>,
+    peers: &[Peers],
+    agents: Option<Agents<'_>>,
     standing: &Standing,
 ) -> Result<Vec<Wave>, Refused> {
-    let members = ensemble.map(Ensemble::members).unwrap_or_default();
-    let majority = ensemble.map_or(0, Ensemble::majority);
-    let serving = members.iter().filter(|member| standing.serves(&member.host)).count();
-    if serving < majority || members.is_empty() {
-        let all = (!changes.is_empty()).then(|| Wave(Kind::NoQuorum(changes)));
-        return Ok(all.into_iter().collect());
-    }
-    let is_member = |host: &HostName| members.iter().any(|member| member.host == *host);
-    let (mut rolled, calm): (Vec<_>, Vec<_>) = changes.into_iter().partition(|host| {
-        is_member(&host.host) && host.changes.iter().any(Change::disturbs)
+    let live: Vec<&Peers> =
+        peers.iter().filter(|peers| has_something_to_lose(peers, standing)).collect();
+    let (mut rolled, others): (Vec<_>, Vec<_>) = changes
+        .into_iter()
+        .partition(|host| live.iter().any(|peers| peers.are_disturbed_by(host)));
+    // Of several leaders on several hosts not all can be last: who leads most is.
+    rolled.sort_by_key(|host| {
+        let of = |peers: &&&Peers| peers.has(&host.host);
+        let stand = live.iter().filter(of).map(|p| standing.get(p.component, &host.host));
+        let n_leads =
+            stand.clone().filter(|stands| *stands == MemberStanding::Leads).count();
+        (stand.max(), n_leads)
     });
-    rolled.sort_by_key(|host| match standing.get(&host.host) {
-        MemberStanding::Down => 0,
-        MemberStanding::Serves => 1,
-        MemberStanding::Leads => 2,
-    });
-    let stays_down: Vec<HostName> = members
-        .iter()
-        .map(|member| &member.host)
-        .filter(|host| !standing.serves(host))
-        .filter(|host| !rolled.iter().any(|it| it.host == **host && starts_member(it)))
-        .cloned()
-        .collect();
-    let interrupted = rolled.iter().find(|host| standing.serves(&host.host));
-    if let (Some(host), false) = (interrupted, stays_down.is_empty()) {
-        let host = host.host.clone();
-        return Err(Refused { host, down: stays_down, n_serving: serving, majority });
-    }
-    let calm = (!calm.is_empty()).then(|| Wave(Kind::Calm(calm)));
-    let rolled = roll(rolled, members, standing, &stays_down);
-    Ok(calm.into_iter().chain(rolled).collect())
+    let interrupts = |host: &HostChanges| {
+        agents.is_some_and(|agents| agents.are_interrupted_by(host, standing))
+    };
+    let (batched, calm): (Vec<_>, Vec<_>) = others.into_iter().partition(interrupts);
+    let calm = (!calm.is_empty()).then(|| Wave::at_once(calm));
+    let rolled = roll(rolled, &live, standing)?;
+    let batched = agents.map(|agents| agents.waves(batched)).unwrap_or_default();
+    Ok(calm.into_iter().chain(rolled).chain(batched).collect())
 }
 
-/// Whether these changes bring a member back that is down. Others, such as those of a stage
-/// before ZooKeeper's own, leave it down, and nothing may wait for it.
-fn starts_member(changes: &HostChanges) -> bool {
-    changes.changes.iter().any(|change| {
-        matches!(&change.action, Action::StartUnit { name, .. } if name == zookeeper::UNIT)
-    })
+fn has_something_to_lose(peers: &Peers, standing: &Standing) -> bool {
+    let serves = |member: &&Member| standing.serves(peers.component, &member.host);
+    let n_serving = peers.members.iter().filter(serves).count();
+    n_serving >= peers.needed.max(1)
 }
 
-/// One wave for each member. Before it, all others have to serve that can: those that serve
-/// now, and those that an earlier wave brought back.
+/// Peers, and those of them that serve at some point of a plan.
+struct Group<'a> {
+    peers: &'a Peers,
+    up: Vec<Member>,
+    n_serving: usize,
+}
+
+impl<'a> Group<'a> {
+    fn new(peers: &'a Peers, standing: &Standing) -> Self {
+        let serves = |m: &&Member| standing.serves(peers.component, &m.host);
+        let up: Vec<Member> = peers.members.iter().filter(serves).cloned().collect();
+        Self { peers, n_serving: up.len(), up }
+    }
+
+    fn serves(&self, host: &HostName) -> bool {
+        self.up.iter().any(|member| member.host == *host)
+    }
+
+    /// Why these changes cannot be made now.
+    fn refusal(&self, changes: &HostChanges) -> Option<Refused> {
+        let host = &changes.host;
+        if !self.serves(host) || !self.peers.are_disturbed_by(changes) {
+            return None;
+        }
+        let members = self.peers.members.iter().map(|member| member.host.clone());
+        let down: Vec<HostName> = members.filter(|host| !self.serves(host)).collect();
+        (!down.is_empty()).then(|| Refused {
+            host: host.clone(),
+            down,
+            n_serving: self.n_serving,
+            what: self.peers.name(),
+            needed: match self.peers.component {
+                Component::Marathon | Component::Chronos => "one is".to_owned(),
+                _ => format!("a majority of {} is", self.peers.needed),
+            },
+        })
+    }
+
+    /// What has to be true before these changes and after them. After them, those serve too
+    /// that they start.
+    fn pass(&mut self, changes: &HostChanges) -> Option<(Option<Gate>, Gate)> {
+        if !self.peers.are_disturbed_by(changes) {
+            return None;
+        }
+        let is_other = |member: &&Member| member.host != changes.host;
+        let others: Vec<Member> = self.up.iter().filter(is_other).cloned().collect();
+        let before = (!others.is_empty()).then(|| self.peers.gate(others));
+        if self.peers.are_started_by(changes) {
+            let is_up = |m: &&Member| m.host == changes.host || self.serves(&m.host);
+            self.up = self.peers.members.iter().filter(is_up).cloned().collect();
+        }
+        Some((before, self.peers.gate(self.up.clone())))
+    }
+}
+
+/// One wave for each host, each as soon as nothing speaks against it: all others have to serve,
+/// those that serve now and those that an earlier wave brought back.
 fn roll(
-    rolled: Vec<HostChanges>,
-    members: &[Member],
+    mut rolled: Vec<HostChanges>,
+    live: &[&Peers],
     standing: &Standing,
-    stays_down: &[HostName],
-) -> Vec<Wave> {
-    let mut down: Vec<HostName> = members
-        .iter()
-        .map(|member| member.host.clone())
-        .filter(|host| !standing.serves(host))
-        .collect();
+) -> Result<Vec<Wave>, Refused> {
+    let mut groups: Vec<Group<'_>> =
+        live.iter().map(|peers| Group::new(peers, standing)).collect();
     let mut waves = Vec::new();
-    for changes in rolled {
-        let up = |member: &&Member| !down.contains(&member.host);
-        let others =
-            members.iter().filter(up).filter(|member| member.host != changes.host);
-        let others = others.cloned().collect();
-        down.retain(|host| *host != changes.host || !starts_member(&changes));
-        let up = |member: &&Member| !down.contains(&member.host);
-        let all = members.iter().filter(up).cloned().collect();
-        waves.push(Wave(Kind::Member { changes, others, all }));
+    while !rolled.is_empty() {
+        let refusals = |host| groups.iter().find_map(|group| group.refusal(host));
+        let changes = match rolled.iter().position(|host| refusals(host).is_none()) {
+            Some(next) => rolled.remove(next),
+            None => return Err(refusals(&rolled[0]).expect("no host can be changed")),
+        };
+        let gates: Vec<_> =
+            groups.iter_mut().filter_map(|group| group.pass(&changes)).collect();
+        let (before, after): (Vec<Option<Gate>>, Vec<Gate>) = gates.into_iter().unzip();
+        let before = before.into_iter().flatten().collect();
+        waves.push(Wave { hosts: vec![changes], before, after });
     }
-    debug_assert!(down == stays_down, "every other member was brought back");
-    waves
+    Ok(waves)
 }
 
 fn list(hosts: &[HostName]) -> String {

@@ -5,7 +5,8 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::{Gate, HostChanges, Plan, Push, StagePlan, Wave, Work};
+use super::{Gate, HostChanges, Plan, Push, StagePlan, Stay, Wave, Work};
+use crate::topology::Member;
 
 impl Plan {
     /// The plan as text: stage by stage, host by host, each change with its reason and diff.
@@ -14,11 +15,13 @@ impl Plan {
     /// When `out` refuses the text.
     pub fn show(&self, out: &mut impl Write) -> fmt::Result {
         if self.is_empty() {
-            return writeln!(out, "Nothing to do: every host is as it should be.");
+            writeln!(out, "Nothing to do: every host is as it should be.")?;
+            return self.stays.iter().try_for_each(|stay| writeln!(out, "{stay}"));
         }
         for stage in &self.stages {
             show_stage(stage, out)?;
         }
+        self.stays.iter().try_for_each(|stay| writeln!(out, "{stay}"))?;
         let (n_changes, n_hosts) = (self.n_changes(), self.hosts().len());
         writeln!(out, "{} on {}.", count(n_changes, "change"), count(n_hosts, "host"))
     }
@@ -42,10 +45,9 @@ fn show_stage(stage: &StagePlan, out: &mut impl Write) -> fmt::Result {
             }
         }
         Work::Hosts(waves) => {
-            let rolls = waves.len() > 1;
-            for wave in waves {
-                if let (true, Some(gate)) = (rolls, wave.before()) {
-                    writeln!(out, "  once {gate}:")?;
+            for (n, wave) in waves.iter().enumerate() {
+                if let (true, Some(gates)) = (waves.len() > 1, awaited(waves, n)) {
+                    writeln!(out, "  once {gates}:")?;
                 }
                 wave.hosts().iter().try_for_each(|host| show_host(host, out))?;
             }
@@ -68,16 +70,56 @@ fn show_host(host: &HostChanges, out: &mut impl Write) -> fmt::Result {
     Ok(())
 }
 
+/// What a wave waits for: what must be true before it, or else after the one before it.
+fn awaited(waves: &[Wave], n: usize) -> Option<String> {
+    let last = n.checked_sub(1).and_then(|last| together(waves[last].after()));
+    together(waves[n].before()).or(last)
+}
+
+/// Several conditions as one; none where there is none.
+fn together(gates: &[Gate]) -> Option<String> {
+    let gates: Vec<String> = gates.iter().map(Gate::to_string).collect();
+    (!gates.is_empty()).then(|| gates.join(" and "))
+}
+
+impl fmt::Display for Stay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, thing, programs } = self;
+        write!(f, "On {host} stays the {thing}: {} runs from it.", programs.join(", "))
+    }
+}
+
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts = |members: &[Member]| -> String {
+            let hosts = members.iter().map(|member| member.host.as_str());
+            hosts.collect::<Vec<&str>>().join(", ")
+        };
+        let serve = |n: usize, one, several| if n == 1 { one } else { several };
         match self {
             Self::Registry(node) => write!(f, "the registry on {} serves", node.host),
             Self::Ensemble(members) => {
-                let ids: Vec<&str> =
-                    members.iter().map(|member| member.host.as_str()).collect();
-                let serve =
-                    if ids.len() == 1 { "serves" } else { "serve and are synced" };
-                write!(f, "ZooKeeper on {} {serve}", ids.join(", "))
+                let serve = serve(members.len(), "serves", "serve and are synced");
+                write!(f, "ZooKeeper on {} {serve}", hosts(members))
+            }
+            Self::Masters { members, .. } => {
+                let serve = serve(members.len(), "serves", "serve and one leads");
+                write!(f, "Mesos on {} {serve}", hosts(members))
+            }
+            Self::Agents(nodes) => {
+                let names: Vec<&str> =
+                    nodes.iter().map(|node| node.host.as_str()).collect();
+                let agents = serve(nodes.len(), "agent", "agents");
+                let are = serve(nodes.len(), "is", "are");
+                write!(f, "the {agents} on {} {are} registered", names.join(", "))
+            }
+            Self::Marathon(members) => {
+                let serve = serve(members.len(), "serves", "serve and one leads");
+                write!(f, "Marathon on {} {serve}", hosts(members))
+            }
+            Self::Chronos(members) => {
+                let serve = serve(members.len(), "serves", "serve and one leads");
+                write!(f, "Chronos on {} {serve}", hosts(members))
             }
         }
     }
@@ -123,7 +165,10 @@ impl<'a> StageView<'a> {
     fn new(stage: &'a StagePlan) -> Self {
         let (pushes, waves) = match &stage.work {
             Work::Push(pushes) => (pushes.iter().collect(), Vec::new()),
-            Work::Hosts(waves) => (Vec::new(), waves.iter().map(WaveView::new).collect()),
+            Work::Hosts(waves) => {
+                let view = |n| WaveView::new(waves, n);
+                (Vec::new(), (0..waves.len()).map(view).collect())
+            }
         };
         let gates = stage.gates.iter().map(Gate::to_string).collect();
         Self { stage: stage.stage.to_string(), pushes, waves, gates }
@@ -131,9 +176,9 @@ impl<'a> StageView<'a> {
 }
 
 impl<'a> WaveView<'a> {
-    fn new(wave: &'a Wave) -> Self {
-        let after = wave.before().map(|gate| gate.to_string());
-        Self { after, hosts: wave.hosts().iter().map(HostView::new).collect() }
+    fn new(waves: &'a [Wave], n: usize) -> Self {
+        let hosts = waves[n].hosts().iter().map(HostView::new).collect();
+        Self { after: awaited(waves, n), hosts }
     }
 }
 

@@ -16,7 +16,7 @@ use super::Fleet;
 use super::gate::{self, Closed, Witness};
 use crate::event::{Event, Events, Outcome, in_words};
 use crate::host::HostName;
-use crate::plan::{HostChanges, Plan, Push, StagePlan, Wave, Work};
+use crate::plan::{Gate, HostChanges, Plan, Push, StagePlan, Wave, Work};
 use crate::remote::{Argv, As, ErrorKind, Exec, Input, Output, Remote, RemoteError};
 use crate::resource::apply::{self, Job, Progress};
 use crate::resource::{Action, Image};
@@ -167,34 +167,40 @@ async fn run_stage(
         Work::Hosts(waves) => {
             for (n, wave) in waves.iter().enumerate() {
                 let open = tally.failed.is_empty() && !(crew.stopped)();
-                if !open || !pass(&name, wave.before(), crew, tally).await {
+                if !open || !pass_all(&name, wave.before(), crew, tally).await {
                     skip_hosts(&name, wave.hosts(), crew, tally);
                     continue;
                 }
                 let at = At { stage: &name, next: format!("{mark}/{n}") };
                 run_wave(&at, wave, generations, crew, tally).await;
                 if tally.failed.is_empty() {
-                    pass(&name, wave.after(), crew, tally).await;
+                    pass_all(&name, wave.after(), crew, tally).await;
                 }
             }
         }
     }
     if tally.failed.is_empty() {
-        for gate in &stage.gates {
-            pass(&name, Some(gate.clone()), crew, tally).await;
-        }
+        pass_all(&name, &stage.gates, crew, tally).await;
     }
 }
 
-/// Waits for a gate; whether it opened.
-async fn pass(
+/// Waits for gates, one after the other; whether all opened.
+async fn pass_all(
     stage: &str,
-    gate: Option<crate::plan::Gate>,
+    gates: &[Gate],
     crew: &Crew<'_>,
     tally: &mut Tally,
 ) -> bool {
-    let Some(gate) = gate else { return true };
-    match gate::wait(&gate, crew.witness, crew.events, crew.stopped).await {
+    let mut all = true;
+    for gate in gates {
+        all &= pass(stage, gate, crew, tally).await;
+    }
+    all
+}
+
+/// Waits for a gate; whether it opened.
+async fn pass(stage: &str, gate: &Gate, crew: &Crew<'_>, tally: &mut Tally) -> bool {
+    match gate::wait(gate, crew.witness, crew.events, crew.stopped).await {
         Ok(()) => return true,
         Err(Closed::Stopped { .. }) => tally.interrupted = true,
         Err(closed @ Closed::TimedOut { .. }) => tally.failed.push(Failure {

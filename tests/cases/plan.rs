@@ -27,6 +27,15 @@ struct Scene {
     /// The members of the ensemble that serve.
     #[serde(default)]
     standing: BTreeMap<HostName, Stands>,
+    /// The masters that serve; so for the next three.
+    #[serde(default)]
+    masters: BTreeMap<HostName, Stands>,
+    #[serde(default)]
+    marathon: BTreeMap<HostName, Stands>,
+    #[serde(default)]
+    chronos: BTreeMap<HostName, Stands>,
+    #[serde(default)]
+    agents: BTreeMap<HostName, Stands>,
     /// Files that were edited by hand.
     #[serde(default)]
     edited: BTreeMap<HostName, BTreeMap<String, String>>,
@@ -79,7 +88,7 @@ pub(crate) fn plan(path: &Path, text: String) -> TestResult {
     };
     let at = |name: &str| folder.join(name);
     let (text, json) = shown(planned)?;
-    if format!("{text}{json:#}").contains("secret") {
+    if format!("{text}{json:#}").contains("secret-") {
         return Err(format!("a secret is shown:\n{text}").into());
     }
     if at("plan.json").exists() {
@@ -133,7 +142,14 @@ fn standing(scene: &Scene) -> Standing {
         Stands::Leads => MemberStanding::Leads,
         Stands::Serves => MemberStanding::Serves,
     };
-    Standing::of(scene.standing.iter().map(|(host, how)| (host.clone(), stands(how))))
+    let of = |all: &BTreeMap<HostName, Stands>| -> Vec<(HostName, MemberStanding)> {
+        all.iter().map(|(host, how)| (host.clone(), stands(how))).collect()
+    };
+    Standing::of(of(&scene.standing))
+        .with(Component::MesosMaster, of(&scene.masters))
+        .with(Component::MesosAgent, of(&scene.agents))
+        .with(Component::Marathon, of(&scene.marathon))
+        .with(Component::Chronos, of(&scene.chronos))
 }
 
 fn pushes(scene: &Scene) -> Vec<Push> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use platform::component::{
-    self, Context, ImageFacts, Materials, Wants, registry, zookeeper,
+    self, Context, ImageFacts, Materials, Wants, master, mesos, registry, zookeeper,
 };
 use platform::host::HostName;
 use platform::inventory::catalog::Component;
@@ -74,6 +74,9 @@ impl Cluster {
         if node.zookeeper {
             lines.extend(data(there));
         }
+        if node.master {
+            lines.extend(log(there));
+        }
         lines.extend(there.iter().flat_map(|resource| records(resource, there)));
         let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
         let answer = format!("{}\n{also}\n{{\"q\":\"end\"}}\n", lines.join("\n"));
@@ -98,6 +101,10 @@ impl Cluster {
         let of_members = members.filter_map(|node| facts.get(&node.host));
         self.materials.zookeeper.forming =
             zookeeper::forming(of_members).expect("every member answered");
+        let masters = self.topology.nodes.iter().filter(|node| node.master);
+        let of_masters = masters.filter_map(|node| facts.get(&node.host));
+        self.materials.mesos.forming =
+            master::forming(of_masters).expect("every master answered");
         let wants = self.topology.nodes.iter().map(|node| {
             let wants = facts.get(&node.host).map(|facts| self.wants(node, facts));
             (node.host.clone(), wants.unwrap_or_default())
@@ -136,6 +143,10 @@ fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
         images: BTreeMap::from([
             image(Component::Registry, "2.8.2", "a"),
             image(Component::Zookeeper, "3.8.0", "b"),
+            image(Component::MesosMaster, "1.11.0", "c"),
+            image(Component::MesosAgent, "1.11.0", "d"),
+            image(Component::Marathon, "1.11.24", "e"),
+            image(Component::Chronos, "3.0.2", "f"),
         ]),
         files: sources.map(|source| (source.clone(), content(source))).collect(),
         ca: "certificate of the authority\n".to_owned(),
@@ -150,7 +161,21 @@ fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
             super_password: Secret::new("secret-super"),
             forming: false,
         },
+        mesos: mesos::Materials {
+            zookeeper: Secret::new("secret-mesos-zk"),
+            operator: Secret::new("secret-operator"),
+            agent: Secret::new("secret-agent"),
+            forming: false,
+        },
+        marathon: framework("marathon"),
+        chronos: framework("chronos"),
     }
+}
+
+fn framework(name: &str) -> mesos::Framework {
+    let secret = |of: &str| Secret::new(format!("secret-{name}-{of}"));
+    let [zookeeper, secret, password] = ["zk", "mesos", "http"].map(secret);
+    mesos::Framework { zookeeper, secret, password }
 }
 
 /// A file that an inventory names holds its own name.
@@ -318,6 +343,19 @@ fn data(there: &[Resource]) -> Vec<Value> {
         }
     }
     lines
+}
+
+/// What a master's data says of its past: it has a log where the master runs.
+fn log(there: &[Resource]) -> Vec<Value> {
+    let master = Resource::Unit(platform::resource::Unit::named(master::UNIT));
+    let own = |name: &str| format!("/var/lib/platform/mesos-master/{name}");
+    let user = "5050".to_owned();
+    let log = own("replicated_log");
+    let log = match is_there(&master, there) {
+        true => path(&log, "directory", (0o755, &user, &user)),
+        false => json!({"q": "missing", "path": log}),
+    };
+    vec![log, json!({"q": "missing", "path": own("initialize")})]
 }
 
 /// The host's own record of a thing, and of the directories that were made for it.

@@ -12,6 +12,15 @@ use crate::snapshot;
 const ALONE: &str = "cluster: tiny\nprovider: {ssh: {}}\ngroups:\n  \
     all: {roles: [control, edge], hosts: [{address: 10.0.0.1, name: one}]}\n";
 
+/// A cluster with Mesos: everything on one host, and an agent on another.
+const MESOS: &str = "cluster: tiny\nprovider: {ssh: {}}\ngroups:\n  \
+    all: {roles: [control, edge], domain: {region: r, zone: a}, \
+          hosts: [{address: 10.0.0.1, name: one}]}\n  \
+    workers:\n    roles: [agent]\n    attributes: {rack: a, ssd: \"true\"}\n    \
+        resources: {cpus: 3.5, mem: 2GiB, ports: [31000-31999, 33000-33999]}\n    \
+        domain: {region: r, zone: b}\n    \
+        hosts: [{address: 10.0.0.2, name: two, resources: {mem: 1GiB}}]\n";
+
 /// Everything that a host gets, hidden contents included: the secrets are a test's.
 fn brought(cluster: &Cluster, host: &str) -> String {
     let node =
@@ -30,8 +39,10 @@ fn brought(cluster: &Cluster, host: &str) -> String {
 
 fn shown(file: &File) -> String {
     let File { path, mode, owner, group, .. } = file;
-    let content = String::from_utf8_lossy(file.content.bytes()).into_owned();
-    let content: String = content.lines().map(|line| format!("    {line}\n")).collect();
+    let content = match std::str::from_utf8(file.content.bytes()) {
+        Ok(text) => text.lines().map(|line| format!("    {line}\n")).collect(),
+        Err(_) => "    (no text)\n".to_owned(),
+    };
     format!("{path} {mode:04o} {owner}:{group} {:?}\n{content}", file.content)
 }
 
@@ -53,9 +64,28 @@ fn a_host_that_is_a_whole_cluster_is_brought_everything() {
 }
 
 #[test]
+fn a_control_host_of_mesos_is_brought_masters_and_frameworks() {
+    let text = brought(&Cluster::of(MESOS), "one");
+    let mesos = text.split_once("[masters]").expect("it runs a master").1;
+    snapshot::check("component-mesos-control", &format!("[masters]{mesos}"));
+}
+
+#[test]
+fn an_agent_is_brought_its_file_system_and_what_it_says_of_itself() {
+    snapshot::check("component-mesos-agent", &brought(&Cluster::of(MESOS), "two"));
+}
+
+#[test]
 fn only_secrets_are_hidden_and_all_of_them_are() {
-    let cluster = Cluster::of(ALONE);
-    let node = &cluster.topology.nodes[0];
+    for text in [ALONE, MESOS] {
+        let cluster = Cluster::of(text);
+        cluster.topology.nodes.iter().for_each(|node| check_secrets(&cluster, node));
+    }
+}
+
+/// No text that anyone sees holds a secret, so no unit's command does; what holds one is
+/// hidden, and nobody else can read it.
+fn check_secrets(cluster: &Cluster, node: &Node) {
     let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
     let shown = format!("{wants:?} {:?}", cluster.materials);
     assert!(shown.contains("[redacted]") && !shown.contains("secret-"), "{shown}");
@@ -63,9 +93,63 @@ fn only_secrets_are_hidden_and_all_of_them_are() {
         let Resource::File(file) = resource else { continue };
         let content = String::from_utf8_lossy(file.content.bytes());
         let hidden = format!("{:?}", file.content) == "[redacted]";
-        assert!(hidden || !content.contains("secret"), "{} is open", file.path);
+        assert!(hidden || !content.contains("secret-"), "{} is open", file.path);
         assert!(!hidden || file.mode == 0o600, "{} can be read by others", file.path);
     }
+}
+
+#[test]
+fn a_secret_that_is_taken_as_it_is_has_no_newline_at_its_end() {
+    let cluster = Cluster::of(MESOS);
+    let node = &cluster.topology.nodes[0];
+    let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
+    let mut found = Vec::new();
+    for (_, resource) in wants {
+        let Resource::File(file) = resource else { continue };
+        if file.path.as_str().ends_with("/secret") {
+            found.push(String::from_utf8_lossy(file.content.bytes()).into_owned());
+        }
+    }
+    assert_eq!(found, ["secret-marathon-mesos", "secret-chronos-mesos"]);
+}
+
+#[test]
+fn masters_begin_a_registry_only_together_and_only_once() {
+    let log = "/var/lib/platform/mesos-master/replicated_log";
+    let there = format!(
+        "{{\"q\":\"path\",\"path\":\"{log}\",\"kind\":\"directory\",\"mode\":\"755\",\
+         \"owner\":[\"5050\",\"5050\"],\"group\":[\"5050\",\"5050\"]}}"
+    );
+    let mut cluster = Cluster::of(MESOS);
+    let mut check = |forming: bool, also: &str, expected: bool| {
+        cluster.materials.mesos.forming = forming;
+        let node = &cluster.topology.nodes[0];
+        let wants = cluster.wants(node, &cluster.answer(node, &[], also));
+        let begins = wants.iter().any(|(_, resource)| {
+            matches!(resource, Resource::File(file)
+                if file.path.as_str() == "/var/lib/platform/mesos-master/initialize")
+        });
+        assert_eq!(begins, expected, "{forming} {also}");
+    };
+    check(true, "", true);
+    check(false, "", false);
+    check(true, &there, false);
+}
+
+#[test]
+fn the_mark_of_a_registry_comes_when_the_masters_have_proved_themselves() {
+    let cluster = Cluster::of(MESOS);
+    let node = &cluster.topology.nodes[0];
+    let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
+    let mark = wants.iter().find_map(|(stage, resource)| match resource {
+        Resource::File(file) if file.path.as_str().ends_with("/formed") => {
+            Some((*stage, String::from_utf8_lossy(file.content.bytes()).into_owned()))
+        }
+        _ => None,
+    });
+    let (stage, text) = mark.expect("every master gets it");
+    assert!(stage > platform::component::Stage::Masters);
+    assert_eq!(text, "10.0.0.1\n");
 }
 
 /// The heap of a member on a host with this much memory.

@@ -1,5 +1,6 @@
 //! Plans: which are made, which are refused, and that none costs a quorum.
 
 mod guards;
+mod peers;
 mod quorum;
 mod whole;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use platform::component::zookeeper::{check_first, check_members, forming};
+use platform::component::{identity, master};
 use platform::host::HostName;
 use platform::plan::preflight::objections;
 use platform::resource::Facts;
@@ -231,4 +232,99 @@ fn members_of_an_ensemble_that_holds_data_can_be_neither_added_nor_exchanged() {
     {
         assert!(check_members_of(&same, &ensemble(other)).is_err(), "{other}");
     }
+}
+
+/// What each host says of a cluster on which another one was applied before.
+fn after(before: &Cluster, now: &Cluster) -> BTreeMap<HostName, Facts> {
+    let nodes = now.topology.nodes.iter();
+    let there = |node: &platform::topology::Node| {
+        let before_it = before.topology.node(&node.host);
+        before_it.map(|node| before.applied(node)).unwrap_or_default()
+    };
+    nodes.map(|node| (node.host.clone(), now.answer(node, &there(node), ""))).collect()
+}
+
+fn mesos(control: &str, worker: &str) -> Cluster {
+    Cluster::of(&format!(
+        "cluster: lab\nprovider: {{ssh: {{}}}}\ngroups:\n  \
+           control: {{roles: [control], hosts: [{control}]}}\n  \
+           edge: {{roles: [edge], hosts: [10.0.0.9]}}\n  \
+           workers: {{roles: [agent], hosts: [{{address: 10.0.0.21{worker}}}, 10.0.0.22]}}\n"
+    ))
+}
+
+fn check_identity(before: &Cluster, now: &Cluster) -> Result<(), String> {
+    let facts = after(before, now);
+    let nodes = now.topology.nodes.iter().map(|node| (node, &facts[&node.host]));
+    identity::check(nodes).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_agent_that_would_have_to_be_drained_is_refused_with_all_that_differs() {
+    let one = "10.0.0.1";
+    let before = mesos(one, ", attributes: {rack: a}, resources: {cpus: 4}");
+    let more = ", attributes: {rack: a, ssd: \"true\"}, resources: {cpus: 4.5}";
+    assert_eq!(check_identity(&before, &before), Ok(()));
+    assert_eq!(check_identity(&before, &mesos(one, more)), Ok(()));
+    let less = mesos(one, ", attributes: {rack: b}, resources: {cpus: 2}");
+    assert_eq!(
+        check_identity(&before, &less).expect_err("it has less"),
+        "refused: the agent on 10.0.0.21 would have rack:b in place of rack:a, would have cpus:2 \
+         in place of cpus:4; an agent with tasks does not take that, and has to be drained \
+         first, which cannot be done yet: put the inventory back as it was for this host"
+    );
+}
+
+#[test]
+fn an_agent_is_not_taken_from_under_its_tasks() {
+    let before = mesos("10.0.0.1", "");
+    let now = Cluster::of(
+        "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
+           control: {roles: [control], hosts: [10.0.0.1]}\n  \
+           edge: {roles: [edge], hosts: [10.0.0.9]}\n  \
+           workers: {roles: [agent], hosts: [10.0.0.21]}\n  \
+           spare: {roles: [base], hosts: [10.0.0.22]}\n",
+    );
+    let refused = check_identity(&before, &now).expect_err("its agent would go");
+    assert!(
+        refused.starts_with("refused: the agent on 10.0.0.22 would be taken away; "),
+        "{refused}"
+    );
+}
+
+#[test]
+fn masters_with_a_registry_can_be_neither_added_nor_exchanged() {
+    let three = "10.0.0.1, 10.0.0.2, 10.0.0.3";
+    let before = mesos(three, "");
+    let check = |now: &Cluster| {
+        let masters = now.topology.masters.as_ref().expect("it has masters");
+        let facts = after(&before, now);
+        master::check_members(masters, &facts).map_err(|error| error.to_string())
+    };
+    assert_eq!(check(&mesos(three, "")), Ok(()));
+    assert_eq!(
+        check(&mesos("10.0.0.1, 10.0.0.2, 10.0.0.4", "")).expect_err("one is another"),
+        "refused: the registry on 10.0.0.1 was begun by the masters 10.0.0.1, 10.0.0.2, \
+         10.0.0.3, the inventory says 10.0.0.1, 10.0.0.2, 10.0.0.4; masters can be neither \
+         added nor exchanged yet: put the inventory's masters back as they were"
+    );
+}
+
+#[test]
+fn masters_begin_a_registry_only_while_none_of_them_has_the_mark_of_one() {
+    let cluster = mesos("10.0.0.1, 10.0.0.2, 10.0.0.3", "");
+    let masters = |facts: &BTreeMap<HostName, Facts>| {
+        let masters = cluster.topology.nodes.iter().filter(|node| node.master);
+        let of_masters: Vec<Facts> =
+            masters.map(|node| facts[&node.host].clone()).collect();
+        master::forming(&of_masters)
+    };
+    let mut facts = facts(&cluster, "");
+    assert_eq!(masters(&facts), Ok(true));
+    let also = holds("/var/lib/platform/mesos-master/formed", "x");
+    let node = &cluster.topology.nodes[1];
+    facts.insert(node.host.clone(), cluster.answer(node, &[], &also));
+    assert_eq!(masters(&facts), Ok(false));
+    facts.insert(node.host.clone(), Facts::default());
+    assert!(masters(&facts).is_err(), "what was not said is not known");
 }

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 
 use platform::component::zookeeper;
 use platform::host::HostName;
+use platform::inventory::catalog::Component;
 use platform::plan::quorum::waves;
-use platform::plan::{Gate, HostChanges, MemberStanding, Standing, Wave};
+use platform::plan::{Gate, HostChanges, MemberStanding, Peers, Refused, Standing, Wave};
 use platform::resource::{Action, Change, Key, Owned, Sysctl};
 use platform::topology::Ensemble;
 
@@ -120,6 +121,18 @@ fn cluster(n_members: usize) -> Cluster {
     ))
 }
 
+fn in_waves(
+    changes: Vec<HostChanges>,
+    ensemble: &Ensemble,
+    standing: &Standing,
+) -> Result<Vec<Wave>, Refused> {
+    waves(changes, &[Peers::ensemble(ensemble)], None, standing)
+}
+
+fn stands(standing: &Standing, host: &HostName) -> MemberStanding {
+    standing.get(Component::Zookeeper, host)
+}
+
 /// Plays waves on an ensemble: what is down, and what each wave does to it.
 pub(super) struct Played<'a> {
     pub(super) ensemble: &'a Ensemble,
@@ -132,7 +145,7 @@ impl<'a> Played<'a> {
     pub(super) fn new(ensemble: &'a Ensemble, standing: &Standing) -> Self {
         let hosts = ensemble.members().iter().map(|member| &member.host);
         let down: BTreeSet<HostName> = hosts
-            .filter(|host| standing.get(host) == MemberStanding::Down)
+            .filter(|host| stands(standing, host) == MemberStanding::Down)
             .cloned()
             .collect();
         let n_serving = ensemble.members().len() - down.len();
@@ -175,7 +188,10 @@ impl<'a> Played<'a> {
             up.filter(|member| Some(&member.host) != also).cloned().collect::<Vec<_>>()
         };
         let expected = all_but(&self.down, Some(&one.host));
-        let expected = (!expected.is_empty()).then_some(Gate::Ensemble(expected));
+        let expected: Vec<Gate> = (!expected.is_empty())
+            .then_some(Gate::Ensemble(expected))
+            .into_iter()
+            .collect();
         if wave.before() != expected {
             return Err(format!("before {}: {:?}", one.host, wave.before()));
         }
@@ -183,7 +199,7 @@ impl<'a> Played<'a> {
             self.down.remove(&one.host);
         }
         let expected = all_but(&self.down, None);
-        match wave.after() == Some(Gate::Ensemble(expected)) {
+        match wave.after() == [Gate::Ensemble(expected)] {
             true => Ok(()),
             false => Err(format!("after {}: {:?}", one.host, wave.after())),
         }
@@ -225,7 +241,7 @@ proptest! {
         let mut played = Played::new(ensemble, &standing);
         let (interrupted, stay_down) = at_stake(&case, &played);
         let may_be_lost = !played.is_lost && !interrupted.is_empty() && !stay_down.is_empty();
-        match waves(case.changes(), Some(ensemble), &standing) {
+        match in_waves(case.changes(), ensemble, &standing) {
             Err(refused) => {
                 let said = refused.to_string();
                 prop_assert!(may_be_lost, "refused without need: {said}");
@@ -262,7 +278,7 @@ fn check_order(
     if played.is_lost {
         return Ok(());
     }
-    let rank = |host: &HostChanges| match standing.get(&host.host) {
+    let rank = |host: &HostChanges| match stands(standing, &host.host) {
         MemberStanding::Down => 0,
         MemberStanding::Serves => 1,
         MemberStanding::Leads => 2,
@@ -280,12 +296,11 @@ fn without_an_ensemble_all_hosts_change_at_once() {
         changes: vec![change(Kind::Disturbs, 0)],
     };
     let all = vec![changes("a"), changes("b")];
-    let waves = waves(all, None, &Standing::default()).expect("nothing can be lost");
+    let none = Standing::default();
+    let waves = waves(all, &[], None, &none).expect("nothing can be lost");
     assert_eq!(waves.len(), 1);
-    assert_eq!((waves[0].before(), waves[0].after()), (None, None));
-    assert!(
-        self::waves(Vec::new(), None, &Standing::default()).is_ok_and(|w| w.is_empty())
-    );
+    assert!(waves[0].before().is_empty() && waves[0].after().is_empty());
+    assert!(self::waves(Vec::new(), &[], None, &none).is_ok_and(|w| w.is_empty()));
 }
 
 #[test]
@@ -312,7 +327,7 @@ fn check(standing: [MemberStanding; 3], changes: [&[Kind]; 3], expected: &str) {
         standing: standing.to_vec(),
         changes: changes.iter().map(|kinds| kinds.to_vec()).collect(),
     };
-    let shown = match waves(case.changes(), Some(ensemble(3)), &case.standing()) {
+    let shown = match in_waves(case.changes(), ensemble(3), &case.standing()) {
         Err(refused) => refused.to_string(),
         Ok(waves) => {
             let hosts = |wave: &Wave| {
@@ -346,8 +361,8 @@ fn a_member_that_is_being_brought_back_is_not_waited_for_before_it_is_started() 
         changes: vec![vec![Calm], vec![], vec![Disturbs]],
     };
     let waves =
-        waves(case.changes(), Some(ensemble(3)), &case.standing()).expect("a base stage");
-    let gate = waves[1].after().expect("a member was changed").to_string();
+        in_waves(case.changes(), ensemble(3), &case.standing()).expect("a base stage");
+    let gate = waves[1].after()[0].to_string();
     assert_eq!(gate, "ZooKeeper on c0, c1 serve and are synced");
     check(
         [Leads, Serves, Down],

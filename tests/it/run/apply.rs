@@ -13,7 +13,7 @@ use platform::host::HostName;
 use platform::inventory::catalog::Component;
 use platform::plan::quorum::waves;
 use platform::plan::{
-    Gate, HostChanges, MemberStanding, Plan, Push, StagePlan, Standing, Work,
+    Gate, HostChanges, MemberStanding, Peers, Plan, Push, StagePlan, Standing, Work,
 };
 use platform::remote::ErrorKind;
 use platform::resource::{Action, Change, Image, ImageOrigin, Key, Sysctl};
@@ -46,7 +46,7 @@ fn changes(host: &str, n_changes: usize) -> HostChanges {
 }
 
 fn stage(stage: Stage, hosts: &[HostChanges]) -> StagePlan {
-    let waves = waves(hosts.to_vec(), None, &Standing::default());
+    let waves = waves(hosts.to_vec(), &[], None, &Standing::default());
     let work = Work::Hosts(waves.expect("there is no quorum to lose"));
     StagePlan { stage, work, gates: Vec::new() }
 }
@@ -135,7 +135,7 @@ impl Run {
 
     /// Carries a plan out, and checks that every step of it is accounted for.
     async fn carry_out(&self, stages: Vec<StagePlan>) -> Tally {
-        let plan = Plan { stages };
+        let plan = Plan { stages, stays: Vec::new() };
         let n_changes = plan.n_changes();
         let mut fleet = Fleet::new();
         let mut generations = BTreeMap::new();
@@ -436,7 +436,8 @@ fn rolling() -> StagePlan {
     let standing = |host: &HostName| (host.clone(), MemberStanding::Serves);
     let standing = Standing::of(hosts.iter().map(standing));
     let all = hosts.iter().map(|host| changes(host.as_str(), 1)).collect();
-    let waves = waves(all, Some(&ensemble), &standing).expect("all serve");
+    let waves =
+        waves(all, &[Peers::ensemble(&ensemble)], None, &standing).expect("all serve");
     let gates = vec![Gate::Ensemble(ensemble.members().to_vec())];
     StagePlan { stage: Stage::Zookeeper, work: Work::Hosts(waves), gates }
 }

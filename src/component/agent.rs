@@ -1,0 +1,189 @@
+//! Mesos agents: each runs tasks on its host, and outlives none of them.
+//!
+//! An agent runs from its image's file system straight under systemd. In a container it could
+//! not be started anew without its tasks: what ends a container ends all that it started. What
+//! makes a running agent another one to its master, such as another attribute, it refuses to
+//! start with while it has tasks; so [`super::identity::check`] looks at that before anything is touched.
+
+use std::io::Write;
+
+use flate2::{Compression, GzBuilder};
+use minijinja::context;
+use serde_json::json;
+
+use super::identity::Identity;
+use super::mesos::{self, AGENT, OPERATOR, credential, private};
+use super::{Context, Stage, Wants, docker, path};
+use crate::inventory::catalog::Component;
+use crate::resource::{Content, Directory, File, Resource, Tree, Unit};
+use crate::secret::{Secret, SecretBytes};
+use crate::template::{BadTemplate, render};
+use crate::topology::AGENT_PORT;
+
+/// Where an agent's data is on its host, and in its own eyes: containers of tasks get folders
+/// of it by the same name.
+const DATA: &str = "/var/lib/platform/mesos-agent";
+/// Where an agent's configuration is on its host.
+const CONFIG: &str = "/etc/platform/mesos-agent";
+/// The registries' passwords as apps fetch them, by a name that apps have relied on for long.
+const LOGIN: &str = "/etc/docker.tar.gz";
+/// The unit that runs an agent.
+pub const UNIT: &str = "platform-mesos-agent.service";
+
+/// An agent's image, folder, files and unit.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub(super) fn wants(context: Context<'_>) -> Result<Wants, BadTemplate> {
+    let Some(image) = context.pulled(Component::MesosAgent) else {
+        return Ok(Vec::new());
+    };
+    let tree = Tree {
+        name: image.name.clone(),
+        image: image.id.clone(),
+        program: "mesos-agent".to_owned(),
+    };
+    let identity = Identity::of(context.node);
+    let files = files(context, &identity);
+    let service = service(context, &identity, &tree)?;
+    // Apps fetch the login whenever they start: a new one is no reason to start the agent anew.
+    let inputs = files.iter().filter(|file| file.path.as_str() != LOGIN);
+    let unit = Unit::named(UNIT).started_with(inputs.chain([&service]));
+    let drop_in = unit.drop_in();
+    let resources = [Resource::Directory(data()), Resource::Image(image)]
+        .into_iter()
+        .chain([Resource::Tree(tree), Resource::File(identity.file())])
+        .chain(files.into_iter().chain([service]).chain(drop_in).map(Resource::File))
+        .chain([Resource::Unit(unit)]);
+    Ok(resources.map(|resource| (Stage::Agents, resource)).collect())
+}
+
+fn files(context: Context<'_>, identity: &Identity) -> Vec<File> {
+    let own = |name: &str, content| private(&format!("{CONFIG}/{name}"), content, "root");
+    let mesos = &context.materials.mesos;
+    let operator = json!({ "credentials": [credential(OPERATOR, &mesos.operator)] });
+    let login = docker::login(context);
+    let mut files = vec![
+        own("zk", Content::from(mesos::masters_url(context))),
+        own("credential.json", secret(credential(AGENT, &mesos.agent).to_string())),
+        own("http-credentials.json", secret(operator.to_string())),
+        own("docker.json", login.clone().into()),
+        private(LOGIN, packed(&login), "root"),
+    ];
+    if let Some(domain) = &identity.domain {
+        let text = format!("{}\n", mesos::domain(domain));
+        files.push(File::public(path(&format!("{CONFIG}/domain.json")), text));
+    }
+    files
+}
+
+fn secret(text: String) -> Content {
+    Secret::new(text).into()
+}
+
+/// The registries' passwords as an archive that holds `.docker/config.json`: the same bytes for
+/// the same passwords, so that the file changes only with them.
+fn packed(login: &Secret) -> SecretBytes {
+    let text = login.expose().as_bytes();
+    let mut header = tar::Header::new_gnu();
+    header.set_path(".docker/config.json").expect("a short name fits into the header");
+    header.set_size(text.len() as u64);
+    header.set_mode(0o600);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_cksum();
+    let mut archive = tar::Builder::new(Vec::new());
+    let in_memory = "memory takes all that is written";
+    archive.append(&header, text).expect(in_memory);
+    let archive = archive.into_inner().expect(in_memory);
+    let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    gzip.write_all(&archive).expect(in_memory);
+    SecretBytes::new(gzip.finish().expect(in_memory))
+}
+
+/// The flags of an agent, the same whatever the host's cgroups are. Its own support for systemd
+/// needs systemd's programs, which its file system lacks. The `linux` launcher mounts a
+/// hierarchy of version 1 onto a host of version 2, and of both versions the `posix` one is
+/// known to let tasks go on while the agent is started anew. Whether the host's cgroups let an
+/// agent run containers at all is a matter of its version: the catalogue says what that needs.
+fn flags(context: Context<'_>, identity: &Identity) -> Vec<String> {
+    let address = context.node.address;
+    let mut flags = vec![
+        format!("--master=file://{CONFIG}/zk"),
+        format!("--ip={address}"),
+        format!("--hostname={}", identity.hostname),
+        format!("--port={AGENT_PORT}"),
+        format!("--work_dir={DATA}/work"),
+        "--runtime_dir=/run/mesos".to_owned(),
+        "--containerizers=docker,mesos".to_owned(),
+        "--no-systemd_enable_support".to_owned(),
+        "--launcher=posix".to_owned(),
+        // Containers that it does not know may be of others on the same host.
+        "--no-docker_kill_orphans".to_owned(),
+        format!("--docker_config={CONFIG}/docker.json"),
+        "--docker_socket=/run/docker.sock".to_owned(),
+        // The time in which an image is pulled counts.
+        "--executor_registration_timeout=10mins".to_owned(),
+        "--reconfiguration_policy=additive".to_owned(),
+        format!("--credential={CONFIG}/credential.json"),
+        "--authenticate_http_readonly".to_owned(),
+        "--authenticate_http_readwrite".to_owned(),
+        format!("--http_credentials={CONFIG}/http-credentials.json"),
+        format!("--resources={}", identity.resources()),
+    ];
+    if !identity.attributes.is_empty() {
+        flags.push(format!("--attributes={}", identity.attributes()));
+    }
+    if identity.domain.is_some() {
+        flags.push(format!("--domain=file://{CONFIG}/domain.json"));
+    }
+    flags
+}
+
+fn service(
+    context: Context<'_>,
+    identity: &Identity,
+    tree: &Tree,
+) -> Result<File, BadTemplate> {
+    let text = render(
+        "mesos-agent/platform-mesos-agent.service",
+        include_str!("../../templates/mesos-agent/platform-mesos-agent.service"),
+        context! {
+            cluster => context.topology.cluster.as_str(),
+            flags => flags(context, identity),
+            root => tree.path().as_str(),
+            config => CONFIG,
+            data => DATA,
+        },
+    )?;
+    Ok(File::public(path(&format!("/etc/systemd/system/{UNIT}")), text))
+}
+
+fn data() -> Directory {
+    let root = || "root".to_owned();
+    Directory { path: path(DATA), mode: 0o755, owner: root(), group: root(), data: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn the_login_is_packed_the_same_way_each_time_and_under_its_usual_name() {
+        let login = Secret::new("{\"auths\":{}}");
+        let bytes = packed(&login);
+        assert_eq!(bytes, packed(&login));
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.expose()));
+        let mut entries = archive.entries().unwrap();
+        let mut entry = entries.next().unwrap().unwrap();
+        assert_eq!(entry.path().unwrap().to_str(), Some(".docker/config.json"));
+        assert_eq!(entry.header().mode().unwrap(), 0o600);
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        assert_eq!(text, login.expose());
+        assert!(entries.next().is_none());
+    }
+}

@@ -1,0 +1,101 @@
+//! Chronos: runs jobs at their times. One leads; the others pass on what they are asked.
+
+use minijinja::context;
+
+use super::mesos::{self, OPERATOR, private};
+use super::{Context, Stage, Wants, path};
+use crate::inventory::catalog::Component;
+use crate::resource::{Facts, File, Resource, Unit};
+use crate::secret::Secret;
+use crate::template::{BadTemplate, render};
+use crate::topology::{CHRONOS_DRIVER_PORT, CHRONOS_PORT};
+use crate::unit::Size;
+
+/// The numeric user and group as which it runs in its container.
+const USER: &str = "4400";
+/// Where its configuration is on its host.
+const CONFIG: &str = "/etc/platform/chronos";
+/// The name under which it registers and proves who it is.
+const PRINCIPAL: &str = "chronos";
+/// The unit that runs it.
+pub const UNIT: &str = "platform-chronos.service";
+
+/// Chronos' image, files and unit.
+///
+/// # Errors
+/// When a template cannot be rendered.
+pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
+    let Some(image) = context.pulled(Component::Chronos) else {
+        return Ok(Vec::new());
+    };
+    let secret = context.materials.chronos.secret.clone();
+    let files = [
+        File::private(path(&format!("{CONFIG}/environment")), environment(context)),
+        private(&format!("{CONFIG}/arguments"), arguments(context)?, USER),
+        // Chronos takes the file as it is, a newline at its end included.
+        private(&format!("{CONFIG}/secret"), secret, USER),
+    ];
+    let service = service(context, &image.id, facts)?;
+    let unit = Unit::named(UNIT).started_with(files.iter().chain([&service]));
+    let drop_in = unit.drop_in();
+    let resources = [Resource::Image(image)]
+        .into_iter()
+        .chain(files.into_iter().chain([service]).chain(drop_in).map(Resource::File))
+        .chain([Resource::Unit(unit)]);
+    Ok(resources.map(|resource| (Stage::Frameworks, resource)).collect())
+}
+
+/// The image's start script wants both ports in its environment.
+fn environment(context: Context<'_>) -> Secret {
+    Secret::new(format!(
+        "MESOSPHERE_HTTP_CREDENTIALS={OPERATOR}:{}\nPORT0={CHRONOS_PORT}\n\
+         PORT1={CHRONOS_DRIVER_PORT}\nLIBPROCESS_IP={}\nLIBPROCESS_PORT={CHRONOS_DRIVER_PORT}\n",
+        context.materials.chronos.password.expose(),
+        context.node.address,
+    ))
+}
+
+/// All arguments, one option to a line: Chronos splits them at blanks, and reads no others once
+/// it was given a file.
+fn arguments(context: Context<'_>) -> Result<Secret, BadTemplate> {
+    let own = &context.materials.chronos;
+    let text = render(
+        "chronos/arguments",
+        include_str!("../../templates/chronos/arguments"),
+        context! {
+            master => mesos::masters_url(context).expose(),
+            zk_hosts => mesos::zookeepers(context.topology),
+            zk_auth => format!("{PRINCIPAL}:{}", own.zookeeper.expose()),
+            address => context.node.address.to_string(),
+            port => CHRONOS_PORT,
+            principal => PRINCIPAL,
+            cluster => context.topology.cluster.as_str(),
+        },
+    )?;
+    Ok(Secret::new(text))
+}
+
+fn service(
+    context: Context<'_>,
+    image: &str,
+    facts: &Facts,
+) -> Result<File, BadTemplate> {
+    let text = render(
+        "chronos/platform-chronos.service",
+        include_str!("../../templates/chronos/platform-chronos.service"),
+        context! {
+            cluster => context.topology.cluster.as_str(),
+            heap_mib => heap_for(facts.system.memory).as_mib(),
+            user => USER,
+            config => CONFIG,
+            image,
+        },
+    )?;
+    Ok(File::public(path(&format!("/etc/systemd/system/{UNIT}")), text))
+}
+
+/// An eighth of the host's memory, at least 192 MiB and at most 1 GiB: it keeps its jobs in
+/// memory, and they are few.
+fn heap_for(memory: Size) -> Size {
+    Size::mib((memory.as_mib() / 8).clamp(192, 1024))
+}

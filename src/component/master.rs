@@ -1,0 +1,218 @@
+//! Mesos masters: an odd number, each a container under systemd; they elect one to lead and
+//! keep the registry of agents in a log of which a majority has every line.
+//!
+//! The log is begun once, by all masters together. A master whose log is gone must not begin
+//! another, or what the others still know of agents is lost; so masters are told not to, except
+//! where no master holds the mark of a log that was begun. The mark comes one stage after the
+//! masters, when they have proved themselves: it outlives them with their data.
+
+use minijinja::context;
+
+use super::mesos::{self, private};
+use super::{Context, Stage, Wants, path};
+use crate::host::HostName;
+use crate::inventory::catalog::Component;
+use crate::path::HostPath;
+use crate::resource::probe::Questions;
+use crate::resource::{Directory, Facts, File, FileState, Resource, Unit, Unknown};
+use crate::template::{BadTemplate, render};
+use crate::topology::{Ensemble, MASTER_PORT};
+
+/// The numeric user and group as which a master runs in its container.
+const USER: &str = "5050";
+/// Where a master's data is on its host.
+const DATA: &str = "/var/lib/platform/mesos-master";
+/// Where a master's configuration is on its host.
+const CONFIG: &str = "/etc/platform/mesos-master";
+/// The unit that runs a master.
+pub const UNIT: &str = "platform-mesos-master.service";
+
+/// Adds what [`forming`] needs to know of a master, and what a forming brings.
+pub fn ask(questions: &mut Questions) {
+    questions.path(&formed_path());
+    questions.path(&log());
+    questions.path(&initialize().path);
+}
+
+/// Whether the masters' registry has yet to be begun: no master holds the mark. It holds at any
+/// moment of a forming that was cut off, and never again after it.
+///
+/// # Errors
+/// When a master did not say.
+pub fn forming<'a>(
+    masters: impl IntoIterator<Item = &'a Facts>,
+) -> Result<bool, Unknown> {
+    for facts in masters {
+        if *facts.file(&formed_path())? != FileState::Missing {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Masters that have a registry, and are others than the inventory says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "refused: the registry on {host} was begun by the masters {found}, the inventory says \
+     {wanted}; masters can be neither added nor exchanged yet: put the inventory's masters back \
+     as they were"
+)]
+pub struct OtherMasters {
+    host: HostName,
+    found: String,
+    wanted: String,
+}
+
+/// Checks that masters with a registry stay the same: more of them than a majority was counted
+/// from could have two majorities.
+///
+/// # Errors
+/// When a master's mark names others.
+pub fn check_members<'a>(
+    masters: &Ensemble,
+    facts: impl IntoIterator<Item = (&'a HostName, &'a Facts)>,
+) -> Result<(), OtherMasters> {
+    let wanted = in_a_line(&names(masters));
+    for (host, facts) in facts {
+        let Ok(FileState::Present { text: Some(text), .. }) = facts.file(&formed_path())
+        else {
+            continue;
+        };
+        let found = in_a_line(text);
+        if found != wanted {
+            return Err(OtherMasters { host: host.clone(), found, wanted });
+        }
+    }
+    Ok(())
+}
+
+/// The masters, one to a line: what the mark holds.
+fn names(masters: &Ensemble) -> String {
+    masters.members().iter().map(|member| format!("{}\n", member.address)).collect()
+}
+
+fn in_a_line(names: &str) -> String {
+    names.split_whitespace().collect::<Vec<&str>>().join(", ")
+}
+
+/// A master's image, directories, files and unit.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
+    let (Some(masters), Some(image)) =
+        (&context.topology.masters, context.pulled(Component::MesosMaster))
+    else {
+        return Ok(Vec::new());
+    };
+    let files = files(context);
+    let service = service(context, masters, &image.id)?;
+    let unit = Unit::named(UNIT).started_with(files.iter().chain([&service]));
+    let drop_in = unit.drop_in();
+    let marker = may_begin(context, facts).then(initialize);
+    let resources = [Resource::Directory(data()), Resource::Image(image)]
+        .into_iter()
+        .chain(files.into_iter().chain([service]).chain(marker).map(Resource::File))
+        .chain(drop_in.map(Resource::File))
+        .chain([Resource::Unit(unit)])
+        .map(|resource| (Stage::Masters, resource));
+    let formed = in_data("formed", names(masters));
+    Ok(resources.chain([(Stage::Agents, Resource::File(formed))]).collect())
+}
+
+/// Only while the registry is being begun, and only where there is no log yet.
+fn may_begin(context: Context<'_>, facts: &Facts) -> bool {
+    let empty = facts.file(&log()).is_ok_and(|state| *state == FileState::Missing);
+    context.materials.mesos.forming && empty
+}
+
+fn files(context: Context<'_>) -> Vec<File> {
+    let own = |name: &str, content| private(&format!("{CONFIG}/{name}"), content, USER);
+    let mut files = vec![
+        own("zk", mesos::masters_url(context)),
+        own("credentials.json", mesos::credentials(context)),
+        File::public(path(&format!("{CONFIG}/acls.json")), mesos::acls()),
+    ];
+    if let Some(domain) = &context.node.traits.domain {
+        let text = format!("{}\n", mesos::domain(domain));
+        files.push(File::public(path(&format!("{CONFIG}/domain.json")), text));
+    }
+    files
+}
+
+/// The flags of a master; whether it may begin a log is up to its unit.
+fn flags(context: Context<'_>, masters: &Ensemble) -> Vec<String> {
+    let address = context.node.address;
+    let mut flags = vec![
+        "--zk=file:///etc/mesos/zk".to_owned(),
+        format!("--ip={address}"),
+        format!("--hostname={address}"),
+        format!("--port={MASTER_PORT}"),
+        format!("--quorum={}", masters.majority()),
+        format!("--cluster={}", context.topology.cluster),
+        "--work_dir=/var/lib/mesos".to_owned(),
+        "--registry=replicated_log".to_owned(),
+        "--authenticate_frameworks".to_owned(),
+        "--authenticate_agents".to_owned(),
+        "--authenticate_http_readonly".to_owned(),
+        "--authenticate_http_readwrite".to_owned(),
+        "--authenticate_http_frameworks".to_owned(),
+        "--http_framework_authenticators=basic".to_owned(),
+        "--credentials=/etc/mesos/credentials.json".to_owned(),
+        "--acls=file:///etc/mesos/acls.json".to_owned(),
+    ];
+    if context.node.traits.domain.is_some() {
+        flags.push("--domain=file:///etc/mesos/domain.json".to_owned());
+    }
+    flags
+}
+
+fn service(
+    context: Context<'_>,
+    masters: &Ensemble,
+    image: &str,
+) -> Result<File, BadTemplate> {
+    let text = render(
+        "mesos-master/platform-mesos-master.service",
+        include_str!("../../templates/mesos-master/platform-mesos-master.service"),
+        context! {
+            cluster => context.topology.cluster.as_str(),
+            flags => flags(context, masters),
+            user => USER,
+            config => CONFIG,
+            data => DATA,
+            image,
+        },
+    )?;
+    Ok(File::public(path(&format!("/etc/systemd/system/{UNIT}")), text))
+}
+
+fn data() -> Directory {
+    Directory {
+        path: path(DATA),
+        mode: 0o750,
+        owner: USER.to_owned(),
+        group: USER.to_owned(),
+        data: true,
+    }
+}
+
+/// The mark of masters whose registry was begun.
+fn formed_path() -> HostPath {
+    path(&format!("{DATA}/formed"))
+}
+
+/// The folder of a master's copy of the log.
+fn log() -> HostPath {
+    path(&format!("{DATA}/replicated_log"))
+}
+
+/// The marker that lets a master begin a log together with all others.
+fn initialize() -> File {
+    in_data("initialize", String::new())
+}
+
+fn in_data(name: &str, text: String) -> File {
+    let file = File::public(path(&format!("{DATA}/{name}")), text).owned_by(USER, USER);
+    File { data: true, ..file }
+}

@@ -1,0 +1,113 @@
+//! Hosts that serve together: what each of them needs of the others.
+
+use crate::component::{agent, chronos, marathon, master, zookeeper};
+use crate::host::HostName;
+use crate::inventory::catalog::Component;
+use crate::resource::{Action, Change, Owned};
+use crate::topology::{Ensemble, Member, Topology};
+
+use super::{Gate, HostChanges};
+
+/// Members that serve together, of which no two may be interrupted at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peers {
+    /// What they run.
+    pub component: Component,
+    /// The members, in order.
+    pub members: Vec<Member>,
+    /// How many have to serve for all to serve.
+    pub needed: usize,
+}
+
+impl Peers {
+    /// The members of a ZooKeeper ensemble.
+    pub fn ensemble(ensemble: &Ensemble) -> Self {
+        Self::quorum(Component::Zookeeper, ensemble)
+    }
+
+    /// Members that decide by a majority.
+    pub fn quorum(component: Component, ensemble: &Ensemble) -> Self {
+        let (members, needed) = (ensemble.members().to_vec(), ensemble.majority());
+        Self { component, members, needed }
+    }
+
+    /// All that serve together in a cluster.
+    pub fn all(topology: &Topology) -> Vec<Self> {
+        let ensemble = topology.ensemble.as_ref().map(Self::ensemble);
+        let masters = topology.masters.as_ref();
+        let masters = masters.map(|all| Self::quorum(Component::MesosMaster, all));
+        let frameworks = [Component::Marathon, Component::Chronos].map(|component| {
+            let members = topology.members_of(component);
+            (!members.is_empty()).then_some(Self { component, members, needed: 1 })
+        });
+        ensemble
+            .into_iter()
+            .chain(masters)
+            .chain(frameworks.into_iter().flatten())
+            .collect()
+    }
+
+    pub(super) fn has(&self, host: &HostName) -> bool {
+        self.members.iter().any(|member| member.host == *host)
+    }
+
+    /// Whether a change on a member's host may interrupt it. A unit of another component is
+    /// known to leave it alone; all else that disturbs may take everything on the host along.
+    pub fn is_disturbed_by(&self, change: &Change) -> bool {
+        let of_unit = match &change.action {
+            Action::StartUnit { name, .. } | Action::Retire(Owned::Unit { name }) => {
+                component_of(name)
+            }
+            _ => None,
+        };
+        change.disturbs() && of_unit.is_none_or(|component| component == self.component)
+    }
+
+    /// Whether these changes may interrupt the member on their host.
+    pub fn are_disturbed_by(&self, host: &HostChanges) -> bool {
+        self.has(&host.host)
+            && host.changes.iter().any(|change| self.is_disturbed_by(change))
+    }
+
+    /// Whether these changes bring a member back that is down. Others, such as those of a stage
+    /// before its own, leave it down, and nothing may wait for it.
+    pub fn are_started_by(&self, host: &HostChanges) -> bool {
+        self.has(&host.host)
+            && host.changes.iter().any(|change| {
+                matches!(&change.action, Action::StartUnit { name, .. }
+                    if component_of(name) == Some(self.component))
+            })
+    }
+
+    /// That these members serve.
+    pub fn gate(&self, members: Vec<Member>) -> Gate {
+        match self.component {
+            Component::MesosMaster => Gate::Masters { members, quorum: self.needed },
+            Component::Marathon => Gate::Marathon(members),
+            Component::Chronos => Gate::Chronos(members),
+            _ => Gate::Ensemble(members),
+        }
+    }
+
+    /// What its members are called.
+    pub(super) fn name(&self) -> &'static str {
+        match self.component {
+            Component::MesosMaster => "Mesos masters",
+            Component::Marathon => "hosts of Marathon",
+            Component::Chronos => "hosts of Chronos",
+            _ => "members",
+        }
+    }
+}
+
+/// The component that a unit of this program runs.
+fn component_of(unit: &str) -> Option<Component> {
+    Some(match unit {
+        zookeeper::UNIT => Component::Zookeeper,
+        master::UNIT => Component::MesosMaster,
+        agent::UNIT => Component::MesosAgent,
+        marathon::UNIT => Component::Marathon,
+        chronos::UNIT => Component::Chronos,
+        _ => return None,
+    })
+}

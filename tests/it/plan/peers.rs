@@ -1,0 +1,326 @@
+//! Hosts that are members of several groups at once: ZooKeeper, masters, Marathon, Chronos, and
+//! agents beside them.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::LazyLock;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use platform::component::{agent, chronos, marathon, master, zookeeper};
+use platform::host::HostName;
+use platform::inventory::catalog::Component;
+use platform::plan::quorum::waves;
+use platform::plan::{
+    Agents, Gate, HostChanges, MemberStanding, Peers, Refused, Standing, Wave,
+};
+use platform::resource::{Action, Change, Key, Sysctl};
+
+use crate::cluster::Cluster;
+
+const UNITS: [(Component, &str); 5] = [
+    (Component::Zookeeper, zookeeper::UNIT),
+    (Component::MesosMaster, master::UNIT),
+    (Component::Marathon, marathon::UNIT),
+    (Component::Chronos, chronos::UNIT),
+    (Component::MesosAgent, agent::UNIT),
+];
+
+/// What is done to a host: nothing that disturbs, something that disturbs all, or a start.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Calm,
+    Sysctl,
+    Start(usize),
+}
+
+fn change(kind: Kind, n: usize) -> Change {
+    let action = match kind {
+        Kind::Calm => Action::ReloadSystemd,
+        Kind::Sysctl => {
+            let sysctl = Sysctl { name: "x".to_owned(), value: "1".to_owned() };
+            Action::SetSysctl { sysctl, before: "0".to_owned() }
+        }
+        Kind::Start(unit) => {
+            let name = UNITS[unit].1.to_owned();
+            Action::StartUnit {
+                name,
+                restart: true,
+                enable: true,
+                failed: false,
+                ours: false,
+            }
+        }
+    };
+    let key = Key::User(n.to_string());
+    Change { key, verb: "change", reason: String::new(), diff: None, action }
+}
+
+/// Three control hosts, a fourth and fifth with Marathon and Chronos alone, and agents.
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+    Cluster::of(
+        "cluster: lab\nprovider: {local: {}}\ngroups:\n  \
+           c: {roles: [control], count: 3}\n  \
+           f: {roles: [marathon, chronos], count: 2}\n  \
+           w: {roles: [agent], count: 6}\n  \
+           e: {roles: [edge], count: 1}\n",
+    )
+});
+
+/// How members stand, and what is done to each host.
+#[derive(Debug, Clone)]
+struct Case {
+    standing: Vec<Vec<MemberStanding>>,
+    changes: Vec<Vec<Kind>>,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let kind = prop_oneof![
+        2 => Just(Kind::Calm),
+        1 => Just(Kind::Sysctl),
+        4 => (0..UNITS.len()).prop_map(Kind::Start),
+    ];
+    let stands = prop_oneof![
+        8 => Just(MemberStanding::Serves),
+        2 => Just(MemberStanding::Leads),
+        1 => Just(MemberStanding::Down),
+    ];
+    let n_hosts = CLUSTER.topology.nodes.len();
+    (vec(vec(stands, n_hosts), UNITS.len()), vec(vec(kind, 0..3), n_hosts))
+        .prop_map(|(standing, changes)| Case { standing, changes })
+}
+
+impl Case {
+    fn hosts() -> impl Iterator<Item = HostName> {
+        CLUSTER.topology.nodes.iter().map(|node| node.host.clone())
+    }
+
+    fn standing(&self) -> Standing {
+        let of = |all: Standing, ((component, _), how): (&(Component, _), &Vec<_>)| {
+            let runs = |(host, _): &(HostName, MemberStanding)| {
+                CLUSTER.topology.node(host).is_some_and(|node| node.runs(*component))
+            };
+            all.with(*component, Self::hosts().zip(how.iter().copied()).filter(runs))
+        };
+        UNITS.iter().zip(&self.standing).fold(Standing::default(), of)
+    }
+
+    fn changes(&self) -> Vec<HostChanges> {
+        let changes = |(host, kinds): (HostName, &Vec<Kind>)| HostChanges {
+            host,
+            changes: kinds.iter().enumerate().map(|(n, kind)| change(*kind, n)).collect(),
+        };
+        let all = Self::hosts().zip(&self.changes).map(changes);
+        all.filter(|host| !host.changes.is_empty()).collect()
+    }
+
+    fn waves(&self) -> Result<Vec<Wave>, Refused> {
+        let topology = &CLUSTER.topology;
+        let agents = Agents::of(topology, NonZeroUsize::new(2));
+        waves(self.changes(), &Peers::all(topology), Some(agents), &self.standing())
+    }
+}
+
+/// Plays waves on one group of members: a sentence if they cost more than it can spare.
+fn play(peers: &Peers, standing: &Standing, waves: &[Wave]) -> Result<(), String> {
+    let stands = |host: &HostName| standing.get(peers.component, host);
+    let members = || peers.members.iter().map(|member| member.host.clone());
+    let mut up: BTreeSet<HostName> =
+        members().filter(|host| stands(host) != MemberStanding::Down).collect();
+    if up.len() < peers.needed {
+        return Ok(());
+    }
+    for wave in waves {
+        let disturbed: Vec<&HostChanges> =
+            wave.hosts().iter().filter(|host| peers.are_disturbed_by(host)).collect();
+        let [one] = disturbed[..] else {
+            match disturbed.len() {
+                0 => continue,
+                n => return Err(format!("{n} of {:?} at once", peers.component)),
+            }
+        };
+        let down = members().filter(|host| !up.contains(host) && *host != one.host);
+        if up.contains(&one.host) && down.clone().next().is_some() {
+            let down: Vec<HostName> = down.collect();
+            return Err(format!("{} is interrupted while {down:?} are down", one.host));
+        }
+        let of = |hosts: BTreeSet<HostName>| {
+            let members = peers.members.iter().filter(|m| hosts.contains(&m.host));
+            peers.gate(members.cloned().collect())
+        };
+        let mut others = up.clone();
+        others.remove(&one.host);
+        if !others.is_empty() && !wave.before().contains(&of(others)) {
+            return Err(format!("before {}: {:?}", one.host, wave.before()));
+        }
+        if peers.are_started_by(one) {
+            up.insert(one.host.clone());
+        }
+        if !wave.after().contains(&of(up.clone())) {
+            return Err(format!("after {}: {:?}", one.host, wave.after()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether some group has a member that would be interrupted while another stays down.
+fn is_in_the_way(case: &Case) -> bool {
+    let (standing, changes) = (case.standing(), case.changes());
+    Peers::all(&CLUSTER.topology).iter().any(|peers| {
+        let serves =
+            |host: &HostName| standing.get(peers.component, host) != MemberStanding::Down;
+        let hosts = || peers.members.iter().map(|member| &member.host);
+        let is_live = hosts().filter(|host| serves(host)).count() >= peers.needed;
+        let own = |host: &HostName| changes.iter().find(|changes| changes.host == *host);
+        let interrupted = hosts().any(|host| {
+            serves(host) && own(host).is_some_and(|own| peers.are_disturbed_by(own))
+        });
+        let stays_down = hosts().any(|host| {
+            !serves(host) && !own(host).is_some_and(|own| peers.are_started_by(own))
+        });
+        is_live && interrupted && stays_down
+    })
+}
+
+/// Whether hosts wait for each other: one has to be brought back in one group before another
+/// is interrupted there, and so on, back to the first.
+fn is_crossed(case: &Case) -> bool {
+    let (standing, changes) = (case.standing(), case.changes());
+    let mut first: Vec<(HostName, HostName)> = Vec::new();
+    for peers in Peers::all(&CLUSTER.topology) {
+        let serves =
+            |host: &HostName| standing.get(peers.component, host) != MemberStanding::Down;
+        let own = changes.iter().filter(|own| peers.are_disturbed_by(own));
+        let (up, down): (Vec<_>, Vec<_>) = own.partition(|own| serves(&own.host));
+        for one in down.iter().filter(|own| peers.are_started_by(own)) {
+            first.extend(up.iter().map(|next| (one.host.clone(), next.host.clone())));
+        }
+    }
+    // Who waits for nobody is done, until there is no such host.
+    loop {
+        let waits = |host: &HostName| first.iter().any(|(_, next)| next == host);
+        let before = first.len();
+        let left = first.iter().filter(|(one, _)| waits(one)).cloned().collect();
+        first = left;
+        if first.len() == before {
+            return before > 0;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn no_group_ever_loses_two_members_at_once(case in case()) {
+        match case.waves() {
+            Err(refused) => {
+                prop_assert!(is_in_the_way(&case) || is_crossed(&case), "without need: {refused}");
+            }
+            Ok(waves) => {
+                prop_assert!(!is_in_the_way(&case));
+                for peers in Peers::all(&CLUSTER.topology) {
+                    if let Err(why) = play(&peers, &case.standing(), &waves) {
+                        prop_assert!(false, "{why}\n{waves:#?}");
+                    }
+                }
+                let mut made: Vec<HostChanges> =
+                    waves.iter().flat_map(Wave::hosts).cloned().collect();
+                let mut wanted = case.changes();
+                made.sort_by(|a, b| a.host.cmp(&b.host));
+                wanted.sort_by(|a, b| a.host.cmp(&b.host));
+                prop_assert_eq!(made, wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_agents_are_interrupted_at_once_than_a_batch_has(case in case()) {
+        let Ok(waves) = case.waves() else { return Ok(()) };
+        let standing = case.standing();
+        let agent_is_disturbed = |change: &Change| match &change.action {
+            Action::StartUnit { name, .. } => name == agent::UNIT,
+            _ => change.disturbs(),
+        };
+        for wave in &waves {
+            let agents: Vec<&HostName> = wave.hosts().iter()
+                .filter(|host| standing.get(Component::MesosAgent, &host.host) != MemberStanding::Down)
+                .filter(|host| host.changes.iter().any(agent_is_disturbed))
+                .map(|host| &host.host)
+                .collect();
+            prop_assert!(agents.len() <= 2, "{agents:?}");
+            if !agents.is_empty() {
+                let awaited = wave.after().iter().any(|gate| match gate {
+                    Gate::Agents(nodes) => nodes.iter().map(|node| &node.host).eq(agents.clone()),
+                    _ => false,
+                });
+                prop_assert!(awaited, "{:?}", wave.after());
+            }
+        }
+    }
+}
+
+/// Which hosts change together, wave by wave.
+fn order(case: &Case) -> String {
+    match case.waves() {
+        Err(refused) => refused.to_string(),
+        Ok(waves) => {
+            let hosts = |wave: &Wave| {
+                let hosts = wave.hosts().iter().map(|host| host.host.to_string());
+                hosts.collect::<Vec<String>>().join("+")
+            };
+            waves.iter().map(hosts).collect::<Vec<String>>().join(" ")
+        }
+    }
+}
+
+/// All serve, the first of each group leads, and these hosts change.
+fn check(changes: &[(usize, Kind)], down: &[(usize, usize)], expected: &str) {
+    let n_hosts = CLUSTER.topology.nodes.len();
+    let mut stands = vec![MemberStanding::Serves; n_hosts];
+    stands[0] = MemberStanding::Leads;
+    let mut standing = vec![stands; UNITS.len()];
+    for (unit, host) in down {
+        standing[*unit][*host] = MemberStanding::Down;
+    }
+    let mut all = vec![Vec::new(); n_hosts];
+    changes.iter().for_each(|(host, kind)| all[*host].push(*kind));
+    assert_eq!(order(&Case { standing, changes: all }), expected);
+}
+
+#[test]
+fn a_unit_of_one_component_is_rolled_through_its_own_members_alone() {
+    let masters = [0, 1, 2].map(|host| (host, Kind::Start(1)));
+    check(&masters, &[], "c-2 c-3 c-1");
+    let marathons = [0, 1, 2, 3, 4].map(|host| (host, Kind::Start(2)));
+    check(&marathons, &[], "c-2 c-3 f-1 f-2 c-1");
+    // ZooKeeper on c-2 is down: that is no reason to leave Marathon as it is.
+    check(&marathons, &[(0, 1)], "c-2 c-3 f-1 f-2 c-1");
+}
+
+#[test]
+fn what_disturbs_a_whole_host_waits_for_all_that_serve_on_it() {
+    let sysctl = [0, 1, 3].map(|host| (host, Kind::Sysctl));
+    check(&sysctl, &[], "c-2 f-1 c-1");
+    check(
+        &sysctl,
+        &[(3, 4)],
+        "refused: to change c-2 would interrupt one of 4 serving hosts of Chronos while f-2 \
+         does not serve, and one is needed; bring f-2 back first",
+    );
+    check(
+        &sysctl,
+        &[(1, 2)],
+        "refused: to change c-2 would interrupt one of 2 serving Mesos masters while c-3 does \
+         not serve, and a majority of 2 is needed; bring c-3 back first",
+    );
+}
+
+#[test]
+fn agents_change_in_batches_and_new_ones_all_at_once() {
+    let agents = [5, 6, 7, 8, 9, 10].map(|host| (host, Kind::Start(4)));
+    check(&agents, &[], "w-1+w-2 w-3+w-4 w-5+w-6");
+    let new = [5, 6, 7, 8].map(|host| (4, host));
+    check(&agents, &new, "w-1+w-2+w-3+w-4 w-5+w-6");
+}
