@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::Ambient;
 use super::image::{self, Resolved};
 use super::lab::{Lab, LabError};
+use super::services::Logins;
 use super::trouble::Trouble;
 use crate::component::{Materials, mesos, registry, zookeeper};
 use crate::inventory::SecretSource;
@@ -22,6 +23,8 @@ pub(super) struct Gathered {
     pub(super) materials: Materials,
     /// For the transfers.
     pub(super) images: Resolved,
+    /// For the questions to Mesos, Marathon and Chronos.
+    pub(super) logins: Logins,
 }
 
 /// Gathers it. What is missing is made and kept: secrets, the certificate authority,
@@ -75,7 +78,22 @@ pub(super) async fn gather(
         marathon: framework("marathon", &secret)?,
         chronos: framework("chronos", &secret)?,
     };
-    Ok(Gathered { materials, images })
+    Ok(Gathered { materials, images, logins: logins(lab, ambient)? })
+}
+
+/// The passwords with which Mesos, Marathon and Chronos are asked: those of the materials.
+///
+/// # Errors
+/// When they cannot be read or kept.
+pub(super) fn logins(lab: &Lab, ambient: &Ambient<'_>) -> Result<Logins, SecretError> {
+    let secret = |name: &str| {
+        lab.state.resolve(&SecretSource::Generate, name, &lab.folder(), ambient.env)
+    };
+    Ok(Logins {
+        mesos: secret("mesos-operator")?,
+        marathon: secret("marathon-http")?,
+        chronos: secret("chronos-http")?,
+    })
 }
 
 /// What a framework needs: passwords for what it keeps, where it registers, and what it serves.

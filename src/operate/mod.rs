@@ -13,6 +13,7 @@ pub mod lab;
 mod machines;
 pub mod plan;
 mod run;
+mod services;
 pub mod status;
 mod survey;
 mod trouble;

@@ -1,11 +1,18 @@
 //! `platform status`: what runs where, who leads, what can be lost.
 
+mod mesos;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use serde::Serialize;
 
+use self::mesos::Asked;
+pub use self::mesos::{AgentStatus, FrameworkStatus, MesosStatus};
+
+use super::gather::logins;
 use super::lab::Lab;
+use super::services::Services;
 use super::survey;
 use super::trouble::Trouble;
 use super::{Ambient, connect, machines};
@@ -28,6 +35,8 @@ pub struct Status {
     pub hosts: Vec<HostStatus>,
     /// Its ensemble, where it has one.
     pub zookeeper: Option<EnsembleStatus>,
+    /// Mesos, where it has any.
+    pub mesos: Option<MesosStatus>,
     /// Machines of the inventory that do not exist or do not run.
     pub missing: Vec<String>,
     /// What is wrong, in sentences; empty when all is well.
@@ -96,9 +105,16 @@ pub async fn status(
     let questions =
         topology.nodes.iter().map(|node| (node.host.clone(), questions(node)));
     let questions = questions.filter(|(host, _)| fleet.contains_key(host)).collect();
-    let facts = survey::facts(&fleet, &questions, ambient).await?;
-    let answers = survey::members(&fleet, &topology).await;
-    let seen = Seen { topology: &topology, facts: &facts, answers: &answers };
+    let logins = logins(lab, ambient)?;
+    let services = Services { fleet: &fleet, topology: &topology, logins: &logins };
+    let (facts, answers, asked) = tokio::join!(
+        survey::facts(&fleet, &questions, ambient),
+        survey::members(&fleet, &topology),
+        Asked::of(services),
+    );
+    let facts = facts?;
+    let seen =
+        Seen { topology: &topology, facts: &facts, answers: &answers, asked: &asked };
     let mut status = seen.status(&missing, &unreachable);
     let kept = machines::limited(roster.all(), limit)?;
     status.hosts.retain(|host| kept.iter().any(|machine| machine.host == host.host));
@@ -134,6 +150,7 @@ struct Seen<'a> {
     topology: &'a Topology,
     facts: &'a BTreeMap<HostName, Facts>,
     answers: &'a BTreeMap<HostName, Result<Answer, String>>,
+    asked: &'a Asked,
 }
 
 impl Seen<'_> {
@@ -158,11 +175,13 @@ impl Seen<'_> {
         if zookeeper.as_ref().is_some_and(|ensemble| ensemble.can_lose.is_none()) {
             problems.push("ZooKeeper has no quorum".to_owned());
         }
+        problems.extend(self.asked.problems());
         Status {
             cluster: self.topology.cluster.to_string(),
             missing: missing.iter().map(HostName::to_string).collect(),
             hosts,
             zookeeper,
+            mesos: self.asked.status(self.topology),
             problems,
         }
     }
@@ -204,7 +223,11 @@ impl Seen<'_> {
                 "runs without a quorum".to_owned()
             }
             ("zookeeper", Some(Err(error))) => format!("does not serve: {error}"),
-            _ => state,
+            _ => {
+                let component = name.parse().ok();
+                let said = component.and_then(|it| self.asked.state(it, node));
+                said.unwrap_or(state)
+            }
         }
     }
 
@@ -245,7 +268,8 @@ fn version(facts: &Facts, component: &str) -> Option<String> {
 }
 
 fn is_good(service: &ServiceStatus) -> bool {
-    matches!(service.state.as_str(), "active" | "leads" | "follows" | "serves alone")
+    let good = ["active", "leads", "follows", "serves", "serves alone", "registered"];
+    good.contains(&service.state.as_str())
 }
 
 impl Status {
@@ -278,6 +302,9 @@ impl Status {
         writeln!(out)?;
         if let Some(zookeeper) = &self.zookeeper {
             writeln!(out, "{zookeeper}")?;
+        }
+        if let Some(mesos) = &self.mesos {
+            writeln!(out, "{mesos}")?;
         }
         for problem in &self.problems {
             writeln!(out, "problem: {problem}")?;

@@ -9,6 +9,7 @@ use futures::stream::{self, StreamExt};
 use super::Ambient;
 use super::courier::Registries;
 use super::gather::Gathered;
+use super::services::Services;
 use super::trouble::Trouble;
 use crate::api::zookeeper::{self, Answer, Mode};
 use crate::component::{self, Context, Wants};
@@ -59,9 +60,10 @@ pub(super) async fn survey(
     ambient: &Ambient<'_>,
 ) -> Result<Survey, Trouble> {
     let questions = questions(topology, gathered)?;
-    let (facts, members, pushes) = tokio::join!(
+    let (facts, members, others, pushes) = tokio::join!(
         facts(fleet, &questions, ambient),
         members(fleet, topology),
+        others(fleet, topology, gathered),
         lacking(fleet, topology, gathered),
     );
     let facts = facts?;
@@ -79,10 +81,13 @@ pub(super) async fn survey(
             wants.insert(node.host.clone(), component::wants(context, facts)?);
         }
     }
-    let standing = Standing::of(members.into_iter().map(|(host, answer)| {
+    let ensemble = Standing::of(members.into_iter().map(|(host, answer)| {
         let standing = standing_of(answer.as_ref().ok());
         (host, standing)
     }));
+    let standing = others.into_iter().fold(ensemble, |standing, (component, members)| {
+        standing.with(component, members)
+    });
     Ok(Survey { facts, wants, pushes, standing })
 }
 
@@ -163,6 +168,19 @@ pub(super) async fn ask_member(fleet: &Fleet, member: &Member) -> Result<Answer,
         .await
         .map_err(|_| format!("nothing answers on port {ZOOKEEPER_PORT}"))?;
     zookeeper::mntr(stream, ANSWER).await.map_err(|error| error.to_string())
+}
+
+/// How those stand that serve together and are asked over HTTP.
+async fn others(
+    fleet: &Fleet,
+    topology: &Topology,
+    gathered: &Gathered,
+) -> Vec<(Component, BTreeMap<HostName, MemberStanding>)> {
+    let services = Services { fleet, topology, logins: &gathered.logins };
+    let components = [Component::MesosMaster, Component::Marathon, Component::Chronos];
+    let asked = components
+        .map(|component| async move { (component, services.standing(component).await) });
+    join_all(asked).await
 }
 
 fn standing_of(answer: Option<&Answer>) -> MemberStanding {

@@ -123,12 +123,6 @@ pub enum Trouble {
     /// An agent would have to be drained.
     #[error(transparent)]
     NeedsDrain(#[from] component::identity::NeedsDrain),
-    /// Mesos, Marathon and Chronos can be planned, and not yet be asked whether they serve.
-    #[error(
-        "refused: Mesos, Marathon and Chronos cannot be asked yet whether they serve, and to \
-         change them unseen could cost the cluster: `platform plan` shows what would be done"
-    )]
-    NoWitness,
     /// The operator said no, or nobody was there to ask.
     #[error("not agreed to: nothing was changed")]
     Declined,
@@ -179,7 +173,6 @@ impl Trouble {
             | Self::AllLost(_)
             | Self::Masters(_)
             | Self::NeedsDrain(_)
-            | Self::NoWitness
             | Self::Declined
             | Self::NoPlan(NoPlan::Refused(_)) => Kind::Refused,
             Self::Unreachable(errors) => of_remotes(errors.iter()),

@@ -6,6 +6,7 @@ use super::courier::{Registries, Van};
 use super::gather::{Gathered, gather};
 use super::lab::Lab;
 use super::run::Ended;
+use super::services::Services;
 use super::survey::{Survey, survey};
 use super::trouble::Trouble;
 use super::witness::Eyes;
@@ -15,12 +16,12 @@ use crate::component::{identity, master};
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
 use crate::plan::preflight::{self, Objection};
-use crate::plan::{self, Gate, Plan, count};
+use crate::plan::{self, Gate, Peers, Plan, count};
 use crate::run::apply::{Crew, Tally, apply};
 use crate::run::listener::{Listener, listener};
 use crate::run::lock::{self, Claim, ClusterLock, LockError};
 use crate::run::{Fleet, gate};
-use crate::topology::{Machine, Topology};
+use crate::topology::{Machine, Node, Topology};
 
 /// Brings a cluster up, or up to date: makes missing machines, looks, plans, asks, applies,
 /// proves. Run again, it goes on where a run that was cut off ended; where nothing differs it
@@ -33,9 +34,6 @@ pub async fn up(
     agreed: bool,
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
-    if lab.inventory.has_mesos() {
-        return Err(Trouble::NoWitness);
-    }
     let roster = machines::roster(lab).await?;
     let (n_missing, blank) = (roster.n_missing(), roster.is_blank());
     if n_missing > 0 && !agreed && !ambient.ask.proceed(&roster.show()) {
@@ -138,7 +136,9 @@ async fn act(seen: &mut Look, fleet: &Fleet, ambient: &Ambient<'_>) -> Tally {
     let plan = std::mem::take(&mut seen.plan);
     let registries = || Registries::new(fleet, &seen.topology, &seen.gathered);
     let van = Van { registries: registries(), events: &ambient.events };
-    let eyes = Eyes { fleet, topology: &seen.topology, registries: registries() };
+    let logins = &seen.gathered.logins;
+    let services = Services { fleet, topology: &seen.topology, logins };
+    let eyes = Eyes { services, registries: registries() };
     let crew = Crew {
         fleet,
         courier: &van,
@@ -162,11 +162,10 @@ async fn prove(
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
     let registries = Registries::new(fleet, &seen.topology, &seen.gathered);
-    let eyes = Eyes { fleet, topology: &seen.topology, registries };
-    let mut gates: Vec<Gate> =
-        seen.topology.registries().cloned().map(Gate::Registry).collect();
-    let ensemble = seen.topology.ensemble.iter();
-    gates.extend(ensemble.map(|ensemble| Gate::Ensemble(ensemble.members().to_vec())));
+    let logins = &seen.gathered.logins;
+    let services = Services { fleet, topology: &seen.topology, logins };
+    let eyes = Eyes { services, registries };
+    let gates = gates_of_all(&seen.topology);
     let stopped = || ambient.is_stopped();
     let waiting =
         gates.iter().map(|gate| gate::wait(gate, &eyes, &ambient.events, &stopped));
@@ -193,6 +192,16 @@ async fn prove(
         }
     };
     Ok(Ended { result, summary })
+}
+
+/// What has to be true of a cluster where all is as it should be.
+fn gates_of_all(topology: &Topology) -> Vec<Gate> {
+    let registries = topology.registries().cloned().map(Gate::Registry);
+    let peers = Peers::all(topology).into_iter();
+    let peers = peers.map(|peers| peers.gate(peers.members.clone()));
+    let agents: Vec<Node> = topology.agents().cloned().collect();
+    let agents = (!agents.is_empty()).then_some(Gate::Agents(agents));
+    registries.chain(peers).chain(agents).collect()
 }
 
 /// Whether all was done.

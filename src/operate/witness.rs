@@ -4,17 +4,17 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 
 use super::courier::Registries;
+use super::services::Services;
 use super::survey::ask_member;
 use crate::api::zookeeper::{Answer, Mode, Status};
+use crate::inventory::catalog::Component;
 use crate::plan::Gate;
-use crate::run::Fleet;
 use crate::run::gate::{Look, Witness};
-use crate::topology::{Member, Topology};
+use crate::topology::Member;
 
 /// Looks through the hosts' own eyes.
 pub(super) struct Eyes<'a> {
-    pub(super) fleet: &'a Fleet,
-    pub(super) topology: &'a Topology,
+    pub(super) services: Services<'a>,
     pub(super) registries: Registries<'a>,
 }
 
@@ -29,20 +29,25 @@ impl Witness for Eyes<'_> {
                     Err(error) => Look::Closed(error.to_string()),
                 },
                 Gate::Ensemble(members) => {
-                    let asked =
-                        members.iter().map(|member| ask_member(self.fleet, member));
+                    let asked = members
+                        .iter()
+                        .map(|member| ask_member(self.services.fleet, member));
                     let answers = join_all(asked).await;
-                    let whole = self.topology.ensemble.as_ref().is_some_and(|ensemble| {
-                        ensemble.members().len() == members.len()
-                    });
+                    let whole = self.services.topology.ensemble.as_ref().is_some_and(
+                        |ensemble| ensemble.members().len() == members.len(),
+                    );
                     judge(members, &answers, whole)
                 }
-                // That a port answers proves none of these: a master without a registry
-                // answers too, and a Marathon that waits for ZooKeeper.
-                Gate::Masters { .. }
-                | Gate::Agents(_)
-                | Gate::Marathon(_)
-                | Gate::Chronos(_) => Look::Closed("it cannot be asked yet".to_owned()),
+                Gate::Masters { members, .. } => {
+                    self.services.look(Component::MesosMaster, members).await
+                }
+                Gate::Agents(nodes) => self.services.look_at_agents(nodes).await,
+                Gate::Marathon(members) => {
+                    self.services.look(Component::Marathon, members).await
+                }
+                Gate::Chronos(members) => {
+                    self.services.look(Component::Chronos, members).await
+                }
             }
         }
         .boxed()

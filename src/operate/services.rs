@@ -1,0 +1,320 @@
+//! Asks the masters, the agents, Marathon and Chronos how they are, through the hosts' own eyes.
+//!
+//! A master that answers proves nothing by it: one without a registry answers too. So masters
+//! are asked whether they recovered their log, and the leader for what it says only once it
+//! has. Marathon lets everyone in where it cannot read its own credentials, so a stranger has
+//! to be refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, join_all};
+
+use crate::api::chronos::Chronos;
+use crate::api::http::{Access, ApiError, Endpoint, Login, Through};
+use crate::api::marathon::Marathon;
+use crate::api::mesos::{AgentInfo, Framework, Master};
+use crate::component::mesos::OPERATOR;
+use crate::event::in_words;
+use crate::host::HostName;
+use crate::inventory::catalog::Component;
+use crate::plan::MemberStanding;
+use crate::run::Fleet;
+use crate::run::gate::Look;
+use crate::secret::Secret;
+use crate::topology::{CHRONOS_PORT, MARATHON_PORT, MASTER_PORT, Member, Node, Topology};
+
+/// How long a member may take to answer a short question.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The services of a cluster that can be asked over HTTP.
+#[derive(Clone, Copy)]
+pub(super) struct Services<'a> {
+    pub(super) fleet: &'a Fleet,
+    pub(super) topology: &'a Topology,
+    pub(super) logins: &'a Logins,
+}
+
+/// The passwords with which this program speaks to them.
+#[derive(Debug)]
+pub(super) struct Logins {
+    pub(super) mesos: Secret,
+    pub(super) marathon: Secret,
+    pub(super) chronos: Secret,
+}
+
+/// Whether a member leads, by its own word, or why it does not serve.
+pub(super) type Word = Result<bool, String>;
+
+impl Services<'_> {
+    /// What each of these members says of itself.
+    pub(super) async fn words(
+        &self,
+        component: Component,
+        members: &[Member],
+    ) -> Vec<Word> {
+        join_all(members.iter().map(|member| self.word(component, member))).await
+    }
+
+    fn word<'a>(
+        &'a self,
+        component: Component,
+        member: &'a Member,
+    ) -> BoxFuture<'a, Word> {
+        match component {
+            Component::MesosMaster => Box::pin(self.word_of_master(member)),
+            Component::Marathon => Box::pin(self.word_of_marathon(member)),
+            Component::Chronos => Box::pin(self.word_of_chronos(member)),
+            _ => Box::pin(async move { Err(format!("{component} is not asked so")) }),
+        }
+    }
+
+    async fn word_of_master(&self, member: &Member) -> Word {
+        let metrics = self.master(member)?.metrics().await.map_err(said)?;
+        let is = |name: &str| metrics.get(name).is_some_and(|value| *value > 0.0);
+        match is("registrar/log/recovered") {
+            true => Ok(is("master/elected")),
+            false => Err("has not recovered its log".to_owned()),
+        }
+    }
+
+    async fn word_of_marathon(&self, member: &Member) -> Word {
+        let marathon = self.marathon(member)?;
+        is_refused(marathon.is_guarded().await)?;
+        marathon.ping().await.map_err(said)?;
+        leads(member, marathon.leader().await)
+    }
+
+    async fn word_of_chronos(&self, member: &Member) -> Word {
+        let chronos = self.chronos(member)?;
+        is_refused(chronos.is_guarded().await)?;
+        chronos.ping().await.map_err(said)?;
+        leads(member, chronos.leader().await)
+    }
+
+    /// Whether the leading master has its registry: what only a quorum can give it.
+    pub(super) async fn registry(&self, asked: &[Member]) -> Result<(), String> {
+        self.of_leader(asked, |master| async move { master.get_master().await.map(drop) })
+            .await
+    }
+
+    /// The agents that are registered, by the leading master's word.
+    pub(super) async fn agents(&self) -> Result<Vec<AgentInfo>, String> {
+        self.of_leader(&self.masters(), |master| async move { master.get_agents().await })
+            .await
+    }
+
+    /// The frameworks that are registered, by the leading master's word.
+    pub(super) async fn frameworks(&self) -> Result<Vec<Framework>, String> {
+        self.of_leader(&self.masters(), |master| async move {
+            master.get_frameworks().await.map(|frameworks| frameworks.current)
+        })
+        .await
+    }
+
+    /// Asks the leader by way of the first of these that gets an answer from it.
+    async fn of_leader<T, F>(
+        &self,
+        asked: &[Member],
+        ask: impl Fn(Master) -> F,
+    ) -> Result<T, String>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        let mut why = "there is no master to ask".to_owned();
+        for member in asked {
+            match self.master(member) {
+                Ok(master) => match ask(master).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => why = said(error),
+                },
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    /// All masters.
+    fn masters(&self) -> Vec<Member> {
+        self.topology.members_of(Component::MesosMaster)
+    }
+
+    fn master(&self, member: &Member) -> Result<Master, String> {
+        let password = &self.logins.mesos;
+        let access = self.access(Component::MesosMaster, MASTER_PORT, member, password);
+        access.map(Master::new)
+    }
+
+    /// Marathon, asked on one host.
+    pub(super) fn marathon(&self, member: &Member) -> Result<Marathon, String> {
+        let password = &self.logins.marathon;
+        let access = self.access(Component::Marathon, MARATHON_PORT, member, password);
+        access.map(Marathon::new)
+    }
+
+    fn chronos(&self, member: &Member) -> Result<Chronos, String> {
+        let password = &self.logins.chronos;
+        let access = self.access(Component::Chronos, CHRONOS_PORT, member, password);
+        access.map(Chronos::new)
+    }
+
+    fn access(
+        &self,
+        component: Component,
+        port: u16,
+        member: &Member,
+        password: &Secret,
+    ) -> Result<Access, String> {
+        let remote = self.fleet.get(&member.host);
+        let remote = remote.ok_or("there is no connection to its host")?;
+        let endpoint =
+            |member: &Member| Endpoint { host: member.address.to_string(), port };
+        let members = self.topology.members_of(component);
+        Ok(Access {
+            name: format!("{component} on {}", member.host),
+            ask: endpoint(member),
+            else_ask: Vec::new(),
+            own: members.iter().map(endpoint).collect(),
+            login: Some(Login { user: OPERATOR.to_owned(), password: password.clone() }),
+            dialer: Arc::new(Through(Arc::clone(remote))),
+            deadline: ANSWER,
+        })
+    }
+
+    /// How those stand that run a component.
+    pub(super) async fn standing(
+        &self,
+        component: Component,
+    ) -> BTreeMap<HostName, MemberStanding> {
+        let members = self.topology.members_of(component);
+        let words = self.words(component, &members).await;
+        let hosts = members.into_iter().map(|member| member.host);
+        hosts.zip(words.iter().map(standing_of)).collect()
+    }
+
+    /// Whether these members serve, and of all that run the component one leads.
+    pub(super) async fn look(&self, component: Component, members: &[Member]) -> Look {
+        let words = self.words(component, members).await;
+        let whole = self.topology.members_of(component).len() == members.len();
+        match (judge(members, &words, whole), component) {
+            (Look::Open(seen), Component::MesosMaster) => {
+                match self.registry(members).await {
+                    Ok(()) => Look::Open(seen),
+                    Err(why) => Look::Closed(format!("{seen}; the leader: {why}")),
+                }
+            }
+            (look, _) => look,
+        }
+    }
+
+    /// Whether the agents of these hosts are registered and get tasks.
+    pub(super) async fn look_at_agents(&self, nodes: &[Node]) -> Look {
+        match self.agents().await {
+            Ok(agents) => judge_agents(nodes, &agents),
+            Err(why) => Look::Closed(why),
+        }
+    }
+}
+
+fn said(error: ApiError) -> String {
+    in_words(&error)
+}
+
+fn is_refused(guarded: Result<bool, ApiError>) -> Result<(), String> {
+    match guarded {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("lets everyone in: it has not read its credentials".to_owned()),
+        Err(error) => Err(said(error)),
+    }
+}
+
+fn leads(member: &Member, leader: Result<Option<Endpoint>, ApiError>) -> Word {
+    match leader {
+        Ok(Some(leader)) => Ok(leader.host == member.address.to_string()),
+        Ok(None) => Err("knows of no leader".to_owned()),
+        Err(error) => Err(said(error)),
+    }
+}
+
+fn standing_of(word: &Word) -> MemberStanding {
+    match word {
+        Ok(true) => MemberStanding::Leads,
+        Ok(false) => MemberStanding::Serves,
+        Err(_) => MemberStanding::Down,
+    }
+}
+
+/// What members say together. A leader outside of `members` is not missed unless they are all
+/// there are: `whole`.
+fn judge(members: &[Member], words: &[Word], whole: bool) -> Look {
+    let said = |(member, word): (&Member, &Word)| match word {
+        Ok(true) => format!("{} leads", member.host),
+        Ok(false) => format!("{} serves", member.host),
+        Err(why) => format!("{}: {why}", member.host),
+    };
+    let seen: Vec<String> = members.iter().zip(words).map(said).collect();
+    let n_leaders = words.iter().filter(|word| **word == Ok(true)).count();
+    let one_leads = if whole { n_leaders == 1 } else { n_leaders <= 1 };
+    match words.iter().all(Result::is_ok) && one_leads {
+        true => Look::Open(seen.join(", ")),
+        false => Look::Closed(seen.join(", ")),
+    }
+}
+
+/// The agent of a host, as the leader knows it.
+pub(super) fn agent_of<'a>(
+    node: &Node,
+    agents: &'a [AgentInfo],
+) -> Option<&'a AgentInfo> {
+    let address = node.address.to_string();
+    let is_of = |agent: &&AgentInfo| match &agent.address {
+        Some(endpoint) => endpoint.host == address,
+        None => agent.hostname == address,
+    };
+    agents.iter().find(is_of)
+}
+
+fn judge_agents(nodes: &[Node], agents: &[AgentInfo]) -> Look {
+    let state = |node: &Node| match agent_of(node, agents) {
+        Some(agent) if agent.active => (true, "is registered"),
+        Some(agent) if agent.deactivated => (true, "is registered and deactivated"),
+        Some(_) => (false, "is registered and does not answer"),
+        None => (false, "is not registered"),
+    };
+    let states: Vec<_> = nodes.iter().map(|node| (node, state(node))).collect();
+    let seen: Vec<String> = states
+        .iter()
+        .map(|(node, (_, state))| format!("{} {state}", node.host))
+        .collect();
+    match states.iter().all(|(_, (well, _))| *well) {
+        true => Look::Open(seen.join(", ")),
+        false => Look::Closed(seen.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(words: &[Word], whole: bool, open: bool) {
+        let ids = 1..=u8::try_from(words.len()).unwrap();
+        let member = |id| Member {
+            id,
+            host: format!("control-{id}").parse().unwrap(),
+            address: [10, 0, 0, id].into(),
+        };
+        let members: Vec<Member> = ids.map(member).collect();
+        let look = judge(&members, words, whole);
+        assert_eq!(matches!(look, Look::Open(_)), open, "{look:?}");
+    }
+
+    #[test]
+    fn members_stand_when_all_serve_and_one_of_all_leads() {
+        check(&[Ok(true), Ok(false), Ok(false)], true, true);
+        check(&[Ok(false), Ok(false)], false, true);
+        check(&[Ok(false), Ok(false), Ok(false)], true, false);
+        check(&[Ok(true), Ok(true), Ok(false)], true, false);
+        check(&[Ok(true), Ok(false), Err("silent".to_owned())], true, false);
+    }
+}
