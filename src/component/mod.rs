@@ -51,6 +51,8 @@ pub enum Stage {
     Frameworks,
     /// What nobody wants any more goes.
     Retire,
+    /// The platform is proved by its use.
+    Verify,
 }
 
 impl fmt::Display for Stage {
@@ -65,6 +67,7 @@ impl fmt::Display for Stage {
             Self::Agents => "agents",
             Self::Frameworks => "frameworks",
             Self::Retire => "retire",
+            Self::Verify => "verify",
         })
     }
 }

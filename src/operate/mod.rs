@@ -12,6 +12,7 @@ mod image;
 pub mod lab;
 mod machines;
 pub mod plan;
+mod proof;
 mod run;
 mod services;
 pub mod status;

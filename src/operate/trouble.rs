@@ -129,6 +129,9 @@ pub enum Trouble {
     /// Steps failed; the events have told which.
     #[error("{} of {} steps failed", .0.failed.len(), .0.n_done + .0.failed.len() + .0.n_not_started)]
     Incomplete(Tally),
+    /// The platform does not work as a whole.
+    #[error(transparent)]
+    NotProved(#[from] super::proof::NotProved),
     /// A component does not say that it works.
     #[error(transparent)]
     Gate(#[from] Closed),

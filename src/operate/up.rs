@@ -10,7 +10,7 @@ use super::services::Services;
 use super::survey::{Survey, survey};
 use super::trouble::Trouble;
 use super::witness::Eyes;
-use super::{Ambient, connect, machines};
+use super::{Ambient, connect, machines, proof};
 use crate::component::zookeeper::{check_data, check_first, check_members};
 use crate::component::{identity, master};
 use crate::event::{Event, RunResult};
@@ -174,6 +174,10 @@ async fn prove(
     }
     if seen.topology.ensemble.is_some() {
         lab.state.note_ensemble()?;
+    }
+    let has_changed = n_made + seen.n_changes > 0;
+    if has_changed && proof::can_be_made(&seen.topology) {
+        proof::prove(services, ambient).await?;
     }
     let changes = || {
         let (changes, hosts) =

@@ -1,0 +1,240 @@
+//! Proves a platform by its use: an app is run, reached, loses a task, and goes.
+//!
+//! The app is a small server in Perl, which every Debian and Ubuntu has at its core, run as a
+//! command and not as a container: it needs no image, and so proves what all apps stand on.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
+
+use super::Ambient;
+use super::services::Services;
+use crate::api::http::{ApiError, Reason};
+use crate::api::marathon::{App, Force, Marathon, Task, Then};
+use crate::component::Stage;
+use crate::event::{Event, Outcome, in_words};
+use crate::inventory::catalog::Component;
+use crate::remote::Remote;
+use crate::topology::{Member, Topology};
+
+/// The app's id.
+const APP: &str = "/platform-proof";
+/// What it answers.
+const ANSWER: &str = "this platform works";
+/// The longest that any of its steps may take: agents offer within seconds.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// The longest that a task may take to answer.
+const REACH: Duration = Duration::from_secs(10);
+/// Between two looks at a condition that has a deadline.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A platform that did not stand the proof.
+#[derive(Debug, thiserror::Error)]
+#[error("the platform does not stand its proof: cannot {step}: {why}")]
+pub struct NotProved {
+    step: String,
+    why: String,
+}
+
+/// Whether a cluster can run apps at all: whether it has agents, and Marathon.
+pub(super) fn can_be_made(topology: &Topology) -> bool {
+    let runs = |component| topology.nodes.iter().any(|node| node.runs(component));
+    runs(Component::MesosAgent) && runs(Component::Marathon)
+}
+
+/// Runs the app on as many agents as there are, two at the most, and takes it away again,
+/// whatever happened. What an earlier proof left, that was cut off, goes first.
+///
+/// # Errors
+/// When a step does not succeed in time: it says which, and what was seen last.
+pub(super) async fn prove(
+    services: Services<'_>,
+    ambient: &Ambient<'_>,
+) -> Result<(), NotProved> {
+    let begun = Instant::now();
+    let stage = Stage::Verify.to_string();
+    let (hosts, n_steps) = (Vec::new(), 4);
+    ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    let proved = steps(services, ambient).await;
+    let ok = proved.is_ok();
+    ambient.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+    proved
+}
+
+async fn steps(services: Services<'_>, ambient: &Ambient<'_>) -> Result<(), NotProved> {
+    let proof = step(ambient, "find Marathon and agents", Proof::new(services)).await?;
+    let name = format!("run an app with {} instances", proof.n_instances);
+    let run = step(ambient, &name, proof.run()).await;
+    let used = match run {
+        Ok(()) => proof.use_it(ambient).await,
+        failed => failed,
+    };
+    let removed = step(ambient, "remove the app", proof.remove()).await;
+    used.and(removed)
+}
+
+/// Runs a step, and tells its beginning and its end.
+async fn step<T>(
+    ambient: &Ambient<'_>,
+    name: &str,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, NotProved> {
+    let (stage, step) = (Stage::Verify.to_string(), name.to_owned());
+    let started =
+        Event::StepStarted { stage: stage.clone(), host: None, step: step.clone() };
+    ambient.events.emit(&started);
+    let begun = Instant::now();
+    let done = work.await;
+    let outcome = match &done {
+        Ok(_) => Outcome::Done,
+        Err(why) => Outcome::Failed { reason: why.clone() },
+    };
+    let (host, took) = (None, begun.elapsed());
+    let named = step.clone();
+    ambient.events.emit(&Event::StepFinished { stage, host, step: named, took, outcome });
+    done.map_err(|why| NotProved { step, why })
+}
+
+struct Proof<'a> {
+    marathon: Marathon,
+    /// From where tasks are reached: a host of the cluster's own network.
+    from: &'a dyn Remote,
+    n_instances: usize,
+}
+
+impl<'a> Proof<'a> {
+    async fn new(services: Services<'a>) -> Result<Self, String> {
+        let agents = services.agents().await?;
+        let n_active = agents.iter().filter(|agent| agent.active).count();
+        if n_active == 0 {
+            return Err("no agent is active".to_owned());
+        }
+        let members = services.topology.members_of(Component::Marathon);
+        let reached = |member: &Member| {
+            let remote = services.fleet.get(&member.host)?;
+            Some((services.marathon(member).ok()?, remote.as_ref()))
+        };
+        let found = members.iter().find_map(reached);
+        let (marathon, from) = found.ok_or("there is no Marathon to ask")?;
+        Ok(Self { marathon, from, n_instances: n_active.min(2) })
+    }
+
+    async fn run(&self) -> Result<(), String> {
+        self.remove().await?;
+        self.marathon.create(&definition(self.n_instances)).await.map_err(said)?;
+        self.marathon.wait_settled(APP, DEADLINE).await.map_err(said)
+    }
+
+    async fn use_it(&self, ambient: &Ambient<'_>) -> Result<(), NotProved> {
+        step(ambient, "reach every instance", self.reach_all()).await?;
+        step(ambient, "lose a task and see it replaced", self.lose_one()).await
+    }
+
+    async fn reach_all(&self) -> Result<(), String> {
+        let app = self.app().await?;
+        let hosts: BTreeSet<&str> =
+            app.tasks.iter().map(|task| task.host.as_str()).collect();
+        if hosts.len() < self.n_instances {
+            return Err(format!("its tasks are on {} agents only", hosts.len()));
+        }
+        for task in &app.tasks {
+            self.reach(task).await?;
+        }
+        Ok(())
+    }
+
+    async fn reach(&self, task: &Task) -> Result<(), String> {
+        let port = *task.ports.first().ok_or("a task has no port")?;
+        let at = format!("{}:{port}", task.host);
+        let asked = timeout(REACH, ask(self.from, &task.host, port)).await;
+        let answer = asked.map_err(|_| format!("{at} does not answer within 10 s"))?;
+        match answer {
+            Ok(answer) if answer.contains(ANSWER) => Ok(()),
+            Ok(_) => Err(format!("something else answers at {at}")),
+            Err(why) => Err(format!("{at} does not answer: {why}")),
+        }
+    }
+
+    async fn lose_one(&self) -> Result<(), String> {
+        let lost = self.app().await?.tasks.into_iter().next().ok_or("it has no task")?;
+        self.marathon.kill_task(APP, &lost.id, Then::Replace).await.map_err(said)?;
+        let begun = Instant::now();
+        loop {
+            let left = DEADLINE.saturating_sub(begun.elapsed());
+            self.marathon.wait_settled(APP, left).await.map_err(said)?;
+            let app = self.app().await?;
+            let is_gone = app.tasks.iter().all(|task| task.id != lost.id);
+            if is_gone && app.tasks.len() == self.n_instances {
+                break;
+            }
+            if begun.elapsed() > DEADLINE {
+                return Err(format!("{} is not replaced after 120 s", lost.id));
+            }
+            sleep(PAUSE).await;
+        }
+        self.reach_all().await
+    }
+
+    /// Takes the app away, where it is.
+    async fn remove(&self) -> Result<(), String> {
+        let change = match self.marathon.delete(APP, Force::Yes).await {
+            Err(ApiError { reason: Reason::NotFound(_), .. }) => return Ok(()),
+            change => change.map_err(said)?,
+        };
+        self.marathon.wait_deployment(&change.deployment, DEADLINE).await.map_err(said)
+    }
+
+    async fn app(&self) -> Result<App, String> {
+        self.marathon.app(APP).await.map_err(said)
+    }
+}
+
+fn said(error: ApiError) -> String {
+    in_words(&error)
+}
+
+/// A question to a task's port, and the whole of its answer.
+async fn ask(from: &dyn Remote, host: &str, port: u16) -> Result<String, String> {
+    let mut stream =
+        from.dial(host, port, REACH).await.map_err(|error| in_words(&error))?;
+    let mut answer = String::new();
+    let asked = async {
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+        stream.read_to_string(&mut answer).await
+    };
+    asked.await.map(|_| answer).map_err(|error| error.to_string())
+}
+
+fn definition(n_instances: usize) -> Value {
+    let server = format!(
+        "exec perl -MIO::Socket::INET -e '\
+         $s = IO::Socket::INET->new(LocalPort => $ENV{{PORT0}}, Listen => 8, ReuseAddr => 1) \
+         or die $!; \
+         while ($c = $s->accept) {{ \
+         print $c \"HTTP/1.0 200 OK\\r\\nContent-Type: text/plain\\r\\n\\r\\n{ANSWER}\\n\"; \
+         shutdown $c, 1; 1 while <$c>; close $c }}'"
+    );
+    json!({
+        "id": APP,
+        "cmd": server,
+        "cpus": 0.1,
+        "mem": 32,
+        "instances": n_instances,
+        "constraints": [["hostname", "UNIQUE"]],
+        "portDefinitions": [{"port": 0, "protocol": "tcp", "name": "http"}],
+        "healthChecks": [{
+            "protocol": "MESOS_TCP",
+            "portIndex": 0,
+            "gracePeriodSeconds": 60,
+            "intervalSeconds": 2,
+            "timeoutSeconds": 2,
+            "maxConsecutiveFailures": 5,
+            "delaySeconds": 1,
+        }],
+        // One to an agent: there is no room for more while a task is replaced.
+        "upgradeStrategy": {"minimumHealthCapacity": 0, "maximumOverCapacity": 0},
+    })
+}
