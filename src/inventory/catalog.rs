@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Serialize;
 
 use super::diagnostic::Diagnostic;
+use super::needs::{self, DraftNeeds, Needs, Version};
 use super::reader::{Fields, Reader, did_you_mean};
 use super::tree::{self, Node};
 use super::{Inventory, Role};
@@ -51,6 +53,8 @@ pub struct Entry {
     pub version: String,
     /// Where it comes from.
     pub source: ImageSource,
+    /// What it needs.
+    pub needs: Needs,
 }
 
 /// Where an image comes from. Paths are relative to the catalogue.
@@ -108,10 +112,16 @@ fn catalog(root: &Node, r: &mut Reader) -> Option<Catalog> {
 
 fn components(node: &Node, r: &mut Reader) -> Option<BTreeMap<Component, Entry>> {
     let mut components = BTreeMap::new();
+    let mut of_mesos = Vec::new();
     for entry in r.map(node, "the components")? {
         let found = entry_of(&entry.node, &format!("component `{}`", entry.key), r);
         match entry.key.parse::<Component>() {
-            Ok(component) => components.extend(found.map(|found| (component, found))),
+            Ok(component) => {
+                let Some((found, at)) = found else { continue };
+                let from = found.needs.mesos_from.clone();
+                of_mesos.extend(from.zip(at).map(|(from, at)| (component, from, at)));
+                components.insert(component, found);
+            }
             Err(error) => {
                 let help =
                     did_you_mean(&entry.key, &Component::ALL.map(Component::as_str));
@@ -119,28 +129,49 @@ fn components(node: &Node, r: &mut Reader) -> Option<BTreeMap<Component, Entry>>
             }
         }
     }
+    let masters = components.get(&Component::MesosMaster);
+    if let Some(version) = masters.and_then(|entry: &Entry| Version::of(&entry.version)) {
+        for (component, from, at) in of_mesos {
+            if version < from {
+                let (from, version) = (from.text(), version.text());
+                let message = format!(
+                    "{component} needs Mesos from {from} on, and `mesos-master` is {version}"
+                );
+                let help = "take a newer Mesos, or an older version of what needs it";
+                r.fault(Diagnostic::new(&at, message).help(help));
+            }
+        }
+    }
     Some(components)
 }
 
-const ENTRY_KEYS: [&str; 4] = ["version", "build", "archive", "image"];
+const ENTRY_KEYS: [&str; 5] = ["version", "build", "archive", "image", "needs"];
+const MACHINE_KEYS: [&str; 4] = ["version", "build", "archive", "image"];
 
-fn entry_of(node: &Node, what: &str, r: &mut Reader) -> Option<Entry> {
+/// An entry, and where it says which Mesos it needs.
+fn entry_of(
+    node: &Node,
+    what: &str,
+    r: &mut Reader,
+) -> Option<(Entry, Option<Range<usize>>)> {
     let fields = r.fields(node, what, &ENTRY_KEYS)?;
     let version =
         fields.required("version", "version: 3.8.0", r).and_then(|node| version(node, r));
     let source = source(&fields, what, r);
-    Some(Entry { version: version?, source: source? })
+    let (needs, mesos_at): DraftNeeds =
+        fields.get("needs").map(|node| needs::needs(node, r)).unwrap_or_default();
+    Some((Entry { version: version?, source: source?, needs }, mesos_at))
 }
 
 fn machine(node: &Node, r: &mut Reader) -> Option<Entry> {
     let what = "the machine";
-    let fields = r.fields(node, what, &ENTRY_KEYS)?;
+    let fields = r.fields(node, what, &MACHINE_KEYS)?;
     let version = match fields.get("version") {
         Some(node) => version(node, r),
         None => Some("dev".to_owned()),
     };
     let source = source(&fields, what, r);
-    Some(Entry { version: version?, source: source? })
+    Some(Entry { version: version?, source: source?, needs: Needs::default() })
 }
 
 fn version(node: &Node, r: &mut Reader) -> Option<String> {

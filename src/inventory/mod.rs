@@ -25,6 +25,7 @@ mod check;
 mod cidr;
 mod diagnostic;
 mod group;
+mod needs;
 #[cfg(test)]
 mod properties;
 mod reader;
@@ -38,6 +39,7 @@ mod tree;
 use catalog::Component;
 pub use cidr::BadCidr;
 pub use diagnostic::Diagnostic;
+pub use needs::{Needs, Version};
 use reader::Reader;
 pub use render::{Paint, Source, render};
 #[cfg(test)]

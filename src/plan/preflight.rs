@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::component::{agent, chronos, marathon, master, registry, zookeeper};
 use crate::host::HostName;
-use crate::inventory::ClusterName;
-use crate::resource::Facts;
+use crate::inventory::catalog::Catalog;
+use crate::inventory::{ClusterName, Needs};
+use crate::resource::{Cgroups, Facts};
 use crate::topology::{
     AGENT_PORT, CHRONOS_DRIVER_PORT, CHRONOS_PORT, MARATHON_DRIVER_PORT, MARATHON_PORT,
     MASTER_PORT, Node, REGISTRY_PORT, Topology, ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT,
@@ -23,10 +24,6 @@ const DISK: Size = Size::gib(1);
 
 /// The least memory that a host with containers needs.
 const MEMORY: Size = Size::mib(512);
-
-/// From this major version on, Docker no longer answers Mesos' question for an image's
-/// configuration, and no task that is a container can start.
-const DOCKER_TOO_NEW: u32 = 26;
 
 /// One reason not to begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,16 +49,18 @@ impl Objection {
     }
 }
 
-/// Every reason not to begin, on all hosts together.
+/// Every reason not to begin, on all hosts together. `catalog` says what the versions need
+/// that are to run.
 pub fn objections(
     topology: &Topology,
+    catalog: &Catalog,
     facts: &BTreeMap<HostName, Facts>,
 ) -> Vec<Objection> {
     let known = topology
         .nodes
         .iter()
         .filter_map(|node| facts.get(&node.host).map(|facts| (node, facts)));
-    let unfit = known.flat_map(|(node, facts)| of_host(node, facts));
+    let unfit = known.flat_map(|(node, facts)| of_host(node, catalog, facts));
     of_other_clusters(&topology.cluster, facts).into_iter().chain(unfit).collect()
 }
 
@@ -85,7 +84,7 @@ pub fn of_other_clusters(
     others.collect()
 }
 
-fn of_host(node: &Node, facts: &Facts) -> Vec<Objection> {
+fn of_host(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<Objection> {
     let mut found = Vec::new();
     let mut object = |problem: String, help: &str, port| {
         let (host, help) = (node.host.clone(), help.to_owned());
@@ -115,6 +114,9 @@ fn of_host(node: &Node, facts: &Facts) -> Vec<Objection> {
         );
     }
     if node.has_containers() {
+        for (problem, help) in unmet(node, catalog, facts) {
+            object(problem, help, None);
+        }
         containers(facts, &mut object);
         for (port, service) in taken_ports(node, facts) {
             object(
@@ -135,16 +137,6 @@ type Port = Option<(u16, &'static str)>;
 
 fn containers(facts: &Facts, object: &mut impl FnMut(String, &str, Port)) {
     let system = &facts.system;
-    if let Some(version) = too_new_docker(facts) {
-        object(
-            format!(
-                "Docker {version} cannot run Mesos' tasks: from version {DOCKER_TOO_NEW} on it \
-                 leaves out what Mesos asks of an image"
-            ),
-            "install an older Docker, such as the docker.io package of Debian 12",
-            None,
-        );
-    }
     if system.free_disk < DISK {
         object(
             format!("only {} are free on {}", system.free_disk, system.disk),
@@ -161,12 +153,36 @@ fn containers(facts: &Facts, object: &mut impl FnMut(String, &str, Port)) {
     }
 }
 
-/// The version of the engine, or where there is none of the one that would be installed.
-fn too_new_docker(facts: &Facts) -> Option<&str> {
+/// What the versions need that are to run on a host, and what it has instead.
+fn unmet(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<(String, &'static str)> {
+    let here = catalog.components.iter().filter(|(component, _)| node.runs(**component));
+    let mut unmet = Vec::new();
+    for (component, entry) in here {
+        let what = format!("{component} {}", entry.version);
+        if let Some((version, below)) = too_new_docker(&entry.needs, facts) {
+            unmet.push((
+                format!("Docker {version} is too new for {what}, which needs one below {below}"),
+                "install an older Docker, such as the docker.io package of Debian 12",
+            ));
+        }
+        if entry.needs.cgroups_v1 && facts.system.cgroups == Cgroups::V2 {
+            unmet.push((
+                format!("its control groups are of version 2 alone, and {what} needs version 1"),
+                "boot it with `systemd.unified_cgroup_hierarchy=0` on the kernel's command line",
+            ));
+        }
+    }
+    unmet
+}
+
+/// The version of the engine, or where there is none of the one that would be installed, and
+/// the first that is too new.
+fn too_new_docker<'a>(needs: &Needs, facts: &'a Facts) -> Option<(&'a str, u32)> {
+    let below = needs.docker_below?;
     let version =
         facts.system.docker.as_deref().or(facts.system.docker_offered.as_deref())?;
     let major: u32 = version.split('.').next()?.parse().ok()?;
-    (major >= DOCKER_TOO_NEW).then_some(version)
+    (major >= below).then_some((version, below))
 }
 
 /// The ports of services that do not run yet, on which something else listens.

@@ -1,7 +1,7 @@
 //! Hosts that are not fit: found before the first change.
 
 use super::{SMALL, check_clean, check_untouched, check_up, unwrap, wrap};
-use crate::harness::{Given, Lab, Machine, docker, turn, until};
+use crate::harness::{CATALOG, Given, Lab, Machine, docker, turn, until};
 use std::time::Duration;
 
 #[test]
@@ -47,11 +47,23 @@ fn a_docker_that_is_too_new(lab: &Lab, machine: &Machine) {
         "docker",
         "[ \"$1\" = version ] && echo 28.0.0 || exec /usr/bin/docker \"$@\"",
     );
+    // Which Docker is too new for a version is up to the catalogue.
+    let catalog = std::fs::read_to_string(CATALOG).expect("the repository has one");
+    let images = CATALOG.strip_suffix("catalog.yaml").expect("its name");
+    let needy = catalog
+        .replace("build: ", &format!("build: {images}"))
+        .replace("zookeeper}", "zookeeper, needs: {docker: \"<26\"}}");
+    lab.file("needy.yaml", needy);
+    lab.rewrite(&SMALL.replace("{images}", "needy.yaml"));
     check_up(
         lab,
         4,
-        &["control-1: Docker 28.0.0 cannot run Mesos' tasks", "older Docker"],
+        &[
+            "control-1: Docker 28.0.0 is too new for zookeeper 3.8.0, which needs one below 26",
+            "older Docker",
+        ],
     );
+    lab.rewrite(SMALL);
     unwrap(machine, "docker");
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use platform::component::zookeeper::{check_first, check_members, forming};
 use platform::component::{identity, master};
 use platform::host::HostName;
-use platform::plan::preflight::objections;
+use platform::inventory::catalog::{self, Catalog};
+use platform::plan::preflight::{Objection, objections};
 use platform::resource::Facts;
 use platform::unit::Size;
 
@@ -22,6 +23,18 @@ fn name(text: &str) -> HostName {
     text.parse().expect("a host's name")
 }
 
+/// The objections to a cluster whose ZooKeeper needs an old Docker, as a version may.
+fn objected(cluster: &Cluster, facts: &BTreeMap<HostName, Facts>) -> Vec<Objection> {
+    let catalog = catalog(
+        "components: {zookeeper: {version: 3.8.0, build: x, needs: {docker: \"<26\"}}}",
+    );
+    objections(&cluster.topology, &catalog, facts)
+}
+
+fn catalog(text: &str) -> Catalog {
+    catalog::read(text, &|_| true).expect("a valid catalogue")
+}
+
 /// What every host of a cluster answers before the first run; `also` is said by control-1.
 fn facts(cluster: &Cluster, also: &str) -> BTreeMap<HostName, Facts> {
     let answer = |node: &platform::topology::Node| {
@@ -34,7 +47,7 @@ fn facts(cluster: &Cluster, also: &str) -> BTreeMap<HostName, Facts> {
 #[test]
 fn a_fresh_cluster_meets_no_objection() {
     let cluster = rehearsal();
-    assert_eq!(objections(&cluster.topology, &facts(&cluster, "")), []);
+    assert_eq!(objected(&cluster, &facts(&cluster, "")), []);
 }
 
 #[test]
@@ -66,7 +79,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         (name("control-3"), bare),
         (name("edge-1"), edge),
     ]);
-    let said: Vec<String> = objections(&cluster.topology, &facts)
+    let said: Vec<String> = objected(&cluster, &facts)
         .into_iter()
         .map(|objection| {
             let port =
@@ -108,7 +121,7 @@ fn limits_are_met_exactly_at_their_edge() {
         facts.system.memory = Size::mib(512);
         facts.system.docker = Some("25.99.0".to_owned());
     }
-    assert_eq!(objections(&cluster.topology, &facts), []);
+    assert_eq!(objected(&cluster, &facts), []);
 }
 
 #[test]
@@ -123,7 +136,7 @@ fn a_host_without_containers_needs_neither_room_nor_an_old_docker() {
         facts.system.docker = Some("28.0.0".to_owned());
         facts.system.listening = [2181, 5000].into();
     }
-    assert_eq!(objections(&cluster.topology, &facts), []);
+    assert_eq!(objected(&cluster, &facts), []);
 }
 
 #[test]
@@ -138,7 +151,7 @@ fn a_port_on_which_the_service_itself_listens_is_not_taken() {
         let unit = facts.unit("platform-zookeeper.service").ok().cloned();
         assert!(unit.is_none_or(|unit| unit.active == "active"));
     }
-    assert_eq!(objections(&cluster.topology, &facts), []);
+    assert_eq!(objected(&cluster, &facts), []);
 }
 
 /// Whether three members of which the first holds this epoch form a new ensemble.
@@ -232,6 +245,54 @@ fn members_of_an_ensemble_that_holds_data_can_be_neither_added_nor_exchanged() {
     {
         assert!(check_members_of(&same, &ensemble(other)).is_err(), "{other}");
     }
+}
+
+#[test]
+fn what_a_version_needs_is_asked_of_the_hosts_that_run_it_alone() {
+    let cluster = mesos("10.0.0.1", "");
+    let real = catalog(
+        "components:\n  \
+           zookeeper: {version: 3.8.0, build: x}\n  \
+           mesos-agent: {version: 1.11.0, build: x, needs: {docker: \"<26\", cgroups: v1}}\n",
+    );
+    let mut facts = facts(&cluster, "");
+    for facts in facts.values_mut() {
+        facts.system.docker = Some("26.0.0".to_owned());
+    }
+    let one = facts.get_mut(&name("10.0.0.22")).expect("it answered");
+    one.system.cgroups = platform::resource::Cgroups::V1;
+    let found = objections(&cluster.topology, &real, &facts);
+    let said: Vec<String> =
+        found.iter().map(|o| format!("{}: {}", o.host, o.problem)).collect();
+    let docker =
+        "Docker 26.0.0 is too new for mesos-agent 1.11.0, which needs one below 26";
+    assert_eq!(
+        said,
+        [
+            format!("10.0.0.21: {docker}"),
+            "10.0.0.21: its control groups are of version 2 alone, and mesos-agent 1.11.0 needs \
+             version 1"
+                .to_owned(),
+            format!("10.0.0.22: {docker}"),
+        ]
+    );
+}
+
+#[test]
+fn ports_of_mesos_and_its_frameworks_are_looked_at_too() {
+    let cluster = mesos("10.0.0.1", "");
+    let mut facts = facts(&cluster, "");
+    for facts in facts.values_mut() {
+        facts.system.listening = [4400, 5050, 5051, 8080, 9091, 9092].into();
+    }
+    let found = objections(&cluster.topology, &catalog("components: {}"), &facts);
+    let ports: Vec<(&str, u16)> = found
+        .iter()
+        .filter_map(|objection| Some((objection.host.as_str(), objection.port?.0)))
+        .collect();
+    let control = [5050, 8080, 9091, 4400, 9092].map(|port| ("10.0.0.1", port));
+    let agents = [("10.0.0.21", 5051), ("10.0.0.22", 5051)];
+    assert_eq!(ports, [&control[..], &agents[..]].concat());
 }
 
 /// What each host says of a cluster on which another one was applied before.
