@@ -22,7 +22,7 @@
 //!
 //! - [`inventory`]: the operator's file, checked once, every fault at its position; the
 //!   catalogue of images.
-//! - [`topology`]: who runs what, and the ensemble's members.
+//! - [`topology`]: who runs what, and who decides by a majority.
 //! - [`resource`]: what a host should have, what it has, and the difference. Each kind holds its
 //!   question, its reading of the answer, and its change together.
 //! - [`template`]: strict rendering. [`component`]: what each component wants on a host.

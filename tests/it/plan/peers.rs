@@ -123,7 +123,11 @@ impl Case {
 }
 
 /// Plays waves on one group of members: a sentence if they cost more than it can spare.
-fn play(peers: &Peers, standing: &Standing, waves: &[Wave]) -> Result<(), String> {
+pub(super) fn play(
+    peers: &Peers,
+    standing: &Standing,
+    waves: &[Wave],
+) -> Result<(), String> {
     let stands = |host: &HostName| standing.get(peers.component, host);
     let members = || peers.members.iter().map(|member| member.host.clone());
     let mut up: BTreeSet<HostName> =

@@ -9,10 +9,13 @@ use proptest::prelude::*;
 use platform::component::Stage;
 use platform::host::HostName;
 use platform::inventory::catalog::Component;
-use platform::plan::{Gate, MemberStanding, NoPlan, Plan, Push, Standing, Work};
+use platform::plan::{
+    Gate, MemberStanding, NoPlan, Peers, Plan, Push, Standing, Wave, Work,
+};
 use platform::resource::probe::Questions;
 use platform::resource::{Facts, Manager, Resource};
 
+use super::peers::play;
 use super::quorum::Played;
 use crate::cluster::Cluster;
 use platform::topology::Ensemble;
@@ -23,6 +26,8 @@ struct Lab {
     n_members: usize,
     n_edges: usize,
     n_others: usize,
+    /// Without any, the cluster has no Mesos.
+    n_agents: usize,
     now: Settings,
     before: Settings,
     /// How far an earlier run came on each host.
@@ -60,21 +65,23 @@ fn settings() -> impl Strategy<Value = Settings> {
 }
 
 fn lab() -> impl Strategy<Value = Lab> {
-    let size = (prop::sample::select(&[1usize, 3, 5, 7][..]), 1..3usize, 0..3usize);
+    let n_members = prop::sample::select(&[1usize, 3, 5, 7][..]);
+    let size = (n_members, 1..3usize, 0..3usize, 0..3usize);
     let host = prop_oneof![1 => Just(Host::Fresh), 3 => Just(Host::Before), 2 => Just(Host::Now)];
     let stands = prop_oneof![
         6 => Just(MemberStanding::Serves),
         1 => Just(MemberStanding::Leads),
         1 => Just(MemberStanding::Down),
     ];
-    size.prop_flat_map(move |(n_members, n_edges, n_others)| {
-        let hosts = vec(host.clone(), n_members + n_edges + n_others);
+    size.prop_flat_map(move |(n_members, n_edges, n_others, n_agents)| {
+        let hosts = vec(host.clone(), n_members + n_edges + n_others + n_agents);
         let standing = vec(stands.clone(), n_members);
         (settings(), settings(), hosts, standing).prop_map(
             move |(now, before, hosts, standing)| Lab {
                 n_members,
                 n_edges,
                 n_others,
+                n_agents,
                 now,
                 before,
                 hosts,
@@ -94,6 +101,10 @@ impl Lab {
         );
         if self.n_others > 0 {
             text += &format!("  spare: {{roles: [base], count: {}}}\n", self.n_others);
+        }
+        if self.n_agents > 0 {
+            text += &format!("  workers: {{roles: [agent], count: {}", self.n_agents);
+            text += if settings.user { ", attributes: {rack: a}}\n" } else { "}\n" };
         }
         text += "platform:\n  images: catalog.yaml\n  base:\n    packages: [";
         text += if settings.package { "jq]\n" } else { "]\n" };
@@ -131,7 +142,17 @@ impl Lab {
             };
             (node.host.clone(), standing)
         });
-        (facts.collect(), Standing::of(standing))
+        // Whoever stands in one way on a host does so in all.
+        let standing: Vec<(HostName, MemberStanding)> = standing.collect();
+        let others = [
+            Component::MesosMaster,
+            Component::MesosAgent,
+            Component::Marathon,
+            Component::Chronos,
+        ];
+        let of = |all: Standing, component| all.with(component, standing.clone());
+        let all = others.into_iter().fold(Standing::of(standing.clone()), of);
+        (facts.collect(), all)
     }
 }
 
@@ -148,6 +169,7 @@ fn check_quorum(
 ) -> Result<(), String> {
     let ensemble = cluster.topology.ensemble.as_ref().expect("it has members");
     let mut played = Played::new(ensemble, standing);
+    check_peers(cluster, plan, standing)?;
     for stage in &plan.stages {
         if let Work::Hosts(waves) = &stage.work {
             waves.iter().try_for_each(|wave| {
@@ -158,6 +180,31 @@ fn check_quorum(
             // Its gate says that every member serves.
             played = Played::new(ensemble, &all_serve(ensemble));
         }
+    }
+    Ok(())
+}
+
+/// The same for masters, Marathon and Chronos, up to the stage whose gate says that all serve.
+fn check_peers(
+    cluster: &Cluster,
+    plan: &Plan,
+    standing: &Standing,
+) -> Result<(), String> {
+    for peers in Peers::all(&cluster.topology) {
+        let own = match peers.component {
+            Component::Zookeeper => continue,
+            Component::MesosMaster => Stage::Masters,
+            _ => Stage::Frameworks,
+        };
+        let stages = plan.stages.iter().filter(|stage| stage.stage <= own);
+        let waves: Vec<Wave> = stages
+            .filter_map(|stage| match &stage.work {
+                Work::Hosts(waves) => Some(waves.clone()),
+                Work::Push(_) => None,
+            })
+            .flatten()
+            .collect();
+        play(&peers, standing, &waves)?;
     }
     Ok(())
 }
@@ -184,6 +231,10 @@ fn check_stages(cluster: &Cluster, plan: &Plan) -> Result<(), TestCaseError> {
                     })
                     .collect();
                 prop_assert_eq!(gates, stage.work.hosts());
+            }
+            Stage::Masters | Stage::Agents | Stage::Frameworks => {
+                let agents = cluster.topology.agents().next().is_some();
+                prop_assert!(agents, "{} without Mesos", stage.stage);
             }
             _ => prop_assert!(stage.gates.is_empty()),
         }
