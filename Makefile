@@ -14,6 +14,9 @@ WITH_DOCKER = $(if $(SUDO),$$(docker info >/dev/null 2>&1 || echo sudo -E env PA
 
 PLATFORM := target/release/platform
 LAB := inventories/rehearsal.yaml
+CATALOG := tests/standins/catalog.yaml
+# The stand-ins of Mesos and Marathon, and the folders that their images are built from.
+STANDINS := mesos-master mesos-agent marathon
 
 # A package, as `file-that-it-brings:package`.
 LAB_NEEDS := dockerd:docker.io mmdebstrap:mmdebstrap ssh:openssh-client cc:gcc
@@ -27,9 +30,9 @@ help: ## Show this
 
 .PHONY: lab
 lab: needs := $(LAB_NEEDS)
-lab: tools docker ## Make a lab on this computer: machines, registry, ZooKeeper
+lab: tools docker standins ## Make a lab on this computer: machines, registry, ZooKeeper, Mesos
 	cargo build --release
-	$(WITH_DOCKER) $(PLATFORM) image build images/catalog.yaml
+	$(WITH_DOCKER) $(PLATFORM) image build $(CATALOG)
 	$(WITH_DOCKER) $(PLATFORM) up $(LAB) --yes
 	@echo
 	@$(WITH_DOCKER) $(PLATFORM) status $(LAB)
@@ -47,18 +50,27 @@ lab: tools docker ## Make a lab on this computer: machines, registry, ZooKeeper
 lab-down: ## Take the lab down again
 	$(WITH_DOCKER) $(PLATFORM) down $(LAB) --yes
 
+# An image is of its folder, so the programs go there; only a program that changed makes another.
+.PHONY: standins
+standins: tools
+	cargo build --release --package standins
+	@for name in $(STANDINS); do \
+	  cmp -s target/release/$$name tests/standins/images/$$name/$$name || \
+	    install target/release/$$name tests/standins/images/$$name/$$name; \
+	done
+
 .PHONY: test
 test: needs := $(TEST_NEEDS)
-test: tools docker lint ## Run every test, the end-to-end ones included
+test: tools docker lint standins ## Run every test, the end-to-end ones included
 	cargo build
-	$(WITH_DOCKER) target/debug/platform image build images/catalog.yaml
-	$(WITH_DOCKER) cargo test
+	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
+	$(WITH_DOCKER) cargo test --workspace
 
 .PHONY: lint
 lint: ## Check the form of the code and its documentation
 	cargo fmt --check
-	cargo clippy --all-targets -- --deny warnings
-	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --quiet
+	cargo clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --quiet
 
 .PHONY: tools
 tools:

@@ -13,8 +13,8 @@ pub(super) fn run(args: &Init) -> Exit {
         ProviderKind::Local => EXAMPLE_LOCAL,
         ProviderKind::Ssh => EXAMPLE_SSH,
     };
-    // The examples stand in a folder beside that of the images.
-    let text = text.replace("../images/", "images/");
+    // The examples stand in a folder beside those of the images.
+    let text = text.replace("images: ../", "images: ");
     let Some(path) = &args.output_file else { return print(&text) };
     let written =
         File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));

@@ -99,7 +99,7 @@ fn a_host_of_another_cluster_is_left_to_it() {
     let check = |generation: &str, record: &str, expected: &[&str]| {
         let also =
             format!("{{\"q\":\"generation\",\"generation\":\"{generation}\"}}\n{record}");
-        let found = objections(&cluster.topology, &facts(&cluster, &also));
+        let found = objected(&cluster, &facts(&cluster, &also));
         let found: Vec<&str> = found.iter().map(|it| it.problem.as_str()).collect();
         assert_eq!(found, expected, "{also}");
     };
