@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod chronos;
 pub mod flags;
+pub mod framework;
 pub mod http;
 pub mod marathon;
 pub mod master;

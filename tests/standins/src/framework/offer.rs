@@ -1,0 +1,326 @@
+//! An offer: what an agent has to give, and taking from it.
+//!
+//! Pure. Reservations other than a role's own are left to others: resources of a disk with a
+//! source or of a refined reservation are not taken.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What an agent offers.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Offer {
+    id: Named,
+    agent_id: Named,
+    /// The agent's host name.
+    pub hostname: String,
+    resources: Vec<Value>,
+    attributes: Vec<Value>,
+    domain: Value,
+    unavailability: Value,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    value: String,
+}
+
+/// How much is needed of what counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Needs {
+    /// Processors.
+    pub cpus: f64,
+    /// Memory, in MiB.
+    pub mem: f64,
+    /// Disk, in MiB.
+    pub disk: f64,
+    /// Graphics processors.
+    pub gpus: f64,
+}
+
+impl Needs {
+    /// Each with the name that Mesos has for it.
+    pub fn named(&self) -> [(&'static str, f64); 4] {
+        [("cpus", self.cpus), ("mem", self.mem), ("disk", self.disk), ("gpus", self.gpus)]
+    }
+}
+
+impl Offer {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id.value
+    }
+
+    /// The agent's id.
+    pub fn agent(&self) -> &str {
+        &self.agent_id.value
+    }
+
+    /// Whether the agent is about to be taken out of service.
+    pub fn in_maintenance(&self) -> bool {
+        !self.unavailability.is_null()
+    }
+
+    /// The value of an attribute, as constraints see it.
+    pub fn attribute(&self, name: &str) -> Option<String> {
+        self.attributes.iter().find(|a| a["name"] == name).and_then(attribute_text)
+    }
+
+    /// All attributes, as constraints see them.
+    pub fn attributes(&self) -> BTreeMap<String, String> {
+        self.attributes
+            .iter()
+            .filter_map(|a| Some((a["name"].as_str()?.to_owned(), attribute_text(a)?)))
+            .collect()
+    }
+
+    /// The region and zone of the agent's fault domain.
+    pub fn place(&self, part: &str) -> Option<String> {
+        self.domain["fault_domain"][part]["name"].as_str().map(str::to_owned)
+    }
+
+    /// All of it that can be taken.
+    pub fn pool(&self) -> Pool {
+        let usable = |resource: &&Value| {
+            resource["disk"].is_null()
+                && resource["shared"].is_null()
+                && resource["revocable"].is_null()
+        };
+        let mut pool = Pool::default();
+        for resource in self.resources.iter().filter(usable) {
+            pool.add(resource);
+        }
+        pool
+    }
+}
+
+fn role_of(resource: &Value) -> &str {
+    let refined = resource["reservations"].as_array().and_then(|all| all.last());
+    let refined = refined.and_then(|last| last["role"].as_str());
+    refined.or(resource["role"].as_str()).unwrap_or("*")
+}
+
+fn attribute_text(attribute: &Value) -> Option<String> {
+    match attribute["type"].as_str()? {
+        "TEXT" => attribute["text"]["value"].as_str().map(str::to_owned),
+        "SCALAR" => {
+            attribute["scalar"]["value"].as_f64().map(|number| number.to_string())
+        }
+        "RANGES" => {
+            let ranges = attribute["ranges"]["range"].as_array()?;
+            let all = ranges.iter().map(|r| format!("{}-{}", r["begin"], r["end"]));
+            Some(format!("[{}]", all.collect::<Vec<_>>().join(",")))
+        }
+        _ => None,
+    }
+}
+
+/// The roles whose resources may be taken.
+#[derive(Clone, Debug)]
+pub struct Roles(Vec<String>);
+
+impl Roles {
+    /// These and no others.
+    pub fn new(roles: impl IntoIterator<Item = String>) -> Self {
+        Self(roles.into_iter().collect())
+    }
+
+    fn admit(&self, role: &str) -> bool {
+        self.0.iter().any(|admitted| admitted == role)
+    }
+}
+
+/// Resources of an offer that are not taken yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pool {
+    amounts: Vec<Amount>,
+    ports: Vec<PortRange>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Amount {
+    name: String,
+    role: String,
+    left: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PortRange {
+    role: String,
+    begin: u16,
+    end: u16,
+}
+
+impl Pool {
+    fn add(&mut self, resource: &Value) {
+        let role = role_of(resource).to_owned();
+        let name = resource["name"].as_str().unwrap_or_default().to_owned();
+        if let Some(left) = resource["scalar"]["value"].as_f64() {
+            self.amounts.push(Amount { name, role, left });
+        } else if name == "ports" {
+            let ranges = resource["ranges"]["range"].as_array();
+            for range in ranges.into_iter().flatten() {
+                let (Some(begin), Some(end)) =
+                    (port(&range["begin"]), port(&range["end"]))
+                else {
+                    continue;
+                };
+                self.ports.push(PortRange { role: role.clone(), begin, end });
+            }
+        }
+    }
+
+    /// How much of a resource is left to those roles.
+    pub fn left(&self, name: &str, roles: &Roles) -> f64 {
+        let fits = |amount: &&Amount| amount.name == name && roles.admit(&amount.role);
+        self.amounts.iter().filter(fits).map(|amount| amount.left).sum()
+    }
+
+    /// Whether there is anything for those roles.
+    pub fn has_any(&self, roles: &Roles) -> bool {
+        self.amounts.iter().any(|amount| roles.admit(&amount.role))
+    }
+
+    /// Every port that is left to those roles, lowest first within each range.
+    pub fn ports(&self, roles: &Roles) -> Vec<u16> {
+        let ranges = self.ports.iter().filter(|range| roles.admit(&range.role));
+        ranges.flat_map(|range| range.begin..=range.end).collect()
+    }
+
+    /// Takes what is needed, as resources of a task; `None`, and nothing is taken, when there
+    /// is not enough.
+    pub fn take(
+        &mut self,
+        needs: &Needs,
+        ports: &[u16],
+        roles: &Roles,
+    ) -> Option<Vec<Value>> {
+        let short =
+            |(name, needed): &(&str, f64)| self.left(name, roles) + 1e-9 < *needed;
+        let free = self.ports(roles);
+        if needs.named().iter().any(short)
+            || !ports.iter().all(|port| free.contains(port))
+        {
+            return None;
+        }
+        let mut taken = Vec::new();
+        for (name, amount) in needs.named() {
+            self.take_amount(name, amount, roles, &mut taken);
+        }
+        for port in ports {
+            self.take_port(*port, &mut taken);
+        }
+        Some(taken)
+    }
+
+    fn take_amount(
+        &mut self,
+        name: &str,
+        mut amount: f64,
+        roles: &Roles,
+        taken: &mut Vec<Value>,
+    ) {
+        let fits = |entry: &&mut Amount| entry.name == name && roles.admit(&entry.role);
+        for entry in self.amounts.iter_mut().filter(fits) {
+            let part = entry.left.min(amount);
+            if part <= 0.0 {
+                continue;
+            }
+            entry.left -= part;
+            amount -= part;
+            taken.push(json!({
+                "name": name, "type": "SCALAR", "role": entry.role,
+                "scalar": {"value": part},
+            }));
+        }
+    }
+
+    fn take_port(&mut self, wanted: u16, taken: &mut Vec<Value>) {
+        let found = self.ports.iter().position(|r| (r.begin..=r.end).contains(&wanted));
+        let Some(index) = found else { return };
+        let range = self.ports.remove(index);
+        taken.push(json!({
+            "name": "ports", "type": "RANGES", "role": range.role,
+            "ranges": {"range": [{"begin": wanted, "end": wanted}]},
+        }));
+        if wanted < range.end {
+            let upper = PortRange { begin: wanted + 1, ..range.clone() };
+            self.ports.insert(index, upper);
+        }
+        if range.begin < wanted {
+            self.ports.insert(index, PortRange { end: wanted - 1, ..range });
+        }
+    }
+}
+
+fn port(value: &Value) -> Option<u16> {
+    value.as_u64().and_then(|number| u16::try_from(number).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer() -> Offer {
+        serde_json::from_value(json!({
+            "id": {"value": "O1"}, "agent_id": {"value": "S1"}, "hostname": "w1",
+            "attributes": [
+                {"name": "rack", "type": "TEXT", "text": {"value": "a"}},
+                {"name": "size", "type": "SCALAR", "scalar": {"value": 2.0}},
+            ],
+            "domain": {"fault_domain": {"region": {"name": "r"}, "zone": {"name": "z"}}},
+            "resources": [
+                {"name": "cpus", "type": "SCALAR", "scalar": {"value": 2.0}, "role": "*"},
+                {"name": "cpus", "type": "SCALAR", "scalar": {"value": 1.0}, "role": "db"},
+                {"name": "mem", "type": "SCALAR", "scalar": {"value": 512.0}},
+                {"name": "ports", "type": "RANGES", "role": "*",
+                 "ranges": {"range": [{"begin": 31000, "end": 31002}]}},
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_an_offer_says_of_its_agent() {
+        let offer = offer();
+        assert_eq!((offer.id(), offer.agent()), ("O1", "S1"));
+        assert_eq!(offer.attribute("rack").as_deref(), Some("a"));
+        assert_eq!(offer.attribute("size").as_deref(), Some("2"));
+        assert_eq!(offer.place("zone").as_deref(), Some("z"));
+        assert!(!offer.in_maintenance());
+    }
+
+    fn roles(words: &str) -> Roles {
+        Roles::new(words.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn only_admitted_roles_count() {
+        assert_eq!(offer().pool().left("cpus", &roles("*")), 2.0);
+        assert_eq!(offer().pool().left("cpus", &roles("* db")), 3.0);
+        assert!(!offer().pool().has_any(&roles("web")));
+    }
+
+    #[test]
+    fn taking_splits_amounts_and_port_ranges() {
+        let mut pool = offer().pool();
+        let needs = Needs { cpus: 2.5, mem: 512.0, ..Needs::default() };
+        let taken = pool.take(&needs, &[31001], &roles("* db")).unwrap();
+        assert_eq!(taken.len(), 4);
+        assert_eq!(taken[1]["role"], "db");
+        assert_eq!(pool.left("cpus", &roles("* db")), 0.5);
+        assert_eq!(pool.ports(&roles("*")), [31000, 31002]);
+    }
+
+    #[test]
+    fn too_little_takes_nothing() {
+        let mut pool = offer().pool();
+        let before = pool.clone();
+        let all = roles("* db");
+        assert_eq!(pool.take(&Needs { cpus: 4.0, ..Needs::default() }, &[], &all), None);
+        assert_eq!(pool.take(&Needs::default(), &[1], &all), None);
+        assert_eq!(pool, before);
+    }
+}

@@ -1,0 +1,273 @@
+//! Reads options as the parser that Marathon and Chronos share does.
+//!
+//! Pure: the words, the environment and a reader of `@FILE` are passed in. It knows no option by
+//! itself; each program brings its table, and a word that is not in the table is refused.
+
+use std::collections::BTreeMap;
+
+/// One option of a program.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its name, without dashes.
+    pub name: &'static str,
+    /// What may follow it.
+    pub kind: Kind,
+}
+
+/// What an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any one word.
+    Text,
+    /// A whole number.
+    Whole,
+    /// Any number.
+    Number,
+    /// Nothing: being there is all it says.
+    Flag,
+    /// Nothing; `--disable_NAME` says the opposite.
+    Toggle,
+}
+
+/// Why the words were refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// No such option.
+    #[error("unknown option '{0}'")]
+    Unknown(String),
+    /// Given twice, on the command line or once there and once in the environment.
+    #[error("option '{0}' is given more than once")]
+    Twice(String),
+    /// Nothing follows.
+    #[error("option '{0}' needs a value")]
+    NoValue(String),
+    /// Something follows that should not.
+    #[error("option '{0}' takes no value")]
+    NotTaken(String),
+    /// Not a number.
+    #[error("option '{0}' needs a number")]
+    NotNumber(String),
+    /// A word that belongs to no option. It is not repeated: it may be a password.
+    #[error("word {0} of the arguments belongs to no option")]
+    Excess(usize),
+    /// Needed, and not there.
+    #[error("required option '{0}' not found")]
+    Missing(&'static str),
+    /// `@FILE` cannot be read.
+    #[error("cannot read the arguments in {0}")]
+    File(String),
+}
+
+/// The options that were given.
+#[derive(Clone, Default)]
+pub struct Options(BTreeMap<&'static str, Given>);
+
+#[derive(Clone)]
+enum Given {
+    Value(String),
+    On,
+    Off,
+}
+
+impl Options {
+    /// The value of an option, when given.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.0.get(name) {
+            Some(Given::Value(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The value of an option or its default.
+    pub fn text_or<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+        self.text(name).unwrap_or(default)
+    }
+
+    /// A whole number, which the table has promised.
+    pub fn whole_or(&self, name: &str, default: u64) -> u64 {
+        self.text(name).and_then(|text| text.parse().ok()).unwrap_or(default)
+    }
+
+    /// A number, which the table has promised.
+    pub fn number_or(&self, name: &str, default: f64) -> f64 {
+        self.text(name).and_then(|text| text.parse().ok()).unwrap_or(default)
+    }
+
+    /// Whether a flag or toggle is on.
+    pub fn on(&self, name: &str, default: bool) -> bool {
+        match self.0.get(name) {
+            Some(Given::On) => true,
+            Some(Given::Off) => false,
+            _ => default,
+        }
+    }
+
+    fn put(&mut self, name: &'static str, given: Given) -> Result<(), OptionsError> {
+        match self.0.insert(name, given) {
+            None => Ok(()),
+            Some(_) => Err(OptionsError::Twice(name.to_owned())),
+        }
+    }
+}
+
+/// The arguments that the parser will see: those of a file when the first is `@FILE`, and then
+/// nothing else.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn expand(
+    words: Vec<String>,
+    read: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<String>, OptionsError> {
+    match words.first().and_then(|first| first.strip_prefix('@')) {
+        None => Ok(words),
+        Some(file) => read(file)
+            .map(|text| text.split_whitespace().map(str::to_owned).collect())
+            .ok_or_else(|| OptionsError::File(file.to_owned())),
+    }
+}
+
+/// Environment variables that begin with `prefix` as arguments. Those that begin with `ignored`
+/// are what tasks are given, not settings.
+pub fn from_environment(
+    variables: impl IntoIterator<Item = (String, String)>,
+    prefix: &str,
+    ignored: &str,
+) -> Vec<String> {
+    let mut words = Vec::new();
+    for (name, value) in variables {
+        let Some(option) = name.strip_prefix(prefix) else { continue };
+        if name.starts_with(ignored) {
+            continue;
+        }
+        words.push(format!("--{}", option.to_lowercase()));
+        if !value.is_empty() {
+            words.push(value);
+        }
+    }
+    words
+}
+
+/// Reads words by a table.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn parse(table: &[Known], words: &[String]) -> Result<Options, OptionsError> {
+    let mut options = Options::default();
+    let mut rest = words.iter().enumerate();
+    while let Some((index, word)) = rest.next() {
+        let body = word.strip_prefix("--").ok_or(OptionsError::Excess(index + 1))?;
+        let (name, inline) = match body.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (body, None),
+        };
+        let (known, on) = find(table, name)?;
+        let given = match (known.kind, inline) {
+            (Kind::Flag | Kind::Toggle, None) if on => Given::On,
+            (Kind::Flag | Kind::Toggle, None) => Given::Off,
+            (Kind::Flag | Kind::Toggle, Some(_)) => {
+                return Err(OptionsError::NotTaken(name.to_owned()));
+            }
+            (kind, Some(value)) => value_of(kind, name, value)?,
+            (kind, None) => {
+                let next = rest.next().map(|(_, value)| value.clone());
+                let value = next.ok_or_else(|| OptionsError::NoValue(name.to_owned()))?;
+                value_of(kind, name, value)?
+            }
+        };
+        options.put(known.name, given)?;
+    }
+    Ok(options)
+}
+
+fn find<'a>(table: &'a [Known], name: &str) -> Result<(&'a Known, bool), OptionsError> {
+    if let Some(known) = table.iter().find(|known| known.name == name) {
+        return Ok((known, true));
+    }
+    name.strip_prefix("disable_")
+        .and_then(|base| table.iter().find(|k| k.name == base && k.kind == Kind::Toggle))
+        .map(|known| (known, false))
+        .ok_or_else(|| OptionsError::Unknown(name.to_owned()))
+}
+
+fn value_of(kind: Kind, name: &str, value: String) -> Result<Given, OptionsError> {
+    let good = match kind {
+        Kind::Whole => value.parse::<u64>().is_ok(),
+        Kind::Number => value.parse::<f64>().is_ok(),
+        _ => true,
+    };
+    match good {
+        true => Ok(Given::Value(value)),
+        false => Err(OptionsError::NotNumber(name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[Known] = &[
+        Known { name: "zk", kind: Kind::Text },
+        Known { name: "http_port", kind: Kind::Whole },
+        Known { name: "ha", kind: Kind::Toggle },
+        Known { name: "disable_http", kind: Kind::Flag },
+    ];
+
+    fn read(line: &str) -> Result<Options, OptionsError> {
+        parse(TABLE, &words(line))
+    }
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn both_spellings_of_a_value_are_read() {
+        assert_eq!(read("--zk a --http_port=1").unwrap().text("zk"), Some("a"));
+        assert_eq!(read("--zk a --http_port=1").unwrap().whole_or("http_port", 0), 1);
+    }
+
+    #[test]
+    fn a_toggle_can_be_disabled_and_a_flag_cannot() {
+        assert!(!read("--disable_ha").unwrap().on("ha", true));
+        assert!(read("--disable_http").unwrap().on("disable_http", false));
+        let refused = read("--disable_disable_http").err();
+        assert_eq!(refused, Some(OptionsError::Unknown("disable_disable_http".into())));
+    }
+
+    #[test]
+    fn what_the_parser_refuses() {
+        let refused = |line: &str| read(line).err();
+        assert_eq!(refused("--nope"), Some(OptionsError::Unknown("nope".into())));
+        assert_eq!(refused("--zk"), Some(OptionsError::NoValue("zk".into())));
+        assert_eq!(refused("--ha true"), Some(OptionsError::Excess(2)));
+        assert_eq!(refused("--ha=true"), Some(OptionsError::NotTaken("ha".into())));
+        assert_eq!(refused("--zk a --zk b"), Some(OptionsError::Twice("zk".into())));
+        assert_eq!(
+            refused("--http_port x"),
+            Some(OptionsError::NotNumber("http_port".into()))
+        );
+    }
+
+    #[test]
+    fn a_file_of_arguments_stands_for_all_of_them() {
+        let read = |file: &str| (file == "/f").then(|| "--zk a\n --ha ".to_owned());
+        assert_eq!(expand(words("@/f --nope"), read), Ok(words("--zk a --ha")));
+        assert_eq!(expand(words("--ha @/f"), read), Ok(words("--ha @/f")));
+        assert_eq!(expand(words("@/g"), read), Err(OptionsError::File("/g".into())));
+    }
+
+    #[test]
+    fn variables_become_options() {
+        let variables = [
+            ("MARATHON_ZK", "a"),
+            ("MARATHON_DISABLE_HA", ""),
+            ("MARATHON_APP_ID", "/x"),
+            ("PATH", "/bin"),
+        ];
+        let variables =
+            variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let found = from_environment(variables, "MARATHON_", "MARATHON_APP_");
+        assert_eq!(found, words("--zk a --disable_ha"));
+    }
+}

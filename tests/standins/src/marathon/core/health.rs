@@ -1,0 +1,142 @@
+//! Which checks are due, and what their results mean.
+
+use super::Core;
+use crate::marathon::app::{App, HealthCheck};
+use crate::marathon::instance::Instance;
+use crate::marathon::task;
+use jiff::Timestamp;
+use serde_json::json;
+use std::time::Duration;
+
+/// A check that is to be made now, from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Of which task.
+    pub task: String,
+    /// Which of the app's checks.
+    pub check: usize,
+    /// The host.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The path of a request; none when a connection is enough.
+    pub path: Option<String>,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+impl Core {
+    /// The checks of Marathon that are due; they count as asked.
+    pub fn due_probes(&mut self, now: Timestamp) -> Vec<Probe> {
+        let mut due = Vec::new();
+        for instance in self.instances.values().filter(|i| i.runs() && !i.killing) {
+            let Some(record) = self.record_of(&instance.app, &instance.version) else {
+                continue;
+            };
+            let app = record.app();
+            for (index, check) in app.health_checks.iter().enumerate() {
+                due.extend(probe(&app, check, instance, index, now));
+            }
+        }
+        for probe in &due {
+            let instance = self.instances.get_mut(&probe.task);
+            if let Some(health) = instance.and_then(|i| i.health.get_mut(probe.check)) {
+                health.asked = Some(now);
+            }
+        }
+        due
+    }
+
+    /// What a probe found: nothing wrong, or what.
+    pub fn probed(&mut self, probe: &Probe, wrong: Option<String>, now: Timestamp) {
+        let verdict = wrong.map_or(Ok(()), |cause| Err(Some(cause)));
+        self.judge(&probe.task, probe.check, verdict, now);
+        self.advance(now);
+    }
+
+    pub(super) fn judge(
+        &mut self,
+        task: &str,
+        check: usize,
+        verdict: Result<(), Option<String>>,
+        now: Timestamp,
+    ) {
+        let (alive, cause) = (verdict.is_ok(), verdict.err().flatten());
+        let Some(instance) = self.instances.get_mut(task) else { return };
+        let first = instance.health.get(check).is_some_and(|h| h.first_success.is_none());
+        let (app, version) = (instance.app.clone(), instance.version.clone());
+        let grace = self.record_of(&app, &version).and_then(|record| {
+            let checks = record.app().health_checks;
+            checks.get(check).map(|check| check.grace_period_seconds)
+        });
+        let Some(instance) = self.instances.get_mut(task) else { return };
+        let age = instance.started_at.map(|t| now.duration_since(t).as_secs_f64());
+        let in_grace = first && age.zip(grace).is_some_and(|(age, grace)| age < grace);
+        if !alive && in_grace {
+            return;
+        }
+        let id = instance.id().to_owned();
+        if instance.judge(check, alive, cause, now) {
+            let body = json!({
+                "appId": app, "instanceId": id, "taskId": task, "version": version, "alive": alive,
+            });
+            self.publish("health_status_changed_event", body, now);
+        }
+        if !alive {
+            self.kill_unhealthy(task, check, now);
+        }
+    }
+
+    /// Ends a task that failed too often. Of checks that the agent makes, the agent does that.
+    fn kill_unhealthy(&mut self, task: &str, check: usize, now: Timestamp) {
+        let Some(instance) = self.instances.get(task) else { return };
+        let Some(record) = self.record_of(&instance.app, &instance.version) else {
+            return;
+        };
+        let app = record.app();
+        let Some(rule) = app.health_checks.get(check).filter(|check| !check.by_agent())
+        else {
+            return;
+        };
+        let failures = instance.health.get(check).map_or(0, |h| h.consecutive_failures);
+        let body = json!({
+            "appId": app.id, "taskId": task, "instanceId": instance.id(),
+            "version": instance.version, "host": instance.host, "slaveId": instance.agent,
+        });
+        self.publish("failed_health_check_event", body.clone(), now);
+        if rule.max_consecutive_failures > 0 && failures >= rule.max_consecutive_failures
+        {
+            self.publish("unhealthy_instance_kill_event", body, now);
+            self.kill_instance(task, now);
+        }
+    }
+}
+
+fn probe(
+    app: &App,
+    check: &HealthCheck,
+    instance: &Instance,
+    index: usize,
+    now: Timestamp,
+) -> Option<Probe> {
+    let asked = instance.health.get(index)?.asked.or(instance.started_at)?;
+    let due = now.duration_since(asked).as_secs_f64() >= check.interval_seconds
+        || instance.health.get(index)?.asked.is_none();
+    if check.by_agent() || !due {
+        return None;
+    }
+    let ports: Vec<_> = instance.ports.iter().copied().map(Some).collect();
+    let port = task::check_port(app, check, &ports)?;
+    let host = match app.mode() {
+        "container" => instance.addresses.first().unwrap_or(&instance.host),
+        _ => &instance.host,
+    };
+    Some(Probe {
+        task: instance.task.clone(),
+        check: index,
+        host: host.clone(),
+        port,
+        path: check.protocol.starts_with("HTTP").then(|| check.path.clone()).flatten(),
+        timeout: Duration::from_secs_f64(check.timeout_seconds.clamp(0.1, 3600.0)),
+    })
+}

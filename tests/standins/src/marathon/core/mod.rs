@@ -1,0 +1,293 @@
+//! What Marathon knows and decides, as the leader.
+//!
+//! Pure: the time is passed in, and what is to be done comes out as [`Effect`]s, which the shell
+//! around it carries out in their order. Nothing here waits or fails because of the world.
+
+mod advance;
+mod changes;
+mod groups;
+mod health;
+mod offers;
+mod recover;
+mod show;
+#[cfg(test)]
+mod tests;
+mod updates;
+
+pub use changes::{AppChange, Deployed, Killing, Refusal};
+pub use health::Probe;
+pub use recover::Unreadable;
+pub use show::Embed;
+
+use super::app::Record;
+use super::backoff::Backoff;
+use super::id;
+use super::instance::{Instance, stamp};
+use super::matching::Reason;
+use super::plan::Step;
+use super::root::{Root, RootNote};
+use crate::scheduler::Status;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// What the flags decide of it.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The role of apps that name none.
+    pub role: String,
+    /// The user of tasks that name none.
+    pub user: Option<String>,
+    /// Put before `PORT…` and `HOST`.
+    pub env_prefix: Option<String>,
+    /// Where service ports are taken from.
+    pub service_ports: RangeInclusive<u16>,
+    /// How many versions are kept.
+    pub max_versions: usize,
+    /// How many deployments may run.
+    pub max_deployments: usize,
+    /// How many tasks one offer may get.
+    pub max_per_offer: usize,
+    /// How long a task may take to run.
+    pub launch_timeout: SignedDuration,
+    /// How long declined offers stay away, in seconds.
+    pub decline_seconds: f64,
+    /// How long between two asks for offers.
+    pub min_revive_interval: SignedDuration,
+    /// Whether offers are stopped when nothing is to be started.
+    pub suppress: bool,
+    /// Whether agents that go into maintenance are left alone.
+    pub maintenance_mode: bool,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Keep this at this path.
+    Save(String, Value),
+    /// Forget what is at this path.
+    Forget(String),
+    /// Tell the master.
+    Call(Call),
+    /// Tell those who listen: an event's type and what it says.
+    Publish(&'static str, Value),
+}
+
+/// A call to the master.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Start tasks with an offer.
+    Launch {
+        /// The offer.
+        offer: String,
+        /// The tasks.
+        tasks: Vec<Value>,
+    },
+    /// Give offers back.
+    Decline(Vec<String>),
+    /// Ask for offers.
+    Revive,
+    /// Ask for none.
+    Suppress,
+    /// End a task.
+    Kill {
+        /// The task.
+        task: String,
+        /// Its agent, when known.
+        agent: Option<String>,
+    },
+    /// An update has been taken in.
+    Acknowledge(Box<Status>),
+    /// Ask for the states of tasks.
+    Reconcile(Vec<(String, Option<String>)>),
+}
+
+/// A deployment that goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its id.
+    pub id: String,
+    /// The version of the tree that it brings.
+    pub version: String,
+    /// All that it does.
+    pub steps: Vec<Step>,
+    /// Which step goes on, from 0.
+    pub current: usize,
+    /// What was wanted before.
+    pub original: RootNote,
+}
+
+/// What the queue says of an app beside how many are to start.
+#[derive(Clone, Debug, Default)]
+struct Queued {
+    since: Option<Timestamp>,
+    processed: u64,
+    unused: u64,
+    rejected: BTreeMap<Reason, u64>,
+    last_used: Option<Timestamp>,
+    last_unused: Option<Timestamp>,
+    unused_offers: BTreeMap<String, Value>,
+}
+
+/// Marathon.
+#[derive(Debug)]
+pub struct Core {
+    rules: Rules,
+    root: Root,
+    history: BTreeMap<String, RootNote>,
+    records: BTreeMap<String, BTreeMap<String, Arc<Record>>>,
+    deployments: Vec<Deployment>,
+    instances: BTreeMap<String, Instance>,
+    backoffs: BTreeMap<String, Backoff>,
+    failures: BTreeMap<String, Value>,
+    queue: BTreeMap<String, Queued>,
+    wanted: BTreeMap<String, u32>,
+    framework_id: Option<String>,
+    subscribed: bool,
+    suppressed: bool,
+    revived: Option<Timestamp>,
+    last_version: Timestamp,
+    effects: Vec<Effect>,
+}
+
+impl Core {
+    /// One that knows nothing yet.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            root: Root { version: stamp(Timestamp::UNIX_EPOCH), ..Root::default() },
+            history: BTreeMap::new(),
+            records: BTreeMap::new(),
+            deployments: Vec::new(),
+            instances: BTreeMap::new(),
+            backoffs: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            framework_id: None,
+            subscribed: false,
+            suppressed: false,
+            revived: None,
+            last_version: Timestamp::UNIX_EPOCH,
+            effects: Vec::new(),
+        }
+    }
+
+    /// What is to be done since the last time that this was asked.
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The framework's id, once there is one.
+    pub fn framework_id(&self) -> Option<&str> {
+        self.framework_id.as_deref()
+    }
+
+    /// The master knows us: ask what became of our tasks.
+    pub fn subscribed(&mut self, framework_id: &str, again: bool, now: Timestamp) {
+        if self.framework_id.as_deref() != Some(framework_id) {
+            self.framework_id = Some(framework_id.to_owned());
+            self.save("framework-id", framework_id.into());
+        }
+        self.subscribed = true;
+        self.suppressed = false;
+        self.revived = None;
+        let event = if again {
+            "scheduler_reregistered_event"
+        } else {
+            "scheduler_registered_event"
+        };
+        self.publish(event, json!({"frameworkId": framework_id}), now);
+        self.reconcile();
+        self.advance(now);
+    }
+
+    /// The master is gone.
+    pub fn disconnected(&mut self, now: Timestamp) {
+        self.subscribed = false;
+        self.publish("scheduler_disconnected_event", json!({}), now);
+    }
+
+    /// Asks for the states of all tasks.
+    pub fn reconcile(&mut self) {
+        let tasks = self.instances.values();
+        let tasks =
+            tasks.map(|i| (i.task.clone(), Some(i.agent.clone()))).collect::<Vec<_>>();
+        if !tasks.is_empty() {
+            self.call(Call::Reconcile(tasks));
+        }
+        self.call(Call::Reconcile(Vec::new()));
+    }
+
+    /// A version that no other has, near to now.
+    fn new_version(&mut self, now: Timestamp) -> String {
+        let next = self.last_version + SignedDuration::from_millis(1);
+        self.last_version = now.max(next);
+        stamp(self.last_version)
+    }
+
+    fn save(&mut self, path: impl Into<String>, value: Value) {
+        self.effects.push(Effect::Save(path.into(), value));
+    }
+
+    fn forget(&mut self, path: impl Into<String>) {
+        self.effects.push(Effect::Forget(path.into()));
+    }
+
+    fn call(&mut self, call: Call) {
+        self.effects.push(Effect::Call(call));
+    }
+
+    fn publish(&mut self, event: &'static str, mut body: Value, now: Timestamp) {
+        body["eventType"] = event.into();
+        body["timestamp"] = stamp(now).into();
+        self.effects.push(Effect::Publish(event, body));
+    }
+
+    fn save_instance(&mut self, task: &str) {
+        if let Some(instance) = self.instances.get(task) {
+            let value = json!(instance);
+            self.save(format!("instances/{task}"), value);
+        }
+    }
+
+    fn save_deployment(&mut self, index: usize) {
+        let deployment = &self.deployments[index];
+        let (path, value) = (format!("deployments/{}", deployment.id), json!(deployment));
+        self.save(path, value);
+    }
+
+    fn instances_of(&self, app: &str) -> impl Iterator<Item = &Instance> {
+        self.instances.values().filter(move |instance| instance.app == app)
+    }
+
+    /// The app that an instance was started from, or that is wanted now.
+    fn record_of(&self, app: &str, version: &str) -> Option<&Arc<Record>> {
+        let exact = self.records.get(app).and_then(|versions| versions.get(version));
+        exact.or_else(|| self.root.apps.get(app))
+    }
+
+    /// The deployments that touch an app.
+    fn deployments_of(&self, app: &str) -> impl Iterator<Item = &Deployment> {
+        self.deployments.iter().filter(move |deployment| {
+            deployment
+                .steps
+                .iter()
+                .flat_map(|s| &s.actions)
+                .any(|action| action.app == app)
+        })
+    }
+
+    fn all_service_ports(&self, except: &str) -> BTreeSet<u16> {
+        let others = self.root.apps.iter().filter(|(app, _)| *app != except);
+        others.flat_map(|(_, record)| super::service_ports::of(&record.spec)).collect()
+    }
+}
+
+/// The path at which a version of an app is kept.
+fn record_path(app: &str, version: &str) -> String {
+    format!("apps/{}/{version}", id::joined(app, "_"))
+}

@@ -1,0 +1,98 @@
+//! Takes up what an earlier leader has left in the store.
+
+use super::{Core, Deployment};
+use crate::marathon::app::Record;
+use crate::marathon::instance::Instance;
+use crate::marathon::root::{Root, RootNote};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Something in the store cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {path} in the store")]
+pub struct Unreadable {
+    path: String,
+    #[source]
+    source: serde_json::Error,
+}
+
+impl Core {
+    /// Takes up all that is in the store, by path. Tasks are as they were when last heard of;
+    /// the master is to be asked.
+    ///
+    /// # Errors
+    /// When something cannot be read: then nothing should be done on its account.
+    pub fn recover(
+        &mut self,
+        kept: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<(), Unreadable> {
+        self.framework_id = kept
+            .contains_key("framework-id")
+            .then(|| read(kept, "framework-id"))
+            .transpose()?;
+        for path in below(kept, "apps/") {
+            let record: Record = read(kept, path)?;
+            let app = record.spec.get("id").and_then(Value::as_str).unwrap_or_default();
+            let versions = self.records.entry(app.to_owned()).or_default();
+            versions.insert(record.version.clone(), Arc::new(record));
+        }
+        for path in below(kept, "roots/") {
+            let note: RootNote = read(kept, path)?;
+            self.history.insert(note.version.clone(), note);
+        }
+        if kept.contains_key("root") {
+            let note = read(kept, "root")?;
+            self.root = self.root_of(note);
+        }
+        for path in below(kept, "deployments/") {
+            self.deployments.push(read::<Deployment>(kept, path)?);
+        }
+        self.deployments.sort_by(|a, b| a.version.cmp(&b.version));
+        for path in below(kept, "instances/") {
+            let instance: Instance = read(kept, path)?;
+            let record = self.record_of(&instance.app, &instance.version);
+            let n_checks = record.map_or(0, |record| record.app().health_checks.len());
+            self.instances.insert(instance.task.clone(), instance.restored(n_checks));
+        }
+        for path in below(kept, "failures/") {
+            let failure: Value = read(kept, path)?;
+            let app = failure["appId"].as_str().unwrap_or_default().to_owned();
+            self.failures.insert(app, failure);
+        }
+        let versions = self.history.keys().next_back();
+        if let Some(Ok(latest)) = versions.map(|version| version.parse()) {
+            self.last_version = latest;
+        }
+        Ok(())
+    }
+
+    fn root_of(&self, note: RootNote) -> Root {
+        let record = |(app, version): (String, String)| {
+            let found = self.records.get(&app)?.get(&version)?.clone();
+            Some((app, found))
+        };
+        Root {
+            apps: note.apps.into_iter().filter_map(record).collect(),
+            groups: note.groups,
+            version: note.version,
+        }
+    }
+}
+
+fn below<'a>(
+    kept: &'a BTreeMap<String, Vec<u8>>,
+    prefix: &'a str,
+) -> impl Iterator<Item = &'a str> {
+    kept.keys().map(String::as_str).filter(move |path| path.starts_with(prefix))
+}
+
+fn read<T: DeserializeOwned>(
+    kept: &BTreeMap<String, Vec<u8>>,
+    path: &str,
+) -> Result<T, Unreadable> {
+    let bytes = kept.get(path).map(Vec::as_slice).unwrap_or_default();
+    serde_json::from_slice(bytes)
+        .map_err(|source| Unreadable { path: path.to_owned(), source })
+}

@@ -1,0 +1,112 @@
+//! Takes in what the master says of tasks and agents.
+
+use super::{Call, Core};
+use crate::marathon::instance::{self, Instance, stamp};
+use crate::scheduler::Status;
+use jiff::Timestamp;
+use serde_json::json;
+
+impl Core {
+    /// A task's state.
+    pub fn update(&mut self, status: &Status, now: Timestamp) {
+        let task = &status.task_id.value;
+        if self.instances.contains_key(task) {
+            self.publish_update(status, now);
+            if instance::is_terminal(&status.state) {
+                self.ended(status, now);
+            } else {
+                self.goes_on(status, now);
+            }
+        } else if !instance::is_terminal(&status.state)
+            && status.state != "TASK_UNREACHABLE"
+        {
+            // A task that nobody knows, of an app that is long gone.
+            let agent = Some(status.agent_id.value.clone()).filter(|id| !id.is_empty());
+            self.call(Call::Kill { task: task.clone(), agent });
+        }
+        if status.uuid.is_some() {
+            self.call(Call::Acknowledge(Box::new(status.clone())));
+        }
+        self.advance(now);
+    }
+
+    fn goes_on(&mut self, status: &Status, now: Timestamp) {
+        let task = &status.task_id.value;
+        let Some(instance) = self.instances.get_mut(task) else { return };
+        status.state.clone_into(&mut instance.state);
+        if status.state == "TASK_UNREACHABLE" {
+            instance.unreachable_since.get_or_insert(now);
+        } else {
+            instance.unreachable_since = None;
+        }
+        if status.state == "TASK_RUNNING" {
+            instance.started_at.get_or_insert(now);
+            instance.addresses = status.addresses();
+            if let Some(alive) = status.healthy {
+                self.judged_by_agent(task, alive, now);
+            }
+        }
+        self.save_instance(task);
+    }
+
+    /// The agent runs one check at most: the first that is its to run.
+    fn judged_by_agent(&mut self, task: &str, alive: bool, now: Timestamp) {
+        let Some(instance) = self.instances.get(task) else { return };
+        let record = self.record_of(&instance.app, &instance.version);
+        let checks = record.map(|record| record.app().health_checks).unwrap_or_default();
+        if let Some(index) = checks.iter().position(|check| check.by_agent()) {
+            self.judge(task, index, if alive { Ok(()) } else { Err(None) }, now);
+        }
+    }
+
+    fn ended(&mut self, status: &Status, now: Timestamp) {
+        let task = &status.task_id.value;
+        let Some(instance) = self.instances.get(task).cloned() else { return };
+        self.drop_instance(task);
+        if instance.killing && matches!(&*status.state, "TASK_KILLED" | "TASK_FINISHED") {
+            return;
+        }
+        if status.state != "TASK_KILLED" && status.state != "TASK_FINISHED" {
+            self.note_failure(&instance, status, now);
+        }
+        if status.state != "TASK_KILLED" {
+            self.delay(&instance, now);
+        }
+    }
+
+    fn note_failure(&mut self, instance: &Instance, status: &Status, now: Timestamp) {
+        let failure = json!({
+            "appId": instance.app, "host": instance.host, "message": status.message,
+            "state": status.state, "taskId": instance.task, "slaveId": instance.agent,
+            "timestamp": stamp(now), "version": instance.version,
+        });
+        self.save(
+            format!("failures/{}", super::id::joined(&instance.app, "_")),
+            failure.clone(),
+        );
+        self.failures.insert(instance.app.clone(), failure);
+    }
+
+    fn delay(&mut self, instance: &Instance, now: Timestamp) {
+        let Some(record) = self.root.apps.get(&instance.app) else { return };
+        let app = record.app();
+        let backoff = self.backoffs.entry(instance.app.clone()).or_default();
+        if let Some(started) = instance.started_at {
+            backoff.ran(now.duration_since(started).as_secs_f64());
+        }
+        backoff.fail(&app, now);
+    }
+
+    fn publish_update(&mut self, status: &Status, now: Timestamp) {
+        let Some(instance) = self.instances.get(&status.task_id.value) else { return };
+        let addresses = status.addresses().into_iter();
+        let addresses = addresses.map(|a| json!({"ipAddress": a, "protocol": "IPv4"}));
+        let body = json!({
+            "slaveId": instance.agent, "taskId": instance.task, "taskStatus": status.state,
+            "message": status.message, "appId": instance.app, "host": instance.host,
+            "ipAddresses": addresses.collect::<serde_json::Value>(), "ports": instance.ports,
+            "version": instance.version,
+        });
+        self.publish("status_update_event", body, now);
+    }
+}

@@ -1,0 +1,245 @@
+//! One instance of an app: its task, what is known of it, and how it is shown. Pure.
+
+use super::constraint::Place;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// An instance and its one task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The task's id: `prod_rabbit.instance-<uuid>._app.1`.
+    pub task: String,
+    /// The app.
+    pub app: String,
+    /// The version of the app that it was started from.
+    pub version: String,
+    /// The agent's id.
+    pub agent: String,
+    /// Where it is.
+    #[serde(skip)]
+    pub place: Place,
+    /// Where it is, for the store.
+    pub host: String,
+    /// The agent's attributes, for the store.
+    pub attributes: BTreeMap<String, String>,
+    /// The agent's region and zone.
+    pub domain: (Option<String>, Option<String>),
+    /// Ports of the host.
+    pub ports: Vec<u16>,
+    /// The role of it.
+    pub role: String,
+    /// The state that Mesos told last; `TASK_STAGING` before.
+    pub state: String,
+    /// When it was launched.
+    pub staged_at: Timestamp,
+    /// When it first ran.
+    pub started_at: Option<Timestamp>,
+    /// Since when it cannot be reached.
+    pub unreachable_since: Option<Timestamp>,
+    /// Whether it is to end.
+    pub killing: bool,
+    /// When its end was last asked for.
+    #[serde(skip)]
+    pub kill_sent: Option<Timestamp>,
+    /// Addresses of its container.
+    pub addresses: Vec<String>,
+    /// What is known of its health: one for each check.
+    #[serde(skip)]
+    pub health: Vec<Health>,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Health {
+    /// The last verdict; none before the first.
+    pub alive: Option<bool>,
+    /// Failures in a row.
+    pub consecutive_failures: u32,
+    /// The first success.
+    pub first_success: Option<Timestamp>,
+    /// The last success.
+    pub last_success: Option<Timestamp>,
+    /// The last failure.
+    pub last_failure: Option<Timestamp>,
+    /// Why it failed last.
+    pub cause: Option<String>,
+    /// When it was last asked.
+    pub asked: Option<Timestamp>,
+}
+
+/// A time as Marathon writes it.
+pub fn stamp(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// Whether a state is the end of a task.
+pub fn is_terminal(state: &str) -> bool {
+    const TERMINAL: [&str; 9] = [
+        "TASK_FINISHED",
+        "TASK_FAILED",
+        "TASK_KILLED",
+        "TASK_ERROR",
+        "TASK_LOST",
+        "TASK_DROPPED",
+        "TASK_GONE",
+        "TASK_GONE_BY_OPERATOR",
+        "TASK_UNKNOWN",
+    ];
+    TERMINAL.contains(&state)
+}
+
+impl Instance {
+    /// The instance's id, without the part that counts its tasks.
+    pub fn id(&self) -> &str {
+        self.task.split("._app").next().unwrap_or(&self.task)
+    }
+
+    /// Puts back what the store does not keep.
+    pub fn restored(mut self, n_checks: usize) -> Self {
+        self.place = Place {
+            host: self.host.clone(),
+            attributes: self.attributes.clone(),
+            region: self.domain.0.clone(),
+            zone: self.domain.1.clone(),
+        };
+        self.health = vec![Health::default(); n_checks];
+        self
+    }
+
+    /// Whether it runs.
+    pub fn runs(&self) -> bool {
+        self.state == "TASK_RUNNING"
+    }
+
+    /// Whether every check has found it alive; so it is when there is no check.
+    pub fn healthy(&self) -> bool {
+        self.health.iter().all(|health| health.alive == Some(true))
+    }
+
+    /// Whether a check has found it dead.
+    pub fn unhealthy(&self) -> bool {
+        self.health.iter().any(|health| health.alive == Some(false))
+    }
+
+    /// What a check found, on record.
+    ///
+    /// Returns whether the verdict is another than before.
+    pub fn judge(
+        &mut self,
+        check: usize,
+        alive: bool,
+        cause: Option<String>,
+        now: Timestamp,
+    ) -> bool {
+        let Some(health) = self.health.get_mut(check) else { return false };
+        let before = health.alive.replace(alive);
+        if alive {
+            health.first_success.get_or_insert(now);
+            health.last_success = Some(now);
+            health.consecutive_failures = 0;
+        } else {
+            health.last_failure = Some(now);
+            health.cause = cause;
+            health.consecutive_failures += 1;
+        }
+        before != Some(alive)
+    }
+
+    /// How the task is shown.
+    pub fn json(&self, service_ports: &[u16]) -> Value {
+        let addresses = self
+            .addresses
+            .iter()
+            .map(|address| json!({"ipAddress": address, "protocol": "IPv4"}));
+        let mut shown = json!({
+            "id": self.task, "appId": self.app, "host": self.host, "slaveId": self.agent,
+            "state": self.state, "version": self.version, "ports": self.ports,
+            "servicePorts": service_ports, "ipAddresses": addresses.collect::<Value>(),
+            "localVolumes": [], "role": self.role, "stagedAt": stamp(self.staged_at),
+            "healthCheckResults": self.health_json(),
+        });
+        if let Some(started) = self.started_at {
+            shown["startedAt"] = stamp(started).into();
+        }
+        for (key, value) in [("region", &self.domain.0), ("zone", &self.domain.1)] {
+            if let Some(value) = value {
+                shown[key] = value.clone().into();
+            }
+        }
+        shown
+    }
+
+    fn health_json(&self) -> Value {
+        let known = self.health.iter().filter(|health| health.alive.is_some());
+        let each = known.map(|health| {
+            let mut shown = json!({
+                "instanceId": self.id(), "alive": health.alive,
+                "consecutiveFailures": health.consecutive_failures,
+            });
+            let times = [
+                ("firstSuccess", health.first_success),
+                ("lastSuccess", health.last_success),
+                ("lastFailure", health.last_failure),
+            ];
+            for (key, time) in times {
+                if let Some(time) = time {
+                    shown[key] = stamp(time).into();
+                }
+            }
+            if let Some(cause) = &health.cause {
+                shown["lastFailureCause"] = cause.clone().into();
+            }
+            shown
+        });
+        each.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn times_have_three_digits_of_milliseconds() {
+        assert_eq!(stamp(at(0)), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_task_is_shown_with_what_is_known_of_it() {
+        let mut instance = Instance {
+            task: "a.instance-1._app.1".into(),
+            state: "TASK_STAGING".into(),
+            ports: vec![31000],
+            ..Instance::default()
+        }
+        .restored(1);
+        let shown = instance.json(&[10000]);
+        assert_eq!(shown["healthCheckResults"], json!([]));
+        assert_eq!(shown.get("startedAt"), None);
+        assert!(instance.judge(0, true, None, at(1)));
+        assert!(!instance.judge(0, true, None, at(2)));
+        let result = &instance.json(&[])["healthCheckResults"][0];
+        assert_eq!(result["instanceId"], "a.instance-1");
+        assert_eq!(result["firstSuccess"], "1970-01-01T00:00:01.000Z");
+        assert_eq!(result["lastSuccess"], "1970-01-01T00:00:02.000Z");
+    }
+
+    #[test]
+    fn failures_are_counted_in_a_row() {
+        let mut instance = Instance::default().restored(1);
+        assert!(!instance.healthy() && !instance.unhealthy());
+        instance.judge(0, false, Some("refused".into()), at(1));
+        instance.judge(0, false, Some("refused".into()), at(2));
+        assert!(instance.unhealthy());
+        assert_eq!(instance.health[0].consecutive_failures, 2);
+        instance.judge(0, true, None, at(3));
+        assert!(instance.healthy());
+        assert_eq!(instance.health[0].consecutive_failures, 0);
+    }
+}

@@ -1,0 +1,114 @@
+//! Gives service ports to those who did not choose. Pure.
+//!
+//! Ports that were chosen are taken as they are: whether two apps chose the same is not asked,
+//! as Marathon has not asked since 1.3.
+
+use super::normal::{Spec, network_mode};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+/// No port is left in the range.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoPortLeft;
+
+/// The service ports of an app; 0 where none is given yet.
+pub fn of(spec: &Spec) -> Vec<u16> {
+    let mut copy = spec.clone();
+    let all = slots(&mut copy);
+    all.into_iter().map(|slot| number(slot)).collect()
+}
+
+/// Gives a port to each slot that is 0: first those that the app had before, then the lowest
+/// that no app has.
+///
+/// # Errors
+/// When the range is used up.
+pub fn assign(
+    spec: &mut Spec,
+    before: Option<&Spec>,
+    others: &BTreeSet<u16>,
+    range: RangeInclusive<u16>,
+) -> Result<(), NoPortLeft> {
+    let chosen: BTreeSet<u16> = of(spec).into_iter().filter(|port| *port != 0).collect();
+    let had = before.map(of).unwrap_or_default();
+    let own = had.iter().copied().filter(|p| range.contains(p) && !chosen.contains(p));
+    let taken =
+        |port: &u16| others.contains(port) || chosen.contains(port) || had.contains(port);
+    let mut free = own.chain(range.clone().filter(|port| !taken(port)));
+    for slot in slots(spec) {
+        if number(slot) == 0 {
+            *slot = free.next().ok_or(NoPortLeft)?.into();
+        }
+    }
+    Ok(())
+}
+
+fn number(slot: &Value) -> u16 {
+    slot.as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or_default()
+}
+
+fn slots(spec: &mut Spec) -> Vec<&mut Value> {
+    let (list, key) = match network_mode(spec) {
+        "host" => (spec.get_mut("portDefinitions"), "port"),
+        _ => {
+            let container = spec.get_mut("container");
+            (container.and_then(|c| c.get_mut("portMappings")), "servicePort")
+        }
+    };
+    let items = list.and_then(Value::as_array_mut).into_iter().flatten();
+    items.filter_map(|item| item.get_mut(key)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn app(ports: &[u16]) -> Spec {
+        let ports: Vec<_> = ports.iter().map(|port| json!({"port": port})).collect();
+        json!({"portDefinitions": ports}).as_object().unwrap().clone()
+    }
+
+    fn check(ports: &[u16], before: Option<&[u16]>, others: &[u16], expected: &[u16]) {
+        let mut spec = app(ports);
+        let before = before.map(app);
+        let others = others.iter().copied().collect();
+        assign(&mut spec, before.as_ref(), &others, 10000..=10004).unwrap();
+        assert_eq!(of(&spec), expected);
+    }
+
+    #[test]
+    fn the_lowest_free_port_is_given() {
+        check(&[0, 0], None, &[10000], &[10001, 10002]);
+        check(&[0, 10000], None, &[], &[10001, 10000]);
+    }
+
+    #[test]
+    fn an_app_keeps_its_ports() {
+        check(&[0], Some(&[10003]), &[], &[10003]);
+        check(&[0, 10003], Some(&[10003]), &[], &[10000, 10003]);
+        check(&[0], Some(&[9]), &[], &[10000]);
+    }
+
+    #[test]
+    fn chosen_ports_are_not_asked_about() {
+        check(&[80, 80], None, &[80], &[80, 80]);
+    }
+
+    #[test]
+    fn a_used_up_range_is_an_error() {
+        let mut spec = app(&[0]);
+        let others = (10000..=10004).collect();
+        assert_eq!(assign(&mut spec, None, &others, 10000..=10004), Err(NoPortLeft));
+    }
+
+    #[test]
+    fn containers_have_theirs_in_the_mappings() {
+        let mut spec = json!({"networks": [{"mode": "container/bridge"}],
+            "container": {"portMappings": [{"servicePort": 0}]}});
+        let spec = spec.as_object_mut().unwrap();
+        assign(spec, None, &BTreeSet::new(), 10000..=10004).unwrap();
+        assert_eq!(spec["container"]["portMappings"][0]["servicePort"], 10000);
+    }
+}
