@@ -12,5 +12,6 @@ pub mod framework;
 pub mod http;
 pub mod marathon;
 pub mod master;
+pub mod mesos;
 pub mod scheduler;
 pub mod zk;
