@@ -1,3 +1,9 @@
-//! (to be written)
+//! The stand-in of Marathon as a program.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = std::env::args().skip(1).collect();
+    standins::marathon::run(arguments, std::env::vars().collect()).await
+}

@@ -8,3 +8,4 @@ pub mod driver;
 pub mod offer;
 pub mod options;
 pub mod proxy;
+pub mod store;

@@ -29,8 +29,6 @@ pub enum Refusal {
     Shape(Vec<Fault>),
     /// Too many deployments.
     TooMany(usize),
-    /// Makes no sense; the whole message.
-    Senseless(String),
     /// What the real one fails over; the whole message.
     Internal(String),
 }

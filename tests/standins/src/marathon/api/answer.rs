@@ -1,0 +1,107 @@
+//! Answers in the forms that Marathon gives them. Pure.
+
+use crate::marathon::core::{Deployed, Refusal};
+use crate::marathon::shape::Fault;
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+/// JSON with a status.
+pub(crate) fn json_with(status: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// JSON.
+pub(crate) fn json_ok(body: &Value) -> Response {
+    json_with(StatusCode::OK, body)
+}
+
+/// Plain text with a status.
+pub(crate) fn plain(status: StatusCode, text: &str) -> Response {
+    let mut response = Response::new(Body::from(text.to_owned()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain;charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// A change that was taken.
+pub(crate) fn deployed(status: StatusCode, deployed: &Deployed) -> Response {
+    with_deployment(json_with(status, &deployed.json()), deployed)
+}
+
+/// Names the deployment in a header.
+pub(crate) fn with_deployment(mut response: Response, deployed: &Deployed) -> Response {
+    if let Ok(id) = HeaderValue::from_str(&deployed.id) {
+        response.headers_mut().insert("Marathon-Deployment-Id", id);
+    }
+    response
+}
+
+/// A message with a status.
+pub(crate) fn message(status: StatusCode, text: &str) -> Response {
+    json_with(status, &json!({"message": text}))
+}
+
+/// No such route: the real one fails over it.
+pub(crate) fn no_route() -> Response {
+    message(StatusCode::INTERNAL_SERVER_ERROR, "URI not found")
+}
+
+/// A body that is not JSON.
+pub(crate) fn not_json(error: &serde_json::Error) -> Response {
+    let body = json!({"message": "Invalid JSON", "details": error.to_string()});
+    json_with(StatusCode::BAD_REQUEST, &body)
+}
+
+/// A refusal.
+pub(crate) fn refused(refusal: &Refusal) -> Response {
+    match refusal {
+        Refusal::NotFound(text) => message(StatusCode::NOT_FOUND, text),
+        Refusal::Exists(text) => message(StatusCode::CONFLICT, text),
+        Refusal::Locked(ids) => locked(ids),
+        Refusal::Invalid(faults) => faulty("Object is not valid", faults),
+        Refusal::Shape(faults) => faulty("Invalid JSON", faults),
+        Refusal::TooMany(most) => {
+            let text = format!(
+                "Max number ({most}) of running deployments is achieved. Wait for existing deployments to complete or cancel one."
+            );
+            message(StatusCode::FORBIDDEN, &text)
+        }
+        Refusal::Internal(text) => message(StatusCode::INTERNAL_SERVER_ERROR, text),
+    }
+}
+
+fn locked(ids: &[String]) -> Response {
+    let text = "App is locked by one or more deployments. Override with the option \
+                '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'.";
+    let ids: Value = ids.iter().map(|id| json!({"id": id})).collect();
+    json_with(StatusCode::CONFLICT, &json!({"message": text, "deployments": ids}))
+}
+
+fn faulty(message: &str, faults: &[Fault]) -> Response {
+    let body = json!({"message": message, "details": faults});
+    json_with(StatusCode::UNPROCESSABLE_ENTITY, &body)
+}
+
+/// The page of the web server underneath, for those without the password.
+pub(crate) fn unauthorized(realm: &str) -> Response {
+    let page = "<html>\n<head>\n<meta http-equiv=\"Content-Type\" \
+                content=\"text/html;charset=utf-8\"/>\n<title>Error 401 Unauthorized</title>\n\
+                </head>\n<body><h2>HTTP ERROR 401</h2>\n<p>Reason:\n<pre>    \
+                Unauthorized</pre></p>\n</body>\n</html>\n";
+    let mut response = Response::new(Body::from(page));
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("text/html;charset=iso-8859-1");
+    headers.insert(header::CONTENT_TYPE, kind);
+    if let Ok(value) = HeaderValue::from_str(&format!("basic realm=\"{realm}\"")) {
+        headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}

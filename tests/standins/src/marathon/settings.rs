@@ -1,0 +1,383 @@
+//! The flags of Marathon 1.11 that are known, and what they mean. Pure.
+
+use super::core::Rules;
+use crate::framework::credentials::Credentials;
+use crate::framework::options::{Kind, Known, Options, OptionsError};
+use crate::zk::ZkUrl;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const fn flag(name: &'static str, kind: Kind) -> Known {
+    Known { name, kind }
+}
+
+/// Every flag that is known.
+pub const TABLE: &[Known] = &[
+    flag("master", Kind::Text),
+    flag("zk", Kind::Text),
+    flag("zk_timeout", Kind::Whole),
+    flag("zk_session_timeout", Kind::Whole),
+    flag("zk_connection_timeout", Kind::Whole),
+    flag("zk_max_versions", Kind::Whole),
+    flag("zk_max_node_size", Kind::Whole),
+    flag("zk_compression", Kind::Toggle),
+    flag("ha", Kind::Toggle),
+    flag("hostname", Kind::Text),
+    flag("leader_proxy_connection_timeout", Kind::Whole),
+    flag("leader_proxy_read_timeout", Kind::Whole),
+    flag("leader_proxy_max_open_connections", Kind::Whole),
+    flag("leader_proxy_ssl_ignore_hostname", Kind::Flag),
+    flag("framework_name", Kind::Text),
+    flag("failover_timeout", Kind::Whole),
+    flag("checkpoint", Kind::Toggle),
+    flag("graceful_shutdown_timeout", Kind::Whole),
+    flag("http_address", Kind::Text),
+    flag("http_port", Kind::Whole),
+    flag("http_credentials", Kind::Text),
+    flag("http_realm", Kind::Text),
+    flag("http_compression", Kind::Toggle),
+    flag("http_max_concurrent_requests", Kind::Whole),
+    flag("access_control_allow_origin", Kind::Text),
+    flag("webui_url", Kind::Text),
+    flag("mesos_role", Kind::Text),
+    flag("mesos_user", Kind::Text),
+    flag("mesos_leader_ui_url", Kind::Text),
+    flag("mesos_authentication", Kind::Toggle),
+    flag("mesos_authentication_principal", Kind::Text),
+    flag("mesos_authentication_secret", Kind::Text),
+    flag("mesos_authentication_secret_file", Kind::Text),
+    flag("accepted_resource_roles_default_behavior", Kind::Text),
+    flag("new_group_enforce_role", Kind::Text),
+    flag("local_port_min", Kind::Whole),
+    flag("local_port_max", Kind::Whole),
+    flag("task_launch_timeout", Kind::Whole),
+    flag("task_launch_confirm_timeout", Kind::Whole),
+    flag("reconciliation_interval", Kind::Whole),
+    flag("max_instances_per_offer", Kind::Whole),
+    flag("max_running_deployments", Kind::Whole),
+    flag("min_revive_offers_interval", Kind::Whole),
+    flag("decline_offer_duration", Kind::Whole),
+    flag("suppress_offers", Kind::Toggle),
+    flag("maintenance_mode", Kind::Toggle),
+    flag("draining_seconds", Kind::Whole),
+    flag("max_concurrent_marathon_health_checks", Kind::Whole),
+    flag("group_versions_cache_size", Kind::Whole),
+    flag("default_network_name", Kind::Text),
+    flag("mesos_bridge_name", Kind::Text),
+    flag("env_vars_prefix", Kind::Text),
+    flag("executor", Kind::Text),
+    flag("enable_features", Kind::Text),
+    flag("deprecated_features", Kind::Text),
+    flag("event_stream_max_outstanding_messages", Kind::Whole),
+    flag("logging_level", Kind::Text),
+    flag("metrics_prometheus", Kind::Toggle),
+];
+
+/// Why the flags are refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// As options.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// Not an address in ZooKeeper.
+    #[error("--{0} is not zk://host:port,…/path")]
+    Address(&'static str),
+    /// A value that the flag does not know.
+    #[error("--{0} has a value that is not known")]
+    Value(&'static str),
+    /// Two flags that cannot stand together.
+    #[error("--{0} and --{1} cannot both be given")]
+    Both(&'static str, &'static str),
+    /// The file of the secret.
+    #[error("cannot read the file of --mesos_authentication_secret_file")]
+    SecretFile,
+}
+
+/// Where the master is looked for.
+#[derive(Clone, Debug)]
+pub enum MasterAt {
+    /// In an election.
+    Elected(ZkUrl),
+    /// Always there: `host:port`.
+    Fixed(String),
+}
+
+/// What the flags say.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `--master`.
+    pub master: MasterAt,
+    /// `--zk`.
+    pub zk: ZkUrl,
+    /// `--zk_session_timeout`.
+    pub zk_timeout: Duration,
+    /// `--hostname`.
+    pub hostname: String,
+    /// `--http_address`.
+    pub http_address: String,
+    /// `--http_port`.
+    pub http_port: u16,
+    /// `--http_credentials`; none when malformed, too.
+    pub credentials: Option<Credentials>,
+    /// Whether `--http_credentials` is given and malformed.
+    pub malformed_credentials: bool,
+    /// `--http_realm`.
+    pub realm: String,
+    /// The principal and the secret, when authentication is on.
+    pub mesos_credentials: Option<Credentials>,
+    /// Who we are to the master.
+    pub framework: Value,
+    /// What the leader goes by.
+    pub rules: Rules,
+    /// How long a standby waits for the leader's answer.
+    pub proxy_deadline: Duration,
+    /// `--reconciliation_interval`.
+    pub reconcile_every: Duration,
+    /// The flags as `/v2/info` shows them.
+    pub shown: Value,
+}
+
+/// What is asked of the world.
+pub struct World<'a> {
+    /// The host's name.
+    pub hostname: &'a str,
+    /// `MESOSPHERE_HTTP_CREDENTIALS`.
+    pub http_credentials: Option<&'a str>,
+    /// Reads a file.
+    pub read: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Settings {
+    /// What options mean.
+    ///
+    /// # Errors
+    /// The first that cannot be.
+    pub fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError> {
+        let master = options.text("master").ok_or(OptionsError::Missing("master"))?;
+        let master = match master.starts_with("zk://") {
+            true => MasterAt::Elected(address(master, "master")?),
+            false => MasterAt::Fixed(master.to_owned()),
+        };
+        check_values(options)?;
+        let given = options.text("http_credentials").or(world.http_credentials);
+        let credentials = given.and_then(Credentials::read);
+        let hostname = options.text_or("hostname", world.hostname).to_owned();
+        let http_port = options.whole_or("http_port", 8080);
+        let http_port =
+            u16::try_from(http_port).map_err(|_| SettingsError::Value("http_port"))?;
+        let zk = options.text_or("zk", "zk://localhost:2181/marathon");
+        Ok(Self {
+            master,
+            zk: address(zk, "zk")?,
+            zk_timeout: millis(options, "zk_session_timeout", 10_000),
+            http_address: options.text_or("http_address", "0.0.0.0").to_owned(),
+            malformed_credentials: given.is_some() && credentials.is_none(),
+            credentials,
+            realm: options.text_or("http_realm", "Mesosphere").to_owned(),
+            mesos_credentials: mesos_credentials(options, world)?,
+            framework: framework(options, &hostname, http_port),
+            rules: rules(options)?,
+            proxy_deadline: millis(options, "leader_proxy_read_timeout", 10_000),
+            reconcile_every: millis(options, "reconciliation_interval", 600_000),
+            shown: shown(options, &hostname, http_port),
+            hostname,
+            http_port,
+        })
+    }
+
+    /// The id in the election.
+    pub fn id(&self) -> String {
+        format!("{}:{}", self.hostname, self.http_port)
+    }
+}
+
+fn address(text: &str, name: &'static str) -> Result<ZkUrl, SettingsError> {
+    text.parse().map_err(|_| SettingsError::Address(name))
+}
+
+fn millis(options: &Options, name: &str, default: u64) -> Duration {
+    Duration::from_millis(options.whole_or(name, default))
+}
+
+fn check_values(options: &Options) -> Result<(), SettingsError> {
+    const FEATURES: [&str; 5] =
+        ["vips", "task_killing", "external_volumes", "secrets", "gpu_resources"];
+    let features = options.text_or("enable_features", "");
+    let mut features = features.split(',').map(str::trim).filter(|word| !word.is_empty());
+    if features.any(|word| !FEATURES.contains(&word)) {
+        return Err(SettingsError::Value("enable_features"));
+    }
+    let behavior = options.text_or("accepted_resource_roles_default_behavior", "any");
+    if !["any", "unreserved", "reserved"].contains(&behavior) {
+        return Err(SettingsError::Value("accepted_resource_roles_default_behavior"));
+    }
+    let enforce = options.text_or("new_group_enforce_role", "off");
+    match ["off", "top"].contains(&enforce) {
+        true => Ok(()),
+        false => Err(SettingsError::Value("new_group_enforce_role")),
+    }
+}
+
+fn mesos_credentials(
+    options: &Options,
+    world: &World<'_>,
+) -> Result<Option<Credentials>, SettingsError> {
+    const SECRET: &str = "mesos_authentication_secret";
+    const FILE: &str = "mesos_authentication_secret_file";
+    let secret = match (options.text(SECRET), options.text(FILE)) {
+        (Some(_), Some(_)) => return Err(SettingsError::Both(SECRET, FILE)),
+        (Some(secret), None) => Some(secret.to_owned()),
+        (None, Some(file)) => Some((world.read)(file).ok_or(SettingsError::SecretFile)?),
+        (None, None) => None,
+    };
+    let principal = options.text("mesos_authentication_principal");
+    let on = options.on("mesos_authentication", false);
+    Ok(principal.zip(secret).filter(|_| on).map(|(p, s)| Credentials::new(p, s)))
+}
+
+fn framework(options: &Options, hostname: &str, http_port: u16) -> Value {
+    let url = format!("http://{hostname}:{http_port}");
+    let role = options.text_or("mesos_role", "*");
+    let mut framework = json!({
+        "name": options.text_or("framework_name", "marathon"),
+        "user": options.text_or("mesos_user", "nobody"),
+        "roles": [role], "hostname": hostname,
+        "checkpoint": options.on("checkpoint", true),
+        "failover_timeout": options.number_or("failover_timeout", 604_800.0),
+        "webui_url": options.text_or("webui_url", &url),
+        "capabilities": [
+            {"type": "PARTITION_AWARE"}, {"type": "REGION_AWARE"}, {"type": "MULTI_ROLE"},
+        ],
+    });
+    let features = options.text_or("enable_features", "");
+    if features.split(',').any(|word| word.trim() == "task_killing")
+        && let Some(capabilities) = framework["capabilities"].as_array_mut()
+    {
+        capabilities.push(json!({"type": "TASK_KILLING_STATE"}));
+    }
+    if let Some(principal) = options.text("mesos_authentication_principal") {
+        framework["principal"] = principal.into();
+    }
+    framework
+}
+
+fn rules(options: &Options) -> Result<Rules, SettingsError> {
+    let port = |name: &'static str, default| {
+        u16::try_from(options.whole_or(name, default))
+            .map_err(|_| SettingsError::Value(name))
+    };
+    let number = |name, default| options.whole_or(name, default) as usize;
+    let span = |name, default| {
+        SignedDuration::from_millis(options.whole_or(name, default).cast_signed())
+    };
+    Ok(Rules {
+        role: options.text_or("mesos_role", "*").to_owned(),
+        user: options.text("mesos_user").map(str::to_owned),
+        env_prefix: options.text("env_vars_prefix").map(str::to_owned),
+        service_ports: port("local_port_min", 10_000)?..=port("local_port_max", 20_000)?,
+        max_versions: number("zk_max_versions", 50).max(1),
+        max_deployments: number("max_running_deployments", 100),
+        max_per_offer: number("max_instances_per_offer", 5),
+        launch_timeout: span("task_launch_timeout", 300_000),
+        decline_seconds: options.number_or("decline_offer_duration", 120_000.0) / 1000.0,
+        min_revive_interval: span("min_revive_offers_interval", 5000),
+        suppress: options.on("suppress_offers", true),
+        maintenance_mode: options.on("maintenance_mode", true),
+    })
+}
+
+/// Without anything secret: the addresses of ZooKeeper lose their users.
+fn shown(options: &Options, hostname: &str, http_port: u16) -> Value {
+    let bare = |text: &str| match text.rsplit_once('@') {
+        Some((_, rest)) => format!("zk://xxxxxxxx:xxxxxxxx@{rest}"),
+        None => text.to_owned(),
+    };
+    json!({
+        "marathon_config": {
+            "master": bare(options.text_or("master", "")),
+            "hostname": hostname, "ha": options.on("ha", true),
+            "checkpoint": options.on("checkpoint", true),
+            "failover_timeout": options.whole_or("failover_timeout", 604_800),
+            "framework_name": options.text_or("framework_name", "marathon"),
+            "mesos_role": options.text_or("mesos_role", "*"),
+            "mesos_user": options.text_or("mesos_user", "nobody"),
+            "local_port_min": options.whole_or("local_port_min", 10_000),
+            "local_port_max": options.whole_or("local_port_max", 20_000),
+            "executor": options.text_or("executor", "//cmd"),
+            "reconciliation_interval": options.whole_or("reconciliation_interval", 600_000),
+            "task_launch_timeout": options.whole_or("task_launch_timeout", 300_000),
+        },
+        "zookeeper_config": {
+            "zk": bare(options.text_or("zk", "zk://localhost:2181/marathon")),
+            "zk_timeout": options.whole_or("zk_timeout", 10_000),
+            "zk_session_timeout": options.whole_or("zk_session_timeout", 10_000),
+            "zk_connection_timeout": options.whole_or("zk_connection_timeout", 10_000),
+            "zk_max_versions": options.whole_or("zk_max_versions", 50),
+        },
+        "http_config": {"http_port": http_port, "https_port": 8443},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framework::options;
+
+    fn read(line: &str) -> Result<Settings, SettingsError> {
+        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        let options = options::parse(TABLE, &words)?;
+        let files = |file: &str| (file == "/s").then(|| "pw\n".to_owned());
+        let world = World { hostname: "h", http_credentials: Some("e:v"), read: &files };
+        Settings::read(&options, &world)
+    }
+
+    const MASTER: &str = "--master zk://z1:2181/mesos";
+
+    #[test]
+    fn defaults_are_those_of_marathon() {
+        let settings = read(MASTER).unwrap();
+        assert_eq!(settings.id(), "h:8080");
+        assert_eq!(settings.rules.service_ports, 10_000..=20_000);
+        assert_eq!(settings.credentials, Some(Credentials::new("e", "v")));
+        assert!(settings.mesos_credentials.is_none());
+    }
+
+    #[test]
+    fn removed_and_wrong_flags_are_refused() {
+        assert!(read("").is_err());
+        for flag in
+            ["--event_subscriber x", "--artifact_store x", "--max_tasks_per_offer 1"]
+        {
+            assert!(read(&format!("{MASTER} {flag}")).is_err(), "{flag}");
+        }
+        assert!(read(&format!("{MASTER} --default_accepted_resource_roles *")).is_err());
+        assert!(read(&format!("{MASTER} --enable_features maintenance_mode")).is_err());
+        assert!(read(&format!("{MASTER} --zk localhost")).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_taken_as_it_is() {
+        let on = "--mesos_authentication --mesos_authentication_principal p";
+        let file = "--mesos_authentication_secret_file /s";
+        let settings = read(&format!("{MASTER} {on} {file}")).unwrap();
+        assert_eq!(settings.mesos_credentials, Some(Credentials::new("p", "pw\n")));
+        let both = format!("{MASTER} {file} --mesos_authentication_secret x");
+        assert!(matches!(read(&both), Err(SettingsError::Both(..))));
+    }
+
+    #[test]
+    fn malformed_credentials_leave_the_door_open() {
+        let settings = read(&format!("{MASTER} --http_credentials nocolon")).unwrap();
+        assert!(settings.malformed_credentials && settings.credentials.is_none());
+    }
+
+    #[test]
+    fn what_is_shown_holds_no_password() {
+        let line =
+            format!("{MASTER} --zk zk://u:geheim@z:2181/m --http_credentials u:geheim");
+        let settings = read(&line).unwrap();
+        assert!(!settings.shown.to_string().contains("geheim"));
+        assert!(!format!("{settings:?}").contains("geheim"));
+    }
+}
