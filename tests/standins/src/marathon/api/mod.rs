@@ -29,13 +29,14 @@ struct Asked {
     body: Vec<u8>,
 }
 
-type Answer = Result<Response, Response>;
+/// Boxed where it is not what was asked for: a response is large.
+type Answer = Result<Response, Box<Response>>;
 
 /// Answers a request of `/v2`, `/ping` and `/metrics`; what the node itself knows is not here.
 pub(crate) async fn answer(leader: &Arc<Leader>, request: Request) -> Response {
     let asked = match Asked::read(request).await {
         Ok(asked) => asked,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
     let result = match path.as_slice() {
@@ -46,13 +47,13 @@ pub(crate) async fn answer(leader: &Arc<Leader>, request: Request) -> Response {
         ["v2", "deployments", rest @ ..] => deployments(leader, &asked, rest).await,
         ["v2", "queue", rest @ ..] => queue(leader, &asked, rest).await,
         ["v2", "events"] => Ok(events::stream(leader, &asked)),
-        _ => Err(no_route()),
+        _ => Err(Box::new(no_route())),
     };
-    result.unwrap_or_else(|response| response)
+    result.unwrap_or_else(|response| *response)
 }
 
 impl Asked {
-    async fn read(request: Request) -> Result<Self, Response> {
+    async fn read(request: Request) -> Result<Self, Box<Response>> {
         let (head, body) = request.into_parts();
         let segments = head.uri.path().split('/').filter(|segment| !segment.is_empty());
         let path = segments.map(str::to_owned).collect();
@@ -64,7 +65,7 @@ impl Asked {
         let accepts_events =
             accept.is_some_and(|text| text.contains("text/event-stream"));
         let body = to_bytes(body, LARGEST_BODY).await.map_err(|error| {
-            answer::message(StatusCode::BAD_REQUEST, &error.to_string())
+            Box::new(answer::message(StatusCode::BAD_REQUEST, &error.to_string()))
         })?;
         Ok(Self {
             method: head.method,
@@ -91,13 +92,13 @@ impl Asked {
         self.text(name).map_or(default, |value| value == "true")
     }
 
-    fn json(&self) -> Result<Value, Response> {
-        serde_json::from_slice(&self.body).map_err(|error| not_json(&error))
+    fn json(&self) -> Result<Value, Box<Response>> {
+        serde_json::from_slice(&self.body).map_err(|error| Box::new(not_json(&error)))
     }
 }
 
-fn refuse(refusal: Refusal) -> Response {
-    refused(&refusal)
+fn refuse(refusal: Refusal) -> Box<Response> {
+    Box::new(refused(&refusal))
 }
 
 fn metrics(leader: &Leader) -> Response {
@@ -226,7 +227,7 @@ async fn one_app(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
         }
         Method::PUT => merge_or_replace(asked),
         Method::PATCH => AppChange::Patch,
-        _ => return Err(no_route()),
+        _ => return Err(Box::new(no_route())),
     };
     let body = asked.json()?;
     let how = (change, asked.flag("force", false));
@@ -238,7 +239,7 @@ async fn one_app(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
 
 async fn restart_app(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
     if asked.method != Method::POST {
-        return Err(no_route());
+        return Err(Box::new(no_route()));
     }
     let name = path_of(&rest[..rest.len() - 1]);
     let force = asked.flag("force", false);
@@ -248,7 +249,7 @@ async fn restart_app(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
 
 fn app_versions(leader: &Leader, asked: &Asked, app: &[&str]) -> Answer {
     if asked.method != Method::GET {
-        return Err(no_route());
+        return Err(Box::new(no_route()));
     }
     let shown = leader.look(|core| {
         core.app_versions(&path_of(app)).map(|versions| json!({"versions": versions}))
@@ -258,7 +259,7 @@ fn app_versions(leader: &Leader, asked: &Asked, app: &[&str]) -> Answer {
 
 fn app_version(leader: &Leader, asked: &Asked, app: &[&str], version: &str) -> Answer {
     if asked.method != Method::GET {
-        return Err(no_route());
+        return Err(Box::new(no_route()));
     }
     let shown = leader.look(|core| core.app_version_json(&path_of(app), version));
     shown.map(|shown| json_ok(&shown)).map_err(refuse)
@@ -280,7 +281,7 @@ async fn app_tasks(
     match (&asked.method, task) {
         (&Method::GET, None) => return Ok(json_ok(&json!({"tasks": shown}))),
         (&Method::DELETE, _) => {}
-        _ => return Err(no_route()),
+        _ => return Err(Box::new(no_route())),
     }
     if let (Some(task), true) = (task, ids.is_empty()) {
         return Err(refuse(Refusal::NotFound(format!("Task '{task}' does not exist"))));
@@ -297,7 +298,7 @@ async fn kill(
     leader: &Leader,
     asked: &Asked,
     ids: &[String],
-) -> Result<Option<super::core::Deployed>, Response> {
+) -> Result<Option<super::core::Deployed>, Box<Response>> {
     let how = Killing {
         scale: asked.flag("scale", false),
         wipe: asked.flag("wipe", false),
@@ -305,7 +306,7 @@ async fn kill(
     };
     if how.scale && how.wipe {
         let text = "You cannot use scale and wipe at the same time.";
-        return Err(answer::message(StatusCode::BAD_REQUEST, text));
+        return Err(Box::new(answer::message(StatusCode::BAD_REQUEST, text)));
     }
     leader.change(|core, now| core.kill(ids, how, now)).await.map_err(refuse)
 }
@@ -334,7 +335,7 @@ async fn tasks(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
                 None => json_ok(&json!({"tasks": killed})),
             })
         }
-        _ => Err(no_route()),
+        _ => Err(Box::new(no_route())),
     }
 }
 
@@ -358,7 +359,7 @@ async fn groups(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
                 leader.change(|core, now| core.delete_group(&group, force, now)).await;
             Ok(deployed(StatusCode::OK, &taken.map_err(refuse)?))
         }
-        _ => Err(no_route()),
+        _ => Err(Box::new(no_route())),
     }
 }
 
@@ -399,7 +400,7 @@ async fn deployments(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
                 None => status(StatusCode::ACCEPTED),
             })
         }
-        _ => Err(no_route()),
+        _ => Err(Box::new(no_route())),
     }
 }
 
@@ -420,7 +421,7 @@ async fn queue(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
                 }
             }
         }
-        _ => Err(no_route()),
+        _ => Err(Box::new(no_route())),
     }
 }
 
