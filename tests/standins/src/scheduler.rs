@@ -6,6 +6,7 @@
 
 use crate::framework::credentials::Credentials;
 use crate::framework::offer::Offer;
+use crate::http::{NotRecordIo, Records};
 use futures::StreamExt as _;
 use reqwest::{Client, Response, StatusCode, header};
 use serde::Deserialize;
@@ -40,8 +41,6 @@ pub enum Event {
     Rescind(String),
     /// A task's state; to be acknowledged when it carries a `uuid`.
     Update(Box<Status>),
-    /// An agent was removed.
-    AgentGone(String),
     /// The master refused us for good: no further event follows.
     Error(String),
 }
@@ -389,10 +388,12 @@ impl Follower {
         let mut records = Records::default();
         let mut chunks = answer.bytes_stream();
         while let Ok(Some(Ok(chunk))) = timeout(silence, chunks.next()).await {
-            let Ok(found) = records.push(&chunk) else { return End::Retry };
-            for record in found {
-                let Ok(value) = serde_json::from_slice::<Value>(&record) else {
-                    return End::Retry;
+            records.push(&chunk);
+            loop {
+                let value = match records.next_message() {
+                    Ok(Some(value)) => value,
+                    Ok(None) => break,
+                    Err(NotRecordIo) => return End::Retry,
                 };
                 if value["type"] == "SUBSCRIBED" {
                     silence = silence_of(&value["subscribed"]);
@@ -453,9 +454,6 @@ fn read(mut value: Value) -> Option<Event> {
         "UPDATE" => serde_json::from_value(value["update"]["status"].take())
             .ok()
             .map(|status| Event::Update(Box::new(status))),
-        "FAILURE" if value["failure"]["executor_id"].is_null() => {
-            Some(Event::AgentGone(text(&value["failure"]["agent_id"]["value"])))
-        }
         "ERROR" => Some(Event::Error(text(&value["error"]["message"]))),
         _ => None,
     }
@@ -465,47 +463,9 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Cuts a stream into records: a length in decimal, a line feed, that many bytes.
-#[derive(Default)]
-struct Records(Vec<u8>);
-
-/// The stream is not in records.
-#[derive(Debug, PartialEq, Eq)]
-struct NotRecords;
-
-impl Records {
-    fn push(&mut self, chunk: &[u8]) -> Result<Vec<Vec<u8>>, NotRecords> {
-        self.0.extend_from_slice(chunk);
-        let mut found = Vec::new();
-        while let Some(end) = self.0.iter().position(|byte| *byte == b'\n') {
-            let length = std::str::from_utf8(&self.0[..end]).ok();
-            let length: usize =
-                length.and_then(|text| text.parse().ok()).ok_or(NotRecords)?;
-            if self.0.len() < end + 1 + length {
-                break;
-            }
-            found.push(self.0[end + 1..end + 1 + length].to_vec());
-            self.0.drain(..end + 1 + length);
-        }
-        Ok(found)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn records_come_whole_however_they_are_cut() {
-        let mut records = Records::default();
-        assert_eq!(records.push(b"3\nab"), Ok(vec![]));
-        assert_eq!(records.push(b"c1\nx12"), Ok(vec![b"abc".to_vec(), b"x".to_vec()]));
-        assert_eq!(
-            records.push(b"\n0123456789\n\n"),
-            Ok(vec![b"0123456789\n\n".to_vec()])
-        );
-        assert_eq!(records.push(b"html\n"), Err(NotRecords));
-    }
 
     #[test]
     fn the_leader_is_called_by_its_address() {
@@ -529,15 +489,5 @@ mod tests {
         assert_eq!(status.addresses(), ["172.17.0.2"]);
         assert_eq!(status.healthy, Some(true));
         assert_eq!(status.uuid.as_deref(), Some("dQ=="));
-    }
-
-    #[test]
-    fn a_lost_executor_is_not_a_lost_agent() {
-        let of_executor = json!({"type": "FAILURE", "failure": {
-            "agent_id": {"value": "S0"}, "executor_id": {"value": "e"}}});
-        assert!(read(of_executor).is_none());
-        let of_agent =
-            json!({"type": "FAILURE", "failure": {"agent_id": {"value": "S0"}}});
-        assert!(matches!(read(of_agent), Some(Event::AgentGone(id)) if id == "S0"));
     }
 }

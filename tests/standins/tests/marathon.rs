@@ -9,7 +9,7 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         .env_clear()
         .envs(environment.iter().copied())
         .output()
-        .unwrap()
+        .expect("the program was built for this test")
 }
 
 fn check(arguments: &[&str], environment: &[(&str, &str)], code: i32, text: &str) {

@@ -219,8 +219,8 @@ async fn hear(leader: &Leader, mut heard: mpsc::UnboundedReceiver<Event>) -> Lea
             Event::Update(status) => {
                 drop(leader.begin_change(|core, now| core.update(&status, now)));
             }
-            // Offers are used or given back at once, and the master tells of each lost task.
-            Event::Rescind(_) | Event::AgentGone(_) => {}
+            // Offers are used or given back at once.
+            Event::Rescind(_) => {}
             Event::Error(reason) => return LeaderEnd::Refused(reason),
         }
     }
