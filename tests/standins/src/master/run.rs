@@ -30,9 +30,9 @@ pub enum Fatal {
     Zk(#[from] ZkError),
     /// The registry cannot be read.
     #[error(
-        "Recovery failed: Failed to recover registrar: Failed to perform fetch within {0}secs"
+        "Recovery failed: Failed to recover registrar: Failed to perform fetch within {0}"
     )]
-    Recovery(u64),
+    Recovery(String),
     /// The registry cannot be written.
     #[error("Failed to update registry: {0}")]
     Registry(String),
@@ -162,10 +162,11 @@ async fn lead(master: Arc<Master>) -> Result<std::convert::Infallible, Fatal> {
         recover(&master).await
     };
     let limit = master.config.registry.as_ref().map(|registry| registry.fetch_timeout);
-    let recovered = tokio::time::timeout(limit.unwrap_or(DEADLINE), recovered);
+    let limit = limit.unwrap_or(DEADLINE);
+    let recovered = tokio::time::timeout(limit, recovered);
     tokio::select! {
         recovered = recovered => recovered
-            .unwrap_or_else(|_| Err(Fatal::Recovery(limit.unwrap_or(DEADLINE).as_secs())))?,
+            .unwrap_or_else(|_| Err(no_quorum(&master)))?,
         () = lost(&mut standing) => return Err(Fatal::LostLeadership),
     }
     let mut standing = master.standing.clone();
@@ -173,6 +174,12 @@ async fn lead(master: Arc<Master>) -> Result<std::convert::Infallible, Fatal> {
         () = lost(&mut standing) => Err(Fatal::LostLeadership),
         never = govern(&master) => match never {},
     }
+}
+
+/// The end of a leader whom no quorum let lead in time, in the words of its flag.
+fn no_quorum(master: &Master) -> Fatal {
+    let limit = master.config.flags.get("registry_fetch_timeout").unwrap_or_default();
+    Fatal::Recovery(limit.to_owned())
 }
 
 async fn lost(standing: &mut watch::Receiver<Standing>) {
@@ -202,7 +209,7 @@ async fn recover(master: &Master) -> Result<(), Fatal> {
         (Some(ensemble), Some(settings)) => {
             let limit = settings.fetch_timeout;
             let registrar = ensemble.lead(limit).await;
-            Recorder::Registrar(registrar.map_err(|_| Fatal::Recovery(limit.as_secs()))?)
+            Recorder::Registrar(registrar.map_err(|_| no_quorum(master))?)
         }
         _ => Recorder::Memory(Mutex::new(Registry::default())),
     };
