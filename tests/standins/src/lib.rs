@@ -13,5 +13,6 @@ pub mod http;
 pub mod marathon;
 pub mod master;
 pub mod mesos;
+pub mod protocol;
 pub mod scheduler;
 pub mod zk;
