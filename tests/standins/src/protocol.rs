@@ -9,26 +9,30 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Where an agent registers; the answer is the stream of [`ToAgent`]. Refusals: 401 for a wrong
-/// secret, 202 where none was given and one is needed (a real master logs that and is silent),
-/// 410 for an agent that was marked gone, 307 to the leader, 503 before the recovery.
-pub const REGISTER: &str = "/standin/register";
+/// secret, 403 where none was given and one is needed (a real master logs that and is silent),
+/// 307 to the leader, 503 before the recovery.
+pub const REGISTER: &str = "/standin/agent/register";
 
-/// Where an agent's [`FromAgent`] goes.
-pub const SAY: &str = "/standin/say";
+/// An id as the v1 API wraps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Id {
+    /// The id.
+    pub value: String,
+}
+
+impl From<&str> for Id {
+    fn from(value: &str) -> Self {
+        Self { value: value.to_owned() }
+    }
+}
 
 /// What an agent registers with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Register {
-    /// The id of an earlier registration; none for a new agent.
-    pub agent_id: Option<String>,
-    /// `AgentInfo` of the v1 API, without the id.
+    /// `AgentInfo` of the v1 API, with the id of an earlier registration.
     pub info: Value,
-    /// The agent's version, such as `1.11.0`.
-    pub version: String,
-    /// Where the agent listens, as `ip:port`.
-    pub address: String,
-    /// `FrameworkInfo`, with its id, of each framework that has tasks here.
-    pub frameworks: Vec<Value>,
+    /// Where the agent listens, as `slave(1)@ip:port`.
+    pub pid: String,
     /// Tasks that the agent still has: those that run, and those whose end was not acknowledged.
     pub tasks: Vec<Running>,
 }
@@ -36,12 +40,14 @@ pub struct Register {
 /// A task on an agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Running {
-    /// The framework's id.
-    pub framework_id: String,
+    /// `FrameworkInfo` of its framework, with the id.
+    pub framework: Value,
     /// `TaskInfo` of the v1 API.
     pub task: Value,
-    /// The last `TaskStatus`.
-    pub status: Value,
+    /// Its state, such as `TASK_RUNNING`.
+    pub state: String,
+    /// Every `TaskStatus` so far.
+    pub statuses: Vec<Value>,
 }
 
 /// What a master says to an agent.
@@ -51,12 +57,12 @@ pub enum ToAgent {
     /// It is registered, by this id. Comes first.
     Registered {
         /// The agent's id.
-        agent_id: String,
+        agent_id: Id,
     },
-    /// Asks for a [`FromAgent::Pong`].
+    /// Asks for a [`Word::Pong`].
     Ping,
     /// Runs a task.
-    Run {
+    Launch {
         /// `FrameworkInfo` with its id.
         framework: Value,
         /// `TaskInfo`.
@@ -65,46 +71,46 @@ pub enum ToAgent {
     /// Ends a task.
     Kill {
         /// The framework's id.
-        framework_id: String,
+        framework_id: Id,
         /// The task's id.
-        task_id: String,
-        /// The grace period that overrides the task's own, in seconds.
-        grace_seconds: Option<f64>,
-        /// The `reason` that the last status is to have, such as `REASON_AGENT_DRAINING`.
-        reason: Option<String>,
+        task_id: Id,
+        /// The kill policy that overrides the task's own.
+        #[serde(default)]
+        kill_policy: Value,
     },
     /// The framework has seen an update; it is not sent again.
     Acknowledge {
         /// The framework's id.
-        framework_id: String,
+        framework_id: Id,
         /// The task's id.
-        task_id: String,
+        task_id: Id,
         /// The update's.
         uuid: String,
     },
-    /// A framework is no more: its tasks end.
-    ShutDown {
-        /// The framework's id.
-        framework_id: String,
+    /// Ends all tasks, because the agent is drained; none where it is not, or not any more.
+    Drain {
+        /// `DrainConfig` of the v1 API.
+        config: Option<Value>,
     },
-    /// The agent was marked gone: all its tasks end, and it.
-    Gone,
+    /// A framework is back: what it has not acknowledged is sent again.
+    Flush {
+        /// The framework's id.
+        framework_id: Id,
+    },
+    /// A framework is no more: its tasks end.
+    ShutdownFramework {
+        /// The framework's id.
+        framework_id: Id,
+    },
+    /// The agent is not wanted, as one that was marked gone: all its tasks end, and it.
+    Shutdown {
+        /// Why.
+        message: String,
+    },
 }
 
-/// What an agent says to the master that leads. Credentials go with every request, as HTTP's
-/// basic authentication.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct FromAgent {
-    /// The agent's id.
-    pub agent_id: String,
-    /// What it says.
-    #[serde(flatten)]
-    pub word: Word,
-}
-
-/// A word of an agent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
+/// A word of an agent. Credentials go with every request, as HTTP's basic authentication.
+#[derive(Debug, Clone)]
 pub enum Word {
     /// The answer to a ping.
     Pong,
@@ -117,4 +123,27 @@ pub enum Word {
     },
     /// The agent leaves for good, as after SIGUSR1.
     Unregister,
+}
+
+impl Word {
+    /// The path that it is posted to.
+    pub fn path(&self) -> &'static str {
+        match self {
+            Self::Pong => "/standin/agent/pong",
+            Self::Update { .. } => "/standin/agent/update",
+            Self::Unregister => "/standin/agent/unregister",
+        }
+    }
+
+    /// The body that is posted there.
+    pub fn body(self, agent_id: &str) -> Value {
+        match self {
+            Self::Update { framework_id, status } => serde_json::json!({
+                "agent_id": agent_id,
+                "framework_id": Id { value: framework_id },
+                "status": status,
+            }),
+            Self::Pong | Self::Unregister => serde_json::json!({ "agent_id": agent_id }),
+        }
+    }
 }

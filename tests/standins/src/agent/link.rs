@@ -13,7 +13,7 @@ use super::orders;
 use super::record::Key;
 use super::settings::{Credential, MasterAddress};
 use crate::http::{self, Records};
-use crate::protocol::{FromAgent, REGISTER, Register, Running, SAY, ToAgent, Word};
+use crate::protocol::{REGISTER, Register, Running, ToAgent, Word};
 use crate::zk::{Session, watch_leader};
 
 /// How long a master may be silent, which pings every 15 s, before it is lost.
@@ -157,10 +157,6 @@ async fn attend(agent: &Arc<Agent>, leader: &Leader) -> Result<(), LinkError> {
             agent.exit(1, format!("Master master@{address} refused authentication"));
             return std::future::pending().await;
         }
-        StatusCode::GONE => {
-            agent.exit(0, "Agent has been marked gone");
-            return std::future::pending().await;
-        }
         status => return Err(LinkError::Answer(status)),
     }
     let leader = Leader { address, hostname: leader.hostname.clone() };
@@ -173,7 +169,12 @@ async fn attend(agent: &Arc<Agent>, leader: &Leader) -> Result<(), LinkError> {
             () = &mut sending => return Err(LinkError::Closed),
         }
         while let Some(message) = records.next_message()? {
-            hear(agent, &leader, serde_json::from_value(message)?).await?;
+            let message = serde_json::from_value(message)?;
+            if let ToAgent::Flush { .. } = message {
+                // What was sent before went to a framework that is no more.
+                sending.set(send_updates(agent, &leader));
+            }
+            hear(agent, &leader, message).await?;
         }
     }
 }
@@ -210,28 +211,24 @@ fn redirected(response: &Response) -> Option<String> {
 
 fn registration(agent: &Agent) -> Register {
     let state = agent.state();
-    let tasks: Vec<Running> = state
-        .tasks
-        .values()
-        .map(|task| Running {
-            framework_id: task.record.framework_id.clone(),
-            task: task.record.task.clone(),
-            status: task.record.statuses.last().cloned().unwrap_or_default(),
-        })
-        .collect();
-    let has_tasks = |id: &String| tasks.iter().any(|task| task.framework_id == *id);
-    Register {
-        agent_id: state.agent_id.clone(),
-        info: agent.settings.info.clone(),
-        version: super::VERSION.to_owned(),
-        address: agent.settings.address(),
-        frameworks: state
+    let running = |task: &super::core::Task| Running {
+        framework: state
             .frameworks
-            .iter()
-            .filter(|(id, _)| has_tasks(id))
-            .map(|(_, info)| info.clone())
-            .collect(),
-        tasks,
+            .get(&task.record.framework_id)
+            .cloned()
+            .unwrap_or_default(),
+        task: task.record.task.clone(),
+        state: task.record.state().to_owned(),
+        statuses: task.record.statuses.clone(),
+    };
+    let mut info = agent.settings.info.clone();
+    if let Some(id) = &state.agent_id {
+        info["id"] = serde_json::json!({ "value": id });
+    }
+    Register {
+        info,
+        pid: format!("slave(1)@{}", agent.settings.address()),
+        tasks: state.tasks.values().map(running).collect(),
     }
 }
 
@@ -242,7 +239,7 @@ async fn hear(
 ) -> Result<(), LinkError> {
     match message {
         ToAgent::Registered { agent_id } => {
-            orders::registered(agent, &agent_id);
+            orders::registered(agent, &agent_id.value);
             agent.state().master_hostname = Some(leader.hostname.clone());
             agent.outbox.notify_one();
         }
@@ -255,9 +252,9 @@ async fn hear(
 async fn say(agent: &Agent, leader: &Leader, word: Word) -> Result<(), LinkError> {
     let agent_id = agent.state().agent_id.clone().unwrap_or_default();
     let client = http::client(DEADLINE)?;
-    let request = client.post(format!("http://{}{SAY}", leader.address));
+    let request = client.post(format!("http://{}{}", leader.address, word.path()));
     let request = authenticated(request, agent.settings.credential.as_ref());
-    let response = request.json(&FromAgent { agent_id, word }).send().await?;
+    let response = request.json(&word.body(&agent_id)).send().await?;
     let status = response.status();
     if status.is_success() { Ok(()) } else { Err(LinkError::Answer(status)) }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::core::{Agent, Exit};
 use super::info::check_change;
-use super::record::{Key, Record};
+use super::record::{self, Key, Record};
 use super::run;
 use super::store::Recovered;
 use crate::protocol::ToAgent;
@@ -33,22 +33,28 @@ pub fn registered(agent: &Agent, agent_id: &str) {
 /// Does what the master says.
 pub fn obey(agent: &Arc<Agent>, order: ToAgent) {
     match order {
-        ToAgent::Run { framework, task } => start(agent, framework, task),
-        ToAgent::Kill { framework_id, task_id, grace_seconds, reason } => {
-            let key = Key { framework_id, task_id };
-            run::kill(agent, &key, grace_seconds, reason);
+        ToAgent::Launch { framework, task } => start(agent, framework, task),
+        ToAgent::Kill { framework_id, task_id, kill_policy } => {
+            let key = Key { framework_id: framework_id.value, task_id: task_id.value };
+            let grace = record::seconds(&kill_policy["grace_period"]);
+            run::kill(agent, &key, grace, None);
         }
         ToAgent::Acknowledge { framework_id, task_id, uuid } => {
-            agent.acknowledge(&Key { framework_id, task_id }, &uuid);
+            let key = Key { framework_id: framework_id.value, task_id: task_id.value };
+            agent.acknowledge(&key, &uuid);
         }
-        ToAgent::ShutDown { framework_id } => shut_down(agent, &framework_id),
-        ToAgent::Gone => {
+        ToAgent::ShutdownFramework { framework_id } => {
+            shut_down(agent, &framework_id.value);
+        }
+        ToAgent::Drain { config: Some(config) } => drain(agent, &config),
+        ToAgent::Shutdown { message } => {
             let agent = Arc::clone(agent);
-            tokio::spawn(
-                async move { leave(&agent, 0, "Agent has been marked gone").await },
-            );
+            tokio::spawn(async move { leave(&agent, 0, &message).await });
         }
-        ToAgent::Registered { .. } | ToAgent::Ping => (),
+        ToAgent::Drain { config: None }
+        | ToAgent::Flush { .. }
+        | ToAgent::Registered { .. }
+        | ToAgent::Ping => (),
     }
 }
 
@@ -79,6 +85,14 @@ fn start(agent: &Arc<Agent>, framework: Value, task: Value) {
     agent.state().frameworks.insert(framework_id, framework);
     let killed = agent.add(record);
     tokio::spawn(run::run_new(Arc::clone(agent), key, killed));
+}
+
+/// Ends all tasks, each within the time that the drain leaves it.
+fn drain(agent: &Agent, config: &Value) {
+    let grace = record::seconds(&config["max_grace_period"]);
+    for key in keys(agent) {
+        run::kill(agent, &key, grace, Some("REASON_AGENT_DRAINING".to_owned()));
+    }
 }
 
 /// Ends the tasks of a framework that is no more; nobody is left to acknowledge anything.
