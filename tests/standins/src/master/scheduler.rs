@@ -14,7 +14,7 @@ use super::cluster::Stream;
 use super::operate::{Answer, settle_drain};
 use super::shared::Master;
 use crate::http::{record, text};
-use crate::mesos::{id, now};
+use crate::mesos::{id, list, now};
 
 /// The header that names a subscription.
 const STREAM_ID: &str = "Mesos-Stream-Id";
@@ -113,6 +113,16 @@ async fn take(
     Ok(())
 }
 
+/// The roles of a framework: its list, or the one role of older frameworks.
+fn roles_of(info: &Value) -> Vec<&str> {
+    let roles: Vec<&str> =
+        list(&info["roles"]).iter().filter_map(Value::as_str).collect();
+    match roles.is_empty() {
+        true => vec![info["role"].as_str().unwrap_or("*")],
+        false => roles,
+    }
+}
+
 fn subscribe(master: &Arc<Master>, principal: Option<&str>, call: &Value) -> Answer {
     let mut info = call["subscribe"]["framework_info"].clone();
     if info["name"].as_str().is_none() || info["user"].as_str().is_none() {
@@ -131,7 +141,10 @@ fn subscribe(master: &Arc<Master>, principal: Option<&str>, call: &Value) -> Ans
         }
         info["principal"] = json!(principal);
     }
-    master.config.access.permit(principal, ("register_frameworks", "roles"))?;
+    let access = &master.config.access;
+    for role in roles_of(&info) {
+        access.permit_on(principal, ("register_frameworks", "roles"), Some(role))?;
+    }
     let (queue, events) = mpsc::unbounded_channel();
     let stream_id = uuid::Uuid::new_v4().to_string();
     let stream = Stream { id: stream_id.clone(), queue: queue.clone() };

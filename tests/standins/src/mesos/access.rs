@@ -53,18 +53,37 @@ impl Access {
         principal: Option<&str>,
         action: Action,
     ) -> Result<(), Box<Response>> {
-        let subject = principal.map_or(Entity::Any, Entity::One);
-        if self.allows(&subject, action) { Ok(()) } else { Err(Box::new(forbidden())) }
+        self.permit_on(principal, action, None)
     }
 
-    fn allows(&self, subject: &Entity<'_>, (action, objects): Action) -> bool {
+    /// Lets an action pass on one object, or on everything, or answers `403`.
+    ///
+    /// # Errors
+    /// When the access lists forbid it.
+    pub fn permit_on(
+        &self,
+        principal: Option<&str>,
+        action: Action,
+        object: Option<&str>,
+    ) -> Result<(), Box<Response>> {
+        let subject = principal.map_or(Entity::Any, Entity::One);
+        let object = object.map_or(Entity::Any, Entity::One);
+        let is_allowed = self.allows(&subject, action, &object);
+        if is_allowed { Ok(()) } else { Err(Box::new(forbidden())) }
+    }
+
+    fn allows(
+        &self,
+        subject: &Entity<'_>,
+        (action, objects): Action,
+        object: &Entity<'_>,
+    ) -> bool {
         let concerned = list(&self.acls[action]).iter().find(|acl| {
-            subject.matches(&acl["principals"]) && Entity::Any.matches(&acl[objects])
+            subject.matches(&acl["principals"]) && object.matches(&acl[objects])
         });
         match concerned {
             Some(acl) => {
-                subject.is_allowed(&acl["principals"])
-                    && Entity::Any.is_allowed(&acl[objects])
+                subject.is_allowed(&acl["principals"]) && object.is_allowed(&acl[objects])
             }
             None => self.acls["permissive"].as_bool().unwrap_or(true),
         }
@@ -118,6 +137,18 @@ mod tests {
         assert!(access.permit(Some("ro"), drain).is_err());
         assert!(access.permit(None, drain).is_err());
         assert!(access.permit(Some("ro"), ("mark_agents_gone", "agents")).is_ok());
+    }
+
+    #[test]
+    fn an_entry_may_speak_of_one_object() {
+        let acls = json!({"permissive": false, "register_frameworks": [
+            {"principals": {"values": ["marathon"]}, "roles": {"values": ["*"]}}]});
+        let access = Access { credentials: Credentials::default(), acls };
+        let register = ("register_frameworks", "roles");
+        assert!(access.permit_on(Some("marathon"), register, Some("*")).is_ok());
+        assert!(access.permit_on(Some("marathon"), register, Some("other")).is_err());
+        assert!(access.permit_on(Some("stranger"), register, Some("*")).is_err());
+        assert!(access.permit(Some("marathon"), register).is_err());
     }
 
     #[test]
