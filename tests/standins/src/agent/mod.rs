@@ -7,10 +7,12 @@
 pub mod core;
 pub mod docker;
 pub mod fetch;
+pub mod files;
 pub mod health;
 pub mod info;
 pub mod launch;
 pub mod link;
+pub mod metrics;
 pub mod orders;
 pub mod process;
 pub mod record;
@@ -18,6 +20,10 @@ pub mod resources;
 pub mod run;
 pub mod settings;
 pub mod store;
+pub mod tend;
+pub mod usage;
+pub mod views;
+pub mod web;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -75,9 +81,22 @@ async fn work(agent: Arc<Agent>, mut exits: mpsc::UnboundedReceiver<Exit>) -> Ex
     let (Ok(mut terminate), Ok(mut user)) = signals else {
         return fatal("cannot handle signals");
     };
+    // The address is taken first, so that no second agent touches the work of this one.
+    let listener = match web::listen(&agent).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            let address = agent.settings.address();
+            return fatal(format!(
+                "Failed to initialize: Failed to bind on {address}: {error}"
+            ));
+        }
+    };
     if let Err(exit) = orders::recover(&agent) {
         return exit;
     }
+    tokio::spawn(web::serve(Arc::clone(&agent), listener));
+    tend::stop_orphans(&agent).await;
+    tokio::spawn(tend::remove_old(Arc::clone(&agent)));
     let leader = link::detect(&agent);
     tokio::spawn(link::keep_registered(Arc::clone(&agent), leader.clone()));
     tokio::select! {
