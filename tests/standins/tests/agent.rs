@@ -1,0 +1,304 @@
+//! The agent as a process, with the test in the part of the master.
+
+#[cfg(test)]
+mod agent_master;
+
+use std::time::Duration;
+
+use agent_master::{AgentProcess, Master, until};
+use serde_json::{Value, json};
+use standins::protocol::{ToAgent, Word};
+
+fn task(id: &str, command: Value) -> Value {
+    json!({
+        "name": id,
+        "task_id": {"value": id},
+        "agent_id": {"value": "agent-S0"},
+        "resources": [
+            {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
+            {"name": "mem", "type": "SCALAR", "scalar": {"value": 32.0}},
+        ],
+        "command": command,
+    })
+}
+
+fn run(task: Value) -> ToAgent {
+    let framework = json!({"id": {"value": "fw"}, "name": "test", "user": "root",
+        "capabilities": [{"type": "TASK_KILLING_STATE"}]});
+    ToAgent::Run { framework, task }
+}
+
+fn kill(id: &str) -> ToAgent {
+    ToAgent::Kill {
+        framework_id: "fw".into(),
+        task_id: id.into(),
+        grace_seconds: None,
+        reason: None,
+    }
+}
+
+/// Waits for the task's next update, acknowledges it, and checks its state.
+async fn expect(master: &mut Master, id: &str, state: &str) -> Value {
+    let status = master.next_update(id).await;
+    assert_eq!(status["state"], state, "{status}");
+    master.acknowledge(&status);
+    status
+}
+
+#[tokio::test]
+async fn a_command_task_outlives_the_agent_and_is_killed_by_the_next() {
+    let mut master = Master::listen("127.0.71.1").await;
+    let mut agent = AgentProcess::start("127.0.71.2", master.address(), &[]);
+    let registration = master.registered().await;
+    assert_eq!((registration.agent_id, registration.tasks.len()), (None, 0));
+    let command = json!({"value": "echo $GREETING; exec sleep 600", "environment":
+        {"variables": [{"name": "GREETING", "value": "hello"}]}});
+    master.say(run(task("t1", command)));
+    expect(&mut master, "t1", "TASK_STARTING").await;
+    let running = expect(&mut master, "t1", "TASK_RUNNING").await;
+    let pid = running["container_status"]["executor_pid"].as_i64().unwrap();
+    let infos = &running["container_status"]["network_infos"];
+    assert_eq!(infos[0]["ip_addresses"][0]["ip_address"], "127.0.71.2");
+
+    agent.kill_outright();
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
+    agent.start_again();
+    let registration = master.registered().await;
+    assert_eq!(registration.agent_id.as_deref(), Some("agent-S0"));
+    assert_eq!(registration.tasks[0].status["state"], "TASK_RUNNING");
+    let state = agent.get("/state").await;
+    let executor = &state["frameworks"][0]["executors"][0];
+    assert_eq!(executor["tasks"][0]["state"], "TASK_RUNNING");
+    let path =
+        format!("/files/read?path={}/stdout&offset=0", text(&executor["directory"]));
+    assert_eq!(agent.get(&path).await["data"], "hello\n");
+    assert_eq!(agent.get("/containers").await[0]["status"]["executor_pid"], pid);
+
+    master.say(kill("t1"));
+    expect(&mut master, "t1", "TASK_KILLING").await;
+    let killed = expect(&mut master, "t1", "TASK_KILLED").await;
+    assert_eq!(killed["message"], "Command terminated with signal Terminated");
+    until("the task to be over", async || {
+        let state = agent.get("/state").await;
+        state["completed_frameworks"][0]["completed_executors"][0]["id"] == "t1"
+    })
+    .await;
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_end_of_a_task_while_the_agent_is_away_is_told_truly_until_acknowledged() {
+    let mut master = Master::listen("127.0.71.3").await;
+    let mut agent = AgentProcess::start("127.0.71.4", master.address(), &[]);
+    master.registered().await;
+    let go = agent.folder().join("go");
+    let value = format!("until test -e {}; do sleep 0.05; done; exit 7", go.display());
+    master.say(run(task("t2", json!({"value": value}))));
+    expect(&mut master, "t2", "TASK_STARTING").await;
+    let running = expect(&mut master, "t2", "TASK_RUNNING").await;
+    let pid = running["container_status"]["executor_pid"].as_i64().unwrap();
+    agent.kill_outright();
+    std::fs::write(go, "").unwrap();
+    until("the task to end", async || agent_master::is_over(pid)).await;
+    agent.start_again();
+    let registration = master.registered().await;
+    let status = master.next_update("t2").await;
+    assert_eq!(status["state"], "TASK_FAILED");
+    assert_eq!(status["message"], "Command exited with status 7");
+    assert_eq!(registration.tasks.len(), 1);
+    // Not acknowledged: the next agent tells it again, with the same uuid.
+    agent.kill_outright();
+    agent.start_again();
+    master.registered().await;
+    let again = master.next_update("t2").await;
+    assert_eq!(again["uuid"], status["uuid"]);
+    master.acknowledge(&again);
+    until("the agent to let go", async || {
+        let state = agent.get("/state").await;
+        state["frameworks"] == json!([])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_is_deaf_to_sigterm_is_killed_after_its_grace() {
+    let mut master = Master::listen("127.0.71.5").await;
+    let _agent = AgentProcess::start("127.0.71.6", master.address(), &[]);
+    master.registered().await;
+    let mut deaf =
+        task("t3", json!({"value": "trap '' TERM; while :; do sleep 1; done"}));
+    deaf["kill_policy"] = json!({"grace_period": {"nanoseconds": 300_000_000}});
+    master.say(run(deaf));
+    expect(&mut master, "t3", "TASK_STARTING").await;
+    expect(&mut master, "t3", "TASK_RUNNING").await;
+    master.say(kill("t3"));
+    expect(&mut master, "t3", "TASK_KILLING").await;
+    let killed = expect(&mut master, "t3", "TASK_KILLED").await;
+    assert_eq!(killed["message"], "Command terminated with signal Killed");
+}
+
+#[tokio::test]
+async fn health_is_told_and_a_sick_task_is_killed() {
+    let mut master = Master::listen("127.0.71.7").await;
+    let _agent = AgentProcess::start("127.0.71.8", master.address(), &[]);
+    master.registered().await;
+    let mut sick = task("t4", json!({"value": "touch well; exec sleep 600"}));
+    sick["health_check"] = json!({"type": "COMMAND", "delay_seconds": 0.0,
+        "interval_seconds": 0.1, "grace_period_seconds": 30.0, "consecutive_failures": 2,
+        "command": {"value": "test -e well && { test -e once && rm well; touch once; }"}});
+    master.say(run(sick));
+    expect(&mut master, "t4", "TASK_STARTING").await;
+    expect(&mut master, "t4", "TASK_RUNNING").await;
+    let mut seen = Vec::new();
+    loop {
+        let status = master.next_update("t4").await;
+        master.acknowledge(&status);
+        seen.push((text(&status["state"]).to_owned(), status["healthy"].as_bool()));
+        if status["state"] == "TASK_KILLED" {
+            break;
+        }
+        if status["state"] == "TASK_RUNNING" {
+            assert_eq!(status["reason"], "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED");
+        }
+    }
+    let expected = [
+        ("TASK_RUNNING", Some(true)),
+        ("TASK_RUNNING", Some(false)),
+        ("TASK_RUNNING", Some(false)),
+        ("TASK_KILLING", Some(false)),
+        ("TASK_KILLED", Some(false)),
+    ];
+    assert_eq!(seen, expected.map(|(state, healthy)| (state.to_owned(), healthy)));
+}
+
+#[tokio::test]
+async fn refusals_end_the_agent_as_they_end_the_real_one() {
+    for (status, code, message) in
+        [(401, 1, "refused authentication"), (410, 0, "Agent has been marked gone")]
+    {
+        let master = Master::refuse("127.0.71.9", status).await;
+        let mut agent = AgentProcess::start("127.0.71.10", master.address(), &[]);
+        let (exit, log) = agent.ended().await;
+        assert_eq!(exit, Some(code), "{log}");
+        assert!(log.contains(message), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_agent_needs_the_policy_or_a_new_id() {
+    let mut master = Master::listen("127.0.71.11").await;
+    let mut agent = AgentProcess::start("127.0.71.12", master.address(), &[]);
+    master.registered().await;
+    until("the agent to keep its id", async || agent.has_id()).await;
+    agent.terminate().await;
+    agent.arguments = vec!["--attributes=rack:r1".into()];
+    agent.start_again();
+    let (exit, log) = agent.ended().await;
+    assert_eq!(exit, Some(1));
+    assert!(log.contains("Incompatible agent info detected"), "{log}");
+    assert!(log.contains("rm -f ") && log.contains("/meta/slaves/latest"), "{log}");
+    agent.arguments.push("--reconfiguration_policy=additive".into());
+    agent.start_again();
+    let registration = master.registered().await;
+    assert_eq!(registration.agent_id.as_deref(), Some("agent-S0"));
+    assert_eq!(registration.info["attributes"][0]["text"]["value"], "r1");
+    agent.signal("USR1");
+    let word = tokio::time::timeout(Duration::from_secs(10), master.next_word()).await;
+    assert!(matches!(word, Ok(Word::Unregister)), "{word:?}");
+    assert_eq!(agent.ended().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn endpoints_ask_for_the_realm_of_their_kind() {
+    let mut master = Master::listen("127.0.71.13").await;
+    let credentials = r#"{"credentials":[{"principal":"p","secret":"s"}]}"#;
+    let flag = format!("--http_credentials={credentials}");
+    let agent = AgentProcess::start(
+        "127.0.71.14",
+        master.address(),
+        &[&flag, "--authenticate_http_readonly", "--authenticate_http_readwrite"],
+    );
+    master.registered().await;
+    for (path, want) in [
+        ("/health", None),
+        ("/version", None),
+        ("/state", Some("Basic realm=\"mesos-agent-readonly\"")),
+        ("/slave(1)/state", Some("Basic realm=\"mesos-agent-readonly\"")),
+        ("/api/v1", Some("Basic realm=\"mesos-agent-readwrite\"")),
+    ] {
+        assert_eq!(agent.realm(path).await.as_deref(), want, "{path}");
+    }
+}
+
+/// A container that ends with the test, whatever becomes of the test.
+struct Container(String);
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let arguments = ["rm", "--force", "--volumes", &self.0];
+        let _ = std::process::Command::new("docker").args(arguments).output();
+    }
+}
+
+fn docker_task(id: &str, image: &str) -> Value {
+    let variables = json!([{"name": "GREETING", "value": "hello"}]);
+    let mut docker = task(
+        id,
+        json!({"value": "echo $GREETING; exec sleep 600",
+        "environment": {"variables": variables}}),
+    );
+    docker["container"] = json!({"type": "DOCKER", "docker":
+        {"image": image, "network": "BRIDGE"}});
+    docker["health_check"] = json!({"type": "COMMAND", "delay_seconds": 0.0,
+        "interval_seconds": 0.2, "command": {"value": "test \"$GREETING\" = hello"}});
+    docker["kill_policy"] = json!({"grace_period": {"nanoseconds": 1_000_000_000}});
+    docker
+}
+
+#[tokio::test]
+#[ignore = "needs Docker and, in STANDINS_IMAGE, an image with a shell"]
+async fn a_docker_task_outlives_the_agent_and_is_stopped_by_the_next() {
+    let image = std::env::var("STANDINS_IMAGE").unwrap();
+    let mut master = Master::listen("127.0.71.15").await;
+    let mut agent = AgentProcess::start(
+        "127.0.71.16",
+        master.address(),
+        &["--containerizers=docker,mesos", "--no-docker_kill_orphans"],
+    );
+    master.registered().await;
+    master.say(run(docker_task("d1", &image)));
+    let starting = expect(&mut master, "d1", "TASK_STARTING").await;
+    let id = text(&starting["container_status"]["container_id"]["value"]);
+    let container = Container(format!("mesos-{id}"));
+    let running = expect(&mut master, "d1", "TASK_RUNNING").await;
+    let address = &running["container_status"]["network_infos"][0]["ip_addresses"][0];
+    assert_ne!(address["ip_address"], "127.0.71.16", "a bridged container has its own");
+    let healthy = expect(&mut master, "d1", "TASK_RUNNING").await;
+    assert_eq!(healthy["healthy"], true);
+
+    agent.kill_outright();
+    agent.start_again();
+    let registration = master.registered().await;
+    assert_eq!(registration.tasks[0].status["state"], "TASK_RUNNING");
+    let state = agent.get("/state").await;
+    let directory = &state["frameworks"][0]["executors"][0]["directory"];
+    let path = format!("/files/read?path={}/stdout&offset=0", text(directory));
+    assert_eq!(agent.get(&path).await["data"], "hello\n");
+    assert_eq!(agent.get("/containers").await[0]["container_id"], id);
+
+    master.say(kill("d1"));
+    let killed = loop {
+        let status = master.next_update("d1").await;
+        master.acknowledge(&status);
+        if status["state"] == "TASK_KILLED" {
+            break status;
+        }
+    };
+    assert_eq!(killed["message"], "Container exited with status 137");
+    let look = ["container", "inspect", "--format={{.State.Running}}", &container.0];
+    let output = std::process::Command::new("docker").args(look).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "false");
+}
