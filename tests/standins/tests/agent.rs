@@ -188,6 +188,20 @@ async fn refusals_end_the_agent_as_they_end_the_real_one() {
 }
 
 #[tokio::test]
+async fn an_agent_that_was_marked_gone_leaves_no_task_behind() {
+    let mut master = Master::listen("127.0.71.17").await;
+    let mut agent = AgentProcess::start("127.0.71.18", master.address(), &[]);
+    master.registered().await;
+    master.say(run(task("t5", json!({"value": "exec sleep 600"}))));
+    expect(&mut master, "t5", "TASK_STARTING").await;
+    let running = expect(&mut master, "t5", "TASK_RUNNING").await;
+    let pid = running["container_status"]["executor_pid"].as_i64().unwrap();
+    master.say(ToAgent::Gone);
+    assert_eq!(agent.ended().await.0, Some(0));
+    assert!(agent_master::is_over(pid));
+}
+
+#[tokio::test]
 async fn a_changed_agent_needs_the_policy_or_a_new_id() {
     let mut master = Master::listen("127.0.71.11").await;
     let mut agent = AgentProcess::start("127.0.71.12", master.address(), &[]);

@@ -210,8 +210,11 @@ impl Record {
         !self.is_over() || !self.pending.is_empty()
     }
 
-    /// Begins a kill, or changes the grace of the one under way.
+    /// Begins a kill, or changes the grace of the one under way; what is over stays as it is.
     pub fn begin_kill(&mut self, kill: Kill) {
+        if self.is_over() {
+            return;
+        }
         match &mut self.kill {
             Some(known) => known.grace_seconds = kill.grace_seconds,
             None => self.kill = Some(kill),
