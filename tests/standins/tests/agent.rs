@@ -124,6 +124,43 @@ async fn the_end_of_a_task_while_the_agent_is_away_is_told_truly_until_acknowled
 }
 
 #[tokio::test]
+async fn a_task_runs_as_its_user_with_what_its_uris_bring() {
+    let mut master = Master::listen("127.0.71.19").await;
+    let agent = AgentProcess::start("127.0.71.20", master.address(), &[]);
+    master.registered().await;
+    let file = agent.folder().join("greeting");
+    std::fs::write(&file, "hello\n").unwrap();
+    let uris = json!([{"value": format!("file://{}", file.display())}]);
+    // Only an agent that runs as root can choose the user.
+    let user = if agent_master::own_name() == "root" {
+        "nobody".to_owned()
+    } else {
+        agent_master::own_name()
+    };
+    master.say(run(task(
+        "t6",
+        json!({"value": "cat greeting; id -un; echo $MESOS_TASK_ID",
+        "user": user, "uris": uris}),
+    )));
+    expect(&mut master, "t6", "TASK_STARTING").await;
+    expect(&mut master, "t6", "TASK_RUNNING").await;
+    let finished = expect(&mut master, "t6", "TASK_FINISHED").await;
+    assert_eq!(finished["message"], "Command exited with status 0");
+    let path = "/files/read?path=/frameworks/fw/executors/t6/runs/latest/stdout&offset=0";
+    assert_eq!(agent.get(path).await["data"], format!("hello\n{user}\nt6\n"));
+    master.say(run(task(
+        "t7",
+        json!({"value": "true", "uris": [{"value": "file:///no/x"}]}),
+    )));
+    let failed = expect(&mut master, "t7", "TASK_FAILED").await;
+    assert_eq!(failed["reason"], "REASON_CONTAINER_LAUNCH_FAILED");
+    assert!(
+        text(&failed["message"]).contains("Failed to fetch 'file:///no/x'"),
+        "{failed}"
+    );
+}
+
+#[tokio::test]
 async fn a_task_that_is_deaf_to_sigterm_is_killed_after_its_grace() {
     let mut master = Master::listen("127.0.71.5").await;
     let _agent = AgentProcess::start("127.0.71.6", master.address(), &[]);

@@ -108,6 +108,7 @@ pub async fn keep_registered(
     agent: Arc<Agent>,
     mut leader: watch::Receiver<Option<Leader>>,
 ) {
+    let mut last_fault = String::new();
     loop {
         let present = leader.borrow_and_update().clone();
         let Some(present) = present else {
@@ -117,9 +118,14 @@ pub async fn keep_registered(
             continue;
         };
         tokio::select! {
-            result = attend(&agent, &present) => if let Err(error) = result {
-                super::log(&format!("Master {}: {error}", present.address));
-            },
+            Err(error) = attend(&agent, &present) => {
+                let fault = format!("Master {}: {error}", present.address);
+                // The same refusal twice a second is no news.
+                if fault != last_fault {
+                    super::log(&fault);
+                }
+                last_fault = fault;
+            }
             _ = leader.changed() => super::log("Another master leads"),
         }
         agent.state().master_hostname = None;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -156,6 +157,9 @@ pub(crate) struct AgentProcess {
 impl AgentProcess {
     pub(crate) fn start(ip: &str, master: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        // A task's user has to reach its sandbox.
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), open).unwrap();
         let port =
             std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap().port();
         let arguments: Vec<String> =
@@ -241,7 +245,6 @@ fn spawn(folder: &Path, address: &str, master: &str, arguments: &[String]) -> Ch
         .arg(format!("--port={port}"))
         .arg(format!("--hostname={ip}"))
         .arg(format!("--work_dir={}/work", folder.display()))
-        .arg("--no-switch_user")
         .args(arguments)
         .stdin(Stdio::null())
         .stderr(log)
@@ -281,6 +284,12 @@ fn records(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// The user that the tests, and so the agents, run as.
+pub(crate) fn own_name() -> String {
+    let output = std::process::Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// Whether a process has ended, reaped or not.
