@@ -187,6 +187,10 @@ async fn supervise(agent: Arc<Agent>, key: Key, killed: watch::Receiver<()>) {
     if record.state() == "TASK_STAGING" {
         agent.update(&key, "TASK_STARTING", Details::default());
     }
+    if !record.is_docker() {
+        // Its process was there, so that even one that has ended by now was running.
+        say_running(&agent, &key);
+    }
     let watched = match record.process.as_ref().map(Watched::open) {
         Some(Ok(watched)) => watched,
         Some(Err(error)) => {
@@ -204,6 +208,13 @@ async fn supervise(agent: Arc<Agent>, key: Key, killed: watch::Receiver<()>) {
         }
     }
     finish(&agent, &key).await;
+}
+
+/// Says that the task runs, where that is news.
+fn say_running(agent: &Agent, key: &Key) {
+    if agent.record(key).is_some_and(|record| record.state() == "TASK_STARTING") {
+        agent.update(key, "TASK_RUNNING", Details::default());
+    }
 }
 
 /// Says how the task ended.
@@ -250,10 +261,8 @@ impl Life<'_> {
             let address = wait_until_running(docker, &record.container_name()).await;
             self.agent.change(self.key, |record| record.address = address);
         }
+        say_running(self.agent, self.key);
         let Some(record) = self.agent.record(self.key) else { return };
-        if record.state() == "TASK_STARTING" {
-            self.agent.update(self.key, "TASK_RUNNING", Details::default());
-        }
         health::watch(&record, self.agent.docker.as_ref(), verdicts).await;
         std::future::pending::<()>().await;
     }
