@@ -353,3 +353,40 @@ async fn a_docker_task_outlives_the_agent_and_is_stopped_by_the_next() {
     let output = std::process::Command::new("docker").args(look).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "false");
 }
+
+#[tokio::test]
+#[ignore = "needs Docker and, in STANDINS_IMAGE, an image with a shell"]
+async fn a_container_that_fails_and_an_image_that_is_nowhere_are_told() {
+    let image = std::env::var("STANDINS_IMAGE").unwrap();
+    let mut master = Master::listen("127.0.71.21").await;
+    let _agent = AgentProcess::start(
+        "127.0.71.22",
+        master.address(),
+        &[
+            "--containerizers=docker,mesos",
+            "--no-docker_kill_orphans",
+            r#"--docker_config={"auths":{}}"#,
+        ],
+    );
+    master.registered().await;
+    let mut failing = docker_task("d2", &image);
+    failing["command"] = json!({"value": "sleep 1; exit 4"});
+    failing["container"]["docker"]["network"] = "HOST".into();
+    master.say(run(failing));
+    let starting = expect(&mut master, "d2", "TASK_STARTING").await;
+    let id = text(&starting["container_status"]["container_id"]["value"]);
+    let _container = Container(format!("mesos-{id}"));
+    let running = expect(&mut master, "d2", "TASK_RUNNING").await;
+    let address = &running["container_status"]["network_infos"][0]["ip_addresses"][0];
+    assert_eq!(address["ip_address"], "127.0.71.22");
+    let failed = expect(&mut master, "d2", "TASK_FAILED").await;
+    assert_eq!(failed["message"], "Container exited with status 4");
+
+    master.say(run(docker_task("d3", "127.0.71.21:1/nowhere:1")));
+    let failed = expect(&mut master, "d3", "TASK_FAILED").await;
+    assert_eq!(failed["reason"], "REASON_CONTAINER_LAUNCH_FAILED");
+    assert!(
+        text(&failed["message"]).contains("pull 127.0.71.21:1/nowhere:1"),
+        "{failed}"
+    );
+}
