@@ -307,8 +307,14 @@ impl Docker {
     pub async fn mesos_containers(&self) -> Result<Vec<String>, DockerError> {
         let list = ["ps", "--filter=name=^/?mesos-", "--format={{.Names}}"];
         let answer = self.run(&list, None, ANSWER).await?;
-        Ok(answer.lines().map(str::to_owned).collect())
+        Ok(answer.lines().filter(|name| is_of_mesos(name)).map(str::to_owned).collect())
     }
+}
+
+/// Whether a container's name is one that agents give: others may begin alike.
+fn is_of_mesos(name: &str) -> bool {
+    let id = name.strip_prefix("mesos-");
+    id.is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
 }
 
 fn outcome(output: &Output, argv: &[String]) -> Result<String, DockerError> {
@@ -387,6 +393,14 @@ mod tests {
             let got = argv(task);
             assert!(got.contains("--net=host"), "{got}");
             assert!(got.ends_with(want), "{got}");
+        }
+    }
+
+    #[test]
+    fn only_names_that_agents_give_are_theirs() {
+        assert!(is_of_mesos("mesos-f68f9cc4-b26d-4cce-bb04-901e75356a09"));
+        for name in ["mesos-master", "mesos-", "f68f9cc4-b26d-4cce-bb04-901e75356a09"] {
+            assert!(!is_of_mesos(name), "{name}");
         }
     }
 
