@@ -1,4 +1,4 @@
-//! Test doubles of Mesos, Marathon and Chronos.
+//! Test doubles of Mesos and Marathon.
 //!
 //! They take the flags of the real ones and refuse others, take part in real ZooKeeper elections
 //! at the real paths, ask for the real authentication, answer the endpoints that an operator uses
@@ -6,7 +6,6 @@
 //! that they are for cannot tell; where one knowingly differs from the real one, README.md says so.
 
 pub mod agent;
-pub mod chronos;
 pub mod flags;
 pub mod framework;
 pub mod http;

@@ -15,12 +15,15 @@ use axum::response::Response;
 use axum::routing::post;
 use serde_json::Value;
 use standins::http;
-use standins::protocol::{FromAgent, REGISTER, Register, SAY, ToAgent, Word};
+use standins::protocol::{REGISTER, Register, ToAgent, Word};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// The longest that anything here may take.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Where updates come.
+const UPDATE: &str = "/standin/agent/update";
 
 /// The id that the master gives.
 const AGENT_ID: &str = "agent-S0";
@@ -61,7 +64,9 @@ impl Master {
         let (words, said) = mpsc::unbounded_channel();
         let router = Router::new()
             .route(REGISTER, post(register))
-            .route(SAY, post(hear))
+            .route(Word::Pong.path(), post(hear_pong))
+            .route(Word::Unregister.path(), post(hear_unregister))
+            .route(UPDATE, post(hear_update))
             .with_state(Shared { refusal, registrations, words });
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self {
@@ -138,9 +143,22 @@ async fn register(State(shared): State<Shared>, body: Bytes) -> Response {
     Response::new(Body::from_stream(stream))
 }
 
-async fn hear(State(shared): State<Shared>, body: Bytes) -> Response {
-    let said: FromAgent = serde_json::from_slice(&body).unwrap();
-    let _ = shared.words.send(said.word);
+async fn hear_pong(State(shared): State<Shared>) -> Response {
+    hear(&shared, Word::Pong)
+}
+
+async fn hear_unregister(State(shared): State<Shared>) -> Response {
+    hear(&shared, Word::Unregister)
+}
+
+async fn hear_update(State(shared): State<Shared>, body: Bytes) -> Response {
+    let said: Value = serde_json::from_slice(&body).unwrap();
+    let framework_id = said["framework_id"]["value"].as_str().unwrap().to_owned();
+    hear(&shared, Word::Update { framework_id, status: said["status"].clone() })
+}
+
+fn hear(shared: &Shared, word: Word) -> Response {
+    let _ = shared.words.send(word);
     http::empty()
 }
 

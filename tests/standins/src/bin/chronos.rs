@@ -1,3 +1,0 @@
-//! (to be written)
-
-fn main() {}
