@@ -63,6 +63,7 @@ standins: tools
 test: needs := $(TEST_NEEDS)
 test: tools docker lint standins ## Run every test, the end-to-end ones included
 	cargo build
+	$(WITH_DOCKER) target/debug/platform image build images/catalog.yaml
 	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
 	$(WITH_DOCKER) cargo test --workspace
 

@@ -1,6 +1,7 @@
 //! The program on real machines: containers of this computer with systemd, sshd and Docker.
 //!
-//! They need Docker, and the images that `platform image build images/catalog.yaml` builds.
+//! They need Docker, and the images that `platform image build` builds from images/catalog.yaml and
+//! from tests/standins/catalog.yaml.
 #![cfg(test)]
 
 mod base;
@@ -8,4 +9,5 @@ mod cluster;
 mod faults;
 mod given;
 mod harness;
+mod mesos;
 mod words;

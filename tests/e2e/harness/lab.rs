@@ -14,6 +14,10 @@ use super::slot::{self, Slot};
 pub(crate) const CATALOG: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/images/catalog.yaml");
 
+/// The catalogue of a rehearsal: the stand-ins are in it too.
+const REHEARSED: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/standins/catalog.yaml");
+
 /// An inventory in a folder of its own. Dropped, it takes all that was made for it away.
 pub(crate) struct Lab {
     cluster: String,
@@ -26,7 +30,8 @@ pub(crate) struct Lab {
 
 impl Lab {
     /// An inventory of provider `local`. `body` is what follows the provider: `groups` and
-    /// `platform`; in it, `{images}` stands for the path of this repository's catalogue.
+    /// `platform`; in it, `{images}` stands for the path of this repository's catalogue, and
+    /// `{rehearsed}` for that with the stand-ins.
     pub(crate) fn local(body: &str) -> Self {
         let slot = Slot::take();
         let cluster = slot.cluster();
@@ -52,7 +57,7 @@ impl Lab {
 
     /// Changes the inventory: `body` as in [`Lab::local`].
     pub(crate) fn rewrite(&self, body: &str) {
-        let body = body.replace("{images}", CATALOG);
+        let body = body.replace("{images}", CATALOG).replace("{rehearsed}", REHEARSED);
         self.file("lab.yaml", format!("{}{body}", self.head));
     }
 

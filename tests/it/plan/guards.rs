@@ -159,7 +159,7 @@ fn check_forming(epoch: Option<&str>, expected: bool) {
     let cluster = rehearsal();
     let also = epoch.map(|epoch| holds(EPOCH, epoch)).unwrap_or_default();
     let facts = facts(&cluster, &also);
-    let members = facts.iter().filter(|(host, _)| host.as_str() != "edge-1");
+    let members = facts.iter().filter(|(host, _)| host.as_str().starts_with("control-"));
     let forms = forming(members.map(|(_, facts)| facts)).expect("all answered");
     assert_eq!(forms, expected, "{epoch:?}");
 }

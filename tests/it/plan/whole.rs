@@ -307,7 +307,9 @@ fn stages_come_in_order_and_images_only_where_a_registry_lacks_them() {
     let plan = cluster.plan(&facts, &Standing::default(), &[push]).expect("a first run");
     let stages: Vec<String> =
         plan.stages.iter().map(|stage| stage.stage.to_string()).collect();
-    assert_eq!(stages, ["base", "registry", "images", "zookeeper"]);
+    let made =
+        ["base", "registry", "images", "zookeeper", "masters", "agents", "frameworks"];
+    assert_eq!(stages, made);
     let plan = cluster.plan(&facts, &Standing::default(), &[]).expect("a first run");
     assert!(plan.stages.iter().all(|stage| stage.stage != Stage::Images));
 }
@@ -319,7 +321,8 @@ fn a_question_that_a_host_left_open_is_no_ground_for_a_plan() {
     let host: HostName = "control-2".parse().expect("a name");
     let open = platform::resource::probe::parse(
         "{\"q\":\"manager\",\"manager\":\"apt\"}\n{\"q\":\"missing\",\"path\":\
-         \"/var/lib/platform/zookeeper/version-2/acceptedEpoch\"}\n{\"q\":\"end\"}\n",
+         \"/var/lib/platform/zookeeper/version-2/acceptedEpoch\"}\n{\"q\":\"missing\",\"path\":\
+         \"/var/lib/platform/mesos-master/formed\"}\n{\"q\":\"end\"}\n",
         0.0,
     );
     facts.insert(host, open.expect("a whole answer"));

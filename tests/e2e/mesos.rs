@@ -1,0 +1,135 @@
+//! A platform that runs apps: Mesos and Marathon by their stand-ins, all else by itself.
+//!
+//! It is one test, because a platform is dear to make: it reads as the life of one.
+
+use std::time::Duration;
+
+use platform::event::{Event, Outcome, RunResult};
+use serde_json::{Value, json};
+
+use crate::harness::{Lab, Run, Secrets, turn, until};
+
+const BODY: &str = "
+groups:
+  control: {roles: [zookeeper, master, marathon], count: 3, memory: 1GiB}
+  edge: {roles: [edge], count: 1, memory: 512MiB}
+  workers: {roles: [agent], count: 2, memory: 1GiB, attributes: {rack: a}}
+platform:
+  images: {rehearsed}
+  zookeeper: {heap: 128MiB}
+";
+
+/// The longest until all services have another leader, when the host of theirs is gone.
+const FAILOVER: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_platform_comes_up_runs_apps_survives_its_leader_and_goes() {
+    let _turn = turn();
+    let lab = Lab::local(BODY);
+    comes_up_and_proves_itself(&lab);
+    is_not_touched_by_a_second_run(&lab);
+    tells_how_it_is(&lab);
+    finds_an_agent_that_may_not_register(&lab);
+    takes_an_attribute_that_is_added_and_no_other_change(&lab);
+    survives_the_host_that_leads(&lab);
+    lab.run(&["down", "--yes"]).exits(0);
+    assert_eq!(lab.remains(), [""; 0]);
+}
+
+fn comes_up_and_proves_itself(lab: &Lab) {
+    let (arguments, up) = Secrets::in_no_argument_during(|| lab.up());
+    assert_eq!(up.result(), RunResult::Changed);
+    for step in ["run an app with 2 instances", "lose a task and see it replaced"] {
+        assert!(is_done(&up, step), "{step}: {}", up.said());
+    }
+    let secrets = Secrets::of(lab);
+    assert!(arguments.text().contains("mesos-agent"), "processes of machines are seen");
+    secrets.are_not_in("the list of processes", &arguments.text());
+    secrets.are_not_in("the display", &up.said());
+    for host in ["control-1", "workers-1"] {
+        secrets.are_hidden_on(&lab.machine(host));
+    }
+}
+
+fn is_done(run: &Run, wanted: &str) -> bool {
+    run.events().iter().any(|event| {
+        matches!(event, Event::StepFinished { step, outcome: Outcome::Done, .. } if step == wanted)
+    })
+}
+
+fn is_not_touched_by_a_second_run(lab: &Lab) {
+    let up = lab.up();
+    assert_eq!(up.result(), RunResult::Unchanged, "{}", up.said());
+    let n_execs =
+        up.events().into_iter().filter(|event| matches!(event, Event::Executed { .. }));
+    assert_eq!(n_execs.count(), 6, "one command on each host: {}", up.said());
+    lab.is_settled();
+}
+
+fn status(lab: &Lab) -> Value {
+    lab.run(&["status", "-o", "json"]).json()
+}
+
+fn tells_how_it_is(lab: &Lab) {
+    let shown = lab.run(&["status"]).exits(0);
+    for part in
+        ["All is well.", "3 of 3 masters serve", "agent workers-2: 0 of ", "rack:a"]
+    {
+        assert!(shown.stdout.contains(part), "{part} is missing:\n{}", shown.stdout);
+    }
+    let status = status(lab);
+    assert_eq!(status["mesos"]["can_lose"], 1, "{status:#}");
+    assert_eq!(status["mesos"]["agents"][1]["active"], true, "{status:#}");
+    assert_eq!(
+        status["mesos"]["frameworks"],
+        json!([{"name": "marathon", "active": true}])
+    );
+}
+
+/// Without a credential an agent stays alive and unregistered: only the leader's word tells.
+fn finds_an_agent_that_may_not_register(lab: &Lab) {
+    let worker = lab.machine("workers-1");
+    worker.sh(
+        "sed -i '/--credential=/d' /etc/systemd/system/platform-mesos-agent.service && \
+         systemctl daemon-reload && systemctl restart platform-mesos-agent",
+    );
+    until("the agent to be missed", FAILOVER, || {
+        let shown = lab.run(&["status"]);
+        let is_missed = shown.stdout.contains("problem: mesos-agent on workers-1: ");
+        is_missed.then_some(())
+    });
+    assert!(worker.is("systemctl is-active platform-mesos-agent"), "its unit looks well");
+    assert_eq!(lab.up().result(), RunResult::Changed);
+    lab.run(&["status"]).exits(0);
+}
+
+fn takes_an_attribute_that_is_added_and_no_other_change(lab: &Lab) {
+    lab.rewrite(&BODY.replace("rack: a", "rack: b"));
+    let refused = lab.run(&["up", "--yes"]).exits(4).said();
+    assert!(refused.contains("would have rack:b in place of rack:a"), "{refused}");
+    lab.rewrite(&BODY.replace("rack: a", "rack: a, disk: fast"));
+    assert_eq!(lab.up().result(), RunResult::Changed);
+    let status = status(lab);
+    assert_eq!(status["mesos"]["agents"][0]["attributes"]["disk"], "fast", "{status:#}");
+}
+
+fn survives_the_host_that_leads(lab: &Lab) {
+    let before = status(lab);
+    let leader = before["mesos"]["leader"].as_str().expect("one leads").to_owned();
+    lab.machine(&leader).kill();
+    let after = until("another leader of Mesos", FAILOVER, || {
+        let now = status(lab);
+        let other = now["mesos"]["leader"].as_str().is_some_and(|now| now != leader);
+        let agents = now["mesos"]["agents"].as_array().expect("a list").iter();
+        let all_back = agents.clone().all(|agent| agent["active"] == true);
+        (other && all_back).then_some(now)
+    });
+    assert_eq!(after["missing"], json!([leader]), "{after:#}");
+    assert_eq!(after["mesos"]["can_lose"], 0, "{after:#}");
+    for agent in 0..2 {
+        let id = |status: &Value| status["mesos"]["agents"][agent]["id"].clone();
+        assert_eq!(id(&before), id(&after), "agents stay who they are");
+    }
+    assert_eq!(lab.up().result(), RunResult::Changed);
+    lab.run(&["status"]).exits(0);
+}
