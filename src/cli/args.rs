@@ -402,7 +402,7 @@ pub fn command() -> clap::Command {
 fn after_all() -> String {
     let codes: Vec<String> = Exit::ALL
         .iter()
-        .map(|exit| format!("  {:>2}  {}", exit.code(), exit.meaning()))
+        .map(|exit| format!("  {:>3}  {}", exit.code(), exit.meaning()))
         .collect();
     format!("{EXAMPLES}\n\n{ENVIRONMENT}\n\nEXIT CODES\n{}", codes.join("\n"))
 }

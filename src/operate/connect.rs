@@ -26,6 +26,7 @@ pub(super) async fn connect(
     machines: &[Machine],
     ambient: &Ambient<'_>,
 ) -> Result<(Fleet, Vec<(HostName, RemoteError)>), Trouble> {
+    ambient.begin("connecting to the hosts")?;
     let ask = ambient.ask.clone();
     let settings = Settings {
         pins: lab.state.known_hosts(),

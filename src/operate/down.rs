@@ -53,6 +53,7 @@ async fn remove_machines(
     if !agreed && !ambient.ask.retype(&shown, cluster.as_str()) {
         return Err(Trouble::Declined);
     }
+    ambient.begin("removing machines")?;
     let removed = local::destroy(cluster).await?;
     lab.state.forget_ensemble()?;
     let summary = format!("removed {}; 0 left", removed.join(", "));

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use super::Ambient;
-use super::image::{self, Resolved};
+use super::image::{self, Bench, Resolved};
 use super::lab::{Lab, LabError};
 use super::services::Logins;
 use super::trouble::Trouble;
@@ -38,7 +38,7 @@ pub(super) async fn gather(
     ambient: &Ambient<'_>,
 ) -> Result<Gathered, Trouble> {
     let needed = needed(topology);
-    let images = image::resolve(&lab.images()?, &needed, &ambient.events).await?;
+    let images = image::resolve(&lab.images()?, &needed, &Bench::of(ambient)).await?;
     let ca = lab.state.ca((ambient.clock)())?;
     let secret = |name: &str| {
         lab.state.resolve(&SecretSource::Generate, name, &lab.folder(), ambient.env)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use super::Ambient;
 use super::lab::Images;
 use super::trouble::Trouble;
 use crate::component::ImageFacts;
@@ -47,6 +48,22 @@ impl Resolved {
     }
 }
 
+/// What images are made at.
+pub(super) struct Bench<'a> {
+    events: &'a Events,
+    /// Asked before each image whether the operator wants it still.
+    begin: Begin<'a>,
+}
+
+type Begin<'a> = Box<dyn Fn(&str) -> Result<(), Trouble> + Send + Sync + 'a>;
+
+impl<'a> Bench<'a> {
+    pub(super) fn of(ambient: &'a Ambient<'_>) -> Self {
+        let begin = Box::new(|work: &str| ambient.begin(work));
+        Self { events: &ambient.events, begin }
+    }
+}
+
 /// Finds the image of each component; a folder is built where it was not yet.
 ///
 /// # Errors
@@ -54,12 +71,14 @@ impl Resolved {
 pub(super) async fn resolve(
     images: &Images,
     needed: &[Component],
-    events: &Events,
+    bench: &Bench<'_>,
 ) -> Result<Resolved, Trouble> {
     let mut resolved = BTreeMap::new();
     for (component, entry) in &images.catalog.components {
         if needed.contains(component) {
-            let image = one(images, &component.to_string(), entry, events).await?;
+            (bench.begin)(&format!("getting the image of {component}"))?;
+            let name = component.to_string();
+            let image = one(images, &name, entry, bench.events).await?;
             resolved.insert(*component, (entry.version.clone(), image));
         }
     }
@@ -105,10 +124,14 @@ async fn saved(
 ///
 /// # Errors
 /// When the catalogue has none or it cannot be built.
-pub(super) async fn machine(images: &Images, events: &Events) -> Result<String, Trouble> {
+pub(super) async fn machine(
+    images: &Images,
+    bench: &Bench<'_>,
+) -> Result<String, Trouble> {
     match images.catalog.machine.as_ref().map(|entry| &entry.source) {
         Some(ImageSource::Build(source)) => {
-            let step = Building::of("machine", events);
+            (bench.begin)("getting the image of machines")?;
+            let step = Building::of("machine", bench.events);
             let folder = images.folder().join(source);
             let built = build::ensure_built(&folder, &|_| step.begin()).await;
             step.end(built.as_ref().err());
@@ -124,10 +147,12 @@ pub(super) async fn machine(images: &Images, events: &Events) -> Result<String, 
 /// When one cannot be built or read.
 pub async fn build_all(catalog: &Path, events: &Events) -> Result<(), Trouble> {
     let images = Images::read(catalog)?;
+    // Whoever interrupts this ends the program: there is nothing else under way.
+    let bench = Bench { events, begin: Box::new(|_| Ok(())) };
     if images.catalog.machine.is_some() {
-        machine(&images, events).await?;
+        machine(&images, &bench).await?;
     }
-    resolve(&images, &Component::ALL, events).await?;
+    resolve(&images, &Component::ALL, &bench).await?;
     Ok(())
 }
 
@@ -176,5 +201,36 @@ fn architecture() -> &'static str {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    /// Begins with an image that cannot be read: how it ended.
+    async fn resolved(stopped: bool) -> Trouble {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.yaml");
+        let text = "components:\n  zookeeper: {version: 3.9.3, archive: x.tar}\n";
+        std::fs::write(dir.path().join("x.tar"), b"no archive").unwrap();
+        std::fs::write(&path, text).unwrap();
+        let images = Images::read(&path).unwrap();
+        let ambient = fixture::ambient(stopped);
+        let ended = resolve(&images, &Component::ALL, &Bench::of(&ambient)).await;
+        ended.err().expect("the archive is none")
+    }
+
+    #[tokio::test]
+    async fn no_image_is_begun_with_once_the_operator_wants_to_stop() {
+        let stopped = resolved(true).await;
+        assert_eq!(stopped.kind(), super::super::Kind::Interrupted);
+        assert_eq!(
+            stopped.to_string(),
+            "stopped before getting the image of zookeeper, which is left with all that comes \
+             after it"
+        );
+        assert!(matches!(resolved(false).await, Trouble::Archive(_)));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures::stream::{self, StreamExt};
 
 use super::Ambient;
-use super::image;
+use super::image::{self, Bench};
 use super::lab::Lab;
 use super::trouble::Trouble;
 use crate::component::Stage;
@@ -163,7 +163,7 @@ pub(super) async fn make(
     let settings = Settings {
         cluster: lab.inventory.cluster.clone(),
         subnet,
-        image: image::machine(&lab.images()?, &ambient.events).await?,
+        image: image::machine(&lab.images()?, &Bench::of(ambient)).await?,
         authorized_key: lab.state.ssh_key()?.public,
     };
     let begun = Instant::now();
@@ -197,9 +197,25 @@ async fn all(
     }
     let workshop = Workshop::open(settings.clone()).await?;
     let create = plan.create.iter().map(Job::Make);
-    let jobs = create.chain(plan.start.iter().map(Job::Start));
+    let jobs = create.chain(plan.start.iter().map(Job::Start)).collect();
     let (workshop, cluster) = (&workshop, &settings.cluster);
+    let work = async |job: &Job<'_>| match job {
+        Job::Make(new) => workshop.create(new).await.map(drop),
+        Job::Start(old) => local::start(cluster, old).await,
+    };
+    carry_out(jobs, work, ambient).await
+}
+
+/// Does this work for each machine, a few at a time. Once the operator wants to stop, what is
+/// under way is finished and no more is begun.
+async fn carry_out(
+    jobs: Vec<Job<'_>>,
+    work: impl AsyncFn(&Job<'_>) -> Result<(), MachineError>,
+    ambient: &Ambient<'_>,
+) -> Result<(), Trouble> {
+    let work = &work;
     let jobs: Vec<_> = jobs
+        .into_iter()
         .map(|job| async move {
             let begun = Instant::now();
             if ambient.is_stopped() {
@@ -208,10 +224,7 @@ async fn all(
                 return Ok(false);
             }
             job.tell_start(ambient);
-            let done = match &job {
-                Job::Make(new) => workshop.create(new).await.map(drop),
-                Job::Start(old) => local::start(cluster, old).await,
-            };
+            let done = work(&job).await;
             job.tell_end(begun, outcome(&done), ambient);
             done.map(|()| true)
         })
@@ -269,5 +282,37 @@ impl Job<'_> {
             took: begun.elapsed(),
             outcome,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::super::fixture;
+    use super::*;
+
+    fn machine(n: usize) -> NewMachine {
+        NewMachine {
+            host: format!("node-{n}").parse().unwrap(),
+            group: "node".to_owned(),
+            address: [10, 0, 0, 9].into(),
+            memory: None,
+            remains: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn machines_under_way_are_finished_and_no_more_begun_once_the_operator_stops() {
+        let ambient = fixture::ambient(false);
+        let new: Vec<NewMachine> = (0..AT_ONCE + 3).map(machine).collect();
+        let work = async |_: &Job<'_>| {
+            ambient.stopped.store(true, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Ok(())
+        };
+        let jobs = new.iter().map(Job::Make).collect();
+        let stopped = carry_out(jobs, work, &ambient).await.expect_err("it was stopped");
+        assert_eq!(stopped.to_string(), "stopped: 1 step done, 10 left");
     }
 }

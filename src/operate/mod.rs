@@ -73,4 +73,52 @@ impl Ambient<'_> {
     fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
+
+    /// Begins the next piece of work, such as `connecting`, unless the operator wants to stop.
+    fn begin(&self, work: &str) -> Result<(), Trouble> {
+        match self.is_stopped() {
+            true => Err(Trouble::StoppedBefore(work.to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What the tests of the verbs' parts begin with.
+#[cfg(test)]
+mod fixture {
+    use super::*;
+    use crate::event::{Event, Sink};
+
+    /// A world in which nobody answers or listens, at the beginning of time.
+    pub(super) fn ambient(stopped: bool) -> Ambient<'static> {
+        Ambient {
+            env: &|_| None,
+            clock: Arc::new(|| jiff::Timestamp::UNIX_EPOCH),
+            events: Events::to(Arc::new(Nobody)),
+            run: "test".to_owned(),
+            ask: Arc::new(Nobody),
+            parallel: 4,
+            stopped: Arc::new(AtomicBool::new(stopped)),
+        }
+    }
+
+    struct Nobody;
+
+    impl Sink for Nobody {
+        fn take(&self, _: &Event) {}
+    }
+
+    impl Ask for Nobody {
+        fn proceed(&self, _: &str) -> bool {
+            false
+        }
+
+        fn retype(&self, _: &str, _: &str) -> bool {
+            false
+        }
+
+        fn trust(&self, _: &FirstContact) -> bool {
+            false
+        }
+    }
 }

@@ -59,6 +59,7 @@ pub(super) async fn survey(
     gathered: &mut Gathered,
     ambient: &Ambient<'_>,
 ) -> Result<Survey, Trouble> {
+    ambient.begin("looking at the hosts")?;
     let questions = questions(topology, gathered)?;
     let (facts, members, others, pushes) = tokio::join!(
         facts(fleet, &questions, ambient),

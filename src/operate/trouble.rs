@@ -7,8 +7,8 @@ use crate::component;
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::images::{archive::ArchiveError, build::BuildError, upstream::UpstreamError};
-use crate::plan::NoPlan;
 use crate::plan::preflight::Objection;
+use crate::plan::{NoPlan, count};
 use crate::provider::local::{MachineError, NoRoom};
 use crate::remote::{ErrorKind, RemoteError};
 use crate::resource::Unknown;
@@ -136,13 +136,17 @@ pub enum Trouble {
     #[error(transparent)]
     Gate(#[from] Closed),
     /// The operator stopped it.
-    #[error("stopped: {n_done} steps done, {n_left} left")]
+    #[error("stopped: {} done, {n_left} left", count(*n_done, "step"))]
     Interrupted {
         /// Steps that were done.
         n_done: usize,
         /// Steps that were not started.
         n_left: usize,
     },
+    /// The operator stopped it between two steps that no plan counts: what is left begins with
+    /// this one.
+    #[error("stopped before {0}, which is left with all that comes after it")]
+    StoppedBefore(String),
     /// Something in the cluster is not well; the status has told what.
     #[error("not all is well")]
     Unwell,
@@ -190,9 +194,9 @@ impl Trouble {
             Self::Incomplete(tally) => {
                 gravest(tally.failed.iter().map(|failure| failure.why.kind))
             }
-            Self::Interrupted { .. } | Self::Gate(Closed::Stopped { .. }) => {
-                Kind::Interrupted
-            }
+            Self::Interrupted { .. }
+            | Self::StoppedBefore(_)
+            | Self::Gate(Closed::Stopped { .. }) => Kind::Interrupted,
             _ => Kind::Failed,
         }
     }
