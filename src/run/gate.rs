@@ -34,7 +34,11 @@ pub enum Look {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Closed {
     /// It stayed closed for too long.
-    #[error("waited {}s in vain until {gate}; seen last: {seen}", DEADLINE.as_secs())]
+    #[error(
+        "waited {}s in vain until {gate}; seen last: {seen}; another run looks anew and plans \
+         from what it finds",
+        DEADLINE.as_secs()
+    )]
     TimedOut {
         /// What was waited for.
         gate: String,
