@@ -16,6 +16,7 @@ use crate::plan::Push;
 use crate::resource::Image;
 use crate::run::Fleet;
 use crate::run::apply::{Bytes, Courier, CourierError};
+use crate::secret::Secret;
 use crate::topology::{Node, REGISTRY_PORT, Topology};
 
 /// The cluster's registries, each reached through its own host.
@@ -23,6 +24,14 @@ pub(super) struct Registries<'a> {
     fleet: &'a Fleet,
     topology: &'a Topology,
     gathered: &'a Gathered,
+}
+
+/// What it takes to be let in by the cluster's registries.
+pub(super) struct Pass<'a> {
+    pub(super) fleet: &'a Fleet,
+    /// The certificate of the cluster's own authority, in PEM.
+    pub(super) ca: &'a str,
+    pub(super) password: &'a Secret,
 }
 
 /// Why a registry could not be asked.
@@ -61,10 +70,9 @@ impl<'a> Registries<'a> {
         told(there, &tunnel)
     }
 
-    /// Whether a host's registry serves: a stranger is refused, the platform is let in.
+    /// Whether a host's registry serves.
     pub(super) async fn check(&self, node: &Node) -> Result<(), NoRegistry> {
-        let (tunnel, registry) = self.open(node).await?;
-        told(registry.check().await, &tunnel)
+        self.pass().check(node).await
     }
 
     async fn push(&self, push: &Push, events: &Events) -> Result<(), NoRegistry> {
@@ -91,6 +99,24 @@ impl<'a> Registries<'a> {
     }
 
     async fn open(&self, node: &Node) -> Result<(Tunnel, Registry), NoRegistry> {
+        self.pass().open(node).await
+    }
+
+    fn pass(&self) -> Pass<'a> {
+        let materials = &self.gathered.materials;
+        let (ca, password) = (&materials.ca, &materials.registry.password);
+        Pass { fleet: self.fleet, ca, password }
+    }
+}
+
+impl Pass<'_> {
+    /// Whether a host's registry serves: a stranger is refused, the platform is let in.
+    pub(super) async fn check(&self, node: &Node) -> Result<(), NoRegistry> {
+        let (tunnel, registry) = self.open(node).await?;
+        told(registry.check().await, &tunnel)
+    }
+
+    async fn open(&self, node: &Node) -> Result<(Tunnel, Registry), NoRegistry> {
         let remote = self
             .fleet
             .get(&node.host)
@@ -102,9 +128,9 @@ impl<'a> Registries<'a> {
         let access = Access {
             name: &format!("the registry on {}", node.host),
             address: &tunnel.address().to_string(),
-            ca_pem: &self.gathered.materials.ca,
+            ca_pem: self.ca,
             user: ACCOUNT,
-            password: &self.gathered.materials.registry.password,
+            password: self.password,
         };
         let registry = Registry::new(access).await?;
         Ok((tunnel, registry))

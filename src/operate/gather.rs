@@ -43,7 +43,7 @@ pub(super) async fn gather(
     let secret = |name: &str| {
         lab.state.resolve(&SecretSource::Generate, name, &lab.folder(), ambient.env)
     };
-    let password = secret("registry")?;
+    let password = registry_password(lab, ambient)?;
     let mut certificates = BTreeMap::new();
     for node in topology.registries() {
         let Leaf { cert_chain_pem, key } = ca.certificate(
@@ -106,6 +106,17 @@ fn framework(
         secret: secret(&format!("{name}-mesos"))?,
         password: secret(&format!("{name}-http"))?,
     })
+}
+
+/// The platform's own password for the cluster's registries.
+///
+/// # Errors
+/// When it cannot be read or kept.
+pub(super) fn registry_password(
+    lab: &Lab,
+    ambient: &Ambient<'_>,
+) -> Result<Secret, SecretError> {
+    lab.state.resolve(&SecretSource::Generate, "registry", &lab.folder(), ambient.env)
 }
 
 /// The components that this cluster's hosts run.

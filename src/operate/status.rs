@@ -5,12 +5,14 @@ mod mesos;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
+use futures::future::join_all;
 use serde::Serialize;
 
 use self::mesos::Asked;
 pub use self::mesos::{AgentStatus, FrameworkStatus, MesosStatus};
 
-use super::gather::logins;
+use super::courier::Pass;
+use super::gather::{logins, registry_password};
 use super::lab::Lab;
 use super::services::Services;
 use super::survey;
@@ -23,7 +25,8 @@ use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::remote::RemoteError;
 use crate::resource::probe::Questions;
-use crate::resource::{Facts, Owned, Resource, Unit};
+use crate::resource::{Facts, Owned, Resource, Unit, UnitState};
+use crate::run::Fleet;
 use crate::topology::{Ensemble, Node, Topology};
 
 /// How a cluster is.
@@ -67,7 +70,8 @@ pub struct HostStatus {
 pub struct ServiceStatus {
     /// The version that was brought to the host, where it answers.
     pub version: Option<String>,
-    /// What it does: `active`, `leads`, `follows`, `failed`, ….
+    /// What it does: `active`, `leads`, `follows`, `failed`, …. A registry is `active` when it
+    /// answers as one should.
     pub state: String,
 }
 
@@ -107,14 +111,19 @@ pub async fn status(
     let questions = questions.filter(|(host, _)| fleet.contains_key(host)).collect();
     let logins = logins(lab, ambient)?;
     let services = Services { fleet: &fleet, topology: &topology, logins: &logins };
-    let (facts, answers, asked) = tokio::join!(
+    let (facts, answers, registries, asked) = tokio::join!(
         survey::facts(&fleet, &questions, ambient),
         survey::members(&fleet, &topology),
+        registries(lab, &topology, &fleet, ambient),
         Asked::of(services),
     );
-    let facts = facts?;
-    let seen =
-        Seen { topology: &topology, facts: &facts, answers: &answers, asked: &asked };
+    let seen = Seen {
+        topology: &topology,
+        facts: &facts?,
+        answers: &answers,
+        registries: &registries,
+        asked: &asked,
+    };
     let mut status = seen.status(&missing, &unreachable);
     let kept = machines::limited(roster.all(), limit)?;
     status.hosts.retain(|host| kept.iter().any(|machine| machine.host == host.host));
@@ -146,11 +155,43 @@ fn unit_of(component: Component) -> &'static str {
     }
 }
 
+/// Whether each registry serves, or in words that it does not and why. Those whose hosts do not
+/// answer are not asked.
+async fn registries(
+    lab: &Lab,
+    topology: &Topology,
+    fleet: &Fleet,
+    ambient: &Ambient<'_>,
+) -> BTreeMap<HostName, Result<(), String>> {
+    let asked = topology.registries().filter(|node| fleet.contains_key(&node.host));
+    let asked = asked.map(|node| async move {
+        let answer = ask_registry(lab, node, fleet, ambient).await;
+        (node.host.clone(), answer)
+    });
+    join_all(asked).await.into_iter().collect()
+}
+
+async fn ask_registry(
+    lab: &Lab,
+    node: &Node,
+    fleet: &Fleet,
+    ambient: &Ambient<'_>,
+) -> Result<(), String> {
+    let unasked = |error: Trouble| format!("cannot be asked: {}", in_words(&error));
+    let ca = lab.state.ca((ambient.clock)()).map_err(|error| unasked(error.into()))?;
+    let password =
+        registry_password(lab, ambient).map_err(|error| unasked(error.into()))?;
+    let pass = Pass { fleet, ca: ca.cert_pem(), password: &password };
+    let answer = pass.check(node).await;
+    answer.map_err(|error| format!("does not serve: {}", in_words(&error)))
+}
+
 struct Seen<'a> {
     topology: &'a Topology,
     facts: &'a BTreeMap<HostName, Facts>,
     answers: &'a BTreeMap<HostName, Result<Answer, String>>,
     asked: &'a Asked,
+    registries: &'a BTreeMap<HostName, Result<(), String>>,
 }
 
 impl Seen<'_> {
@@ -209,10 +250,13 @@ impl Seen<'_> {
         let Some(facts) = self.facts.get(&node.host) else {
             return "unknown: the host does not answer".to_owned();
         };
-        let state =
-            facts.unit(unit).map(|state| state.active.clone()).unwrap_or_default();
+        if let Some(down) = not_running(facts.unit(unit).ok()) {
+            return format!("{down} ({unit})");
+        }
+        if let ("registry", Some(Err(said))) = (name, self.registries.get(&node.host)) {
+            return said.clone();
+        }
         match (name, self.answers.get(&node.host)) {
-            _ if state != "active" => format!("{state} ({unit})"),
             ("zookeeper", Some(Ok(Answer::Serving(status)))) => match status.mode {
                 Mode::Leader => "leads",
                 Mode::Follower | Mode::Observer => "follows",
@@ -226,7 +270,7 @@ impl Seen<'_> {
             _ => {
                 let component = name.parse().ok();
                 let said = component.and_then(|it| self.asked.state(it, node));
-                said.unwrap_or(state)
+                said.unwrap_or_else(|| "active".to_owned())
             }
         }
     }
@@ -252,6 +296,19 @@ impl Seen<'_> {
             n_serving: serving.len(),
             can_lose: serving.len().checked_sub(ensemble.majority()),
         }
+    }
+}
+
+/// What a unit does that does not run; none of one that does.
+fn not_running(state: Option<&UnitState>) -> Option<&str> {
+    let Some(state) = state else { return Some("unknown: the host did not say") };
+    match (state.load.as_str(), state.active.as_str()) {
+        (_, "active" | "reloading") => None,
+        ("not-found", _) => Some("not there"),
+        (_, "activating") => {
+            Some("activating: it has begun to start, or waits to try again")
+        }
+        (_, other) => Some(other),
     }
 }
 
@@ -341,5 +398,72 @@ impl fmt::Display for EnsembleStatus {
             Some(n) => write!(f, "; it can lose {n} more"),
             None => write!(f, "; that is no majority"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::inventory;
+    use crate::provider::ssh;
+    use crate::resource::probe;
+
+    /// The problem of a registry whose unit is shown like this, and which answers like this.
+    fn problem(load: &str, active: &str, answer: Result<(), &str>) -> Option<String> {
+        let text = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
+                    edge: {roles: [edge], hosts: [{address: 10.0.0.9, name: edge-1}]}\n";
+        let inventory = inventory::read(text, &|_: &Path| true).unwrap();
+        let topology = Topology::new(&inventory, &ssh::machines(&inventory)).unwrap();
+        let show = [
+            format!("Id={}", registry::UNIT),
+            format!("LoadState={load}"),
+            format!("ActiveState={active}"),
+            String::new(),
+        ];
+        let lines: String = show
+            .iter()
+            .map(|show| format!("{{\"q\":\"unit\",\"show\":\"{show}\"}}\n"))
+            .collect();
+        let facts = probe::parse(&format!("{lines}{{\"q\":\"end\"}}"), 0.0).unwrap();
+        let host = topology.nodes[0].host.clone();
+        let asked = Asked::nobody();
+        let seen = Seen {
+            asked: &asked,
+            topology: &topology,
+            facts: &[(host.clone(), facts)].into(),
+            answers: &BTreeMap::new(),
+            registries: &[(host, answer.map_err(str::to_owned))].into(),
+        };
+        seen.status(&[], &[]).problems.pop()
+    }
+
+    #[test]
+    fn a_registry_is_well_only_where_it_runs_and_answers() {
+        assert_eq!(problem("loaded", "active", Ok(())), None);
+        let silent = Err("does not serve: nothing answers on port 5000");
+        assert_eq!(
+            problem("loaded", "active", silent).as_deref(),
+            Some("registry on edge-1: does not serve: nothing answers on port 5000")
+        );
+    }
+
+    #[test]
+    fn a_unit_that_does_not_run_is_called_what_it_is() {
+        let said = |load: &str, active: &str| {
+            let problem = problem(load, active, Err("does not serve: x")).unwrap();
+            let said = problem.strip_prefix("registry on edge-1: ").unwrap();
+            said.strip_suffix(" (platform-registry.service)").unwrap().to_owned()
+        };
+        assert_eq!(said("loaded", "inactive"), "inactive");
+        assert_eq!(said("loaded", "failed"), "failed");
+        assert_eq!(said("loaded", "deactivating"), "deactivating");
+        assert_eq!(
+            said("loaded", "activating"),
+            "activating: it has begun to start, or waits to try again"
+        );
+        assert_eq!(said("not-found", "inactive"), "not there");
+        assert_eq!(not_running(None), Some("unknown: the host did not say"));
     }
 }

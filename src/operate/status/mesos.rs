@@ -69,12 +69,7 @@ impl Asked {
     pub(super) async fn of(services: Services<'_>) -> Self {
         let topology = services.topology;
         if topology.masters.is_none() {
-            let nobody = || Ok(Vec::new());
-            return Self {
-                words: BTreeMap::new(),
-                agents: nobody(),
-                frameworks: Ok(Vec::new()),
-            };
+            return Self::nobody();
         }
         let of = |component| async move {
             let members = topology.members_of(component);
@@ -91,6 +86,15 @@ impl Asked {
         );
         let words = masters.into_iter().chain(marathon).chain(chronos).collect();
         Self { words, agents, frameworks }
+    }
+
+    /// Of a cluster in which there is nobody to ask.
+    pub(super) fn nobody() -> Self {
+        Self {
+            words: BTreeMap::new(),
+            agents: Ok(Vec::new()),
+            frameworks: Ok(Vec::new()),
+        }
     }
 
     /// What a component on a host says of itself, where it was asked.
