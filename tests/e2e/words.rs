@@ -20,13 +20,14 @@ fn a_written_inventory_can_be_planned_at_once() {
     let text = text.replace("cluster: rehearsal", &format!("cluster: {}", lab.cluster()));
     let text = text.replace("10.77.0", &lab.prefix());
     lab.file("written.yaml", text);
-    let images = concat!(env!("CARGO_MANIFEST_DIR"), "/images");
-    std::os::unix::fs::symlink(images, lab.folder().join("images")).expect("a link");
+    // As if it had been written at the top of the repository, where the catalogue is.
+    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    std::os::unix::fs::symlink(tests, lab.folder().join("tests")).expect("a link");
 
     let plan = lab.program().args(["plan", "written.yaml"]).output().expect("it runs");
     let said = String::from_utf8_lossy(&plan.stdout);
     assert_eq!(plan.status.code(), Some(10), "{plan:?}");
-    for host in ["control-1", "control-2", "control-3", "edge-1"] {
+    for host in ["control-1", "control-3", "edge-1", "workers-1", "workers-2"] {
         assert!(said.contains(&format!("  {host}\n    make container at ")), "{said}");
     }
     assert_eq!(lab.remains(), [""; 0], "a plan makes nothing");

@@ -54,7 +54,8 @@ fn a_docker_that_is_too_new(lab: &Lab, machine: &Machine) {
         .replace("build: ", &format!("build: {images}"))
         .replace("zookeeper}", "zookeeper, needs: {docker: \"<26\"}}");
     lab.file("needy.yaml", needy);
-    lab.rewrite(&SMALL.replace("{images}", "needy.yaml"));
+    let inventory = std::fs::read_to_string(lab.inventory()).expect("it was written");
+    lab.file("lab.yaml", inventory.replace(CATALOG, "needy.yaml"));
     check_up(
         lab,
         4,
@@ -63,7 +64,7 @@ fn a_docker_that_is_too_new(lab: &Lab, machine: &Machine) {
             "older Docker",
         ],
     );
-    lab.rewrite(SMALL);
+    lab.file("lab.yaml", inventory);
     unwrap(machine, "docker");
 }
 
