@@ -9,12 +9,12 @@
 use minijinja::context;
 
 use super::mesos::{self, private};
-use super::{Context, Stage, Wants, path};
+use super::{Context, Stage, Wants, data_directory, path};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
-use crate::resource::{Directory, Facts, File, FileState, Resource, Unit, Unknown};
+use crate::resource::{Facts, File, FileState, Resource, Unit, Unknown};
 use crate::template::{BadTemplate, render};
 use crate::topology::{Ensemble, MASTER_PORT};
 
@@ -110,12 +110,13 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
     let unit = Unit::named(UNIT).started_with(files.iter().chain([&service]));
     let drop_in = unit.drop_in();
     let marker = may_begin(context, facts).then(initialize);
-    let resources = [Resource::Directory(data()), Resource::Image(image)]
-        .into_iter()
-        .chain(files.into_iter().chain([service]).chain(marker).map(Resource::File))
-        .chain(drop_in.map(Resource::File))
-        .chain([Resource::Unit(unit)])
-        .map(|resource| (Stage::Masters, resource));
+    let resources =
+        [Resource::Directory(data_directory(DATA, USER)), Resource::Image(image)]
+            .into_iter()
+            .chain(files.into_iter().chain([service]).chain(marker).map(Resource::File))
+            .chain(drop_in.map(Resource::File))
+            .chain([Resource::Unit(unit)])
+            .map(|resource| (Stage::Masters, resource));
     let formed = in_data("formed", names(masters));
     Ok(resources.chain([(Stage::Agents, Resource::File(formed))]).collect())
 }
@@ -185,16 +186,6 @@ fn service(
         },
     )?;
     Ok(File::public(path(&format!("/etc/systemd/system/{UNIT}")), text))
-}
-
-fn data() -> Directory {
-    Directory {
-        path: path(DATA),
-        mode: 0o750,
-        owner: USER.to_owned(),
-        group: USER.to_owned(),
-        data: true,
-    }
 }
 
 /// The mark of masters whose registry was begun.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::inventory::Platform;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
-use crate::resource::{Content, Facts, Image, ImageOrigin, Resource};
+use crate::resource::{Content, Directory, Facts, Image, ImageOrigin, Resource};
 use crate::template::BadTemplate;
 use crate::topology::{Node, REGISTRY_PORT, Topology};
 
@@ -164,6 +164,17 @@ impl Context<'_> {
             ImageOrigin::Registries(self.topology.registries().map(reference).collect());
         let name = format!("{component} {}", facts.version);
         Some(Image { name, id: facts.id.clone(), origin })
+    }
+}
+
+/// The directory of a component's data, which only the user of its container may change.
+fn data_directory(at: &str, user: &str) -> Directory {
+    Directory {
+        path: path(at),
+        mode: 0o750,
+        owner: user.to_owned(),
+        group: user.to_owned(),
+        data: true,
     }
 }
 

@@ -8,10 +8,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use minijinja::context;
 
-use super::{Context, Stage, Wants, path};
+use super::{Context, Stage, Wants, data_directory, path};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
-use crate::resource::{Content, Directory, File, Image, ImageOrigin, Resource, Unit};
+use crate::resource::{Content, File, Image, ImageOrigin, Resource, Unit};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 use crate::topology::REGISTRY_PORT;
@@ -90,21 +90,14 @@ pub(super) fn wants(context: Context<'_>) -> Result<Wants, BadTemplate> {
     let service = File::public(path(&format!("/etc/systemd/system/{UNIT}")), service);
     let unit = Unit::named(UNIT).started_with(files.iter().chain([&service]));
     let drop_in = unit.drop_in();
-    let resources = [Resource::Directory(data()), Resource::Image(image)]
-        .into_iter()
-        .chain(files.into_iter().chain([service]).chain(drop_in).map(Resource::File))
-        .chain([Resource::Unit(unit)]);
+    let resources = [
+        Resource::Directory(data_directory("/var/lib/platform/registry", USER)),
+        Resource::Image(image),
+    ]
+    .into_iter()
+    .chain(files.into_iter().chain([service]).chain(drop_in).map(Resource::File))
+    .chain([Resource::Unit(unit)]);
     Ok(resources.map(|resource| (Stage::Registry, resource)).collect())
-}
-
-fn data() -> Directory {
-    Directory {
-        path: path("/var/lib/platform/registry"),
-        mode: 0o750,
-        owner: USER.to_owned(),
-        group: USER.to_owned(),
-        data: true,
-    }
 }
 
 fn private(name: &str, content: impl Into<Content>) -> File {

@@ -15,14 +15,12 @@ use base64::prelude::BASE64_STANDARD;
 use minijinja::context;
 use sha1::{Digest, Sha1};
 
-use super::{Context, Stage, Wants, path};
+use super::{Context, Stage, Wants, data_directory, path};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
-use crate::resource::{
-    Content, Directory, Facts, File, FileState, Resource, Unit, Unknown,
-};
+use crate::resource::{Content, Facts, File, FileState, Resource, Unit, Unknown};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 use crate::topology::{Ensemble, Member, ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT};
@@ -249,12 +247,13 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
     let unit = Unit::named(UNIT).started_with(files.iter().chain([&my_id, &service]));
     let drop_in = unit.drop_in();
     let marker = may_start_empty(context, facts).then(start_empty);
-    let resources = [Resource::Directory(data()), Resource::Image(image)]
-        .into_iter()
-        .chain(files.into_iter().chain([my_id, service]).map(Resource::File))
-        .chain(marker.into_iter().chain(drop_in).map(Resource::File))
-        .chain([Resource::Unit(unit)])
-        .map(|resource| (Stage::Zookeeper, resource));
+    let resources =
+        [Resource::Directory(data_directory(DATA, USER)), Resource::Image(image)]
+            .into_iter()
+            .chain(files.into_iter().chain([my_id, service]).map(Resource::File))
+            .chain(marker.into_iter().chain(drop_in).map(Resource::File))
+            .chain([Resource::Unit(unit)])
+            .map(|resource| (Stage::Zookeeper, resource));
     Ok(resources.collect())
 }
 
@@ -340,16 +339,6 @@ fn service(
 /// the frameworks' state are small, and a heap that swaps loses the quorum.
 fn heap_for(memory: Size) -> Size {
     Size::mib((memory.as_mib() / 8).clamp(128, 1024))
-}
-
-fn data() -> Directory {
-    Directory {
-        path: path(DATA),
-        mode: 0o750,
-        owner: USER.to_owned(),
-        group: USER.to_owned(),
-        data: true,
-    }
 }
 
 /// The last epoch that the member accepted, as a decimal number without a newline.
