@@ -1,18 +1,24 @@
-//! Holds logins back, so that servers do not drop them.
+//! Holds logins back, so that servers do not drop them, and spreads those that were dropped.
 //!
 //! sshd drops a growing share of unfinished logins beyond 10 (`MaxStartups 10:30:100`): of 60
-//! at once 17 were dropped, of 8 none.
+//! at once 17 were dropped, of 8 none. But a busy sshd counts a login for a while after its
+//! end, and counts those of others too, so that some of ours may be dropped all the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
 
 const LOGINS_PER_SERVER: usize = 8;
 /// Logins cost this computer some milliseconds of work each; more at once gain nothing.
 const LOGINS_IN_ALL: usize = 24;
+
+/// The pause before the second try; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The places for logins under way.
 pub(super) struct Gates {
@@ -53,5 +59,29 @@ impl Gates {
             None => self.all.clone().acquire_owned().await.ok(),
         };
         Place { _of_all, _of_server }
+    }
+}
+
+/// The pauses between tries at a server that hangs up: each twice as long as the one before,
+/// up to a moment, and none alike for logins that were dropped together.
+pub(super) struct Pauses {
+    next: Duration,
+    end: Instant,
+}
+
+impl Pauses {
+    /// Pauses of which none begins so late that it would last beyond a moment.
+    pub(super) fn until(end: Instant) -> Self {
+        Self { next: FIRST_PAUSE, end }
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.next.mul_f64(rand::random_range(0.75..1.25));
+        self.next *= 2;
+        (Instant::now() + pause <= self.end).then_some(pause)
     }
 }

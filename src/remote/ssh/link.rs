@@ -51,6 +51,8 @@ pub(super) struct Link {
 pub(super) enum Failure {
     /// The server's key is new: the operator must be asked.
     Unseen(Key),
+    /// The server hung up before keys were agreed: nothing has happened there.
+    HungUp(RemoteError),
     /// Anything else.
     Error(RemoteError),
 }
@@ -195,20 +197,22 @@ impl Greeting<'_> {
                 Err(Failure::Unseen(key))
             }
             Ok(Err(Closed::Rejected(Rejection::Error(error)))) => Err((*error).into()),
-            Ok(Err(Closed::Ssh(error))) => Err(greeting_error(end, error).into()),
+            Ok(Err(Closed::Ssh(error))) => Err(greeting_error(end, error)),
         }
     }
 }
 
-fn greeting_error(end: &Endpoint, error: russh::Error) -> RemoteError {
+fn greeting_error(end: &Endpoint, error: russh::Error) -> Failure {
     match error {
-        russh::Error::IO(source) => unreachable(end, source),
+        russh::Error::IO(source) => Failure::HungUp(unreachable(end, source)),
         russh::Error::Disconnect | russh::Error::HUP => {
             let said = "it hung up before the connection was made";
-            unreachable(end, io::Error::new(io::ErrorKind::ConnectionReset, said))
+            let source = io::Error::new(io::ErrorKind::ConnectionReset, said);
+            Failure::HungUp(unreachable(end, source))
         }
         error => {
-            RemoteError::Protocol { host: end.host.clone(), said: error.to_string() }
+            let said = error.to_string();
+            Failure::Error(RemoteError::Protocol { host: end.host.clone(), said })
         }
     }
 }

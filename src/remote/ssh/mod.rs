@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep};
 
 use crate::event::{Event, Events};
 use crate::host::HostName;
@@ -43,7 +44,7 @@ pub use self::system::system_ssh;
 
 use self::auth::Keyring;
 use self::endpoint::Endpoint;
-use self::gates::Gates;
+use self::gates::{Gates, Pauses};
 use self::host_keys::HostKeys;
 use self::link::Link;
 use self::route::Bastions;
@@ -92,6 +93,9 @@ pub struct Timing {
     pub handshake: Duration,
     /// From there to the end of the login: a host may ask its directory, an agent its owner.
     pub login: Duration,
+    /// For so long a server that hangs up before keys are agreed is tried again: an sshd that
+    /// counts too many unfinished logins, whoever's they are, drops some by lot.
+    pub hang_ups: Duration,
     /// After so long a silence the host is asked for a sign of life.
     pub keepalive: Duration,
     /// So many questions in a row may stay unanswered.
@@ -110,6 +114,7 @@ impl Default for Timing {
             connect: seconds(10),
             handshake: seconds(20),
             login: seconds(30),
+            hang_ups: seconds(5),
             keepalive: seconds(5),
             unanswered: 3,
             stall: seconds(60),
@@ -120,7 +125,8 @@ impl Default for Timing {
 /// Makes the connections of a run; shared by all of its tasks.
 ///
 /// At most 24 logins are under way at once, and at most 8 with one server or through one
-/// jump host, as sshd drops unfinished logins beyond 10. Connections to jump hosts are shared.
+/// jump host, as sshd drops unfinished logins beyond 10; one that is dropped is tried again.
+/// Connections to jump hosts are shared.
 pub struct Connector {
     timing: Timing,
     events: Events,
@@ -171,10 +177,15 @@ impl Connector {
     ) -> Result<Link, RemoteError> {
         // Asking happens between two connections, so that neither the server's patience nor
         // a place among the logins runs out while the operator looks up the fingerprint.
+        let mut pauses = Pauses::until(Instant::now() + self.timing.hang_ups);
         loop {
             match self.attempt(end, way.as_ref()).await {
                 Ok(link) => return Ok(link),
                 Err(link::Failure::Unseen(key)) => self.host_keys.ask(end, key).await?,
+                Err(link::Failure::HungUp(error)) => match pauses.next() {
+                    Some(pause) => sleep(pause).await,
+                    None => return Err(error),
+                },
                 Err(link::Failure::Error(error)) => return Err(error),
             }
         }

@@ -10,7 +10,7 @@ use platform::remote::{ErrorKind, Remote, RemoteError};
 use platform::secret::Secret;
 
 use super::sshd::{
-    Sshd, bare_public, connector, eventually, keygen, run, script, settings, user,
+    LONG, Sshd, bare_public, connector, eventually, keygen, run, script, settings, user,
 };
 
 async fn greets(ssh: &Ssh) {
@@ -261,4 +261,18 @@ async fn twenty_logins_at_once_all_succeed() {
     }
     let accepted = || sshd.log().matches("Accepted publickey").count();
     eventually("sshd has logged all of them", || accepted() == 20);
+}
+
+/// As by an sshd that still counts logins that have ended, or those of others.
+#[tokio::test]
+async fn logins_that_the_server_drops_for_their_number_are_tried_again() {
+    let sshd = Sshd::start_with(&["ed25519"], "MaxStartups 2:100:2");
+    let mut settings = settings(sshd.path());
+    settings.timing.hang_ups = LONG;
+    let (connector, _) = connector(settings);
+    let all = (0..8).map(|_| connector.connect(sshd.target()));
+    for ssh in futures::future::join_all(all).await {
+        greets(&ssh.unwrap()).await;
+    }
+    assert!(sshd.log().contains("beginning MaxStartups throttling"), "{}", sshd.log());
 }

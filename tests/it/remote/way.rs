@@ -146,7 +146,9 @@ async fn a_server_that_never_speaks_is_given_up_at_its_deadline() {
 #[tokio::test]
 async fn a_server_that_hangs_up_is_unreachable() {
     let sshd = Sshd::start();
-    let (connector, _) = connector(settings(sshd.path()));
+    let mut settings = settings(sshd.path());
+    settings.timing.hang_ups = Duration::ZERO;
+    let (connector, _) = connector(settings);
     for greeting in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n"] {
         let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut target = sshd.target();
