@@ -360,6 +360,8 @@ pub struct Image {
 pub enum ImageVerb {
     /// Build the images whose folders a catalogue names
     Build(ImageBuild),
+    /// Write the digests of images from registries into a catalogue
+    Pin(ImagePin),
 }
 
 /// `platform image build`
@@ -371,6 +373,21 @@ EXAMPLES
   Build all of them:
     platform image build images/catalog.yaml")]
 pub struct ImageBuild {
+    /// The catalogue, a YAML file
+    #[arg(value_name = "CATALOG")]
+    pub catalog: PathBuf,
+}
+
+/// `platform image pin`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+Asks the registry of each `image:` that has no digest which one its tag stands for now, and
+writes it there; nothing else of the file changes. An image that has one keeps it.
+
+EXAMPLES
+  Before the first cluster from it:
+    platform image pin images/mesos.yaml")]
+pub struct ImagePin {
     /// The catalogue, a YAML file
     #[arg(value_name = "CATALOG")]
     pub catalog: PathBuf,

@@ -45,6 +45,7 @@ async fn verb(Args { global, verb }: Args) -> Exit {
         Verb::Audit(args) => audit::run(&args, &global),
         Verb::Image(args) => match args.verb {
             ImageVerb::Build(args) => image::build(&args, &global).await,
+            ImageVerb::Pin(args) => image::pin(&args).await,
         },
         Verb::Completions(args) => completions::run(&args),
     }

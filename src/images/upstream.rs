@@ -129,6 +129,32 @@ pub async fn resolve(
     upstream.image(&pinned, cache, architecture).await
 }
 
+/// Asks a registry which digest a reference without one stands for at this moment: of an
+/// index, where there is one, so that it holds for every processor.
+///
+/// # Errors
+/// When it is no reference, or the registry does not say.
+pub async fn digest_of(
+    reference: &str,
+    settings: ClientConfig,
+) -> Result<Digest, UpstreamError> {
+    let fetch = |source| UpstreamError::Fetch {
+        what: "the digest",
+        reference: reference.to_owned(),
+        source: Box::new(source),
+    };
+    let parsed: Reference =
+        reference.parse().map_err(|_| UpstreamError::NotPinned(reference.to_owned()))?;
+    let client = Client::try_from(settings).map_err(fetch)?;
+    let upstream = Upstream { client, reference: parsed };
+    let (client, anonymous) = (&upstream.client, RegistryAuth::Anonymous);
+    let digest = client.fetch_manifest_digest(&upstream.reference, &anonymous);
+    let digest = upstream.in_time("digest", digest).await?;
+    digest.parse().map_err(|_| {
+        fetch(OciDistributionError::GenericError(Some(format!("it says `{digest}`"))))
+    })
+}
+
 impl Upstream {
     async fn image(
         self: Arc<Self>,

@@ -55,6 +55,9 @@ pub struct Entry {
     pub source: ImageSource,
     /// What it needs.
     pub needs: Needs,
+    /// Whether this version was seen to run as this program runs it. One that was not is named
+    /// in a warning.
+    pub verified: bool,
 }
 
 /// Where an image comes from. Paths are relative to the catalogue.
@@ -145,7 +148,8 @@ fn components(node: &Node, r: &mut Reader) -> Option<BTreeMap<Component, Entry>>
     Some(components)
 }
 
-const ENTRY_KEYS: [&str; 5] = ["version", "build", "archive", "image", "needs"];
+const ENTRY_KEYS: [&str; 6] =
+    ["version", "build", "archive", "image", "needs", "verified"];
 const MACHINE_KEYS: [&str; 4] = ["version", "build", "archive", "image"];
 
 /// An entry, and where it says which Mesos it needs.
@@ -160,7 +164,9 @@ fn entry_of(
     let source = source(&fields, what, r);
     let (needs, mesos_at): DraftNeeds =
         fields.get("needs").map(|node| needs::needs(node, r)).unwrap_or_default();
-    Some((Entry { version: version?, source: source?, needs }, mesos_at))
+    let verified =
+        fields.get("verified").is_none_or(|node| r.boolean(node) != Some(false));
+    Some((Entry { version: version?, source: source?, needs, verified }, mesos_at))
 }
 
 fn machine(node: &Node, r: &mut Reader) -> Option<Entry> {
@@ -171,7 +177,8 @@ fn machine(node: &Node, r: &mut Reader) -> Option<Entry> {
         None => Some("dev".to_owned()),
     };
     let source = source(&fields, what, r);
-    Some(Entry { version: version?, source: source?, needs: Needs::default() })
+    let needs = Needs::default();
+    Some(Entry { version: version?, source: source?, needs, verified: true })
 }
 
 fn version(node: &Node, r: &mut Reader) -> Option<String> {
@@ -206,10 +213,6 @@ fn source(fields: &Fields, what: &str, r: &mut Reader) -> Option<ImageSource> {
 
 fn upstream(node: &Node, r: &mut Reader) -> Option<String> {
     let text = r.text(node)?;
-    let inner = |c: char| c.is_ascii_alphanumeric() || "._-/:".contains(c);
-    let is_name = |name: &str| {
-        name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(inner)
-    };
     let fault = match text.split_once('@') {
         Some((name, digest)) if is_name(name) && is_digest(digest) => {
             return Some(text.to_owned());
@@ -221,14 +224,20 @@ fn upstream(node: &Node, r: &mut Reader) -> Option<String> {
         .help("copy it whole from the registry"),
         None if is_name(text) => {
             let message = format!("`{text}` may be another image tomorrow");
-            let help =
-                "pin it: write its digest after it, `@sha256:` and 64 hexadecimal digits";
+            let help = "pin it: `platform image pin CATALOG` asks its registry and writes the \
+                        digest after it";
             Diagnostic::new(&node.span, message).help(help)
         }
         _ => Diagnostic::new(&node.span, format!("`{text}` is not an image's reference"))
             .help("write one such as `docker.io/library/zookeeper@sha256:…`"),
     };
     r.refuse(fault)
+}
+
+/// Whether a text is an image's reference without a digest.
+pub(super) fn is_name(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || "._-/:".contains(c);
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(inner)
 }
 
 fn is_digest(text: &str) -> bool {

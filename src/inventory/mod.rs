@@ -26,6 +26,7 @@ mod cidr;
 mod diagnostic;
 mod group;
 mod needs;
+pub mod pin;
 #[cfg(test)]
 mod properties;
 mod reader;

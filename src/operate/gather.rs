@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use super::Ambient;
 use super::image::{self, Bench, Resolved};
-use super::lab::{Lab, LabError};
+use super::lab::{Images, Lab, LabError};
 use super::services::Logins;
 use super::trouble::Trouble;
 use crate::component::{Materials, mesos, registry, zookeeper};
+use crate::event::Event;
 use crate::inventory::SecretSource;
-use crate::inventory::catalog::Component;
+use crate::inventory::catalog::{Component, Entry};
 use crate::resource::Content;
 use crate::secret::Secret;
 use crate::state::{Leaf, San, SecretError};
@@ -38,7 +39,11 @@ pub(super) async fn gather(
     ambient: &Ambient<'_>,
 ) -> Result<Gathered, Trouble> {
     let needed = needed(topology);
-    let images = image::resolve(&lab.images()?, &needed, &Bench::of(ambient)).await?;
+    let images = lab.images()?;
+    if let Some(message) = unverified(&images, &needed) {
+        ambient.events.emit(&Event::Warned { message });
+    }
+    let images = image::resolve(&images, &needed, &Bench::of(ambient)).await?;
     let ca = lab.state.ca((ambient.clock)())?;
     let secret = |name: &str| {
         lab.state.resolve(&SecretSource::Generate, name, &lab.folder(), ambient.env)
@@ -79,6 +84,20 @@ pub(super) async fn gather(
         chronos: framework("chronos", &secret)?,
     };
     Ok(Gathered { materials, images, logins: logins(lab, ambient)? })
+}
+
+/// What there is to say of components that were never seen to run as this program runs them.
+fn unverified(images: &Images, needed: &[Component]) -> Option<String> {
+    let unverified = |(component, entry): (&Component, &Entry)| {
+        let concerns = needed.contains(component) && !entry.verified;
+        concerns.then(|| format!("{component} {}", entry.version))
+    };
+    let found: Vec<String> =
+        images.catalog.components.iter().filter_map(unverified).collect();
+    (!found.is_empty()).then(|| {
+        let (found, path) = (found.join(", "), images.path.display());
+        format!("not verified with this program: {found}, according to {path}")
+    })
 }
 
 /// The passwords with which Mesos, Marathon and Chronos are asked: those of the materials.

@@ -6,13 +6,14 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::Ambient;
-use super::lab::Images;
+use super::lab::{self, Images};
 use super::trouble::Trouble;
 use crate::component::ImageFacts;
 use crate::event::{Event, Events, Outcome};
 use crate::images::build::BuildError;
 use crate::images::{Image, archive, build, upstream};
 use crate::inventory::catalog::{Component, Entry, ImageSource};
+use crate::inventory::pin::{self, Loose};
 
 /// The images of a run.
 pub(super) struct Resolved(BTreeMap<Component, (String, Image)>);
@@ -154,6 +155,27 @@ pub async fn build_all(catalog: &Path, events: &Events) -> Result<(), Trouble> {
     }
     resolve(&images, &Component::ALL, &bench).await?;
     Ok(())
+}
+
+/// Asks registries for the digests of a catalogue's references that have none, and writes them
+/// there: what was pinned, in the order of the file. All of them or none.
+///
+/// # Errors
+/// When the catalogue has other faults, a registry does not answer, or the file cannot be
+/// written.
+pub async fn pin_all(catalog: &Path) -> Result<Vec<String>, Trouble> {
+    let (text, loose) = Images::loose(catalog)?;
+    let mut digests = Vec::new();
+    for loose in loose {
+        let digest = upstream::digest_of(&loose.reference, upstream::settings()).await?;
+        digests.push((loose, digest.to_string()));
+    }
+    if !digests.is_empty() {
+        lab::rewrite(catalog, &pin::pinned(&text, &digests))?;
+    }
+    let written =
+        |(loose, digest): (Loose, String)| format!("{}@{digest}", loose.reference);
+    Ok(digests.into_iter().map(written).collect())
 }
 
 /// The step of building an image: told only once something has to be built.

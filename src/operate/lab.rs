@@ -1,10 +1,11 @@
 //! A cluster as the operator's files describe it: the inventory, the catalogue, the folder of
 //! what is kept.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::inventory::catalog::{self, Catalog, Component};
+use crate::inventory::pin::{self, Loose};
 use crate::inventory::{self, Diagnostic, Inventory};
 use crate::remote::config::expand_home;
 use crate::state::{State, StateError};
@@ -26,6 +27,14 @@ pub enum LabError {
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -111,6 +120,19 @@ impl Images {
         Ok(Self { path: path.to_owned(), catalog })
     }
 
+    /// The text of a catalogue, and its references without a digest.
+    ///
+    /// # Errors
+    /// When it cannot be read or has other faults.
+    pub fn loose(path: &Path) -> Result<(String, Vec<Loose>), LabError> {
+        let text = read(path)?;
+        let folder = folder_of(path);
+        match pin::loose(&text, &|file| exists(&folder, file)) {
+            Ok(loose) => Ok((text, loose)),
+            Err(faults) => Err(LabError::Faults { path: path.to_owned(), text, faults }),
+        }
+    }
+
     /// The folder that the catalogue's relative paths start from.
     pub fn folder(&self) -> PathBuf {
         folder_of(&self.path)
@@ -125,6 +147,19 @@ impl Images {
 fn read(path: &Path) -> Result<String, LabError> {
     std::fs::read_to_string(path)
         .map_err(|source| LabError::Read { path: path.to_owned(), source })
+}
+
+/// Replaces the text of a file of the operator's, whole; it stays as accessible as it was.
+pub(super) fn rewrite(path: &Path, text: &str) -> Result<(), LabError> {
+    let replace = || -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_permissions(std::fs::metadata(path)?.permissions())?;
+        file.as_file().sync_data()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    replace().map_err(|source| LabError::Write { path: path.to_owned(), source })
 }
 
 fn folder_of(path: &Path) -> PathBuf {

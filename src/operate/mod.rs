@@ -28,7 +28,7 @@ use crate::event::Events;
 use crate::remote::ssh::FirstContact;
 use crate::state::{Clock, Environment};
 
-pub use image::build_all;
+pub use image::{build_all, pin_all};
 pub use lab::Lab;
 pub use run::{Ended, in_run, lock};
 pub use trouble::{Kind, Trouble};

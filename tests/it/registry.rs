@@ -315,6 +315,12 @@ async fn an_image_from_upstream_is_the_pinned_one_and_asked_for_once() {
     let pushed = registry.push(&found, "mirror/zk", "1", ignore()).await.unwrap();
     assert!(pushed.sent_bytes > 2_800_000, "{pushed:?}");
 
+    let tagged = |tag: &str| format!("127.0.0.1:{}/vendor/zk:{tag}", server.port);
+    let digest = upstream::digest_of(&tagged("1"), trusting()).await.unwrap();
+    assert_eq!(digest, image.digest);
+    let none = upstream::digest_of(&tagged("2"), trusting()).await;
+    assert!(matches!(none, Err(upstream::UpstreamError::Fetch { .. })), "{none:?}");
+
     let absent =
         format!("127.0.0.1:{}/vendor/kafka@{}", server.port, image.layers[0].digest);
     let none = upstream::resolve(&absent, &cache, ARCHITECTURE, trusting()).await;
