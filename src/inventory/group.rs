@@ -356,24 +356,11 @@ fn memory(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<Spanned<Siz
         let help = "leave it out: these machines have the memory they have";
         r.fault(Diagnostic::new(&node.at, message).help(help));
     }
-    let value = size(node, r)?;
+    let value = r.size(node)?;
     if value < LEAST_MEMORY {
         let message = format!("a machine does not start with {value} of memory");
         let help = format!("write at least {LEAST_MEMORY}");
         return r.refuse(Diagnostic::new(&node.span, message).help(help));
     }
     Some(Spanned { value, span: node.span.clone() })
-}
-
-/// A size with its unit.
-pub(super) fn size(node: &Node, r: &mut Reader) -> Option<Size> {
-    if let Value::Scalar { text, .. } = &node.value
-        && !text.is_empty()
-        && text.chars().all(|c| c.is_ascii_digit())
-    {
-        let message = format!("the size {text} has no unit");
-        let help = format!("write `{text}MiB` or `{text}GiB`");
-        return r.refuse(Diagnostic::new(&node.span, message).help(help));
-    }
-    r.parsed(node)
 }

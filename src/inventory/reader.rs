@@ -12,6 +12,7 @@ use std::str::FromStr;
 use super::diagnostic::{Diagnostic, line_of};
 use super::redact;
 use super::tree::{Entry, NOT_EXPANDED, Node, Value};
+use crate::unit::Size;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -238,6 +239,19 @@ impl<'a> Reader<'a> {
             Value::Scalar { text, plain: true } if text == "false" => Some(false),
             _ => self.wrong_type(node, "this must be `true` or `false`, without quotes"),
         }
+    }
+
+    /// A size with its unit.
+    pub(super) fn size(&mut self, node: &Node) -> Option<Size> {
+        if let Value::Scalar { text, .. } = &node.value
+            && !text.is_empty()
+            && text.chars().all(|c| c.is_ascii_digit())
+        {
+            let message = format!("the size {text} has no unit");
+            let help = format!("write `{text}MiB` or `{text}GiB`");
+            return self.refuse(Diagnostic::new(&node.span, message).help(help));
+        }
+        self.parsed(node)
     }
 
     /// A file on this computer that exists.

@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::diagnostic::Diagnostic;
-use super::group::size;
 use super::reader::{Reader, Spanned, did_you_mean};
 use super::source::secret;
 use super::tree::{Node, Value};
@@ -372,7 +371,7 @@ fn zookeeper(node: &Node, r: &mut Reader) -> (Zookeeper, Option<Spanned<Size>>) 
 const LEAST_HEAP: Size = Size::mib(64);
 
 fn heap(node: &Node, r: &mut Reader) -> Option<Spanned<Size>> {
-    let value = size(node, r)?;
+    let value = r.size(node)?;
     if value < LEAST_HEAP {
         let message = format!("ZooKeeper does not start with a heap of {value}");
         let help = format!("write at least {LEAST_HEAP}, or leave it out");

@@ -7,7 +7,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::diagnostic::Diagnostic;
-use super::group::size;
 use super::reader::Reader;
 use super::tree::{Node, Value};
 use crate::unit::Size;
@@ -214,7 +213,7 @@ fn cpus(node: &Node, r: &mut Reader) -> Option<Cpus> {
 
 /// Mesos counts memory and disk in whole mebibytes.
 fn at_least_one_mib(node: &Node, r: &mut Reader) -> Option<Size> {
-    let value = size(node, r)?;
+    let value = r.size(node)?;
     if value < Size::mib(1) {
         let message = format!("{value} is less than Mesos counts");
         return r
