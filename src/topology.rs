@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
-use crate::inventory::{ClusterName, Group, Inventory, Traits};
+use crate::inventory::{Batch, ClusterName, Group, Inventory, Traits};
 
 /// The port on which ZooKeeper serves its clients.
 pub const ZOOKEEPER_PORT: u16 = 2181;
@@ -54,6 +54,8 @@ pub struct Topology {
     pub ensemble: Option<Ensemble>,
     /// The Mesos masters, where the cluster has any.
     pub masters: Option<Ensemble>,
+    /// How many agents may be interrupted at once.
+    pub batch: Batch,
 }
 
 /// A host and its part.
@@ -160,7 +162,8 @@ impl Topology {
         )?;
         let masters =
             Ensemble::of(nodes.iter().filter(|node| node.master), "Mesos masters")?;
-        Ok(Self { cluster: inventory.cluster.clone(), nodes, ensemble, masters })
+        let (cluster, batch) = (inventory.cluster.clone(), inventory.platform.batch);
+        Ok(Self { cluster, nodes, ensemble, masters, batch })
     }
 
     /// The hosts that run a registry, in order.

@@ -20,6 +20,7 @@ use crate::path::HostPath;
 use crate::unit::Size;
 
 mod access;
+mod batch;
 pub mod catalog;
 mod check;
 mod cidr;
@@ -37,6 +38,7 @@ mod source;
 mod traits;
 mod tree;
 
+pub use batch::{BadBatch, Batch};
 use catalog::Component;
 pub use cidr::BadCidr;
 pub use diagnostic::Diagnostic;
@@ -268,6 +270,8 @@ pub struct Platform {
     pub base: Base,
     /// ZooKeeper's settings.
     pub zookeeper: Zookeeper,
+    /// How many agents may be interrupted at once.
+    pub batch: Batch,
 }
 
 /// A person or program that may use the platform's services.

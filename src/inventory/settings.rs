@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::batch::{self, Batch};
 use super::diagnostic::Diagnostic;
 use super::reader::{Reader, Spanned, did_you_mean};
 use super::source::secret;
@@ -24,6 +25,7 @@ pub(super) struct DraftPlatform {
     pub(super) users: Vec<Account>,
     pub(super) base: Base,
     pub(super) zookeeper: Zookeeper,
+    pub(super) batch: Batch,
     /// The heap, and where it stands.
     pub(super) heap: Option<Spanned<Size>>,
 }
@@ -41,18 +43,20 @@ impl DraftPlatform {
             users: self.users,
             base: self.base,
             zookeeper: self.zookeeper,
+            batch: self.batch,
         })
     }
 }
 
 pub(super) fn platform(node: &Node, r: &mut Reader) -> DraftPlatform {
-    let known = ["domain", "images", "access", "base", "zookeeper"];
+    let known = ["domain", "images", "access", "base", "zookeeper", "agents"];
     let at = node.at.clone();
     let Some(fields) = r.fields(node, "platform", &known) else {
         return DraftPlatform { at, ..DraftPlatform::default() };
     };
     let (zookeeper, heap) =
         fields.get("zookeeper").map(|node| zookeeper(node, r)).unwrap_or_default();
+    let agents = fields.get("agents").and_then(|node| batch::of_agents(node, r));
     DraftPlatform {
         at,
         domain: fields.get("domain").and_then(|node| domain(node, r)),
@@ -60,6 +64,7 @@ pub(super) fn platform(node: &Node, r: &mut Reader) -> DraftPlatform {
         users: fields.get("access").map(|node| access(node, r)).unwrap_or_default(),
         base: fields.get("base").and_then(|node| base(node, r)).unwrap_or_default(),
         zookeeper,
+        batch: agents.unwrap_or_default(),
         heap,
     }
 }

@@ -258,7 +258,7 @@ fn hosts(
     topology: &Topology,
     standing: &Standing,
 ) -> Result<Work, Refused> {
-    let (peers, agents) = (Peers::all(topology), Agents::of(topology, None));
+    let (peers, agents) = (Peers::all(topology), Agents::of(topology));
     quorum::waves(changes, &peers, Some(agents), standing).map(Work::Hosts)
 }
 

@@ -5,7 +5,6 @@
 //! in batches.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 
 use super::peers::Peers;
 use super::{Gate, HostChanges};
@@ -40,7 +39,6 @@ pub enum MemberStanding {
 #[derive(Debug, Clone, Copy)]
 pub struct Agents<'a> {
     topology: &'a Topology,
-    batch: Option<NonZeroUsize>,
 }
 
 /// A change that would cost those who serve together more than they can spare.
@@ -118,15 +116,13 @@ fn hosts_of(members: &[Member]) -> Vec<&HostName> {
 }
 
 impl<'a> Agents<'a> {
-    /// The agents of a cluster, interrupted so many at once; a quarter, and at least one, where
-    /// nobody says how many.
-    pub fn of(topology: &'a Topology, batch: Option<NonZeroUsize>) -> Self {
-        Self { topology, batch }
+    /// The agents of a cluster.
+    pub fn of(topology: &'a Topology) -> Self {
+        Self { topology }
     }
 
     fn batch(&self) -> usize {
-        let quarter = self.topology.agents().count() / 4;
-        self.batch.map_or(quarter, NonZeroUsize::get).max(1)
+        self.topology.batch.of(self.topology.agents().count())
     }
 
     /// Waves of these changes, each of which interrupts serving agents, batch after batch.

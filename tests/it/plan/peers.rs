@@ -2,7 +2,6 @@
 //! agents beside them.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
 use proptest::collection::vec;
@@ -64,7 +63,8 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
            c: {roles: [control], count: 3}\n  \
            f: {roles: [marathon, chronos], count: 2}\n  \
            w: {roles: [agent], count: 6}\n  \
-           e: {roles: [edge], count: 1}\n",
+           e: {roles: [edge], count: 1}\n\
+         platform: {agents: {batch: 2}}\n",
     )
 });
 
@@ -117,7 +117,7 @@ impl Case {
 
     fn waves(&self) -> Result<Vec<Wave>, Refused> {
         let topology = &CLUSTER.topology;
-        let agents = Agents::of(topology, NonZeroUsize::new(2));
+        let agents = Agents::of(topology);
         waves(self.changes(), &Peers::all(topology), Some(agents), &self.standing())
     }
 }
