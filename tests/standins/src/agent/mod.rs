@@ -77,8 +77,8 @@ fn begin(arguments: impl Iterator<Item = String>) -> Result<Begun, Exit> {
 }
 
 async fn work(agent: Arc<Agent>, mut exits: mpsc::UnboundedReceiver<Exit>) -> Exit {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::user_defined1()));
-    let (Ok(mut terminate), Ok(mut user)) = signals else {
+    // Nothing handles SIGTERM: as the real one, the agent dies of it, and does not exit.
+    let Ok(mut user) = signal(SignalKind::user_defined1()) else {
         return fatal("cannot handle signals");
     };
     // The address is taken first, so that no second agent touches the work of this one.
@@ -101,7 +101,6 @@ async fn work(agent: Arc<Agent>, mut exits: mpsc::UnboundedReceiver<Exit>) -> Ex
     tokio::spawn(link::keep_registered(Arc::clone(&agent), leader.clone()));
     tokio::select! {
         exit = exits.recv() => exit.unwrap_or_else(|| fatal("the agent is gone")),
-        _ = terminate.recv() => Exit { code: 0, message: "Ended by SIGTERM".to_owned() },
         _ = user.recv() => {
             let present = leader.borrow().clone();
             link::unregister(&agent, present).await;
