@@ -4,6 +4,10 @@
 //! not be started anew without its tasks: what ends a container ends all that it started. What
 //! makes a running agent another one to its master, such as another attribute, it refuses to
 //! start with while it has tasks; so [`super::identity::check`] looks at that before anything is touched.
+//!
+//! An agent that was marked gone ends its tasks and then itself, and so again at each start as
+//! the one that it was: its unit lets it rest, and leaves a mark. A host that the inventory
+//! still has is wanted, so it comes back as a new agent, with all that only a new one may be.
 
 use std::io::Write;
 
@@ -15,7 +19,11 @@ use super::identity::Identity;
 use super::mesos::{self, AGENT, OPERATOR, credential, private};
 use super::{Context, Stage, Wants, docker, path};
 use crate::inventory::catalog::Component;
-use crate::resource::{Content, Directory, File, Resource, Tree, Unit};
+use crate::path::HostPath;
+use crate::resource::probe::Questions;
+use crate::resource::{
+    Absent, Content, Directory, Facts, File, FileState, Resource, Tree, Unit, UnitState,
+};
 use crate::secret::{Secret, SecretBytes};
 use crate::template::{BadTemplate, render};
 use crate::topology::AGENT_PORT;
@@ -30,11 +38,25 @@ const LOGIN: &str = "/etc/docker.tar.gz";
 /// The unit that runs an agent.
 pub const UNIT: &str = "platform-mesos-agent.service";
 
+/// Adds what has to be known of an agent that may have been marked gone.
+pub fn ask(questions: &mut Questions) {
+    questions.path(&latest());
+    questions.path(&gone());
+}
+
+/// Whether the host's agent ended for good at its master's word, as one that was marked gone
+/// does: it then ended all of its tasks before.
+pub fn is_gone(facts: &Facts) -> bool {
+    let rests = |unit: &UnitState| unit.active == "inactive";
+    let is_marked = |state: &FileState| *state != FileState::Missing;
+    facts.unit(UNIT).is_ok_and(rests) && facts.file(&gone()).is_ok_and(is_marked)
+}
+
 /// An agent's image, folder, files and unit.
 ///
 /// # Errors
 /// When the template cannot be rendered.
-pub(super) fn wants(context: Context<'_>) -> Result<Wants, BadTemplate> {
+pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::MesosAgent) else {
         return Ok(Vec::new());
     };
@@ -50,10 +72,12 @@ pub(super) fn wants(context: Context<'_>) -> Result<Wants, BadTemplate> {
     let inputs = files.iter().filter(|file| file.path.as_str() != LOGIN);
     let unit = Unit::named(UNIT).started_with(inputs.chain([&service]));
     let drop_in = unit.drop_in();
+    let forgotten = is_gone(facts).then(forgotten);
     let resources = [Resource::Directory(data()), Resource::Image(image)]
         .into_iter()
         .chain([Resource::Tree(tree), Resource::File(identity.file())])
         .chain(files.into_iter().chain([service]).chain(drop_in).map(Resource::File))
+        .chain(forgotten.map(Resource::Absent))
         .chain([Resource::Unit(unit)]);
     Ok(resources.map(|resource| (Stage::Agents, resource)).collect())
 }
@@ -155,9 +179,26 @@ fn service(
             root => tree.path().as_str(),
             config => CONFIG,
             data => DATA,
+            gone => gone().as_str(),
         },
     )?;
     Ok(File::public(path(&format!("/etc/systemd/system/{UNIT}")), text))
+}
+
+/// What an agent that is gone must not find, to start as another one.
+fn forgotten() -> Absent {
+    let reason = "its agent was marked gone; it comes back as a new one".to_owned();
+    Absent { path: latest(), reason }
+}
+
+/// The link to what an agent was when it last ran.
+fn latest() -> HostPath {
+    path(&format!("{DATA}/work/meta/slaves/latest"))
+}
+
+/// The mark that the unit leaves of an agent that ended for good.
+fn gone() -> HostPath {
+    path(&format!("{DATA}/gone"))
 }
 
 fn data() -> Directory {

@@ -76,6 +76,10 @@ pub fn check<'a>(
 }
 
 fn differences(node: &Node, facts: &Facts) -> Vec<String> {
+    // It has no tasks any more, and never comes back as what it was.
+    if agent::is_gone(facts) {
+        return Vec::new();
+    }
     let unit =
         |owned: &Owned| matches!(owned, Owned::Unit { name } if name == agent::UNIT);
     let runs = facts.manifest.entries().iter().any(unit);

@@ -142,7 +142,7 @@ pub fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> 
         wants.extend(master::wants(context, facts)?);
     }
     if context.node.agent {
-        wants.extend(agent::wants(context)?);
+        wants.extend(agent::wants(context, facts)?);
     }
     if context.node.marathon {
         wants.extend(marathon::wants(context, facts)?);

@@ -135,7 +135,11 @@ fn questions(node: &Node) -> Questions {
     let units =
         units(node).into_iter().map(|(_, unit)| Resource::Unit(Unit::named(unit)));
     let units: Vec<Resource> = units.collect();
-    Questions::about(&units).with_docker()
+    let mut questions = Questions::about(&units).with_docker();
+    if node.agent {
+        agent::ask(&mut questions);
+    }
+    questions
 }
 
 /// The services of a host and their units.
@@ -185,6 +189,10 @@ async fn ask_registry(
     let answer = pass.check(node).await;
     answer.map_err(|error| format!("does not serve: {}", in_words(&error)))
 }
+
+/// What is said of an agent that ended for good.
+const GONE: &str = "gone for good at its master's word; `platform up` brings it back as a \
+                    new agent";
 
 struct Seen<'a> {
     topology: &'a Topology,
@@ -250,6 +258,9 @@ impl Seen<'_> {
         let Some(facts) = self.facts.get(&node.host) else {
             return "unknown: the host does not answer".to_owned();
         };
+        if unit == agent::UNIT && agent::is_gone(facts) {
+            return GONE.to_owned();
+        }
         if let Some(down) = not_running(facts.unit(unit).ok()) {
             return format!("{down} ({unit})");
         }

@@ -112,6 +112,9 @@ fn questions(
         if node.master {
             component::master::ask(&mut of_host);
         }
+        if node.agent {
+            component::agent::ask(&mut of_host);
+        }
         questions.insert(node.host.clone(), of_host);
     }
     Ok(questions)

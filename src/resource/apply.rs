@@ -232,6 +232,7 @@ fn call(n: usize, action: &Action) -> String {
             let (mode, access) = access(file);
             words(&["set_access", file.path.as_str(), &mode, &access, &record(file)])
         }
+        Action::Remove(path) => words(&["remove_path", path.as_str()]),
         Action::PullImage(Image { name, id, origin }) => {
             let owned = Owned::Image { id: id.clone(), name: name.clone() };
             let line = owned.line();

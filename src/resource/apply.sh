@@ -168,6 +168,12 @@ set_access() {
   chmod -- "$2" "$1"
 }
 
+# remove_path PATH — a file or a link that a component left; it is on no record.
+remove_path() {
+  rm -f -- "$1"
+  sync "${1%/*}/"
+}
+
 # Puts back what was at a path before the first run. The copy goes last: as long as the path is
 # on the record, a run that finds no copy takes the path away.
 restore_file() {

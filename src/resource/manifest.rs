@@ -171,6 +171,7 @@ pub(super) fn owned(resource: &Resource, facts: &Facts) -> Option<Owned> {
             Owned::Directory { path: directory.path.clone(), data: directory.data }
         }
         Resource::File(file) if file.data => return None,
+        Resource::Absent(_) => return None,
         Resource::File(file) => Owned::File { path: file.path.clone() },
         Resource::Image(image) => {
             Owned::Image { id: image.id.clone(), name: image.name.clone() }

@@ -7,6 +7,7 @@
 //! Pure: nothing in here touches a host. What a host did not answer is
 //! [`Unknown`], never assumed.
 
+mod absent;
 pub mod apply;
 mod directory;
 mod facts;
@@ -25,6 +26,7 @@ mod user;
 use std::fmt;
 
 pub use crate::path::HostPath;
+pub use absent::Absent;
 pub use directory::Directory;
 pub use facts::{Facts, Unknown};
 pub use file::{Content, File, FileKind, FileState};
@@ -52,6 +54,8 @@ pub enum Resource {
     Directory(Directory),
     /// A file has this content.
     File(File),
+    /// There is nothing at a path.
+    Absent(Absent),
     /// A container image is in the host's Docker.
     Image(Image),
     /// An image's file system is in a folder.
@@ -136,6 +140,7 @@ impl Change {
             | Action::MakeDirectory { .. }
             | Action::WriteFile { .. }
             | Action::SetFileMode { .. }
+            | Action::Remove(_)
             | Action::PullImage { .. }
             | Action::LoadImage { .. }
             | Action::UnpackTree { .. }
@@ -170,6 +175,8 @@ pub enum Action {
     WriteFile(File),
     /// Give a file that has the right content its owner and mode.
     SetFileMode(File),
+    /// Take a file or a link away.
+    Remove(HostPath),
     /// Pull an image by digest.
     PullImage(Image),
     /// Take an image from this computer. It is not part of the script: the image's bytes are
@@ -205,6 +212,7 @@ impl Resource {
             Self::Sysctl(sysctl) => Key::Sysctl(sysctl.name.clone()),
             Self::Directory(directory) => Key::Directory(directory.path.clone()),
             Self::File(file) => Key::File(file.path.clone()),
+            Self::Absent(absent) => Key::File(absent.path.clone()),
             Self::Image(image) => Key::Image(image.name.clone()),
             Self::Tree(tree) => Key::Tree(tree.path()),
             Self::Unit(unit) => Key::Unit(unit.name.clone()),
@@ -219,6 +227,7 @@ impl Resource {
             Self::Sysctl(sysctl) => sysctl.ask(questions),
             Self::Directory(directory) => directory.ask(questions),
             Self::File(file) => file.ask(questions),
+            Self::Absent(absent) => absent.ask(questions),
             Self::Image(image) => image.ask(questions),
             Self::Tree(tree) => tree.ask(questions),
             Self::Unit(unit) => unit.ask(questions),
@@ -232,6 +241,7 @@ impl Resource {
             Self::Sysctl(sysctl) => sysctl.diff(facts),
             Self::Directory(directory) => directory.diff(facts),
             Self::File(file) => file.diff(facts),
+            Self::Absent(absent) => absent.diff(facts),
             Self::Image(image) => image.diff(facts),
             Self::Tree(tree) => tree.diff(facts),
             Self::Unit(unit) => unit.diff(facts),

@@ -10,4 +10,5 @@ mod faults;
 mod given;
 mod harness;
 mod mesos;
+mod outages;
 mod words;

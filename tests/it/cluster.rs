@@ -252,6 +252,9 @@ fn state(asked: &Resource, there: &[Resource]) -> Vec<Value> {
                 })}),
             ]
         }
+        (Resource::Absent(absent), _) => {
+            vec![json!({"q": "missing", "path": absent.path})]
+        }
         (Resource::Tree(tree), found) => match found {
             None => vec![json!({"q": "missing", "path": tree.path()})],
             Some(_) => {
@@ -373,6 +376,7 @@ fn records(resource: &Resource, there: &[Resource]) -> Vec<Value> {
             Some(Owned::Directory { path: directory.path, data: directory.data })
         }
         Resource::File(file) if file.data => None,
+        Resource::Absent(_) => None,
         Resource::File(file) => Some(Owned::File { path: file.path }),
         Resource::Image(image) => Some(Owned::Image { id: image.id, name: image.name }),
         Resource::Tree(tree) => {

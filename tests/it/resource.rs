@@ -1,5 +1,6 @@
 //! The scripts of resources, run for real on hosts that are folders.
 
+mod absent;
 mod apply;
 mod crash;
 mod host;

@@ -28,6 +28,7 @@ mod lab;
 mod machine;
 mod run;
 mod secrets;
+mod services;
 mod slot;
 mod traces;
 
@@ -37,6 +38,7 @@ pub(crate) use lab::{CATALOG, Lab};
 pub(crate) use machine::{Machine, docker};
 pub(crate) use run::{Run, Running};
 pub(crate) use secrets::Secrets;
+pub(crate) use services::Services;
 pub(crate) use slot::turn;
 pub(crate) use traces::{Traces, Writes};
 
