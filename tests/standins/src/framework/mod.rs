@@ -1,11 +1,31 @@
 //! What Marathon and Chronos have in common.
 //!
 //! Both are Scala services: one option parser, one way to ask for a password, one kind of
-//! election, one habit of answering through the leader. What only one of them does stays there.
+//! election, one habit of answering through the leader. What only one of them does stays there:
+//! a program brings its table of flags, a [`Service`](node::Service) that answers requests and a
+//! [`Core`](leader::Core) that decides.
 
 pub mod credentials;
 pub mod driver;
+pub mod effect;
+pub mod leader;
+pub mod node;
 pub mod offer;
 pub mod options;
+pub(crate) mod page;
 pub mod proxy;
+pub mod setup;
 pub mod store;
+
+use std::io::Write as _;
+
+/// One line for whoever watches the process.
+pub(crate) fn log(name: &str, line: &str) {
+    // Nothing can be done when nobody reads it.
+    writeln!(std::io::stderr(), "{name}: {line}").unwrap_or_default();
+}
+
+/// The host's name.
+pub(crate) fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,8 +1,39 @@
 //! Keeps values in ZooKeeper, each in a node of its own below one path.
 
 use crate::zk::{Session, ZkError};
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use zookeeper_client::{CreateMode, Error};
+
+/// Something in the store cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {path} in the store")]
+pub struct Unreadable {
+    path: String,
+    #[source]
+    source: serde_json::Error,
+}
+
+/// The paths among those that are kept that begin with `prefix`.
+pub fn below<'a>(
+    kept: &'a BTreeMap<String, Vec<u8>>,
+    prefix: &'a str,
+) -> impl Iterator<Item = &'a str> {
+    kept.keys().map(String::as_str).filter(move |path| path.starts_with(prefix))
+}
+
+/// One of those that are kept, as a value.
+///
+/// # Errors
+/// When it is not there or is no such value.
+pub fn read<T: DeserializeOwned>(
+    kept: &BTreeMap<String, Vec<u8>>,
+    path: &str,
+) -> Result<T, Unreadable> {
+    let bytes = kept.get(path).map(Vec::as_slice).unwrap_or_default();
+    serde_json::from_slice(bytes)
+        .map_err(|source| Unreadable { path: path.to_owned(), source })
+}
 
 /// A place for values.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 //! In reading order: [`settings`] are the flags; [`shape`], [`schema`], [`normal`], [`check`] and
 //! [`app`] make an app of what a client sends; [`root`] and [`plan`] say what is wanted and in
 //! which steps; [`goal`], [`constraint`], [`matching`] and [`task`] decide about instances;
-//! [`core`] puts these together. All of that is pure. `leader` and `node` are the shell: the
-//! store, the master, the election and HTTP.
+//! [`core`] puts these together. All of that is pure. `member`, `api` and `prober` speak HTTP;
+//! the store, the master and the election are in [`framework`](crate::framework).
 
 mod api;
 pub mod app;
@@ -16,11 +16,11 @@ pub mod goal;
 pub mod id;
 pub mod instance;
 pub mod label;
-mod leader;
 pub mod matching;
-mod node;
+mod member;
 pub mod normal;
 pub mod plan;
+mod prober;
 pub mod root;
 pub mod schema;
 pub mod service_ports;
@@ -28,12 +28,17 @@ pub mod settings;
 pub mod shape;
 pub mod task;
 
-use crate::framework::driver::DriverPort;
-use crate::framework::options;
+use crate::framework::node::{self, End};
+use crate::framework::{self, options};
 use settings::{Settings, SettingsError, World};
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::process::ExitCode;
+
+/// The name in the log.
+const NAME: &str = "marathon";
+
+/// The leader's side of a Marathon.
+type Leader = framework::leader::Leader<core::Core>;
 
 /// Why the process ends, with the codes of the real one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,30 +59,24 @@ pub async fn run(
 ) -> ExitCode {
     let exit = match read(arguments, &environment) {
         Err(error) => {
-            log(&error.to_string());
+            framework::log(NAME, &error.to_string());
             Exit::WrongFlags
         }
-        Ok(settings) => serve(settings, &environment).await,
+        Ok(settings) => {
+            exit_of(node::run(member::Marathon::new(settings), &environment).await)
+        }
     };
     ExitCode::from(exit as u8)
 }
 
-async fn serve(settings: Settings, environment: &BTreeMap<String, String>) -> Exit {
-    if settings.malformed_credentials {
-        log("--http_credentials is not user:password: serving without authentication");
-    }
-    let variable = |name: &str| environment.get(name).map(String::as_str);
-    let port = DriverPort::open(variable("LIBPROCESS_IP"), variable("LIBPROCESS_PORT"));
-    let _port = match port {
-        Ok(port) => port,
-        Err(error) => {
-            log(&error.to_string());
-            return Exit::CannotBind;
-        }
-    };
-    tokio::select! {
-        exit = node::run(settings) => exit,
-        () = terminated() => Exit::Terminated,
+fn exit_of(end: End) -> Exit {
+    match end {
+        End::CannotBind => Exit::CannotBind,
+        End::CannotConnect => Exit::CannotConnect,
+        End::StoreLost => Exit::StoreLost,
+        End::LeadershipLost => Exit::LeadershipLost,
+        End::Refused => Exit::SchedulerError,
+        End::Terminated => Exit::Terminated,
     }
 }
 
@@ -94,8 +93,7 @@ fn read(
         words.extend(options::from_environment(variables, "MARATHON_", "MARATHON_APP_"));
     }
     let options = options::parse(settings::TABLE, &words)?;
-    let uname = rustix::system::uname();
-    let hostname = uname.nodename().to_string_lossy();
+    let hostname = framework::hostname();
     let world = World {
         hostname: &hostname,
         http_credentials: environment
@@ -104,18 +102,4 @@ fn read(
         read: &read,
     };
     Settings::read(&options, &world)
-}
-
-async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut signals) => drop(signals.recv().await),
-        Err(_) => std::future::pending().await,
-    }
-}
-
-/// One line for whoever watches the process.
-fn log(line: &str) {
-    // Nothing can be done when nobody reads it.
-    writeln!(std::io::stderr(), "marathon: {line}").unwrap_or_default();
 }

@@ -3,6 +3,7 @@
 use super::core::Rules;
 use crate::framework::credentials::Credentials;
 use crate::framework::options::{Kind, Known, Options, OptionsError};
+use crate::framework::setup::{MasterAt, Setup};
 use crate::zk::ZkUrl;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -94,46 +95,15 @@ pub enum SettingsError {
     SecretFile,
 }
 
-/// Where the master is looked for.
-#[derive(Clone, Debug)]
-pub enum MasterAt {
-    /// In an election.
-    Elected(ZkUrl),
-    /// Always there: `host:port`.
-    Fixed(String),
-}
-
 /// What the flags say.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `--master`.
-    pub master: MasterAt,
-    /// `--zk`.
-    pub zk: ZkUrl,
-    /// `--zk_session_timeout`.
-    pub zk_timeout: Duration,
-    /// `--hostname`.
-    pub hostname: String,
-    /// `--http_address`.
-    pub http_address: String,
-    /// `--http_port`.
-    pub http_port: u16,
-    /// `--http_credentials`; none when malformed, too.
-    pub credentials: Option<Credentials>,
-    /// Whether `--http_credentials` is given and malformed.
-    pub malformed_credentials: bool,
-    /// `--http_realm`.
-    pub realm: String,
-    /// The principal and the secret, when authentication is on.
-    pub mesos_credentials: Option<Credentials>,
-    /// Who we are to the master.
-    pub framework: Value,
+    /// What Chronos has as well.
+    pub setup: Setup,
     /// What the leader goes by.
     pub rules: Rules,
     /// How long a standby waits for the leader's answer.
     pub proxy_deadline: Duration,
-    /// `--reconciliation_interval`.
-    pub reconcile_every: Duration,
     /// The flags as `/v2/info` shows them.
     pub shown: Value,
 }
@@ -154,42 +124,44 @@ impl Settings {
     /// # Errors
     /// The first that cannot be.
     pub fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError> {
-        let master = options.text("master").ok_or(OptionsError::Missing("master"))?;
-        let master = match master.starts_with("zk://") {
-            true => MasterAt::Elected(address(master, "master")?),
-            false => MasterAt::Fixed(master.to_owned()),
-        };
         check_values(options)?;
-        let given = options.text("http_credentials").or(world.http_credentials);
-        let credentials = given.and_then(Credentials::read);
-        let hostname = options.text_or("hostname", world.hostname).to_owned();
-        let http_port = options.whole_or("http_port", 8080);
-        let http_port =
-            u16::try_from(http_port).map_err(|_| SettingsError::Value("http_port"))?;
-        let zk = options.text_or("zk", "zk://localhost:2181/marathon");
+        let setup = setup(options, world)?;
         Ok(Self {
-            master,
-            zk: address(zk, "zk")?,
-            zk_timeout: millis(options, "zk_session_timeout", 10_000),
-            http_address: options.text_or("http_address", "0.0.0.0").to_owned(),
-            malformed_credentials: given.is_some() && credentials.is_none(),
-            credentials,
-            realm: options.text_or("http_realm", "Mesosphere").to_owned(),
-            mesos_credentials: mesos_credentials(options, world)?,
-            framework: framework(options, &hostname, http_port),
             rules: rules(options)?,
             proxy_deadline: millis(options, "leader_proxy_read_timeout", 10_000),
-            reconcile_every: millis(options, "reconciliation_interval", 600_000),
-            shown: shown(options, &hostname, http_port),
-            hostname,
-            http_port,
+            shown: shown(options, &setup.hostname, setup.http_port),
+            setup,
         })
     }
+}
 
-    /// The id in the election.
-    pub fn id(&self) -> String {
-        format!("{}:{}", self.hostname, self.http_port)
-    }
+fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
+    let master = options.text("master").ok_or(OptionsError::Missing("master"))?;
+    let given = options.text("http_credentials").or(world.http_credentials);
+    let credentials = given.and_then(Credentials::read);
+    let hostname = options.text_or("hostname", world.hostname).to_owned();
+    let http_port = options.whole_or("http_port", 8080);
+    let http_port =
+        u16::try_from(http_port).map_err(|_| SettingsError::Value("http_port"))?;
+    let zk = address(options.text_or("zk", "zk://localhost:2181/marathon"), "zk")?;
+    Ok(Setup {
+        name: super::NAME,
+        http_address: options.text_or("http_address", "0.0.0.0").to_owned(),
+        malformed_credentials: given.is_some() && credentials.is_none(),
+        credentials,
+        realm: options.text_or("http_realm", "Mesosphere").to_owned(),
+        candidates: format!("{}/leader", zk.path()),
+        state: format!("{}/state", zk.path()),
+        zk,
+        zk_timeout: millis(options, "zk_session_timeout", 10_000),
+        master: MasterAt::read(master).map_err(|_| SettingsError::Address("master"))?,
+        mesos_credentials: mesos_credentials(options, world)?,
+        framework: framework(options, &hostname, http_port),
+        decline_seconds: options.number_or("decline_offer_duration", 120_000.0) / 1000.0,
+        reconcile_every: millis(options, "reconciliation_interval", 600_000),
+        hostname,
+        http_port,
+    })
 }
 
 fn address(text: &str, name: &'static str) -> Result<ZkUrl, SettingsError> {
@@ -280,7 +252,6 @@ fn rules(options: &Options) -> Result<Rules, SettingsError> {
         max_deployments: number("max_running_deployments", 100),
         max_per_offer: number("max_instances_per_offer", 5),
         launch_timeout: span("task_launch_timeout", 300_000),
-        decline_seconds: options.number_or("decline_offer_duration", 120_000.0) / 1000.0,
         min_revive_interval: span("min_revive_offers_interval", 5000),
         suppress: options.on("suppress_offers", true),
         maintenance_mode: options.on("maintenance_mode", true),
@@ -337,10 +308,10 @@ mod tests {
     #[test]
     fn defaults_are_those_of_marathon() {
         let settings = read(MASTER).unwrap();
-        assert_eq!(settings.id(), "h:8080");
+        assert_eq!(settings.setup.id(), "h:8080");
         assert_eq!(settings.rules.service_ports, 10_000..=20_000);
-        assert_eq!(settings.credentials, Some(Credentials::new("e", "v")));
-        assert!(settings.mesos_credentials.is_none());
+        assert_eq!(settings.setup.credentials, Some(Credentials::new("e", "v")));
+        assert!(settings.setup.mesos_credentials.is_none());
     }
 
     #[test]
@@ -361,7 +332,7 @@ mod tests {
         let on = "--mesos_authentication --mesos_authentication_principal p";
         let file = "--mesos_authentication_secret_file /s";
         let settings = read(&format!("{MASTER} {on} {file}")).unwrap();
-        assert_eq!(settings.mesos_credentials, Some(Credentials::new("p", "pw\n")));
+        assert_eq!(settings.setup.mesos_credentials, Some(Credentials::new("p", "pw\n")));
         let both = format!("{MASTER} {file} --mesos_authentication_secret x");
         assert!(matches!(read(&both), Err(SettingsError::Both(..))));
     }
@@ -369,7 +340,9 @@ mod tests {
     #[test]
     fn malformed_credentials_leave_the_door_open() {
         let settings = read(&format!("{MASTER} --http_credentials nocolon")).unwrap();
-        assert!(settings.malformed_credentials && settings.credentials.is_none());
+        assert!(
+            settings.setup.malformed_credentials && settings.setup.credentials.is_none()
+        );
     }
 
     #[test]

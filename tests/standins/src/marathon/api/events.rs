@@ -1,7 +1,8 @@
 //! The stream of events.
 
 use super::{Asked, answer};
-use crate::marathon::leader::{Leader, Told};
+use crate::framework::leader::Told;
+use crate::marathon::Leader;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;

@@ -3,9 +3,9 @@
 pub(crate) mod answer;
 mod events;
 
+use super::Leader;
 use super::core::{AppChange, Embed, Killing, Refusal};
 use super::id;
-use super::leader::Leader;
 use answer::{
     deployed, json_ok, json_with, no_route, not_json, refused, with_deployment,
 };

@@ -16,7 +16,6 @@ mod updates;
 
 pub use changes::{AppChange, Deployed, Killing, Refusal};
 pub use health::Probe;
-pub use recover::Unreadable;
 pub use show::Embed;
 
 use super::app::Record;
@@ -26,6 +25,10 @@ use super::instance::{Instance, stamp};
 use super::matching::Reason;
 use super::plan::Step;
 use super::root::{Root, RootNote};
+use crate::framework::effect::{Call, Effect};
+use crate::framework::leader;
+use crate::framework::offer::Offer;
+use crate::framework::store::Unreadable;
 use crate::scheduler::Status;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -53,56 +56,12 @@ pub struct Rules {
     pub max_per_offer: usize,
     /// How long a task may take to run.
     pub launch_timeout: SignedDuration,
-    /// How long declined offers stay away, in seconds.
-    pub decline_seconds: f64,
     /// How long between two asks for offers.
     pub min_revive_interval: SignedDuration,
     /// Whether offers are stopped when nothing is to be started.
     pub suppress: bool,
     /// Whether agents that go into maintenance are left alone.
     pub maintenance_mode: bool,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// Keep this at this path.
-    Save(String, Value),
-    /// Forget what is at this path.
-    Forget(String),
-    /// Tell the master.
-    Call(Call),
-    /// Tell those who listen: an event's type and what it says.
-    Publish(&'static str, Value),
-}
-
-/// A call to the master.
-#[derive(Clone, Debug)]
-pub enum Call {
-    /// Start tasks with an offer.
-    Launch {
-        /// The offer.
-        offer: String,
-        /// The tasks.
-        tasks: Vec<Value>,
-    },
-    /// Give offers back.
-    Decline(Vec<String>),
-    /// Ask for offers.
-    Revive,
-    /// Ask for none.
-    Suppress,
-    /// End a task.
-    Kill {
-        /// The task.
-        task: String,
-        /// Its agent, when known.
-        agent: Option<String>,
-    },
-    /// An update has been taken in.
-    Acknowledge(Box<Status>),
-    /// Ask for the states of tasks.
-    Reconcile(Vec<(String, Option<String>)>),
 }
 
 /// A deployment that goes on.
@@ -290,4 +249,42 @@ impl Core {
 /// The path at which a version of an app is kept.
 fn record_path(app: &str, version: &str) -> String {
     format!("apps/{}/{version}", id::joined(app, "_"))
+}
+
+impl leader::Core for Core {
+    fn recover(&mut self, kept: &BTreeMap<String, Vec<u8>>) -> Result<(), Unreadable> {
+        self.recover(kept)
+    }
+
+    fn effects(&mut self) -> Vec<Effect> {
+        self.effects()
+    }
+
+    fn framework_id(&self) -> Option<&str> {
+        self.framework_id()
+    }
+
+    fn subscribed(&mut self, framework_id: &str, again: bool, now: Timestamp) {
+        self.subscribed(framework_id, again, now);
+    }
+
+    fn disconnected(&mut self, now: Timestamp) {
+        self.disconnected(now);
+    }
+
+    fn offers(&mut self, offers: Vec<Offer>, now: Timestamp) {
+        self.offers(offers, now);
+    }
+
+    fn update(&mut self, status: &Status, now: Timestamp) {
+        self.update(status, now);
+    }
+
+    fn reconcile(&mut self) {
+        self.reconcile();
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        self.tick(now);
+    }
 }

@@ -1,22 +1,13 @@
 //! Takes up what an earlier leader has left in the store.
 
 use super::{Core, Deployment};
+use crate::framework::store::{Unreadable, below, read};
 use crate::marathon::app::Record;
 use crate::marathon::instance::Instance;
 use crate::marathon::root::{Root, RootNote};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Something in the store cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read {path} in the store")]
-pub struct Unreadable {
-    path: String,
-    #[source]
-    source: serde_json::Error,
-}
 
 impl Core {
     /// Takes up all that is in the store, by path. Tasks are as they were when last heard of;
@@ -79,20 +70,4 @@ impl Core {
             version: note.version,
         }
     }
-}
-
-fn below<'a>(
-    kept: &'a BTreeMap<String, Vec<u8>>,
-    prefix: &'a str,
-) -> impl Iterator<Item = &'a str> {
-    kept.keys().map(String::as_str).filter(move |path| path.starts_with(prefix))
-}
-
-fn read<T: DeserializeOwned>(
-    kept: &BTreeMap<String, Vec<u8>>,
-    path: &str,
-) -> Result<T, Unreadable> {
-    let bytes = kept.get(path).map(Vec::as_slice).unwrap_or_default();
-    serde_json::from_slice(bytes)
-        .map_err(|source| Unreadable { path: path.to_owned(), source })
 }

@@ -25,7 +25,6 @@ fn rules() -> Rules {
         max_deployments: 5,
         max_per_offer: 5,
         launch_timeout: SignedDuration::from_secs(300),
-        decline_seconds: 120.0,
         min_revive_interval: SignedDuration::from_secs(5),
         suppress: true,
         maintenance_mode: true,

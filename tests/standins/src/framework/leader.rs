@@ -1,21 +1,51 @@
-//! The shell around [`Core`]: carries out what it decides and tells it what happens.
+//! The shell around what a leader knows and decides: carries out what it decides and tells it
+//! what happens. It decides nothing itself.
 
-use super::core::{Call, Core, Effect, Probe};
-use super::settings::{MasterAt, Settings};
-use crate::framework::store::Store;
-use crate::scheduler::{self, CallError, Caller, Event, Registration};
-use crate::zk::{Session, ZkError, watch_leader};
+use super::effect::{Call, Effect};
+use super::log;
+use super::offer::Offer;
+use super::setup::Setup;
+use super::store::{Store, Unreadable};
+use crate::scheduler::{self, CallError, Caller, Event, Registration, Status};
+use crate::zk::{Session, ZkError};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{interval, timeout};
 
 /// How long a request waits for what it changed to be kept.
 const KEPT_WITHIN: Duration = Duration::from_secs(20);
 /// How many events a slow listener may miss before it is cut off.
 const OUTSTANDING_EVENTS: usize = 1024;
+
+/// What a leader knows and decides. Pure: the time is passed in, and what is to be done comes
+/// out as [`Effect`]s.
+pub trait Core: Send + 'static {
+    /// Takes up all that is in the store, by path.
+    ///
+    /// # Errors
+    /// When something cannot be read: then nothing should be done on its account.
+    fn recover(&mut self, kept: &BTreeMap<String, Vec<u8>>) -> Result<(), Unreadable>;
+    /// What is to be done since the last time that this was asked.
+    fn effects(&mut self) -> Vec<Effect>;
+    /// The framework's id, once there is one.
+    fn framework_id(&self) -> Option<&str>;
+    /// The master knows us.
+    fn subscribed(&mut self, framework_id: &str, again: bool, now: Timestamp);
+    /// The master is gone.
+    fn disconnected(&mut self, now: Timestamp);
+    /// Resources to use or decline.
+    fn offers(&mut self, offers: Vec<Offer>, now: Timestamp);
+    /// A task's state.
+    fn update(&mut self, status: &Status, now: Timestamp);
+    /// Asks for the states of all tasks.
+    fn reconcile(&mut self);
+    /// A second has passed.
+    fn tick(&mut self, now: Timestamp);
+}
 
 /// Why a leader ends.
 #[derive(Debug, thiserror::Error)]
@@ -25,56 +55,55 @@ pub(super) enum LeaderEnd {
     Store(#[from] ZkError),
     /// The store holds what cannot be read.
     #[error(transparent)]
-    Unreadable(#[from] super::core::Unreadable),
+    Unreadable(#[from] Unreadable),
     /// The master wants nothing of us.
     #[error("the master refused this framework: {0}")]
     Refused(String),
 }
 
 /// An event: its type, and what it says.
-pub(super) type Told = (&'static str, Value);
+pub(crate) type Told = (&'static str, Value);
 
 type Work = (Vec<Effect>, oneshot::Sender<()>);
 
 /// The leader's side of a node.
 #[derive(Debug)]
-pub(super) struct Leader {
-    core: Mutex<Core>,
+pub struct Leader<C> {
+    core: Mutex<C>,
     work: mpsc::UnboundedSender<Work>,
     events: broadcast::Sender<Told>,
 }
 
 /// What runs beside requests while leading.
-pub(super) struct Duties {
-    leader: Arc<Leader>,
+pub(super) struct Duties<C> {
+    leader: Arc<Leader<C>>,
     store: Store,
     work: mpsc::UnboundedReceiver<Work>,
     caller: Caller,
     heard: mpsc::UnboundedReceiver<Event>,
-    decline_seconds: f64,
-    reconcile_every: Duration,
+    setup: Setup,
     _driver: scheduler::Driver,
 }
 
-impl Leader {
+impl<C: Core> Leader<C> {
     /// Takes up what is kept and begins to talk to the master.
     ///
     /// # Errors
     /// When the store is out of reach or cannot be read.
     pub(super) async fn begin(
-        settings: &Settings,
+        mut core: C,
+        setup: &Setup,
         session: &Session,
-    ) -> Result<(Arc<Self>, Duties), LeaderEnd> {
-        let store = Store::new(session, format!("{}/state", settings.zk.path()));
-        let mut core = Core::new(settings.rules.clone());
+    ) -> Result<(Arc<Self>, Duties<C>), LeaderEnd> {
+        let store = Store::new(session, setup.state.clone());
         core.recover(&store.load().await?)?;
         let registration = Registration {
-            framework: settings.framework.clone(),
+            framework: setup.framework.clone(),
             framework_id: core.framework_id().map(str::to_owned),
-            credentials: settings.mesos_credentials.clone(),
+            credentials: setup.mesos_credentials.clone(),
         };
-        let (driver, caller, heard) =
-            scheduler::start(master(settings).await?, registration);
+        let master = setup.master.follow(setup.zk_timeout).await?;
+        let (driver, caller, heard) = scheduler::start(master, registration);
         let (work, to_do) = mpsc::unbounded_channel();
         let (events, _) = broadcast::channel(OUTSTANDING_EVENTS);
         let leader = Arc::new(Self { core: Mutex::new(core), work, events });
@@ -84,37 +113,38 @@ impl Leader {
             work: to_do,
             caller,
             heard,
-            decline_seconds: settings.rules.decline_seconds,
-            reconcile_every: settings.reconcile_every,
+            setup: setup.clone(),
             _driver: driver,
         };
         Ok((leader, duties))
     }
 
     /// Looks at what is known.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+    pub fn look<T>(&self, look: impl FnOnce(&C) -> T) -> T {
         look(&self.core.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes what is known; returns when that is kept.
-    pub(super) async fn change<T>(
-        &self,
-        change: impl FnOnce(&mut Core, Timestamp) -> T,
-    ) -> T {
+    pub async fn change<T>(&self, change: impl FnOnce(&mut C, Timestamp) -> T) -> T {
         let (result, kept) = self.begin_change(change);
         // When it is not kept the process is about to end, and the client sees that.
         timeout(KEPT_WITHIN, kept).await.ok();
         result
     }
 
+    /// Changes what is known; that is kept later.
+    pub fn note<T>(&self, change: impl FnOnce(&mut C, Timestamp) -> T) -> T {
+        self.begin_change(change).0
+    }
+
     /// Those who listen from now on.
-    pub(super) fn listen(&self) -> broadcast::Receiver<Told> {
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Told> {
         self.events.subscribe()
     }
 
     fn begin_change<T>(
         &self,
-        change: impl FnOnce(&mut Core, Timestamp) -> T,
+        change: impl FnOnce(&mut C, Timestamp) -> T,
     ) -> (T, oneshot::Receiver<()>) {
         let (done, kept) = oneshot::channel();
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,33 +155,28 @@ impl Leader {
     }
 }
 
-impl Duties {
+impl<C: Core> Duties<C> {
     /// Does what there is to do until that is no longer possible.
     pub(super) async fn run(self) -> LeaderEnd {
-        let Self { leader, store, work, caller, heard, .. } = self;
-        let hands = Hands {
-            store,
-            caller,
-            decline_seconds: self.decline_seconds,
-            leader: leader.clone(),
-        };
+        let Self { leader, store, work, caller, heard, setup, _driver } = self;
+        let hands = Hands { store, caller, setup: &setup, leader: leader.clone() };
         tokio::select! {
             end = hands.work(work) => end,
             end = hear(&leader, heard) => end,
-            () = watch_time(&leader, self.reconcile_every) => LeaderEnd::Refused("time stopped".into()),
+            () = watch_time(&leader, setup.reconcile_every) => LeaderEnd::Refused("time stopped".into()),
         }
     }
 }
 
 /// Carries out effects, one after another.
-struct Hands {
+struct Hands<'a, C> {
     store: Store,
     caller: Caller,
-    decline_seconds: f64,
-    leader: Arc<Leader>,
+    setup: &'a Setup,
+    leader: Arc<Leader<C>>,
 }
 
-impl Hands {
+impl<C> Hands<'_, C> {
     async fn work(self, mut work: mpsc::UnboundedReceiver<Work>) -> LeaderEnd {
         while let Some((effects, done)) = work.recv().await {
             for effect in effects {
@@ -173,7 +198,7 @@ impl Hands {
             Effect::Forget(path) => self.store.forget(&path).await,
             Effect::Call(call) => {
                 if let Err(error) = self.call(&call).await {
-                    super::log(&format!("{error}"));
+                    log(self.setup.name, &error.to_string());
                 }
                 Ok(())
             }
@@ -186,13 +211,12 @@ impl Hands {
     }
 
     async fn call(&self, call: &Call) -> Result<(), CallError> {
+        let decline_seconds = self.setup.decline_seconds;
         match call {
             Call::Launch { offer, tasks } => {
-                self.caller.accept(offer, tasks, self.decline_seconds).await
+                self.caller.accept(offer, tasks, decline_seconds).await
             }
-            Call::Decline(offers) => {
-                self.caller.decline(offers, self.decline_seconds).await
-            }
+            Call::Decline(offers) => self.caller.decline(offers, decline_seconds).await,
             Call::Revive => self.caller.revive().await,
             Call::Suppress => self.caller.suppress().await,
             Call::Kill { task, agent } => self.caller.kill(task, agent.as_deref()).await,
@@ -202,23 +226,18 @@ impl Hands {
     }
 }
 
-async fn hear(leader: &Leader, mut heard: mpsc::UnboundedReceiver<Event>) -> LeaderEnd {
+async fn hear<C: Core>(
+    leader: &Leader<C>,
+    mut heard: mpsc::UnboundedReceiver<Event>,
+) -> LeaderEnd {
     while let Some(event) = heard.recv().await {
         match event {
             Event::Subscribed { framework_id, again } => {
-                drop(leader.begin_change(|core, now| {
-                    core.subscribed(&framework_id, again, now)
-                }));
+                leader.note(|core, now| core.subscribed(&framework_id, again, now));
             }
-            Event::Disconnected => {
-                drop(leader.begin_change(Core::disconnected));
-            }
-            Event::Offers(offers) => {
-                drop(leader.begin_change(|core, now| core.offers(offers, now)));
-            }
-            Event::Update(status) => {
-                drop(leader.begin_change(|core, now| core.update(&status, now)));
-            }
+            Event::Disconnected => leader.note(C::disconnected),
+            Event::Offers(offers) => leader.note(|core, now| core.offers(offers, now)),
+            Event::Update(status) => leader.note(|core, now| core.update(&status, now)),
             // Offers are used or given back at once.
             Event::Rescind(_) => {}
             Event::Error(reason) => return LeaderEnd::Refused(reason),
@@ -227,66 +246,15 @@ async fn hear(leader: &Leader, mut heard: mpsc::UnboundedReceiver<Event>) -> Lea
     LeaderEnd::Refused("the connection to the master was given up".into())
 }
 
-async fn watch_time(leader: &Arc<Leader>, reconcile_every: Duration) {
+async fn watch_time<C: Core>(leader: &Leader<C>, reconcile_every: Duration) {
     let mut seconds = interval(Duration::from_secs(1));
     let mut reconciled = tokio::time::Instant::now();
     loop {
         seconds.tick().await;
-        let (probes, _) = leader.begin_change(|core, now| {
-            core.tick(now);
-            core.due_probes(now)
-        });
-        for probe in probes {
-            tokio::spawn(check(leader.clone(), probe));
-        }
+        leader.note(C::tick);
         if reconciled.elapsed() >= reconcile_every {
             reconciled = tokio::time::Instant::now();
-            drop(leader.begin_change(|core, _| core.reconcile()));
-        }
-    }
-}
-
-async fn check(leader: Arc<Leader>, probe: Probe) {
-    let result = timeout(probe.timeout, ask(&probe)).await;
-    let wrong = match result {
-        Ok(Ok(())) => None,
-        Ok(Err(cause)) => Some(cause),
-        Err(_) => Some(format!("no answer within {} s", probe.timeout.as_secs_f64())),
-    };
-    drop(leader.begin_change(|core, now| core.probed(&probe, wrong, now)));
-}
-
-async fn ask(probe: &Probe) -> Result<(), String> {
-    let Some(path) = &probe.path else {
-        let connected =
-            tokio::net::TcpStream::connect((probe.host.as_str(), probe.port)).await;
-        return connected.map(|_| ()).map_err(|error| error.to_string());
-    };
-    let url = format!("http://{}:{}{path}", probe.host, probe.port);
-    let client = crate::framework::proxy::plain_client();
-    let answer = client.get(url).send().await.map_err(|error| error.to_string())?;
-    match answer.status().as_u16() {
-        200..=399 => Ok(()),
-        status => Err(format!("HTTP {status}")),
-    }
-}
-
-/// Follows who is the master.
-async fn master(
-    settings: &Settings,
-) -> Result<watch::Receiver<Option<Vec<u8>>>, ZkError> {
-    match &settings.master {
-        MasterAt::Elected(url) => {
-            let session = Session::connect(url, settings.zk_timeout).await?;
-            Ok(watch_leader(&session, url.path(), "json.info_"))
-        }
-        MasterAt::Fixed(at) => {
-            let (host, port) = at.rsplit_once(':').unwrap_or((at, "5050"));
-            let port: u16 = port.parse().unwrap_or(5050);
-            let info = json!({"address": {"hostname": host, "port": port}});
-            let (sender, receiver) = watch::channel(Some(info.to_string().into_bytes()));
-            tokio::spawn(async move { sender.closed().await });
-            Ok(receiver)
+            leader.note(|core, _| core.reconcile());
         }
     }
 }

@@ -1,0 +1,210 @@
+//! One member of several: takes part in the election, leads or passes requests on, and ends when
+//! it may no longer lead, as the real ones do.
+
+use super::driver::DriverPort;
+use super::leader::{Core, Leader, LeaderEnd};
+use super::log;
+use super::page;
+use super::setup::Setup;
+use crate::zk::{Candidate, Session, Standing, ZkError};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::Response;
+use std::collections::BTreeMap;
+use std::future::{Future, pending};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Why a member ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A port is taken, or an address is not ours.
+    CannotBind,
+    /// ZooKeeper does not answer.
+    CannotConnect,
+    /// ZooKeeper's session is over.
+    StoreLost,
+    /// Another leads, or shall.
+    LeadershipLost,
+    /// The master wants nothing of us, or the state cannot be read.
+    Refused,
+    /// It was told to.
+    Terminated,
+}
+
+/// What one program does of its own.
+pub trait Service: Send + Sync + 'static {
+    /// What it knows and decides while it leads.
+    type Core: Core;
+
+    /// What its flags say.
+    fn setup(&self) -> &Setup;
+
+    /// A leader that knows nothing yet.
+    fn core(&self) -> Self::Core;
+
+    /// Answers a request as the leader.
+    fn answer(
+        &self,
+        leader: &Arc<Leader<Self::Core>>,
+        request: Request,
+    ) -> impl Future<Output = Response> + Send;
+
+    /// Answers a request while another leads, who is named when known.
+    fn pass_on(
+        &self,
+        request: Request,
+        leader: Option<&str>,
+    ) -> impl Future<Output = Response> + Send;
+
+    /// Answers while the leader has not taken up its state.
+    fn not_ready(&self) -> Response;
+
+    /// Does what else there is to do while leading; never ends.
+    fn beside(
+        &self,
+        _leader: &Arc<Leader<Self::Core>>,
+    ) -> impl Future<Output = ()> + Send {
+        pending()
+    }
+
+    /// Ends when the member gives up the lead by itself.
+    fn abdicated(&self) -> impl Future<Output = ()> + Send {
+        pending()
+    }
+}
+
+/// What requests need.
+struct Node<S: Service> {
+    service: S,
+    standing: watch::Receiver<Standing>,
+    leader: Mutex<Option<Arc<Leader<S::Core>>>>,
+}
+
+/// Runs until something ends it.
+pub async fn run<S: Service>(service: S, environment: &BTreeMap<String, String>) -> End {
+    let variable = |name: &str| environment.get(name).map(String::as_str);
+    let port = DriverPort::open(variable("LIBPROCESS_IP"), variable("LIBPROCESS_PORT"));
+    let _port = match port {
+        Ok(port) => port,
+        Err(error) => {
+            log(service.setup().name, &error.to_string());
+            return End::CannotBind;
+        }
+    };
+    tokio::select! {
+        end = serve(service) => end,
+        () = terminated() => End::Terminated,
+    }
+}
+
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut signals) => drop(signals.recv().await),
+        Err(_) => pending().await,
+    }
+}
+
+async fn serve<S: Service>(service: S) -> End {
+    let setup = service.setup().clone();
+    if setup.malformed_credentials {
+        let text = "the HTTP credentials are not user:password: serving everyone";
+        log(setup.name, text);
+    }
+    let address = (setup.http_address.as_str(), setup.http_port);
+    let Ok(listener) = TcpListener::bind(address).await else {
+        log(setup.name, &format!("cannot listen at {}:{}", address.0, address.1));
+        return End::CannotBind;
+    };
+    let (session, candidate) = match stand(&setup).await {
+        Ok(stood) => stood,
+        Err(error) => {
+            log(setup.name, &error.to_string());
+            return End::CannotConnect;
+        }
+    };
+    let standing = candidate.standing();
+    let node = Arc::new(Node { service, standing, leader: Mutex::default() });
+    let router = Router::new().fallback(handle::<S>).with_state(node.clone());
+    tokio::select! {
+        served = axum::serve(listener, router).into_future() => {
+            log(setup.name, &format!("the server ended: {served:?}"));
+            End::CannotBind
+        }
+        () = session.expired() => End::StoreLost,
+        end = lead(&node, &session) => end,
+        () = node.service.abdicated() => {
+            // When the node cannot be taken away the end of the session does it.
+            candidate.leave().await.ok();
+            End::LeadershipLost
+        }
+    }
+}
+
+/// Stands for election as Curator's latch does.
+async fn stand(setup: &Setup) -> Result<(Session, Candidate), ZkError> {
+    let session = Session::connect(&setup.zk, setup.zk_timeout).await?;
+    let prefix = format!("_c_{}-latch-", Uuid::new_v4());
+    let id = setup.id();
+    let joined = Candidate::join(&session, &setup.candidates, &prefix, id.as_bytes());
+    let candidate = joined.await?;
+    Ok((session, candidate))
+}
+
+/// Waits to lead, leads, and says why that ended.
+async fn lead<S: Service>(node: &Node<S>, session: &Session) -> End {
+    let mut standing = node.standing.clone();
+    if standing.wait_for(|standing| standing.leads).await.is_err() {
+        return End::StoreLost;
+    }
+    let setup = node.service.setup();
+    let begun = Leader::begin(node.service.core(), setup, session).await;
+    let (leader, duties) = match begun {
+        Ok(begun) => begun,
+        Err(end) => return end_of(setup, &end),
+    };
+    *node.leader.lock().unwrap_or_else(PoisonError::into_inner) = Some(leader.clone());
+    tokio::select! {
+        end = duties.run() => end_of(setup, &end),
+        () = node.service.beside(&leader) => End::LeadershipLost,
+        lost = standing.wait_for(|standing| !standing.leads) => match lost {
+            Ok(_) => End::LeadershipLost,
+            Err(_) => End::StoreLost,
+        },
+    }
+}
+
+fn end_of(setup: &Setup, end: &LeaderEnd) -> End {
+    log(setup.name, &end.to_string());
+    match end {
+        LeaderEnd::Store(_) => End::StoreLost,
+        LeaderEnd::Unreadable(_) | LeaderEnd::Refused(_) => End::Refused,
+    }
+}
+
+async fn handle<S: Service>(
+    State(node): State<Arc<Node<S>>>,
+    request: Request,
+) -> Response {
+    let setup = node.service.setup();
+    let given =
+        request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+    if setup.credentials.as_ref().is_some_and(|c| !c.admit(given)) {
+        return page::unauthorized(&setup.realm);
+    }
+    let leader = node.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let standing = node.standing.borrow().clone();
+    if !standing.leads {
+        let leader = standing.leader_data.and_then(|data| String::from_utf8(data).ok());
+        let leader = leader.filter(|leader| *leader != setup.id());
+        return node.service.pass_on(request, leader.as_deref()).await;
+    }
+    match leader {
+        Some(leader) => node.service.answer(&leader, request).await,
+        None => node.service.not_ready(),
+    }
+}

@@ -1,0 +1,98 @@
+//! What flags say that Marathon and Chronos have in common, each by names of its own.
+
+use super::credentials::Credentials;
+use crate::zk::{Session, ZkError, ZkUrl, watch_leader};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Where a member listens, whom it talks to, and how it stands for election.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The program's name, for its log.
+    pub name: &'static str,
+    /// The host's name, as others are told it.
+    pub hostname: String,
+    /// Where it listens.
+    pub http_address: String,
+    /// The port where it listens.
+    pub http_port: u16,
+    /// Who may ask it anything; everyone when there are none.
+    pub credentials: Option<Credentials>,
+    /// Whether credentials are given that cannot be read, so that everyone may ask.
+    pub malformed_credentials: bool,
+    /// What the password is for.
+    pub realm: String,
+    /// ZooKeeper, and who we are there.
+    pub zk: ZkUrl,
+    /// How long a session outlives its connection.
+    pub zk_timeout: Duration,
+    /// The path of the election.
+    pub candidates: String,
+    /// The path of what is kept.
+    pub state: String,
+    /// The master.
+    pub master: MasterAt,
+    /// Who we are to the master.
+    pub framework: Value,
+    /// The principal and the secret, when the master asks for them.
+    pub mesos_credentials: Option<Credentials>,
+    /// How long offers stay away that are declined, in seconds.
+    pub decline_seconds: f64,
+    /// How often the master is asked for the states of all tasks.
+    pub reconcile_every: Duration,
+}
+
+impl Setup {
+    /// The id in the election.
+    pub fn id(&self) -> String {
+        format!("{}:{}", self.hostname, self.http_port)
+    }
+}
+
+/// Where the master is looked for.
+#[derive(Clone, Debug)]
+pub enum MasterAt {
+    /// In an election.
+    Elected(ZkUrl),
+    /// Always there: `host:port`.
+    Fixed(String),
+}
+
+impl MasterAt {
+    /// Reads `zk://…` or `host:port`.
+    ///
+    /// # Errors
+    /// When it begins like an address in ZooKeeper and is none.
+    pub fn read(text: &str) -> Result<Self, ZkError> {
+        match text.starts_with("zk://") {
+            true => text.parse().map(Self::Elected),
+            false => Ok(Self::Fixed(text.to_owned())),
+        }
+    }
+
+    /// Follows who is the master, as `MasterInfo`.
+    ///
+    /// # Errors
+    /// When ZooKeeper is out of reach.
+    pub async fn follow(
+        &self,
+        zk_timeout: Duration,
+    ) -> Result<watch::Receiver<Option<Vec<u8>>>, ZkError> {
+        match self {
+            Self::Elected(url) => {
+                let session = Session::connect(url, zk_timeout).await?;
+                Ok(watch_leader(&session, url.path(), "json.info_"))
+            }
+            Self::Fixed(at) => {
+                let (host, port) = at.rsplit_once(':').unwrap_or((at, "5050"));
+                let port: u16 = port.parse().unwrap_or(5050);
+                let info = json!({"address": {"hostname": host, "port": port}});
+                let (sender, receiver) =
+                    watch::channel(Some(info.to_string().into_bytes()));
+                tokio::spawn(async move { sender.closed().await });
+                Ok(receiver)
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! One Marathon of several: what it answers by itself, and how it passes on what it is asked
+//! while another leads.
+
+use super::Leader;
+use super::api::{self, answer};
+use super::core::Core;
+use super::prober::watch_health;
+use super::settings::Settings;
+use crate::framework::node::Service;
+use crate::framework::proxy::{forward, plain_client};
+use crate::framework::setup::Setup;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+const VIA: HeaderName = HeaderName::from_static("x-marathon-via");
+const LEADER: HeaderName = HeaderName::from_static("x-marathon-leader");
+
+/// A Marathon.
+#[derive(Debug)]
+pub(super) struct Marathon {
+    settings: Settings,
+    client: reqwest::Client,
+    abdicated: Notify,
+}
+
+impl Marathon {
+    /// One by these settings.
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, client: plain_client(), abdicated: Notify::new() }
+    }
+}
+
+impl Service for Marathon {
+    type Core = Core;
+
+    fn setup(&self) -> &Setup {
+        &self.settings.setup
+    }
+
+    fn core(&self) -> Core {
+        Core::new(self.settings.rules.clone())
+    }
+
+    async fn answer(&self, leader: &Arc<Leader>, request: Request) -> Response {
+        let mut response = self.answer_leading(leader, request).await;
+        let own = format!("http://{}", self.settings.setup.id());
+        if let Ok(value) = HeaderValue::from_str(&own) {
+            response.headers_mut().insert(LEADER, value);
+        }
+        response
+    }
+
+    async fn pass_on(&self, mut request: Request, leader: Option<&str>) -> Response {
+        let Some(leader) = leader else {
+            return answer::message(
+                StatusCode::BAD_GATEWAY,
+                "Could not determine the current leader",
+            );
+        };
+        if request.headers().contains_key(VIA) {
+            return answer::message(StatusCode::BAD_GATEWAY, "Detected proxying loop.");
+        }
+        if request.uri().path() == "/v2/events" {
+            return to_leader(leader, &request);
+        }
+        if !request.headers().contains_key(header::CONTENT_LENGTH) {
+            *request.body_mut() = Body::empty();
+        }
+        let via = HeaderValue::from_str(&format!("1.1 {}", self.settings.setup.id()));
+        let via = via.ok().map(|via| (VIA, via));
+        let deadline = self.settings.proxy_deadline;
+        match forward(&self.client, request, leader, deadline, via).await {
+            Ok(response) => response,
+            Err(error) => answer::message(StatusCode::BAD_GATEWAY, &error.to_string()),
+        }
+    }
+
+    fn not_ready(&self) -> Response {
+        let text = "The leader has not taken up its state yet.";
+        answer::message(StatusCode::SERVICE_UNAVAILABLE, text)
+    }
+
+    async fn beside(&self, leader: &Arc<Leader>) {
+        watch_health(leader).await;
+    }
+
+    async fn abdicated(&self) {
+        self.abdicated.notified().await;
+    }
+}
+
+impl Marathon {
+    async fn answer_leading(&self, leader: &Arc<Leader>, request: Request) -> Response {
+        match (request.method(), request.uri().path().trim_end_matches('/')) {
+            (&Method::GET, "/ping") => answer::plain(StatusCode::OK, "pong"),
+            (&Method::GET, "/v2/info") => self.info(leader),
+            (&Method::GET, "/v2/leader") => {
+                answer::json_ok(&json!({"leader": self.settings.setup.id()}))
+            }
+            (&Method::DELETE, "/v2/leader") => {
+                self.abdicated.notify_one();
+                answer::json_ok(&json!({"message": "Leadership abdicated"}))
+            }
+            _ => api::answer(leader, request).await,
+        }
+    }
+
+    fn info(&self, leader: &Leader) -> Response {
+        let mut info = json!({
+            "name": "marathon", "version": "1.11.24", "buildref": "stand-in",
+            "elected": true, "leader": self.settings.setup.id(),
+            "frameworkId": leader.look(|core| core.framework_id().map(str::to_owned)),
+        });
+        if let (Some(info), Some(shown)) =
+            (info.as_object_mut(), self.settings.shown.as_object())
+        {
+            info.extend(shown.clone());
+        }
+        answer::json_ok(&info)
+    }
+}
+
+fn to_leader(leader: &str, request: &Request) -> Response {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let mut response = answer::plain(StatusCode::FOUND, "");
+    if let Ok(location) = HeaderValue::from_str(&format!("http://{leader}{path}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
