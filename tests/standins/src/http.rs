@@ -82,7 +82,8 @@ pub fn query(query: Option<&str>) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn percent_decoded(text: &str) -> String {
+/// What a part of an address says, with `%20` and `+` as the blanks that they are.
+pub fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

@@ -87,7 +87,7 @@ pub fn run_arguments(
     for volume in items(&container["volumes"]) {
         argv.extend(["-v".into(), volume_text(volume, &record.sandbox)]);
     }
-    argv.extend(["-v".into(), format!("{}:{SANDBOX}", record.sandbox.display())]);
+    argv.push(sandbox_mount(&record.sandbox));
     argv.extend(network(container));
     for parameter in items(&docker["parameters"]) {
         argv.push(format!("--{}={}", text(&parameter["key"]), text(&parameter["value"])));
@@ -143,6 +143,13 @@ fn volume_text(volume: &Value, sandbox: &Path) -> String {
         None => inside,
         Some(host) => format!("{}:{inside}:{mode}", sandbox.join(host).display()),
     }
+}
+
+/// The sandbox is named after its task, and tasks of Chronos have colons in their names, which
+/// divide what `-v` takes. A real agent goes round that by a link.
+fn sandbox_mount(sandbox: &Path) -> String {
+    let source = sandbox.display().to_string().replace('"', "\"\"");
+    format!("--mount=type=bind,\"source={source}\",target={SANDBOX}")
 }
 
 fn network(container: &Value) -> Vec<String> {
@@ -375,10 +382,18 @@ mod tests {
             "command": {"value": "exec x"}}));
         let want = "run --privileged --cpu-shares=512 --memory=67108864 \
             --env-file=/m/env -e LONG -v /srv:/data:ro -v /w/s/t:/mnt/mesos/sandbox/tmp:rw \
-            -v /own -v /w/s:/mnt/mesos/sandbox --net=bridge --hostname=inside \
+            -v /own --mount=type=bind,\"source=/w/s\",target=/mnt/mesos/sandbox \
+            --net=bridge --hostname=inside \
             -p 31000:80/tcp -p 31001:53/udp --label=a=b --name=mesos-c \
             --entrypoint=/bin/sh i:1 -c exec x";
         assert_eq!(got, want);
+    }
+
+    #[test]
+    fn any_name_of_a_task_can_be_a_sandbox() {
+        let mount = sandbox_mount(Path::new("/w/ct:1:0:a:b,\"c\""));
+        let source = r#""source=/w/ct:1:0:a:b,""c""""#;
+        assert_eq!(mount, format!("--mount=type=bind,{source},target={SANDBOX}"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! [`app`] make an app of what a client sends; [`root`] and [`plan`] say what is wanted and in
 //! which steps; [`goal`], [`constraint`], [`matching`] and [`task`] decide about instances;
 //! [`core`] puts these together. All of that is pure. `member`, `api` and `prober` speak HTTP;
-//! the store, the master and the election are in [`framework`](crate::framework).
+//! the store, the master and the election are in [`framework`].
 
 mod api;
 pub mod app;

@@ -1,0 +1,57 @@
+//! Answers in the forms that Chronos gives them. Pure.
+
+use super::core::Refusal;
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+fn of_kind(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// JSON.
+pub(super) fn json_ok(body: &Value) -> Response {
+    of_kind(StatusCode::OK, "application/json", body.to_string())
+}
+
+/// Plain text.
+pub(super) fn plain(text: impl Into<Body>) -> Response {
+    of_kind(StatusCode::OK, "text/plain", text)
+}
+
+/// Nothing but a status.
+pub(super) fn bare(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A page of the web server underneath.
+pub(super) fn page(status: StatusCode, reason: &str) -> Response {
+    let page = format!(
+        "<html>\n<head>\n<title>Error {} {reason}</title>\n</head>\n<body><h2>HTTP ERROR \
+         {}</h2>\n<p>Reason:\n<pre>    {reason}</pre></p>\n</body>\n</html>\n",
+        status.as_u16(),
+        status.as_u16()
+    );
+    of_kind(status, "text/html;charset=iso-8859-1", page)
+}
+
+/// A refusal, with the trace that the real one shows.
+pub(super) fn refused(refusal: &Refusal) -> Response {
+    let (status, class, text) = match refusal {
+        Refusal::Wrong(text) => {
+            (StatusCode::BAD_REQUEST, "IllegalArgumentException", text)
+        }
+        Refusal::Failed(text) => (StatusCode::INTERNAL_SERVER_ERROR, "Exception", text),
+    };
+    let message =
+        format!("java.lang.{class}: {text}\n\tat standin.Chronos(Standin.scala:1)\n");
+    let reason = status.canonical_reason().unwrap_or_default();
+    let body = json!({"status": reason, "message": message});
+    of_kind(status, "application/json", body.to_string())
+}

@@ -1,0 +1,66 @@
+//! One Chronos of several: how it passes on what it is asked while another leads.
+
+use super::Leader;
+use super::answer::{bare, page};
+use super::api;
+use super::core::Core;
+use super::settings::Settings;
+use crate::framework::node::Service;
+use crate::framework::proxy::{forward, plain_client};
+use crate::framework::setup::Setup;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the leader may take to answer. The real one would wait for ever.
+const PROXY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A Chronos.
+#[derive(Debug)]
+pub(super) struct Chronos {
+    settings: Settings,
+    client: reqwest::Client,
+}
+
+impl Chronos {
+    /// One by these settings.
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, client: plain_client() }
+    }
+}
+
+impl Service for Chronos {
+    type Core = Core;
+
+    fn setup(&self) -> &Setup {
+        &self.settings.setup
+    }
+
+    fn core(&self) -> Core {
+        Core::new(self.settings.rules.clone())
+    }
+
+    async fn answer(&self, leader: &Arc<Leader>, request: Request) -> Response {
+        api::answer(leader, &self.settings.setup.id(), request).await
+    }
+
+    /// Of a refusal only the status comes back: the real one reads no answers but good ones.
+    async fn pass_on(&self, request: Request, leader: Option<&str>) -> Response {
+        let Some(leader) = leader else { return self.not_ready() };
+        let sent = forward(&self.client, request, leader, PROXY_DEADLINE, None).await;
+        match sent {
+            Ok(answer) if answer.status().is_success() => answer,
+            Ok(answer) => bare(answer.status()),
+            Err(_) => self.not_ready(),
+        }
+    }
+
+    fn not_ready(&self) -> Response {
+        page(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Error proxying request to leader (maybe the leadership just changed?)",
+        )
+    }
+}

@@ -1,0 +1,293 @@
+//! The flags of Chronos 3.0.2 that are known, and what they mean. Pure.
+
+use super::core::Rules;
+use super::job::Defaults;
+use crate::framework::credentials::Credentials;
+use crate::framework::offer::Roles;
+use crate::framework::options::{Kind, Known, Options, OptionsError};
+use crate::framework::setup::{MasterAt, Setup};
+use crate::zk::{ZkError, ZkUrl};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const fn flag(name: &'static str, kind: Kind) -> Known {
+    Known { name, kind }
+}
+
+/// Every flag that is known. What those of notifications and statistics say is not used.
+pub const TABLE: &[Known] = &[
+    flag("master", Kind::Text),
+    flag("user", Kind::Text),
+    flag("failover_timeout", Kind::Whole),
+    flag("cluster_name", Kind::Text),
+    flag("zk_hosts", Kind::Text),
+    flag("zk_path", Kind::Text),
+    flag("zk_auth", Kind::Text),
+    flag("zk_timeout", Kind::Whole),
+    flag("hostname", Kind::Text),
+    flag("leader_max_idle_time", Kind::Whole),
+    flag("http_address", Kind::Text),
+    flag("http_port", Kind::Whole),
+    flag("http_credentials", Kind::Text),
+    flag("http_realm", Kind::Text),
+    flag("webui_url", Kind::Text),
+    flag("mesos_task_cpu", Kind::Number),
+    flag("mesos_task_mem", Kind::Number),
+    flag("mesos_task_disk", Kind::Number),
+    flag("mesos_checkpoint", Kind::Flag),
+    flag("mesos_role", Kind::Text),
+    flag("mesos_framework_name", Kind::Text),
+    flag("mesos_authentication_principal", Kind::Text),
+    flag("mesos_authentication_secret_file", Kind::Text),
+    flag("task_epsilon", Kind::Whole),
+    flag("failure_retry", Kind::Whole),
+    flag("disable_after_failures", Kind::Whole),
+    flag("reconciliation_interval", Kind::Whole),
+    flag("revive_offers_for_new_jobs", Kind::Flag),
+    flag("decline_offer_duration", Kind::Whole),
+    flag("min_revive_offers_interval", Kind::Whole),
+    flag("mail_server", Kind::Text),
+    flag("mail_user", Kind::Text),
+    flag("mail_password", Kind::Text),
+    flag("mail_from", Kind::Text),
+    flag("mail_ssl", Kind::Flag),
+    flag("raven_dsn", Kind::Text),
+    flag("slack_url", Kind::Text),
+    flag("mattermost_url", Kind::Text),
+    flag("http_notification_url", Kind::Text),
+    flag("http_notification_credentials", Kind::Text),
+    flag("job_history_limit", Kind::Whole),
+    flag("cassandra_contact_points", Kind::Text),
+    flag("cassandra_port", Kind::Whole),
+    flag("cassandra_keyspace", Kind::Text),
+    flag("cassandra_consistency", Kind::Text),
+    flag("cassandra_table", Kind::Text),
+    flag("cassandra_stat_count_table", Kind::Text),
+    flag("cassandra_ttl", Kind::Whole),
+    flag("graphite_host_port", Kind::Text),
+    flag("graphite_reporting_interval", Kind::Whole),
+    flag("graphite_group_prefix", Kind::Text),
+];
+
+/// Why the flags are refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// As options.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// Not an address in ZooKeeper.
+    #[error("--{0} is no address in ZooKeeper: {1}")]
+    Address(&'static str, #[source] ZkError),
+    /// A value that the flag does not know.
+    #[error("--{0} has a value that is not known")]
+    Value(&'static str),
+    /// A master in the same process.
+    #[error("--master is local: this stand-in needs a master of its own")]
+    Local,
+    /// The file of the secret.
+    #[error("cannot read the file of --mesos_authentication_secret_file")]
+    SecretFile,
+}
+
+/// What the flags say.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What Marathon has as well.
+    pub setup: Setup,
+    /// What the leader goes by.
+    pub rules: Rules,
+}
+
+/// What is asked of the world.
+pub struct World<'a> {
+    /// The host's name.
+    pub hostname: &'a str,
+    /// `MESOSPHERE_HTTP_CREDENTIALS`.
+    pub http_credentials: Option<&'a str>,
+    /// Reads a file.
+    pub read: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Settings {
+    /// What options mean.
+    ///
+    /// # Errors
+    /// The first that cannot be.
+    pub fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError> {
+        Ok(Self { setup: setup(options, world)?, rules: rules(options) })
+    }
+}
+
+fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
+    let master = match options.text_or("master", "local") {
+        "local" => return Err(SettingsError::Local),
+        master => MasterAt::read(master)
+            .map_err(|error| SettingsError::Address("master", error))?,
+    };
+    let given = options.text("http_credentials").or(world.http_credentials);
+    let credentials = given.and_then(Credentials::read);
+    let hostname = options.text_or("hostname", world.hostname).to_owned();
+    let http_port = u16::try_from(options.whole_or("http_port", 8080))
+        .map_err(|_| SettingsError::Value("http_port"))?;
+    let zk = zookeeper(options)?;
+    Ok(Setup {
+        name: super::NAME,
+        http_address: options.text_or("http_address", "0.0.0.0").to_owned(),
+        malformed_credentials: given.is_some() && credentials.is_none(),
+        credentials,
+        realm: options.text_or("http_realm", "Mesosphere").to_owned(),
+        candidates: format!("{}/candidate", zk.path()),
+        state: format!("{}/state", zk.path()),
+        zk,
+        zk_timeout: Duration::from_millis(options.whole_or("zk_timeout", 10_000)),
+        master,
+        mesos_credentials: mesos_credentials(options, world)?,
+        framework: framework(options, &hostname, http_port),
+        // What Mesos itself takes where nothing is said.
+        decline_seconds: options.number_or("decline_offer_duration", 5000.0) / 1000.0,
+        reconcile_every: Duration::from_secs(
+            options.whole_or("reconciliation_interval", 600),
+        ),
+        hostname,
+        http_port,
+    })
+}
+
+/// The servers; the path of an address of the form `zk://…/path` is not looked at.
+fn zookeeper(options: &Options) -> Result<ZkUrl, SettingsError> {
+    let hosts = options.text_or("zk_hosts", "localhost:2181");
+    let hosts = hosts.strip_prefix("zk://").unwrap_or(hosts);
+    let hosts = hosts.split('/').next().unwrap_or_default();
+    let has_port = |host: &str| {
+        host.split_once(':')
+            .is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if !hosts.split(',').all(has_port) {
+        return Err(SettingsError::Value("zk_hosts"));
+    }
+    let auth = options.text("zk_auth").map(|auth| format!("{auth}@"));
+    let path = options.text_or("zk_path", "/chronos/state").trim_start_matches('/');
+    let address = format!("zk://{}{hosts}/{path}", auth.unwrap_or_default());
+    address.parse().map_err(|error| SettingsError::Address("zk_hosts", error))
+}
+
+/// The file is taken as it is: a newline at its end belongs to the secret.
+fn mesos_credentials(
+    options: &Options,
+    world: &World<'_>,
+) -> Result<Option<Credentials>, SettingsError> {
+    let Some(principal) = options.text("mesos_authentication_principal") else {
+        return Ok(None);
+    };
+    let Some(file) = options.text("mesos_authentication_secret_file") else {
+        return Ok(None);
+    };
+    let secret = (world.read)(file).ok_or(SettingsError::SecretFile)?;
+    Ok(Some(Credentials::new(principal, secret)))
+}
+
+fn framework(options: &Options, hostname: &str, http_port: u16) -> Value {
+    let url = format!("http://{hostname}:{http_port}");
+    let mut framework = json!({
+        "name": options.text_or("mesos_framework_name", "chronos"),
+        "user": options.text_or("user", "root"),
+        "roles": [options.text_or("mesos_role", "*")], "hostname": hostname,
+        // On by itself; the flag can only say so again.
+        "checkpoint": true,
+        "failover_timeout": options.number_or("failover_timeout", 604_800.0),
+        "webui_url": options.text_or("webui_url", &url),
+        "capabilities": [{"type": "MULTI_ROLE"}],
+    });
+    if let Some(principal) = options.text("mesos_authentication_principal") {
+        framework["principal"] = principal.into();
+    }
+    framework
+}
+
+fn rules(options: &Options) -> Rules {
+    let millis = |name, default| {
+        SignedDuration::from_millis(options.whole_or(name, default).cast_signed())
+    };
+    let role = options.text_or("mesos_role", "*").to_owned();
+    Rules {
+        defaults: Defaults {
+            cpus: options.number_or("mesos_task_cpu", 0.1),
+            mem: options.number_or("mesos_task_mem", 128.0),
+            disk: options.number_or("mesos_task_disk", 256.0),
+            epsilon: format!("PT{}S", options.whole_or("task_epsilon", 60)),
+            user: options.text_or("user", "root").to_owned(),
+        },
+        roles: Roles::new([role, "*".to_owned()]),
+        failure_retry: millis("failure_retry", 60_000),
+        disable_after_failures: options.whole_or("disable_after_failures", 0),
+        revive_for_new_jobs: options.on("revive_offers_for_new_jobs", false),
+        min_revive_interval: millis("min_revive_offers_interval", 5000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framework::options;
+
+    const MASTER: &str = "--master zk://z1:2181/mesos";
+
+    fn read(line: &str) -> Result<Settings, SettingsError> {
+        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        let options = options::parse(TABLE, &words)?;
+        let files = |file: &str| (file == "/s").then(|| "pw\n".to_owned());
+        let world = World { hostname: "h", http_credentials: Some("e:v"), read: &files };
+        Settings::read(&options, &world)
+    }
+
+    #[test]
+    fn defaults_are_those_of_chronos() {
+        let Settings { setup, rules } = read(MASTER).unwrap();
+        assert_eq!(setup.id(), "h:8080");
+        assert_eq!(setup.candidates, "/chronos/state/candidate");
+        assert_eq!(setup.state, "/chronos/state/state");
+        assert_eq!(setup.zk.servers(), "localhost:2181");
+        assert_eq!(setup.credentials, Some(Credentials::new("e", "v")));
+        assert_eq!(setup.framework["name"], "chronos");
+        assert_eq!(setup.framework["user"], "root");
+        assert_eq!(rules.defaults.epsilon, "PT60S");
+        assert!(setup.mesos_credentials.is_none());
+    }
+
+    #[test]
+    fn other_and_wrong_flags_are_refused() {
+        for flags in [
+            "--zk zk://a:1/b",
+            "--schedule_horizon 60",
+            "--mesos_authentication",
+            "--framework_name x",
+            "--mesos_checkpoint true",
+            "--disable_http",
+            "--http_port 70000",
+            "--zk_hosts a,b:2181",
+            "--zk_auth nocolon",
+            "--mesos_authentication_principal p --mesos_authentication_secret_file /none",
+        ] {
+            assert!(read(&format!("{MASTER} {flags}")).is_err(), "{flags}");
+        }
+        assert!(matches!(read(""), Err(SettingsError::Local)));
+    }
+
+    #[test]
+    fn the_user_of_zookeeper_comes_by_a_flag_and_a_path_of_its_servers_is_dropped() {
+        let flags = "--zk_hosts zk://a:1,b:2/elsewhere --zk_auth u:p:q --zk_path /c";
+        let zk = read(&format!("{MASTER} {flags}")).unwrap().setup.zk;
+        assert_eq!((zk.servers(), zk.path()), ("a:1,b:2", "/c"));
+        assert_eq!(zk.credentials(), Some(("u", "p:q")));
+    }
+
+    #[test]
+    fn a_secret_is_taken_as_it_is() {
+        let flags =
+            "--mesos_authentication_principal p --mesos_authentication_secret_file /s";
+        let settings = read(&format!("{MASTER} {flags}")).unwrap();
+        let wanted = Credentials::new("p", "pw\n");
+        assert_eq!(settings.setup.mesos_credentials, Some(wanted));
+    }
+}
