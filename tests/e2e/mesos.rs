@@ -2,6 +2,8 @@
 //!
 //! It is one test, because a platform is dear to make: it reads as the life of one.
 
+mod rolling;
+
 use std::time::Duration;
 
 use platform::event::{Event, Outcome, RunResult};
@@ -32,6 +34,8 @@ fn a_platform_comes_up_runs_apps_survives_its_leader_and_goes() {
     finds_an_agent_that_may_not_register(&lab);
     takes_an_attribute_that_is_added_and_no_other_change(&lab);
     survives_the_host_that_leads(&lab);
+    let body = BODY.replace("rack: a", "rack: a, disk: fast");
+    rolling::everything_is_replaced_and_no_request_fails(&lab, &body);
     lab.run(&["down", "--yes"]).exits(0);
     assert_eq!(lab.remains(), [""; 0]);
 }

@@ -42,6 +42,14 @@ impl<'a> Services<'a> {
         until("the app's tasks", DONE, || (self.tasks().len() == n_tasks).then_some(()));
     }
 
+    /// Takes an app away, and waits until no task runs.
+    pub(crate) fn remove_app(&self, id: &str) {
+        let path = format!("/v2/apps{id}");
+        let at = (8080, path.as_str(), "marathon-http");
+        self.ask(Method::DELETE, at, None).expect("Marathon takes the app away");
+        until("the end of the app's tasks", DONE, || self.tasks().is_empty().then_some(()));
+    }
+
     /// The ids of all running tasks with the hosts that they are on, sorted.
     pub(crate) fn tasks(&self) -> Vec<(String, String)> {
         let at = (8080, "/v2/tasks", "marathon-http");

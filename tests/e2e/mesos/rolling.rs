@@ -1,0 +1,172 @@
+//! A new version of everything, while somebody uses an app.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use platform::event::RunResult;
+use platform::images::build::tag;
+use serde_json::json;
+
+use crate::harness::{Lab, Services, docker, pause};
+
+/// Where each instance of the app listens.
+const PORT: u16 = 31_500;
+/// A client that asks 20 times a second.
+const BETWEEN: Duration = Duration::from_millis(50);
+/// The longest that an instance may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Every component gets another image and is started anew. Tasks are the same ones afterwards,
+/// and not one request to them fails meanwhile.
+pub(super) fn everything_is_replaced_and_no_request_fails(lab: &Lab, body: &str) {
+    let services = Services::of(lab);
+    services.run_app(&app(), 2);
+    let tasks = services.tasks();
+    let next = NextVersion::beside(lab);
+    let client = Client::default();
+    let up = client.during(&tasks, || {
+        lab.rewrite(&body.replace("{rehearsed}", &next.catalog));
+        lab.up()
+    });
+    assert_eq!(up.result(), RunResult::Changed);
+    let failed = client.failed.into_inner().expect("no request panics");
+    let n_asked = client.n_asked.into_inner();
+    assert!(failed.is_empty(), "{} of {n_asked} requests: {failed:#?}", failed.len());
+    assert!(n_asked > 200, "only {n_asked} requests in all that time");
+    assert_eq!(services.tasks(), tasks, "the same tasks still run");
+    lab.is_settled();
+    services.remove_app("/polled");
+    // The agents' old files stay for as long as a task runs from them.
+    let up = lab.up();
+    assert_eq!(up.result(), RunResult::Changed, "{}", up.said());
+    lab.is_settled();
+}
+
+fn app() -> serde_json::Value {
+    let server = "exec perl -MIO::Socket::INET -e '\
+        $s = IO::Socket::INET->new(LocalPort => $ENV{PORT0}, Listen => 64, ReuseAddr => 1) or die; \
+        while ($c = $s->accept) { print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nhere\\n\"; \
+        shutdown $c, 1; 1 while <$c>; close $c }'";
+    json!({
+        "id": "/polled", "cmd": server, "cpus": 0.1, "mem": 32, "instances": 2,
+        "constraints": [["hostname", "UNIQUE"]],
+        "portDefinitions": [{"port": PORT, "protocol": "tcp"}], "requirePorts": true,
+        "healthChecks": [{"protocol": "MESOS_TCP", "portIndex": 0, "intervalSeconds": 2}],
+    })
+}
+
+/// A catalogue beside the inventory, of the same images but for one line in each.
+struct NextVersion {
+    catalog: String,
+    changed: Vec<PathBuf>,
+}
+
+impl NextVersion {
+    fn beside(lab: &Lab) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folders = ["images", "tests/standins/images"].map(|folder| root.join(folder));
+        let mut changed = Vec::new();
+        for folder in folders.iter().flat_map(|folder| entries(folder)) {
+            let name = folder.file_name().expect("a name").to_str().expect("a text");
+            if folder.is_dir() && !name.starts_with('.') {
+                let copied = lab.folder().join("images").join(name);
+                copy(&folder, &copied);
+                // Machines are not made anew; what all stand on is not what runs.
+                if !["base", "machine"].contains(&name) {
+                    let file = copied.join("Dockerfile");
+                    let text = fs::read_to_string(&file).expect("a text");
+                    fs::write(&file, text + "ENV VERSION=next\n").expect("room");
+                    changed.push(copied);
+                }
+            }
+        }
+        let text = fs::read_to_string(root.join("tests/standins/catalog.yaml"));
+        let text = text.expect("a text").replace("../../images/", "images/");
+        let catalog = lab.file("catalog.yaml", text);
+        Self { catalog: catalog.to_str().expect("a text").to_owned(), changed }
+    }
+}
+
+/// Its images are of use to nobody else.
+impl Drop for NextVersion {
+    fn drop(&mut self) {
+        for tag in self.changed.iter().filter_map(|folder| tag(folder).ok()) {
+            docker(&["image", "rm", "--force", &tag]);
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the folder takes folders");
+    for entry in entries(from) {
+        let to = to.join(entry.file_name().expect("a name"));
+        match entry.is_dir() {
+            true => copy(&entry, &to),
+            false => drop(fs::copy(&entry, to).expect("room")),
+        }
+    }
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    entries.map(|entry| entry.expect("an entry").path()).collect()
+}
+
+/// Asks every instance over and over, and notes each request that fails.
+#[derive(Default)]
+struct Client {
+    n_asked: AtomicUsize,
+    failed: Mutex<Vec<String>>,
+    ended: AtomicBool,
+}
+
+impl Client {
+    /// Asks for as long as the work takes.
+    fn during<T>(&self, tasks: &[(String, String)], work: impl FnOnce() -> T) -> T {
+        std::thread::scope(|scope| {
+            for (_, host) in tasks {
+                scope.spawn(|| self.poll(host));
+            }
+            let _end = End(&self.ended);
+            work()
+        })
+    }
+
+    fn poll(&self, host: &str) {
+        let address = format!("{host}:{PORT}").parse().expect("an address");
+        while !self.ended.load(Ordering::Relaxed) {
+            if let Err(error) = ask(address) {
+                let mut failed = self.failed.lock().expect("no request panics");
+                failed.push(format!("{address}: {error}"));
+            }
+            self.n_asked.fetch_add(1, Ordering::Relaxed);
+            pause(BETWEEN);
+        }
+    }
+}
+
+/// Ends the client when the work is done, or has panicked.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn ask(address: SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    match answer.ends_with("here\n") {
+        true => Ok(()),
+        false => Err(std::io::Error::other(format!("it says {answer:?}"))),
+    }
+}
