@@ -63,7 +63,8 @@ struct Known {
 pub struct Table(Vec<Known>);
 
 impl Table {
-    /// Reads one flag a line: `[no-]name[,old_name] [default]`; `[no-]` marks a boolean.
+    /// Reads one flag a line: `[no-]name[,old_name] [default]`; `[no-]` marks a boolean, and
+    /// `""` a default that is empty.
     pub fn parse(text: &str) -> Self {
         Self(
             text.lines()
@@ -79,7 +80,10 @@ impl Table {
 }
 
 fn parse_known(line: &str) -> Known {
-    let (names, default) = line.split_once(' ').unwrap_or((line, ""));
+    let (names, default) = match line.split_once(' ') {
+        Some((names, default)) => (names, Some(default.trim_matches('"'))),
+        None => (line, None),
+    };
     let (is_boolean, names) = match names.strip_prefix("[no-]") {
         Some(names) => (true, names),
         None => (false, names),
@@ -87,7 +91,7 @@ fn parse_known(line: &str) -> Known {
     Known {
         names: names.split(',').map(str::to_owned).collect(),
         is_boolean,
-        default: (!default.is_empty()).then(|| default.to_owned()),
+        default: default.map(str::to_owned),
     }
 }
 

@@ -36,6 +36,24 @@ pub struct State {
     pub tasks: BTreeMap<Key, Task>,
     /// The tasks that are over.
     pub completed: Vec<Record>,
+    /// The drain under way, or the last one, until the master takes it back.
+    pub drain: Option<Drain>,
+}
+
+/// A drain, as the master orders it.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    /// `DrainConfig` of the v1 API.
+    pub config: Value,
+    /// When it began, in seconds since 1970.
+    pub since: f64,
+}
+
+impl Drain {
+    /// Whether the agent is to be marked gone when it is empty.
+    pub fn marks_gone(&self) -> bool {
+        self.config["mark_gone"] == true
+    }
 }
 
 /// A task and the way to the one that runs it.

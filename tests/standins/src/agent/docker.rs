@@ -354,6 +354,7 @@ mod tests {
             statuses: Vec::new(),
             pending: VecDeque::new(),
             ended: None,
+            is_abandoned: false,
         }
     }
 

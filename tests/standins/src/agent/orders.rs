@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::core::{Agent, Exit};
+use super::core::{Agent, Drain, Exit, now};
 use super::info::check_change;
 use super::record::{self, Key, Record};
 use super::run;
@@ -46,15 +46,12 @@ pub fn obey(agent: &Arc<Agent>, order: ToAgent) {
         ToAgent::ShutdownFramework { framework_id } => {
             shut_down(agent, &framework_id.value);
         }
-        ToAgent::Drain { config: Some(config) } => drain(agent, &config),
+        ToAgent::Drain { config } => drain(agent, config),
         ToAgent::Shutdown { message } => {
             let agent = Arc::clone(agent);
             tokio::spawn(async move { leave(&agent, 0, &message).await });
         }
-        ToAgent::Drain { config: None }
-        | ToAgent::Flush { .. }
-        | ToAgent::Registered { .. }
-        | ToAgent::Ping => (),
+        ToAgent::Flush { .. } | ToAgent::Registered { .. } | ToAgent::Ping => (),
     }
 }
 
@@ -73,6 +70,7 @@ fn start(agent: &Arc<Agent>, framework: Value, task: Value) {
         statuses: Vec::new(),
         pending: VecDeque::new(),
         ended: None,
+        is_abandoned: false,
     };
     record.sandbox = agent.store.sandbox(&record);
     let key = record.key();
@@ -87,9 +85,18 @@ fn start(agent: &Arc<Agent>, framework: Value, task: Value) {
     tokio::spawn(run::run_new(Arc::clone(agent), key, killed));
 }
 
-/// Ends all tasks, each within the time that the drain leaves it.
-fn drain(agent: &Agent, config: &Value) {
+/// Ends all tasks, each within the time that the drain leaves it; or ends the drain.
+fn drain(agent: &Agent, config: Option<Value>) {
+    let Some(config) = config else {
+        agent.state().drain = None;
+        return;
+    };
     let grace = record::seconds(&config["max_grace_period"]);
+    {
+        let mut state = agent.state();
+        let since = state.drain.as_ref().map_or_else(now, |drain| drain.since);
+        state.drain = Some(Drain { config, since });
+    }
     for key in keys(agent) {
         run::kill(agent, &key, grace, Some("REASON_AGENT_DRAINING".to_owned()));
     }
@@ -104,7 +111,7 @@ fn shut_down(agent: &Arc<Agent>, framework_id: &str) {
         let agent = Arc::clone(agent);
         tokio::spawn(async move {
             until_over(&agent, &key).await;
-            agent.change(&key, |record| record.pending.clear());
+            agent.change(&key, |record| record.is_abandoned = true);
             agent.let_go(&key);
         });
     }

@@ -82,6 +82,9 @@ pub struct Record {
     pub pending: VecDeque<Value>,
     /// When the task ended, in seconds since 1970.
     pub ended: Option<f64>,
+    /// Whether its framework is gone, so that nobody acknowledges what is pending.
+    #[serde(default)]
+    pub is_abandoned: bool,
 }
 
 /// What a status says beyond the state.
@@ -207,7 +210,12 @@ impl Record {
 
     /// Whether the master is still to hear of this task.
     pub fn is_of_interest(&self) -> bool {
-        !self.is_over() || !self.pending.is_empty()
+        !self.is_over() || !(self.is_abandoned || self.pending.is_empty())
+    }
+
+    /// Whether the task is over, and its framework has never acknowledged that.
+    pub fn is_unacknowledged(&self) -> bool {
+        self.is_over() && !self.pending.is_empty()
     }
 
     /// Begins a kill, or changes the grace of the one under way; what is over stays as it is.
@@ -304,6 +312,7 @@ mod tests {
             statuses: Vec::new(),
             pending: VecDeque::new(),
             ended: None,
+            is_abandoned: false,
         }
     }
 

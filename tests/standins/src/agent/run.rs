@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::core::{Agent, now};
+use super::core::{Agent, Drain, now};
 use super::docker::{self, Docker};
 use super::health::{self, Verdict};
 use super::process::{self, Watched};
@@ -226,10 +226,15 @@ async fn finish(agent: &Agent, key: &Key) {
         let _ = docker.kill(&record.container_name()).await;
     }
     let end = end_of(&record, exit);
+    let state = if end.state == "TASK_KILLED" && is_gone_with_agent(agent, key) {
+        "TASK_GONE_BY_OPERATOR"
+    } else {
+        end.state
+    };
     let is_unhealthy = record.kill.as_ref().is_some_and(|kill| kill.is_unhealthy);
     agent.update(
         key,
-        end.state,
+        state,
         Details {
             message: Some(end.message),
             healthy: is_unhealthy.then_some(false),
@@ -312,7 +317,7 @@ impl Life<'_> {
         let record = self.agent.record(self.key)?;
         let kill = record.kill.as_ref()?;
         let framework = self.agent.framework(&self.key.framework_id);
-        if record.state() != "TASK_KILLING" && knows_killing(&framework) {
+        if record.state() != "TASK_KILLING" && knows(&framework, "TASK_KILLING_STATE") {
             self.agent.update(
                 self.key,
                 "TASK_KILLING",
@@ -357,9 +362,16 @@ async fn due(at: Option<Instant>) {
     }
 }
 
-fn knows_killing(framework: &serde_json::Value) -> bool {
+/// Whether a task that is killed ends for good with its agent, and its framework knows of that.
+fn is_gone_with_agent(agent: &Agent, key: &Key) -> bool {
+    let marks_gone = agent.state().drain.as_ref().is_some_and(Drain::marks_gone);
+    marks_gone && knows(&agent.framework(&key.framework_id), "PARTITION_AWARE")
+}
+
+/// Whether a framework has a capability.
+fn knows(framework: &serde_json::Value, capability: &str) -> bool {
     let list = framework["capabilities"].as_array();
-    list.into_iter().flatten().any(|known| known["type"] == "TASK_KILLING_STATE")
+    list.into_iter().flatten().any(|known| known["type"] == capability)
 }
 
 /// Asks until the container runs; whoever calls gives up when the client has ended.

@@ -252,6 +252,7 @@ mod tests {
             statuses: Vec::new(),
             pending: VecDeque::new(),
             ended: None,
+            is_abandoned: false,
         };
         record.sandbox = store.sandbox(&record);
         record

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::core::Drain;
 use super::record::{Record, seconds};
 use super::resources::{Totals, attribute_map};
 
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub terminated: Vec<Record>,
     /// The tasks that are over.
     pub completed: Vec<Record>,
+    /// The drain, where there is one.
+    pub drain: Option<Drain>,
 }
 
 const CAPABILITIES: [&str; 8] = [
@@ -114,6 +117,14 @@ pub fn state(snapshot: &Snapshot) -> Value {
         "pid": format!("slave(1)@{}", snapshot.address),
         "hostname": snapshot.info["hostname"],
         "capabilities": CAPABILITIES,
+    });
+    extend(&mut state, rest);
+    if let Some(drain) = &snapshot.drain {
+        state.insert("drain_config".into(), drain.config.clone());
+        let since = json!(drain.since as u64);
+        state.insert("estimated_drain_start_time_seconds".into(), since);
+    }
+    let rest = json!({
         "resources": totals,
         "reserved_resources": {},
         "unreserved_resources": totals,
@@ -185,18 +196,23 @@ fn frameworks(snapshot: &Snapshot, active: bool) -> Value {
                 .collect();
             let completed: Vec<Value> =
                 of(&snapshot.completed, info).into_iter().map(executor).collect();
-            let role = info["roles"].get(0).or(info.get("role"));
-            json!({
+            let mut framework = json!({
                 "id": info["id"]["value"],
                 "name": info["name"],
                 "user": info["user"],
                 "failover_timeout": info["failover_timeout"].as_f64().unwrap_or(0.0),
                 "checkpoint": info["checkpoint"] == true,
                 "hostname": info["hostname"].as_str().unwrap_or_default(),
-                "role": role.and_then(Value::as_str).unwrap_or("*"),
-                "executors": executors,
-                "completed_executors": completed,
-            })
+            });
+            match info.get("roles") {
+                Some(roles) => framework["roles"] = roles.clone(),
+                None => {
+                    framework["role"] = info["role"].as_str().unwrap_or("*").into();
+                }
+            }
+            framework["executors"] = executors.into();
+            framework["completed_executors"] = completed.into();
+            framework
         })
         .collect()
 }
@@ -292,19 +308,19 @@ pub fn v1_task(record: &Record) -> Value {
 
 /// `get_tasks` of the v1 API.
 pub fn v1_tasks(snapshot: &Snapshot) -> Value {
-    let all = |records: &[Record], staging: bool| -> Vec<Value> {
-        records
-            .iter()
-            .filter(|record| (record.state() == "TASK_STAGING") == staging)
-            .map(v1_task)
-            .collect()
-    };
+    let (staging, launched): (Vec<&Record>, Vec<&Record>) =
+        snapshot.live.iter().partition(|record| record.state() == "TASK_STAGING");
+    let over = snapshot.terminated.iter().chain(&snapshot.completed);
+    let (terminated, completed): (Vec<&Record>, Vec<&Record>) =
+        over.partition(|record| record.is_unacknowledged());
+    let all =
+        |records: Vec<&Record>| -> Value { records.into_iter().map(v1_task).collect() };
     json!({
         "pending_tasks": [],
-        "queued_tasks": all(&snapshot.live, true),
-        "launched_tasks": all(&snapshot.live, false),
-        "terminated_tasks": all(&snapshot.terminated, false),
-        "completed_tasks": all(&snapshot.completed, false),
+        "queued_tasks": all(staging),
+        "launched_tasks": all(launched),
+        "terminated_tasks": all(terminated),
+        "completed_tasks": all(completed),
     })
 }
 
@@ -389,7 +405,7 @@ pub struct Usage {
 pub fn statistics(record: &Record, usage: &Usage, now: f64) -> Value {
     let taken = taken(record);
     let limit = (taken.amount("mem") * 1_048_576.0) as u64;
-    json!({
+    let mut entry = json!({
         "executor_id": record.task_id(),
         "executor_name": executor_name(record),
         "framework_id": record.framework_id,
@@ -400,8 +416,11 @@ pub fn statistics(record: &Record, usage: &Usage, now: f64) -> Value {
             "cpus_user_time_secs": usage.user_seconds,
             "mem_limit_bytes": limit,
             "mem_rss_bytes": usage.memory_bytes,
-            "mem_soft_limit_bytes": limit,
             "timestamp": now,
         },
-    })
+    });
+    if !record.is_docker() {
+        entry["statistics"]["mem_soft_limit_bytes"] = limit.into();
+    }
+    entry
 }

@@ -120,6 +120,7 @@ fn snapshot(agent: &Agent) -> Snapshot {
         live: records(false),
         terminated: records(true),
         completed: state.completed.clone(),
+        drain: state.drain.clone(),
     }
 }
 

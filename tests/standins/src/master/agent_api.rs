@@ -117,13 +117,8 @@ fn admit(master: &Arc<Master>, registration: &Registration, is_back: bool) -> Re
     cluster.refresh(&registry);
     if let Some(agent) = cluster.agents.get(&agent_id) {
         agent.send(json!({"type": "REGISTERED", "agent_id": wrapped(&agent_id)}));
-        let drain = agent.drain.as_ref();
-        agent.send(match drain {
-            Some(drain) if !drain.drained => {
-                json!({"type": "DRAIN", "config": drain.config})
-            }
-            _ => json!({"type": "DRAIN", "config": null}),
-        });
+        let config = agent.drain.as_ref().map(|drain| &drain.config);
+        agent.send(json!({"type": "DRAIN", "config": config}));
     }
     drop(cluster);
     let master = Arc::clone(master);

@@ -252,9 +252,6 @@ pub(super) fn summary(master: &Master) -> Value {
     }
     let slaves = cluster.agents.iter().map(|(id, agent)| {
         let mut plain = plain_agent(&cluster, id, agent);
-        for member in ["drain_info", "estimated_drain_start_time_seconds"] {
-            plain.as_object_mut().map(|plain| plain.remove(member));
-        }
         let tasks: Vec<&Task> =
             all_tasks(&cluster).filter(|task| task.agent == *id).collect();
         count_into(&mut plain, &tasks);

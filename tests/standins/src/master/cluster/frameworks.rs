@@ -51,6 +51,13 @@ impl Cluster {
         let framework_id =
             if known_id.is_empty() { self.new_framework_id() } else { known_id };
         info["id"] = wrapped(&framework_id);
+        for (member, default) in
+            [("failover_timeout", json!(0.0)), ("checkpoint", json!(false))]
+        {
+            if info.get(member).is_none() {
+                info[member] = default;
+            }
+        }
         self.rescind_framework(&framework_id);
         let framework = self
             .frameworks
@@ -129,11 +136,14 @@ impl Cluster {
         for agent in self.agents.keys() {
             self.shut_framework_down(agent, framework_id);
         }
+        let status = json!({
+            "state": "TASK_KILLED",
+            "message": format!("Framework {framework_id} removed"),
+            "reason": "REASON_FRAMEWORK_REMOVED",
+        });
         for (_, mut task) in std::mem::take(&mut framework.tasks) {
-            if !task.has_ended() {
-                task.state = "TASK_KILLED".to_owned();
-                task.statuses.push(json!({"state": "TASK_KILLED", "timestamp": now}));
-            }
+            let status = task.by_master(&status, now);
+            task.take(&status);
             framework.complete(task);
         }
         framework.unregistered = Some(now);

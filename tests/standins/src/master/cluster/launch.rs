@@ -125,6 +125,9 @@ impl Cluster {
         }
         rest.subtract(&task.resources);
         if let Some(agent) = self.agents.get(&task.agent) {
+            let mut info = info.clone();
+            let allocated = json!({"allocation_info": {"role": task.role}});
+            info["resources"] = task.resources.full(&allocated);
             agent.send(
                 json!({"type": "LAUNCH", "framework": framework.info, "task": info}),
             );

@@ -46,10 +46,8 @@ impl Cluster {
         let Some(framework) = self.frameworks.get_mut(&task.framework) else { return };
         framework.tell(task, status, now);
         if let Some(mut task) = framework.tasks.remove(id(&task.info, "task_id")) {
-            task.state = text(status, "state").to_owned();
-            let mut status = status.clone();
-            status["timestamp"] = json!(now);
-            task.statuses.push(status);
+            let status = task.by_master(status, now);
+            task.take(&status);
             framework.complete(task);
         }
     }
@@ -101,11 +99,7 @@ impl Cluster {
 impl Framework {
     /// Tells of a task by the master itself: nothing to acknowledge.
     pub(super) fn tell(&self, task: &Task, status: &Value, now: f64) {
-        let mut status = status.clone();
-        status["task_id"] = task.info["task_id"].clone();
-        status["agent_id"] = wrapped(&task.agent);
-        status["source"] = json!("SOURCE_MASTER");
-        status["timestamp"] = json!(now);
+        let status = task.by_master(status, now);
         self.send(json!({"type": "UPDATE", "update": {"status": status}}));
     }
 
@@ -142,13 +136,24 @@ impl Framework {
 }
 
 impl Task {
-    fn take(&mut self, status: &Value) {
+    /// A status as from the master itself: without an id to acknowledge it by.
+    pub(super) fn by_master(&self, status: &Value, now: f64) -> Value {
+        let mut status = status.clone();
+        status["task_id"] = self.info["task_id"].clone();
+        status["agent_id"] = wrapped(&self.agent);
+        status["source"] = json!("SOURCE_MASTER");
+        status["timestamp"] = json!(now);
+        status
+    }
+
+    pub(super) fn take(&mut self, status: &Value) {
         // A late update never brings a task back from its end.
         if !is_terminal(&self.state) {
             self.state = text(status, "state").to_owned();
         }
-        let is_known = self.statuses.iter().any(|known| known["uuid"] == status["uuid"]);
-        if !is_known {
+        let is_known =
+            |known: &Value| status["uuid"].is_string() && known["uuid"] == status["uuid"];
+        if !self.statuses.iter().any(is_known) {
             // As the real one, which keeps the last status of each state.
             self.statuses.retain(|known| known["state"] != status["state"]);
             self.statuses.push(status.clone());
@@ -199,7 +204,8 @@ impl Task {
             "resources": self.resources.full(&extra),
             "statuses": self.statuses,
         });
-        if let Some(last) = self.statuses.last() {
+        let mut told = self.statuses.iter().rev();
+        if let Some(last) = told.find(|status| status["uuid"].is_string()) {
             full["status_update_state"] = last["state"].clone();
             full["status_update_uuid"] = last["uuid"].clone();
         }
