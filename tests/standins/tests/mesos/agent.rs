@@ -1,13 +1,13 @@
 //! The agent as a process, with the test in the part of the master.
 
-#[cfg(test)]
-mod agent_master;
-
 use std::time::Duration;
 
-use agent_master::{AgentProcess, Master, until};
 use serde_json::{Value, json};
 use standins::protocol::{Register, ToAgent, Word};
+
+use crate::agent_master::Master;
+use crate::containers::{Container, image};
+use crate::processes::{self, AgentProcess, until};
 
 fn task(id: &str, command: Value) -> Value {
     json!({
@@ -31,17 +31,6 @@ fn run(task: Value) -> ToAgent {
 /// The id with which an agent registers, where it had one.
 fn id_of(registration: &Register) -> Option<&str> {
     registration.info["id"]["value"].as_str()
-}
-
-/// An image with a shell: what the other images of this repository stand on.
-fn image() -> String {
-    let asked = ["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "platform/base"];
-    let images = std::process::Command::new("docker")
-        .args(asked)
-        .output()
-        .expect("docker is installed");
-    let images = String::from_utf8(images.stdout).expect("names are text");
-    images.lines().next().expect("`make test` builds the images first").to_owned()
 }
 
 fn kill(id: &str) -> ToAgent {
@@ -117,7 +106,7 @@ async fn the_end_of_a_task_while_the_agent_is_away_is_told_truly_until_acknowled
     let pid = running["container_status"]["executor_pid"].as_i64().unwrap();
     agent.kill_outright();
     std::fs::write(go, "").unwrap();
-    until("the task to end", async || agent_master::is_over(pid)).await;
+    until("the task to end", async || processes::is_over(pid)).await;
     agent.start_again();
     let registration = master.registered().await;
     let status = master.next_update("t2").await;
@@ -147,10 +136,10 @@ async fn a_task_runs_as_its_user_with_what_its_uris_bring() {
     std::fs::write(&file, "hello\n").unwrap();
     let uris = json!([{"value": format!("file://{}", file.display())}]);
     // Only an agent that runs as root can choose the user.
-    let user = if agent_master::own_name() == "root" {
+    let user = if processes::own_name() == "root" {
         "nobody".to_owned()
     } else {
-        agent_master::own_name()
+        processes::own_name()
     };
     master.say(run(task(
         "t6",
@@ -249,7 +238,7 @@ async fn an_agent_that_was_marked_gone_leaves_no_task_behind() {
     let (exit, log) = agent.ended().await;
     assert_eq!(exit, Some(0), "{log}");
     assert!(log.contains("Agent has been marked gone"), "{log}");
-    assert!(agent_master::is_over(pid));
+    assert!(processes::is_over(pid));
 }
 
 #[tokio::test]
@@ -298,16 +287,6 @@ async fn endpoints_ask_for_the_realm_of_their_kind() {
     }
 }
 
-/// A container that ends with the test, whatever becomes of the test.
-struct Container(String);
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        let arguments = ["rm", "--force", "--volumes", &self.0];
-        let _ = std::process::Command::new("docker").args(arguments).output();
-    }
-}
-
 fn docker_task(id: &str, image: &str) -> Value {
     let variables = json!([{"name": "GREETING", "value": "hello"}]);
     let mut docker = task(
@@ -325,7 +304,7 @@ fn docker_task(id: &str, image: &str) -> Value {
 
 #[tokio::test]
 async fn a_docker_task_outlives_the_agent_and_is_stopped_by_the_next() {
-    let image = image();
+    let image = image("base");
     let mut master = Master::listen("127.0.71.15").await;
     let mut agent = AgentProcess::start(
         "127.0.71.16",
@@ -362,14 +341,12 @@ async fn a_docker_task_outlives_the_agent_and_is_stopped_by_the_next() {
         }
     };
     assert_eq!(killed["message"], "Container exited with status 137");
-    let look = ["container", "inspect", "--format={{.State.Running}}", &container.0];
-    let output = std::process::Command::new("docker").args(look).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "false");
+    assert!(!container.is_running());
 }
 
 #[tokio::test]
 async fn a_container_that_fails_and_an_image_that_is_nowhere_are_told() {
-    let image = image();
+    let image = image("base");
     let mut master = Master::listen("127.0.71.21").await;
     let _agent = AgentProcess::start(
         "127.0.71.22",

@@ -1,0 +1,116 @@
+//! A framework that runs one task where it is told to.
+
+use serde_json::{Value, json};
+use standins::framework::credentials::Credentials;
+use standins::scheduler::{self, Caller, Driver, Event, Registration};
+use tokio::sync::{mpsc, watch};
+
+use crate::processes::{DEADLINE, own_name};
+
+/// A subscribed framework. Dropped, it is gone, and its task with it.
+pub(crate) struct Framework {
+    caller: Caller,
+    events: mpsc::UnboundedReceiver<Event>,
+    _driver: Driver,
+    _leader: watch::Sender<Option<Vec<u8>>>,
+}
+
+impl Framework {
+    /// Subscribes at `ip:port`, with these capabilities.
+    pub(crate) async fn subscribe(
+        master: &str,
+        name: &str,
+        capabilities: &[&str],
+    ) -> Self {
+        let (ip, port) = master.rsplit_once(':').unwrap();
+        let port: u16 = port.parse().unwrap();
+        let info = json!({"address": {"ip": ip, "port": port}}).to_string();
+        let (leader, followed) = watch::channel(Some(info.into_bytes()));
+        let capabilities: Vec<Value> =
+            capabilities.iter().map(|name| json!({"type": name})).collect();
+        let mut framework =
+            json!({"user": own_name(), "name": name, "capabilities": capabilities});
+        if capabilities.contains(&json!({"type": "MULTI_ROLE"})) {
+            framework["roles"] = json!(["*"]);
+        } else {
+            framework["role"] = json!("*");
+        }
+        let registration = Registration {
+            framework,
+            framework_id: None,
+            credentials: None::<Credentials>,
+        };
+        let (driver, caller, events) = scheduler::start(followed, registration);
+        let mut framework = Self { caller, events, _driver: driver, _leader: leader };
+        let first = framework.next().await;
+        assert!(matches!(first, Event::Subscribed { .. }), "{first:?}");
+        framework
+    }
+
+    async fn next(&mut self) -> Event {
+        let next = tokio::time::timeout(DEADLINE, self.events.recv()).await;
+        next.expect("the master says nothing").expect("the driver goes on")
+    }
+
+    /// Runs a task on an agent, and declines all that other agents offer.
+    pub(crate) async fn launch(&mut self, agent: &str, task: Value) {
+        let mut task = task;
+        task["agent_id"] = json!({"value": agent});
+        let mut is_launched = false;
+        while !is_launched {
+            let Event::Offers(offers) = self.next().await else { continue };
+            for offer in offers {
+                let id = offer.id().to_owned();
+                if offer.agent() == agent && !is_launched {
+                    self.caller.accept(&id, &[task.clone()], 1e6).await.unwrap();
+                    is_launched = true;
+                } else {
+                    self.caller.decline(&[id], 1e6).await.unwrap();
+                }
+            }
+        }
+        self.reach("TASK_RUNNING").await;
+    }
+
+    /// Waits until the task is in a state, and acknowledges all that it went through.
+    pub(crate) async fn reach(&mut self, state: &str) {
+        while !self.hear(state, true).await {}
+    }
+
+    /// Waits until the task is in a state, and acknowledges only what came before.
+    pub(crate) async fn leave_unacknowledged(&mut self, state: &str) {
+        while !self.hear(state, false).await {}
+    }
+
+    /// Whether the next event tells of this state.
+    async fn hear(&mut self, state: &str, acknowledges: bool) -> bool {
+        match self.next().await {
+            Event::Update(status) => {
+                let is_it = status.state == state;
+                if acknowledges || !is_it {
+                    self.caller.acknowledge(&status).await.unwrap();
+                }
+                is_it
+            }
+            Event::Offers(offers) => {
+                let ids: Vec<String> = offers.iter().map(|o| o.id().to_owned()).collect();
+                self.caller.decline(&ids, 1e6).await.unwrap();
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A task that runs a command.
+pub(crate) fn task(id: &str, cpus: f64, mem: f64, command: &str) -> Value {
+    json!({
+        "name": id,
+        "task_id": {"value": id},
+        "resources": [
+            {"name": "cpus", "type": "SCALAR", "scalar": {"value": cpus}},
+            {"name": "mem", "type": "SCALAR", "scalar": {"value": mem}},
+        ],
+        "command": {"value": command},
+    })
+}
