@@ -13,6 +13,7 @@ use super::docker::Docker;
 use super::record::{Details, Key, Record, Stamp};
 use super::settings::Settings;
 use super::store::{Store, StoreError};
+pub use crate::mesos::now;
 
 /// How the agent's process ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,11 +81,6 @@ pub struct Agent {
     pub outbox: Notify,
     exits: mpsc::UnboundedSender<Exit>,
     state: Mutex<State>,
-}
-
-/// The time, in seconds since 1970.
-pub fn now() -> f64 {
-    jiff::Timestamp::now().as_microsecond() as f64 / 1e6
 }
 
 impl Agent {

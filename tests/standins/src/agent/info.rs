@@ -4,7 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::resources::covers;
+use crate::mesos::list;
+use crate::mesos::resources::Resources;
 
 /// Which changes of an agent's info keep its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +25,14 @@ pub struct Incompatible(String);
 pub fn agent_info(
     hostname: &str,
     port: u16,
-    resources: &[Value],
-    attributes: &[Value],
+    resources: &Resources,
+    attributes: Value,
     domain: Option<&Value>,
 ) -> Value {
+    let resources = resources.full(&json!({}));
     let mut info = json!({"hostname": hostname, "port": port, "resources": resources});
-    if !attributes.is_empty() {
-        info["attributes"] = attributes.into();
+    if !list(&attributes).is_empty() {
+        info["attributes"] = attributes;
     }
     info["checkpoint"] = true.into();
     if let Some(domain) = domain {
@@ -61,7 +63,7 @@ pub fn check_change(
     if old["domain"] != new["domain"] && !(may_add && old["domain"].is_null()) {
         return refused("the domain changed");
     }
-    let (old_list, new_list) = (list(old, "attributes"), list(new, "attributes"));
+    let (old_list, new_list) = (list(&old["attributes"]), list(&new["attributes"]));
     let attributes_fit = if may_add {
         old_list.iter().all(|attribute| is_kept(attribute, new_list))
     } else {
@@ -70,14 +72,13 @@ pub fn check_change(
     if !attributes_fit {
         return refused("attributes changed");
     }
-    let (old_list, new_list) = (list(old, "resources"), list(new, "resources"));
-    let resources_fit =
-        covers(new_list, old_list) && (may_add || covers(old_list, new_list));
+    let (old, new) = (resources(&old["resources"]), resources(&new["resources"]));
+    let resources_fit = new.contains(&old) && (may_add || old.contains(&new));
     if resources_fit { Ok(()) } else { refused("resources changed") }
 }
 
-fn list<'a>(info: &'a Value, field: &str) -> &'a [Value] {
-    info[field].as_array().map_or(&[], Vec::as_slice)
+fn resources(value: &Value) -> Resources {
+    Resources::from_json(value)
 }
 
 fn same_set(old: &[Value], new: &[Value]) -> bool {
@@ -91,14 +92,15 @@ fn is_kept(old: &Value, new: &[Value]) -> bool {
         new == old
             || is_range
                 && new["name"] == old["name"]
-                && covers(std::slice::from_ref(new), std::slice::from_ref(old))
+                && resources(&json!([new])).contains(&resources(&json!([old])))
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::resources::{Machine, parse, parse_attributes};
+    use super::super::resources::{Machine, parse};
     use super::*;
+    use crate::mesos::attributes as parse_attributes;
 
     fn info(resources: &str, attributes: &str, domain: Option<&str>) -> Value {
         let machine = Machine { n_cpus: 1, memory: 0, disk: 0 };
@@ -106,7 +108,7 @@ mod tests {
             "a",
             5051,
             &parse(Some(resources), machine).unwrap(),
-            &parse_attributes(Some(attributes)).unwrap(),
+            parse_attributes(attributes).unwrap(),
             domain
                 .map(|name| json!({"fault_domain": {"region": {"name": name}}}))
                 .as_ref(),

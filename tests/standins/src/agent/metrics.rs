@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::record::Record;
-use super::resources::Totals;
 use super::views::{Snapshot, allocated};
+use crate::mesos::resources::Resources;
 
 /// What the machine says of itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -21,8 +21,8 @@ pub struct System {
 
 /// All metrics by name.
 pub fn metrics(snapshot: &Snapshot, system: &System) -> Map<String, Value> {
-    let resources = snapshot.info["resources"].as_array().map_or(&[][..], Vec::as_slice);
-    let (total, used) = (Totals::of(resources), allocated(snapshot));
+    let total = Resources::from_json(&snapshot.info["resources"]);
+    let used = allocated(snapshot);
     let mut all = Vec::new();
     for name in ["cpus", "disk", "gpus", "mem"] {
         let (total, used) = (total.amount(name), used.amount(name));

@@ -36,9 +36,6 @@ use self::core::{Agent, Exit};
 use self::settings::{Settings, load_flags};
 use self::store::Store;
 
-/// The version of Mesos that this one is like.
-pub const VERSION: &str = "1.11.0";
-
 /// Writes a line to the log, which is the standard error.
 pub fn log(message: &str) {
     let time = jiff::Timestamp::now();
@@ -68,7 +65,10 @@ fn begin(arguments: impl Iterator<Item = String>) -> Result<Begun, Exit> {
     });
     let flags = load_flags(variables, arguments).map_err(fatal)?;
     if flags.is_on("version") {
-        return Err(Exit { code: 0, message: format!("mesos {VERSION}") });
+        return Err(Exit {
+            code: 0,
+            message: format!("mesos {}", crate::mesos::VERSION),
+        });
     }
     let settings = Settings::check(flags).map_err(fatal)?;
     let store = Store::open(&settings.work_dir).map_err(fatal)?;

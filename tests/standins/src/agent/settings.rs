@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::info::{Policy, agent_info};
-use super::resources::{BadValue, Machine, parse, parse_attributes};
+use super::resources::{BadValue, Machine, parse};
 use crate::flags::{FlagError, Flags, Table};
 use crate::http::Credentials;
 use crate::zk::{ZkError, ZkUrl};
@@ -153,13 +153,15 @@ impl Settings {
         })?;
         let resources =
             parse(flags.text_or_file("resources")?.as_deref(), machine(&work_dir)?)?;
-        let attributes = parse_attributes(flags.get("attributes"))?;
+        let attributes = flags.get("attributes").unwrap_or_default();
+        let attributes = crate::mesos::attributes(attributes)
+            .ok_or_else(|| BadValue::new("attributes", attributes))?;
         let domain = flags.json("domain")?;
         Ok(Self {
             master: master(&flags)?,
             ip,
             port,
-            info: agent_info(&hostname, port, &resources, &attributes, domain.as_ref()),
+            info: agent_info(&hostname, port, &resources, attributes, domain.as_ref()),
             hostname,
             work_dir,
             policy: policy(&flags)?,

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::core::Drain;
 use super::record::{Record, seconds};
-use super::resources::{Totals, attribute_map};
+use crate::mesos::resources::Resources;
+use crate::mesos::{AGENT_CAPABILITIES, build, plain_attributes};
 
 /// What the views are made of.
 #[derive(Debug)]
@@ -35,88 +36,49 @@ pub struct Snapshot {
     pub drain: Option<Drain>,
 }
 
-const CAPABILITIES: [&str; 8] = [
-    "MULTI_ROLE",
-    "HIERARCHICAL_ROLE",
-    "RESERVATION_REFINEMENT",
-    "RESOURCE_PROVIDER",
-    "RESIZE_VOLUME",
-    "AGENT_OPERATION_FEEDBACK",
-    "AGENT_DRAINING",
-    "TASK_RESOURCE_LIMITS",
-];
-
 /// What an executor needs beside its task.
 const EXECUTOR_CPUS: f64 = 0.1;
 const EXECUTOR_MEM: f64 = 32.0;
 
-/// The body of `/version`.
-pub fn version() -> Value {
-    json!({
-        "build_date": "2020-11-24 15:38:37",
-        "build_time": 1_606_232_317.0,
-        "build_user": "ubuntu",
-        "git_sha": "04bc7ee1984d86fbb0bd782ccc69ce44c13ae4b9",
-        "git_tag": "1.11.0",
-        "version": super::VERSION,
-    })
+fn task_resources(record: &Record) -> Resources {
+    Resources::from_json(&record.task["resources"])
 }
 
-fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
-    value[field].as_array().map_or(&[], Vec::as_slice)
-}
-
-fn task_resources(record: &Record) -> &[Value] {
-    list(&record.task, "resources")
-}
-
-fn executor_resources() -> Vec<Value> {
-    let scalar = |name: &str, value: f64| {
-        json!({"name": name, "type": "SCALAR", "scalar": {"value": value},
-            "allocation_info": {"role": "*"}})
-    };
-    vec![scalar("cpus", EXECUTOR_CPUS), scalar("mem", EXECUTOR_MEM)]
+fn executor_resources() -> Resources {
+    let mut resources = Resources::default();
+    resources.set("cpus", EXECUTOR_CPUS);
+    resources.set("mem", EXECUTOR_MEM);
+    resources
 }
 
 /// What a task and its executor take together; in Docker the executor takes nothing.
-fn taken(record: &Record) -> Totals {
-    let mut totals = Totals::of(task_resources(record));
+fn taken(record: &Record) -> Resources {
+    let mut resources = task_resources(record);
     if !record.is_docker() {
-        for resource in &executor_resources() {
-            totals.add(resource);
-        }
+        resources.add(&executor_resources());
     }
-    totals
+    resources
 }
 
 /// The sum of what the live tasks of an agent take.
-pub fn allocated(snapshot: &Snapshot) -> Totals {
-    let mut totals = Totals::default();
-    for record in &snapshot.live {
-        for resource in task_resources(record) {
-            totals.add(resource);
-        }
-        if !record.is_docker() {
-            for resource in &executor_resources() {
-                totals.add(resource);
-            }
-        }
-    }
-    totals
+pub fn allocated(snapshot: &Snapshot) -> Resources {
+    snapshot.live.iter().map(taken).fold(Resources::default(), |mut sum, taken| {
+        sum.add(&taken);
+        sum
+    })
 }
 
 /// The body of `/state`.
 pub fn state(snapshot: &Snapshot) -> Value {
-    let resources = list(&snapshot.info, "resources");
-    let totals = Totals::of(resources).to_json();
-    let full: Vec<Value> = resources.iter().map(with_role).collect();
-    let mut state = version_in_order();
+    let resources = Resources::from_json(&snapshot.info["resources"]);
+    let totals = resources.plain();
+    let mut state = build_in_order();
     let rest = json!({
         "start_time": snapshot.started,
         "id": snapshot.agent_id.as_deref().unwrap_or_default(),
         "pid": format!("slave(1)@{}", snapshot.address),
         "hostname": snapshot.info["hostname"],
-        "capabilities": CAPABILITIES,
+        "capabilities": AGENT_CAPABILITIES,
     });
     extend(&mut state, rest);
     if let Some(drain) = &snapshot.drain {
@@ -129,11 +91,11 @@ pub fn state(snapshot: &Snapshot) -> Value {
         "reserved_resources": {},
         "unreserved_resources": totals,
         "reserved_resources_full": {},
-        "unreserved_resources_full": full,
+        "unreserved_resources_full": resources.full(&json!({"role": "*"})),
         "reserved_resources_allocated": {},
-        "unreserved_resources_allocated": allocated(snapshot).to_json(),
+        "unreserved_resources_allocated": allocated(snapshot).plain(),
         "resource_providers": [],
-        "attributes": attribute_map(list(&snapshot.info, "attributes")),
+        "attributes": plain_attributes(&snapshot.info["attributes"]),
     });
     extend(&mut state, rest);
     if let Some(domain) = snapshot.info.get("domain") {
@@ -148,8 +110,8 @@ pub fn state(snapshot: &Snapshot) -> Value {
     Value::Object(state)
 }
 
-fn version_in_order() -> Map<String, Value> {
-    let known = version();
+fn build_in_order() -> Map<String, Value> {
+    let known = build();
     ["version", "git_sha", "git_tag", "build_date", "build_time", "build_user"]
         .iter()
         .map(|name| ((*name).to_owned(), known[*name].clone()))
@@ -160,14 +122,6 @@ fn extend(map: &mut Map<String, Value>, more: Value) {
     if let Value::Object(more) = more {
         map.extend(more);
     }
-}
-
-fn with_role(resource: &Value) -> Value {
-    let mut full = resource.clone();
-    if full["role"].is_null() {
-        full["role"] = "*".into();
-    }
-    full
 }
 
 /// The records of a framework among these.
@@ -230,15 +184,14 @@ fn executor(record: &Record) -> Value {
     let task = task(record);
     let (tasks, completed) =
         if record.is_over() { (vec![], vec![task]) } else { (vec![task], vec![]) };
-    let resources =
-        if record.is_over() { Totals::of(&executor_resources()) } else { taken(record) };
+    let resources = if record.is_over() { executor_resources() } else { taken(record) };
     json!({
         "id": record.task_id(),
         "name": executor_name(record),
         "source": record.task_id(),
         "container": record.container_id,
         "directory": record.sandbox,
-        "resources": resources.to_json(),
+        "resources": resources.plain(),
         "role": "*",
         "tasks": tasks,
         "queued_tasks": [],
@@ -255,7 +208,7 @@ fn task(record: &Record) -> Value {
         "executor_id": "",
         "slave_id": record.agent_id,
         "state": record.state(),
-        "resources": Totals::of(task_resources(record)).to_json(),
+        "resources": task_resources(record).plain(),
         "role": "*",
         "statuses": statuses,
     });
@@ -291,7 +244,7 @@ pub fn v1_task(record: &Record) -> Value {
         "framework_id": {"value": record.framework_id},
         "agent_id": {"value": record.agent_id},
         "state": record.state(),
-        "resources": task_resources(record),
+        "resources": record.task["resources"],
         "statuses": record.statuses,
     });
     if let Some(last) = record.statuses.last() {
@@ -340,7 +293,7 @@ fn executor_info(record: &Record) -> Value {
         "framework_id": {"value": record.framework_id},
         "command": {"shell": false, "value": "/usr/libexec/mesos/mesos-executor",
             "arguments": ["mesos-executor", "--launcher_dir=/usr/libexec/mesos"]},
-        "resources": executor_resources(),
+        "resources": executor_resources().full(&json!({"allocation_info": {"role": "*"}})),
         "name": executor_name(record),
         "source": record.task_id(),
     });

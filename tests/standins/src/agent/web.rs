@@ -16,6 +16,7 @@ use super::record::Record;
 use super::views::{self, Snapshot};
 use super::{files, metrics, usage};
 use crate::http;
+use crate::mesos::build;
 
 /// What a request may say at most.
 const MAX_BODY: usize = 1 << 20;
@@ -61,7 +62,7 @@ type Answer = Result<Response, Box<Response>>;
 fn get(agent: &Agent, path: &str, query: &files::Query, headers: &HeaderMap) -> Answer {
     match path {
         "/health" => return Ok(http::empty()),
-        "/version" => return Ok(http::json(&views::version())),
+        "/version" => return Ok(http::json(&build())),
         _ => (),
     }
     authenticate(agent, headers, "readonly")?;
@@ -173,7 +174,7 @@ fn v1_body(agent: &Agent, kind: &str) -> Option<(&'static str, Value)> {
     let snapshot = snapshot(agent);
     Some(match kind {
         "GET_HEALTH" => ("get_health", json!({"healthy": true})),
-        "GET_VERSION" => ("get_version", json!({"version_info": views::version()})),
+        "GET_VERSION" => ("get_version", json!({"version_info": build()})),
         "GET_FLAGS" => ("get_flags", json!({"flags": named(agent.settings.flags.all())})),
         "GET_METRICS" => {
             let all = metrics::metrics(&snapshot, &usage::of_system());

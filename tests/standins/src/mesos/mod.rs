@@ -100,6 +100,9 @@ pub fn attributes(text: &str) -> Option<Value> {
 fn attribute(text: &str) -> Option<Value> {
     let (name, value) = text.split_once(':')?;
     let (name, value) = (name.trim(), value.trim());
+    if name.is_empty() || value.is_empty() {
+        return None;
+    }
     if let Some(ranges) = resources::parse_ranges(value) {
         let ranges = resources::ranges_json(&ranges);
         return Some(json!({"name": name, "type": "RANGES", "ranges": ranges}));
@@ -129,9 +132,15 @@ mod tests {
 
     #[test]
     fn attributes_have_the_type_of_their_value() {
-        let attributes = attributes("rack:r2; slots:4;ids:[1-3,7-7]").unwrap();
+        let attributes = attributes("rack:r2; slots:4;ids:[1-3,7-7];path:a:b").unwrap();
         let plain = plain_attributes(&attributes);
-        assert_eq!(plain, json!({"rack": "r2", "slots": 4.0, "ids": "[1-3, 7-7]"}));
-        assert!(super::attributes("rack").is_none());
+        assert_eq!(
+            plain,
+            json!({"rack": "r2", "slots": 4.0, "ids": "[1-3, 7-7]",
+            "path": "a:b"})
+        );
+        for text in ["rack", "rack:", ":r1"] {
+            assert!(super::attributes(text).is_none(), "{text}");
+        }
     }
 }

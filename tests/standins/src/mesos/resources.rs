@@ -20,13 +20,18 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Reads `cpus:1;mem:512;ports:[31000-32000]`, with or without `(role)`; `None` when faulty.
+    /// Reads `cpus:1;mem:512;ports:[31000-32000]`, with or without `(*)`; `None` when faulty, and
+    /// when it reserves something for a role.
     pub fn parse(text: &str) -> Option<Self> {
         let mut resources = Self::default();
         for part in text.split([';', '\n']).map(str::trim).filter(|part| !part.is_empty())
         {
             let (name, value) = part.split_once(':')?;
-            let name = name.split('(').next()?.trim();
+            let name = name.trim();
+            let name = name.strip_suffix("(*)").unwrap_or(name);
+            if name.is_empty() || name.contains(['(', ')']) {
+                return None;
+            }
             resources.set_text(name, value.trim())?;
         }
         Some(resources)
@@ -76,6 +81,17 @@ impl Resources {
     /// Whether a name has an amount or ranges.
     pub fn has(&self, name: &str) -> bool {
         self.thousandths.contains_key(name) || self.ranges.contains_key(name)
+    }
+
+    /// Takes over what another has under names that are not here.
+    pub fn add_missing(&mut self, other: Self) {
+        let is_new = |name: &String| !self.has(name);
+        let (scalars, ranges): (Vec<_>, Vec<_>) = (
+            other.thousandths.into_iter().filter(|(name, _)| is_new(name)).collect(),
+            other.ranges.into_iter().filter(|(name, _)| is_new(name)).collect(),
+        );
+        self.thousandths.extend(scalars);
+        self.ranges.extend(ranges);
     }
 
     /// Adds what another has.
@@ -244,7 +260,9 @@ mod tests {
             json!(
             {"name": "cpus", "type": "SCALAR", "scalar": {"value": 1.5}, "role": "*"})
         );
-        for text in ["cpus", "cpus:x", "cpus:-1", "ports:[2-1]"] {
+        for text in
+            ["cpus", "cpus:x", "cpus:-1", "ports:[2-1]", "cpus(web):1", "cpus(*:1", ":1"]
+        {
             assert!(Resources::parse(text).is_none(), "{text}");
         }
     }
@@ -259,5 +277,13 @@ mod tests {
         assert!(!rest.contains(&task) && total.contains(&task));
         rest.add(&task);
         assert_eq!(rest, total);
+    }
+
+    #[test]
+    fn more_contains_less() {
+        let old = resources("cpus:2;ports:[10-20]");
+        assert!(resources("cpus:3;ports:[5-15,16-30]").contains(&old));
+        assert!(!resources("cpus:1;ports:[10-20]").contains(&old));
+        assert!(!resources("cpus:2;ports:[11-20]").contains(&old));
     }
 }
