@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod cluster;
 
-use cluster::{Process, SESSION, ZooKeeper, docker, folder, until};
+use cluster::{Process, SESSION, ZooKeeper, docker, folder, image, until};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use standins::zk::Session;
@@ -182,12 +182,6 @@ fn chronos(zookeeper: &ZooKeeper, folder: &Path, ip: &str) -> Process {
     Process::start(CHRONOS, &folder.join(format!("{ip}.log")), &arguments, &environment)
 }
 
-/// An image with a shell: what the other images of this repository stand on.
-fn image() -> String {
-    let images = docker(&["image", "ls", "--quiet", "platform/base"]);
-    images.lines().next().expect("`make test` builds the images first").to_owned()
-}
-
 #[tokio::test]
 async fn jobs_run_once_whoever_leads() {
     let mut cluster = Cluster::start().await;
@@ -294,7 +288,8 @@ async fn runs_jobs_in_their_order(cluster: &Cluster, member: &str) {
 async fn runs_a_container(cluster: &Cluster, member: &str) {
     let folder = cluster.folder.path().display().to_string();
     let volume = json!({"hostPath": folder, "containerPath": folder, "mode": "RW"});
-    let container = json!({"type": "DOCKER", "image": image(), "volumes": [volume]});
+    let container =
+        json!({"type": "DOCKER", "image": image("base"), "volumes": [volume]});
     let boxed =
         timed(job(cluster, "boxed", "test -e /.dockerenv"), "container", container);
     let boxed = timed(boxed, "schedule", json!("R1//PT1H"));

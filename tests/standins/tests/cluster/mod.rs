@@ -8,7 +8,7 @@ use std::time::Duration;
 use standins::zk::{Session, ZkUrl};
 
 /// The longest that anything here may take.
-const DEADLINE: Duration = Duration::from_secs(40);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
 /// ZooKeeper's session, short, so that a leader that died is soon missed.
 pub(crate) const SESSION: Duration = Duration::from_secs(2);
@@ -26,11 +26,10 @@ impl ZooKeeper {
         let settings = "tickTime=500\ndataDir=/var/lib/zookeeper\nclientPort=2181\n";
         std::fs::write(folder.path().join("zoo.cfg"), settings).unwrap();
         let volume = format!("{}:/etc/zookeeper:ro", folder.path().display());
-        let image = docker(&["image", "ls", "--quiet", "platform/zookeeper"]);
-        let image = image.lines().next().expect("`make test` builds the images first");
+        let image = image("zookeeper");
         let run = ["run", "--detach", "--rm", "--volume", &volume];
         let container =
-            docker(&[&run, &["--env", "JVMFLAGS=-Xmx96m", image][..]].concat());
+            docker(&[&run, &["--env", "JVMFLAGS=-Xmx96m", &image][..]].concat());
         let shown = ["inspect", "--format", "{{.NetworkSettings.IPAddress}}", &container];
         let address = format!("{}:2181", docker(&shown));
         let zookeeper = Self { container, address, _folder: folder };
@@ -56,6 +55,14 @@ impl Drop for ZooKeeper {
     fn drop(&mut self) {
         docker(&["rm", "--force", &self.container]);
     }
+}
+
+/// The newest image of this repository with this name.
+pub(crate) fn image(name: &str) -> String {
+    let repository = format!("platform/{name}");
+    let format = "--format={{.Repository}}:{{.Tag}}";
+    let images = docker(&["image", "ls", format, &repository]);
+    images.lines().next().expect("`make test` builds the images first").to_owned()
 }
 
 /// What Docker's client says, without blanks around it.
@@ -104,10 +111,15 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
     /// Ends the process as SIGTERM does; its exit code.
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+        self.signal("TERM");
         self.ended().await
     }
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use standins::protocol::{Register, ToAgent, Word};
 
 use crate::agent_master::Master;
-use crate::containers::{Container, image};
-use crate::processes::{self, AgentProcess, until};
+use crate::cluster::{image, until};
+use crate::processes::{self, AgentProcess, Container};
 
 fn task(id: &str, command: Value) -> Value {
     json!({
@@ -75,7 +75,7 @@ async fn a_command_task_outlives_the_agent_and_is_killed_by_the_next() {
     assert_eq!(executor["tasks"][0]["state"], "TASK_RUNNING");
     let path =
         format!("/files/read?path={}/stdout&offset=0", text(&executor["directory"]));
-    assert_eq!(agent.get(&path).await["data"], "hello\n");
+    until("the task's word", async || agent.get(&path).await["data"] == "hello\n").await;
     assert_eq!(agent.get("/containers").await[0]["status"]["executor_pid"], pid);
 
     master.say(kill("t1"));

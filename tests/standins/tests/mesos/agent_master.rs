@@ -15,7 +15,7 @@ use standins::protocol::{REGISTER, Register, ToAgent, Word};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::processes::DEADLINE;
+use crate::cluster::DEADLINE;
 
 /// Where updates come.
 const UPDATE: &str = "/standin/agent/update";

@@ -5,7 +5,8 @@ mod agent;
 #[cfg(test)]
 mod agent_master;
 #[cfg(test)]
-mod containers;
+#[path = "../cluster/mod.rs"]
+mod cluster;
 #[cfg(test)]
 mod flags;
 #[cfg(test)]

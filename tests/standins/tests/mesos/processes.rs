@@ -1,15 +1,12 @@
 //! The stand-ins as processes, which end with the test.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use standins::http;
 
-/// The longest that anything here may take.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+use crate::cluster::{DEADLINE, Process, docker, folder};
 
 /// An agent's process; its tasks and its folder end with it.
 pub(crate) struct AgentProcess {
@@ -18,22 +15,19 @@ pub(crate) struct AgentProcess {
     port: u16,
     master: String,
     pub(crate) arguments: Vec<String>,
-    child: Child,
+    process: Process,
 }
 
 impl AgentProcess {
     pub(crate) fn start(ip: &str, master: &str, arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // A task's user has to reach its sandbox.
-        let open = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(folder.path(), open).unwrap();
+        let folder = folder();
         let port =
             std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap().port();
         let arguments: Vec<String> =
             arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let child = spawn(folder.path(), &format!("{ip}:{port}"), master, &arguments);
+        let process = spawn(folder.path(), &format!("{ip}:{port}"), master, &arguments);
         let master = master.to_owned();
-        Self { folder, ip: ip.to_owned(), port, master, arguments, child }
+        Self { folder, ip: ip.to_owned(), port, master, arguments, process }
     }
 
     /// `ip:port`.
@@ -47,36 +41,26 @@ impl AgentProcess {
 
     /// Ends the process as SIGKILL does.
     pub(crate) fn kill_outright(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.process.kill_outright();
     }
 
     pub(crate) fn start_again(&mut self) {
-        self.child =
+        self.process =
             spawn(self.folder.path(), &self.address(), &self.master, &self.arguments);
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
-        assert!(status.success());
+        self.process.signal(name);
     }
 
     pub(crate) async fn terminate(&mut self) {
-        self.signal("TERM");
-        self.ended().await;
+        self.process.terminate().await;
     }
 
     /// The exit status, and the log.
     pub(crate) async fn ended(&mut self) -> (Option<i32>, String) {
-        let mut code = None;
-        until("the agent to end", async || {
-            let status = self.child.try_wait().unwrap();
-            code = status.and_then(|status| status.code());
-            status.is_some()
-        })
-        .await;
-        (code, std::fs::read_to_string(log_path(self.folder.path())).unwrap())
+        let code = self.process.ended().await;
+        (code, self.process.log())
     }
 
     /// Whether the agent has kept its id.
@@ -100,30 +84,23 @@ impl AgentProcess {
     }
 }
 
-fn log_path(folder: &Path) -> PathBuf {
-    folder.join("log")
-}
-
-fn spawn(folder: &Path, address: &str, master: &str, arguments: &[String]) -> Child {
+fn spawn(folder: &Path, address: &str, master: &str, more: &[String]) -> Process {
     let (ip, port) = address.rsplit_once(':').unwrap();
-    let log = std::fs::File::create(log_path(folder)).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_mesos-agent"))
-        .arg(format!("--master={master}"))
-        .arg(format!("--ip={ip}"))
-        .arg(format!("--port={port}"))
-        .arg(format!("--hostname={ip}"))
-        .arg(format!("--work_dir={}/work", folder.display()))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap()
+    let mut arguments = vec![
+        format!("--master={master}"),
+        format!("--ip={ip}"),
+        format!("--port={port}"),
+        format!("--hostname={ip}"),
+        format!("--work_dir={}/work", folder.display()),
+    ];
+    arguments.extend_from_slice(more);
+    let program = env!("CARGO_BIN_EXE_mesos-agent");
+    Process::start(program, &folder.join("log"), &arguments, &[])
 }
 
 impl Drop for AgentProcess {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.kill_outright();
         for record in records(&self.folder.path().join("work/meta/slaves")) {
             let text = std::fs::read_to_string(record).unwrap_or_default();
             let value: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -145,45 +122,52 @@ pub(crate) struct MasterProcess {
     folder: tempfile::TempDir,
     ip: String,
     arguments: Vec<String>,
-    child: Child,
+    process: Process,
 }
 
 impl MasterProcess {
     pub(crate) fn start(ip: &str, arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let arguments: Vec<String> =
             arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let child = spawn_master(folder.path(), ip, &arguments);
-        Self { folder, ip: ip.to_owned(), arguments, child }
+        let process = spawn_master(folder.path(), ip, &arguments);
+        Self { folder, ip: ip.to_owned(), arguments, process }
     }
 
     /// Ends the process as SIGKILL does.
     pub(crate) fn kill_outright(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.process.kill_outright();
     }
 
     pub(crate) fn start_again(&mut self) {
-        self.child = spawn_master(self.folder.path(), &self.ip, &self.arguments);
+        self.process = spawn_master(self.folder.path(), &self.ip, &self.arguments);
     }
 }
 
-fn spawn_master(folder: &Path, ip: &str, arguments: &[String]) -> Child {
-    let log = std::fs::File::create(log_path(folder)).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_mesos-master"))
-        .arg(format!("--ip={ip}"))
-        .arg(format!("--work_dir={}/work", folder.display()))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap()
+fn spawn_master(folder: &Path, ip: &str, more: &[String]) -> Process {
+    let mut arguments =
+        vec![format!("--ip={ip}"), format!("--work_dir={}/work", folder.display())];
+    arguments.extend_from_slice(more);
+    let program = env!("CARGO_BIN_EXE_mesos-master");
+    Process::start(program, &folder.join("log"), &arguments, &[])
 }
 
-impl Drop for MasterProcess {
+/// A container that ends with the test, whatever becomes of the test.
+pub(crate) struct Container(pub(crate) String);
+
+impl Container {
+    /// Whether it runs.
+    pub(crate) fn is_running(&self) -> bool {
+        let format = "--format={{.State.Running}}";
+        docker(&["container", "inspect", format, &self.0]) == "true"
+    }
+}
+
+impl Drop for Container {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let arguments = ["rm", "--force", "--volumes", &self.0];
+        // Nobody is left to be told.
+        let _ = Command::new("docker").args(arguments).output();
     }
 }
 
@@ -211,16 +195,4 @@ pub(crate) fn own_name() -> String {
 pub(crate) fn is_over(pid: i64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim().starts_with('Z'))
-}
-
-/// Waits for a condition, and fails when it does not come true in time.
-pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        let mut ticks = tokio::time::interval(Duration::from_millis(50));
-        while !condition().await {
-            ticks.tick().await;
-        }
-    };
-    let waited = tokio::time::timeout(DEADLINE, wait).await;
-    assert!(waited.is_ok(), "still waiting for {what}");
 }

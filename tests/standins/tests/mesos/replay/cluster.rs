@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::replayer::Replayer;
-use crate::processes::{AgentProcess, MasterProcess, until};
+use crate::cluster::until;
+use crate::processes::{AgentProcess, MasterProcess};
 
 /// Its processes, and the questions put to them.
 pub(crate) struct Cluster {

@@ -5,7 +5,8 @@ use standins::framework::credentials::Credentials;
 use standins::scheduler::{self, Caller, Driver, Event, Registration};
 use tokio::sync::{mpsc, watch};
 
-use crate::processes::{DEADLINE, own_name};
+use crate::cluster::DEADLINE;
+use crate::processes::own_name;
 
 /// A subscribed framework. Dropped, it is gone, and its task with it.
 pub(crate) struct Framework {

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::framework::{Framework, task};
-use crate::containers::{Container, ZooKeeper, image};
-use crate::processes::until;
+use crate::cluster::{ZooKeeper, image, until};
+use crate::processes::Container;
 
 /// The recorded ids of the agents, by host.
 const MAIN_IDS: [(u8, &str); 2] = [
@@ -29,8 +29,8 @@ type Found = Vec<(String, Vec<String>)>;
 
 /// Three masters, two agents: tasks, drains, maintenance, and agents marked gone.
 pub(crate) async fn main(zookeeper: &ZooKeeper) -> Found {
-    let zk = zookeeper.url("/mesos");
-    let mut cluster = Cluster::start("127.0.72.", zk, &[11, 13, 12]).await;
+    let zk = format!("zk://{}/mesos", zookeeper.servers());
+    let mut cluster = Cluster::start("127.0.82.", zk, &[11, 13, 12]).await;
     let small = "--resources=cpus:1;mem:512;disk:1000;ports:[31000-31100]";
     let posix = ["--no-systemd_enable_support", "--launcher=posix"];
     cluster.add_agent(22, &[&posix[..], &["--attributes=rack:r2", small]].concat());
@@ -344,8 +344,8 @@ async fn maintenance(cluster: &mut Cluster) {
 
 /// Three masters: what two changes of the leader make of a drained agent and of dead ones.
 pub(crate) async fn late(zookeeper: &ZooKeeper) -> Found {
-    let zk = zookeeper.url("/late");
-    let mut cluster = Cluster::start("127.0.73.", zk, &[11, 12, 13]).await;
+    let zk = format!("zk://{}/late", zookeeper.servers());
+    let mut cluster = Cluster::start("127.0.83.", zk, &[11, 12, 13]).await;
     // One that is dead before the first change, and never comes back.
     cluster.add_agent(23, &[]);
     cluster.until_active(11, 23).await;
@@ -384,7 +384,9 @@ pub(crate) async fn late(zookeeper: &ZooKeeper) -> Found {
 
 /// A master that is elected and finds no quorum.
 pub(crate) async fn alone(zookeeper: &ZooKeeper) -> Found {
-    let mut cluster = Cluster::start("127.0.74.", zookeeper.url("/alone"), &[11]).await;
+    let mut cluster =
+        Cluster::start("127.0.84.", format!("zk://{}/alone", zookeeper.servers()), &[11])
+            .await;
     cluster
         .replay(&[
             "noquorum-state",
@@ -403,7 +405,9 @@ pub(crate) async fn alone(zookeeper: &ZooKeeper) -> Found {
 
 /// Everything asks for a principal, and access lists say who may what.
 pub(crate) async fn closed(zookeeper: &ZooKeeper) -> Found {
-    let mut cluster = Cluster::start("127.0.75.", zookeeper.url("/closed"), &[]).await;
+    let mut cluster =
+        Cluster::start("127.0.85.", format!("zk://{}/closed", zookeeper.servers()), &[])
+            .await;
     let credentials = json!({"credentials": [
         {"principal": "admin", "secret": "adminpw"},
         {"principal": "ro", "secret": "ropw"},

@@ -14,14 +14,14 @@ mod shape;
 use std::collections::BTreeMap;
 
 use self::differences::{KNOWN, Known};
-use crate::containers::ZooKeeper;
+use crate::cluster::ZooKeeper;
 
 /// The differences of each recording.
 type Found = BTreeMap<String, Vec<String>>;
 
 #[tokio::test]
 async fn the_stand_ins_answer_as_a_real_mesos_but_for_what_is_known() {
-    let zookeeper = ZooKeeper::start("127.0.72.1").await;
+    let zookeeper = ZooKeeper::start().await;
     let (main, late, alone, closed) = tokio::join!(
         history::main(&zookeeper),
         history::late(&zookeeper),

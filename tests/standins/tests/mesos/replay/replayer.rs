@@ -7,7 +7,7 @@ use standins::http;
 
 use super::recording::{self, Answer, Body, HEADERS, Request};
 use super::shape::Shape;
-use crate::processes::DEADLINE;
+use crate::cluster::DEADLINE;
 
 /// How all recorded addresses begin.
 const RECORDED_NETWORK: &str = "127.0.1.";
@@ -38,7 +38,7 @@ impl Replayer {
         }
     }
 
-    /// An address here, such as `127.0.72.11` for 11.
+    /// An address here, such as `127.0.82.11` for 11.
     pub(crate) fn ip(&self, host: u8) -> String {
         format!("{}{host}", self.network)
     }
