@@ -11,6 +11,9 @@ use crate::topology::{Node, REGISTRY_PORT};
 /// Where this program's own files are on a host.
 const HOME: &str = "/etc/platform";
 
+/// The unit that runs the engine.
+pub const UNIT: &str = "docker.service";
+
 /// The engine, the trust in the cluster's registries, and the password for them.
 pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
     let mut wants = Vec::new();
@@ -36,7 +39,7 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
         path(&format!("{HOME}/docker/config.json")),
         login(context),
     )));
-    wants.push(Resource::Unit(Unit::named("docker.service")));
+    wants.push(Resource::Unit(Unit::named(UNIT)));
     wants.into_iter().map(|resource| (Stage::Base, resource)).collect()
 }
 

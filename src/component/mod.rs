@@ -6,7 +6,7 @@
 pub mod agent;
 mod base;
 pub mod chronos;
-mod docker;
+pub mod docker;
 pub mod identity;
 pub mod marathon;
 pub mod master;

@@ -1,9 +1,9 @@
 //! `platform status`: what runs where, who leads, what can be lost.
 
 mod mesos;
+mod show;
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
 
 use futures::future::join_all;
 use serde::Serialize;
@@ -19,7 +19,7 @@ use super::survey;
 use super::trouble::Trouble;
 use super::{Ambient, connect, machines};
 use crate::api::zookeeper::{Answer, Mode};
-use crate::component::{agent, chronos, marathon, master, registry, zookeeper};
+use crate::component::{agent, chronos, docker, marathon, master, registry, zookeeper};
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -61,6 +61,8 @@ pub struct HostStatus {
     pub os: Option<String>,
     /// The version of its Docker, where it has one.
     pub docker: Option<String>,
+    /// What its Docker does instead, where it has to run and does not.
+    pub docker_down: Option<String>,
     /// Its services.
     pub services: BTreeMap<String, ServiceStatus>,
 }
@@ -132,8 +134,9 @@ pub async fn status(
 
 /// What is asked of a host: its services, and what it is.
 fn questions(node: &Node) -> Questions {
-    let units =
-        units(node).into_iter().map(|(_, unit)| Resource::Unit(Unit::named(unit)));
+    let docker = node.has_containers().then_some(docker::UNIT);
+    let units = units(node).into_iter().map(|(_, unit)| unit).chain(docker);
+    let units = units.map(|unit| Resource::Unit(Unit::named(unit)));
     let units: Vec<Resource> = units.collect();
     let mut questions = Questions::about(&units).with_docker();
     if node.agent {
@@ -216,6 +219,10 @@ impl Seen<'_> {
             missing.iter().map(|host| format!("{host} does not run")).collect();
         problems.extend(unreachable.iter().map(|(_, error)| in_words(error)));
         for host in &hosts {
+            problems.extend(host.docker_down.iter().map(|state| {
+                let on = &host.host;
+                format!("Docker on {on}: {state}; no container runs or starts there")
+            }));
             let bad = host.services.iter().filter(|(_, service)| !is_good(service));
             problems.extend(bad.map(|(name, service)| {
                 format!("{name} on {}: {}", host.host, service.state)
@@ -224,7 +231,7 @@ impl Seen<'_> {
         if zookeeper.as_ref().is_some_and(|ensemble| ensemble.can_lose.is_none()) {
             problems.push("ZooKeeper has no quorum".to_owned());
         }
-        problems.extend(self.asked.problems());
+        problems.extend(self.asked.problems(self.topology));
         Status {
             cluster: self.topology.cluster.to_string(),
             missing: missing.iter().map(HostName::to_string).collect(),
@@ -249,6 +256,7 @@ impl Seen<'_> {
             reachable: facts.is_some(),
             os: facts.map(|facts| facts.system.os.clone()),
             docker: facts.and_then(|facts| facts.system.docker.clone()),
+            docker_down: facts.filter(|_| node.has_containers()).and_then(docker_down),
             services: units(node).into_iter().map(service).collect(),
         }
     }
@@ -310,6 +318,11 @@ impl Seen<'_> {
     }
 }
 
+/// What a host's Docker does that does not run; none of one that does.
+fn docker_down(facts: &Facts) -> Option<String> {
+    not_running(facts.unit(docker::UNIT).ok()).map(str::to_owned)
+}
+
 /// What a unit does that does not run; none of one that does.
 fn not_running(state: Option<&UnitState>) -> Option<&str> {
     let Some(state) = state else { return Some("unknown: the host did not say") };
@@ -340,78 +353,6 @@ fn is_good(service: &ServiceStatus) -> bool {
     good.contains(&service.state.as_str())
 }
 
-impl Status {
-    /// The status as a table and sentences.
-    ///
-    /// # Errors
-    /// When `out` refuses the text.
-    pub fn show(&self, out: &mut impl Write) -> fmt::Result {
-        let width =
-            self.hosts.iter().map(|host| host.host.as_str().len()).max().unwrap_or(4);
-        writeln!(out, "{:width$}  {:15}  {:10}  SERVICES", "HOST", "ADDRESS", "DOCKER")?;
-        for host in &self.hosts {
-            let docker = match (&host.docker, host.reachable) {
-                (Some(version), _) => version.split('+').next().unwrap_or(version),
-                (None, true) => "none",
-                (None, false) => "?",
-            };
-            let services: Vec<String> = host
-                .services
-                .iter()
-                .map(|(name, service)| format!("{name} {service}"))
-                .collect();
-            let services = services.join(", ");
-            writeln!(
-                out,
-                "{:width$}  {:15}  {docker:10}  {services}",
-                host.host, host.address
-            )?;
-        }
-        writeln!(out)?;
-        if let Some(zookeeper) = &self.zookeeper {
-            writeln!(out, "{zookeeper}")?;
-        }
-        if let Some(mesos) = &self.mesos {
-            writeln!(out, "{mesos}")?;
-        }
-        for problem in &self.problems {
-            writeln!(out, "problem: {problem}")?;
-        }
-        if self.problems.is_empty() {
-            writeln!(out, "All is well.")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for ServiceStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.version {
-            Some(version) => write!(f, "{version} {}", self.state),
-            None => f.write_str(&self.state),
-        }
-    }
-}
-
-impl fmt::Display for EnsembleStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { n_members, n_serving, .. } = self;
-        write!(f, "ZooKeeper")?;
-        if let Some(version) = &self.version {
-            write!(f, " {version}")?;
-        }
-        write!(f, ": {n_serving} of {n_members} members serve")?;
-        if let Some(leader) = &self.leader {
-            write!(f, ", {leader} leads")?;
-        }
-        match self.can_lose {
-            Some(0) => write!(f, "; it can lose none"),
-            Some(n) => write!(f, "; it can lose {n} more"),
-            None => write!(f, "; that is no majority"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -423,6 +364,14 @@ mod tests {
 
     /// The problem of a registry whose unit is shown like this, and which answers like this.
     fn problem(load: &str, active: &str, answer: Result<(), &str>) -> Option<String> {
+        problems("active", (load, active), answer).pop()
+    }
+
+    fn problems(
+        docker_is: &str,
+        (load, active): (&str, &str),
+        answer: Result<(), &str>,
+    ) -> Vec<String> {
         let text = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
                     edge: {roles: [edge], hosts: [{address: 10.0.0.9, name: edge-1}]}\n";
         let inventory = inventory::read(text, &|_: &Path| true).unwrap();
@@ -431,6 +380,10 @@ mod tests {
             format!("Id={}", registry::UNIT),
             format!("LoadState={load}"),
             format!("ActiveState={active}"),
+            String::new(),
+            format!("Id={}", docker::UNIT),
+            "LoadState=loaded".to_owned(),
+            format!("ActiveState={docker_is}"),
             String::new(),
         ];
         let lines: String = show
@@ -447,7 +400,7 @@ mod tests {
             answers: &BTreeMap::new(),
             registries: &[(host, answer.map_err(str::to_owned))].into(),
         };
-        seen.status(&[], &[]).problems.pop()
+        seen.status(&[], &[]).problems
     }
 
     #[test]
@@ -457,6 +410,14 @@ mod tests {
         assert_eq!(
             problem("loaded", "active", silent).as_deref(),
             Some("registry on edge-1: does not serve: nothing answers on port 5000")
+        );
+    }
+
+    #[test]
+    fn a_docker_that_does_not_run_is_a_problem_whatever_else_does() {
+        assert_eq!(
+            problems("inactive", ("loaded", "active"), Ok(())),
+            ["Docker on edge-1: inactive; no container runs or starts there"]
         );
     }
 

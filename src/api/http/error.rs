@@ -40,7 +40,9 @@ pub enum Reason {
     )]
     Stranger(String),
     /// Its redirects do not end.
-    #[error("still redirects after {0} redirects: its members do not agree on a leader")]
+    #[error(
+        "still redirects after {0} redirects, as members do while they elect a leader"
+    )]
     Redirects(usize),
     /// Its answer is larger than any that makes sense.
     #[error("gave an answer of more than {} MiB", .0 >> 20)]

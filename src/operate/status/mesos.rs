@@ -122,32 +122,40 @@ impl Asked {
     /// How Mesos is; none where the cluster has none.
     pub(super) fn status(&self, topology: &Topology) -> Option<MesosStatus> {
         let masters = topology.masters.as_ref()?;
-        let serving = || {
-            let words = self.words.iter();
-            words.filter(|((component, _), word)| {
-                *component == Component::MesosMaster && word.is_ok()
-            })
-        };
-        let leader = serving().find(|(_, word)| **word == Ok(true));
+        let leader = self.serving().find(|(_, leads)| *leads);
         let agents = self.agents.as_deref().unwrap_or_default();
         let frameworks = self.frameworks.as_deref().unwrap_or_default();
         Some(MesosStatus {
-            leader: leader.map(|((_, host), _)| host.clone()),
+            leader: leader.map(|(host, _)| host.clone()),
             n_masters: masters.members().len(),
-            n_serving: serving().count(),
-            can_lose: serving().count().checked_sub(masters.majority()),
+            n_serving: self.n_serving(),
+            can_lose: self.n_serving().checked_sub(masters.majority()),
             agents: topology.agents().map(|node| agent(node, agents)).collect(),
             frameworks: frameworks.iter().map(framework).collect(),
         })
     }
 
     /// What is wrong with Mesos as a whole, in sentences.
-    pub(super) fn problems(&self) -> Vec<String> {
-        let agents = self.agents.as_ref().err();
-        agents
-            .map(|why| format!("Mesos has no leader that answers: {why}"))
-            .into_iter()
-            .collect()
+    pub(super) fn problems(&self, topology: &Topology) -> Vec<String> {
+        let (Some(masters), Err(why)) = (&topology.masters, &self.agents) else {
+            return Vec::new();
+        };
+        vec![match self.n_serving() >= masters.majority() {
+            true => format!("Mesos elects a leader, which takes some seconds: {why}"),
+            false => format!("Mesos has no quorum of masters: {why}"),
+        }]
+    }
+
+    /// The hosts whose masters have recovered their log, each with whether it leads.
+    fn serving(&self) -> impl Iterator<Item = (&HostName, bool)> {
+        let masters = self.words.iter();
+        let masters =
+            masters.filter(|((component, _), _)| *component == Component::MesosMaster);
+        masters.filter_map(|((_, host), word)| Some((host, *word.as_ref().ok()?)))
+    }
+
+    fn n_serving(&self) -> usize {
+        self.serving().count()
     }
 }
 
