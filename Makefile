@@ -15,8 +15,8 @@ WITH_DOCKER = $(if $(SUDO),$$(docker info >/dev/null 2>&1 || echo sudo -E env PA
 PLATFORM := target/release/platform
 LAB := inventories/rehearsal.yaml
 CATALOG := tests/standins/catalog.yaml
-# The stand-ins of Mesos and Marathon, and the folders that their images are built from.
-STANDINS := mesos-master mesos-agent marathon
+# The stand-ins of Mesos, Marathon and Chronos, and the folders that their images are built from.
+STANDINS := mesos-master mesos-agent marathon chronos
 
 # A package, as `file-that-it-brings:package`.
 LAB_NEEDS := dockerd:docker.io mmdebstrap:mmdebstrap ssh:openssh-client cc:gcc

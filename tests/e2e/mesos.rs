@@ -1,4 +1,5 @@
-//! A platform that runs apps: Mesos and Marathon by their stand-ins, all else by itself.
+//! A platform that runs apps and jobs: Mesos, Marathon and Chronos by their stand-ins, all else
+//! by itself.
 //!
 //! It is one test, because a platform is dear to make: it reads as the life of one.
 
@@ -9,11 +10,11 @@ use std::time::Duration;
 use platform::event::{Event, Outcome, RunResult};
 use serde_json::{Value, json};
 
-use crate::harness::{Lab, Run, Secrets, turn, until};
+use crate::harness::{Jobs, Lab, Run, Secrets, turn, until};
 
 const BODY: &str = "
 groups:
-  control: {roles: [zookeeper, master, marathon], count: 3, memory: 1GiB}
+  control: {roles: [control], count: 3, memory: 1GiB}
   edge: {roles: [edge], count: 1, memory: 512MiB}
   workers: {roles: [agent], count: 2, memory: 1GiB, attributes: {rack: a}}
 platform:
@@ -21,16 +22,20 @@ platform:
   zookeeper: {heap: 128MiB}
 ";
 
+/// The longest that a job may take: agents offer within seconds.
+const JOB: Duration = Duration::from_secs(30);
+
 /// The longest until all services have another leader, when the host of theirs is gone.
 const FAILOVER: Duration = Duration::from_secs(30);
 
 #[test]
-fn a_platform_comes_up_runs_apps_survives_its_leader_and_goes() {
+fn a_platform_comes_up_runs_apps_and_jobs_survives_its_leader_and_goes() {
     let _turn = turn();
     let lab = Lab::local(BODY);
     comes_up_and_proves_itself(&lab);
     is_not_touched_by_a_second_run(&lab);
     tells_how_it_is(&lab);
+    runs_a_job(&lab);
     finds_an_agent_that_may_not_register(&lab);
     takes_an_attribute_that_is_added_and_no_other_change(&lab);
     survives_the_host_that_leads(&lab);
@@ -84,10 +89,43 @@ fn tells_how_it_is(lab: &Lab) {
     let status = status(lab);
     assert_eq!(status["mesos"]["can_lose"], 1, "{status:#}");
     assert_eq!(status["mesos"]["agents"][1]["active"], true, "{status:#}");
-    assert_eq!(
-        status["mesos"]["frameworks"],
-        json!([{"name": "marathon", "active": true}])
-    );
+    let mut frameworks =
+        status["mesos"]["frameworks"].as_array().expect("a list").clone();
+    frameworks.sort_by_key(|framework| framework["name"].to_string());
+    let active = |name: &str| json!({"name": name, "active": true});
+    assert_eq!(frameworks, ["chronos", "marathon"].map(active));
+}
+
+/// The addresses of the hosts on which a component says this of itself.
+fn members(status: &Value, component: &str, state: &str) -> Vec<String> {
+    let hosts = status["hosts"].as_array().expect("a list").iter();
+    let say = hosts.filter(|host| host["services"][component]["state"] == state);
+    say.map(|host| host["address"].as_str().expect("an address").to_owned()).collect()
+}
+
+/// Each Chronos refuses strangers and names the same leader; a job that one of the others is
+/// given runs once.
+fn runs_a_job(lab: &Lab) {
+    let status = status(lab);
+    let leader = members(&status, "chronos", "leads");
+    let others = members(&status, "chronos", "serves");
+    assert_eq!((leader.len(), others.len()), (1, 2), "{status:#}");
+    for address in leader.iter().chain(&others) {
+        let jobs = Jobs::of(lab, address);
+        assert!(jobs.is_guarded().expect("it answers"), "{address} lets everyone in");
+        assert_eq!(jobs.leader().expect("it answers").as_ref(), leader.first());
+    }
+    let jobs = Jobs::of(lab, &others[0]);
+    jobs.put(&json!({"name": "once", "command": "true", "schedule": "R1//PT1H"}));
+    has_run(&jobs, "once");
+}
+
+fn has_run(jobs: &Jobs, name: &str) {
+    let job = until("the job to run", JOB, || {
+        jobs.named(name).filter(|job| job.success_count + job.error_count > 0)
+    });
+    assert_eq!((job.success_count, job.error_count), (1, 0), "{job:?}");
+    assert!(job.disabled, "its one run is used up: {job:?}");
 }
 
 /// Without a credential an agent stays alive and unregistered: only the leader's word tells.
@@ -121,13 +159,19 @@ fn survives_the_host_that_leads(lab: &Lab) {
     let before = status(lab);
     let leader = before["mesos"]["leader"].as_str().expect("one leads").to_owned();
     lab.machine(&leader).kill();
-    let after = until("another leader of Mesos", FAILOVER, || {
+    let after = until("other leaders", FAILOVER, || {
         let now = status(lab);
         let other = now["mesos"]["leader"].as_str().is_some_and(|now| now != leader);
         let agents = now["mesos"]["agents"].as_array().expect("a list").iter();
         let all_back = agents.clone().all(|agent| agent["active"] == true);
-        (other && all_back).then_some(now)
+        let one_leads = ["marathon", "chronos"]
+            .map(|component| members(&now, component, "leads").len() == 1);
+        (other && all_back && one_leads == [true; 2]).then_some(now)
     });
+    let jobs = Jobs::of(lab, &members(&after, "chronos", "leads")[0]);
+    assert_eq!(jobs.named("once").expect("its jobs are kept").success_count, 1);
+    jobs.put(&json!({"name": "after", "command": "true", "schedule": "R1//PT1H"}));
+    has_run(&jobs, "after");
     assert_eq!(after["missing"], json!([leader]), "{after:#}");
     assert_eq!(after["mesos"]["can_lose"], 0, "{after:#}");
     for agent in 0..2 {
