@@ -10,7 +10,7 @@ use std::time::Duration;
 use platform::event::{Event, Outcome, RunResult};
 use serde_json::{Value, json};
 
-use crate::harness::{Jobs, Lab, Run, Secrets, turn, until};
+use crate::harness::{Lab, Run, Secrets, Services, turn, until};
 
 const BODY: &str = "
 groups:
@@ -111,21 +111,24 @@ fn runs_a_job(lab: &Lab) {
     let others = members(&status, "chronos", "serves");
     assert_eq!((leader.len(), others.len()), (1, 2), "{status:#}");
     for address in leader.iter().chain(&others) {
-        let jobs = Jobs::of(lab, address);
-        assert!(jobs.is_guarded().expect("it answers"), "{address} lets everyone in");
-        assert_eq!(jobs.leader().expect("it answers").as_ref(), leader.first());
+        let member = Services::at(lab, address);
+        assert_eq!(member.chronos_to_strangers(), Some(401), "{address}");
+        assert_eq!(member.chronos_leader().as_ref(), leader.first(), "{address}");
     }
-    let jobs = Jobs::of(lab, &others[0]);
-    jobs.put(&json!({"name": "once", "command": "true", "schedule": "R1//PT1H"}));
-    has_run(&jobs, "once");
+    runs_once(&Services::at(lab, &others[0]), "first");
 }
 
-fn has_run(jobs: &Jobs, name: &str) {
+fn runs_once(services: &Services<'_>, name: &str) {
+    let command = "test $CHRONOS_JOB_RUN_ATTEMPT = 0";
+    services.put_job(&json!({"name": name, "command": command, "schedule": "R1//PT1H"}));
     let job = until("the job to run", JOB, || {
-        jobs.named(name).filter(|job| job.success_count + job.error_count > 0)
+        services.job(name).filter(|job| job["disabled"] == true)
     });
-    assert_eq!((job.success_count, job.error_count), (1, 0), "{job:?}");
-    assert!(job.disabled, "its one run is used up: {job:?}");
+    assert_eq!(
+        (&job["successCount"], &job["errorCount"]),
+        (&json!(1), &json!(0)),
+        "{job}"
+    );
 }
 
 /// Without a credential an agent stays alive and unregistered: only the leader's word tells.
@@ -168,10 +171,10 @@ fn survives_the_host_that_leads(lab: &Lab) {
             .map(|component| members(&now, component, "leads").len() == 1);
         (other && all_back && one_leads == [true; 2]).then_some(now)
     });
-    let jobs = Jobs::of(lab, &members(&after, "chronos", "leads")[0]);
-    assert_eq!(jobs.named("once").expect("its jobs are kept").success_count, 1);
-    jobs.put(&json!({"name": "after", "command": "true", "schedule": "R1//PT1H"}));
-    has_run(&jobs, "after");
+    let services = Services::of(lab);
+    let kept = services.job("first").expect("the next leader knows the jobs");
+    assert_eq!(kept["successCount"], 1, "{kept}");
+    runs_once(&services, "second");
     assert_eq!(after["missing"], json!([leader]), "{after:#}");
     assert_eq!(after["mesos"]["can_lose"], 0, "{after:#}");
     for agent in 0..2 {

@@ -24,7 +24,6 @@
 
 mod ensemble;
 mod given;
-mod jobs;
 mod lab;
 mod machine;
 mod run;
@@ -35,7 +34,6 @@ mod traces;
 
 pub(crate) use ensemble::{Watch, mode};
 pub(crate) use given::Given;
-pub(crate) use jobs::Jobs;
 pub(crate) use lab::{CATALOG, Lab};
 pub(crate) use machine::{Machine, docker};
 pub(crate) use run::{Run, Running};

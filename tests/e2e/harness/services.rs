@@ -1,4 +1,4 @@
-//! Mesos' and Marathon's own word, asked by this computer and not by the program under test.
+//! The word of Mesos, Marathon and Chronos themselves, asked by this computer and not by the program under test.
 
 use std::fs;
 use std::time::Duration;
@@ -27,6 +27,37 @@ impl<'a> Services<'a> {
         Self { lab, addresses }
     }
 
+    /// Those of one host.
+    pub(crate) fn at(lab: &'a Lab, address: &str) -> Self {
+        Self { lab, addresses: vec![address.to_owned()] }
+    }
+
+    /// The address of the Chronos that leads.
+    pub(crate) fn chronos_leader(&self) -> Option<String> {
+        let at = (4400, "/v1/scheduler/leader", "chronos-http");
+        let answer = self.ask(Method::GET, at, None)?;
+        let leader = answer["leader"].as_str()?.rsplit_once(':')?;
+        Some(leader.0.to_owned())
+    }
+
+    /// The status with which Chronos answers who gives no password.
+    pub(crate) fn chronos_to_strangers(&self) -> Option<u16> {
+        let asked = Asked { method: Method::GET, port: 4400, path: "/ping", body: None };
+        self.answer(&asked, None).map(|answer| answer.0)
+    }
+
+    /// Gives Chronos a job.
+    pub(crate) fn put_job(&self, job: &Value) {
+        let at = (4400, "/v1/scheduler/iso8601", "chronos-http");
+        self.ask(Method::POST, at, Some(job)).expect("Chronos takes the job");
+    }
+
+    /// A job of Chronos as it is now; nothing while it does not answer or does not know it.
+    pub(crate) fn job(&self, name: &str) -> Option<Value> {
+        let path = format!("/v1/scheduler/job/{name}");
+        self.ask(Method::GET, (4400, path.as_str(), "chronos-http"), None)
+    }
+
     /// Marks an agent gone at the leading master.
     pub(crate) fn mark_gone(&self, agent: &str) {
         let call = json!({"type": "MARK_AGENT_GONE",
@@ -47,7 +78,9 @@ impl<'a> Services<'a> {
         let path = format!("/v2/apps{id}");
         let at = (8080, path.as_str(), "marathon-http");
         self.ask(Method::DELETE, at, None).expect("Marathon takes the app away");
-        until("the end of the app's tasks", DONE, || self.tasks().is_empty().then_some(()));
+        until("the end of the app's tasks", DONE, || {
+            self.tasks().is_empty().then_some(())
+        });
     }
 
     /// The ids of all running tasks with the hosts that they are on, sorted.
@@ -63,6 +96,7 @@ impl<'a> Services<'a> {
         tasks
     }
 
+    /// What is answered to who knows the password, where it is no refusal.
     fn ask(
         &self,
         method: Method,
@@ -71,20 +105,42 @@ impl<'a> Services<'a> {
     ) -> Option<Value> {
         let password = fs::read_to_string(self.lab.state().join("secrets").join(secret));
         let password = password.expect("the state folder keeps it");
+        let asked = Asked { method, port, path, body };
+        let (status, answer) = self.answer(&asked, Some(&password))?;
+        (200..300).contains(&status).then_some(answer)
+    }
+
+    /// The status and the answer of the first host that does what is asked; of the last one that
+    /// answers where none does.
+    fn answer(&self, asked: &Asked<'_>, password: Option<&str>) -> Option<(u16, Value)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
+            let mut last = None;
             for address in &self.addresses {
-                let url = format!("http://{address}:{port}{path}");
                 let client = Client::builder().timeout(ANSWER).build().expect("a client");
-                let request = client.request(method.clone(), url);
-                let request = request.basic_auth("platform", Some(&password));
-                let request = body.iter().fold(request, |it, body| it.json(body));
+                let url = format!("http://{address}:{}{}", asked.port, asked.path);
+                let request = client.request(asked.method.clone(), url);
+                let request = match password {
+                    Some(password) => request.basic_auth("platform", Some(password)),
+                    None => request,
+                };
+                let request = asked.body.iter().fold(request, |it, body| it.json(body));
                 let Ok(answer) = request.send().await else { continue };
-                if answer.status().is_success() {
-                    return Some(answer.json().await.unwrap_or_default());
+                let status = answer.status();
+                last = Some((status.as_u16(), answer.json().await.unwrap_or_default()));
+                if status.is_success() {
+                    break;
                 }
             }
-            None
+            last
         })
     }
+}
+
+/// A request.
+struct Asked<'a> {
+    method: Method,
+    port: u16,
+    path: &'a str,
+    body: Option<&'a Value>,
 }

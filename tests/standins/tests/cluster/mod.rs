@@ -11,7 +11,7 @@ use standins::zk::{Session, ZkUrl};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
 /// ZooKeeper's session, short, so that a leader that died is soon missed.
-pub(crate) const SESSION: Duration = Duration::from_secs(2);
+pub(crate) const SESSION: Duration = Duration::from_secs(4);
 
 /// A real ZooKeeper of one member; it ends with this.
 pub(crate) struct ZooKeeper {
