@@ -53,7 +53,7 @@ impl Chronos {
     /// # Errors
     /// When it does not answer, or refuses the password.
     pub async fn ping(&self) -> Result<(), ApiError> {
-        self.http.answer(&Call::get("/ping")).await.map(drop)
+        self.http.ping().await
     }
 
     /// Whether a question without a password is refused.
@@ -61,7 +61,7 @@ impl Chronos {
     /// # Errors
     /// When no answer comes.
     pub async fn is_guarded(&self) -> Result<bool, ApiError> {
-        self.http.is_guarded(&Call::get("/ping")).await
+        self.http.guards_ping().await
     }
 
     /// The member that leads; none while there is none.

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::identity::Identity;
 use super::mesos::{self, AGENT, OPERATOR, credential, private};
+use super::service::unit_file;
 use super::{Context, Stage, Wants, docker, path};
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
@@ -182,7 +183,7 @@ fn service(
             gone => gone().as_str(),
         },
     )?;
-    Ok(File::public(path(&format!("/etc/systemd/system/{UNIT}")), text))
+    Ok(unit_file(UNIT, text))
 }
 
 /// What an agent that is gone must not find, to start as another one.

@@ -3,9 +3,10 @@
 use minijinja::context;
 
 use super::mesos::{self, OPERATOR, private};
+use super::service::Service;
 use super::{Context, Stage, Wants, path};
 use crate::inventory::catalog::Component;
-use crate::resource::{Facts, File, Resource, Unit};
+use crate::resource::{Facts, File};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 use crate::topology::{CHRONOS_DRIVER_PORT, CHRONOS_PORT};
@@ -29,20 +30,15 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
         return Ok(Vec::new());
     };
     let secret = context.materials.chronos.secret.clone();
-    let files = [
+    let files = vec![
         File::private(path(&format!("{CONFIG}/environment")), environment(context)),
         private(&format!("{CONFIG}/arguments"), arguments(context)?, USER),
         // Chronos takes the file as it is, a newline at its end included.
         private(&format!("{CONFIG}/secret"), secret, USER),
     ];
-    let service = service(context, &image.id, facts)?;
-    let unit = Unit::named(UNIT).started_with(files.iter().chain([&service]));
-    let drop_in = unit.drop_in();
-    let resources = [Resource::Image(image)]
-        .into_iter()
-        .chain(files.into_iter().chain([service]).chain(drop_in).map(Resource::File))
-        .chain([Resource::Unit(unit)]);
-    Ok(resources.map(|resource| (Stage::Frameworks, resource)).collect())
+    let text = unit(context, &image.id, facts)?;
+    let service = Service { data: None, image, files, unit: UNIT, text, marker: None };
+    Ok(service.wants(Stage::Frameworks))
 }
 
 /// The image's start script wants both ports in its environment.
@@ -75,12 +71,8 @@ fn arguments(context: Context<'_>) -> Result<Secret, BadTemplate> {
     Ok(Secret::new(text))
 }
 
-fn service(
-    context: Context<'_>,
-    image: &str,
-    facts: &Facts,
-) -> Result<File, BadTemplate> {
-    let text = render(
+fn unit(context: Context<'_>, image: &str, facts: &Facts) -> Result<String, BadTemplate> {
+    render(
         "chronos/platform-chronos.service",
         include_str!("../../templates/chronos/platform-chronos.service"),
         context! {
@@ -90,8 +82,7 @@ fn service(
             config => CONFIG,
             image,
         },
-    )?;
-    Ok(File::public(path(&format!("/etc/systemd/system/{UNIT}")), text))
+    )
 }
 
 /// An eighth of the host's memory, at least 192 MiB and at most 1 GiB: it keeps its jobs in

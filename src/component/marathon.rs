@@ -3,9 +3,10 @@
 use minijinja::context;
 
 use super::mesos::{self, OPERATOR, private};
+use super::service::Service;
 use super::{Context, Stage, Wants, path};
 use crate::inventory::catalog::Component;
-use crate::resource::{Facts, File, Resource, Unit};
+use crate::resource::{Facts, File};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 use crate::topology::{MARATHON_DRIVER_PORT, MARATHON_PORT};
@@ -28,7 +29,7 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
     let Some(image) = context.pulled(Component::Marathon) else {
         return Ok(Vec::new());
     };
-    let files = [
+    let files = vec![
         File::private(path(&format!("{CONFIG}/environment")), environment(context)),
         // Marathon takes the file as it is, a newline at its end included.
         private(
@@ -37,14 +38,9 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
             USER,
         ),
     ];
-    let service = service(context, &image.id, facts)?;
-    let unit = Unit::named(UNIT).started_with(files.iter().chain([&service]));
-    let drop_in = unit.drop_in();
-    let resources = [Resource::Image(image)]
-        .into_iter()
-        .chain(files.into_iter().chain([service]).chain(drop_in).map(Resource::File))
-        .chain([Resource::Unit(unit)]);
-    Ok(resources.map(|resource| (Stage::Frameworks, resource)).collect())
+    let text = unit(context, &image.id, facts)?;
+    let service = Service { data: None, image, files, unit: UNIT, text, marker: None };
+    Ok(service.wants(Stage::Frameworks))
 }
 
 /// What must not be seen in the list of processes.
@@ -81,12 +77,8 @@ fn flags(context: Context<'_>) -> Vec<String> {
     ]
 }
 
-fn service(
-    context: Context<'_>,
-    image: &str,
-    facts: &Facts,
-) -> Result<File, BadTemplate> {
-    let text = render(
+fn unit(context: Context<'_>, image: &str, facts: &Facts) -> Result<String, BadTemplate> {
+    render(
         "marathon/platform-marathon.service",
         include_str!("../../templates/marathon/platform-marathon.service"),
         context! {
@@ -97,8 +89,7 @@ fn service(
             config => CONFIG,
             image,
         },
-    )?;
-    Ok(File::public(path(&format!("/etc/systemd/system/{UNIT}")), text))
+    )
 }
 
 /// A quarter of the host's memory, at least 256 MiB and at most 2 GiB: it keeps every app and

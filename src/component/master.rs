@@ -9,12 +9,13 @@
 use minijinja::context;
 
 use super::mesos::{self, private};
-use super::{Context, Stage, Wants, data_directory, path};
+use super::service::Service;
+use super::{Context, Stage, Wants, data_directory, data_file, path};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
-use crate::resource::{Facts, File, FileState, Resource, Unit, Unknown};
+use crate::resource::{Facts, File, FileState, Resource, Unknown};
 use crate::template::{BadTemplate, render};
 use crate::topology::{Ensemble, MASTER_PORT};
 
@@ -106,19 +107,14 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
         return Ok(Vec::new());
     };
     let files = files(context);
-    let service = service(context, masters, &image.id)?;
-    let unit = Unit::named(UNIT).started_with(files.iter().chain([&service]));
-    let drop_in = unit.drop_in();
+    let text = unit(context, masters, &image.id)?;
+    let data = Some(data_directory(DATA, USER));
     let marker = may_begin(context, facts).then(initialize);
-    let resources =
-        [Resource::Directory(data_directory(DATA, USER)), Resource::Image(image)]
-            .into_iter()
-            .chain(files.into_iter().chain([service]).chain(marker).map(Resource::File))
-            .chain(drop_in.map(Resource::File))
-            .chain([Resource::Unit(unit)])
-            .map(|resource| (Stage::Masters, resource));
-    let formed = in_data("formed", names(masters));
-    Ok(resources.chain([(Stage::Agents, Resource::File(formed))]).collect())
+    let service = Service { data, image, files, unit: UNIT, text, marker };
+    let mut wants = service.wants(Stage::Masters);
+    let formed = data_file(formed_path(), USER, names(masters));
+    wants.push((Stage::Agents, Resource::File(formed)));
+    Ok(wants)
 }
 
 /// Only while the registry is being begun, and only where there is no log yet.
@@ -168,12 +164,12 @@ fn flags(context: Context<'_>, masters: &Ensemble) -> Vec<String> {
     flags
 }
 
-fn service(
+fn unit(
     context: Context<'_>,
     masters: &Ensemble,
     image: &str,
-) -> Result<File, BadTemplate> {
-    let text = render(
+) -> Result<String, BadTemplate> {
+    render(
         "mesos-master/platform-mesos-master.service",
         include_str!("../../templates/mesos-master/platform-mesos-master.service"),
         context! {
@@ -184,8 +180,7 @@ fn service(
             data => DATA,
             image,
         },
-    )?;
-    Ok(File::public(path(&format!("/etc/systemd/system/{UNIT}")), text))
+    )
 }
 
 /// The mark of masters whose registry was begun.
@@ -200,10 +195,5 @@ fn log() -> HostPath {
 
 /// The marker that lets a master begin a log together with all others.
 fn initialize() -> File {
-    in_data("initialize", String::new())
-}
-
-fn in_data(name: &str, text: String) -> File {
-    let file = File::public(path(&format!("{DATA}/{name}")), text).owned_by(USER, USER);
-    File { data: true, ..file }
+    data_file(path(&format!("{DATA}/initialize")), USER, String::new())
 }

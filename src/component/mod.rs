@@ -12,6 +12,7 @@ pub mod marathon;
 pub mod master;
 pub mod mesos;
 pub mod registry;
+mod service;
 pub mod zookeeper;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::inventory::Platform;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
-use crate::resource::{Content, Directory, Facts, Image, ImageOrigin, Resource};
+use crate::resource::{Content, Directory, Facts, File, Image, ImageOrigin, Resource};
 use crate::template::BadTemplate;
 use crate::topology::{Node, REGISTRY_PORT, Topology};
 
@@ -176,6 +177,11 @@ fn data_directory(at: &str, user: &str) -> Directory {
         group: user.to_owned(),
         data: true,
     }
+}
+
+/// A file of a component's data, which the user of its container may change.
+fn data_file(at: HostPath, user: &str, text: String) -> File {
+    File { data: true, ..File::public(at, text).owned_by(user, user) }
 }
 
 /// A path that is made of fixed names, addresses and checked unit names.

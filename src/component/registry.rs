@@ -8,10 +8,11 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use minijinja::context;
 
+use super::service::Service;
 use super::{Context, Stage, Wants, data_directory, path};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
-use crate::resource::{Content, File, Image, ImageOrigin, Resource, Unit};
+use crate::resource::{Content, File, Image, ImageOrigin};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 use crate::topology::REGISTRY_PORT;
@@ -76,28 +77,20 @@ pub(super) fn wants(context: Context<'_>) -> Result<Wants, BadTemplate> {
         .get(&context.node.host)
         .cloned()
         .unwrap_or_else(|| (String::new(), Secret::new("")));
-    let files = [
+    let files = vec![
         private("config.yml", Secret::new(config)),
         private("htpasswd", materials.htpasswd.clone()),
         private("tls.crt", chain),
         private("tls.key", key),
     ];
-    let service = render(
+    let text = render(
         "registry/platform-registry.service",
         include_str!("../../templates/registry/platform-registry.service"),
         context! { image => &image.id, user => USER, cluster => context.topology.cluster.as_str() },
     )?;
-    let service = File::public(path(&format!("/etc/systemd/system/{UNIT}")), service);
-    let unit = Unit::named(UNIT).started_with(files.iter().chain([&service]));
-    let drop_in = unit.drop_in();
-    let resources = [
-        Resource::Directory(data_directory("/var/lib/platform/registry", USER)),
-        Resource::Image(image),
-    ]
-    .into_iter()
-    .chain(files.into_iter().chain([service]).chain(drop_in).map(Resource::File))
-    .chain([Resource::Unit(unit)]);
-    Ok(resources.map(|resource| (Stage::Registry, resource)).collect())
+    let data = Some(data_directory("/var/lib/platform/registry", USER));
+    let service = Service { data, image, files, unit: UNIT, text, marker: None };
+    Ok(service.wants(Stage::Registry))
 }
 
 fn private(name: &str, content: impl Into<Content>) -> File {

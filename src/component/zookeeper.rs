@@ -15,12 +15,13 @@ use base64::prelude::BASE64_STANDARD;
 use minijinja::context;
 use sha1::{Digest, Sha1};
 
-use super::{Context, Stage, Wants, data_directory, path};
+use super::service::Service;
+use super::{Context, Stage, Wants, data_directory, data_file, path};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
-use crate::resource::{Content, Facts, File, FileState, Resource, Unit, Unknown};
+use crate::resource::{Content, Facts, File, FileState, Unknown};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 use crate::topology::{Ensemble, Member, ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT};
@@ -237,24 +238,17 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
     else {
         return Ok(Vec::new());
     };
-    let files = [
+    let files = vec![
         config(context, ensemble)?,
         jaas(&context.materials.zookeeper.quorum_password),
         administrator(&context.materials.zookeeper.super_password),
+        data_file(path(&format!("{DATA}/myid")), USER, format!("{}\n", member.id)),
     ];
-    let my_id = in_data("myid", format!("{}\n", member.id));
-    let service = service(context, member, &image.id, facts)?;
-    let unit = Unit::named(UNIT).started_with(files.iter().chain([&my_id, &service]));
-    let drop_in = unit.drop_in();
+    let text = unit(context, member, &image.id, facts)?;
+    let data = Some(data_directory(DATA, USER));
     let marker = may_start_empty(context, facts).then(start_empty);
-    let resources =
-        [Resource::Directory(data_directory(DATA, USER)), Resource::Image(image)]
-            .into_iter()
-            .chain(files.into_iter().chain([my_id, service]).map(Resource::File))
-            .chain(marker.into_iter().chain(drop_in).map(Resource::File))
-            .chain([Resource::Unit(unit)])
-            .map(|resource| (Stage::Zookeeper, resource));
-    Ok(resources.collect())
+    let service = Service { data, image, files, unit: UNIT, text, marker };
+    Ok(service.wants(Stage::Zookeeper))
 }
 
 /// Only while the ensemble is being formed, and only where there is no database yet.
@@ -311,15 +305,15 @@ fn administrator(password: &Secret) -> File {
         .owned_by(USER, USER)
 }
 
-fn service(
+fn unit(
     context: Context<'_>,
     member: &Member,
     image: &str,
     facts: &Facts,
-) -> Result<File, BadTemplate> {
+) -> Result<String, BadTemplate> {
     let heap = context.materials.platform.zookeeper.heap;
     let heap = heap.unwrap_or_else(|| heap_for(facts.system.memory));
-    let text = render(
+    render(
         "zookeeper/platform-zookeeper.service",
         include_str!("../../templates/zookeeper/platform-zookeeper.service"),
         context! {
@@ -331,8 +325,7 @@ fn service(
             data => DATA,
             image,
         },
-    )?;
-    Ok(File::public(path(&format!("/etc/systemd/system/{UNIT}")), text))
+    )
 }
 
 /// An eighth of the host's memory, at least 128 MiB and at most 1 GiB: the Mesos registry and
@@ -353,10 +346,5 @@ fn first_snapshot() -> HostPath {
 
 /// The marker that lets a member start a new database; ZooKeeper takes it away as it does.
 fn start_empty() -> File {
-    in_data("initialize", String::new())
-}
-
-fn in_data(name: &str, text: String) -> File {
-    let file = File::public(path(&format!("{DATA}/{name}")), text).owned_by(USER, USER);
-    File { data: true, ..file }
+    data_file(path(&format!("{DATA}/initialize")), USER, String::new())
 }

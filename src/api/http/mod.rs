@@ -40,6 +40,8 @@ const ROUNDS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(250);
 /// A connection inside one network comes about much sooner, or not at all.
 const DIAL: Duration = Duration::from_secs(5);
+/// What Marathon and Chronos answer for as long as they serve.
+const PING: &str = "/ping";
 
 /// Opens connections inside the cluster's private network.
 pub trait Dialer: Send + Sync {
@@ -196,6 +198,16 @@ impl Http {
             Err(ApiError { reason: Reason::Unauthorized { .. }, .. }) => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    /// Proves that a server answers which answers as Marathon and Chronos do.
+    pub(super) async fn ping(&self) -> Result<(), ApiError> {
+        self.answer(&Call::get(PING)).await.map(drop)
+    }
+
+    /// Whether that server refuses to do so without a password.
+    pub(super) async fn guards_ping(&self) -> Result<bool, ApiError> {
+        self.is_guarded(&Call::get(PING)).await
     }
 
     /// The leader that a component names as `{"leader": "HOST:PORT"}`; none where it knows none.

@@ -85,7 +85,7 @@ impl Marathon {
     /// # Errors
     /// When it does not answer, or refuses the password.
     pub async fn ping(&self) -> Result<(), ApiError> {
-        self.http.answer(&Call::get("/ping")).await.map(drop)
+        self.http.ping().await
     }
 
     /// Whether a question without a password is refused. Marathon lets everyone in when it
@@ -94,7 +94,7 @@ impl Marathon {
     /// # Errors
     /// When no answer comes.
     pub async fn is_guarded(&self) -> Result<bool, ApiError> {
-        self.http.is_guarded(&Call::get("/ping")).await
+        self.http.guards_ping().await
     }
 
     /// What Marathon says of itself.

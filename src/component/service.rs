@@ -1,0 +1,41 @@
+//! What a component in a container consists of on its host, and in which order it comes.
+
+use super::{Stage, Wants, path};
+use crate::resource::{Directory, File, Image, Resource, Unit};
+
+/// A component in a container that a unit runs.
+pub(super) struct Service {
+    /// The directory of its data, where it keeps any.
+    pub(super) data: Option<Directory>,
+    /// Its image.
+    pub(super) image: Image,
+    /// Its files. When one changes, the unit is started anew.
+    pub(super) files: Vec<File>,
+    /// The name of the unit.
+    pub(super) unit: &'static str,
+    /// What the unit's file says.
+    pub(super) text: String,
+    /// A file that the next start looks for, and that is no reason for one.
+    pub(super) marker: Option<File>,
+}
+
+impl Service {
+    /// All of it, as a part of this stage.
+    pub(super) fn wants(self, stage: Stage) -> Wants {
+        let file = unit_file(self.unit, self.text);
+        let unit = Unit::named(self.unit).started_with(self.files.iter().chain([&file]));
+        let drop_in = unit.drop_in();
+        let files = self.files.into_iter().chain([file]).chain(self.marker);
+        let data = self.data.map(Resource::Directory).into_iter();
+        data.chain([Resource::Image(self.image)])
+            .chain(files.chain(drop_in).map(Resource::File))
+            .chain([Resource::Unit(unit)])
+            .map(|resource| (stage, resource))
+            .collect()
+    }
+}
+
+/// The file of a unit of ours.
+pub(super) fn unit_file(name: &str, text: String) -> File {
+    File::public(path(&format!("/etc/systemd/system/{name}")), text)
+}
