@@ -373,7 +373,11 @@ impl Group {
             Members::Count(_) => None,
             Members::Hosts(hosts) => hosts.iter().find(|given| given.name == *host),
         };
-        given.map_or_else(|| self.traits.clone(), |given| self.traits.with(&given.traits))
+        let traits = match given {
+            Some(given) => self.traits.with(&given.traits),
+            None => self.traits.clone(),
+        };
+        traits.within(self.memory)
     }
 }
 

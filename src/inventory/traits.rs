@@ -94,6 +94,21 @@ impl Traits {
             domain: own.domain.as_ref().or(self.domain.as_ref()).cloned(),
         }
     }
+
+    /// These on a machine that its provider gives no more than this memory. An agent goes by
+    /// what the kernel says, which is all of the computer's: where nothing else is said, it
+    /// offers what it would on a machine of that size.
+    #[must_use]
+    pub(super) fn within(mut self, memory: Option<Size>) -> Self {
+        self.resources.mem = self.resources.mem.or(memory.map(for_tasks));
+        self
+    }
+}
+
+/// What an agent offers of a machine's memory: it leaves 1 GiB to the system, or half.
+fn for_tasks(memory: Size) -> Size {
+    let half = memory.as_mib() / 2;
+    Size::mib(memory.as_mib().saturating_sub(1024).max(half.min(1024)))
 }
 
 impl Cpus {
@@ -306,6 +321,20 @@ mod tests {
         assert_eq!(both.resources.mem, Some(Size::gib(1)));
         assert_eq!(both.resources.cpus, group.resources.cpus);
         assert_eq!(both.resources.ports, group.resources.ports);
+    }
+
+    #[test]
+    fn no_more_is_offered_than_the_machine_may_use() {
+        let offered = |mem, memory| {
+            let resources = Resources { mem, ..Resources::default() };
+            Traits { resources, ..Traits::default() }.within(memory).resources.mem
+        };
+        assert_eq!(offered(None, None), None);
+        assert_eq!(offered(None, Some(Size::gib(1))), Some(Size::mib(512)));
+        assert_eq!(offered(None, Some(Size::gib(2))), Some(Size::gib(1)));
+        assert_eq!(offered(None, Some(Size::gib(8))), Some(Size::gib(7)));
+        let said = Some(Size::mib(900));
+        assert_eq!(offered(said, Some(Size::gib(1))), said);
     }
 
     #[test]
