@@ -11,7 +11,7 @@ use super::{Ambient, machines};
 use crate::host::HostName;
 use crate::inventory::{Inventory, Members, Provider, SecretSource, SshAccess};
 use crate::provider::local::LOGIN_USER;
-use crate::remote::ssh::{Connector, Settings, Target, Timing, system_ssh};
+use crate::remote::ssh::{Connector, Lasting, Settings, Target, Timing, system_ssh};
 use crate::remote::{Argv, RemoteError};
 use crate::run::Fleet;
 use crate::secret::Secret;
@@ -34,14 +34,14 @@ pub(super) async fn connect(
         ssh_config: None,
         timing: Timing::default(),
     };
-    let connector = Connector::new(settings, ambient.events.clone());
+    let connector = Arc::new(Connector::new(settings, ambient.events.clone()));
     let login = Login::of(lab, ambient)?;
     let connecting: Vec<_> = machines
         .iter()
         .map(|machine| {
             let target = login.target(&lab.inventory, machine);
-            let connector = &connector;
-            async move { (machine.host.clone(), connector.connect(target).await) }
+            let connecting = Lasting::connect(connector.clone(), target);
+            async move { (machine.host.clone(), connecting.await) }
         })
         .collect();
     let mut connecting = stream::iter(connecting).buffer_unordered(machines.len().max(1));

@@ -117,6 +117,13 @@ pub trait Remote: Send + Sync {
         port: u16,
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>>;
+
+    /// Makes a new connection in place of one that has ended, as after a reboot on purpose; one
+    /// that stands is kept.
+    ///
+    /// # Errors
+    /// When the host cannot be reached, or lets nobody in.
+    fn renew(&self) -> BoxFuture<'_, Result<(), RemoteError>>;
 }
 
 /// What went wrong between here and a host.

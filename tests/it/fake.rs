@@ -149,6 +149,10 @@ impl Remote for Fake {
         let (host, address) = (self.host.clone(), address.to_owned());
         async move { Err(RemoteError::Dial { host, address, port }) }.boxed()
     }
+
+    fn renew(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
+        async { Ok(()) }.boxed()
+    }
 }
 
 /// Keeps every event.

@@ -7,13 +7,14 @@
 //!
 //! Invariants: no key passes unchecked; nothing waits without a deadline; a connection that
 //! ends in mid-exec is an error. One [`Ssh`] is one TCP connection, meant to be kept for the
-//! whole run: it never reconnects by itself.
+//! whole run: it never reconnects by itself. A [`Lasting`] connection is made anew when asked.
 
 mod auth;
 mod endpoint;
 mod exec;
 mod gates;
 mod host_keys;
+mod lasting;
 mod link;
 mod prompt;
 mod route;
@@ -39,6 +40,7 @@ use super::{Exec, Output, Remote, RemoteError, Stream};
 
 pub use self::auth::KeyFileError;
 pub use self::host_keys::{Ask, FirstContact};
+pub use self::lasting::Lasting;
 pub use self::sudo::SudoProblem;
 pub use self::system::system_ssh;
 
@@ -243,5 +245,11 @@ impl Remote for Ssh {
             Ok(Box::new(stream) as Box<dyn Stream>)
         }
         .boxed()
+    }
+
+    /// One connection never comes back: this only says whether it stands.
+    fn renew(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
+        let ended = self.is_closed().then(|| self.link.lost("a reboot"));
+        async move { ended.map_or(Ok(()), Err) }.boxed()
     }
 }

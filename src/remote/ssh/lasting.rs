@@ -1,0 +1,73 @@
+//! A connection that is made anew when it is asked to, as after a reboot on purpose.
+//!
+//! It never does so by itself: a connection that ends in mid-exec is an error all the same.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::{Connector, Ssh, Target};
+use crate::remote::{Exec, OnLine, Output, Remote, RemoteError, Stream};
+
+/// A host, whose connection may be another one after [`Remote::renew`].
+pub struct Lasting {
+    connector: Arc<Connector>,
+    target: Target,
+    now: RwLock<Arc<Ssh>>,
+}
+
+impl Lasting {
+    /// Connects to a target and logs in.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn connect(
+        connector: Arc<Connector>,
+        target: Target,
+    ) -> Result<Self, RemoteError> {
+        let now = RwLock::new(Arc::new(connector.connect(target.clone()).await?));
+        Ok(Self { connector, target, now })
+    }
+
+    fn now(&self) -> Arc<Ssh> {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Remote for Lasting {
+    fn exec<'a>(&'a self, exec: Exec<'a>) -> BoxFuture<'a, Result<Output, RemoteError>> {
+        let ssh = self.now();
+        async move {
+            let Exec { on_line, .. } = exec;
+            // A listener of this call's own: the caller's outlives the connection.
+            let mut listener = on_line.map(|on_line| move |line: &str| on_line(line));
+            let on_line = listener.as_mut().map(|listener| listener as OnLine<'_>);
+            ssh.exec(Exec { on_line, ..exec }).await
+        }
+        .boxed()
+    }
+
+    fn dial<'a>(
+        &'a self,
+        address: &'a str,
+        port: u16,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
+        let ssh = self.now();
+        async move { ssh.dial(address, port, deadline).await }.boxed()
+    }
+
+    fn renew(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
+        async move {
+            if !self.now().is_closed() {
+                return Ok(());
+            }
+            let new = Arc::new(self.connector.connect(self.target.clone()).await?);
+            *self.now.write().unwrap_or_else(PoisonError::into_inner) = new;
+            Ok(())
+        }
+        .boxed()
+    }
+}
