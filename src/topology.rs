@@ -79,6 +79,8 @@ pub struct Node {
     pub marathon: bool,
     /// Whether it runs Chronos.
     pub chronos: bool,
+    /// Whether it may be booted with control groups of version 1 beside version 2.
+    pub hybrid: bool,
     /// What its agent says of itself; its fault domain is its master's too.
     pub traits: Traits,
 }
@@ -218,6 +220,7 @@ fn node(inventory: &Inventory, machine: &Machine, group: &Group) -> Node {
         agent: runs(Component::MesosAgent),
         marathon: runs(Component::Marathon),
         chronos: runs(Component::Chronos),
+        hybrid: group.host.hybrid,
         traits: group.traits_of(&machine.host),
     }
 }

@@ -4,6 +4,7 @@
 //! where they are started. So a host that had Docker before keeps it as it was.
 
 use super::{Context, Stage, Wants, path};
+use crate::resource::probe::Questions;
 use crate::resource::{Directory, Facts, File, Package, PackageState, Resource, Unit};
 use crate::secret::Secret;
 use crate::topology::{Node, REGISTRY_PORT};
@@ -23,7 +24,7 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
     }
     // Without the parser, an engine on a kernel with AppArmor starts no container at all.
     if facts.system.apparmor {
-        wants.push(Resource::Package(Package::named("apparmor")));
+        wants.push(parser());
     }
     wants.push(Resource::Directory(Directory {
         path: path(HOME),
@@ -41,6 +42,16 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
     )));
     wants.push(Resource::Unit(Unit::named(UNIT)));
     wants.into_iter().map(|resource| (Stage::Base, resource)).collect()
+}
+
+/// Asks for what only some hosts get.
+pub(super) fn ask(questions: &mut Questions) {
+    parser().ask(questions);
+}
+
+/// What reads AppArmor's profiles.
+fn parser() -> Resource {
+    Resource::Package(Package::named("apparmor"))
 }
 
 /// Whether there is an engine that did not come from the distribution's package: it stays as

@@ -5,6 +5,7 @@
 
 pub mod agent;
 mod base;
+mod boot;
 pub mod chronos;
 pub mod docker;
 pub mod identity;
@@ -21,9 +22,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::inventory::Platform;
 use crate::inventory::catalog::Component;
+use crate::inventory::{Needs, Platform};
 use crate::path::HostPath;
+use crate::resource::probe::Questions;
 use crate::resource::{Content, Directory, Facts, File, Image, ImageOrigin, Resource};
 use crate::template::BadTemplate;
 use crate::topology::{Node, REGISTRY_PORT, Topology};
@@ -36,6 +38,8 @@ use crate::topology::{Node, REGISTRY_PORT, Topology};
 pub enum Stage {
     /// Machines are made.
     Machines,
+    /// Kernels boot with what components need of them.
+    Boot,
     /// What every host gets; Docker, where containers will run.
     Base,
     /// The image registries.
@@ -60,6 +64,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Machines => "machines",
+            Self::Boot => "boot",
             Self::Base => "base",
             Self::Registry => "registry",
             Self::Images => "images",
@@ -106,6 +111,8 @@ pub struct ImageFacts {
     pub id: String,
     /// The digest of its manifest, by which a registry knows it.
     pub digest: String,
+    /// What it needs of its host.
+    pub needs: Needs,
 }
 
 /// One host in its cluster.
@@ -129,7 +136,8 @@ pub type Wants = Vec<(Stage, Resource)>;
 /// # Errors
 /// When a template of the inventory cannot be rendered.
 pub fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
-    let mut wants = base::wants(context)?;
+    let mut wants = boot::wants(context);
+    wants.extend(base::wants(context)?);
     if context.node.has_containers() {
         wants.extend(docker::wants(context, facts));
     }
@@ -152,6 +160,14 @@ pub fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> 
         wants.extend(chronos::wants(context, facts)?);
     }
     Ok(wants)
+}
+
+/// Asks what [`wants`] may need to know of a host beside what an unknown one would get.
+pub fn ask(context: Context<'_>, questions: &mut Questions) {
+    boot::ask(context, questions);
+    if context.node.has_containers() {
+        docker::ask(questions);
+    }
 }
 
 impl Context<'_> {

@@ -8,7 +8,10 @@ use super::diagnostic::Diagnostic;
 use super::reader::{Fields, Reader, Spanned, did_you_mean, spoken};
 use super::traits;
 use super::tree::{Entry, Node, Value};
-use super::{FaultDomain, GivenHost, Group, Members, Role, Traits, is_label, like_label};
+use super::{
+    FaultDomain, GivenHost, Group, HostSettings, Members, Role, Traits, is_label,
+    like_label,
+};
 use crate::host::HostName;
 use crate::unit::Size;
 
@@ -20,6 +23,7 @@ pub(super) struct DraftGroup {
     pub(super) roles_known: bool,
     pub(super) members: Option<DraftMembers>,
     pub(super) memory: Option<Spanned<Size>>,
+    pub(super) host: HostSettings,
     pub(super) traits: DraftTraits,
 }
 
@@ -95,6 +99,7 @@ impl DraftGroup {
             roles: self.roles.into_iter().map(|role| role.value).collect(),
             members,
             memory: self.memory.map(|memory| memory.value),
+            host: self.host,
             traits: self.traits.value,
         })
     }
@@ -109,8 +114,8 @@ pub(super) fn groups(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Vec<Dra
     entries.iter().filter_map(|entry| group(entry, kind, r)).collect()
 }
 
-const GROUP_KEYS: [&str; 7] =
-    ["roles", "count", "hosts", "memory", "attributes", "resources", "domain"];
+const GROUP_KEYS: [&str; 8] =
+    ["roles", "count", "hosts", "memory", "host", "attributes", "resources", "domain"];
 
 fn group(entry: &Entry, kind: Option<Kind>, r: &mut Reader) -> Option<DraftGroup> {
     check_name(entry, r);
@@ -124,9 +129,11 @@ fn group(entry: &Entry, kind: Option<Kind>, r: &mut Reader) -> Option<DraftGroup
     };
     let members = members(&fields, kind, r);
     let memory = fields.get("memory").and_then(|node| memory(node, kind, r));
+    let host = fields.get("host").map(|node| host_settings(node, kind, r));
+    let host = host.unwrap_or_default();
     let name = Spanned { value: entry.key.clone(), span: entry.key_span.clone() };
     let traits = draft_traits(&fields, r);
-    Some(DraftGroup { name, roles, roles_known, members, memory, traits })
+    Some(DraftGroup { name, roles, roles_known, members, memory, host, traits })
 }
 
 fn check_name(entry: &Entry, r: &mut Reader) {
@@ -345,6 +352,23 @@ fn ssh_place(node: &Node, r: &mut Reader) -> Option<String> {
     let rule = "write where SSH reaches the host, without user and port: they are in the \
                 provider's settings";
     r.text_that(node, is_reachable, "a host's name or address", rule)
+}
+
+fn host_settings(node: &Node, kind: Option<Kind>, r: &mut Reader) -> HostSettings {
+    if kind == Some(Kind::Local) {
+        let message = "`host` is for machines with a kernel of their own";
+        let help = "leave it out: containers have the kernel of this computer, which boots as \
+                    it is set up to";
+        r.fault(Diagnostic::new(&node.at, message).help(help));
+    }
+    let Some(fields) = r.fields(node, "host", &["cgroups"]) else {
+        return HostSettings::default();
+    };
+    let hybrid = fields.get("cgroups").and_then(|node| {
+        let rule = "write `hybrid`: version 1 beside version 2, where something needs it";
+        r.text_that(node, |text| text == "hybrid", "a setting of control groups", rule)
+    });
+    HostSettings { hybrid: hybrid.is_some() }
 }
 
 /// systemd and Docker do not start in less.

@@ -209,8 +209,19 @@ pub struct Group {
     pub members: Members,
     /// The memory of each machine that the provider makes.
     pub memory: Option<Size>,
+    /// What may be done to its machines for the sake of what runs on them.
+    pub host: HostSettings,
     /// What its agents say of themselves.
     pub traits: Traits,
+}
+
+/// What may be done to machines themselves: more than to bring something that can be taken back
+/// while they run, so that only the operator's word allows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HostSettings {
+    /// Whether a machine with control groups of version 2 alone is booted with version 1 beside
+    /// it, where something needs that.
+    pub hybrid: bool,
 }
 
 /// The machines of a group.

@@ -65,7 +65,7 @@ pub(super) async fn gather(
     let http_secret = secret("registry-http")?;
     let materials = Materials {
         platform: lab.inventory.platform.clone(),
-        images: images.facts(),
+        images: images.facts(&lab.images()?.catalog),
         files: files(lab)?,
         ca: ca.cert_pem().to_owned(),
         registry: registry::Materials { htpasswd, password, http_secret, certificates },

@@ -12,7 +12,7 @@ use crate::component::ImageFacts;
 use crate::event::{Event, Events, Outcome};
 use crate::images::build::BuildError;
 use crate::images::{Image, archive, build, upstream};
-use crate::inventory::catalog::{Component, Entry, ImageSource};
+use crate::inventory::catalog::{Catalog, Component, Entry, ImageSource};
 use crate::inventory::pin::{self, Loose};
 
 /// The images of a run.
@@ -35,13 +35,15 @@ impl Resolved {
         self.0.keys().copied()
     }
 
-    /// What components need to know of them.
-    pub(super) fn facts(&self) -> BTreeMap<Component, ImageFacts> {
+    /// What components need to know of them; the catalogue says what they need themselves.
+    pub(super) fn facts(&self, catalog: &Catalog) -> BTreeMap<Component, ImageFacts> {
         let facts = |(component, (version, image)): (&Component, &(String, Image))| {
+            let entry = catalog.components.get(component);
             let facts = ImageFacts {
                 version: version.clone(),
                 id: image.id().as_str().to_owned(),
                 digest: image.digest.as_str().to_owned(),
+                needs: entry.map(|entry| entry.needs.clone()).unwrap_or_default(),
             };
             (*component, facts)
         };

@@ -103,6 +103,7 @@ fn questions(
         let context = Context { topology, node, materials: &gathered.materials };
         let wants = component::wants(context, &Facts::default())?;
         let mut of_host = Questions::about(wants.iter().map(|(_, resource)| resource));
+        component::ask(context, &mut of_host);
         if node.has_containers() {
             of_host = of_host.with_ports();
         }

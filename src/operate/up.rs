@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::arrival::Lookout;
 use super::courier::{Registries, Van};
 use super::gather::{Gathered, gather};
 use super::lab::Lab;
@@ -52,7 +53,7 @@ pub async fn up(
     }
     ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
     let held = take_lock(lab, &seen.topology, &fleet, "up", ambient).await?;
-    let tally = act(&mut seen, &fleet, ambient).await;
+    let tally = act(&mut seen, &fleet, &held, ambient).await;
     held.release().await;
     finish(tally, ambient)?;
     prove(lab, seen, &fleet, n_missing, ambient).await
@@ -127,7 +128,12 @@ async fn without_ours(objections: Vec<Objection>, fleet: &Fleet) -> Vec<Objectio
     left
 }
 
-async fn act(seen: &mut Look, fleet: &Fleet, ambient: &Ambient<'_>) -> Tally {
+async fn act(
+    seen: &mut Look,
+    fleet: &Fleet,
+    lock: &ClusterLock,
+    ambient: &Ambient<'_>,
+) -> Tally {
     let generations: BTreeMap<HostName, String> = seen
         .survey
         .facts
@@ -139,7 +145,8 @@ async fn act(seen: &mut Look, fleet: &Fleet, ambient: &Ambient<'_>) -> Tally {
     let van = Van { registries: registries(), events: &ambient.events };
     let logins = &seen.gathered.logins;
     let services = Services { fleet, topology: &seen.topology, logins };
-    let eyes = Eyes { services, registries: registries() };
+    let lookout = Some(Lookout { fleet, lock, ambient });
+    let eyes = Eyes { services, registries: registries(), lookout };
     let crew = Crew {
         fleet,
         courier: &van,
@@ -165,7 +172,7 @@ async fn prove(
     let registries = Registries::new(fleet, &seen.topology, &seen.gathered);
     let logins = &seen.gathered.logins;
     let services = Services { fleet, topology: &seen.topology, logins };
-    let eyes = Eyes { services, registries };
+    let eyes = Eyes { services, registries, lookout: None };
     let gates = gates_of_all(&seen.topology);
     let stopped = || ambient.is_stopped();
     let waiting =

@@ -3,6 +3,7 @@
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 
+use super::arrival::Lookout;
 use super::courier::Registries;
 use super::services::Services;
 use super::survey::ask_member;
@@ -16,6 +17,8 @@ use crate::topology::Member;
 pub(super) struct Eyes<'a> {
     pub(super) services: Services<'a>,
     pub(super) registries: Registries<'a>,
+    /// None where no machine boots anew.
+    pub(super) lookout: Option<Lookout<'a>>,
 }
 
 impl Witness for Eyes<'_> {
@@ -48,6 +51,10 @@ impl Witness for Eyes<'_> {
                 Gate::Chronos(members) => {
                     self.services.look(Component::Chronos, members).await
                 }
+                Gate::Booted(reboots) => match &self.lookout {
+                    Some(lookout) => lookout.look(reboots).await,
+                    None => Look::Never("nobody looks out for it".to_owned()),
+                },
             }
         }
         .boxed()

@@ -102,6 +102,17 @@ pub enum Gate {
     Marathon(Vec<Member>),
     /// Chronos serves on these hosts, and one of all its hosts leads.
     Chronos(Vec<Member>),
+    /// These machines, which were told to boot anew, are back with control groups of version 1.
+    Booted(Vec<Reboot>),
+}
+
+/// A machine that boots anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reboot {
+    /// The machine.
+    pub host: HostName,
+    /// Names the boot that is to end.
+    pub before: String,
 }
 
 /// What a plan is made from.
@@ -163,7 +174,8 @@ pub fn build(situation: &Situation<'_>) -> Result<Plan, NoPlan> {
 }
 
 /// The stages that bring something, in order.
-const STAGES: [Stage; 7] = [
+const STAGES: [Stage; 8] = [
+    Stage::Boot,
     Stage::Base,
     Stage::Registry,
     Stage::Images,

@@ -8,7 +8,7 @@ use crate::component::{agent, chronos, marathon, master, registry, zookeeper};
 use crate::host::HostName;
 use crate::inventory::catalog::Catalog;
 use crate::inventory::{ClusterName, Needs};
-use crate::resource::{Cgroups, Facts};
+use crate::resource::{BootState, Cgroups, Facts, Owned};
 use crate::topology::{
     AGENT_PORT, CHRONOS_DRIVER_PORT, CHRONOS_PORT, MARATHON_DRIVER_PORT, MARATHON_PORT,
     MASTER_PORT, Node, REGISTRY_PORT, Topology, ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT,
@@ -115,7 +115,7 @@ fn of_host(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<Objection> {
     }
     if node.has_containers() {
         for (problem, help) in unmet(node, catalog, facts) {
-            object(problem, help, None);
+            object(problem, &help, None);
         }
         containers(facts, &mut object);
         for (port, service) in taken_ports(node, facts) {
@@ -154,7 +154,7 @@ fn containers(facts: &Facts, object: &mut impl FnMut(String, &str, Port)) {
 }
 
 /// What the versions need that are to run on a host, and what it has instead.
-fn unmet(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<(String, &'static str)> {
+fn unmet(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<(String, String)> {
     let here = catalog.components.iter().filter(|(component, _)| node.runs(**component));
     let mut unmet = Vec::new();
     for (component, entry) in here {
@@ -162,17 +162,47 @@ fn unmet(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<(String, &'static
         if let Some((version, below)) = too_new_docker(&entry.needs, facts) {
             unmet.push((
                 format!("Docker {version} is too new for {what}, which needs one below {below}"),
-                "install an older Docker, such as the docker.io package of Debian 12",
+                "install an older Docker, such as the docker.io package of Debian 12".to_owned(),
             ));
         }
-        if entry.needs.cgroups_v1 && facts.system.cgroups == Cgroups::V2 {
-            unmet.push((
-                format!("its control groups are of version 2 alone, and {what} needs version 1"),
-                "boot it with `systemd.unified_cgroup_hierarchy=0` on the kernel's command line",
-            ));
+        if entry.needs.cgroups_v1 {
+            unmet.extend(no_version_1(node, &what, facts));
         }
     }
     unmet
+}
+
+/// What is wrong with the control groups of a host that needs version 1; nothing where the plan
+/// has it booted with that.
+fn no_version_1(node: &Node, what: &str, facts: &Facts) -> Option<(String, String)> {
+    let wish = format!("`host: {{cgroups: hybrid}}` to the group `{}`", node.group);
+    if facts.system.cgroups == Cgroups::V1 {
+        let is_ours = |owned: &Owned| matches!(owned, Owned::Boot { .. });
+        let goes = !node.hybrid && facts.manifest.entries().iter().any(is_ours);
+        return goes.then(|| {
+            let problem = format!(
+                "{what} needs control groups of version 1, which it boots with for the sake of \
+                 a setting that the inventory no longer has"
+            );
+            (problem, format!("add {wish} again, or take {what} from it first"))
+        });
+    }
+    let alone = "its control groups are of version 2 alone";
+    let hindrance = facts.boot().ok().and_then(BootState::hindrance);
+    match (hindrance, node.hybrid) {
+        (Some(hindrance), _) => Some((
+            format!("{alone}, {what} needs version 1, and {hindrance}"),
+            hindrance.help().to_owned(),
+        )),
+        (None, true) => None,
+        (None, false) => Some((
+            format!("{alone}, and {what} needs version 1"),
+            format!(
+                "add {wish}: the plan then holds the change of the kernel's command line and \
+                 the reboot that give it version 1 beside version 2"
+            ),
+        )),
+    }
 }
 
 /// The version of the engine, or where there is none of the one that would be installed, and

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::peers::Peers;
-use super::{Gate, HostChanges};
+use super::{Gate, HostChanges, Reboot};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
+use crate::resource::Action;
 use crate::topology::{Member, Node, Topology};
 
 /// Changes that are made side by side.
@@ -85,7 +86,7 @@ impl Standing {
     pub(super) fn after(mut self, gates: &[Gate]) -> Self {
         for gate in gates {
             let (component, hosts): (_, Vec<&HostName>) = match gate {
-                Gate::Registry(_) => continue,
+                Gate::Registry(_) | Gate::Booted(_) => continue,
                 Gate::Ensemble(members) => (Component::Zookeeper, hosts_of(members)),
                 Gate::Masters { members, .. } => {
                     (Component::MesosMaster, hosts_of(members))
@@ -161,6 +162,15 @@ impl Wave {
         Self { hosts, before: Vec::new(), after: Vec::new() }
     }
 
+    /// The same, where those that boot anew have to be back before anything else is asked.
+    fn back_before_the_next(mut self) -> Self {
+        let reboots: Vec<Reboot> = self.hosts.iter().filter_map(reboot).collect();
+        if !reboots.is_empty() {
+            self.after.insert(0, Gate::Booted(reboots));
+        }
+        self
+    }
+
     /// The hosts and their changes.
     pub fn hosts(&self) -> &[HostChanges] {
         &self.hosts
@@ -206,10 +216,44 @@ pub fn waves(
         agents.is_some_and(|agents| agents.are_interrupted_by(host, standing))
     };
     let (batched, calm): (Vec<_>, Vec<_>) = others.into_iter().partition(interrupts);
+    let (rebooted, calm): (Vec<_>, Vec<_>) =
+        calm.into_iter().partition(|host| reboot(host).is_some());
     let calm = (!calm.is_empty()).then(|| Wave::at_once(calm));
+    let rebooted = in_batches(rebooted, peers, agents.map_or(1, |agents| agents.batch()));
     let rolled = roll(rolled, &live, standing)?;
     let batched = agents.map(|agents| agents.waves(batched)).unwrap_or_default();
-    Ok(calm.into_iter().chain(rolled).chain(batched).collect())
+    let waves = calm.into_iter().chain(rebooted).chain(rolled).chain(batched);
+    Ok(waves.map(Wave::back_before_the_next).collect())
+}
+
+/// The reboot of these changes; none where they are made while the machine runs on.
+fn reboot(changes: &HostChanges) -> Option<Reboot> {
+    changes.changes.iter().find_map(|change| match &change.action {
+        Action::Reboot { boot } => {
+            Some(Reboot { host: changes.host.clone(), before: boot.clone() })
+        }
+        _ => None,
+    })
+}
+
+/// Machines that boot anew while nothing of them serves. Even so, not all are risked at once on
+/// a kernel that may not come back, nor two of those who serve together.
+fn in_batches(hosts: Vec<HostChanges>, peers: &[Peers], size: usize) -> Vec<Wave> {
+    let mut batches: Vec<Vec<HostChanges>> = Vec::new();
+    for changes in hosts {
+        let fits = |batch: &&mut Vec<HostChanges>| {
+            let is_peer = |peers: &Peers| {
+                peers.has(&changes.host)
+                    && batch.iter().any(|other| peers.has(&other.host))
+            };
+            batch.len() < size && !peers.iter().any(is_peer)
+        };
+        match batches.iter_mut().find(fits) {
+            Some(batch) => batch.push(changes),
+            None => batches.push(vec![changes]),
+        }
+    }
+    batches.into_iter().map(Wave::at_once).collect()
 }
 
 fn has_something_to_lose(peers: &Peers, standing: &Standing) -> bool {

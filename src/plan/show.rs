@@ -53,10 +53,20 @@ fn show_stage(stage: &StagePlan, out: &mut impl Write) -> fmt::Result {
             }
         }
     }
-    for gate in &stage.gates {
+    for gate in proofs(stage) {
         writeln!(out, "  then {gate}")?;
     }
     writeln!(out)
+}
+
+/// What has to be true at the end of a stage: that the last machines are back, and its gates.
+fn proofs(stage: &StagePlan) -> impl Iterator<Item = &Gate> {
+    let last = match &stage.work {
+        Work::Push(_) => None,
+        Work::Hosts(waves) => waves.last(),
+    };
+    let after = last.into_iter().flat_map(Wave::after);
+    after.filter(|gate| matches!(gate, Gate::Booted(_))).chain(&stage.gates)
 }
 
 fn show_host(host: &HostChanges, out: &mut impl Write) -> fmt::Result {
@@ -121,6 +131,12 @@ impl fmt::Display for Gate {
                 let serve = serve(members.len(), "serves", "serve and one leads");
                 write!(f, "Chronos on {} {serve}", hosts(members))
             }
+            Self::Booted(reboots) => {
+                let names: Vec<&str> =
+                    reboots.iter().map(|reboot| reboot.host.as_str()).collect();
+                let are = serve(reboots.len(), "is", "are");
+                write!(f, "{} {are} back with cgroup v1", names.join(", "))
+            }
         }
     }
 }
@@ -170,7 +186,7 @@ impl<'a> StageView<'a> {
                 (Vec::new(), (0..waves.len()).map(view).collect())
             }
         };
-        let gates = stage.gates.iter().map(Gate::to_string).collect();
+        let gates = proofs(stage).map(Gate::to_string).collect();
         Self { stage: stage.stage.to_string(), pushes, waves, gates }
     }
 }

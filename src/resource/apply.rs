@@ -105,7 +105,7 @@ impl Job<'_> {
         let mut pieces = entry("run", self.script().into());
         for (n, change) in self.changes.iter().enumerate() {
             match &change.action {
-                Action::WriteFile(file) => {
+                Action::WriteFile(file) | Action::WriteBoot(file) => {
                     pieces.extend(entry(&n.to_string(), file.content.clone()));
                 }
                 Action::SetSysctl { sysctl, .. } => {
@@ -233,6 +233,12 @@ fn call(n: usize, action: &Action) -> String {
             words(&["set_access", file.path.as_str(), &mode, &access, &record(file)])
         }
         Action::Remove(path) => words(&["remove_path", path.as_str()]),
+        Action::WriteBoot(file) => {
+            let owned = Owned::Boot { path: file.path.clone() };
+            let path = file.path.as_str();
+            words(&["write_boot", &n, path, &owned.line(), file.path.parent()])
+        }
+        Action::Reboot { boot } => words(&["reboot_machine", boot]),
         Action::PullImage(Image { name, id, origin }) => {
             let owned = Owned::Image { id: id.clone(), name: name.clone() };
             let line = owned.line();
@@ -314,6 +320,7 @@ fn retire(owned: &Owned) -> String {
             words(&["remove_directory", path.as_str(), how, &line])
         }
         Owned::File { path } => words(&["restore_file", path.as_str(), &line]),
+        Owned::Boot { path } => words(&["restore_boot", path.as_str(), &line]),
         Owned::Image { id, .. } => words(&["remove_image", id, &line]),
         Owned::Tree { path, .. } => words(&["remove_tree", path.as_str(), &line]),
         Owned::Unit { name } => words(&["stop_unit", name, &line]),

@@ -174,9 +174,45 @@ remove_path() {
   sync "${1%/*}/"
 }
 
-# Puts back what was at a path before the first run. The copy goes last: as long as the path is
-# on the record, a run that finds no copy takes the path away.
+# write_boot CONTENT PATH RECORD DIRECTORY — a drop-in of GRUB, which counts once GRUB has made
+# its own file of it.
+write_boot() {
+  write_file "$1" "$2" 644 root:root "$3" "$4"
+  update_grub
+}
+
+# update-grub replaces what the machine boots from: it has to be safe before the next step.
+update_grub() {
+  update-grub
+  sync -f /boot/grub/grub.cfg
+}
+
+# restore_boot PATH RECORD — the record goes last: cut off before, it is done again.
+restore_boot() {
+  put_back "$1"
+  if command -v update-grub >/dev/null; then update_grub; fi
+  forget "$2"
+  rm -f -- "$home/original$1"
+}
+
+# reboot_machine BOOT — unless it was booted since. The machine goes down a moment later, so that
+# it can still say that it will.
+reboot_machine() {
+  read -r boot </proc/sys/kernel/random/boot_id
+  [ "$boot" = "$1" ] || return 0
+  systemd-run --quiet --collect --on-active=2s --timer-property=AccuracySec=100ms systemctl reboot
+}
+
+# restore_file PATH RECORD — the copy goes last: as long as the path is on the record, a run
+# that finds no copy takes the path away.
 restore_file() {
+  put_back "$1"
+  forget "$2"
+  rm -f -- "$home/original$1"
+}
+
+# Puts back what was at a path before the first run.
+put_back() {
   new=$1.platform-new
   trap 'rm -f -- "$new"' EXIT
   rm -f -- "$new"
@@ -187,8 +223,6 @@ restore_file() {
   else
     rm -f -- "$1"
   fi
-  forget "$2"
-  rm -f -- "$home/original$1"
 }
 
 # make_directory PATH MODE OWNER:GROUP RECORD

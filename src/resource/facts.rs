@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FileState, HostPath, Manifest, PackageState, System, UnitState, UserState};
+use super::{
+    BootState, FileState, HostPath, Manifest, PackageState, System, UnitState, UserState,
+};
 
 /// Everything that a probe found out about a host.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,6 +22,7 @@ pub struct Facts {
     pub(super) units: BTreeMap<String, UnitState>,
     pub(super) images: BTreeMap<String, bool>,
     pub(super) sysctls: BTreeMap<String, Option<String>>,
+    pub(super) boot: Option<BootState>,
     /// The programs that run from each tree; a tree that is not in it has none.
     pub(super) trees: BTreeMap<HostPath, BTreeSet<String>>,
 }
@@ -82,6 +85,14 @@ impl Facts {
     /// As [`Facts::file`].
     pub fn has_image(&self, id: &str) -> Result<bool, Unknown> {
         self.images.get(id).copied().ok_or_else(|| Unknown::about(format!("image {id}")))
+    }
+
+    /// How the machine was booted.
+    ///
+    /// # Errors
+    /// As [`Facts::file`].
+    pub fn boot(&self) -> Result<&BootState, Unknown> {
+        self.boot.as_ref().ok_or_else(|| Unknown::about("its boot"))
     }
 
     /// A kernel setting's value; none where the kernel has no such setting.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Change, Facts, HostPath, Key, Manager, Resource};
+use super::{Action, Change, Facts, HostPath, Key, Manager, Resource, boot};
 
 /// Where the host keeps the record, one line of JSON for each thing.
 pub(super) const PATH: &str = "/var/lib/platform/manifest";
@@ -62,6 +62,11 @@ pub enum Owned {
         /// Where.
         path: HostPath,
     },
+    /// A setting of the boot loader; what it replaced is kept beside the record.
+    Boot {
+        /// Its file.
+        path: HostPath,
+    },
     /// A container image.
     Image {
         /// Its id.
@@ -107,6 +112,7 @@ impl fmt::Display for Owned {
             Self::Directory { path, data: true } => write!(f, "data in {path}"),
             Self::Directory { path, .. } => write!(f, "directory {path}"),
             Self::File { path } => write!(f, "file {path}"),
+            Self::Boot { path } => write!(f, "boot setting {path}"),
             Self::Image { name, .. } => write!(f, "image {name}"),
             Self::Tree { path, name, .. } => write!(f, "tree of {name} in {path}"),
             Self::Unit { name } => write!(f, "unit {name}"),
@@ -127,9 +133,11 @@ impl Owned {
                 name == other
             }
             (Self::File { path }, Self::File { path: other })
+            | (Self::Boot { path }, Self::Boot { path: other })
             | (Self::Tree { path, .. }, Self::Tree { path: other, .. }) => path == other,
             (
                 Self::File { path }
+                | Self::Boot { path }
                 | Self::Directory { path, .. }
                 | Self::Tree { path, .. },
                 Self::Directory { path: other, .. },
@@ -178,6 +186,8 @@ pub(super) fn owned(resource: &Resource, facts: &Facts) -> Option<Owned> {
         }
         Resource::Tree(tree) => tree.owned(),
         Resource::Unit(unit) => Owned::Unit { name: unit.name.clone() },
+        Resource::Boot(_) => boot::owned(),
+        Resource::Booted(_) => return None,
     })
 }
 
@@ -190,12 +200,19 @@ pub(super) fn removal(owned: &Owned, purge: bool) -> Option<Change> {
         Owned::Sysctl { name, .. } => (Key::Sysctl(name), "restore"),
         Owned::Directory { path, .. } => (Key::Directory(path), "remove"),
         Owned::File { path } => (Key::File(path), "remove"),
+        Owned::Boot { path } => (Key::Boot(path), "remove"),
         Owned::Image { name, .. } => (Key::Image(name), "remove"),
         Owned::Tree { path, .. } => (Key::Tree(path), "remove"),
         Owned::Unit { name } => (Key::Unit(name), "stop"),
     };
     let action = Action::Retire(owned.clone());
-    let reason = "is not wanted any more".to_owned();
+    let reason = match owned {
+        Owned::Boot { .. } => {
+            "is not wanted any more; a reboot brings back what was before"
+        }
+        _ => "is not wanted any more",
+    };
+    let reason = reason.to_owned();
     Some(Change { key, verb, reason, diff: None, action })
 }
 

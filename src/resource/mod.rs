@@ -9,6 +9,7 @@
 
 mod absent;
 pub mod apply;
+pub mod boot;
 mod directory;
 mod facts;
 mod file;
@@ -27,6 +28,7 @@ use std::fmt;
 
 pub use crate::path::HostPath;
 pub use absent::Absent;
+pub use boot::{Boot, BootState};
 pub use directory::Directory;
 pub use facts::{Facts, Unknown};
 pub use file::{Content, File, FileKind, FileState};
@@ -62,6 +64,10 @@ pub enum Resource {
     Tree(Tree),
     /// A systemd unit is enabled and runs with what it should have been started with.
     Unit(Unit),
+    /// The next boot will have control groups of version 1.
+    Boot(Boot),
+    /// This boot has them.
+    Booted(Boot),
 }
 
 /// Which thing of a host: its kind and its name. The order is the order of work: a file needs
@@ -78,6 +84,8 @@ pub enum Key {
     Directory(HostPath),
     /// A file.
     File(HostPath),
+    /// A setting of the boot loader, by its file.
+    Boot(HostPath),
     /// An image, by the name that people know.
     Image(String),
     /// An image's file system, by its folder.
@@ -86,6 +94,8 @@ pub enum Key {
     Systemd,
     /// A unit.
     Unit(String),
+    /// The machine's kernel, which is started anew.
+    Reboot,
 }
 
 impl fmt::Display for Key {
@@ -96,10 +106,12 @@ impl fmt::Display for Key {
             Self::Sysctl(name) => write!(f, "sysctl {name}"),
             Self::Directory(path) => write!(f, "directory {path}"),
             Self::File(path) => write!(f, "file {path}"),
+            Self::Boot(path) => write!(f, "boot setting {path}"),
             Self::Image(name) => write!(f, "image {name}"),
             Self::Tree(path) => write!(f, "tree {path}"),
             Self::Systemd => f.write_str("systemd"),
             Self::Unit(name) => write!(f, "unit {name}"),
+            Self::Reboot => f.write_str("the machine"),
         }
     }
 }
@@ -133,6 +145,7 @@ impl Change {
             Action::InstallPackage { .. }
             | Action::StartUnit { .. }
             | Action::SetSysctl { .. }
+            | Action::Reboot { .. }
             | Action::Retire(
                 Owned::Package { .. } | Owned::Unit { .. } | Owned::Sysctl { .. },
             ) => true,
@@ -141,6 +154,7 @@ impl Change {
             | Action::WriteFile { .. }
             | Action::SetFileMode { .. }
             | Action::Remove(_)
+            | Action::WriteBoot { .. }
             | Action::PullImage { .. }
             | Action::LoadImage { .. }
             | Action::UnpackTree { .. }
@@ -199,6 +213,13 @@ pub enum Action {
         /// Whether it is ours to stop one day: it did not run before.
         ours: bool,
     },
+    /// Write a setting of the boot loader, and let the loader take it over.
+    WriteBoot(File),
+    /// Boot anew. Whoever applies it has to wait until the machine is back.
+    Reboot {
+        /// Names the boot that is to end.
+        boot: String,
+    },
     /// Take back what an earlier run brought, and what it replaced there.
     Retire(Owned),
 }
@@ -216,6 +237,8 @@ impl Resource {
             Self::Image(image) => Key::Image(image.name.clone()),
             Self::Tree(tree) => Key::Tree(tree.path()),
             Self::Unit(unit) => Key::Unit(unit.name.clone()),
+            Self::Boot(_) => Key::Boot(boot::path()),
+            Self::Booted(_) => Key::Reboot,
         }
     }
 
@@ -231,6 +254,7 @@ impl Resource {
             Self::Image(image) => image.ask(questions),
             Self::Tree(tree) => tree.ask(questions),
             Self::Unit(unit) => unit.ask(questions),
+            Self::Boot(_) | Self::Booted(_) => Boot::ask(questions),
         }
     }
 
@@ -245,6 +269,8 @@ impl Resource {
             Self::Image(image) => image.diff(facts),
             Self::Tree(tree) => tree.diff(facts),
             Self::Unit(unit) => unit.diff(facts),
+            Self::Boot(boot) => boot.diff(facts),
+            Self::Booted(boot) => boot.diff_now(facts),
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 pub use super::questions::Questions;
 use super::{
-    Facts, Owned, file, image, manifest, package, sysctl, system, tree, unit, user,
+    Facts, Owned, boot, file, image, manifest, package, sysctl, system, tree, unit, user,
 };
 
 /// Why a host's answers cannot be used.
@@ -39,6 +39,7 @@ impl Questions {
             unit::script(self),
             sysctl::script(self),
             self.ports.then(|| system::PORTS.to_owned()),
+            boot::script(self),
             Some("wait\n".to_owned()),
             file::script(self),
         ];
@@ -70,6 +71,7 @@ enum Line {
     Started(unit::StartedLine),
     Image(image::ImageLine),
     Sysctl(sysctl::SysctlLine),
+    Boot(boot::BootLine),
     Runs(tree::RunsLine),
     Ours(Owned),
     End,
@@ -108,6 +110,7 @@ pub fn parse(answer: &str, now: f64) -> Result<Facts, BadAnswer> {
             Line::Started(line) => line.add_to(&mut facts),
             Line::Image(line) => line.add_to(&mut facts),
             Line::Sysctl(line) => line.add_to(&mut facts),
+            Line::Boot(line) => line.add_to(&mut facts),
             Line::Runs(line) => line.add_to(&mut facts),
             Line::Ours(owned) => {
                 facts.manifest.add(owned);

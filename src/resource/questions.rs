@@ -17,6 +17,8 @@ pub struct Questions {
     pub(super) ports: bool,
     /// Whether to ask for the version of Docker.
     pub(super) docker: bool,
+    /// Whether to ask how the machine was booted.
+    pub(super) boots: bool,
 }
 
 impl Questions {
@@ -39,6 +41,11 @@ impl Questions {
     pub fn with_docker(mut self) -> Self {
         self.docker = true;
         self
+    }
+
+    /// Also asks how the machine was booted, and how it will be.
+    pub fn boot(&mut self) {
+        super::Boot::ask(self);
     }
 
     /// Also asks what is at a path.

@@ -200,16 +200,24 @@ async fn pass_all(
 
 /// Waits for a gate; whether it opened.
 async fn pass(stage: &str, gate: &Gate, crew: &Crew<'_>, tally: &mut Tally) -> bool {
-    match gate::wait(gate, crew.witness, crew.events, crew.stopped).await {
-        Ok(()) => return true,
-        Err(Closed::Stopped { .. }) => tally.interrupted = true,
-        Err(closed @ Closed::TimedOut { .. }) => tally.failed.push(Failure {
-            stage: stage.to_owned(),
-            host: None,
-            step: gate.to_string(),
-            why: Why { kind: ErrorKind::TimedOut, said: closed.to_string() },
-        }),
-    }
+    let Err(closed) = gate::wait(gate, crew.witness, crew.events, crew.stopped).await
+    else {
+        return true;
+    };
+    let kind = match closed {
+        Closed::Stopped { .. } => {
+            tally.interrupted = true;
+            return false;
+        }
+        Closed::TimedOut { .. } => ErrorKind::TimedOut,
+        Closed::Never { .. } => ErrorKind::Failed,
+    };
+    tally.failed.push(Failure {
+        stage: stage.to_owned(),
+        host: None,
+        step: gate.to_string(),
+        why: Why { kind, said: closed.to_string() },
+    });
     false
 }
 
@@ -399,6 +407,8 @@ struct Steps<'a> {
     events: &'a Events,
     /// Steps before this one were done.
     n_done: usize,
+    /// Whether the host has begun the one after them.
+    is_started: bool,
     begun: Instant,
     /// The step that failed; those between the ones that were done and it were not started.
     failed: Option<(usize, Why)>,
@@ -406,7 +416,8 @@ struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     fn new(stage: &'a str, changes: &'a HostChanges, events: &'a Events) -> Self {
-        Self { stage, changes, events, n_done: 0, begun: Instant::now(), failed: None }
+        let begun = Instant::now();
+        Self { stage, changes, events, n_done: 0, is_started: false, begun, failed: None }
     }
 
     /// Takes a line that the host said.
@@ -415,7 +426,7 @@ impl<'a> Steps<'a> {
             Some(Progress::Started(step)) => self.start(step),
             Some(Progress::Done(step)) => {
                 self.finish(step, Outcome::Done);
-                self.n_done = step + 1;
+                (self.n_done, self.is_started) = (step + 1, false);
             }
             Some(Progress::Failed { said, .. }) => self.fail_current(Why::failed(said)),
             Some(Progress::Refused(said)) => {
@@ -426,7 +437,7 @@ impl<'a> Steps<'a> {
     }
 
     fn start(&mut self, step: usize) {
-        self.begun = Instant::now();
+        (self.begun, self.is_started) = (Instant::now(), true);
         let Some(change) = self.changes.changes.get(step) else { return };
         self.events.emit(&Event::StepStarted {
             stage: self.stage.to_owned(),
@@ -446,6 +457,13 @@ impl<'a> Steps<'a> {
         });
     }
 
+    fn is_going_down(&self) -> bool {
+        let current = self.changes.changes.get(self.n_done);
+        self.is_started
+            && current
+                .is_some_and(|change| matches!(change.action, Action::Reboot { .. }))
+    }
+
     fn fail_current(&mut self, why: Why) {
         self.fail(self.n_done, why);
     }
@@ -457,6 +475,13 @@ impl<'a> Steps<'a> {
     /// Takes the end of the host's command. Silence is a failure: every step has to be done.
     fn conclude(&mut self, ended: Result<Output, RemoteError>) {
         if self.failed.is_some() || self.n_done == self.changes.changes.len() {
+            return;
+        }
+        // A machine that goes down may take its last word with it: whether it boots anew is
+        // seen when it is back.
+        if self.is_going_down() && matches!(ended, Err(RemoteError::Lost { .. })) {
+            self.finish(self.n_done, Outcome::Done);
+            self.n_done += 1;
             return;
         }
         self.fail_current(match ended {

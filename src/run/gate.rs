@@ -12,6 +12,9 @@ use crate::plan::Gate;
 /// over a slow line takes longest.
 const DEADLINE: Duration = Duration::from_secs(180);
 
+/// The longest that a machine may take to boot. The firmware of a large one counts its memory.
+const BOOT: Duration = Duration::from_secs(15 * 60);
+
 /// How long to rest between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -28,6 +31,8 @@ pub enum Look {
     Open(String),
     /// Not yet: what they said.
     Closed(String),
+    /// It will not open, and why.
+    Never(String),
 }
 
 /// A gate that did not open.
@@ -35,15 +40,27 @@ pub enum Look {
 pub enum Closed {
     /// It stayed closed for too long.
     #[error(
-        "waited {}s in vain until {gate}; seen last: {seen}; another run looks anew and plans \
-         from what it finds",
-        DEADLINE.as_secs()
+        "waited {}s in vain until {gate}; seen last: {seen}; {advice}another run looks anew \
+         and plans from what it finds",
+        deadline.as_secs()
     )]
     TimedOut {
         /// What was waited for.
         gate: String,
         /// What was seen last.
         seen: String,
+        /// The longest that it was waited for.
+        deadline: Duration,
+        /// What to do before another run; ends with a separator, or is empty.
+        advice: &'static str,
+    },
+    /// It cannot open any more.
+    #[error("waited in vain until {gate}: {why}")]
+    Never {
+        /// What was waited for.
+        gate: String,
+        /// Why.
+        why: String,
     },
     /// The operator did not want to wait any longer.
     #[error("stopped while waiting until {gate}; seen last: {seen}")]
@@ -82,14 +99,28 @@ pub async fn wait(
                 }
                 last = seen;
             }
+            Look::Never(why) => return Err(Closed::Never { gate: name, why }),
         }
         if stopped() {
             return Err(Closed::Stopped { gate: name, seen: last });
         }
-        if begun.elapsed() > DEADLINE {
-            return Err(Closed::TimedOut { gate: name, seen: last });
+        let (deadline, advice) = limit(gate);
+        if begun.elapsed() > deadline {
+            return Err(Closed::TimedOut { gate: name, seen: last, deadline, advice });
         }
         // A pause between two looks at a condition that has a deadline.
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The longest that a gate may stay closed, and what to do then.
+fn limit(gate: &Gate) -> (Duration, &'static str) {
+    match gate {
+        Gate::Booted(_) => (
+            BOOT,
+            "look at the machine's console, and have it boot; what was set is in \
+             /etc/default/grub.d/99-platform.cfg; ",
+        ),
+        _ => (DEADLINE, ""),
     }
 }

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, DuplexStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::Fleet;
@@ -44,12 +44,15 @@ fi"#;
 /// Holds the lock; dropping it lets go.
 #[derive(Debug)]
 pub struct ClusterLock {
-    held: Vec<Held>,
+    run: String,
+    holder: String,
+    held: Mutex<Vec<Held>>,
 }
 
 /// Holds the lock of one host.
 #[derive(Debug)]
 struct Held {
+    host: HostName,
     beat: AbortHandle,
     command: JoinHandle<()>,
 }
@@ -110,7 +113,8 @@ pub async fn take(
     for host in hosts.iter().filter(|host| fleet.contains_key(*host)) {
         held.push(take_one(fleet, host, claim, events).await?);
     }
-    Ok(ClusterLock { held })
+    let (run, holder) = (claim.run.to_owned(), claim.holder.to_owned());
+    Ok(ClusterLock { run, holder, held: Mutex::new(held) })
 }
 
 async fn take_one(
@@ -179,7 +183,8 @@ async fn try_one(
         // the run hears of it there.
         let _ = remote.exec(exec).await;
     });
-    let held = Held { beat: tokio::spawn(beat(keep)).abort_handle(), command };
+    let beat = tokio::spawn(beat(keep)).abort_handle();
+    let held = Held { host: host.clone(), beat, command };
     let no_answer = || LockError::NoAnswer { host: host.clone() };
     let line = tokio::time::timeout(ANSWER + patience, hears)
         .await
@@ -204,12 +209,37 @@ async fn beat(mut keep: DuplexStream) {
 }
 
 impl ClusterLock {
+    /// Takes the lock of a host again that has lost it by a reboot. Where the lock is not on that
+    /// host, there is nothing to take.
+    ///
+    /// # Errors
+    /// When another run came first, or the host does not answer.
+    pub async fn retake(
+        &self,
+        fleet: &Fleet,
+        host: &HostName,
+        events: &Events,
+    ) -> Result<(), LockError> {
+        let is_here = |held: &Held| held.host == *host;
+        let has_lost = |held: &Held| is_here(held) && held.command.is_finished();
+        if !self.held.lock().await.iter().any(has_lost) {
+            return Ok(());
+        }
+        let claim = Claim { run: &self.run, holder: &self.holder, is_over: &|_| false };
+        let anew = take_one(fleet, host, &claim, events).await?;
+        let mut held = self.held.lock().await;
+        held.retain(|held| !is_here(held));
+        held.push(anew);
+        Ok(())
+    }
+
     /// Lets go, and waits until the hosts have heard of it.
-    pub async fn release(mut self) {
-        for held in &mut self.held {
+    pub async fn release(self) {
+        let mut all = self.held.into_inner();
+        for held in &mut all {
             held.beat.abort();
         }
-        for held in &mut self.held {
+        for held in &mut all {
             // A host that does not hear of it lets go with the connection.
             let _ = tokio::time::timeout(ANSWER, &mut held.command).await;
         }

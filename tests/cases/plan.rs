@@ -45,6 +45,9 @@ struct Scene {
     /// Hosts whose registry lacks ZooKeeper's image.
     #[serde(default)]
     lacking: Vec<HostName>,
+    /// Whether agents need control groups of version 1.
+    #[serde(default)]
+    needs_v1: bool,
     /// Whether all is to be taken down; the inner value says with the data or without.
     down: Option<Purge>,
 }
@@ -81,6 +84,11 @@ pub(crate) fn plan(path: &Path, text: String) -> TestResult {
         true => Some(Cluster::of(&std::fs::read_to_string(before)?)),
         false => None,
     };
+    if let (true, Some(agent)) =
+        (scene.needs_v1, now.materials.images.get_mut(&Component::MesosAgent))
+    {
+        agent.needs.cgroups_v1 = true;
+    }
     let facts = facts(&scene, before.as_ref(), &now)?;
     let planned = match scene.down {
         Some(down) => Ok(tear_down(&facts, matches!(down, Purge::Purge))),

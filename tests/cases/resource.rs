@@ -5,7 +5,7 @@ use std::path::Path;
 
 use platform::resource::probe::{Questions, parse};
 use platform::resource::{
-    self, Change, Content, Directory, File, HostPath, Image, ImageOrigin, Package,
+    self, Boot, Change, Content, Directory, File, HostPath, Image, ImageOrigin, Package,
     Resource, Sysctl, Tree, Unit, User,
 };
 use platform::secret::Secret;
@@ -37,6 +37,8 @@ enum Want {
     Image { name: String, id: String, from: Vec<String> },
     Tree { name: String, image: String, program: String },
     Unit { name: String, with: Vec<HostPath> },
+    Boot { why: String },
+    Booted { why: String },
 }
 
 /// Holds a case against what is expected of it.
@@ -149,5 +151,7 @@ fn plain(want: &Want) -> Result<Resource, std::num::ParseIntError> {
             program: program.clone(),
         }),
         Want::Unit { name, .. } => Resource::Unit(Unit::named(name)),
+        Want::Boot { why } => Resource::Boot(Boot { why: why.clone() }),
+        Want::Booted { why } => Resource::Booted(Boot { why: why.clone() }),
     })
 }

@@ -11,7 +11,7 @@ use platform::component::{
 };
 use platform::host::HostName;
 use platform::inventory::catalog::Component;
-use platform::inventory::{self, Inventory, Provider};
+use platform::inventory::{self, Inventory, Needs, Provider};
 use platform::plan::{self, NoPlan, Plan, Push, Situation, Standing};
 use platform::provider::{local, ssh};
 use platform::resource::probe;
@@ -129,7 +129,8 @@ fn machines(inventory: &Inventory) -> Vec<Machine> {
 fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
     let image = |component, version: &str, digit: &str| {
         let (id, digest) = (format!("sha256:1{digit}"), format!("sha256:2{digit}"));
-        (component, ImageFacts { version: version.to_owned(), id, digest })
+        let (version, needs) = (version.to_owned(), Needs::default());
+        (component, ImageFacts { version, id, digest, needs })
     };
     let certificate = |node: &Node| {
         let chain = format!("certificate of {}\n", node.host);
@@ -189,6 +190,8 @@ fn is_there(resource: &Resource, there: &[Resource]) -> bool {
 }
 
 fn machine(there: &[Resource]) -> Vec<Value> {
+    let is_hybrid = there.iter().any(|resource| matches!(resource, Resource::Booted(_)));
+    let cgroups = if is_hybrid { "v1" } else { "v2" };
     let docker = Resource::Unit(platform::resource::Unit::named("docker.service"));
     let docker = match is_there(&docker, there) {
         true => json!({"q": "docker", "version": "20.10.24"}),
@@ -198,7 +201,7 @@ fn machine(there: &[Resource]) -> Vec<Value> {
     vec![
         json!({"q": "system", "os": "Debian GNU/Linux 12 (bookworm)", "kernel": "6.1.0-18",
             "arch": "x86_64", "cpus": 2, "memory_kib": 4_000_000, "free_kib": 20_000_000, "disk": "/var/lib",
-            "cgroups": "v2", "systemd": true, "apparmor": false}),
+            "cgroups": cgroups, "systemd": true, "apparmor": false}),
         json!({"q": "clock", "seconds": "1000.25"}),
         json!({"q": "generation", "generation": generation}),
         json!({"q": "manager", "manager": "apt"}),
@@ -263,8 +266,32 @@ fn state(asked: &Resource, there: &[Resource]) -> Vec<Value> {
             }
         },
         (Resource::Unit(unit), found) => self::unit(&unit.name, found.is_some(), there),
+        (Resource::Boot(_), found) => boot(found.is_some()),
+        (Resource::Booted(_), _) => Vec::new(),
         (_, Some(other)) => panic!("{other:?} has the key of another kind"),
     }
+}
+
+/// A machine that GRUB boots, with control groups of version 2 alone unless it is set otherwise.
+fn boot(is_set: bool) -> Vec<Value> {
+    let file = "/etc/default/grub.d/99-platform.cfg";
+    let setting = "systemd.unified_cgroup_hierarchy=0";
+    let text = format!(
+        "# Written by platform: control groups of version 1 beside version 2.\n\
+         GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX {setting}\"\n"
+    );
+    let (mut lines, now) = match is_set {
+        false => (vec![json!({"q": "missing", "path": file})], ""),
+        true => {
+            let file = File::public(file.parse().expect("a path"), text);
+            (self::file(&file, None), setting)
+        }
+    };
+    lines.push(
+        json!({"q": "boot", "id": "boot-1", "systemd": 252, "container": false, "grub": true,
+        "now": now, "next": now}),
+    );
+    lines
 }
 
 fn path(path: &str, kind: &str, (mode, owner, group): (u32, &String, &String)) -> Value {
@@ -384,6 +411,11 @@ fn records(resource: &Resource, there: &[Resource]) -> Vec<Value> {
             Some(Owned::Tree { path, name: tree.name, program: tree.program })
         }
         Resource::Unit(unit) => Some(Owned::Unit { name: unit.name }),
+        Resource::Boot(_) => {
+            let path = "/etc/default/grub.d/99-platform.cfg".parse().expect("a path");
+            Some(Owned::Boot { path })
+        }
+        Resource::Booted(_) => None,
     };
     let mut owned = parents(resource, there);
     owned.extend(own);

@@ -1,0 +1,40 @@
+//! What a component needs of the kernel itself: control groups of version 1.
+//!
+//! Only the operator's word lets a machine be booted anew, and only where something that runs
+//! there needs it.
+
+use super::{Context, Stage, Wants};
+use crate::inventory::catalog::Component;
+use crate::resource::probe::Questions;
+use crate::resource::{Boot, Resource};
+
+/// That the machine boots with version 1, and has booted so.
+pub(super) fn wants(context: Context<'_>) -> Wants {
+    let boot = reason(context).filter(|_| context.node.hybrid).map(|why| Boot { why });
+    let both = boot
+        .into_iter()
+        .flat_map(|boot| [Resource::Boot(boot.clone()), Resource::Booted(boot)]);
+    both.map(|resource| (Stage::Boot, resource)).collect()
+}
+
+/// Asks how the machine was booted, where something needs version 1: whoever may not reboot it is
+/// told what can be done.
+pub(super) fn ask(context: Context<'_>, questions: &mut Questions) {
+    if reason(context).is_some() {
+        questions.boot();
+    }
+}
+
+/// Why something that runs there needs version 1; none where nothing does.
+fn reason(context: Context<'_>) -> Option<String> {
+    let images = context.materials.images.iter();
+    let mut here = images.filter(|(component, _)| context.node.runs(**component));
+    here.find(|(_, image)| image.needs.cgroups_v1).map(|(component, image)| {
+        match component {
+            Component::MesosAgent => {
+                format!("Mesos {} runs Docker tasks on no other", image.version)
+            }
+            component => format!("{component} {} needs it", image.version),
+        }
+    })
+}
