@@ -14,7 +14,7 @@ use crate::inventory::Provider;
 use crate::plan::{self, Gate, Push, count, preflight};
 use crate::provider::local;
 use crate::resource::probe::Questions;
-use crate::resource::{Facts, Image};
+use crate::resource::{Cgroups, Facts, Image, Owned};
 use crate::run::apply::{Bytes, Courier, CourierError, Crew, apply};
 use crate::run::gate::{Look, Witness};
 use crate::state::StateError;
@@ -111,9 +111,29 @@ async fn take_back(
     forget_data(lab, purge)?;
     let every =
         machines.iter().map(|machine| (machine.host.clone(), Questions::default()));
-    let facts = survey::facts(&fleet, &every.collect(), ambient).await?;
-    let summary = format!("{} taken back; {}", count(n_changes, "change"), left(&facts));
+    let after = survey::facts(&fleet, &every.collect(), ambient).await?;
+    let (n_changes, left) = (count(n_changes, "change"), left(&after));
+    let summary = format!("{n_changes} taken back; {left}{}", until_reboot(&facts));
     Ok(Ended { result: RunResult::Changed, summary })
+}
+
+/// What stays as it is until hosts boot anew. That is left to the operator: what else runs on a
+/// host that was given is not ours to stop.
+fn until_reboot(before: &BTreeMap<HostName, Facts>) -> String {
+    let is_set = |owned: &Owned| matches!(owned, Owned::Boot { .. });
+    let hosts: Vec<&str> = before
+        .iter()
+        .filter(|(_, facts)| facts.system.cgroups == Cgroups::V1)
+        .filter(|(_, facts)| facts.manifest.entries().iter().any(is_set))
+        .map(|(host, _)| host.as_str())
+        .collect();
+    match hosts.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; a reboot brings back control groups of version 2 alone on {}",
+            hosts.join(", ")
+        ),
+    }
 }
 
 /// Data that was purged was taken away on purpose: the next `up` may begin anew.

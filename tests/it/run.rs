@@ -4,3 +4,4 @@ mod apply;
 mod gate;
 mod lock;
 mod probe;
+mod reboot;

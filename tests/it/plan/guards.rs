@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use platform::component::zookeeper::{check_first, check_members, forming};
 use platform::component::{identity, master};
 use platform::host::HostName;
-use platform::inventory::catalog::{self, Catalog};
+use platform::inventory::catalog::{self, Catalog, Component};
 use platform::plan::preflight::{Objection, objections};
 use platform::resource::Facts;
 use platform::unit::Size;
@@ -276,6 +276,90 @@ fn what_a_version_needs_is_asked_of_the_hosts_that_run_it_alone() {
             format!("10.0.0.22: {docker}"),
         ]
     );
+}
+
+/// What is objected to on a host whose agent needs control groups of version 1, and what to do
+/// about it; `boot` is what the host says of its boot, `also` what it says beside that.
+fn objected_to_cgroups(
+    setting: &str,
+    boot: &str,
+    also: &str,
+) -> Option<(String, String)> {
+    let mut cluster = Cluster::of(&format!(
+        "cluster: lab\nprovider: {{ssh: {{}}}}\ngroups:\n  \
+           control: {{roles: [control], hosts: [10.0.0.1]}}\n  \
+           edge: {{roles: [edge], hosts: [10.0.0.9]}}\n  \
+           workers: {{roles: [agent], hosts: [10.0.0.21]{setting}}}\n"
+    ));
+    let agent = cluster.materials.images.get_mut(&Component::MesosAgent);
+    agent.expect("it has agents").needs.cgroups_v1 = true;
+    let real = catalog(
+        "components: {mesos-agent: {version: 1.11.0, build: x, needs: {cgroups: v1}}}",
+    );
+    let node = cluster.topology.node(&name("10.0.0.21")).expect("it is in it");
+    let also = format!("{{\"q\":\"boot\",\"id\":\"b\",{boot}}}\n{also}");
+    let facts = BTreeMap::from([(node.host.clone(), cluster.answer(node, &[], &also))]);
+    let found = objections(&cluster.topology, &real, &facts).pop()?;
+    Some((found.problem, found.help))
+}
+
+const GRUB: &str = r#""systemd":252,"container":false,"grub":true,"now":"","next":"""#;
+const HYBRID: &str = ", host: {cgroups: hybrid}";
+
+#[test]
+fn who_has_not_allowed_a_reboot_is_told_what_to_write() {
+    let (problem, help) = objected_to_cgroups("", GRUB, "").expect("it has version 2");
+    assert_eq!(
+        problem,
+        "its control groups are of version 2 alone, and mesos-agent 1.11.0 needs version 1"
+    );
+    assert_eq!(
+        help,
+        "add `host: {cgroups: hybrid}` to the group `workers`: the plan then holds the change of \
+         the kernel's command line and the reboot that give it version 1 beside version 2"
+    );
+    assert_eq!(objected_to_cgroups(HYBRID, GRUB, ""), None);
+}
+
+#[test]
+fn a_host_that_cannot_be_given_version_1_is_refused_with_or_without_the_setting() {
+    let hindered = |from: &str, to: &str, why: &str| {
+        let boot = GRUB.replace(from, to);
+        for setting in ["", HYBRID] {
+            let (problem, _) =
+                objected_to_cgroups(setting, &boot, "").expect("it cannot");
+            assert!(problem.ends_with(why), "{problem}");
+        }
+    };
+    hindered("252", "258", "its systemd 258 does not know version 1 any more");
+    let container = r#""container":"#;
+    hindered(
+        &format!("{container}false"),
+        &format!("{container}true"),
+        "a container boots no kernel of its own",
+    );
+    hindered(
+        r#""grub":true"#,
+        r#""grub":false"#,
+        "its loader is not a GRUB with update-grub, as Debian and Ubuntu have it",
+    );
+    hindered(
+        r#""now":"""#,
+        r#""now":"systemd.unified_cgroup_hierarchy=0""#,
+        "it was booted with `systemd.unified_cgroup_hierarchy=0`, and has it not",
+    );
+}
+
+#[test]
+fn a_setting_that_is_needed_is_not_taken_back() {
+    let booted = r#"{"q":"system","os":"Debian","kernel":"6.1","arch":"x86_64","cpus":2,"memory_kib":4000000,"free_kib":20000000,"disk":"/","cgroups":"v1","systemd":true,"apparmor":false}"#;
+    let ours =
+        r#"{"q":"ours","kind":"boot","path":"/etc/default/grub.d/99-platform.cfg"}"#;
+    let also = format!("{booted}\n{ours}");
+    let (problem, _) = objected_to_cgroups("", GRUB, &also).expect("it would go");
+    assert!(problem.contains("a setting that the inventory no longer has"), "{problem}");
+    assert_eq!(objected_to_cgroups(HYBRID, GRUB, &also), None);
+    assert_eq!(objected_to_cgroups("", GRUB, booted), None, "it is not ours");
 }
 
 #[test]

@@ -10,7 +10,9 @@ use platform::component::zookeeper;
 use platform::host::HostName;
 use platform::inventory::catalog::Component;
 use platform::plan::quorum::waves;
-use platform::plan::{Gate, HostChanges, MemberStanding, Peers, Refused, Standing, Wave};
+use platform::plan::{
+    Agents, Gate, HostChanges, MemberStanding, Peers, Refused, Standing, Wave,
+};
 use platform::resource::{Action, Change, Key, Owned, Sysctl};
 use platform::topology::Ensemble;
 
@@ -364,4 +366,62 @@ fn a_member_that_is_being_brought_back_is_not_waited_for_before_it_is_started() 
         "refused: to change c1 would interrupt one of 2 serving members while c2 does not \
          serve, and a majority of 2 is needed; bring c2 back first",
     );
+}
+
+fn reboot(host: &str) -> HostChanges {
+    let key = Key::Reboot;
+    let action = Action::Reboot { boot: format!("boot of {host}") };
+    let change =
+        Change { key, verb: "reboot", reason: String::new(), diff: None, action };
+    HostChanges { host: name(host), changes: vec![change] }
+}
+
+/// The hosts of each wave, and the gates after it.
+fn rebooted(standing: &Standing) -> Vec<(Vec<String>, Vec<String>)> {
+    let workers: Vec<String> = (1..=8).map(|n| format!("10.0.1.{n}")).collect();
+    let cluster = Cluster::of(&format!(
+        "cluster: lab\nprovider: {{ssh: {{}}}}\ngroups:\n  \
+           control: {{roles: [control, agent], hosts: [10.0.0.1, 10.0.0.2, 10.0.0.3]}}\n  \
+           edge: {{roles: [edge], hosts: [10.0.0.9]}}\n  \
+           workers: {{roles: [agent], hosts: [{}]}}\n",
+        workers.join(", ")
+    ));
+    let topology = &cluster.topology;
+    let hosts = topology.agents().map(|node| reboot(node.host.as_str())).collect();
+    let (peers, agents) = (Peers::all(topology), Agents::of(topology, None));
+    let waves = waves(hosts, &peers, Some(agents), standing).expect("none is lost");
+    let wave = |wave: &Wave| {
+        let hosts = wave.hosts().iter().map(|host| host.host.to_string()).collect();
+        (hosts, wave.after().iter().map(Gate::to_string).collect())
+    };
+    waves.iter().map(wave).collect()
+}
+
+#[test]
+fn machines_that_serve_nothing_yet_boot_anew_in_batches_and_no_two_of_a_quorum_at_once() {
+    let waves = rebooted(&Standing::default());
+    let sizes: Vec<usize> = waves.iter().map(|(hosts, _)| hosts.len()).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 11, "{waves:?}");
+    assert!(sizes.iter().all(|size| *size <= 2), "more than a quarter: {waves:?}");
+    for (hosts, gates) in &waves {
+        let members = hosts.iter().filter(|host| host.starts_with("10.0.0."));
+        assert!(members.count() <= 1, "{waves:?}");
+        let are = if hosts.len() == 1 { "is" } else { "are" };
+        assert_eq!(gates, &[format!("{} {are} back with cgroup v1", hosts.join(", "))]);
+    }
+}
+
+#[test]
+fn a_member_that_boots_anew_is_back_and_serves_before_the_next() {
+    let members = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+    let serve = members.map(|host| (name(host), MemberStanding::Serves));
+    let waves = rebooted(&Standing::of(serve));
+    let of_members: Vec<_> =
+        waves.iter().filter(|(hosts, _)| hosts[0].starts_with("10.0.0.")).collect();
+    assert_eq!(of_members.len(), 3, "{waves:?}");
+    for (hosts, gates) in of_members {
+        let back = format!("{} is back with cgroup v1", hosts[0]);
+        let serve = format!("ZooKeeper on {} serve and are synced", members.join(", "));
+        assert_eq!(gates, &[back, serve]);
+    }
 }

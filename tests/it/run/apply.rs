@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use crate::cluster::Cluster;
 use crate::fake::{Act, Asked, Fake, Kept};
 
-fn name(text: &str) -> HostName {
+pub(super) fn name(text: &str) -> HostName {
     text.parse().expect("a host's name")
 }
 
@@ -41,11 +41,11 @@ fn change(n: usize) -> Change {
     }
 }
 
-fn changes(host: &str, n_changes: usize) -> HostChanges {
+pub(super) fn changes(host: &str, n_changes: usize) -> HostChanges {
     HostChanges { host: name(host), changes: (0..n_changes).map(change).collect() }
 }
 
-fn stage(stage: Stage, hosts: &[HostChanges]) -> StagePlan {
+pub(super) fn stage(stage: Stage, hosts: &[HostChanges]) -> StagePlan {
     let waves = waves(hosts.to_vec(), &[], None, &Standing::default());
     let work = Work::Hosts(waves.expect("there is no quorum to lose"));
     StagePlan { stage, work, gates: Vec::new() }
@@ -65,7 +65,7 @@ fn done(step: usize) -> [String; 2] {
 }
 
 /// What a host says that comes to the end of so many steps.
-fn through(n_steps: usize) -> Vec<String> {
+pub(super) fn through(n_steps: usize) -> Vec<String> {
     (0..n_steps).flat_map(done).collect()
 }
 
@@ -74,7 +74,7 @@ fn well(n_steps: usize) -> Act {
 }
 
 /// After so many steps, these lines.
-fn then(n_steps: usize, lines: &[&str]) -> Vec<String> {
+pub(super) fn then(n_steps: usize, lines: &[&str]) -> Vec<String> {
     through(n_steps)
         .into_iter()
         .chain(lines.iter().map(|&line| line.to_owned()))
@@ -115,7 +115,7 @@ impl Courier for Scripted {
 }
 
 /// A run of a plan on hosts with scripts.
-struct Run {
+pub(super) struct Run {
     hosts: Vec<Arc<Fake>>,
     helpers: Scripted,
     stopped: AtomicBool,
@@ -123,7 +123,7 @@ struct Run {
 }
 
 impl Run {
-    fn on(hosts: &[(&str, Vec<Act>)]) -> Self {
+    pub(super) fn on(hosts: &[(&str, Vec<Act>)]) -> Self {
         let hosts = hosts.iter().map(|(host, acts)| Fake::new(host, acts.clone()));
         Self {
             hosts: hosts.collect(),
@@ -134,7 +134,7 @@ impl Run {
     }
 
     /// Carries a plan out, and checks that every step of it is accounted for.
-    async fn carry_out(&self, stages: Vec<StagePlan>) -> Tally {
+    pub(super) async fn carry_out(&self, stages: Vec<StagePlan>) -> Tally {
         let plan = Plan { stages, stays: Vec::new() };
         let n_changes = plan.n_changes();
         let mut fleet = Fleet::new();
@@ -174,6 +174,25 @@ impl Run {
         assert_eq!(told(|outcome| matches!(outcome, Outcome::Failed { .. })), n_failed);
         let not_started = told(|outcome| matches!(outcome, Outcome::NotStarted { .. }));
         assert_eq!(not_started, tally.n_not_started);
+    }
+
+    /// What is seen at gates, one after the other; the last stays.
+    pub(super) fn sees(&self, looks: impl IntoIterator<Item = Look>) {
+        self.helpers.looks.lock().expect("no test panics while it writes").extend(looks);
+    }
+
+    /// The gates that were looked at.
+    pub(super) fn gates(&self) -> Vec<String> {
+        self.helpers.gates.lock().expect("no test panics while it writes").clone()
+    }
+
+    /// How each step ended.
+    pub(super) fn outcomes(&self) -> Vec<Outcome> {
+        let outcome = |event| match event {
+            Event::StepFinished { outcome, .. } => Some(outcome),
+            _ => None,
+        };
+        self.kept.all().into_iter().filter_map(outcome).collect()
     }
 
     fn asked(&self, host: usize) -> Vec<Asked> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use platform::event::{Event, Events};
 use platform::host::HostName;
+use platform::remote::Remote;
 use platform::run::Fleet;
 use platform::run::lock::{Claim, ClusterLock, LockError, take};
 
@@ -127,4 +128,38 @@ async fn a_host_that_says_something_else_does_not_hold_the_lock() {
     let strange = Fake::new("a", [Act::Holds(line("mkdir: cannot create directory"))]);
     let refused = take_on(&[strange]).await.expect_err("that is no answer");
     assert!(matches!(refused, LockError::NoAnswer { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_lock_that_was_lost_by_a_reboot_is_taken_again_and_one_that_is_held_is_kept() {
+    let lost = Fake::new("a", [Act::Dies(line("locked")), taken()]);
+    let kept = Fake::new("b", [taken()]);
+    let hosts = [lost.clone(), kept.clone()];
+    let held = take_on(&hosts).await.expect("it is free");
+    let fleet: Fleet =
+        hosts.iter().map(|host| (host.name(), host.clone() as Arc<dyn Remote>)).collect();
+    ends(&lost).await;
+    tokio::task::yield_now().await;
+    let events = Events::to(Arc::new(Kept::default()));
+    for host in ["a", "b", "elsewhere"] {
+        let host = host.parse().expect("a host's name");
+        held.retake(&fleet, &host, &events).await.expect("nobody else wants it");
+    }
+    assert_eq!((lost.asked().len(), kept.asked().len()), (2, 1));
+    assert!(!lost.has_ended(), "the lock is not held");
+    held.release().await;
+    assert!(lost.has_ended() && kept.has_ended());
+}
+
+#[tokio::test]
+async fn a_lock_that_another_run_took_during_a_reboot_is_not_taken_from_it() {
+    let host =
+        Fake::new("a", [Act::Dies(line("locked")), held("run-9 bob, since 10:00")]);
+    let lock = take_on(std::slice::from_ref(&host)).await.expect("it is free");
+    ends(&host).await;
+    tokio::task::yield_now().await;
+    let fleet = Fleet::from([(host.name(), host.clone() as Arc<dyn Remote>)]);
+    let events = Events::to(Arc::new(Kept::default()));
+    let retaken = lock.retake(&fleet, &host.name(), &events).await;
+    assert!(matches!(retaken, Err(LockError::Held { .. })), "{retaken:?}");
 }
