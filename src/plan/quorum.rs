@@ -107,7 +107,8 @@ impl Standing {
         self
     }
 
-    fn serves(&self, component: Component, host: &HostName) -> bool {
+    /// Whether a member serves.
+    pub fn serves(&self, component: Component, host: &HostName) -> bool {
         self.get(component, host) != MemberStanding::Down
     }
 }
@@ -206,7 +207,7 @@ pub fn waves(
         .partition(|host| live.iter().any(|peers| peers.are_disturbed_by(host)));
     // Of several leaders on several hosts not all can be last: who leads most is.
     rolled.sort_by_key(|host| {
-        let of = |peers: &&&Peers| peers.has(&host.host);
+        let of = |peers: &&&Peers| peers.are_disturbed_by(host);
         let stand = live.iter().filter(of).map(|p| standing.get(p.component, &host.host));
         let n_leads =
             stand.clone().filter(|stands| *stands == MemberStanding::Leads).count();

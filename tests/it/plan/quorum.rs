@@ -388,7 +388,7 @@ fn rebooted(standing: &Standing) -> Vec<(Vec<String>, Vec<String>)> {
     ));
     let topology = &cluster.topology;
     let hosts = topology.agents().map(|node| reboot(node.host.as_str())).collect();
-    let (peers, agents) = (Peers::all(topology), Agents::of(topology, None));
+    let (peers, agents) = (Peers::all(topology), Agents::of(topology));
     let waves = waves(hosts, &peers, Some(agents), standing).expect("none is lost");
     let wave = |wave: &Wave| {
         let hosts = wave.hosts().iter().map(|host| host.host.to_string()).collect();
