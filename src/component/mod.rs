@@ -9,6 +9,7 @@ mod boot;
 pub mod chronos;
 pub mod docker;
 pub mod identity;
+pub mod lost;
 pub mod marathon;
 pub mod master;
 pub mod mesos;

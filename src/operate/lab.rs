@@ -73,17 +73,16 @@ pub struct Images {
 }
 
 impl Lab {
-    /// Reads the inventory and opens the cluster's folder beside it, making it where it is
-    /// missing.
+    /// Reads the inventory; writes nothing.
     ///
     /// # Errors
-    /// When the inventory cannot be read or has faults, or the folder cannot be made.
+    /// When the inventory cannot be read or has faults.
     pub fn open(path: &Path) -> Result<Self, LabError> {
         let text = read(path)?;
         let folder = folder_of(path);
         let inventory = inventory::read(&text, &|file| exists(&folder, file))
             .map_err(|faults| LabError::Faults { path: path.to_owned(), text, faults })?;
-        let state = State::open(path, &inventory.cluster)?;
+        let state = State::of(path, &inventory.cluster);
         Ok(Self { path: path.to_owned(), inventory, state })
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Roster {
 /// Asks the provider.
 ///
 /// # Errors
-/// When it does not answer, or its network is too small.
+/// When it does not answer, or its network is too small, or its machines would let nobody in.
 pub(super) async fn roster(lab: &Lab) -> Result<Roster, Trouble> {
     match &lab.inventory.provider {
         Provider::Ssh(_) => {
@@ -42,6 +42,9 @@ pub(super) async fn roster(lab: &Lab) -> Result<Roster, Trouble> {
         }
         Provider::Local(network) => {
             let existing = local::list(&lab.inventory.cluster).await?;
+            if !existing.is_empty() && !lab.state.has_ssh_key() {
+                return Err(Trouble::KeyLost(lab.state.ssh_key_file()));
+            }
             let wanted = local::wanted(&lab.inventory);
             let plan = local::plan(&wanted, &existing, network.subnet)?;
             let running = plan.unchanged.clone();
@@ -166,6 +169,8 @@ pub(super) async fn make(
         image: image::machine(&lab.images()?, &Bench::of(ambient)).await?,
         authorized_key: lab.state.ssh_key()?.public,
     };
+    // A machine lets in nobody else: the key must not be lost with this run.
+    lab.state.keep()?;
     let begun = Instant::now();
     let stage = Stage::Machines.to_string();
     let hosts: Vec<HostName> = hosts(&plan).cloned().collect();

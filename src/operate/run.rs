@@ -23,13 +23,14 @@ pub struct Ended {
 /// Takes this computer's lock on the cluster, for as long as the value is kept.
 ///
 /// # Errors
-/// When another run holds it: it says who, since when.
+/// When another run holds it: it says who, since when. When the cluster's folder cannot be made.
 pub fn lock(
     lab: &Lab,
     verb: &str,
     env: Environment<'_>,
     now: Timestamp,
 ) -> Result<Lock, Trouble> {
+    lab.state.make()?;
     Ok(lab.state.lock(&holder(verb, env, now))?)
 }
 

@@ -19,7 +19,9 @@ use super::survey;
 use super::trouble::Trouble;
 use super::{Ambient, connect, machines};
 use crate::api::zookeeper::{Answer, Mode};
-use crate::component::{agent, chronos, docker, marathon, master, registry, zookeeper};
+use crate::component::{
+    agent, chronos, docker, lost, marathon, master, registry, zookeeper,
+};
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -119,14 +121,18 @@ pub async fn status(
         registries(lab, &topology, &fleet, ambient),
         Asked::of(services),
     );
+    let facts = facts?;
     let seen = Seen {
         topology: &topology,
-        facts: &facts?,
+        facts: &facts,
         answers: &answers,
         registries: &registries,
         asked: &asked,
     };
     let mut status = seen.status(&missing, &unreachable);
+    if let Err(lost) = lost::check(&lab.state.made(), lab.state.folder(), &facts) {
+        status.problems.insert(0, lost.to_string());
+    }
     let kept = machines::limited(roster.all(), limit)?;
     status.hosts.retain(|host| kept.iter().any(|machine| machine.host == host.host));
     Ok(status)

@@ -117,6 +117,17 @@ pub enum Trouble {
     /// All members of the ensemble lost their data.
     #[error(transparent)]
     AllLost(#[from] component::zookeeper::AllLost),
+    /// The cluster's folder lacks what its hosts were given.
+    #[error(transparent)]
+    SecretsLost(#[from] component::lost::SecretsLost),
+    /// The cluster's folder lacks the key of its machines.
+    #[error(
+        "the machines of this cluster let in only the key that was in {}, which is not there any \
+         more: bring the cluster's folder back from a copy; where there is none, `platform down` \
+         removes the machines and `platform up` makes others",
+        .0.display()
+    )]
+    KeyLost(PathBuf),
     /// The Mesos masters would change.
     #[error(transparent)]
     Masters(#[from] component::master::OtherMasters),
@@ -178,6 +189,8 @@ impl Trouble {
             | Self::Members(_)
             | Self::DataLost(_)
             | Self::AllLost(_)
+            | Self::SecretsLost(_)
+            | Self::KeyLost(_)
             | Self::Masters(_)
             | Self::NeedsDrain(_)
             | Self::Declined

@@ -13,7 +13,7 @@ use super::trouble::Trouble;
 use super::witness::Eyes;
 use super::{Ambient, connect, machines, proof};
 use crate::component::zookeeper::{check_data, check_first, check_members};
-use crate::component::{identity, master};
+use crate::component::{identity, lost, master};
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
 use crate::plan::preflight::{self, Objection};
@@ -44,6 +44,7 @@ pub async fn up(
     let fleet = connect::connect_all(lab, &machines, ambient).await?;
     let mut seen = look(lab, &machines, &fleet, ambient).await?;
     if seen.plan.is_empty() {
+        lab.state.keep()?;
         return prove(lab, seen, &fleet, n_missing, ambient).await;
     }
     // Who agreed to make all machines agreed to what they are made for.
@@ -51,6 +52,7 @@ pub async fn up(
     if !agreed && !ambient.ask.proceed(&shown(&seen.plan)) {
         return Err(Trouble::Declined);
     }
+    lab.state.keep()?;
     ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
     let held = take_lock(lab, &seen.topology, &fleet, "up", ambient).await?;
     let tally = act(&mut seen, &fleet, &held, ambient).await;
@@ -88,6 +90,7 @@ pub(super) async fn look(
     if !objections.is_empty() {
         return Err(Trouble::Unfit(objections));
     }
+    lost::check(&lab.state.made(), lab.state.folder(), &survey.facts)?;
     if let Some(ensemble) = &topology.ensemble {
         let forming = gathered.materials.zookeeper.forming;
         let served = lab.state.ensemble_served().then(|| lab.state.ensemble_note());

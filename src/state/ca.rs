@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
@@ -16,6 +17,7 @@ use time::OffsetDateTime;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{GeneralName, X509Certificate};
 
+use super::draft::Draft;
 use super::{State, StateError, files};
 use crate::secret::Secret;
 
@@ -33,6 +35,7 @@ pub struct Ca {
     key: Secret,
     cluster: String,
     leaves: PathBuf,
+    draft: Arc<Draft>,
 }
 
 /// A name or address that a certificate is for.
@@ -91,20 +94,23 @@ pub enum CaError {
 }
 
 impl State {
-    /// The cluster's CA; made at the first call, the same ever after.
+    /// The cluster's CA; made at the first call, the same ever after, once it is kept.
     ///
     /// # Errors
     /// When its files cannot be written or are not what this program wrote, and when it ends
     /// within 30 days of `now`.
     pub fn ca(&self, now: Timestamp) -> Result<Ca, CaError> {
         let folder = self.folder.join("ca");
-        files::make_folder(&folder)?;
         let cluster = self.cluster.as_str().to_owned();
-        let key = ca_key(&folder.join("ca.key"), &cluster)?;
+        let key = ca_key(&self.draft, &folder.join("ca.key"), &cluster)?;
         let cert_path = folder.join("ca.crt");
-        let cert_pem = match files::read_text(&cert_path)? {
+        let cert_pem = match self.draft.read_text(&cert_path)? {
             Some(pem) => pem,
-            None => keep_text(&cert_path, ca_certificate(&cluster, &key, now)?)?,
+            None => {
+                let made = ca_certificate(&cluster, &key, now)?;
+                self.draft.write(&cert_path, made.clone().into_bytes());
+                made
+            }
         };
         let ends = match Seen::read(&cert_pem) {
             Some(seen) if seen.signed_by(&cert_pem) && seen.is_of(&key) => seen.ends,
@@ -113,7 +119,8 @@ impl State {
         if ends.duration_since(now) <= RENEW_BEFORE {
             return Err(CaError::Ending { path: folder, ends });
         }
-        Ok(Ca { cert_pem, key, cluster, leaves: folder })
+        let draft = Arc::clone(&self.draft);
+        Ok(Ca { cert_pem, key, cluster, leaves: folder, draft })
     }
 }
 
@@ -135,7 +142,7 @@ impl Ca {
         now: Timestamp,
     ) -> Result<Leaf, CaError> {
         let path = self.leaves.join(format!("{}.pem", files::name_for(name)));
-        if let Some(kept) = files::read_text(&path)?
+        if let Some(kept) = self.draft.read_text(&path)?
             && let Some(leaf) = self.still_good(&kept, sans, now)
         {
             return Ok(leaf);
@@ -145,7 +152,7 @@ impl Ca {
             .map_err(|source| CaError::Make { name: name.to_owned(), source })?;
         // One file for both, so that no crash can leave a key beside another's certificate.
         let both = format!("{}{}", made.cert_chain_pem, made.key.expose());
-        files::write(&path, both.as_bytes())?;
+        self.draft.write(&path, both.into_bytes());
         Ok(made)
     }
 
@@ -185,12 +192,14 @@ impl Ca {
     }
 }
 
-fn ca_key(path: &Path, cluster: &str) -> Result<Secret, CaError> {
-    let made = match files::read_text(path)? {
+fn ca_key(draft: &Draft, path: &Path, cluster: &str) -> Result<Secret, CaError> {
+    let made = match draft.read_text(path)? {
         Some(text) => text,
         None => {
             let failed = |source| CaError::Make { name: cluster.to_owned(), source };
-            keep_text(path, KeyPair::generate().map_err(failed)?.serialize_pem())?
+            let made = KeyPair::generate().map_err(failed)?.serialize_pem();
+            draft.write(path, made.clone().into_bytes());
+            made
         }
     };
     let damaged = |_| CaError::Damaged { path: path.to_owned() };
@@ -229,11 +238,6 @@ fn san_type(san: &San) -> Result<SanType, rcgen::Error> {
         San::Dns(name) => SanType::DnsName(name.as_str().try_into()?),
         San::Ip(address) => SanType::IpAddress(*address),
     })
-}
-
-fn keep_text(path: &Path, text: String) -> Result<String, StateError> {
-    files::keep(path, || text.into_bytes())?;
-    Ok(files::read_text(path)?.unwrap_or_default())
 }
 
 /// Certificates count whole seconds.
@@ -310,7 +314,7 @@ mod tests {
     fn state() -> (tempfile::TempDir, State) {
         let dir = tempfile::tempdir().unwrap();
         let cluster: ClusterName = "lab7".parse().unwrap();
-        let state = State::open(&dir.path().join("lab.yaml"), &cluster).unwrap();
+        let state = State::of(&dir.path().join("lab.yaml"), &cluster);
         (dir, state)
     }
 
@@ -342,6 +346,7 @@ mod tests {
 
         let before =
             state.ca(now).unwrap().certificate("registry", &sans(), now).unwrap();
+        state.keep().unwrap();
         std::fs::remove_file(state.folder().join("ca/ca.key")).unwrap();
         std::fs::remove_file(state.folder().join("ca/ca.crt")).unwrap();
         let after = state.ca(now).unwrap().certificate("registry", &sans(), now).unwrap();
@@ -375,6 +380,7 @@ mod tests {
         let (_dir, state) = state();
         let now = at("2026-11-23T10:15:00Z");
         state.ca(now).unwrap();
+        state.keep().unwrap();
         let late = state.ca(now + CA_LIFE - DAY * 29);
         assert!(matches!(late, Err(CaError::Ending { .. })), "{late:?}");
         let other_key = KeyPair::generate().unwrap().serialize_pem();

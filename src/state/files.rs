@@ -46,14 +46,6 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     }
 }
 
-/// The whole of a text file; none where it does not exist.
-pub(super) fn read_text(path: &Path) -> Result<Option<String>, StateError> {
-    let Some(bytes) = read(path)? else { return Ok(None) };
-    let text = String::from_utf8(bytes)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
-    text.map(Some).map_err(StateError::of("read as text", path))
-}
-
 /// Replaces a file whole: after a crash it is the old one or the new one.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let finish = || {

@@ -4,9 +4,11 @@
 //! random, pinned host keys, the journal, whether the ensemble ever served, and the lock of the
 //! run that is under way. The folder
 //! is its owner's alone (0700), files are 0600 and replaced whole. It knows nothing of hosts;
-//! losing it loses no machine.
+//! losing it loses no machine. To look at a cluster writes nothing here: what is made for that is
+//! kept only before the cluster is changed.
 
 mod ca;
+mod draft;
 mod ensemble;
 mod files;
 mod journal;
@@ -15,6 +17,7 @@ mod secrets;
 mod ssh_key;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use ca::{Ca, CaError, Leaf, San};
 pub use files::StateError;
@@ -23,38 +26,51 @@ pub use lock::{Holder, Lock, LockError, operator};
 pub use secrets::{Environment, SecretError};
 pub use ssh_key::{SshKey, SshKeyError};
 
+use self::draft::Draft;
 use crate::inventory::ClusterName;
 
-/// The folder of one cluster, which exists.
+/// The folder of one cluster. It may not exist yet.
 #[derive(Debug, Clone)]
 pub struct State {
     folder: PathBuf,
     cluster: ClusterName,
+    draft: Arc<Draft>,
 }
 
 impl State {
-    /// Opens the folder beside the inventory, and makes it where it is missing. Repeated, it
-    /// changes nothing; permissions that others widened are narrowed again.
+    /// The folder beside an inventory; touches nothing.
+    pub fn of(inventory: &Path, cluster: &ClusterName) -> Self {
+        let beside = inventory.parent().unwrap_or(Path::new(""));
+        let folder = beside.join(".platform").join(cluster.as_str());
+        Self { folder, cluster: cluster.clone(), draft: Arc::default() }
+    }
+
+    /// Makes the folder where it is missing. Repeated, it changes nothing; permissions that
+    /// others widened are narrowed again.
     ///
     /// # Errors
     /// When the folder cannot be made or is not ours.
-    pub fn open(inventory: &Path, cluster: &ClusterName) -> Result<Self, StateError> {
-        let state = Self::at(inventory, cluster);
-        files::make_folder(&state.folder)?;
-        files::keep(&state.folder.join(".gitignore"), || b"*\n".to_vec())?;
-        Ok(state)
+    pub fn make(&self) -> Result<(), StateError> {
+        files::make_folder(&self.folder)?;
+        files::keep(&self.folder.join(".gitignore"), || b"*\n".to_vec()).map(drop)
     }
 
-    /// Opens the folder beside the inventory where it exists; writes nothing.
-    pub fn find(inventory: &Path, cluster: &ClusterName) -> Option<Self> {
-        let state = Self::at(inventory, cluster);
-        state.folder.is_dir().then_some(state)
+    /// Keeps all that was made for the cluster and is not kept yet. Until then it is the same
+    /// to whoever asks for it here, and nobody else has it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; what is not kept then still can be.
+    pub fn keep(&self) -> Result<(), StateError> {
+        self.make()?;
+        self.draft.keep()
     }
 
-    fn at(inventory: &Path, cluster: &ClusterName) -> Self {
-        let beside = inventory.parent().unwrap_or(Path::new(""));
-        let folder = beside.join(".platform").join(cluster.as_str());
-        Self { folder, cluster: cluster.clone() }
+    /// The files that were made and are not kept yet, relative to the folder.
+    pub fn made(&self) -> Vec<PathBuf> {
+        let inside = |path: PathBuf| {
+            path.strip_prefix(&self.folder).map(Path::to_owned).unwrap_or(path)
+        };
+        self.draft.paths().into_iter().map(inside).collect()
     }
 
     /// The folder itself.
@@ -83,7 +99,8 @@ mod fixture {
     pub(super) fn state() -> (tempfile::TempDir, State) {
         let dir = tempfile::tempdir().unwrap();
         let inventory = dir.path().join("lab.yaml");
-        let state = State::open(&inventory, &"lab7".parse().unwrap()).unwrap();
+        let state = State::of(&inventory, &"lab7".parse().unwrap());
+        state.make().unwrap();
         (dir, state)
     }
 }
@@ -99,15 +116,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let inventory = dir.path().join("lab.yaml");
         let cluster: ClusterName = "lab7".parse().unwrap();
-        assert!(State::find(&inventory, &cluster).is_none());
+        let state = State::of(&inventory, &cluster);
+        assert!(!dir.path().join(".platform").exists());
 
-        let state = State::open(&inventory, &cluster).unwrap();
+        state.make().unwrap();
         assert_eq!(state.folder(), dir.path().join(".platform/lab7"));
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(state.folder()), 0o700);
         let ignored = std::fs::read(state.folder().join(".gitignore")).unwrap();
         assert_eq!(ignored, b"*\n");
-        assert!(State::find(&inventory, &cluster).is_some());
     }
 
     #[test]
@@ -115,10 +132,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let inventory = dir.path().join("lab.yaml");
         let cluster: ClusterName = "lab7".parse().unwrap();
-        let state = State::open(&inventory, &cluster).unwrap();
+        let state = State::of(&inventory, &cluster);
+        state.make().unwrap();
         let wide = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(state.folder(), wide).unwrap();
-        State::open(&inventory, &cluster).unwrap();
+        state.make().unwrap();
         let mode = state.folder().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
     }

@@ -74,7 +74,7 @@ pub enum SecretError {
 impl State {
     /// The secret of that name, from where the inventory says. Files are relative to
     /// `base_dir`, the inventory's folder. One that is made at random is made at the first
-    /// call and the same ever after; `name` tells it from others.
+    /// call and the same ever after, once it is kept; `name` tells it from others.
     ///
     /// # Errors
     /// When the variable or the file is missing or empty, or the folder cannot be written.
@@ -110,15 +110,13 @@ impl State {
     }
 
     fn generated(&self, name: &str) -> Result<Secret, SecretError> {
-        let folder = self.folder.join("secrets");
-        files::make_folder(&folder)?;
-        let path = folder.join(files::name_for(name));
+        let path = self.folder.join("secrets").join(files::name_for(name));
         let make = || {
             Alphanumeric
                 .sample_string(&mut UnwrapErr(SysRng), GENERATED_CHARS)
                 .into_bytes()
         };
-        let kept = files::keep(&path, make)?;
+        let kept = self.draft.once(&path, make)?;
         match String::from_utf8_lossy(&kept).trim_end() {
             // Only a hand can have emptied it, and what it was may still be in use.
             "" => Err(SecretError::EmptyFile { name: name.to_owned(), path }),
@@ -128,15 +126,13 @@ impl State {
 
     /// A salt is no secret, but must stay: a new one would change the file on every host.
     fn salt(&self, user: &str) -> Result<[u8; SALT_BYTES], StateError> {
-        let folder = self.folder.join("salts");
-        files::make_folder(&folder)?;
-        let path = folder.join(files::name_for(user));
-        let kept = files::keep(&path, random_salt)?;
+        let path = self.folder.join("salts").join(files::name_for(user));
+        let kept = self.draft.once(&path, random_salt)?;
         if let Ok(salt) = kept.try_into() {
             return Ok(salt);
         }
         let salt = random_salt();
-        files::write(&path, &salt)?;
+        self.draft.write(&path, salt.clone());
         Ok(std::array::from_fn(|i| salt[i]))
     }
 }
@@ -194,6 +190,7 @@ mod tests {
         assert!(first.expose().chars().all(|c| c.is_ascii_alphanumeric()));
         assert!(first == get("admin"));
         assert!(first != get("ops"));
+        state.keep().unwrap();
         let file = state.folder().join("secrets/admin").metadata().unwrap();
         assert_eq!(file.permissions().mode() & 0o777, 0o600);
     }
@@ -204,6 +201,7 @@ mod tests {
         let get =
             || state.resolve(&SecretSource::Generate, "admin", dir.path(), &nothing_set);
         get().unwrap();
+        state.keep().unwrap();
         std::fs::write(state.folder().join("secrets/admin"), "\n").unwrap();
         assert!(matches!(get(), Err(SecretError::EmptyFile { .. })));
     }

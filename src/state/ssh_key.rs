@@ -7,7 +7,7 @@ use rand::rngs::SysRng;
 use russh::keys::ssh_key::{self, LineEnding};
 use russh::keys::{Algorithm, PrivateKey};
 
-use super::{State, StateError, files};
+use super::{State, StateError};
 
 /// An SSH key pair of the state folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,17 +42,17 @@ pub enum SshKeyError {
 
 impl State {
     /// The ed25519 key for machines that a provider makes; made at the first call, the same
-    /// ever after.
+    /// ever after, once it is kept.
     ///
     /// # Errors
     /// When the folder cannot be written, or the file there is no private key.
     pub fn ssh_key(&self) -> Result<SshKey, SshKeyError> {
-        let private = self.folder.join("id_ed25519");
-        let text = match files::read(&private)? {
+        let private = self.ssh_key_file();
+        let text = match self.draft.read(&private)? {
             Some(text) => text,
             None => {
                 let made = self.make_key().map_err(SshKeyError::Make)?;
-                files::keep(&private, || made)?
+                self.draft.once(&private, || made)?
             }
         };
         let unreadable =
@@ -60,6 +60,16 @@ impl State {
         let key = PrivateKey::from_openssh(&text).map_err(unreadable)?;
         let public = key.public_key().to_openssh().map_err(unreadable)?;
         Ok(SshKey { private, public })
+    }
+
+    /// Whether the key is kept.
+    pub fn has_ssh_key(&self) -> bool {
+        self.ssh_key_file().exists()
+    }
+
+    /// Where the private key is kept.
+    pub fn ssh_key_file(&self) -> PathBuf {
+        self.folder.join("id_ed25519")
     }
 
     fn make_key(&self) -> Result<Vec<u8>, ssh_key::Error> {

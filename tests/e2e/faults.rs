@@ -7,6 +7,7 @@ mod files;
 mod kill;
 mod members;
 mod reach;
+mod state;
 mod unfit;
 
 use crate::harness::{Given, Lab, Machine, Run};

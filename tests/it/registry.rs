@@ -49,8 +49,7 @@ impl Server {
     fn start(door: Door) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let now = jiff::Timestamp::now();
-        let state =
-            State::open(&dir.path().join("lab.yaml"), &"lab".parse().unwrap()).unwrap();
+        let state = State::of(&dir.path().join("lab.yaml"), &"lab".parse().unwrap());
         let ca = state.ca(now).unwrap();
         let san = San::Ip(IpAddr::from([127, 0, 0, 1]));
         let leaf = ca.certificate("registry", &[san], now).unwrap();

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use platform::state::{Holder, San, State};
 
 fn state(dir: &Path) -> State {
-    State::open(&dir.join("lab.yaml"), &"lab7".parse().unwrap()).unwrap()
+    State::of(&dir.join("lab.yaml"), &"lab7".parse().unwrap())
 }
 
 fn run(program: &str, arguments: &[&str], dir: &Path) -> Output {
@@ -69,6 +69,7 @@ fn openssh_reads_the_key_that_was_made() {
     let state = state(dir.path());
     let key = state.ssh_key().unwrap();
     assert_eq!(state.ssh_key().unwrap(), key);
+    state.keep().unwrap();
     let path = key.private.to_string_lossy();
     let shown = run("ssh-keygen", &["-y", "-P", "", "-f", &path], dir.path());
     assert_eq!(text(&shown).trim(), key.public);
@@ -81,6 +82,7 @@ fn openssh_reads_the_key_that_was_made() {
 fn the_lock_ends_with_the_process_that_held_it() {
     let dir = tempfile::tempdir().unwrap();
     let state = state(dir.path());
+    state.make().unwrap();
     let path = state.folder().join("lock");
     let held = r#"{"who":"bob@desk","pid":1,"verb":"up","since":"2026-11-23T10:15:00Z"}"#;
     std::fs::write(&path, held).unwrap();

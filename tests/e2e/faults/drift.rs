@@ -1,5 +1,6 @@
 //! What hands change behind the program's back: shown by `plan`, put right by `up`.
 
+use super::state::a_state_folder_that_was_lost;
 use super::{check_clean, check_finished, check_up, small};
 use crate::harness::{Given, Lab, turn};
 
@@ -14,6 +15,7 @@ fn what_was_changed_by_hand_is_shown_and_put_right() {
     a_unit_that_was_stopped(&given, &lab);
     a_registry_password_that_was_changed_on_the_host(&given, &lab);
     a_registry_password_that_was_changed_on_this_computer(&given, &lab);
+    a_state_folder_that_was_lost(&given, &lab);
     for number in [1, 2] {
         check_clean(&given.machine(number));
     }

@@ -1,0 +1,125 @@
+//! What a running cluster was made with, and has to be found again.
+//!
+//! A password that is made anew is another one than the hosts have. Members that serve together
+//! would be told it one by one, and those with the old would not know those with the new; data
+//! that belongs to the old would be nobody's. So nothing is made anew that a host was given.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{agent, chronos, marathon, master, registry, zookeeper};
+use crate::host::HostName;
+use crate::resource::{Facts, Owned};
+
+/// The files that hosts were given something of, and the units that started with it.
+const GIVEN: [(&str, &[&str]); 14] = [
+    ("ca/ca.key", &[registry::UNIT]),
+    ("ca/ca.crt", &[registry::UNIT]),
+    ("secrets/registry", &[registry::UNIT]),
+    ("secrets/zookeeper-quorum", &[zookeeper::UNIT]),
+    ("secrets/zookeeper-super", &[zookeeper::UNIT]),
+    ("secrets/mesos-zookeeper", &[master::UNIT, agent::UNIT]),
+    ("secrets/mesos-operator", &[master::UNIT, agent::UNIT]),
+    ("secrets/mesos-agent", &[master::UNIT, agent::UNIT]),
+    ("secrets/marathon-zookeeper", &[marathon::UNIT]),
+    ("secrets/marathon-mesos", &[marathon::UNIT]),
+    ("secrets/marathon-http", &[marathon::UNIT]),
+    ("secrets/chronos-zookeeper", &[chronos::UNIT]),
+    ("secrets/chronos-mesos", &[chronos::UNIT]),
+    ("secrets/chronos-http", &[chronos::UNIT]),
+];
+
+/// A cluster runs with what its folder no longer holds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the cluster on {} runs with what {} no longer holds: {}; new ones would be none that its \
+     hosts know, so nothing is changed: bring the folder back from a copy, or from the computer \
+     that ran `platform up` last; where there is none, `platform down --purge` and `platform up` \
+     make the cluster anew, without its data",
+    list(hosts),
+    folder.display(),
+    missing.join(", ")
+)]
+pub struct SecretsLost {
+    folder: PathBuf,
+    missing: Vec<&'static str>,
+    hosts: Vec<HostName>,
+}
+
+/// Checks that nothing is about to be made anew that hosts were given. `made` are the files
+/// that `folder` lacked, relative to it.
+///
+/// # Errors
+/// When a host's own record has a unit that was started with such a thing.
+pub fn check(
+    made: &[PathBuf],
+    folder: &Path,
+    facts: &BTreeMap<HostName, Facts>,
+) -> Result<(), SecretsLost> {
+    let lacked = |name: &str| made.iter().any(|made| made == Path::new(name));
+    let users = |units| {
+        facts.iter().filter(move |(_, facts)| runs(facts, units)).map(|(it, _)| it)
+    };
+    let lost: Vec<_> = GIVEN
+        .into_iter()
+        .filter(|(name, units)| lacked(name) && users(units).next().is_some())
+        .collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let mut hosts: Vec<HostName> =
+        lost.iter().flat_map(|(_, units)| users(units)).cloned().collect();
+    hosts.sort();
+    hosts.dedup();
+    let missing = lost.iter().map(|(name, _)| *name).collect();
+    Err(SecretsLost { folder: folder.to_owned(), missing, hosts })
+}
+
+/// Whether earlier runs brought one of these units to a host.
+fn runs(facts: &Facts, units: &[&str]) -> bool {
+    let one = |owned: &Owned| matches!(owned, Owned::Unit { name } if units.contains(&name.as_str()));
+    facts.manifest.entries().iter().any(one)
+}
+
+fn list(hosts: &[HostName]) -> String {
+    hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::probe;
+
+    fn facts(unit: &str) -> BTreeMap<HostName, Facts> {
+        let text = format!(
+            "{{\"q\":\"ours\",\"kind\":\"unit\",\"name\":\"{unit}\"}}\n{{\"q\":\"end\"}}\n"
+        );
+        let facts = probe::parse(&text, 0.0).unwrap();
+        [("control-1".parse().unwrap(), facts)].into()
+    }
+
+    fn check_lost(unit: &str, made: &[&str]) -> Result<(), String> {
+        let made: Vec<PathBuf> = made.iter().map(PathBuf::from).collect();
+        let checked = check(&made, Path::new(".platform/lab"), &facts(unit));
+        checked.map_err(|lost| lost.to_string())
+    }
+
+    #[test]
+    fn what_a_host_was_given_is_missed_with_its_host_and_folder() {
+        let lost = check_lost(master::UNIT, &["secrets/mesos-agent", "salts/admin"]);
+        let said = lost.unwrap_err();
+        for part in
+            ["on control-1 runs", ".platform/lab no longer", ": secrets/mesos-agent;"]
+        {
+            assert!(said.contains(part), "`{part}` is not in: {said}");
+        }
+    }
+
+    #[test]
+    fn what_no_host_was_given_may_be_made() {
+        assert_eq!(check_lost(zookeeper::UNIT, &[]), Ok(()));
+        // A component that is new to a cluster, and a certificate that is renewed.
+        assert_eq!(check_lost(zookeeper::UNIT, &["secrets/chronos-http"]), Ok(()));
+        assert_eq!(check_lost(registry::UNIT, &["ca/registry-edge-1.pem"]), Ok(()));
+    }
+}

@@ -1,0 +1,113 @@
+//! What was made for a cluster and is not kept yet.
+//!
+//! Whoever looks at a cluster makes what its folder lacks, as everyone does, and forgets it
+//! again; only who is about to change it keeps what was made. So a folder that was lost is not
+//! filled, by a mere look, with other passwords than those that the hosts have.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::files::{self, StateError};
+use crate::secret::SecretBytes;
+
+/// Files that were made, by their paths.
+#[derive(Debug, Default)]
+pub(super) struct Draft(Mutex<BTreeMap<PathBuf, SecretBytes>>);
+
+impl Draft {
+    /// The whole of a file as it will be once all is kept; none where there is none.
+    pub(super) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+        match self.files().get(path) {
+            Some(made) => Ok(Some(made.expose().to_vec())),
+            None => files::read(path),
+        }
+    }
+
+    /// The same of a text file.
+    pub(super) fn read_text(&self, path: &Path) -> Result<Option<String>, StateError> {
+        let Some(bytes) = self.read(path)? else { return Ok(None) };
+        let text = String::from_utf8(bytes)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
+        text.map(Some).map_err(StateError::of("read as text", path))
+    }
+
+    /// Makes a file, in place of one that is there.
+    pub(super) fn write(&self, path: &Path, bytes: Vec<u8>) {
+        self.files().insert(path.to_owned(), SecretBytes::new(bytes));
+    }
+
+    /// The content of a file that is made once and then stays.
+    pub(super) fn once(
+        &self,
+        path: &Path,
+        make: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Vec<u8>, StateError> {
+        if let Some(bytes) = self.read(path)? {
+            return Ok(bytes);
+        }
+        let made = make();
+        self.write(path, made.clone());
+        Ok(made)
+    }
+
+    /// The files that were made and are not kept.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.files().keys().cloned().collect()
+    }
+
+    /// Keeps all that was made: each file whole, in a folder that only its owner may enter.
+    pub(super) fn keep(&self) -> Result<(), StateError> {
+        let mut made = self.files();
+        while let Some((path, bytes)) = made.first_key_value() {
+            if let Some(folder) = path.parent() {
+                files::make_folder(folder)?;
+            }
+            files::write(path, bytes.expose())?;
+            made.pop_first();
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, SecretBytes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_stays_the_same_and_is_on_the_disk_only_once_it_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secrets/admin");
+        let draft = Draft::default();
+        assert_eq!(draft.once(&path, || b"first".to_vec()).unwrap(), b"first");
+        assert_eq!(draft.once(&path, || b"second".to_vec()).unwrap(), b"first");
+        assert!(draft.paths() == std::slice::from_ref(&path));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+
+        draft.keep().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        assert!(draft.paths().is_empty());
+        assert_eq!(draft.once(&path, || b"third".to_vec()).unwrap(), b"first");
+        draft.write(&path, b"renewed".to_vec());
+        assert_eq!(draft.read_text(&path).unwrap().as_deref(), Some("renewed"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_still_to_be_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let in_the_way = dir.path().join("secrets");
+        std::fs::write(&in_the_way, "a file").unwrap();
+        let draft = Draft::default();
+        draft.write(&in_the_way.join("admin"), b"made".to_vec());
+        draft.keep().unwrap_err();
+        std::fs::remove_file(&in_the_way).unwrap();
+        draft.keep().unwrap();
+        assert_eq!(std::fs::read(in_the_way.join("admin")).unwrap(), b"made");
+    }
+}
