@@ -6,6 +6,8 @@
 //! where no master holds the mark of a log that was begun. The mark comes one stage after the
 //! masters, when they have proved themselves: it outlives them with their data.
 
+use std::collections::BTreeMap;
+
 use minijinja::context;
 
 use super::mesos::{self, private};
@@ -87,9 +89,60 @@ pub fn check_members<'a>(
     Ok(())
 }
 
+/// Masters most of which have lost the registry that they had begun.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "refused: the masters' registry is gone from {}, and without a majority of {majority} that \
+     has it no master leads; bring {DATA} back there, or, to begin another one, run `systemctl \
+     stop {UNIT}; rm -rf {DATA}/formed {DATA}/replicated_log` as root on {}: agents and \
+     frameworks register again and their tasks go on, but which agents were marked gone, drained \
+     or put under maintenance is forgotten; then run this again",
+    list(lost),
+    list(all)
+)]
+pub struct LogLost {
+    lost: Vec<HostName>,
+    all: Vec<HostName>,
+    majority: usize,
+}
+
+/// Checks that a majority of masters has the registry that was begun: a master that has lost it
+/// gets it from a majority, and from nobody else. `serves` says of a host whether its master
+/// has recovered it.
+///
+/// # Errors
+/// When too few have.
+pub fn check_log(
+    masters: &Ensemble,
+    facts: &BTreeMap<HostName, Facts>,
+    serves: impl Fn(&HostName) -> bool,
+) -> Result<(), LogLost> {
+    let all: Vec<HostName> =
+        masters.members().iter().map(|member| member.host.clone()).collect();
+    let has_lost =
+        |host: &&HostName| !serves(host) && facts.get(*host).is_some_and(has_no_log);
+    let lost: Vec<HostName> = all.iter().filter(has_lost).cloned().collect();
+    let majority = masters.majority();
+    match all.len() - lost.len() >= majority {
+        true => Ok(()),
+        false => Err(LogLost { lost, all, majority }),
+    }
+}
+
+/// Whether a master has no log, or an empty one: it gets its mark only with a log.
+fn has_no_log(facts: &Facts) -> bool {
+    [formed_path(), log()]
+        .iter()
+        .any(|path| facts.file(path).is_ok_and(|state| *state == FileState::Missing))
+}
+
 /// The masters, one to a line: what the mark holds.
 fn names(masters: &Ensemble) -> String {
     masters.members().iter().map(|member| format!("{}\n", member.address)).collect()
+}
+
+fn list(hosts: &[HostName]) -> String {
+    hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
 }
 
 fn in_a_line(names: &str) -> String {

@@ -131,6 +131,9 @@ pub enum Trouble {
     /// The Mesos masters would change.
     #[error(transparent)]
     Masters(#[from] component::master::OtherMasters),
+    /// Most Mesos masters lost their registry.
+    #[error(transparent)]
+    LogLost(#[from] component::master::LogLost),
     /// An agent would have to be drained.
     #[error(transparent)]
     NeedsDrain(#[from] component::identity::NeedsDrain),
@@ -192,6 +195,7 @@ impl Trouble {
             | Self::SecretsLost(_)
             | Self::KeyLost(_)
             | Self::Masters(_)
+            | Self::LogLost(_)
             | Self::NeedsDrain(_)
             | Self::Declined
             | Self::NoPlan(NoPlan::Refused(_)) => Kind::Refused,

@@ -14,8 +14,9 @@ use super::witness::Eyes;
 use super::{Ambient, connect, machines, proof};
 use crate::component::zookeeper::{check_data, check_first, check_members};
 use crate::component::{identity, lost, master};
-use crate::event::{Event, RunResult};
+use crate::event::{Event, RunResult, in_words};
 use crate::host::HostName;
+use crate::inventory::catalog::Component;
 use crate::plan::preflight::{self, Objection};
 use crate::plan::{self, Gate, Peers, Plan, count};
 use crate::run::apply::{Crew, Tally, apply};
@@ -102,6 +103,11 @@ pub(super) async fn look(
     }
     if let Some(masters) = &topology.masters {
         master::check_members(masters, &survey.facts)?;
+        if !gathered.materials.mesos.forming {
+            let serves =
+                |host: &HostName| survey.standing.serves(Component::MesosMaster, host);
+            master::check_log(masters, &survey.facts, serves)?;
+        }
     }
     let nodes = topology.nodes.iter();
     let known = nodes.filter_map(|node| Some((node, survey.facts.get(&node.host)?)));
@@ -184,7 +190,7 @@ async fn prove(
         opened?;
     }
     if seen.topology.ensemble.is_some() {
-        lab.state.note_ensemble()?;
+        note_ensemble(lab, ambient);
     }
     let has_changed = n_made + seen.n_changes > 0;
     if has_changed && proof::can_be_made(&seen.topology) {
@@ -207,6 +213,19 @@ async fn prove(
         }
     };
     Ok(Ended { result, summary })
+}
+
+/// Notes that the ensemble has served. It serves all the same where the note cannot be written,
+/// and the next run tries again.
+fn note_ensemble(lab: &Lab, ambient: &Ambient<'_>) {
+    if let Err(error) = lab.state.note_ensemble() {
+        let message = format!(
+            "{}; without this note, an ensemble that loses all of its data is formed anew \
+             without a word",
+            in_words(&error)
+        );
+        ambient.events.emit(&Event::Warned { message });
+    }
 }
 
 /// What has to be true of a cluster where all is as it should be.

@@ -473,3 +473,45 @@ fn masters_begin_a_registry_only_while_none_of_them_has_the_mark_of_one() {
     facts.insert(node.host.clone(), Facts::default());
     assert!(masters(&facts).is_err(), "what was not said is not known");
 }
+
+/// Three masters, of which these have the mark of a registry and these its log.
+fn check_log(
+    marked: [bool; 3],
+    with_log: [bool; 3],
+    serving: &str,
+) -> Result<(), String> {
+    let cluster = rehearsal();
+    let at = |name: &str| format!("/var/lib/platform/mesos-master/{name}");
+    let line = |name: &str, is_there: bool| match is_there {
+        true => holds(&at(name), "x"),
+        false => format!("{{\"q\":\"missing\",\"path\":\"{}\"}}\n", at(name)),
+    };
+    let masters = cluster.topology.masters.as_ref().expect("there are masters");
+    let facts = masters.members().iter().zip(marked.into_iter().zip(with_log)).map(
+        |(member, (mark, log))| {
+            let node = cluster.topology.node(&member.host).expect("it is there");
+            let also = line("formed", mark) + &line("replicated_log", log);
+            (member.host.clone(), cluster.answer(node, &[], &also))
+        },
+    );
+    master::check_log(masters, &facts.collect(), |host| host.as_str() == serving)
+        .map_err(|lost| lost.to_string())
+}
+
+#[test]
+fn a_registry_that_a_majority_of_masters_lost_is_not_waited_for() {
+    assert_eq!(check_log([true; 3], [true; 3], ""), Ok(()));
+    assert_eq!(check_log([false, true, true], [false, true, true], ""), Ok(()));
+    // A run was cut off between the marks: who serves has the log.
+    assert_eq!(check_log([true, false, false], [true; 3], "control-2"), Ok(()));
+    // One that lost its data and was started again has an empty log, and no mark.
+    let lost = check_log([false, false, true], [true, false, true], "").unwrap_err();
+    for part in [
+        "gone from control-1, control-2,",
+        "a majority of 2",
+        "as root on control-1, control-2, control-3:",
+    ] {
+        assert!(lost.contains(part), "`{part}` is not in: {lost}");
+    }
+    check_log([true; 3], [true, false, false], "").unwrap_err();
+}
