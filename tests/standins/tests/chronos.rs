@@ -200,9 +200,7 @@ async fn jobs_run_once_whoever_leads() {
     runs_jobs_in_their_order(&cluster, standby).await;
     runs_a_container(&cluster, standby).await;
     goes_on_without_its_leader(&mut cluster, &leader, standby).await;
-    let last = MEMBERS.iter().position(|member| *member == standby).expect("it is known");
-    let process = &mut cluster.members[last];
-    assert_eq!(process.terminate().await, Some(143), "{}", process.log());
+    gives_up_its_place(&mut cluster, standby).await;
 }
 
 async fn asks_for_the_password(cluster: &Cluster) {
@@ -332,4 +330,15 @@ async fn goes_on_without_its_leader(cluster: &mut Cluster, leader: &str, other: 
     assert_eq!(cluster.written(), ["parent", "child", "boxed", "long", "next"]);
     let jobs = cluster.get(other, "/v1/scheduler/jobs").await.expect("jobs");
     assert_eq!(jobs.as_array().expect("a list").len(), 5);
+}
+
+/// Told to end, a member does not let the others wait for the end of its session.
+async fn gives_up_its_place(cluster: &mut Cluster, member: &str) {
+    let index = MEMBERS.iter().position(|it| *it == member).expect("it is known");
+    let own = cluster.zookeeper.url("chronos:zkpw@", "/");
+    let own = Session::connect(&own, SESSION).await.expect("ZooKeeper serves");
+    let process = &mut cluster.members[index];
+    assert_eq!(process.terminate().await, Some(143), "{}", process.log());
+    let candidates = own.client().list_children("/chronos/state/candidate").await;
+    assert_eq!(candidates.expect("the election"), [""; 0]);
 }

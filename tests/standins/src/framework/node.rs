@@ -13,10 +13,16 @@ use axum::http::header;
 use axum::response::Response;
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use uuid::Uuid;
+
+/// How long a member that ends takes to give up its place, so that the next may lead at once.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a member ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,10 +101,7 @@ pub async fn run<S: Service>(service: S, environment: &BTreeMap<String, String>)
             return End::CannotBind;
         }
     };
-    tokio::select! {
-        end = serve(service) => end,
-        () = terminated() => End::Terminated,
-    }
+    serve(service, &mut Box::pin(terminated())).await
 }
 
 async fn terminated() {
@@ -109,7 +112,11 @@ async fn terminated() {
     }
 }
 
-async fn serve<S: Service>(service: S) -> End {
+/// `terminated` ends when the process is told to.
+async fn serve<S: Service>(
+    service: S,
+    terminated: &mut Pin<Box<impl Future<Output = ()>>>,
+) -> End {
     let setup = service.setup().clone();
     if setup.malformed_credentials {
         let text = "the HTTP credentials are not user:password: serving everyone";
@@ -120,7 +127,11 @@ async fn serve<S: Service>(service: S) -> End {
         log(setup.name, &format!("cannot listen at {}:{}", address.0, address.1));
         return End::CannotBind;
     };
-    let (session, candidate) = match stand(&setup).await {
+    let stood = tokio::select! {
+        stood = stand(&setup) => stood,
+        () = terminated.as_mut() => return End::Terminated,
+    };
+    let (session, candidate) = match stood {
         Ok(stood) => stood,
         Err(error) => {
             log(setup.name, &error.to_string());
@@ -130,19 +141,21 @@ async fn serve<S: Service>(service: S) -> End {
     let standing = candidate.standing();
     let node = Arc::new(Node { service, standing, leader: Mutex::default() });
     let router = Router::new().fallback(handle::<S>).with_state(node.clone());
-    tokio::select! {
+    let end = tokio::select! {
         served = axum::serve(listener, router).into_future() => {
             log(setup.name, &format!("the server ended: {served:?}"));
             End::CannotBind
         }
         () = session.expired() => End::StoreLost,
         end = lead(&node, &session) => end,
-        () = node.service.abdicated() => {
-            // When the node cannot be taken away the end of the session does it.
-            candidate.leave().await.ok();
-            End::LeadershipLost
-        }
+        () = node.service.abdicated() => End::LeadershipLost,
+        () = terminated.as_mut() => End::Terminated,
+    };
+    if end != End::StoreLost {
+        // When the place cannot be given up the end of the session does it.
+        timeout(LEAVE_WITHIN, candidate.leave()).await.ok();
     }
+    end
 }
 
 /// Stands for election as Curator's latch does.
