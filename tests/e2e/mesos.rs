@@ -89,6 +89,8 @@ fn tells_how_it_is(lab: &Lab) {
     let status = status(lab);
     assert_eq!(status["mesos"]["can_lose"], 1, "{status:#}");
     assert_eq!(status["mesos"]["agents"][1]["active"], true, "{status:#}");
+    // Half of what the machine may use, and not of what this computer has.
+    assert_eq!(status["mesos"]["agents"][1]["mem_mib"], json!([0.0, 512.0]));
     let mut frameworks =
         status["mesos"]["frameworks"].as_array().expect("a list").clone();
     frameworks.sort_by_key(|framework| framework["name"].to_string());
