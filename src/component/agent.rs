@@ -3,7 +3,8 @@
 //! An agent runs from its image's file system straight under systemd. In a container it could
 //! not be started anew without its tasks: what ends a container ends all that it started. What
 //! makes a running agent another one to its master, such as another attribute, it refuses to
-//! start with while it has tasks; so [`super::identity::check`] looks at that before anything is touched.
+//! start with while it has tasks; so [`check`] refuses that, on values, before anything is
+//! touched.
 //!
 //! An agent that was marked gone ends its tasks and then itself, and so again at each start as
 //! the one that it was: its unit lets it rest, and leaves a mark. A host that the inventory
@@ -15,19 +16,21 @@ use flate2::{Compression, GzBuilder};
 use minijinja::context;
 use serde_json::json;
 
-use super::identity::Identity;
+use super::identity::{self, Identity};
 use super::mesos::{self, AGENT, OPERATOR, credential, private};
 use super::service::unit_file;
 use super::{Context, Stage, Wants, docker, path};
+use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
 use crate::resource::{
-    Absent, Content, Directory, Facts, File, FileState, Resource, Tree, Unit, UnitState,
+    Absent, Content, Directory, Facts, File, FileState, Owned, Resource, Tree, Unit,
+    UnitState,
 };
 use crate::secret::{Secret, SecretBytes};
 use crate::template::{BadTemplate, render};
-use crate::topology::AGENT_PORT;
+use crate::topology::{AGENT_PORT, Node};
 
 /// Where an agent's data is on its host, and in its own eyes: containers of tasks get folders
 /// of it by the same name.
@@ -51,6 +54,56 @@ pub fn is_gone(facts: &Facts) -> bool {
     let rests = |unit: &UnitState| unit.active == "inactive";
     let is_marked = |state: &FileState| *state != FileState::Missing;
     facts.unit(UNIT).is_ok_and(rests) && facts.file(&gone()).is_ok_and(is_marked)
+}
+
+/// An agent that would have to be another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "refused: the agent on {host} {}; an agent with tasks does not take that, and has to be \
+     drained first, which cannot be done yet: put the inventory back as it was for this host",
+    differences.join(", ")
+)]
+pub struct NeedsDrain {
+    host: HostName,
+    differences: Vec<String>,
+}
+
+/// Checks that every agent takes what the inventory makes of it.
+///
+/// # Errors
+/// When one would have to be drained first; the first such host is named, with all that differs.
+pub fn check<'a>(
+    nodes: impl IntoIterator<Item = (&'a Node, &'a Facts)>,
+) -> Result<(), NeedsDrain> {
+    for (node, facts) in nodes {
+        let differences = differences(node, facts);
+        if !differences.is_empty() {
+            return Err(NeedsDrain { host: node.host.clone(), differences });
+        }
+    }
+    Ok(())
+}
+
+fn differences(node: &Node, facts: &Facts) -> Vec<String> {
+    // It has no tasks any more, and never comes back as what it was.
+    if is_gone(facts) {
+        return Vec::new();
+    }
+    let unit = |owned: &Owned| matches!(owned, Owned::Unit { name } if name == UNIT);
+    let runs = facts.manifest.entries().iter().any(unit);
+    if !node.agent {
+        return runs.then(|| "would be taken away".to_owned()).into_iter().collect();
+    }
+    match facts.file(&identity::kept_at()) {
+        Ok(FileState::Present { text: Some(text), .. }) => match Identity::read(text) {
+            Some(before) => before.lost_in(&Identity::of(node)),
+            None => vec![format!(
+                "has an identity in {} that makes no sense",
+                identity::kept_at()
+            )],
+        },
+        _ => Vec::new(),
+    }
 }
 
 /// An agent's image, folder, files and unit.

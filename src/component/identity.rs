@@ -2,18 +2,17 @@
 //!
 //! An agent with tasks that starts as a different one than it was refuses to start, and to let
 //! it start as a new one would kill its tasks. Some changes it takes: what is added. All others
-//! need an agent without tasks: they are refused here, on values, before anything is touched.
+//! need an agent without tasks.
 //! The host keeps what its agent was last given, beside its data, for as long as that stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{agent, path};
-use crate::host::HostName;
+use super::path;
 use crate::inventory::{FaultDomain, PortRange, Traits};
 use crate::path::HostPath;
-use crate::resource::{Facts, File, FileState, Owned};
+use crate::resource::File;
 use crate::topology::{AGENT_PORT, Node};
 
 /// The ports that tasks get where the inventory says nothing.
@@ -21,7 +20,7 @@ const PORTS: PortRange = PortRange { first: 31000, last: 32000 };
 
 /// What an agent is to its master.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub(super) struct Identity {
     /// The name under which it registers.
     pub hostname: String,
     /// Its own port.
@@ -47,57 +46,9 @@ struct Kept {
     domain: Option<(String, String)>,
 }
 
-/// An agent that would have to be another one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "refused: the agent on {host} {}; an agent with tasks does not take that, and has to be \
-     drained first, which cannot be done yet: put the inventory back as it was for this host",
-    differences.join(", ")
-)]
-pub struct NeedsDrain {
-    host: HostName,
-    differences: Vec<String>,
-}
-
-/// Checks that every agent takes what the inventory makes of it.
-///
-/// # Errors
-/// When one would have to be drained first; the first such host is named, with all that differs.
-pub fn check<'a>(
-    nodes: impl IntoIterator<Item = (&'a Node, &'a Facts)>,
-) -> Result<(), NeedsDrain> {
-    for (node, facts) in nodes {
-        let differences = differences(node, facts);
-        if !differences.is_empty() {
-            return Err(NeedsDrain { host: node.host.clone(), differences });
-        }
-    }
-    Ok(())
-}
-
-fn differences(node: &Node, facts: &Facts) -> Vec<String> {
-    // It has no tasks any more, and never comes back as what it was.
-    if agent::is_gone(facts) {
-        return Vec::new();
-    }
-    let unit =
-        |owned: &Owned| matches!(owned, Owned::Unit { name } if name == agent::UNIT);
-    let runs = facts.manifest.entries().iter().any(unit);
-    if !node.agent {
-        return runs.then(|| "would be taken away".to_owned()).into_iter().collect();
-    }
-    match facts.file(&kept_at()) {
-        Ok(FileState::Present { text: Some(text), .. }) => match Identity::read(text) {
-            Some(before) => before.lost_in(&Identity::of(node)),
-            None => vec![format!("has an identity in {} that makes no sense", kept_at())],
-        },
-        _ => Vec::new(),
-    }
-}
-
 impl Identity {
     /// What the inventory makes of a host's agent.
-    pub fn of(node: &Node) -> Self {
+    pub(super) fn of(node: &Node) -> Self {
         let Traits { attributes, resources, domain } = &node.traits;
         let counted = [
             ("cpus", resources.cpus.map(|cpus| cpus.as_thousandths())),
@@ -151,7 +102,8 @@ impl Identity {
         File { data: true, ..File::public(kept_at(), format!("{text}\n")) }
     }
 
-    fn read(text: &str) -> Option<Self> {
+    /// What such a file says; none where it makes no sense.
+    pub(super) fn read(text: &str) -> Option<Self> {
         let kept: Kept = serde_json::from_str(text).ok()?;
         let range = |(first, last)| PortRange { first, last };
         let domain = kept.domain.map(|(region, zone)| FaultDomain { region, zone });
@@ -166,7 +118,7 @@ impl Identity {
     }
 
     /// What of this is no longer so in `after`: all that an agent with tasks does not take.
-    fn lost_in(&self, after: &Self) -> Vec<String> {
+    pub(super) fn lost_in(&self, after: &Self) -> Vec<String> {
         let mut lost = Vec::new();
         if (&self.hostname, self.port) != (&after.hostname, after.port) {
             let (before, now) = (&self.hostname, &after.hostname);
@@ -243,7 +195,7 @@ fn decimal(thousandths: u64) -> String {
     }
 }
 
-fn kept_at() -> HostPath {
+pub(super) fn kept_at() -> HostPath {
     path("/var/lib/platform/mesos-agent/identity.json")
 }
 

@@ -8,7 +8,7 @@ mod base;
 mod boot;
 pub mod chronos;
 pub mod docker;
-pub mod identity;
+mod identity;
 pub mod lost;
 pub mod marathon;
 pub mod master;

@@ -136,7 +136,7 @@ pub enum Trouble {
     LogLost(#[from] component::master::LogLost),
     /// An agent would have to be drained.
     #[error(transparent)]
-    NeedsDrain(#[from] component::identity::NeedsDrain),
+    NeedsDrain(#[from] component::agent::NeedsDrain),
     /// The operator said no, or nobody was there to ask.
     #[error("not agreed to: nothing was changed")]
     Declined,

@@ -13,7 +13,7 @@ use super::trouble::Trouble;
 use super::witness::Eyes;
 use super::{Ambient, connect, machines, proof};
 use crate::component::zookeeper::{check_data, check_first, check_members};
-use crate::component::{identity, lost, master};
+use crate::component::{agent, lost, master};
 use crate::event::{Event, RunResult, in_words};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -111,7 +111,7 @@ pub(super) async fn look(
     }
     let nodes = topology.nodes.iter();
     let known = nodes.filter_map(|node| Some((node, survey.facts.get(&node.host)?)));
-    identity::check(known)?;
+    agent::check(known)?;
     let plan = plan::build(&survey.situation(&topology))?;
     let (n_changes, n_hosts) = (plan.n_changes(), plan.hosts().len());
     Ok(Look { topology, plan, gathered, survey, n_changes, n_hosts })

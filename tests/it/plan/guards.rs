@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use platform::component::zookeeper::{check_first, check_members, forming};
-use platform::component::{identity, master};
+use platform::component::{agent, master};
 use platform::host::HostName;
 use platform::inventory::catalog::{self, Catalog, Component};
 use platform::plan::preflight::{Objection, objections};
@@ -401,7 +401,7 @@ fn mesos(control: &str, worker: &str) -> Cluster {
 fn check_identity(before: &Cluster, now: &Cluster) -> Result<(), String> {
     let facts = after(before, now);
     let nodes = now.topology.nodes.iter().map(|node| (node, &facts[&node.host]));
-    identity::check(nodes).map_err(|error| error.to_string())
+    agent::check(nodes).map_err(|error| error.to_string())
 }
 
 #[test]
