@@ -338,24 +338,11 @@ fn outcome(output: &Output, argv: &[String]) -> Result<String, DockerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::VecDeque;
     use std::path::PathBuf;
 
     fn record(task: Value) -> Record {
-        Record {
-            framework_id: "f".into(),
-            task,
-            agent_id: "a".into(),
-            container_id: "c".into(),
-            sandbox: PathBuf::from("/w/s"),
-            process: None,
-            address: None,
-            kill: None,
-            statuses: Vec::new(),
-            pending: VecDeque::new(),
-            ended: None,
-            is_abandoned: false,
-        }
+        let sandbox = PathBuf::from("/w/s");
+        Record { sandbox, ..Record::new("f", task, "a", "c") }
     }
 
     fn argv(task: Value) -> String {

@@ -1,7 +1,5 @@
 //! What an agent does at a master's word, and at its own start.
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -58,20 +56,8 @@ pub fn obey(agent: &Arc<Agent>, order: ToAgent) {
 fn start(agent: &Arc<Agent>, framework: Value, task: Value) {
     let framework_id = framework["id"]["value"].as_str().unwrap_or_default().to_owned();
     let Some(agent_id) = agent.state().agent_id.clone() else { return };
-    let mut record = Record {
-        framework_id: framework_id.clone(),
-        task,
-        agent_id: agent_id.clone(),
-        container_id: uuid::Uuid::new_v4().to_string(),
-        sandbox: PathBuf::new(),
-        process: None,
-        address: None,
-        kill: None,
-        statuses: Vec::new(),
-        pending: VecDeque::new(),
-        ended: None,
-        is_abandoned: false,
-    };
+    let container_id = uuid::Uuid::new_v4().to_string();
+    let mut record = Record::new(&framework_id, task, &agent_id, &container_id);
     record.sandbox = agent.store.sandbox(&record);
     let key = record.key();
     if agent.record(&key).is_some() {

@@ -112,6 +112,29 @@ pub struct Stamp {
 }
 
 impl Record {
+    /// Of a task that nothing has been done for yet.
+    pub fn new(
+        framework_id: &str,
+        task: Value,
+        agent_id: &str,
+        container_id: &str,
+    ) -> Self {
+        Self {
+            framework_id: framework_id.to_owned(),
+            task,
+            agent_id: agent_id.to_owned(),
+            container_id: container_id.to_owned(),
+            sandbox: PathBuf::new(),
+            process: None,
+            address: None,
+            kill: None,
+            statuses: Vec::new(),
+            pending: VecDeque::new(),
+            ended: None,
+            is_abandoned: false,
+        }
+    }
+
     /// Framework and task.
     pub fn key(&self) -> Key {
         Key {
@@ -300,20 +323,7 @@ mod tests {
     use super::*;
 
     fn record(task: Value) -> Record {
-        Record {
-            framework_id: "f".into(),
-            task,
-            agent_id: "a".into(),
-            container_id: "c".into(),
-            sandbox: PathBuf::new(),
-            process: None,
-            address: None,
-            kill: None,
-            statuses: Vec::new(),
-            pending: VecDeque::new(),
-            ended: None,
-            is_abandoned: false,
-        }
+        Record::new("f", task, "a", "c")
     }
 
     fn stamp(n: u32) -> Stamp {

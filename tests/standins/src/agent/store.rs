@@ -237,23 +237,10 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::VecDeque;
 
     fn record(store: &Store, container: &str) -> Record {
-        let mut record = Record {
-            framework_id: "f".into(),
-            task: json!({"task_id": {"value": "t"}}),
-            agent_id: "a".into(),
-            container_id: container.into(),
-            sandbox: PathBuf::new(),
-            process: None,
-            address: None,
-            kill: None,
-            statuses: Vec::new(),
-            pending: VecDeque::new(),
-            ended: None,
-            is_abandoned: false,
-        };
+        let task = json!({"task_id": {"value": "t"}});
+        let mut record = Record::new("f", task, "a", container);
         record.sandbox = store.sandbox(&record);
         record
     }
