@@ -9,6 +9,8 @@ mod cluster;
 mod faults;
 mod given;
 mod harness;
+#[cfg(target_arch = "x86_64")]
+mod hybrid;
 mod mesos;
 mod outages;
 mod words;

@@ -19,6 +19,8 @@
 //! [`Given`] makes machines that exist already: a [`Lab`] of provider `ssh` is put over them
 //! with [`Given::lab`], on machines with Docker or, after [`Given::remove_docker`], without.
 //!
+//! [`Vm`] is a virtual machine, for what a container cannot show: a kernel that boots anew.
+//!
 //! Everything is removed when a `Lab` is dropped, after a panic too. What a killed test left
 //! goes when the next one gets its network.
 
@@ -31,6 +33,8 @@ mod secrets;
 mod services;
 mod slot;
 mod traces;
+#[cfg(target_arch = "x86_64")]
+mod vm;
 
 pub(crate) use ensemble::{Watch, mode};
 pub(crate) use given::Given;
@@ -41,6 +45,8 @@ pub(crate) use secrets::Secrets;
 pub(crate) use services::Services;
 pub(crate) use slot::turn;
 pub(crate) use traces::{Traces, Writes};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use vm::Vm;
 
 use std::time::{Duration, Instant};
 
