@@ -3,13 +3,14 @@
 //! It is one test, because a platform is dear to make: its faults come one after another.
 
 mod agents;
+mod leaders;
 
 use std::time::Duration;
 
 use platform::event::RunResult;
 use serde_json::{Value, json};
 
-use crate::harness::{Lab, Services, turn};
+use crate::harness::{Lab, Services, turn, until};
 
 const BODY: &str = "
 groups:
@@ -21,6 +22,8 @@ platform:
   zookeeper: {heap: 128MiB}
 ";
 
+const CONTROL: [&str; 3] = ["control-1", "control-2", "control-3"];
+
 /// The longest until a fault shows, or all services have another leader.
 const SEEN: Duration = Duration::from_secs(30);
 
@@ -31,6 +34,30 @@ fn a_platform_with_faults_names_them_and_is_mended() {
     lab.up();
     Services::of(&lab).run_app(&app(), 2);
     agents::an_agent_that_was_marked_gone_rests_and_comes_back_as_another(&lab);
+    agents::an_agent_with_a_wrong_secret_is_missed_and_let_in_again(&lab);
+    agents::masters_that_know_another_secret_are_put_right(&lab);
+    agents::a_docker_that_was_stopped_is_named_and_started(&lab);
+    leaders::a_host_that_dies_in_a_run_ends_it_and_costs_no_quorum(&lab);
+    leaders::the_host_that_leads_everything_is_missed_by_no_task(&lab);
+    leaders::masters_that_lost_their_registry_begin_another_at_the_operator_s_word(&lab);
+    a_key_that_was_lost_is_missed_and_machines_go_without_it(&lab);
+}
+
+/// Who has lost the only key of the machines cannot look at them, but can take them down.
+fn a_key_that_was_lost_is_missed_and_machines_go_without_it(lab: &Lab) {
+    std::fs::remove_dir_all(lab.state()).expect("the folder is ours");
+    for words in [&["status"][..], &["plan"], &["up", "--yes"]] {
+        let said = lab.run(words).exits(4).said();
+        assert!(said.contains("let in only the key that was in "), "{said}");
+        assert!(!lab.state().join("id_ed25519").exists(), "no other was made");
+    }
+    lab.run(&["down", "--yes"]).exits(0);
+    assert_eq!(lab.remains(), [""; 0]);
+}
+
+/// Insists that a status says this before long.
+fn is_told(lab: &Lab, problem: &str) {
+    until(problem, SEEN, || lab.run(&["status"]).stdout.contains(problem).then_some(()));
 }
 
 /// An app with a task on each agent, which is replaced wherever it is lost.
