@@ -4,6 +4,7 @@
 //! there needs it.
 
 use super::{Context, Stage, Wants};
+use crate::inventory::CgroupNeed;
 use crate::inventory::catalog::Component;
 use crate::resource::probe::Questions;
 use crate::resource::{Boot, Resource};
@@ -29,12 +30,12 @@ pub(super) fn ask(context: Context<'_>, questions: &mut Questions) {
 fn reason(context: Context<'_>) -> Option<String> {
     let images = context.materials.images.iter();
     let mut here = images.filter(|(component, _)| context.node.runs(**component));
-    here.find(|(_, image)| image.needs.cgroups_v1).map(|(component, image)| {
-        match component {
+    here.find(|(_, image)| image.needs.cgroups == Some(CgroupNeed::V1)).map(
+        |(component, image)| match component {
             Component::MesosAgent => {
                 format!("Mesos {} runs Docker tasks on no other", image.version)
             }
             component => format!("{component} {} needs it", image.version),
-        }
-    })
+        },
+    )
 }

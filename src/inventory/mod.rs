@@ -42,7 +42,7 @@ pub use batch::{BadBatch, Batch};
 use catalog::Component;
 pub use cidr::BadCidr;
 pub use diagnostic::Diagnostic;
-pub use needs::{Needs, Version};
+pub use needs::{CgroupNeed, Needs, Version};
 use reader::Reader;
 pub use render::{Paint, Source, render};
 #[cfg(test)]

@@ -12,10 +12,19 @@ use super::tree::Node;
 pub struct Needs {
     /// The first major version of Docker that is too new for it.
     pub docker_below: Option<u32>,
-    /// Whether the host's control groups have to be of version 1, alone or beside version 2.
-    pub cgroups_v1: bool,
+    /// Which control groups the host has to have.
+    pub cgroups: Option<CgroupNeed>,
     /// The first version of the Mesos masters that is new enough for it.
     pub mesos_from: Option<Version>,
+}
+
+/// Which control groups something needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupNeed {
+    /// Version 1, alone or beside version 2.
+    V1,
+    /// Version 2 alone.
+    V2,
 }
 
 /// A version as far as it can be compared: its numbers, from the left, without zeros at the end.
@@ -52,17 +61,22 @@ pub(super) fn needs(node: &Node, r: &mut Reader) -> DraftNeeds {
     };
     let docker = fields.get("docker").and_then(|node| below(node, r));
     let cgroups = fields.get("cgroups").and_then(|node| {
-        let rule = "write `v1`: what needs nothing leaves it out";
-        r.text_that(node, |text| text == "v1", "a version of control groups", rule)
+        let rule = "write `v1` or `v2`: what needs nothing leaves it out";
+        let text = r.text_that(node, is_cgroups, "a version of control groups", rule)?;
+        Some(if text == "v1" { CgroupNeed::V1 } else { CgroupNeed::V2 })
     });
     let mesos = fields.get("mesos").and_then(|node| from(node, r));
     let at = mesos.as_ref().map(|mesos| mesos.span.clone());
     let needs = Needs {
         docker_below: docker,
-        cgroups_v1: cgroups.is_some(),
+        cgroups,
         mesos_from: mesos.map(|mesos| mesos.value),
     };
     (needs, at)
+}
+
+fn is_cgroups(text: &str) -> bool {
+    matches!(text, "v1" | "v2")
 }
 
 fn below(node: &Node, r: &mut Reader) -> Option<u32> {

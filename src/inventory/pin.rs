@@ -121,12 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn the_catalogue_for_real_work_lacks_nothing_but_two_digests() {
-        let found = found(include_str!("../../images/mesos.yaml")).unwrap();
+    fn the_catalogues_for_real_work_lack_nothing_but_two_digests() {
         let expected = [
             "docker.io/mesosphere/marathon:v1.11.24",
             "docker.io/mesosphere/chronos:v3.0.2",
         ];
-        assert_eq!(found, expected);
+        let mesos = found(include_str!("../../images/mesos.yaml")).unwrap();
+        let clusterd = found(include_str!("../../images/clusterd.yaml")).unwrap();
+        assert_eq!(mesos, expected);
+        assert_eq!(clusterd, expected);
     }
 }

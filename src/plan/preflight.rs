@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::component::{agent, chronos, marathon, master, registry, zookeeper};
 use crate::host::HostName;
 use crate::inventory::catalog::Catalog;
-use crate::inventory::{ClusterName, Needs};
+use crate::inventory::{CgroupNeed, ClusterName, Needs};
 use crate::resource::{BootState, Cgroups, Facts, Owned};
 use crate::topology::{
     AGENT_PORT, CHRONOS_DRIVER_PORT, CHRONOS_PORT, MARATHON_DRIVER_PORT, MARATHON_PORT,
@@ -165,9 +165,11 @@ fn unmet(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<(String, String)>
                 "install an older Docker, such as the docker.io package of Debian 12".to_owned(),
             ));
         }
-        if entry.needs.cgroups_v1 {
-            unmet.extend(no_version_1(node, &what, facts));
-        }
+        unmet.extend(match entry.needs.cgroups {
+            Some(CgroupNeed::V1) => no_version_1(node, &what, facts),
+            Some(CgroupNeed::V2) => not_version_2_alone(&what, facts),
+            None => None,
+        });
     }
     unmet
 }
@@ -203,6 +205,19 @@ fn no_version_1(node: &Node, what: &str, facts: &Facts) -> Option<(String, Strin
             ),
         )),
     }
+}
+
+/// What is wrong with the control groups of a host that needs version 2 and no other.
+fn not_version_2_alone(what: &str, facts: &Facts) -> Option<(String, String)> {
+    (facts.system.cgroups == Cgroups::V1).then(|| {
+        (
+            format!("its control groups are of version 1, and {what} needs version 2 alone"),
+            "boot it without `systemd.unified_cgroup_hierarchy=0` and the like on the kernel's \
+             command line: where `host: {cgroups: hybrid}` put it there, `platform down` takes \
+             it back"
+                .to_owned(),
+        )
+    })
 }
 
 /// The version of the engine, or where there is none of the one that would be installed, and

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use platform::event::in_words;
 use platform::host::HostName;
+use platform::inventory::CgroupNeed;
 use platform::inventory::catalog::Component;
 use platform::plan::{MemberStanding, NoPlan, Plan, Push, Standing, tear_down};
 use platform::resource::Facts;
@@ -87,7 +88,7 @@ pub(crate) fn plan(path: &Path, text: String) -> TestResult {
     if let (true, Some(agent)) =
         (scene.needs_v1, now.materials.images.get_mut(&Component::MesosAgent))
     {
-        agent.needs.cgroups_v1 = true;
+        agent.needs.cgroups = Some(CgroupNeed::V1);
     }
     let facts = facts(&scene, before.as_ref(), &now)?;
     let planned = match scene.down {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use platform::component::zookeeper::{check_first, check_members, forming};
 use platform::component::{agent, master};
 use platform::host::HostName;
+use platform::inventory::CgroupNeed;
 use platform::inventory::catalog::{self, Catalog, Component};
 use platform::plan::preflight::{Objection, objections};
 use platform::resource::Facts;
@@ -278,6 +279,28 @@ fn what_a_version_needs_is_asked_of_the_hosts_that_run_it_alone() {
     );
 }
 
+#[test]
+fn a_version_that_runs_under_control_groups_of_version_2_alone_is_kept_from_others() {
+    let cluster = mesos("10.0.0.1", "");
+    let real = catalog(
+        "components: {mesos-agent: {version: 1.11.0-0.9.0, build: x, needs: {cgroups: v2}}}",
+    );
+    let mut facts = facts(&cluster, "");
+    assert_eq!(objections(&cluster.topology, &real, &facts), []);
+    let one = facts.get_mut(&name("10.0.0.22")).expect("it answered");
+    one.system.cgroups = platform::resource::Cgroups::V1;
+    let found = objections(&cluster.topology, &real, &facts);
+    let said: Vec<String> =
+        found.iter().map(|o| format!("{}: {}", o.host, o.problem)).collect();
+    assert_eq!(
+        said,
+        [
+            "10.0.0.22: its control groups are of version 1, and mesos-agent 1.11.0-0.9.0 needs \
+          version 2 alone"
+        ]
+    );
+}
+
 /// What is objected to on a host whose agent needs control groups of version 1, and what to do
 /// about it; `boot` is what the host says of its boot, `also` what it says beside that.
 fn objected_to_cgroups(
@@ -292,7 +315,7 @@ fn objected_to_cgroups(
            workers: {{roles: [agent], hosts: [10.0.0.21]{setting}}}\n"
     ));
     let agent = cluster.materials.images.get_mut(&Component::MesosAgent);
-    agent.expect("it has agents").needs.cgroups_v1 = true;
+    agent.expect("it has agents").needs.cgroups = Some(CgroupNeed::V1);
     let real = catalog(
         "components: {mesos-agent: {version: 1.11.0, build: x, needs: {cgroups: v1}}}",
     );
