@@ -14,6 +14,7 @@ use tokio_util::io::StreamReader;
 
 use super::Fleet;
 use super::gate::{self, Closed, Witness};
+use super::steps::{NOT_STARTED, Steps};
 use crate::event::{Event, Events, Outcome, in_words};
 use crate::host::HostName;
 use crate::plan::{Gate, HostChanges, Plan, Push, StagePlan, Wave, Work};
@@ -21,14 +22,13 @@ use crate::remote::{Argv, As, ErrorKind, Exec, Input, Output, Remote, RemoteErro
 use crate::resource::apply::{self, Job, Progress};
 use crate::resource::{Action, Image};
 
+pub use super::steps::{Failure, Tally, Why};
+
 /// The longest that the changes of one stage may take on one host: packages over a slow line.
 const STAGE: Duration = Duration::from_secs(20 * 60);
 
 /// The longest that one image may take to a host or a registry.
 const IMAGE: Duration = Duration::from_secs(20 * 60);
-
-/// Why a step was not tried.
-const NOT_STARTED: &str = "an earlier step failed or the run was stopped";
 
 /// Bytes on their way to a host.
 pub type Bytes = Box<dyn AsyncRead + Send + Unpin>;
@@ -66,60 +66,6 @@ pub struct Crew<'a> {
     pub run: &'a str,
     /// Whether the operator wants to stop: looked at before each wave.
     pub stopped: &'a (dyn Fn() -> bool + Send + Sync),
-}
-
-/// How a plan went.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Steps that were done.
-    pub n_done: usize,
-    /// Steps that failed, with what was said.
-    pub failed: Vec<Failure>,
-    /// Steps that were not tried.
-    pub n_not_started: usize,
-    /// Whether the operator stopped it.
-    pub interrupted: bool,
-}
-
-/// A step or a gate that failed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The stage.
-    pub stage: String,
-    /// The host; none where it is a gate of several.
-    pub host: Option<HostName>,
-    /// The step.
-    pub step: String,
-    /// Why.
-    pub why: Why,
-}
-
-/// Why a step failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Why {
-    /// What it means for the one who must act on it.
-    pub kind: ErrorKind,
-    /// What was said.
-    pub said: String,
-}
-
-impl Why {
-    fn failed(said: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Failed, said: said.into() }
-    }
-}
-
-impl From<RemoteError> for Why {
-    fn from(error: RemoteError) -> Self {
-        Self { kind: error.kind(), said: in_words(&error) }
-    }
-}
-
-impl Tally {
-    /// Whether every step was done.
-    pub fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.n_not_started == 0
-    }
 }
 
 /// Carries out a plan. `generations` says after which change of each host the plan was made;
@@ -397,123 +343,5 @@ fn push_step(push: &Push) -> String {
 fn skip_hosts(stage: &str, hosts: &[HostChanges], crew: &Crew<'_>, tally: &mut Tally) {
     for changes in hosts {
         Steps::new(stage, changes, crew.events).close(tally);
-    }
-}
-
-/// The steps of one host in one stage, as they go.
-struct Steps<'a> {
-    stage: &'a str,
-    changes: &'a HostChanges,
-    events: &'a Events,
-    /// Steps before this one were done.
-    n_done: usize,
-    /// Whether the host has begun the one after them.
-    is_started: bool,
-    begun: Instant,
-    /// The step that failed; those between the ones that were done and it were not started.
-    failed: Option<(usize, Why)>,
-}
-
-impl<'a> Steps<'a> {
-    fn new(stage: &'a str, changes: &'a HostChanges, events: &'a Events) -> Self {
-        let begun = Instant::now();
-        Self { stage, changes, events, n_done: 0, is_started: false, begun, failed: None }
-    }
-
-    /// Takes a line that the host said.
-    fn hear(&mut self, line: &str) {
-        match apply::progress(line) {
-            Some(Progress::Started(step)) => self.start(step),
-            Some(Progress::Done(step)) => {
-                self.finish(step, Outcome::Done);
-                (self.n_done, self.is_started) = (step + 1, false);
-            }
-            Some(Progress::Failed { said, .. }) => self.fail_current(Why::failed(said)),
-            Some(Progress::Refused(said)) => {
-                self.fail_current(Why { kind: ErrorKind::Unsafe, said });
-            }
-            None => {}
-        }
-    }
-
-    fn start(&mut self, step: usize) {
-        (self.begun, self.is_started) = (Instant::now(), true);
-        let Some(change) = self.changes.changes.get(step) else { return };
-        self.events.emit(&Event::StepStarted {
-            stage: self.stage.to_owned(),
-            host: Some(self.changes.host.clone()),
-            step: change.step(),
-        });
-    }
-
-    fn finish(&self, step: usize, outcome: Outcome) {
-        let Some(change) = self.changes.changes.get(step) else { return };
-        self.events.emit(&Event::StepFinished {
-            stage: self.stage.to_owned(),
-            host: Some(self.changes.host.clone()),
-            step: change.step(),
-            took: self.begun.elapsed(),
-            outcome,
-        });
-    }
-
-    fn is_going_down(&self) -> bool {
-        let current = self.changes.changes.get(self.n_done);
-        self.is_started
-            && current
-                .is_some_and(|change| matches!(change.action, Action::Reboot { .. }))
-    }
-
-    fn fail_current(&mut self, why: Why) {
-        self.fail(self.n_done, why);
-    }
-
-    fn fail(&mut self, step: usize, why: Why) {
-        self.failed = Some((step, why));
-    }
-
-    /// Takes the end of the host's command. Silence is a failure: every step has to be done.
-    fn conclude(&mut self, ended: Result<Output, RemoteError>) {
-        if self.failed.is_some() || self.n_done == self.changes.changes.len() {
-            return;
-        }
-        // A machine that goes down may take its last word with it: whether it boots anew is
-        // seen when it is back.
-        if self.is_going_down() && matches!(ended, Err(RemoteError::Lost { .. })) {
-            self.finish(self.n_done, Outcome::Done);
-            self.n_done += 1;
-            return;
-        }
-        self.fail_current(match ended {
-            Err(error) => error.into(),
-            Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stderr);
-                let status = output.status;
-                Why::failed(format!("ended early with status {status}: {}", said.trim()))
-            }
-        });
-    }
-
-    /// Accounts for every step: done, failed, or not started.
-    fn close(self, tally: &mut Tally) {
-        tally.n_done += self.n_done;
-        for (step, change) in self.changes.changes.iter().enumerate().skip(self.n_done) {
-            match self.failed.as_ref().filter(|(failed, _)| *failed == step) {
-                Some((_, why)) => {
-                    self.finish(step, Outcome::Failed { reason: why.said.clone() });
-                    tally.failed.push(Failure {
-                        stage: self.stage.to_owned(),
-                        host: Some(self.changes.host.clone()),
-                        step: change.step(),
-                        why: why.clone(),
-                    });
-                }
-                None => {
-                    let reason = NOT_STARTED.to_owned();
-                    self.finish(step, Outcome::NotStarted { reason });
-                    tally.n_not_started += 1;
-                }
-            }
-        }
     }
 }

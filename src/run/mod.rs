@@ -7,6 +7,7 @@ pub mod gate;
 pub mod listener;
 pub mod lock;
 pub mod probe;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
