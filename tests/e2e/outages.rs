@@ -33,13 +33,14 @@ fn a_platform_with_faults_names_them_and_is_mended() {
     let lab = Lab::local(BODY);
     lab.up();
     Services::of(&lab).run_app(&app(), 2);
-    agents::an_agent_that_was_marked_gone_rests_and_comes_back_as_another(&lab);
-    agents::an_agent_with_a_wrong_secret_is_missed_and_let_in_again(&lab);
+    agents::agents_that_are_gone_or_refused_are_told_apart(&lab);
     agents::masters_that_know_another_secret_are_put_right(&lab);
-    agents::a_docker_that_was_stopped_is_named_and_started(&lab);
+    agents::a_docker_that_was_stopped_is_named(&lab);
     leaders::a_host_that_dies_in_a_run_ends_it_and_costs_no_quorum(&lab);
+    agents::a_docker_that_was_started_runs_containers_again(&lab);
     leaders::the_host_that_leads_everything_is_missed_by_no_task(&lab);
     leaders::masters_that_lost_their_registry_begin_another_at_the_operator_s_word(&lab);
+    lab.is_settled();
     a_key_that_was_lost_is_missed_and_machines_go_without_it(&lab);
 }
 
@@ -86,5 +87,4 @@ fn mend(lab: &Lab) {
     let up = lab.up();
     assert_eq!(up.result(), RunResult::Changed, "{}", up.said());
     lab.run(&["status"]).exits(0);
-    lab.is_settled();
 }

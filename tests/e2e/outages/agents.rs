@@ -7,52 +7,52 @@ use crate::harness::{Lab, Services, until};
 
 const UNIT: &str = "platform-mesos-agent.service";
 
-pub(super) fn an_agent_that_was_marked_gone_rests_and_comes_back_as_another(lab: &Lab) {
-    let worker = lab.machine("workers-1");
-    let before = agent_id(&status(lab), 0).expect("it is registered");
-    Services::of(lab).mark_gone(&before);
+/// One agent was marked gone, and the other has a wrong secret: the first rests, the second ends
+/// with a fault and tries again for ever. One run mends both.
+pub(super) fn agents_that_are_gone_or_refused_are_told_apart(lab: &Lab) {
+    let (before, tasks) = (status(lab), Services::of(lab).tasks());
+    let id = agent_id(&before, 0).expect("it is registered");
+    Services::of(lab).mark_gone(&id);
+    lab.machine("workers-2").sh(&format!(
+        "sed -i 's/\"secret\":\"[^\"]*/\"secret\":\"never-agreed/' \
+           /etc/platform/mesos-agent/credential.json && systemctl restart {UNIT}"
+    ));
     is_told(lab, "problem: mesos-agent on workers-1: gone for good");
-    let n_starts =
-        || worker.sh(&format!("journalctl -u {UNIT} -o cat | grep -c ^Started"));
-    let rests = n_starts();
-    // A start that nobody asked for would come within RestartSec.
-    worker.sh(&format!("systemctl restart {UNIT}"));
-    until("its next end", SEEN, || {
-        worker.is(&format!("[ $(systemctl is-active {UNIT}) = inactive ]")).then_some(())
-    });
-    assert_eq!(n_starts().trim().parse(), rests.trim().parse().map(|n: u32| n + 1));
-    let restarts = worker.sh(&format!("systemctl show -P NRestarts {UNIT}"));
-    assert_eq!(restarts.trim(), "0", "systemd never started it by itself");
-
+    is_told(lab, "problem: mesos-agent on workers-2: ");
+    rests(lab);
     let plan = lab.run(&["plan"]).exits(10).said();
     for part in [
         "meta/slaves/latest: its agent was marked gone",
         "start unit platform-mesos-agent",
+        "mesos-agent/credential.json: has other content",
     ] {
         assert!(plan.contains(part), "`{part}` is not in:\n{plan}");
     }
+    assert!(!plan.contains("never-agreed"), "{plan}");
+
     mend(lab);
-    let after = agent_id(&status(lab), 0).expect("it is registered");
-    assert_ne!(before, after, "it is another agent");
+    let after = status(lab);
+    assert_ne!(agent_id(&after, 0), Some(id), "it is another agent");
+    assert_eq!(agent_id(&after, 1), agent_id(&before, 1), "it is the same agent");
     let services = Services::of(lab);
-    until("the app's task to be back", SEEN, || {
-        (services.tasks().len() == 2).then_some(())
+    until("the gone agent's task to be replaced", SEEN, || {
+        (services.tasks().len() == tasks.len()).then_some(())
     });
+    let address = format!("{}.16", lab.prefix());
+    let kept =
+        tasks.iter().find(|(_, host)| *host == address).expect("one on each agent");
+    assert!(services.tasks().contains(kept), "the refused agent's task went on");
 }
 
-/// An agent that its masters refuse ends with a fault, and tries again for ever.
-pub(super) fn an_agent_with_a_wrong_secret_is_missed_and_let_in_again(lab: &Lab) {
-    let tasks = Services::of(lab).tasks();
-    lab.machine("workers-1").sh(&format!(
-        "sed -i 's/\"secret\":\"[^\"]*/\"secret\":\"never-agreed/' \
-           /etc/platform/mesos-agent/credential.json && systemctl restart {UNIT}"
-    ));
-    is_told(lab, "problem: mesos-agent on workers-1: ");
-    let plan = lab.run(&["plan"]).exits(10).said();
-    assert!(plan.contains("mesos-agent/credential.json: has other content"), "{plan}");
-    assert!(!plan.contains("never-agreed"), "{plan}");
-    mend(lab);
-    assert_eq!(Services::of(lab).tasks(), tasks, "its tasks went on");
+/// Insists that nothing starts the gone agent again, and that it ends where someone does.
+fn rests(lab: &Lab) {
+    let worker = lab.machine("workers-1");
+    worker.sh(&format!("systemctl restart {UNIT}"));
+    until("its next end", SEEN, || {
+        worker.is(&format!("[ $(systemctl is-active {UNIT}) = inactive ]")).then_some(())
+    });
+    let restarts = worker.sh(&format!("systemctl show -P NRestarts {UNIT}"));
+    assert_eq!(restarts.trim(), "0", "systemd never started it by itself");
 }
 
 /// The same from the other side: no agent is wrong, and none is let in.
@@ -74,9 +74,8 @@ pub(super) fn masters_that_know_another_secret_are_put_right(lab: &Lab) {
 }
 
 /// An agent goes on without its Docker, and so do its commands; what Docker ran does not.
-pub(super) fn a_docker_that_was_stopped_is_named_and_started(lab: &Lab) {
+pub(super) fn a_docker_that_was_stopped_is_named(lab: &Lab) {
     let (worker, services) = (lab.machine("workers-1"), Services::of(lab));
-    let commands = services.tasks();
     let image = worker.sh("docker image ls --digests --format '{{.Repository}}@{{.Digest}}' | grep mesos-agent@ | head -n 1");
     let address = format!("{}.15", lab.prefix());
     services.run_app(
@@ -99,10 +98,13 @@ pub(super) fn a_docker_that_was_stopped_is_named_and_started(lab: &Lab) {
     until("the loss of the container", SEEN, || (boxed() != before).then_some(()));
     let plan = lab.run(&["plan"]).exits(10).said();
     assert!(plan.contains("start unit docker.service: is inactive"), "{plan}");
-    mend(lab);
-    let after = until("another container", SEEN, boxed);
-    assert_eq!(after.1, address);
-    let others: Vec<_> =
-        services.tasks().into_iter().filter(|it| !is_boxed(it)).collect();
-    assert_eq!(others, commands, "commands went on");
+}
+
+/// What Docker ran runs again, as another task; what it did not run went on.
+pub(super) fn a_docker_that_was_started_runs_containers_again(lab: &Lab) {
+    let services = Services::of(lab);
+    let is_boxed = |(id, _): &(String, String)| id.starts_with("boxed");
+    let boxed = || services.tasks().into_iter().find(is_boxed);
+    let (_, host) = until("another container", SEEN, boxed);
+    assert_eq!(host, format!("{}.15", lab.prefix()));
 }
