@@ -69,7 +69,7 @@ impl Session {
         }
         match ended {
             Ok(_) => Exit::Done,
-            Err(error) => trouble::exit(&error),
+            Err(error) => trouble::conclude(&error),
         }
     }
 }

@@ -17,20 +17,34 @@ pub(super) fn tell(error: &dyn Error, exit: Exit) -> Exit {
 
 /// Tells why a verb failed. The faults of a file are shown where they stand in it.
 pub(super) fn report(trouble: &Trouble) -> Exit {
-    if let Trouble::Lab(LabError::Faults { path, text, faults }) = trouble {
-        let name = path.display().to_string();
-        let mut shown = String::new();
-        // Writing to a text does not fail.
-        let _ = render(Source { name: &name, text }, faults, paint(), &mut shown);
-        write(&shown);
-    } else {
+    if !show_faults(trouble) {
         tell(trouble, Exit::Failed);
     }
     exit(trouble)
 }
 
+/// The exit code for why a run failed whose last event has told it. The faults of a file, for
+/// which an event has no place, are shown.
+pub(super) fn conclude(trouble: &Trouble) -> Exit {
+    show_faults(trouble);
+    exit(trouble)
+}
+
+/// Shows the faults of a file where they stand in it, where that is the trouble.
+fn show_faults(trouble: &Trouble) -> bool {
+    let Trouble::Lab(LabError::Faults { path, text, faults }) = trouble else {
+        return false;
+    };
+    let name = path.display().to_string();
+    let mut shown = String::new();
+    // Writing to a text does not fail.
+    let _ = render(Source { name: &name, text }, faults, paint(), &mut shown);
+    write(&shown);
+    true
+}
+
 /// The exit code for why a verb failed.
-pub(super) fn exit(trouble: &Trouble) -> Exit {
+fn exit(trouble: &Trouble) -> Exit {
     match trouble.kind() {
         Kind::Failed => Exit::Failed,
         Kind::Invalid => Exit::InvalidInventory,

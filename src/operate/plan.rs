@@ -26,6 +26,8 @@ pub enum Pending {
 /// # Errors
 /// As [`up`](super::up::up) before its first change.
 pub async fn plan(lab: &Lab, ambient: &Ambient<'_>) -> Result<Pending, Trouble> {
+    // A catalogue that cannot work is said before machines are planned that are made for it.
+    lab.images()?;
     let roster = machines::roster(lab).await?;
     if roster.n_missing() > 0 {
         let (text, json) = (roster.show(), roster.to_json());

@@ -36,6 +36,8 @@ pub async fn up(
     agreed: bool,
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
+    // A catalogue that cannot work is said before anyone is asked for anything.
+    lab.images()?;
     let roster = machines::roster(lab).await?;
     let (n_missing, blank) = (roster.n_missing(), roster.is_blank());
     if n_missing > 0 && !agreed && !ambient.ask.proceed(&roster.show()) {

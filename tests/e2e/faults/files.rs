@@ -24,6 +24,40 @@ fn an_inventory_with_faults_ends_every_verb_before_anything_is_touched() {
 }
 
 #[test]
+fn a_catalogue_whose_versions_do_not_go_together_ends_a_run_before_anything_is_made() {
+    let lab = Lab::local(
+        "groups: {control: {roles: [control], count: 1}, edge: {roles: [edge], count: 1},\n         \
+         \x20 workers: {roles: [agent], count: 1}}\nplatform: {images: pair.yaml}\n",
+    );
+    let component = |name: &str, version: &str, needs: &str| {
+        format!("  {name}: {{version: {version}, build: .{needs}}}\n")
+    };
+    let pair = [
+        component("registry", "2.8.2", ""),
+        component("zookeeper", "3.8.0", ""),
+        component("mesos-master", "1.4.2", ""),
+        component("mesos-agent", "1.4.2", ""),
+        component("marathon", "1.11.24", ", needs: {mesos: \">=1.5\"}"),
+        component("chronos", "3.0.2", ""),
+    ];
+    lab.file(
+        "pair.yaml",
+        format!("components:\n{}machine: {{build: .}}\n", pair.concat()),
+    );
+    for verb in ["plan", "up"] {
+        let said = lab.run(&[verb]).exits(3).said();
+        for text in [
+            "marathon needs Mesos from 1.5 on, and `mesos-master` is 1.4.2",
+            "pair.yaml:6:",
+            "take a newer Mesos",
+        ] {
+            assert!(said.contains(text), "{verb}: `{text}` is not in:\n{said}");
+        }
+    }
+    assert_eq!(lab.remains(), [""; 0]);
+}
+
+#[test]
 fn an_archive_with_a_byte_changed_goes_nowhere() {
     let _turn = turn();
     let given = Given::new(2);

@@ -12,6 +12,7 @@ fn a_host_that_is_not_fit_is_told_before_anything_is_changed() {
     a_full_disk(&lab, &machine);
     a_clock_that_is_off(&lab, &machine);
     a_docker_that_is_too_new(&lab, &machine);
+    control_groups_of_version_2_alone(&lab, &machine);
     a_port_that_another_program_holds(&lab, &machine);
     a_host_without_systemd(&given);
     an_image_that_the_catalogue_lacks(&lab);
@@ -47,15 +48,7 @@ fn a_docker_that_is_too_new(lab: &Lab, machine: &Machine) {
         "docker",
         "[ \"$1\" = version ] && echo 28.0.0 || exec /usr/bin/docker \"$@\"",
     );
-    // Which Docker is too new for a version is up to the catalogue.
-    let catalog = std::fs::read_to_string(CATALOG).expect("the repository has one");
-    let images = CATALOG.strip_suffix("catalog.yaml").expect("its name");
-    let needy = catalog
-        .replace("build: ", &format!("build: {images}"))
-        .replace("zookeeper}", "zookeeper, needs: {docker: \"<26\"}}");
-    lab.file("needy.yaml", needy);
-    let inventory = std::fs::read_to_string(lab.inventory()).expect("it was written");
-    lab.file("lab.yaml", inventory.replace(CATALOG, "needy.yaml"));
+    let inventory = with_needs(lab, "{docker: \"<26\"}");
     check_up(
         lab,
         4,
@@ -66,6 +59,40 @@ fn a_docker_that_is_too_new(lab: &Lab, machine: &Machine) {
     );
     lab.file("lab.yaml", inventory);
     unwrap(machine, "docker");
+}
+
+/// What version 2 alone is known by is a file at the root of the control groups.
+fn control_groups_of_version_2_alone(lab: &Lab, machine: &Machine) {
+    let mark = "/sys/fs/cgroup/cgroup.controllers";
+    let is_of_version_2 = machine.is(&format!("[ -e {mark} ]"));
+    if !is_of_version_2 {
+        machine.sh(&format!("mount -o remount,rw /sys/fs/cgroup && touch {mark}"));
+    }
+    let inventory = with_needs(lab, "{cgroups: v1}");
+    let problem = "control-1: its control groups are of version 2 alone, ";
+    check_up(
+        lab,
+        4,
+        &["nothing was changed", problem, "zookeeper 3.8.0 needs version 1"],
+    );
+    lab.file("lab.yaml", inventory);
+    if !is_of_version_2 {
+        machine.sh(&format!("rm {mark} && mount -o remount,ro /sys/fs/cgroup"));
+    }
+}
+
+/// Lets the inventory take a catalogue whose ZooKeeper has these needs, as is up to a catalogue
+/// to say; returns the inventory as it was.
+fn with_needs(lab: &Lab, needs: &str) -> String {
+    let catalog = std::fs::read_to_string(CATALOG).expect("the repository has one");
+    let images = CATALOG.strip_suffix("catalog.yaml").expect("its name");
+    let needy = catalog
+        .replace("build: ", &format!("build: {images}"))
+        .replace("zookeeper}", &format!("zookeeper, needs: {needs}}}"));
+    lab.file("needy.yaml", needy);
+    let inventory = std::fs::read_to_string(lab.inventory()).expect("it was written");
+    lab.file("lab.yaml", inventory.replace(CATALOG, "needy.yaml"));
+    inventory
 }
 
 fn a_port_that_another_program_holds(lab: &Lab, machine: &Machine) {
