@@ -24,7 +24,8 @@ pub enum Event {
         /// Who started it, as `user@machine`.
         who: String,
     },
-    /// A host's one connection stands; it is kept for the whole run.
+    /// A host's one connection stands; it is kept for the whole run, and made anew only after a
+    /// reboot that the run itself ordered.
     Connected {
         /// The host.
         host: HostName,
