@@ -50,7 +50,9 @@ impl Vm {
         let network = format!("user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22");
         let emulator = Command::new("qemu-system-x86_64")
             .args(["-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max"])
-            .args(["-smp", "2", "-m", "1024", "-display", "none", "-nodefaults"])
+            // One processor: of two, one may find the other not moving for a minute where this
+            // computer has much else to do, and its kernel takes that for a fault.
+            .args(["-smp", "1", "-m", "1024", "-display", "none", "-nodefaults"])
             .args(["-drive", &drive, "-netdev", &network])
             .args(["-device", "virtio-net-pci,netdev=net,romfile="])
             .args(["-device", "virtio-rng-pci"])
