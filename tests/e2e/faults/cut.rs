@@ -6,7 +6,7 @@ use std::time::Duration;
 use platform::event::{Event, Outcome, RunResult};
 
 use super::{SMALL, check_clean, check_finished, check_up};
-use crate::harness::{Given, Lab, Run, Running, turn, until};
+use crate::harness::{Given, Lab, Run, Running, copy_folder, turn, until};
 
 #[test]
 fn a_run_that_is_cut_off_says_so_accounts_for_every_step_and_is_finished_by_the_next() {
@@ -51,9 +51,16 @@ fn an_operator_stops_the_making_of_machines() {
 fn of_two_runs_the_second_is_told_who_goes_on(given: &Given, lab: &Lab) {
     let mut first = start(lab);
     until_stage_begins(&mut first, "base");
+    // Until the second has looked, and for less long than a run may be silent.
+    first.signal("STOP");
     check_up(lab, 4, &["is held by", "since 20", "running `up`"]);
     let elsewhere = given.lab(SMALL);
+    // Another computer has what hosts were given, and journals of its own.
+    for folder in ["ca", "secrets"] {
+        copy_folder(&lab.state().join(folder), &elsewhere.state().join(folder));
+    }
     check_up(&elsewhere, 4, &["control-1 is being changed by another run", "since 20"]);
+    first.signal("CONT");
     first.end().exits(0);
     check_finished(lab);
 }

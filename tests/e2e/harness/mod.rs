@@ -25,6 +25,7 @@
 //! goes when the next one gets its network.
 
 mod ensemble;
+mod folder;
 mod given;
 mod lab;
 mod machine;
@@ -37,6 +38,7 @@ mod traces;
 mod vm;
 
 pub(crate) use ensemble::{Watch, mode};
+pub(crate) use folder::{copy_folder, entries};
 pub(crate) use given::Given;
 pub(crate) use lab::{CATALOG, Lab};
 pub(crate) use machine::{Machine, docker};

@@ -12,7 +12,7 @@ use platform::event::RunResult;
 use platform::images::build::tag;
 use serde_json::json;
 
-use crate::harness::{Lab, Services, docker, pause};
+use crate::harness::{Lab, Services, copy_folder, docker, entries, pause};
 
 /// Where each instance of the app listens.
 const PORT: u16 = 31_500;
@@ -75,7 +75,7 @@ impl NextVersion {
             let name = folder.file_name().expect("a name").to_str().expect("a text");
             if folder.is_dir() && !name.starts_with('.') {
                 let copied = lab.folder().join("images").join(name);
-                copy(&folder, &copied);
+                copy_folder(&folder, &copied);
                 // Machines are not made anew; what all stand on is not what runs.
                 if !["base", "machine"].contains(&name) {
                     let file = copied.join("Dockerfile");
@@ -99,22 +99,6 @@ impl Drop for NextVersion {
             docker(&["image", "rm", "--force", &tag]);
         }
     }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("the folder takes folders");
-    for entry in entries(from) {
-        let to = to.join(entry.file_name().expect("a name"));
-        match entry.is_dir() {
-            true => copy(&entry, &to),
-            false => drop(fs::copy(&entry, to).expect("room")),
-        }
-    }
-}
-
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder");
-    entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
 /// Asks every instance over and over, and notes each request that fails.
