@@ -12,7 +12,7 @@ use super::trouble::Trouble;
 use crate::component::{Materials, mesos, registry, zookeeper};
 use crate::event::Event;
 use crate::inventory::SecretSource;
-use crate::inventory::catalog::{Component, Entry};
+use crate::inventory::catalog::{Catalog, Component, Entry};
 use crate::resource::Content;
 use crate::secret::Secret;
 use crate::state::{Leaf, San, SecretError};
@@ -22,6 +22,8 @@ use crate::topology::{Node, Topology};
 pub(super) struct Gathered {
     /// For the decisions.
     pub(super) materials: Materials,
+    /// For what versions need of hosts.
+    pub(super) catalog: Catalog,
     /// For the transfers.
     pub(super) images: Resolved,
     /// For the questions to Mesos, Marathon and Chronos.
@@ -39,11 +41,11 @@ pub(super) async fn gather(
     ambient: &Ambient<'_>,
 ) -> Result<Gathered, Trouble> {
     let needed = needed(topology);
-    let images = lab.images()?;
-    if let Some(message) = unverified(&images, &needed) {
+    let listed = lab.images()?;
+    if let Some(message) = unverified(&listed, &needed) {
         ambient.events.emit(&Event::Warned { message });
     }
-    let images = image::resolve(&images, &needed, &Bench::of(ambient)).await?;
+    let images = image::resolve(&listed, &needed, &Bench::of(ambient)).await?;
     let ca = lab.state.ca((ambient.clock)())?;
     let secret = |name: &str| {
         lab.state.resolve(&SecretSource::Generate, name, &lab.folder(), ambient.env)
@@ -65,7 +67,7 @@ pub(super) async fn gather(
     let http_secret = secret("registry-http")?;
     let materials = Materials {
         platform: lab.inventory.platform.clone(),
-        images: images.facts(&lab.images()?.catalog),
+        images: images.facts(&listed.catalog),
         files: files(lab)?,
         ca: ca.cert_pem().to_owned(),
         registry: registry::Materials { htpasswd, password, http_secret, certificates },
@@ -83,7 +85,8 @@ pub(super) async fn gather(
         marathon: framework("marathon", &secret)?,
         chronos: framework("chronos", &secret)?,
     };
-    Ok(Gathered { materials, images, logins: logins(lab, ambient)? })
+    let logins = logins(lab, ambient)?;
+    Ok(Gathered { materials, catalog: listed.catalog, images, logins })
 }
 
 /// What there is to say of components that were never seen to run as this program runs them.

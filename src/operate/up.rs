@@ -87,8 +87,7 @@ pub(super) async fn look(
     let topology = Topology::new(&lab.inventory, machines)?;
     let mut gathered = gather(lab, &topology, ambient).await?;
     let survey = survey(fleet, &topology, &mut gathered, ambient).await?;
-    let catalog = &lab.images()?.catalog;
-    let objections = preflight::objections(&topology, catalog, &survey.facts);
+    let objections = preflight::objections(&topology, &gathered.catalog, &survey.facts);
     let objections = without_ours(objections, fleet).await;
     if !objections.is_empty() {
         return Err(Trouble::Unfit(objections));
