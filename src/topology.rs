@@ -38,6 +38,8 @@ pub struct Machine {
     pub group: String,
     /// Where the cluster's other hosts reach it.
     pub address: IpAddr,
+    /// Where SSH reaches it, where that is not `address`: a name or an address.
+    pub ssh: Option<String>,
     /// Host keys that the provider itself vouches for, as OpenSSH public key lines
     /// (`ssh-ed25519 AAAA…`); empty where it has no way to know them.
     pub host_keys: Vec<String>,

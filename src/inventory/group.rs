@@ -99,6 +99,7 @@ impl DraftGroup {
             roles: self.roles.into_iter().map(|role| role.value).collect(),
             members,
             memory: self.memory.map(|memory| memory.value),
+            instances: super::Instances::default(),
             host: self.host,
             traits: self.traits.value,
         })

@@ -14,6 +14,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::host::HostName;
 use crate::path::HostPath;
@@ -149,6 +150,96 @@ pub enum Provider {
     Ssh(SshAccess),
     /// Containers on this computer that behave like machines.
     Local(LocalNetwork),
+    /// Instances of AWS EC2.
+    Aws(Aws),
+}
+
+/// Instances of AWS EC2, all in one region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aws {
+    /// The region; the one that other AWS tools would use where the file is silent.
+    pub region: Option<String>,
+    /// The profile of the operator's AWS configuration; as other AWS tools where the file is
+    /// silent.
+    pub profile: Option<String>,
+    /// The zones to spread machines over, in this order; the first three of the region where
+    /// the file gives none.
+    pub zones: Vec<String>,
+    /// Their network.
+    pub network: AwsNetwork,
+    /// The image that they boot from.
+    pub image: AwsImage,
+    /// How to log in to them.
+    pub ssh: AwsAccess,
+    /// Who may reach SSH and the edge; never empty.
+    pub admin_cidrs: Vec<AdminCidr>,
+    /// After how long the cluster may be taken down by `down --expired`.
+    pub expires: Option<Duration>,
+}
+
+/// The network of instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AwsNetwork {
+    /// One of their own, with a subnet in each zone.
+    Made(Cidr),
+    /// One that exists.
+    Given {
+        /// The VPC, such as `vpc-0a1b2c3d4e5f60718`.
+        vpc: String,
+        /// Its subnets to use, each in a zone of its own.
+        subnets: Vec<String>,
+    },
+}
+
+/// The image that instances boot from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AwsImage {
+    /// This one, such as `ami-0a1b2c3d4e5f60718`.
+    Id(String),
+    /// The newest of an owner's images with such a name.
+    Newest {
+        /// The owner: an account's twelve digits, or `amazon`, `self`, `aws-marketplace`.
+        owner: String,
+        /// The name, in which `*` stands for any text and `?` for any character.
+        name: String,
+    },
+}
+
+/// How to log in to instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsAccess {
+    /// The user that the image lets in, such as `admin` for Debian's.
+    pub user: String,
+    /// The private key file; its public half, `KEY.pub` beside it, is given to AWS.
+    pub key: PathBuf,
+    /// The passphrase of `key`.
+    pub passphrase: Option<SecretSource>,
+    /// Bastions to go through, nearest first; without any, machines have public addresses.
+    pub jump: Vec<String>,
+}
+
+/// An IPv4 network of any size whose hosts may reach SSH and the edge, such as
+/// `203.0.113.0/24`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AdminCidr {
+    /// The network's own address: all host bits are zero.
+    pub network: std::net::Ipv4Addr,
+    /// How many leading bits are the network's, 0 to 32.
+    pub prefix: u8,
+}
+
+/// How the instances of a group are to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Instances {
+    /// Their type, and others to take, in this order, where there is no capacity for the first;
+    /// never empty with provider `aws`, and empty with any other.
+    pub types: Vec<String>,
+    /// The size of their disk; the image's own where the file is silent.
+    pub disk: Option<Size>,
+    /// Whether they are spot instances, which AWS may take back.
+    pub spot: bool,
+    /// Whether they are protected from termination by anything but `down`.
+    pub protected: bool,
 }
 
 /// How to log in to given machines. What is not said here comes from the operator's own SSH
@@ -209,6 +300,8 @@ pub struct Group {
     pub members: Members,
     /// The memory of each machine that the provider makes.
     pub memory: Option<Size>,
+    /// How its machines are to be, where they are instances of AWS.
+    pub instances: Instances,
     /// What may be done to its machines for the sake of what runs on them.
     pub host: HostSettings,
     /// What its agents say of themselves.

@@ -9,7 +9,7 @@ use super::lab::Lab;
 use super::trouble::Trouble;
 use super::{Ambient, machines};
 use crate::host::HostName;
-use crate::inventory::{Inventory, Members, Provider, SecretSource, SshAccess};
+use crate::inventory::{Provider, SecretSource, SshAccess};
 use crate::provider::local::LOGIN_USER;
 use crate::remote::ssh::{Connector, Lasting, Settings, Target, Timing, system_ssh};
 use crate::remote::{Argv, RemoteError};
@@ -39,7 +39,7 @@ pub(super) async fn connect(
     let connecting: Vec<_> = machines
         .iter()
         .map(|machine| {
-            let target = login.target(&lab.inventory, machine);
+            let target = login.target(machine);
             let connecting = Lasting::connect(connector.clone(), target);
             async move { (machine.host.clone(), connecting.await) }
         })
@@ -88,7 +88,7 @@ pub async fn ssh(lab: &Lab, name: &str, ambient: &Ambient<'_>) -> Result<Argv, T
         return Err(Trouble::NoSuchHost { name: name.to_owned(), known });
     };
     connect_all(lab, std::slice::from_ref(machine), ambient).await?;
-    let target = Login::of(lab, ambient)?.target(&lab.inventory, machine);
+    let target = Login::of(lab, ambient)?.target(machine);
     Ok(system_ssh(&target, &lab.state.known_hosts(), None))
 }
 
@@ -119,6 +119,17 @@ impl Login {
                 },
                 operator_config: true,
             },
+            Provider::Aws(aws) => Self {
+                passphrase: secret(&aws.ssh.passphrase, "the passphrase of the SSH key")?,
+                sudo_password: None,
+                access: SshAccess {
+                    user: Some(aws.ssh.user.clone()),
+                    key: Some(in_folder(lab, &aws.ssh.key)),
+                    jump: aws.ssh.jump.clone(),
+                    ..SshAccess::default()
+                },
+                operator_config: true,
+            },
             Provider::Local(_) => Self {
                 access: SshAccess {
                     user: Some(LOGIN_USER.to_owned()),
@@ -132,10 +143,10 @@ impl Login {
         })
     }
 
-    fn target(&self, inventory: &Inventory, machine: &Machine) -> Target {
+    fn target(&self, machine: &Machine) -> Target {
         Target {
             host: machine.host.clone(),
-            address: ssh_address(inventory, machine),
+            address: machine.ssh.clone().unwrap_or_else(|| machine.address.to_string()),
             access: self.access.clone(),
             passphrase: self.passphrase.clone(),
             sudo_password: self.sudo_password.clone(),
@@ -147,16 +158,4 @@ impl Login {
 
 fn in_folder(lab: &Lab, key: &std::path::Path) -> PathBuf {
     lab.folder().join(crate::remote::config::expand_home(key))
-}
-
-/// Where SSH reaches a machine: where the inventory says, else its private address.
-fn ssh_address(inventory: &Inventory, machine: &Machine) -> String {
-    let hosts = inventory.groups.iter().flat_map(|group| match &group.members {
-        Members::Hosts(hosts) => hosts.as_slice(),
-        Members::Count(_) => &[],
-    });
-    hosts
-        .filter(|given| given.name == machine.host)
-        .find_map(|given| given.ssh.clone())
-        .unwrap_or_else(|| machine.address.to_string())
 }

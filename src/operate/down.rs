@@ -33,6 +33,7 @@ pub async fn down(
 ) -> Result<Ended, Trouble> {
     match &lab.inventory.provider {
         Provider::Local(_) => remove_machines(lab, agreed, ambient).await,
+        Provider::Aws(_) => Err(Trouble::NoAws),
         Provider::Ssh(_) => take_back(lab, agreed, purge, ambient).await,
     }
 }

@@ -40,6 +40,7 @@ pub(super) async fn roster(lab: &Lab) -> Result<Roster, Trouble> {
         Provider::Ssh(_) => {
             Ok(Roster { running: ssh::machines(&lab.inventory), missing: None })
         }
+        Provider::Aws(_) => Err(Trouble::NoAws),
         Provider::Local(network) => {
             let existing = local::list(&lab.inventory.cluster).await?;
             if !existing.is_empty() && !lab.state.has_ssh_key() {

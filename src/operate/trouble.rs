@@ -81,6 +81,9 @@ pub enum Trouble {
         .0.display()
     )]
     NoMachineImage(PathBuf),
+    /// Machines of AWS.
+    #[error("this program cannot make machines of AWS yet")]
+    NoAws,
     /// Local machines.
     #[error(transparent)]
     Machine(#[from] MachineError),

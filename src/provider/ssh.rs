@@ -14,6 +14,7 @@ pub fn machines(inventory: &Inventory) -> Vec<Machine> {
             host: given.name.clone(),
             group: group.name.clone(),
             address: given.address,
+            ssh: given.ssh.clone(),
             host_keys: Vec::new(),
         }));
     }

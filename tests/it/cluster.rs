@@ -118,6 +118,7 @@ impl Cluster {
 fn machines(inventory: &Inventory) -> Vec<Machine> {
     match &inventory.provider {
         Provider::Ssh(_) => ssh::machines(inventory),
+        Provider::Aws(_) => panic!("a cluster of AWS has no machines without AWS"),
         Provider::Local(network) => {
             let wanted = local::wanted(inventory);
             let plan = local::plan(&wanted, &[], network.subnet).expect("there is room");

@@ -286,7 +286,8 @@ impl From<Listed> for Existing {
             "created" => State::Unfinished,
             _ => State::Stopped(state),
         };
-        let machine = Machine { host, group, address, host_keys: vec![host_key] };
+        let machine =
+            Machine { host, group, address, ssh: None, host_keys: vec![host_key] };
         Self { machine, state }
     }
 }

@@ -154,6 +154,7 @@ impl NewMachine {
             host: self.host.clone(),
             group: self.group.clone(),
             address: IpAddr::V4(self.address),
+            ssh: None,
             host_keys: Vec::new(),
         }
     }
@@ -199,6 +200,7 @@ mod tests {
             host: host.parse().unwrap(),
             group: host.split('-').next().unwrap().to_owned(),
             address: address.parse().unwrap(),
+            ssh: None,
             host_keys: vec!["ssh-ed25519 AAAA".to_owned()],
         };
         Existing { machine, state }
