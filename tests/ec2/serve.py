@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""EC2 for the tests: moto with what it lacks, on a port of this computer. See README.md.
+
+What is written to FOLDER: `port` once it listens, and a line in `calls.jsonl` for each call.
+What is read there: `faults.json`, at each call.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+# Before anything of moto is loaded: it reads this once.
+os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("images.json"))
+
+import account  # noqa: E402
+from app import App  # noqa: E402
+from calls import Notes  # noqa: E402
+from faults import Faults  # noqa: E402
+from moto.moto_server.werkzeug_app import (  # noqa: E402
+    DomainDispatcherApplication,
+    create_backend_app,
+)
+from werkzeug.serving import WSGIRequestHandler, make_server  # noqa: E402
+
+
+class Handler(WSGIRequestHandler):
+    """Keeps connections open, as EC2 does, and says nothing of requests: calls.jsonl does."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, *args):
+        """Says nothing."""
+
+
+def main() -> int:
+    """Serves until it is ended, or until standard input is with --follow."""
+    options = read_options()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    faults = Faults(options.folder / "faults.json")
+    account.install(faults, None)
+    notes = Notes(options.folder / "calls.jsonl")
+    moto = DomainDispatcherApplication(create_backend_app)
+    app = App(moto, faults, notes, options.latency)
+    server = make_server("127.0.0.1", options.port, app, threaded=True, request_handler=Handler)
+    server.daemon_threads = True
+    if options.follow:
+        threading.Thread(target=end_with_input, args=(server,), daemon=True).start()
+    say_port(options.folder, server.port)
+    server.serve_forever()
+    return 0
+
+
+def end_with_input(server) -> None:
+    """Ends the server when whoever started it is gone, however it went."""
+    while sys.stdin.buffer.read(4096):
+        pass
+    server.shutdown()
+
+
+def say_port(folder: Path, port: int) -> None:
+    """Tells the port, whole or not at all."""
+    half = folder / "port.part"
+    half.write_text(f"{port}\n")
+    half.rename(folder / "port")
+
+
+def read_options() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, required=True, help="for port, calls and faults")
+    parser.add_argument("--port", type=int, default=0, help="any free one when it is 0")
+    parser.add_argument("--latency", type=float, default=0, help="seconds before each call")
+    parser.add_argument("--follow", action="store_true", help="end when standard input does")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
