@@ -189,7 +189,10 @@ EXAMPLES
     platform up lab.yaml --yes
 
   Follow it with a program:
-    platform up lab.yaml --yes -o json | jq -r .event")]
+    platform up lab.yaml --yes -o json | jq -r .event
+
+  Make the machines today, and what runs on them tomorrow:
+    platform up aws.yaml --machines-only")]
 pub struct Up {
     /// The inventory.
     #[command(flatten)]
@@ -197,6 +200,9 @@ pub struct Up {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+    /// Make the machines and what they stand on, and do nothing on them
+    #[arg(long)]
+    pub machines_only: bool,
 }
 
 /// `platform status`
@@ -224,7 +230,8 @@ pub struct Status {
 /// `platform down`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Machines that `up` made are removed. On machines that were given, what `up` installed is \
+Machines that `up` made are removed, with all that they stand on; nothing that does not carry \
+the cluster's tag or label is touched. On machines that were given, what `up` installed is \
 stopped and removed, and the rest is left as it was. Asks for the cluster's name, typed.
 
 EXAMPLES
@@ -235,7 +242,10 @@ EXAMPLES
     platform down rack7.yaml --purge
 
   The same from a script:
-    platform down rack7.yaml --purge --yes")]
+    platform down rack7.yaml --purge --yes
+
+  Every hour, from cron, as soon as the lab has expired:
+    platform down aws.yaml --expired --yes")]
 pub struct Down {
     /// The inventory.
     #[command(flatten)]
@@ -246,6 +256,9 @@ pub struct Down {
     /// Also remove the components' data from given hosts
     #[arg(long)]
     pub purge: bool,
+    /// Only where the cluster has expired (`expires: 8h` under `provider.aws`)
+    #[arg(long, conflicts_with = "purge")]
+    pub expired: bool,
 }
 
 /// `platform ssh`

@@ -3,12 +3,17 @@
 use super::args::{Down, Global};
 use super::exit::Exit;
 use super::session::{For, Session};
-use crate::operate::down::down;
+use crate::operate::down::{How, down};
 
 pub(super) async fn run(args: &Down, global: &Global) -> Exit {
     match Session::open(&args.inventory.inventory, global, For::Work("down")) {
         Ok(session) => {
-            let work = down(&session.lab, args.yes, args.purge, &session.ambient);
+            let how = match (args.expired, args.purge) {
+                (true, _) => How::Expired,
+                (false, true) => How::Purge,
+                (false, false) => How::Keep,
+            };
+            let work = down(&session.lab, args.yes, how, &session.ambient);
             session.run(work).await
         }
         Err(exit) => exit,

@@ -3,12 +3,13 @@
 use super::args::{Global, Up};
 use super::exit::Exit;
 use super::session::{For, Session};
-use crate::operate::up::up;
+use crate::operate::up::{Extent, up};
 
 pub(super) async fn run(args: &Up, global: &Global) -> Exit {
     match Session::open(&args.inventory.inventory, global, For::Work("up")) {
         Ok(session) => {
-            let work = up(&session.lab, args.yes, &session.ambient);
+            let extent = if args.machines_only { Extent::Machines } else { Extent::All };
+            let work = up(&session.lab, args.yes, extent, &session.ambient);
             session.run(work).await
         }
         Err(exit) => exit,

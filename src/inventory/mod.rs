@@ -470,7 +470,18 @@ impl Inventory {
     }
 }
 
+impl std::fmt::Display for AdminCidr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
 impl Group {
+    /// Whether each of its machines has an identity.
+    pub fn is_named(&self) -> bool {
+        self.roles.iter().any(|role| !matches!(role, Role::Agent | Role::Base))
+    }
+
     /// What the agent of one of its machines says of itself.
     pub fn traits_of(&self, host: &HostName) -> Traits {
         let given = match &self.members {

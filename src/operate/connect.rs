@@ -1,21 +1,30 @@
 //! Reaches hosts: one connection each, kept for the whole verb.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
+use tokio::time::{Instant, sleep};
 
 use super::lab::Lab;
 use super::trouble::Trouble;
 use super::{Ambient, machines};
+use crate::event::{Event, in_words};
 use crate::host::HostName;
 use crate::inventory::{Provider, SecretSource, SshAccess};
 use crate::provider::local::LOGIN_USER;
 use crate::remote::ssh::{Connector, Lasting, Settings, Target, Timing, system_ssh};
-use crate::remote::{Argv, RemoteError};
+use crate::remote::{Argv, ErrorKind, RemoteError};
 use crate::run::Fleet;
 use crate::secret::Secret;
 use crate::topology::Machine;
+
+/// The longest that a machine which was just launched may take to let anyone in.
+const BOOT: Duration = Duration::from_secs(300);
+/// Between two attempts to reach one.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Connects to these machines, side by side; those that cannot be reached come with why.
 ///
@@ -24,6 +33,46 @@ use crate::topology::Machine;
 pub(super) async fn connect(
     lab: &Lab,
     machines: &[Machine],
+    ambient: &Ambient<'_>,
+) -> Result<(Fleet, Vec<(HostName, RemoteError)>), Trouble> {
+    reach(lab, machines, &BTreeSet::new(), ambient).await
+}
+
+/// Connects to all of these machines.
+///
+/// # Errors
+/// When one cannot be reached: all such are named.
+pub(super) async fn connect_all(
+    lab: &Lab,
+    machines: &[Machine],
+    ambient: &Ambient<'_>,
+) -> Result<Fleet, Trouble> {
+    connect_booting(lab, machines, &BTreeSet::new(), ambient).await
+}
+
+/// Connects to all of these machines, some of which may be booting: those are tried again until
+/// they let someone in, or are five minutes late.
+///
+/// # Errors
+/// When one cannot be reached: all such are named.
+pub(super) async fn connect_booting(
+    lab: &Lab,
+    machines: &[Machine],
+    booting: &BTreeSet<HostName>,
+    ambient: &Ambient<'_>,
+) -> Result<Fleet, Trouble> {
+    let (fleet, mut failed) = reach(lab, machines, booting, ambient).await?;
+    if failed.is_empty() {
+        return Ok(fleet);
+    }
+    failed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Err(Trouble::Unreachable(failed.into_iter().map(|(_, error)| error).collect()))
+}
+
+async fn reach(
+    lab: &Lab,
+    machines: &[Machine],
+    booting: &BTreeSet<HostName>,
     ambient: &Ambient<'_>,
 ) -> Result<(Fleet, Vec<(HostName, RemoteError)>), Trouble> {
     ambient.begin("connecting to the hosts")?;
@@ -39,9 +88,15 @@ pub(super) async fn connect(
     let connecting: Vec<_> = machines
         .iter()
         .map(|machine| {
-            let target = login.target(machine);
-            let connecting = Lasting::connect(connector.clone(), target);
-            async move { (machine.host.clone(), connecting.await) }
+            let (connector, target) = (connector.clone(), login.target(machine));
+            let is_booting = booting.contains(&machine.host);
+            async move {
+                let connected = match is_booting {
+                    true => once_booted(connector, target, ambient).await,
+                    false => Lasting::connect(connector, target).await,
+                };
+                (machine.host.clone(), connected)
+            }
         })
         .collect();
     let mut connecting = stream::iter(connecting).buffer_unordered(machines.len().max(1));
@@ -57,22 +112,31 @@ pub(super) async fn connect(
     Ok((fleet, failed))
 }
 
-/// Connects to all of these machines.
-///
-/// # Errors
-/// When one cannot be reached: all such are named.
-pub(super) async fn connect_all(
-    lab: &Lab,
-    machines: &[Machine],
+/// Connects to a machine that may be booting, and says what is seen of it meanwhile.
+async fn once_booted(
+    connector: Arc<Connector>,
+    target: Target,
     ambient: &Ambient<'_>,
-) -> Result<Fleet, Trouble> {
-    let (fleet, failed) = connect(lab, machines, ambient).await?;
-    if failed.is_empty() {
-        return Ok(fleet);
+) -> Result<Lasting, RemoteError> {
+    let begun = Instant::now();
+    let mut last = String::new();
+    loop {
+        let error = match Lasting::connect(connector.clone(), target.clone()).await {
+            Ok(connected) => return Ok(connected),
+            Err(error) => error,
+        };
+        let away = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
+        if !away || ambient.is_stopped() || begun.elapsed() > BOOT {
+            return Err(error);
+        }
+        let seen = in_words(&error);
+        if seen != last {
+            let gate = format!("{} lets someone in", target.host);
+            ambient.events.emit(&Event::Waiting { gate, seen: seen.clone() });
+            last = seen;
+        }
+        sleep(PAUSE).await;
     }
-    let mut failed = failed;
-    failed.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Err(Trouble::Unreachable(failed.into_iter().map(|(_, error)| error).collect()))
 }
 
 /// The words that log in to a host with this computer's own `ssh`. Its key is pinned by then:
@@ -81,7 +145,7 @@ pub(super) async fn connect_all(
 /// # Errors
 /// When there is no such host, or it cannot be reached.
 pub async fn ssh(lab: &Lab, name: &str, ambient: &Ambient<'_>) -> Result<Argv, Trouble> {
-    let machines = machines::running(lab).await?;
+    let machines = machines::running(lab, ambient).await?;
     let machine = machines.iter().find(|machine| machine.host.as_str() == name);
     let Some(machine) = machine else {
         let known = machines.iter().map(|machine| machine.host.to_string()).collect();

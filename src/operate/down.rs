@@ -1,5 +1,7 @@
 //! `platform down`: takes down what `up` put up.
 
+mod aws;
+
 use std::collections::BTreeMap;
 
 use super::lab::Lab;
@@ -20,22 +22,33 @@ use crate::run::gate::{Look, Witness};
 use crate::state::StateError;
 
 /// Takes a cluster down: removes machines that the program made; on machines that were given,
-/// takes back what earlier runs brought. `purge` takes the components' data with it. Repeated,
-/// it finds nothing to do.
+/// takes back what earlier runs brought. Repeated, it finds nothing to do.
 ///
 /// # Errors
 /// When something is left: the events say what, and the next `down` goes on there.
 pub async fn down(
     lab: &Lab,
     agreed: bool,
-    purge: bool,
+    how: How,
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
     match &lab.inventory.provider {
+        Provider::Aws(settings) => aws::remove(lab, settings, agreed, how, ambient).await,
+        _ if how == How::Expired => Err(Trouble::NeverExpires),
         Provider::Local(_) => remove_machines(lab, agreed, ambient).await,
-        Provider::Aws(_) => Err(Trouble::NoAws),
-        Provider::Ssh(_) => take_back(lab, agreed, purge, ambient).await,
+        Provider::Ssh(_) => take_back(lab, agreed, how == How::Purge, ambient).await,
     }
+}
+
+/// What of a cluster is taken down, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// All but the components' data on given hosts.
+    Keep,
+    /// All.
+    Purge,
+    /// All, but only once the cluster has expired.
+    Expired,
 }
 
 async fn remove_machines(
@@ -67,7 +80,7 @@ async fn take_back(
     purge: bool,
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
-    let machines = machines::running(lab).await?;
+    let machines = machines::running(lab, ambient).await?;
     let fleet = connect::connect_all(lab, &machines, ambient).await?;
     let every =
         machines.iter().map(|machine| (machine.host.clone(), Questions::default()));

@@ -39,7 +39,7 @@ pub async fn exec(
     (user, argv): (As, Argv),
     ambient: &Ambient<'_>,
 ) -> Result<Vec<Said>, Trouble> {
-    let machines = machines::limited(machines::running(lab).await?, limit)?;
+    let machines = machines::limited(machines::running(lab, ambient).await?, limit)?;
     let (fleet, unreachable) = connect::connect(lab, &machines, ambient).await?;
     let running: Vec<_> = machines
         .iter()

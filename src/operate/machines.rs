@@ -1,55 +1,69 @@
 //! The machines of an inventory: which there are, which are missing, and making those.
 
-use std::collections::BTreeSet;
-use std::fmt::Write;
-use std::time::Instant;
+mod aws;
+mod local;
 
-use futures::stream::{self, StreamExt};
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 
 use super::Ambient;
-use super::image::{self, Bench};
 use super::lab::Lab;
 use super::trouble::Trouble;
 use crate::component::Stage;
-use crate::event::{Event, Outcome, in_words};
 use crate::host::HostName;
-use crate::inventory::{Cidr, Provider};
-use crate::provider::local::{
-    self, Existing, MachineError, MachinePlan, NewMachine, Settings, Workshop,
-};
+use crate::inventory::Provider;
+use crate::provider::local::MachinePlan;
 use crate::provider::ssh;
 use crate::topology::{Machine, Topology};
 
-/// How many machines are made at once: each boots a whole system.
-const AT_ONCE: usize = 8;
+pub(super) use aws::{Site, site};
 
 /// The machines of an inventory, and what it takes to have them all.
 pub(super) struct Roster {
     /// Machines that run.
     pub(super) running: Vec<Machine>,
-    /// What is to be made or started.
-    missing: Option<(Cidr, MachinePlan)>,
+    /// What is to be made or started, and by whom.
+    missing: Missing,
+}
+
+/// What is to be made or started.
+enum Missing {
+    /// Nothing ever: the machines are given.
+    Given,
+    /// Containers of this computer.
+    Local(MachinePlan),
+    /// Instances, and what they stand on.
+    Aws(Box<Site>),
+}
+
+/// The machines of an inventory, made.
+pub(super) struct Made {
+    /// All of them, in the order of the inventory.
+    pub(super) machines: Vec<Machine>,
+    /// Those that were launched so short a time ago that they may be booting still.
+    pub(super) booting: BTreeSet<HostName>,
 }
 
 /// Asks the provider.
 ///
 /// # Errors
 /// When it does not answer, or its network is too small, or its machines would let nobody in.
-pub(super) async fn roster(lab: &Lab) -> Result<Roster, Trouble> {
+pub(super) async fn roster(lab: &Lab, ambient: &Ambient<'_>) -> Result<Roster, Trouble> {
     match &lab.inventory.provider {
         Provider::Ssh(_) => {
-            Ok(Roster { running: ssh::machines(&lab.inventory), missing: None })
+            Ok(Roster { running: ssh::machines(&lab.inventory), missing: Missing::Given })
         }
-        Provider::Aws(_) => Err(Trouble::NoAws),
         Provider::Local(network) => {
-            let existing = local::list(&lab.inventory.cluster).await?;
-            if !existing.is_empty() && !lab.state.has_ssh_key() {
-                return Err(Trouble::KeyLost(lab.state.ssh_key_file()));
-            }
-            let wanted = local::wanted(&lab.inventory);
-            let plan = local::plan(&wanted, &existing, network.subnet)?;
-            let running = plan.unchanged.clone();
-            Ok(Roster { running, missing: Some((network.subnet, plan)) })
+            let plan = local::plan(lab, network.subnet).await?;
+            Ok(Roster { running: plan.unchanged.clone(), missing: Missing::Local(plan) })
+        }
+        Provider::Aws(settings) => {
+            let site = site(lab, settings, ambient).await?;
+            Ok(Roster {
+                running: site.plan.running(),
+                missing: Missing::Aws(Box::new(site)),
+            })
         }
     }
 }
@@ -58,8 +72,11 @@ pub(super) async fn roster(lab: &Lab) -> Result<Roster, Trouble> {
 ///
 /// # Errors
 /// When the provider does not answer.
-pub(super) async fn running(lab: &Lab) -> Result<Vec<Machine>, Trouble> {
-    Ok(roster(lab).await?.running)
+pub(super) async fn running(
+    lab: &Lab,
+    ambient: &Ambient<'_>,
+) -> Result<Vec<Machine>, Trouble> {
+    Ok(roster(lab, ambient).await?.running)
 }
 
 /// The machines of these names and groups; all where there is none.
@@ -94,59 +111,85 @@ impl Roster {
         Ok(Topology::new(&lab.inventory, &self.all())?)
     }
 
-    /// All machines of the inventory, those included that do not run, by name.
+    /// All machines of the inventory that have a name and an address, those included that do
+    /// not run.
     pub(super) fn all(&self) -> Vec<Machine> {
         let mut machines = self.running.clone();
-        if let Some((_, plan)) = &self.missing {
-            machines.extend(plan.create.iter().map(NewMachine::planned));
-            machines.extend(plan.start.iter().map(|old| old.machine.clone()));
-        }
+        machines.extend(match &self.missing {
+            Missing::Given => Vec::new(),
+            Missing::Local(plan) => local::planned(plan),
+            Missing::Aws(site) => site.planned(),
+        });
         machines
     }
 
-    /// The machines that are to be made or started.
-    pub(super) fn missing_hosts(&self) -> Vec<HostName> {
-        let plan = self.missing.iter();
-        plan.flat_map(|(_, plan)| hosts(plan)).cloned().collect()
+    /// The machines that are to be made or started, each in a word or two.
+    pub(super) fn missing(&self) -> Vec<String> {
+        match &self.missing {
+            Missing::Given => Vec::new(),
+            Missing::Local(plan) => local::hosts(plan).map(HostName::to_string).collect(),
+            Missing::Aws(site) => site.missing(),
+        }
     }
 
     /// How many machines are to be made or started.
     pub(super) fn n_missing(&self) -> usize {
-        self.missing.as_ref().map_or(0, |(_, plan)| plan.create.len() + plan.start.len())
+        match &self.missing {
+            Missing::Given => 0,
+            Missing::Local(plan) => local::hosts(plan).count(),
+            Missing::Aws(site) => site.plan.n_machines(),
+        }
+    }
+
+    /// Whether nothing has to be made, started or changed of the machines themselves and what
+    /// they stand on.
+    pub(super) fn is_complete(&self) -> bool {
+        match &self.missing {
+            Missing::Given => true,
+            Missing::Local(plan) => local::is_complete(plan),
+            Missing::Aws(site) => site.plan.is_complete(),
+        }
     }
 
     /// Whether there is no machine yet that could have anything on it.
     pub(super) fn is_blank(&self) -> bool {
-        let started = self.missing.as_ref().map_or(0, |(_, plan)| plan.start.len());
-        self.running.is_empty() && started == 0
+        let none_stopped = match &self.missing {
+            Missing::Given => true,
+            Missing::Local(plan) => plan.start.is_empty(),
+            Missing::Aws(site) => site.plan.instances.is_empty(),
+        };
+        self.running.is_empty() && none_stopped
+    }
+
+    /// When the cluster may be taken down by `down --expired`.
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        match &self.missing {
+            Missing::Aws(site) => site.plan.site.expires,
+            _ => None,
+        }
     }
 
     /// What is to be made or started, as text.
     pub(super) fn show(&self) -> String {
-        let mut text = format!("{}\n", Stage::Machines);
-        let Some((_, plan)) = &self.missing else { return text };
-        for new in &plan.create {
-            let _ =
-                writeln!(text, "  {}\n    make container at {}", new.host, new.address);
-        }
-        for old in &plan.start {
-            let (host, state) = (&old.machine.host, &old.state);
-            let _ = writeln!(text, "  {host}\n    start container: it is {state}");
-        }
-        let _ =
-            writeln!(text, "\nWhat each of them gets is planned once it can be asked.");
-        text
+        let what = match &self.missing {
+            Missing::Given => String::new(),
+            Missing::Local(plan) => local::show(plan),
+            Missing::Aws(site) => site.show(),
+        };
+        let then = match self.n_missing() {
+            0 => "What is on the machines is looked at once this is done.",
+            _ => "What each of them gets is planned once it can be asked.",
+        };
+        format!("{}\n{what}\n{then}\n", Stage::Machines)
     }
 
     /// What is to be made or started, as JSON.
     pub(super) fn to_json(&self) -> serde_json::Value {
-        let plan = self.missing.as_ref().map(|(_, plan)| plan);
-        let create = plan.iter().flat_map(|plan| &plan.create);
-        let start = plan.iter().flat_map(|plan| &plan.start);
-        serde_json::json!({
-            "make": create.map(|new| new.host.as_str()).collect::<Vec<&str>>(),
-            "start": start.map(|old| old.machine.host.as_str()).collect::<Vec<&str>>(),
-        })
+        match &self.missing {
+            Missing::Given => serde_json::json!({}),
+            Missing::Local(plan) => local::to_json(plan),
+            Missing::Aws(site) => site.plan.to_json(),
+        }
     }
 }
 
@@ -159,166 +202,16 @@ pub(super) async fn make(
     lab: &Lab,
     roster: Roster,
     ambient: &Ambient<'_>,
-) -> Result<Vec<Machine>, Trouble> {
-    let Some((subnet, plan)) = roster.missing.filter(|(_, plan)| !is_complete(plan))
-    else {
-        return Ok(roster.running);
-    };
-    let settings = Settings {
-        cluster: lab.inventory.cluster.clone(),
-        subnet,
-        image: image::machine(&lab.images()?, &Bench::of(ambient)).await?,
-        authorized_key: lab.state.ssh_key()?.public,
-    };
-    // A machine lets in nobody else: the key must not be lost with this run.
-    lab.state.keep()?;
-    let begun = Instant::now();
-    let stage = Stage::Machines.to_string();
-    let hosts: Vec<HostName> = hosts(&plan).cloned().collect();
-    let n_steps = hosts.len();
-    ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
-    let made = all(&settings, &plan, ambient).await;
-    let ok = made.is_ok();
-    ambient.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
-    made?;
-    running(lab).await
-}
-
-fn is_complete(plan: &MachinePlan) -> bool {
-    plan.create.is_empty() && plan.start.is_empty()
-}
-
-fn hosts(plan: &MachinePlan) -> impl Iterator<Item = &HostName> {
-    let create = plan.create.iter().map(|new| &new.host);
-    create.chain(plan.start.iter().map(|old| &old.machine.host))
-}
-
-async fn all(
-    settings: &Settings,
-    plan: &MachinePlan,
-    ambient: &Ambient<'_>,
-) -> Result<(), Trouble> {
-    if let Some(message) = local::raise_limits(hosts(plan).count()).await {
-        ambient.events.emit(&Event::Warned { message });
-    }
-    let workshop = Workshop::open(settings.clone()).await?;
-    let create = plan.create.iter().map(Job::Make);
-    let jobs = create.chain(plan.start.iter().map(Job::Start)).collect();
-    let (workshop, cluster) = (&workshop, &settings.cluster);
-    let work = async |job: &Job<'_>| match job {
-        Job::Make(new) => workshop.create(new).await.map(drop),
-        Job::Start(old) => local::start(cluster, old).await,
-    };
-    carry_out(jobs, work, ambient).await
-}
-
-/// Does this work for each machine, a few at a time. Once the operator wants to stop, what is
-/// under way is finished and no more is begun.
-async fn carry_out(
-    jobs: Vec<Job<'_>>,
-    work: impl AsyncFn(&Job<'_>) -> Result<(), MachineError>,
-    ambient: &Ambient<'_>,
-) -> Result<(), Trouble> {
-    let work = &work;
-    let jobs: Vec<_> = jobs
-        .into_iter()
-        .map(|job| async move {
-            let begun = Instant::now();
-            if ambient.is_stopped() {
-                let reason = "the run was stopped".to_owned();
-                job.tell_end(begun, Outcome::NotStarted { reason }, ambient);
-                return Ok(false);
-            }
-            job.tell_start(ambient);
-            let done = work(&job).await;
-            job.tell_end(begun, outcome(&done), ambient);
-            done.map(|()| true)
-        })
-        .collect();
-    let ended: Vec<Result<bool, MachineError>> =
-        stream::iter(jobs).buffer_unordered(AT_ONCE).collect().await;
-    let done = ended.into_iter().collect::<Result<Vec<bool>, MachineError>>()?;
-    let n_left = done.iter().filter(|done| !**done).count();
-    match n_left {
-        0 => Ok(()),
-        _ => Err(Trouble::Interrupted { n_done: done.len() - n_left, n_left }),
-    }
-}
-
-fn outcome(done: &Result<(), MachineError>) -> Outcome {
-    match done {
-        Ok(()) => Outcome::Done,
-        Err(error) => Outcome::Failed { reason: in_words(error) },
-    }
-}
-
-enum Job<'a> {
-    Make(&'a NewMachine),
-    Start(&'a Existing),
-}
-
-impl Job<'_> {
-    fn host(&self) -> &HostName {
-        match self {
-            Self::Make(new) => &new.host,
-            Self::Start(old) => &old.machine.host,
+) -> Result<Made, Trouble> {
+    match roster.missing {
+        Missing::Local(plan) if !local::is_complete(&plan) => {
+            local::make(lab, &plan, ambient).await?;
+            let machines = running(lab, ambient).await?;
+            Ok(Made { machines, booting: BTreeSet::new() })
         }
-    }
-
-    fn step(&self) -> String {
-        match self {
-            Self::Make(_) => "make container".to_owned(),
-            Self::Start(_) => "start container".to_owned(),
+        Missing::Aws(site) => aws::make(lab, *site, ambient).await,
+        Missing::Given | Missing::Local(_) => {
+            Ok(Made { machines: roster.running, booting: BTreeSet::new() })
         }
-    }
-
-    fn tell_start(&self, ambient: &Ambient<'_>) {
-        ambient.events.emit(&Event::StepStarted {
-            stage: Stage::Machines.to_string(),
-            host: Some(self.host().clone()),
-            step: self.step(),
-        });
-    }
-
-    fn tell_end(&self, begun: Instant, outcome: Outcome, ambient: &Ambient<'_>) {
-        ambient.events.emit(&Event::StepFinished {
-            stage: Stage::Machines.to_string(),
-            host: Some(self.host().clone()),
-            step: self.step(),
-            took: begun.elapsed(),
-            outcome,
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::Ordering;
-
-    use super::super::fixture;
-    use super::*;
-
-    fn machine(n: usize) -> NewMachine {
-        NewMachine {
-            host: format!("node-{n}").parse().unwrap(),
-            group: "node".to_owned(),
-            address: [10, 0, 0, 9].into(),
-            memory: None,
-            remains: false,
-        }
-    }
-
-    #[tokio::test]
-    async fn machines_under_way_are_finished_and_no_more_begun_once_the_operator_stops() {
-        let ambient = fixture::ambient(false);
-        let new: Vec<NewMachine> = (0..AT_ONCE + 3).map(machine).collect();
-        let work = async |_: &Job<'_>| {
-            ambient.stopped.store(true, Ordering::Relaxed);
-            tokio::task::yield_now().await;
-            Ok(())
-        };
-        let jobs = new.iter().map(Job::Make).collect();
-        let stopped = carry_out(jobs, work, &ambient).await.expect_err("it was stopped");
-        assert_eq!(stopped.to_string(), "stopped: 1 step done, 10 left");
     }
 }

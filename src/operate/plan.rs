@@ -28,8 +28,8 @@ pub enum Pending {
 pub async fn plan(lab: &Lab, ambient: &Ambient<'_>) -> Result<Pending, Trouble> {
     // A catalogue that cannot work is said before machines are planned that are made for it.
     lab.images()?;
-    let roster = machines::roster(lab).await?;
-    if roster.n_missing() > 0 {
+    let roster = machines::roster(lab, ambient).await?;
+    if !roster.is_complete() {
         let (text, json) = (roster.show(), roster.to_json());
         return Ok(Pending::Machines { text, json });
     }

@@ -6,6 +6,7 @@ mod show;
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use self::mesos::Asked;
@@ -44,6 +45,9 @@ pub struct Status {
     pub mesos: Option<MesosStatus>,
     /// Machines of the inventory that do not exist or do not run.
     pub missing: Vec<String>,
+    /// When the cluster may be taken down by `down --expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
     /// What is wrong, in sentences; empty when all is well.
     pub problems: Vec<String>,
 }
@@ -106,8 +110,8 @@ pub async fn status(
     limit: &[String],
     ambient: &Ambient<'_>,
 ) -> Result<Status, Trouble> {
-    let roster = machines::roster(lab).await?;
-    let missing = roster.missing_hosts();
+    let roster = machines::roster(lab, ambient).await?;
+    let missing = roster.missing();
     let (fleet, unreachable) = connect::connect(lab, &roster.running, ambient).await?;
     let topology = roster.topology(lab)?;
     let questions =
@@ -133,9 +137,29 @@ pub async fn status(
     if let Err(lost) = lost::check(&lab.state.made(), lab.state.folder(), &facts) {
         status.problems.insert(0, lost.to_string());
     }
+    status.expires = roster.expires();
+    status.problems.extend(status.expires.and_then(|at| expiry(at, (ambient.clock)())));
     let kept = machines::limited(roster.all(), limit)?;
     status.hosts.retain(|host| kept.iter().any(|machine| machine.host == host.host));
     Ok(status)
+}
+
+/// A cluster that ends sooner than this is warned of.
+const SOON: SignedDuration = SignedDuration::from_hours(1);
+
+/// What there is to say of a cluster that has expired, or will soon.
+fn expiry(at: Timestamp, now: Timestamp) -> Option<String> {
+    let left = at.duration_since(now);
+    let what = match left {
+        left if left.is_negative() => "the cluster has expired".to_owned(),
+        left if left < SOON => {
+            format!("the cluster expires in {} minutes", left.as_secs() / 60)
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "{what} ({at}): write a later `expires` and run `platform up`, or let it go"
+    ))
 }
 
 /// What is asked of a host: its services, and what it is.
@@ -214,7 +238,7 @@ struct Seen<'a> {
 impl Seen<'_> {
     fn status(
         &self,
-        missing: &[HostName],
+        missing: &[String],
         unreachable: &[(HostName, RemoteError)],
     ) -> Status {
         let hosts: Vec<HostStatus> =
@@ -240,10 +264,11 @@ impl Seen<'_> {
         problems.extend(self.asked.problems(self.topology));
         Status {
             cluster: self.topology.cluster.to_string(),
-            missing: missing.iter().map(HostName::to_string).collect(),
+            missing: missing.to_vec(),
             hosts,
             zookeeper,
             mesos: self.asked.status(self.topology),
+            expires: None,
             problems,
         }
     }

@@ -9,6 +9,7 @@ use crate::host::HostName;
 use crate::images::{archive::ArchiveError, build::BuildError, upstream::UpstreamError};
 use crate::plan::preflight::Objection;
 use crate::plan::{NoPlan, count};
+use crate::provider::aws::AwsError;
 use crate::provider::local::{MachineError, NoRoom};
 use crate::remote::{ErrorKind, RemoteError};
 use crate::resource::Unknown;
@@ -82,8 +83,24 @@ pub enum Trouble {
     )]
     NoMachineImage(PathBuf),
     /// Machines of AWS.
-    #[error("this program cannot make machines of AWS yet")]
-    NoAws,
+    #[error(transparent)]
+    Aws(Box<AwsError>),
+    /// The inventory's machines never expire.
+    #[error(
+        "this cluster never expires: `--expired` is for inventories of provider `aws`, with \
+         `expires: 8h` there"
+    )]
+    NeverExpires,
+    /// Nothing says when the cluster expires.
+    #[error(
+        "nothing of this cluster carries the tag `{0}`, so nobody knows when it expires: write \
+         `expires: 8h` under `provider.aws` and run `platform up`, or run `platform down` without \
+         `--expired`"
+    )]
+    NoExpiry(&'static str),
+    /// Things of the cluster that could not be removed; all of them.
+    #[error("{} left: {}", .0.len(), .0.join("; "))]
+    Left(Vec<String>),
     /// Local machines.
     #[error(transparent)]
     Machine(#[from] MachineError),
@@ -180,6 +197,12 @@ pub enum Trouble {
     Command(Vec<HostName>),
 }
 
+impl From<AwsError> for Trouble {
+    fn from(error: AwsError) -> Self {
+        Self::Aws(Box::new(error))
+    }
+}
+
 impl Trouble {
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
@@ -187,6 +210,7 @@ impl Trouble {
             Self::Lab(_)
             | Self::NoMachineImage(_)
             | Self::NoRoom(_)
+            | Self::NeverExpires
             | Self::Template(_) => Kind::Invalid,
             Self::Secret(_) => Kind::Invalid,
             Self::Lock(_)
@@ -201,6 +225,7 @@ impl Trouble {
             | Self::LogLost(_)
             | Self::NeedsDrain(_)
             | Self::Declined
+            | Self::NoExpiry(_)
             | Self::NoPlan(NoPlan::Refused(_)) => Kind::Refused,
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => {
@@ -217,8 +242,21 @@ impl Trouble {
             Self::Interrupted { .. }
             | Self::StoppedBefore(_)
             | Self::Gate(Closed::Stopped { .. }) => Kind::Interrupted,
+            Self::Aws(error) => of_aws(error),
             _ => Kind::Failed,
         }
+    }
+}
+
+fn of_aws(error: &AwsError) -> Kind {
+    match error {
+        AwsError::NoRegion | AwsError::PublicKey { .. } => Kind::Invalid,
+        AwsError::Refusal(refusal) if refusal.is_of_inventory() => Kind::Invalid,
+        AwsError::Refusal(_) | AwsError::AnotherRun { .. } => Kind::Refused,
+        AwsError::Unreachable { .. } => Kind::Unreachable,
+        AwsError::TimedOut { .. } => Kind::TimedOut,
+        AwsError::Stopped { .. } => Kind::Interrupted,
+        _ => Kind::Failed,
     }
 }
 

@@ -6,6 +6,7 @@ use super::arrival::Lookout;
 use super::courier::{Registries, Van};
 use super::gather::{Gathered, gather};
 use super::lab::Lab;
+use super::machines::Made;
 use super::run::Ended;
 use super::services::Services;
 use super::survey::{Survey, survey};
@@ -34,17 +35,22 @@ use crate::topology::{Machine, Node, Topology};
 pub async fn up(
     lab: &Lab,
     agreed: bool,
+    extent: Extent,
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
     // A catalogue that cannot work is said before anyone is asked for anything.
     lab.images()?;
-    let roster = machines::roster(lab).await?;
+    let roster = machines::roster(lab, ambient).await?;
     let (n_missing, blank) = (roster.n_missing(), roster.is_blank());
-    if n_missing > 0 && !agreed && !ambient.ask.proceed(&roster.show()) {
+    let complete = roster.is_complete();
+    if !complete && !agreed && !ambient.ask.proceed(&roster.show()) {
         return Err(Trouble::Declined);
     }
-    let machines = machines::make(lab, roster, ambient).await?;
-    let fleet = connect::connect_all(lab, &machines, ambient).await?;
+    let Made { machines, booting } = machines::make(lab, roster, ambient).await?;
+    if extent == Extent::Machines {
+        return Ok(machines_only(machines.len(), n_missing, complete));
+    }
+    let fleet = connect::connect_booting(lab, &machines, &booting, ambient).await?;
     let mut seen = look(lab, &machines, &fleet, ambient).await?;
     if seen.plan.is_empty() {
         lab.state.keep()?;
@@ -62,6 +68,31 @@ pub async fn up(
     held.release().await;
     finish(tally, ambient)?;
     prove(lab, seen, &fleet, n_missing, ambient).await
+}
+
+/// How far a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// To a platform that is proved to work.
+    All,
+    /// To machines that run, with nothing on them.
+    Machines,
+}
+
+fn machines_only(n_machines: usize, n_made: usize, unchanged: bool) -> Ended {
+    let machines = count(n_machines, "machine");
+    let (result, what) = match (unchanged, n_made) {
+        (true, _) => (RunResult::Unchanged, "nothing to do".to_owned()),
+        (false, 0) => (RunResult::Changed, "what they stand on was changed".to_owned()),
+        (false, made) => {
+            (RunResult::Changed, format!("{} made or started", count(made, "machine")))
+        }
+    };
+    let runs = if n_machines == 1 { "runs" } else { "run" };
+    Ended {
+        result,
+        summary: format!("{what}: {machines} {runs}; nothing was done on them"),
+    }
 }
 
 /// What was seen of a cluster, and what is to be done about it.

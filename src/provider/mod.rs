@@ -5,6 +5,7 @@
 //! found again by what the provider itself keeps (names, labels, addresses), never by a file
 //! of ours.
 
+pub mod aws;
 pub mod local;
 pub mod ssh;
 

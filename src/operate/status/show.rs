@@ -39,6 +39,9 @@ impl Status {
         if let Some(mesos) = &self.mesos {
             writeln!(out, "{mesos}")?;
         }
+        if let Some(at) = self.expires {
+            writeln!(out, "It expires at {at}.")?;
+        }
         for problem in &self.problems {
             writeln!(out, "problem: {problem}")?;
         }

@@ -1,0 +1,181 @@
+//! Instances of AWS: what is there, what is missing, and making that.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Made;
+use crate::component::Stage;
+use crate::event::{Event, in_words};
+use crate::host::HostName;
+use crate::inventory::{Aws, SecretSource};
+use crate::operate::Ambient;
+use crate::operate::lab::Lab;
+use crate::operate::trouble::Trouble;
+use crate::provider::aws::{
+    self, AwsError, AwsPlan, Cloud, Instance, Making, Step, Wanted,
+};
+use crate::remote::config::expand_home;
+use crate::topology::Machine;
+
+/// An instance that was launched a shorter time ago may be booting still.
+const BOOTING: SignedDuration = SignedDuration::from_mins(5);
+/// How often a run goes on by itself after a connection to AWS was cut.
+const CUTS: usize = 3;
+/// The secret that the host keys of new instances are derived from.
+const SEED: &str = "aws-host-keys";
+
+/// A cluster at AWS, and what it takes to have it as the inventory says.
+pub(in crate::operate) struct Site {
+    cloud: Cloud,
+    wanted: Wanted,
+    pub(super) plan: AwsPlan,
+}
+
+/// Looks at AWS, and plans.
+///
+/// # Errors
+/// When AWS does not answer or refuses, or what is asked for cannot be had.
+pub(in crate::operate) async fn site(
+    lab: &Lab,
+    settings: &Aws,
+    ambient: &Ambient<'_>,
+) -> Result<Site, Trouble> {
+    let wanted = Wanted::of(&lab.inventory, settings, public_key(lab, settings)?);
+    let cloud = Cloud::open(settings).await?;
+    let plan = look(&cloud, &wanted, ambient).await?;
+    for message in plan.notes.clone() {
+        ambient.events.emit(&Event::Warned { message });
+    }
+    Ok(Site { cloud, wanted, plan })
+}
+
+async fn look(
+    cloud: &Cloud,
+    wanted: &Wanted,
+    ambient: &Ambient<'_>,
+) -> Result<AwsPlan, AwsError> {
+    let seen = cloud.look(wanted).await?;
+    Ok(aws::plan(wanted, &seen, (ambient.clock)())?)
+}
+
+/// The operator's public key: the file beside the private one.
+fn public_key(lab: &Lab, settings: &Aws) -> Result<String, AwsError> {
+    let mut path = lab.folder().join(expand_home(&settings.ssh.key)).into_os_string();
+    path.push(".pub");
+    let path = PathBuf::from(path);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(source) => Err(AwsError::PublicKey { path, source }),
+    }
+}
+
+/// Makes what is missing, and waits until all instances run. After a connection to AWS was cut,
+/// it looks anew and goes on.
+///
+/// # Errors
+/// When something cannot be made; what was made is found by the next run.
+pub(super) async fn make(
+    lab: &Lab,
+    site: Site,
+    ambient: &Ambient<'_>,
+) -> Result<Made, Trouble> {
+    let Site { cloud, wanted, plan } = site;
+    if plan.is_complete() {
+        return Ok(made(plan.running(), &plan.instances, ambient));
+    }
+    let seed =
+        lab.state.resolve(&SecretSource::Generate, SEED, &lab.folder(), ambient.env)?;
+    // A launch that is repeated after a cut must be the same to the letter.
+    lab.state.keep()?;
+    let stage = Stage::Machines.to_string();
+    let making = Making {
+        wanted: &wanted,
+        seed: &seed,
+        stage: &stage,
+        events: &ambient.events,
+        stopped: &|| ambient.is_stopped(),
+    };
+    let begun = Instant::now();
+    let hosts: Vec<HostName> = hosts(&plan).collect();
+    let n_steps = plan.steps().count();
+    ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    let done = go_on(&cloud, plan, &making, ambient).await;
+    let ok = done.is_ok();
+    let took = begun.elapsed();
+    ambient.events.emit(&Event::StageFinished { stage: stage.clone(), took, ok });
+    let instances = done?;
+    let machines = instances.iter().filter_map(Instance::machine).collect();
+    Ok(made(machines, &instances, ambient))
+}
+
+async fn go_on(
+    cloud: &Cloud,
+    mut plan: AwsPlan,
+    making: &Making<'_>,
+    ambient: &Ambient<'_>,
+) -> Result<Vec<Instance>, AwsError> {
+    for _ in 0..CUTS {
+        match cloud.make(plan, making).await {
+            Err(error @ AwsError::Cut { .. }) => {
+                let message = format!("{}; going on from there now", in_words(&error));
+                ambient.events.emit(&Event::Warned { message });
+                plan = look(cloud, making.wanted, ambient).await?;
+            }
+            done => return done,
+        }
+    }
+    cloud.make(plan, making).await
+}
+
+fn made(machines: Vec<Machine>, instances: &[Instance], ambient: &Ambient<'_>) -> Made {
+    let now = (ambient.clock)();
+    let is_new = |launched: Timestamp| now.duration_since(launched) < BOOTING;
+    let new = instances.iter().filter(|found| found.launched.is_some_and(is_new));
+    let booting: BTreeSet<HostName> = new.filter_map(Instance::host).collect();
+    Made { machines, booting }
+}
+
+fn hosts(plan: &AwsPlan) -> impl Iterator<Item = HostName> {
+    let launched = plan.steps().filter_map(|step| match step {
+        Step::Launch(launch) => launch.node.clone(),
+        _ => None,
+    });
+    launched.chain(plan.awaited().filter_map(Instance::host))
+}
+
+impl Site {
+    /// The machines that are missing and have a name and an address already.
+    pub(super) fn planned(&self) -> Vec<Machine> {
+        let awaited = self.plan.awaited().filter_map(Instance::machine);
+        let launched = self.plan.steps().filter_map(|step| match step {
+            Step::Launch(launch) => launch.planned(),
+            _ => None,
+        });
+        awaited.chain(launched).collect()
+    }
+
+    /// The machines that are missing, each in a word or two.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let launched = self.plan.steps().flat_map(|step| match step {
+            Step::Launch(launch) => match &launch.node {
+                Some(node) => vec![node.to_string()],
+                None => vec![format!("a machine of {}", launch.group); launch.count],
+            },
+            _ => Vec::new(),
+        });
+        let awaited = self.plan.awaited().filter_map(Instance::host);
+        launched.chain(awaited.map(|host| host.to_string())).collect()
+    }
+
+    /// What is to be done, as text.
+    pub(super) fn show(&self) -> String {
+        let mut text = String::new();
+        // Writing to a text does not fail.
+        let _ = self.plan.show(&mut text);
+        text
+    }
+}

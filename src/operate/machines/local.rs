@@ -1,0 +1,234 @@
+//! Containers of this computer: which to make and to start, and doing so a few at a time.
+
+use std::fmt::Write;
+use std::time::Instant;
+
+use futures::stream::{self, StreamExt};
+
+use crate::component::Stage;
+use crate::event::{Event, Outcome, in_words};
+use crate::host::HostName;
+use crate::inventory::{Cidr, Provider};
+use crate::operate::Ambient;
+use crate::operate::image::{self, Bench};
+use crate::operate::lab::Lab;
+use crate::operate::trouble::Trouble;
+use crate::provider::local::{
+    self, Existing, MachineError, MachinePlan, NewMachine, Settings, Workshop,
+};
+use crate::topology::Machine;
+
+/// How many machines are made at once: each boots a whole system.
+const AT_ONCE: usize = 8;
+
+/// What is to be made and started.
+///
+/// # Errors
+/// When Docker does not answer, the network is too small, or the machines' key is lost.
+pub(super) async fn plan(lab: &Lab, subnet: Cidr) -> Result<MachinePlan, Trouble> {
+    let existing = local::list(&lab.inventory.cluster).await?;
+    if !existing.is_empty() && !lab.state.has_ssh_key() {
+        return Err(Trouble::KeyLost(lab.state.ssh_key_file()));
+    }
+    let wanted = local::wanted(&lab.inventory);
+    Ok(local::plan(&wanted, &existing, subnet)?)
+}
+
+/// The machines that are to be made or started, as they will be.
+pub(super) fn planned(plan: &MachinePlan) -> Vec<Machine> {
+    let made = plan.create.iter().map(NewMachine::planned);
+    made.chain(plan.start.iter().map(|old| old.machine.clone())).collect()
+}
+
+/// Whether nothing is to be made or started.
+pub(super) fn is_complete(plan: &MachinePlan) -> bool {
+    plan.create.is_empty() && plan.start.is_empty()
+}
+
+/// The machines that are to be made or started.
+pub(super) fn hosts(plan: &MachinePlan) -> impl Iterator<Item = &HostName> {
+    let create = plan.create.iter().map(|new| &new.host);
+    create.chain(plan.start.iter().map(|old| &old.machine.host))
+}
+
+/// What is to be made or started, as text.
+pub(super) fn show(plan: &MachinePlan) -> String {
+    let mut text = String::new();
+    for new in &plan.create {
+        let _ = writeln!(text, "  {}\n    make container at {}", new.host, new.address);
+    }
+    for old in &plan.start {
+        let (host, state) = (&old.machine.host, &old.state);
+        let _ = writeln!(text, "  {host}\n    start container: it is {state}");
+    }
+    text
+}
+
+/// What is to be made or started, as JSON.
+pub(super) fn to_json(plan: &MachinePlan) -> serde_json::Value {
+    let create = plan.create.iter().map(|new| new.host.as_str());
+    let start = plan.start.iter().map(|old| old.machine.host.as_str());
+    serde_json::json!({
+        "make": create.collect::<Vec<&str>>(),
+        "start": start.collect::<Vec<&str>>(),
+    })
+}
+
+/// Makes and starts what is missing.
+///
+/// # Errors
+/// When one cannot be made; the others are made all the same.
+pub(super) async fn make(
+    lab: &Lab,
+    plan: &MachinePlan,
+    ambient: &Ambient<'_>,
+) -> Result<(), Trouble> {
+    let Provider::Local(network) = &lab.inventory.provider else { return Ok(()) };
+    let settings = Settings {
+        cluster: lab.inventory.cluster.clone(),
+        subnet: network.subnet,
+        image: image::machine(&lab.images()?, &Bench::of(ambient)).await?,
+        authorized_key: lab.state.ssh_key()?.public,
+    };
+    // A machine lets in nobody else: the key must not be lost with this run.
+    lab.state.keep()?;
+    let begun = Instant::now();
+    let stage = Stage::Machines.to_string();
+    let hosts: Vec<HostName> = hosts(plan).cloned().collect();
+    let n_steps = hosts.len();
+    ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    let made = all(&settings, plan, ambient).await;
+    let ok = made.is_ok();
+    ambient.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+    made
+}
+
+async fn all(
+    settings: &Settings,
+    plan: &MachinePlan,
+    ambient: &Ambient<'_>,
+) -> Result<(), Trouble> {
+    if let Some(message) = local::raise_limits(hosts(plan).count()).await {
+        ambient.events.emit(&Event::Warned { message });
+    }
+    let workshop = Workshop::open(settings.clone()).await?;
+    let create = plan.create.iter().map(Job::Make);
+    let jobs = create.chain(plan.start.iter().map(Job::Start)).collect();
+    let (workshop, cluster) = (&workshop, &settings.cluster);
+    let work = async |job: &Job<'_>| match job {
+        Job::Make(new) => workshop.create(new).await.map(drop),
+        Job::Start(old) => local::start(cluster, old).await,
+    };
+    carry_out(jobs, work, ambient).await
+}
+
+/// Does this work for each machine, a few at a time. Once the operator wants to stop, what is
+/// under way is finished and no more is begun.
+async fn carry_out(
+    jobs: Vec<Job<'_>>,
+    work: impl AsyncFn(&Job<'_>) -> Result<(), MachineError>,
+    ambient: &Ambient<'_>,
+) -> Result<(), Trouble> {
+    let work = &work;
+    let jobs: Vec<_> = jobs
+        .into_iter()
+        .map(|job| async move {
+            let begun = Instant::now();
+            if ambient.is_stopped() {
+                let reason = "the run was stopped".to_owned();
+                job.tell_end(begun, Outcome::NotStarted { reason }, ambient);
+                return Ok(false);
+            }
+            job.tell_start(ambient);
+            let done = work(&job).await;
+            job.tell_end(begun, outcome(&done), ambient);
+            done.map(|()| true)
+        })
+        .collect();
+    let ended: Vec<Result<bool, MachineError>> =
+        stream::iter(jobs).buffer_unordered(AT_ONCE).collect().await;
+    let done = ended.into_iter().collect::<Result<Vec<bool>, MachineError>>()?;
+    let n_left = done.iter().filter(|done| !**done).count();
+    match n_left {
+        0 => Ok(()),
+        _ => Err(Trouble::Interrupted { n_done: done.len() - n_left, n_left }),
+    }
+}
+
+fn outcome(done: &Result<(), MachineError>) -> Outcome {
+    match done {
+        Ok(()) => Outcome::Done,
+        Err(error) => Outcome::Failed { reason: in_words(error) },
+    }
+}
+
+enum Job<'a> {
+    Make(&'a NewMachine),
+    Start(&'a Existing),
+}
+
+impl Job<'_> {
+    fn host(&self) -> &HostName {
+        match self {
+            Self::Make(new) => &new.host,
+            Self::Start(old) => &old.machine.host,
+        }
+    }
+
+    fn step(&self) -> String {
+        match self {
+            Self::Make(_) => "make container".to_owned(),
+            Self::Start(_) => "start container".to_owned(),
+        }
+    }
+
+    fn tell_start(&self, ambient: &Ambient<'_>) {
+        ambient.events.emit(&Event::StepStarted {
+            stage: Stage::Machines.to_string(),
+            host: Some(self.host().clone()),
+            step: self.step(),
+        });
+    }
+
+    fn tell_end(&self, begun: Instant, outcome: Outcome, ambient: &Ambient<'_>) {
+        ambient.events.emit(&Event::StepFinished {
+            stage: Stage::Machines.to_string(),
+            host: Some(self.host().clone()),
+            step: self.step(),
+            took: begun.elapsed(),
+            outcome,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::operate::fixture;
+
+    fn machine(n: usize) -> NewMachine {
+        NewMachine {
+            host: format!("node-{n}").parse().unwrap(),
+            group: "node".to_owned(),
+            address: [10, 0, 0, 9].into(),
+            memory: None,
+            remains: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn machines_under_way_are_finished_and_no_more_begun_once_the_operator_stops() {
+        let ambient = fixture::ambient(false);
+        let new: Vec<NewMachine> = (0..AT_ONCE + 3).map(machine).collect();
+        let work = async |_: &Job<'_>| {
+            ambient.stopped.store(true, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Ok(())
+        };
+        let jobs = new.iter().map(Job::Make).collect();
+        let stopped = carry_out(jobs, work, &ambient).await.expect_err("it was stopped");
+        assert_eq!(stopped.to_string(), "stopped: 1 step done, 10 left");
+    }
+}

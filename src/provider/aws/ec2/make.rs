@@ -1,0 +1,355 @@
+//! Does a plan's steps, phase by phase, and waits until its instances run.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use super::super::launch::Launch;
+use super::super::plan::{AwsPlan, Site, Step};
+use super::super::seen::{Instance, InstanceState};
+use super::super::wanted::Firewall;
+use super::super::{AwsError, HostKey, Making};
+use super::read::of_cluster;
+use super::write::Maker;
+use super::{Cloud, filter};
+use crate::event::{Event, Outcome, in_words};
+use crate::host::HostName;
+
+/// The longest that an instance may take to run, and to stop: large ones take minutes.
+const RUNNING: Duration = Duration::from_secs(600);
+/// The longest that what was just made may be unknown to AWS's other calls.
+const SETTLED: Duration = Duration::from_secs(60);
+/// The longest to wait where AWS asks to slow down.
+const THROTTLED: Duration = Duration::from_secs(180);
+/// The shortest and the longest pause between two looks at a condition that has a deadline.
+const PAUSE: Duration = Duration::from_millis(500);
+const LONG_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a step brought.
+enum Made {
+    Nothing,
+    Vpc(String),
+    Subnet(String, String),
+    Gateway(String),
+    Firewall(Firewall, String),
+    Instances(Vec<Instance>),
+}
+
+impl Cloud {
+    /// Does all steps of a plan, and waits until every wanted instance runs: gives them all. What one phase began is ended; after a failure no next phase begins, and the
+    /// next run goes on there.
+    ///
+    /// # Errors
+    /// When a call fails, an instance ends, or the operator stops it.
+    pub async fn make(
+        &self,
+        plan: AwsPlan,
+        making: &Making<'_>,
+    ) -> Result<Vec<Instance>, AwsError> {
+        let AwsPlan { phases, mut site, instances, .. } = plan;
+        let n_steps: usize = phases.iter().map(Vec::len).sum();
+        let (mut there, mut n_done) = (instances, 0);
+        for phase in phases {
+            if (making.stopped)() {
+                return Err(AwsError::Stopped { n_done, n_left: n_steps - n_done });
+            }
+            let steps = phase.iter().map(|step| self.step(step, &site, making));
+            let ended = join_all(steps).await;
+            n_done += ended.iter().filter(|made| made.is_ok()).count();
+            for made in ended.into_iter().collect::<Result<Vec<Made>, AwsError>>()? {
+                made.enter(&mut site, &mut there);
+            }
+        }
+        let awaited = there.iter().any(|found| !found.state.is_up());
+        if awaited {
+            self.until_running(&mut there, making).await?;
+        }
+        Ok(there)
+    }
+
+    async fn step(
+        &self,
+        step: &Step,
+        site: &Site,
+        making: &Making<'_>,
+    ) -> Result<Made, AwsError> {
+        let begun = std::time::Instant::now();
+        let (stage, host, name) =
+            (making.stage.to_owned(), step.host(), step.to_string());
+        making.events.emit(&Event::StepStarted {
+            stage: stage.clone(),
+            host: host.cloned(),
+            step: name.clone(),
+        });
+        let maker = Maker { cloud: self, wanted: making.wanted, site };
+        let made = match step {
+            Step::Launch(launch) => launched(&maker, launch, making).await,
+            step => patiently(async || done(&maker, step).await).await,
+        };
+        let made = made.map_err(|error| match error.is_taken() {
+            true => AwsError::AnotherRun { what: in_words(&error) },
+            false => error,
+        });
+        let outcome = match &made {
+            Ok(_) => Outcome::Done,
+            Err(error) => Outcome::Failed { reason: in_words(error) },
+        };
+        let (host, took) = (host.cloned(), begun.elapsed());
+        making.events.emit(&Event::StepFinished {
+            stage,
+            host,
+            step: name,
+            took,
+            outcome,
+        });
+        made
+    }
+
+    /// Waits until these instances run, and says what they do meanwhile.
+    async fn until_running(
+        &self,
+        there: &mut Vec<Instance>,
+        making: &Making<'_>,
+    ) -> Result<(), AwsError> {
+        let (begun, what) = (Instant::now(), "all instances run".to_owned());
+        let mut last = String::new();
+        let mut pauses = Pauses::new();
+        let ids: Vec<String> = there.iter().map(|found| found.id.clone()).collect();
+        loop {
+            let seen = self.instances(vec![of_cluster(&making.wanted.cluster)]).await?;
+            // An instance that was just launched may be unknown still.
+            let known: Vec<Instance> =
+                seen.into_iter().filter(|found| ids.contains(&found.id)).collect();
+            if let Some(ended) = known.iter().find(|found| !found.state.is_alive()) {
+                return Err(end(ended));
+            }
+            let up = known.iter().filter(|found| found.state.is_up()).count();
+            if up == ids.len() {
+                *there = in_order(&ids, known);
+                let seen = format!("{up} run");
+                let took = begun.elapsed();
+                making.events.emit(&Event::GatePassed { gate: what, seen, took });
+                return Ok(());
+            }
+            let seen = states(&known, ids.len());
+            if seen != last {
+                let gate = what.clone();
+                making.events.emit(&Event::Waiting { gate, seen: seen.clone() });
+                last = seen;
+            }
+            if (making.stopped)() {
+                return Err(AwsError::Stopped { n_done: up, n_left: ids.len() - up });
+            }
+            if begun.elapsed() > RUNNING {
+                return Err(AwsError::TimedOut { what, seen: last, deadline: RUNNING });
+            }
+            sleep(pauses.next()).await;
+        }
+    }
+
+    /// Waits until instances that are about to stop have stopped: before, they cannot be
+    /// started.
+    async fn until_stopped(&self, ids: &[String]) -> Result<(), AwsError> {
+        let begun = Instant::now();
+        let mut pauses = Pauses::new();
+        loop {
+            let found = self.instances(vec![filter("instance-id", ids)]).await?;
+            let mut stopping =
+                found.iter().filter(|found| found.state == InstanceState::Stopping);
+            let Some(first) = stopping.next() else { return Ok(()) };
+            if begun.elapsed() > RUNNING {
+                let what = "the instances to start have stopped".to_owned();
+                let seen = format!("{} is {}", first.id, first.state);
+                return Err(AwsError::TimedOut { what, seen, deadline: RUNNING });
+            }
+            sleep(pauses.next()).await;
+        }
+    }
+}
+
+impl Made {
+    fn enter(self, site: &mut Site, there: &mut Vec<Instance>) {
+        match self {
+            Self::Nothing => {}
+            Self::Vpc(id) => site.vpc = Some(id),
+            Self::Subnet(zone, id) => {
+                site.subnets.insert(zone, id);
+            }
+            Self::Gateway(id) => site.gateway = Some(id),
+            Self::Firewall(firewall, id) => {
+                site.firewalls.insert(firewall, id);
+            }
+            Self::Instances(instances) => there.extend(instances),
+        }
+    }
+}
+
+async fn done(maker: &Maker<'_>, step: &Step) -> Result<Made, AwsError> {
+    let site = maker.site;
+    let group = |which: &Firewall| -> Result<&String, AwsError> {
+        let lacking = AwsError::Answer { call: "CreateSecurityGroup", what: "an id" };
+        site.firewalls.get(which).ok_or(lacking)
+    };
+    match step {
+        Step::ImportKey { name, public } => maker.import_key(name, public).await?,
+        Step::MakeVpc { cidr } => return vpc(maker, *cidr).await,
+        Step::MakeSubnet { zone, cidr } => {
+            let id = maker.make_subnet(zone, *cidr).await?;
+            return Ok(Made::Subnet(zone.clone(), id));
+        }
+        Step::MakeGateway => return maker.make_gateway().await.map(Made::Gateway),
+        Step::AttachGateway => maker.attach_gateway().await?,
+        Step::Route => maker.route(&route_table(maker).await?).await?,
+        Step::MakeFirewall { firewall, name } => {
+            let id = maker.make_firewall(name).await?;
+            return Ok(Made::Firewall(*firewall, id));
+        }
+        Step::Allow { firewall, rules } => {
+            let id = group(firewall)?;
+            match rules {
+                Some(rules) => maker.allow(id, rules).await?,
+                None => maker.allow(id, &maker.wanted.rules(*firewall, id)).await?,
+            }
+        }
+        Step::Forbid { firewall, rules } => maker.forbid(group(firewall)?, rules).await?,
+        Step::Protect { instance, firewalls, .. } => {
+            let ids: Result<Vec<&String>, AwsError> =
+                firewalls.iter().map(group).collect();
+            maker.protect(instance, ids?.into_iter().cloned().collect()).await?;
+        }
+        Step::Expire { resources, at } => maker.expire(resources, *at).await?,
+        Step::Start { instances } => {
+            let ids: Vec<String> = instances.iter().map(|(id, _)| id.clone()).collect();
+            maker.cloud.until_stopped(&ids).await?;
+            maker.start(ids).await?;
+        }
+        Step::Launch(_) => {}
+    }
+    Ok(Made::Nothing)
+}
+
+/// Makes the network. Where another run made one at the same moment, the one of the lower id
+/// stays, so that both runs agree which.
+async fn vpc(maker: &Maker<'_>, cidr: crate::inventory::Cidr) -> Result<Made, AwsError> {
+    let id = maker.make_vpc(cidr).await?;
+    let all = maker.cloud.vpcs_that(of_cluster(&maker.wanted.cluster)).await?;
+    match all.into_iter().map(|vpc| vpc.id).filter(|other| *other < id).min() {
+        None => Ok(Made::Vpc(id)),
+        Some(first) => {
+            maker.cloud.delete_vpc(&id).await?;
+            Err(AwsError::AnotherRun { what: format!("it made {first}") })
+        }
+    }
+}
+
+/// The main route table of the network, which comes with it.
+async fn route_table(maker: &Maker<'_>) -> Result<String, AwsError> {
+    if let Some(table) = &maker.site.route_table {
+        return Ok(table.clone());
+    }
+    let here = filter("vpc-id", maker.site.vpc.iter());
+    let tables = maker.cloud.main_tables(here).await?;
+    let lacking = AwsError::Answer { call: "DescribeRouteTables", what: "a main table" };
+    tables.into_values().next().map(|(id, _)| id).ok_or(lacking)
+}
+
+/// Launches instances; what has no place goes where the plan says next.
+async fn launched(
+    maker: &Maker<'_>,
+    launch: &Launch,
+    making: &Making<'_>,
+) -> Result<Made, AwsError> {
+    let (mut found, mut tried) = (Vec::new(), Vec::new());
+    for attempt in &launch.attempts {
+        let left = launch.count - found.len();
+        let token = launch.token(&maker.wanted.cluster, attempt, left);
+        let key = HostKey::of(making.seed, &token)?;
+        let call = async || maker.launch(launch, attempt, left, &key).await;
+        let why = match patiently(call).await {
+            Ok(new) => {
+                found.extend(new);
+                match launch.count.saturating_sub(found.len()) {
+                    0 => return Ok(Made::Instances(found)),
+                    lacking => format!("no capacity for {lacking} more"),
+                }
+            }
+            Err(error) if error.is_capacity() => in_words(&error),
+            Err(error) => return Err(error),
+        };
+        let (kind, zone) = (&attempt.kind, &attempt.place.zone);
+        let (whom, said) = (launch.whom(), format!("{kind} in {zone}: {why}"));
+        making.events.emit(&Event::Warned { message: format!("{whom}: {said}") });
+        tried.push(said);
+    }
+    Err(AwsError::NoCapacity { whom: launch.whom(), tried: tried.join("; ") })
+}
+
+/// Does a call, and again while AWS asks to slow down, or does not know yet what was just made.
+async fn patiently<T>(
+    call: impl AsyncFn() -> Result<T, AwsError>,
+) -> Result<T, AwsError> {
+    let begun = Instant::now();
+    let mut pauses = Pauses::new();
+    loop {
+        let error = match call().await {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        let patience = match () {
+            () if error.is_throttling() => THROTTLED,
+            () if error.is_gone() => SETTLED,
+            () => return Err(error),
+        };
+        if begun.elapsed() > patience {
+            return Err(error);
+        }
+        sleep(pauses.next()).await;
+    }
+}
+
+/// Pauses between two looks, each longer than the one before.
+pub(super) struct Pauses(Duration);
+
+impl Pauses {
+    pub(super) fn new() -> Self {
+        Self(PAUSE)
+    }
+
+    pub(super) fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 3 / 2).min(LONG_PAUSE);
+        pause
+    }
+}
+
+fn in_order(ids: &[String], mut known: Vec<Instance>) -> Vec<Instance> {
+    known.sort_by_key(|found| ids.iter().position(|id| *id == found.id));
+    known
+}
+
+/// `3 running, 2 pending, 1 not seen yet`.
+pub(super) fn states(known: &[Instance], n_awaited: usize) -> String {
+    const ALL: [InstanceState; 6] = [
+        InstanceState::Running,
+        InstanceState::Pending,
+        InstanceState::Stopping,
+        InstanceState::Stopped,
+        InstanceState::ShuttingDown,
+        InstanceState::Terminated,
+    ];
+    let count = |state| known.iter().filter(|found| found.state == state).count();
+    let counted = ALL.into_iter().map(|state| (state.to_string(), count(state)));
+    let unseen = ("not seen yet".to_owned(), n_awaited.saturating_sub(known.len()));
+    let said = counted.chain([unseen]).filter(|(_, n)| *n > 0);
+    said.map(|(what, n)| format!("{n} {what}")).collect::<Vec<String>>().join(", ")
+}
+
+fn end(found: &Instance) -> AwsError {
+    AwsError::Ended {
+        host: found.host().map_or_else(String::new, |host: HostName| host.to_string()),
+        id: found.id.clone(),
+        state: found.state.to_string(),
+        reason: found.reason.clone(),
+    }
+}

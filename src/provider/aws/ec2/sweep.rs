@@ -1,0 +1,442 @@
+//! Finds all that is a cluster's, and removes it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_sdk_ec2::types::{self as sdk, AttributeBooleanValue};
+use futures::future::join_all;
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use super::super::plan::noted_end;
+use super::super::seen::{Instance, InstanceState};
+use super::super::sweep::{Kind, Left, Remains, Stranger, Thing};
+use super::super::{AwsError, CLUSTER_TAG};
+use super::make::{Pauses, states};
+use super::read::{of_cluster, tags};
+use super::{Cloud, filter, undone};
+use crate::event::{Event, Events, Outcome, in_words};
+use crate::inventory::ClusterName;
+
+/// The longest that instances may take to be gone.
+const GONE: Duration = Duration::from_secs(900);
+/// So long it is tried again, though nothing more could be removed: AWS lets go of interfaces
+/// and addresses some time after their instance has ended.
+const NO_PROGRESS: Duration = Duration::from_secs(60);
+/// How many instances one call ends.
+const AT_ONCE: usize = 200;
+
+impl Cloud {
+    /// All that carries the cluster's tag and is there, and strangers in its network.
+    ///
+    /// # Errors
+    /// When AWS does not answer, or refuses to.
+    pub async fn remains(&self, cluster: &ClusterName) -> Result<Remains, AwsError> {
+        let (instances, volumes, groups, subnets, gateways, vpcs, (keys, expires)) = tokio::try_join!(
+            self.instances(vec![of_cluster(cluster)]),
+            self.volumes(cluster),
+            self.groups_of(cluster),
+            self.subnets_of(cluster),
+            self.gateways_of(cluster),
+            self.vpcs_of(cluster),
+            self.keys_of(cluster),
+        )?;
+        let ours: Vec<&Instance> =
+            instances.iter().filter(|found| found.state.is_alive()).collect();
+        let (interfaces, strangers) = self.interfaces(cluster, &vpcs, &instances).await?;
+        let things = ours.into_iter().map(of_instance);
+        let things = things.chain(interfaces).chain(volumes).chain(groups).chain(subnets);
+        let things = things.chain(gateways).chain(vpcs).chain(keys).collect();
+        Ok(Remains { things, strangers, expires })
+    }
+
+    /// Removes what can go, in order, again and again until nothing more goes; gives what is
+    /// left at a fresh look, each with why. Repeated, it finds less or nothing.
+    ///
+    /// # Errors
+    /// When AWS does not answer, or refuses to look.
+    pub async fn remove(
+        &self,
+        cluster: &ClusterName,
+        remains: &Remains,
+        stage: &str,
+        events: &Events,
+    ) -> Result<Vec<Left>, AwsError> {
+        let (go, stay) = remains.sort();
+        let (instances, rest): (Vec<Thing>, Vec<Thing>) =
+            go.into_iter().partition(|thing| thing.kind == Kind::Instance);
+        let teller = Teller { stage, events };
+        let mut why: BTreeMap<String, String> =
+            stay.into_iter().map(|left| (left.thing.id, left.why)).collect();
+        if let Err(error) = self.end(&instances, &teller).await {
+            let reason = in_words(&error);
+            why.extend(instances.iter().map(|thing| (thing.id.clone(), reason.clone())));
+        } else {
+            self.until_gone(cluster, &instances, events).await?;
+        }
+        why.extend(self.remove_all(rest, &teller).await);
+        let left = self.remains(cluster).await?;
+        let stays = left.sort().1.into_iter().map(|left| (left.thing.id, left.why));
+        let stays: BTreeMap<String, String> = stays.collect();
+        let left = left.things.into_iter().map(|thing| {
+            let known = stays.get(&thing.id).or(why.get(&thing.id)).cloned();
+            let why = known.unwrap_or_else(|| "it came while the rest went".to_owned());
+            Left { thing, why }
+        });
+        Ok(left.collect())
+    }
+
+    /// Ends instances, also those that are protected from it: the operator has named the
+    /// cluster.
+    async fn end(
+        &self,
+        instances: &[Thing],
+        teller: &Teller<'_>,
+    ) -> Result<(), AwsError> {
+        for some in instances.chunks(AT_ONCE) {
+            let ids: Vec<String> = some.iter().map(|thing| thing.id.clone()).collect();
+            let work = async {
+                match self.terminate(&ids).await {
+                    Err(error) if error.code() == Some("OperationNotPermitted") => {
+                        join_all(ids.iter().map(|id| self.unprotect(id)))
+                            .await
+                            .into_iter()
+                            .collect::<Result<(), AwsError>>()?;
+                        self.terminate(&ids).await
+                    }
+                    ended => ended,
+                }
+            };
+            let names: Vec<String> = some.iter().map(Thing::to_string).collect();
+            teller.tell(&format!("terminate {}", names.join(", ")), work).await?;
+        }
+        Ok(())
+    }
+
+    async fn terminate(&self, ids: &[String]) -> Result<(), AwsError> {
+        let call = self.client.terminate_instances().set_instance_ids(Some(ids.to_vec()));
+        call.send().await.map(drop).map_err(undone("TerminateInstances"))
+    }
+
+    async fn unprotect(&self, id: &str) -> Result<(), AwsError> {
+        let off = AttributeBooleanValue::builder().value(false).build();
+        let call = self.client.modify_instance_attribute().instance_id(id);
+        let done = call.disable_api_termination(off).send().await;
+        done.map(drop).map_err(undone("ModifyInstanceAttribute"))
+    }
+
+    async fn until_gone(
+        &self,
+        cluster: &ClusterName,
+        instances: &[Thing],
+        events: &Events,
+    ) -> Result<(), AwsError> {
+        if instances.is_empty() {
+            return Ok(());
+        }
+        let (begun, mut pauses) = (Instant::now(), Pauses::new());
+        let gate = "all instances are terminated".to_owned();
+        let mut last = String::new();
+        loop {
+            let found = self.instances(vec![of_cluster(cluster)]).await?;
+            let ours =
+                |found: &Instance| instances.iter().any(|thing| thing.id == found.id);
+            let known: Vec<Instance> = found.into_iter().filter(ours).collect();
+            let seen = states(&known, known.len());
+            let ended = |found: &Instance| found.state == InstanceState::Terminated;
+            if known.iter().all(ended) {
+                let took = begun.elapsed();
+                events.emit(&Event::GatePassed { gate, seen, took });
+                return Ok(());
+            }
+            if seen != last {
+                events.emit(&Event::Waiting { gate: gate.clone(), seen: seen.clone() });
+                last = seen;
+            }
+            if begun.elapsed() > GONE {
+                return Err(AwsError::TimedOut {
+                    what: gate,
+                    seen: last,
+                    deadline: GONE,
+                });
+            }
+            sleep(pauses.next()).await;
+        }
+    }
+
+    /// Removes things, kind after kind; what something else still uses is tried again as long
+    /// as anything goes. Gives those that stay, with why.
+    async fn remove_all(
+        &self,
+        mut things: Vec<Thing>,
+        teller: &Teller<'_>,
+    ) -> BTreeMap<String, String> {
+        let (mut pauses, mut progress) = (Pauses::new(), Instant::now());
+        loop {
+            let (mut left, mut why) = (Vec::new(), BTreeMap::new());
+            let before = things.len();
+            for kind in things.chunk_by(|a, b| a.kind == b.kind) {
+                // What stands on others is not begun while those are there.
+                let first_tries = kind.iter().map(|thing| self.remove_one(thing, teller));
+                let ended = join_all(first_tries).await;
+                for (thing, error) in kind.iter().zip(ended) {
+                    if let Err(error) = error {
+                        why.insert(thing.id.clone(), in_words(&error));
+                        left.push((thing.clone(), error.is_dependency()));
+                    }
+                }
+            }
+            if left.len() < before {
+                progress = Instant::now();
+            }
+            let again = left.iter().any(|(_, dependency)| *dependency);
+            if !again || progress.elapsed() > NO_PROGRESS {
+                return why;
+            }
+            things = left.into_iter().map(|(thing, _)| thing).collect();
+            sleep(pauses.next()).await;
+        }
+    }
+
+    async fn remove_one(
+        &self,
+        thing: &Thing,
+        teller: &Teller<'_>,
+    ) -> Result<(), AwsError> {
+        teller.tell(&format!("remove {thing}"), self.delete(thing)).await
+    }
+
+    async fn delete(&self, thing: &Thing) -> Result<(), AwsError> {
+        let (client, id) = (&self.client, thing.id.as_str());
+        let done = match thing.kind {
+            Kind::Instance => self.terminate(&[id.to_owned()]).await,
+            Kind::Interface => {
+                let done =
+                    client.delete_network_interface().network_interface_id(id).send();
+                done.await.map(drop).map_err(undone("DeleteNetworkInterface"))
+            }
+            Kind::Volume => {
+                let done = client.delete_volume().volume_id(id).send().await;
+                done.map(drop).map_err(undone("DeleteVolume"))
+            }
+            Kind::SecurityGroup => {
+                let done = client.delete_security_group().group_id(id).send().await;
+                done.map(drop).map_err(undone("DeleteSecurityGroup"))
+            }
+            Kind::Subnet => {
+                let done = client.delete_subnet().subnet_id(id).send().await;
+                done.map(drop).map_err(undone("DeleteSubnet"))
+            }
+            Kind::Gateway => self.delete_gateway(thing).await,
+            Kind::Vpc => self.delete_vpc(id).await,
+            Kind::KeyPair => {
+                let done = client.delete_key_pair().key_pair_id(id).send().await;
+                done.map(drop).map_err(undone("DeleteKeyPair"))
+            }
+        };
+        match done {
+            Err(error) if error.is_gone() => Ok(()),
+            done => done,
+        }
+    }
+
+    async fn delete_gateway(&self, thing: &Thing) -> Result<(), AwsError> {
+        for vpc in &thing.within {
+            let call =
+                self.client.detach_internet_gateway().internet_gateway_id(&thing.id);
+            let done = call.vpc_id(vpc).send().await;
+            let done = done.map(drop).map_err(undone("DetachInternetGateway"));
+            match done {
+                Err(error) if error.code() == Some("Gateway.NotAttached") => {}
+                done => done?,
+            }
+        }
+        let call = self.client.delete_internet_gateway().internet_gateway_id(&thing.id);
+        call.send().await.map(drop).map_err(undone("DeleteInternetGateway"))
+    }
+
+    pub(super) async fn delete_vpc(&self, id: &str) -> Result<(), AwsError> {
+        let done = self.client.delete_vpc().vpc_id(id).send().await;
+        done.map(drop).map_err(undone("DeleteVpc"))
+    }
+
+    async fn volumes(&self, cluster: &ClusterName) -> Result<Vec<Thing>, AwsError> {
+        let ask = self.client.describe_volumes().filters(of_cluster(cluster));
+        let mut pages = ask.into_paginator().items().send();
+        let mut things = Vec::new();
+        while let Some(found) = pages.next().await {
+            let found = found.map_err(self.unseen("DescribeVolumes"))?;
+            // A disk that is attached goes with its instance.
+            if found.state() == Some(&sdk::VolumeState::Available) {
+                let tags = tags(found.tags());
+                things
+                    .extend(found.volume_id.map(|id| thing(Kind::Volume, id, &tags, [])));
+            }
+        }
+        Ok(things)
+    }
+
+    async fn groups_of(&self, cluster: &ClusterName) -> Result<Vec<Thing>, AwsError> {
+        let ask = self.client.describe_security_groups().filters(of_cluster(cluster));
+        let mut pages = ask.into_paginator().items().send();
+        let mut things = Vec::new();
+        while let Some(found) = pages.next().await {
+            let found = found.map_err(self.unseen("DescribeSecurityGroups"))?;
+            let (name, vpc) = (found.group_name.unwrap_or_default(), found.vpc_id);
+            let within = vpc.into_iter().collect();
+            let kind = Kind::SecurityGroup;
+            things.extend(found.group_id.map(|id| Thing { kind, id, name, within }));
+        }
+        Ok(things)
+    }
+
+    async fn subnets_of(&self, cluster: &ClusterName) -> Result<Vec<Thing>, AwsError> {
+        let ask = self.client.describe_subnets().filters(of_cluster(cluster));
+        let mut pages = ask.into_paginator().items().send();
+        let mut things = Vec::new();
+        while let Some(found) = pages.next().await {
+            let found = found.map_err(self.unseen("DescribeSubnets"))?;
+            let tags = tags(found.tags());
+            let (id, vpc) = (found.subnet_id, found.vpc_id);
+            things.extend(id.map(|id| thing(Kind::Subnet, id, &tags, vpc)));
+        }
+        Ok(things)
+    }
+
+    async fn gateways_of(&self, cluster: &ClusterName) -> Result<Vec<Thing>, AwsError> {
+        let ask = self.client.describe_internet_gateways().filters(of_cluster(cluster));
+        let mut pages = ask.into_paginator().items().send();
+        let mut things = Vec::new();
+        while let Some(found) = pages.next().await {
+            let found = found.map_err(self.unseen("DescribeInternetGateways"))?;
+            let tags = tags(found.tags());
+            let to = found.attachments().iter().filter_map(|to| to.vpc_id.clone());
+            let to: Vec<String> = to.collect();
+            things.extend(
+                found.internet_gateway_id.map(|id| thing(Kind::Gateway, id, &tags, to)),
+            );
+        }
+        Ok(things)
+    }
+
+    async fn vpcs_of(&self, cluster: &ClusterName) -> Result<Vec<Thing>, AwsError> {
+        let vpcs = self.vpcs_that(of_cluster(cluster)).await?;
+        let of_vpc = |vpc: super::super::seen::Vpc| Thing {
+            kind: Kind::Vpc,
+            id: vpc.id,
+            name: vpc.cidr,
+            within: Vec::new(),
+        };
+        Ok(vpcs.into_iter().map(of_vpc).collect())
+    }
+
+    /// The key pair, and until when it says that the cluster is to be.
+    async fn keys_of(
+        &self,
+        cluster: &ClusterName,
+    ) -> Result<(Vec<Thing>, Option<Timestamp>), AwsError> {
+        let answer =
+            self.client.describe_key_pairs().filters(of_cluster(cluster)).send().await;
+        let answer = answer.map_err(self.unseen("DescribeKeyPairs"))?;
+        let of_key = |key: &sdk::KeyPairInfo| {
+            let name = key.key_name.clone().unwrap_or_default();
+            let id = key.key_pair_id.clone()?;
+            Some(Thing { kind: Kind::KeyPair, id, name, within: Vec::new() })
+        };
+        let ends =
+            answer.key_pairs().iter().filter_map(|key| noted_end(&tags(key.tags())));
+        Ok((answer.key_pairs().iter().filter_map(of_key).collect(), ends.min()))
+    }
+
+    /// Interfaces with the cluster's tag that no instance has, and those in its networks that
+    /// are not its own.
+    async fn interfaces(
+        &self,
+        cluster: &ClusterName,
+        vpcs: &[Thing],
+        instances: &[Instance],
+    ) -> Result<(Vec<Thing>, Vec<Stranger>), AwsError> {
+        let which = match vpcs {
+            [] => of_cluster(cluster),
+            vpcs => filter("vpc-id", vpcs.iter().map(|vpc| &vpc.id)),
+        };
+        let ask = self.client.describe_network_interfaces().filters(which);
+        let mut pages = ask.into_paginator().items().send();
+        let (mut things, mut strangers) = (Vec::new(), Vec::new());
+        while let Some(found) = pages.next().await {
+            let found = found.map_err(self.unseen("DescribeNetworkInterfaces"))?;
+            let tags = tags(found.tag_set());
+            let owner = found.attachment().and_then(|to| to.instance_id());
+            let tagged = tags.get(CLUSTER_TAG).is_some_and(|tag| tag == cluster.as_str());
+            let of_ours =
+                owner.is_some_and(|id| instances.iter().any(|own| own.id == id));
+            match (of_ours, tagged, owner) {
+                (true, ..) => {}
+                (false, true, None) => {
+                    let (id, subnet) = (found.network_interface_id, found.subnet_id);
+                    things.extend(id.map(|id| thing(Kind::Interface, id, &tags, subnet)));
+                }
+                _ => strangers.push(stranger(&found)),
+            }
+        }
+        Ok((things, strangers))
+    }
+}
+
+/// Tells steps of a removal.
+struct Teller<'a> {
+    stage: &'a str,
+    events: &'a Events,
+}
+
+impl Teller<'_> {
+    async fn tell(
+        &self,
+        step: &str,
+        work: impl Future<Output = Result<(), AwsError>>,
+    ) -> Result<(), AwsError> {
+        let begun = std::time::Instant::now();
+        let (stage, step) = (self.stage.to_owned(), step.to_owned());
+        let started =
+            Event::StepStarted { stage: stage.clone(), host: None, step: step.clone() };
+        self.events.emit(&started);
+        let done = work.await;
+        let outcome = match &done {
+            Ok(()) => Outcome::Done,
+            Err(error) => Outcome::Failed { reason: in_words(error) },
+        };
+        let took = begun.elapsed();
+        self.events.emit(&Event::StepFinished { stage, host: None, step, took, outcome });
+        done
+    }
+}
+
+fn thing(
+    kind: Kind,
+    id: String,
+    tags: &BTreeMap<String, String>,
+    within: impl IntoIterator<Item = String>,
+) -> Thing {
+    let name = tags.get("Name").cloned().unwrap_or_default();
+    Thing { kind, id, name, within: within.into_iter().collect() }
+}
+
+fn of_instance(found: &Instance) -> Thing {
+    let name = found.tags.get("Name").cloned().unwrap_or_default();
+    let name = format!("{name}, {}", found.state);
+    Thing { kind: Kind::Instance, id: found.id.clone(), name, within: Vec::new() }
+}
+
+fn stranger(found: &sdk::NetworkInterface) -> Stranger {
+    let owner = found.attachment().and_then(|to| to.instance_id());
+    let id = found.network_interface_id().unwrap_or_default();
+    let what = match owner {
+        Some(owner) => format!("instance {owner}"),
+        None => {
+            format!("network interface {id} ({})", found.description().unwrap_or("?"))
+        }
+    };
+    let groups = found.groups().iter().filter_map(|group| group.group_id.clone());
+    let on = found.vpc_id.iter().chain(&found.subnet_id).cloned().chain(groups).collect();
+    Stranger { what, on }
+}

@@ -1,0 +1,269 @@
+//! What can go wrong with AWS, in words that say what to do.
+
+use std::time::Duration;
+
+use super::plan::Refusal;
+
+/// Why machines of AWS cannot be had, or not be removed.
+#[derive(Debug, thiserror::Error)]
+pub enum AwsError {
+    /// The program was built without it.
+    #[error(
+        "this program was built without AWS: build it with its default features \
+         (`cargo build --release`)"
+    )]
+    NotBuilt,
+    /// Nothing says which region.
+    #[error(
+        "no region is given: write `region: us-east-1` under `provider.aws`, or set AWS_REGION, or \
+         `region` in your AWS profile"
+    )]
+    NoRegion,
+    /// There are no credentials.
+    #[error(
+        "no AWS credentials can be had: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+         AWS_PROFILE to a profile of ~/.aws/config, or log in with `aws sso login`; what was \
+         found: {said}"
+    )]
+    NoCredentials {
+        /// What the SDK said.
+        said: String,
+    },
+    /// AWS cannot be reached.
+    #[error(
+        "{call} does not reach AWS in the region {region}: {said}; see whether there is such a \
+         region, and whether this computer reaches the internet"
+    )]
+    Unreachable {
+        /// The call.
+        call: &'static str,
+        /// The region.
+        region: String,
+        /// What happened.
+        said: String,
+    },
+    /// It is not known whether a call was done.
+    #[error(
+        "the connection to AWS ended in the midst of {call}: {said}; whether it was done is seen by \
+         the next run, which goes on from there"
+    )]
+    Cut {
+        /// The call.
+        call: &'static str,
+        /// What happened.
+        said: String,
+    },
+    /// AWS refused.
+    #[error("AWS refused {call}: {message} ({code}){}", help(call, code))]
+    Refused {
+        /// The call.
+        call: &'static str,
+        /// AWS's word for why.
+        code: String,
+        /// AWS's sentence.
+        message: String,
+    },
+    /// AWS answered something that cannot be.
+    #[error("the answer to {call} lacks {what}")]
+    Answer {
+        /// The call.
+        call: &'static str,
+        /// What it lacks.
+        what: &'static str,
+    },
+    /// The plan cannot be made.
+    #[error(transparent)]
+    Refusal(Box<Refusal>),
+    /// No place had capacity.
+    #[error(
+        "AWS has no capacity for {whom} in any zone with any type that the inventory gives: \
+         {tried}; add a type (`type: [m7i.large, m6i.large]`) or zones, or try again later"
+    )]
+    NoCapacity {
+        /// What was to be launched.
+        whom: String,
+        /// What was tried, and what AWS said.
+        tried: String,
+    },
+    /// Another run makes the same.
+    #[error(
+        "refused: another run, from another computer, makes this cluster at this moment ({what}): \
+         run this again when it has ended"
+    )]
+    AnotherRun {
+        /// What shows it.
+        what: String,
+    },
+    /// An instance ended while it was waited for.
+    #[error(
+        "{host} ({id}) was {state} while it was waited for{}: run this again to have another \
+         launched",
+        reason.as_ref().map(|reason| format!(", and AWS says: {reason}")).unwrap_or_default()
+    )]
+    Ended {
+        /// The machine.
+        host: String,
+        /// The instance.
+        id: String,
+        /// What became of it.
+        state: String,
+        /// Why, in AWS's words.
+        reason: Option<String>,
+    },
+    /// A wait came to its deadline.
+    #[error("waited {}s in vain until {what}; seen last: {seen}", deadline.as_secs())]
+    TimedOut {
+        /// What was waited for.
+        what: String,
+        /// What was seen last.
+        seen: String,
+        /// The longest that it was waited for.
+        deadline: Duration,
+    },
+    /// A host key could not be written.
+    #[error("cannot make a host key")]
+    HostKey(#[from] russh::keys::ssh_key::Error),
+    /// The operator's public key cannot be read.
+    #[error("cannot read the public key {}", path.display())]
+    PublicKey {
+        /// Its file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The operator stopped it.
+    #[error("stopped: {n_done} calls done, {n_left} left")]
+    Stopped {
+        /// How many calls were done.
+        n_done: usize,
+        /// How many were left.
+        n_left: usize,
+    },
+}
+
+impl From<Refusal> for AwsError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(Box::new(refusal))
+    }
+}
+
+impl AwsError {
+    /// AWS's own code for a refusal.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Whether there was no capacity: another zone or type may have some.
+    pub(super) fn is_capacity(&self) -> bool {
+        const CODES: [&str; 6] = [
+            "InsufficientInstanceCapacity",
+            "InsufficientHostCapacity",
+            "InsufficientReservedInstanceCapacity",
+            "InsufficientCapacity",
+            "SpotMaxPriceTooLow",
+            "Unsupported",
+        ];
+        self.code().is_some_and(|code| CODES.contains(&code))
+    }
+
+    /// Whether AWS asks to slow down.
+    pub(super) fn is_throttling(&self) -> bool {
+        const CODES: [&str; 4] = [
+            "RequestLimitExceeded",
+            "Throttling",
+            "ThrottlingException",
+            "RequestThrottled",
+        ];
+        self.code().is_some_and(|code| CODES.contains(&code))
+    }
+
+    /// Whether what was to be removed is gone already, or what was to be used is not known.
+    pub(super) fn is_gone(&self) -> bool {
+        self.code().is_some_and(|code| {
+            code.ends_with(".NotFound") || code.ends_with("NotFound.Gateway")
+        })
+    }
+
+    /// Whether something else has to go first.
+    pub(super) fn is_dependency(&self) -> bool {
+        const CODES: [&str; 4] = [
+            "DependencyViolation",
+            "InvalidGroup.InUse",
+            "IncorrectState",
+            "VolumeInUse",
+        ];
+        self.code().is_some_and(|code| CODES.contains(&code))
+    }
+
+    /// Whether something of that name or place was made meanwhile.
+    pub(super) fn is_taken(&self) -> bool {
+        const CODES: [&str; 4] = [
+            "InvalidKeyPair.Duplicate",
+            "InvalidGroup.Duplicate",
+            "InvalidSubnet.Conflict",
+            "IdempotentParameterMismatch",
+        ];
+        self.code().is_some_and(|code| CODES.contains(&code))
+    }
+}
+
+/// What to do about a refusal; begins with a separator, or is empty.
+fn help(call: &str, code: &str) -> String {
+    let text = match code {
+        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
+            return format!(
+                ": these credentials lack the right to ec2:{call}; `platform init --provider aws` \
+                 prints the least policy"
+            );
+        }
+        "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" => {
+            "see with `aws sts get-caller-identity` whose credentials these are, whether their \
+             secret is right, and whether the region is enabled for the account"
+        }
+        "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" => {
+            "the credentials have expired: get new ones (`aws sso login`, or your own way), and see \
+             that this computer's clock is right"
+        }
+        "OptInRequired" => "enable the region, or the image's terms, for the account",
+        "PendingVerification" => "AWS verifies the account still: try again in an hour",
+        code if code.ends_with("LimitExceeded") && code != "RequestLimitExceeded" => {
+            "remove what is not needed any more, or have the account's quota raised in AWS's \
+             Service Quotas"
+        }
+        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" => {
+            "the account makes too many calls: try again in a minute"
+        }
+        "InvalidIPAddress.InUse" => {
+            "an instance that is not this cluster's, or has lost its tags, has that address: give \
+             it its tags back, or remove it"
+        }
+        "DependencyViolation" => "something else still uses it",
+        _ => return String::new(),
+    };
+    format!(": {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_call_and_what_to_do() {
+        let refused = |code: &str| {
+            AwsError::Refused {
+                call: "RunInstances",
+                code: code.to_owned(),
+                message: "No.".to_owned(),
+            }
+            .to_string()
+        };
+        let lacking = refused("UnauthorizedOperation");
+        assert!(lacking.contains("ec2:RunInstances"), "{lacking}");
+        assert!(lacking.contains("platform init --provider aws"), "{lacking}");
+        assert!(refused("VpcLimitExceeded").contains("quota"));
+        assert_eq!(refused("Strange"), "AWS refused RunInstances: No. (Strange)");
+    }
+}

@@ -1,0 +1,55 @@
+//! The SSH host keys of new instances: known before the first connection.
+//!
+//! An instance gets its host key with its user data, and its public half is a tag of it: so every
+//! computer that may look at the cluster knows the key, and none has to trust what answers. The
+//! private half can be read by who may read the instance's user data: root and, through its
+//! metadata service, other programs on the instance, and who has the right to
+//! `ec2:DescribeInstanceAttribute`. Instances that are launched by one call share a key.
+//!
+//! The key is derived from a secret of the cluster and the launch's token: the same launch,
+//! repeated after a cut, is the same call to the letter.
+
+use hmac::{Hmac, KeyInit, Mac};
+use russh::keys::PrivateKey;
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use sha2::Sha256;
+
+use crate::secret::Secret;
+
+/// A host key.
+pub struct HostKey {
+    private: Secret,
+    /// The public half, as one OpenSSH line.
+    pub public: String,
+}
+
+impl HostKey {
+    /// The key of a launch: always the same for the same seed and token.
+    ///
+    /// # Errors
+    /// When the key cannot be written in OpenSSH's form.
+    pub fn of(seed: &Secret, token: &str) -> Result<Self, russh::keys::ssh_key::Error> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(seed.expose().as_bytes())
+            .expect("a key of any length will do");
+        mac.update(b"ssh host key\0");
+        mac.update(token.as_bytes());
+        let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&bytes));
+        Ok(Self {
+            private: Secret::new(key.to_openssh(LineEnding::LF)?.as_str()),
+            public: key.public_key().to_openssh()?,
+        })
+    }
+
+    /// The user data that gives the key to an instance, for cloud-init.
+    pub fn user_data(&self) -> Secret {
+        let indented: String =
+            self.private.expose().lines().map(|line| format!("    {line}\n")).collect();
+        Secret::new(format!(
+            "#cloud-config\nssh_deletekeys: true\nssh_keys:\n  ed25519_private: |\n{indented}  \
+             ed25519_public: {}\n",
+            self.public
+        ))
+    }
+}

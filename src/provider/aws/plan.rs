@@ -1,0 +1,399 @@
+//! What to do about a cluster's machines and their network at AWS.
+//!
+//! Pure: compares what the inventory asks for with what AWS has. Steps are in phases: those of
+//! one phase need nothing of each other and are made side by side.
+
+mod firewalls;
+mod ground;
+mod groups;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::launch::Launch;
+use super::seen::{Instance, Rule, SecurityGroup, Seen};
+use super::wanted::{Firewall, Wanted};
+use super::{CLUSTER_TAG, Machine};
+use crate::host::HostName;
+use crate::inventory::Cidr;
+
+/// What to do, in order, and what is there.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AwsPlan {
+    /// All of one phase before the next.
+    pub phases: Vec<Vec<Step>>,
+    /// What is there already, and gets filled as steps are done.
+    pub site: Site,
+    /// The wanted instances that are there, in the order of the inventory.
+    pub instances: Vec<Instance>,
+    /// What stays as it is though the inventory says otherwise, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// The ids of what all machines stand on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Site {
+    /// The network.
+    pub vpc: Option<String>,
+    /// Its subnets, by zone.
+    pub subnets: BTreeMap<String, String>,
+    /// Its way out.
+    pub gateway: Option<String>,
+    /// Its main route table.
+    pub route_table: Option<String>,
+    /// Its security groups.
+    pub firewalls: BTreeMap<Firewall, String>,
+    /// When the cluster may be taken down by `down --expired`.
+    pub expires: Option<Timestamp>,
+}
+
+/// One call, or one call for each of some like things.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Gives the operator's public key to AWS.
+    ImportKey {
+        /// What it is called there.
+        name: String,
+        /// The key, as one line.
+        public: String,
+    },
+    /// Makes the network.
+    MakeVpc {
+        /// Its addresses.
+        cidr: Cidr,
+    },
+    /// Makes a subnet.
+    MakeSubnet {
+        /// Its zone.
+        zone: String,
+        /// Its addresses.
+        cidr: Cidr,
+    },
+    /// Makes the way out.
+    MakeGateway,
+    /// Attaches the way out to the network.
+    AttachGateway,
+    /// Sends what is for elsewhere through the way out.
+    Route,
+    /// Makes a security group.
+    MakeFirewall {
+        /// Which.
+        firewall: Firewall,
+        /// Its name.
+        name: String,
+    },
+    /// Lets more in.
+    Allow {
+        /// Into which security group.
+        firewall: Firewall,
+        /// What; none where that follows once the group is made.
+        rules: Option<Vec<Rule>>,
+    },
+    /// Lets less in.
+    Forbid {
+        /// Into which security group.
+        firewall: Firewall,
+        /// What.
+        rules: Vec<Rule>,
+    },
+    /// Gives an instance its security groups back.
+    Protect {
+        /// The instance.
+        instance: String,
+        /// Its name in the cluster.
+        host: HostName,
+        /// Which.
+        firewalls: Vec<Firewall>,
+    },
+    /// Notes on all that is there until when the cluster is to be.
+    Expire {
+        /// The ids of what is there.
+        resources: Vec<String>,
+        /// Until when; none where it is to stay.
+        at: Option<Timestamp>,
+    },
+    /// Makes instances.
+    Launch(Launch),
+    /// Starts instances that were stopped.
+    Start {
+        /// Their ids and names.
+        instances: Vec<(String, HostName)>,
+    },
+}
+
+/// Why nothing is done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A zone that is not there.
+    #[error(
+        "the zone `{zone}` is not available in this region to this account; available: {}",
+        known.join(", ")
+    )]
+    Zone {
+        /// The zone.
+        zone: String,
+        /// Those that are.
+        known: Vec<String>,
+    },
+    /// The network that the inventory names is not there.
+    #[error(
+        "there is no {what} `{id}` in this region: look it up with `aws ec2 describe-{what}s`"
+    )]
+    NoNetwork {
+        /// `vpc` or `subnet`.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// Subnets that cannot be used together.
+    #[error("the subnet `{subnet}` cannot be used: {why}")]
+    Subnet {
+        /// The subnet.
+        subnet: String,
+        /// Why.
+        why: String,
+    },
+    /// The network that is there has other addresses than the inventory says.
+    #[error(
+        "refused: the cluster's network {vpc} has the addresses {there}, and the inventory says \
+         {wanted}: a network cannot be changed; write `network: {{cidr: {there}}}`, or run \
+         `platform down` first"
+    )]
+    OtherNetwork {
+        /// The VPC.
+        vpc: String,
+        /// What it has.
+        there: String,
+        /// What the inventory says.
+        wanted: String,
+    },
+    /// The network is too small.
+    #[error(
+        "the network {network} has no room left for {what}: give the inventory a larger one"
+    )]
+    NoRoom {
+        /// The network.
+        network: String,
+        /// What does not fit.
+        what: String,
+    },
+    /// Something has the cluster's name and not its tag.
+    #[error(
+        "refused: the {what} `{name}` ({id}) is there without this cluster's tag; where it is \
+         this cluster's, put the tag back: `aws ec2 create-tags --resources {id} --tags \
+         Key={CLUSTER_TAG},Value={cluster}`; else give the cluster another name"
+    )]
+    Untagged {
+        /// What it is.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Its id.
+        id: String,
+        /// The cluster.
+        cluster: String,
+    },
+    /// Instances of the cluster are in another network.
+    #[error(
+        "refused: {instance} of this cluster is in {vpc}, which is not the cluster's network{}; \
+         where the tag was removed from it by hand, put it back: `aws ec2 create-tags \
+         --resources {vpc} --tags Key={CLUSTER_TAG},Value={cluster}`",
+        network.as_ref().map(|id| format!(" ({id})")).unwrap_or_default()
+    )]
+    Elsewhere {
+        /// The instance.
+        instance: String,
+        /// Where it is.
+        vpc: String,
+        /// The cluster's network, where there is any.
+        network: Option<String>,
+        /// The cluster.
+        cluster: String,
+    },
+    /// The key pair of the cluster's name holds another key.
+    #[error(
+        "refused: the key pair `{name}` at AWS holds another public key than the inventory's \
+         `ssh.key`: use the key that the cluster was made with, whose public half begins with \
+         `{begins}`"
+    )]
+    OtherKey {
+        /// The key pair.
+        name: String,
+        /// How the key there begins.
+        begins: String,
+    },
+    /// There is no such image.
+    #[error(
+        "there is no image {wanted} in this region: look for one with `aws ec2 describe-images \
+         --owners OWNER --filters Name=name,Values=NAME`"
+    )]
+    NoImage {
+        /// What the inventory says.
+        wanted: String,
+    },
+    /// There is no such type.
+    #[error(
+        "there is no instance type `{kind}` (group `{group}`) in this region: look for one with \
+         `aws ec2 describe-instance-types`"
+    )]
+    NoType {
+        /// The type.
+        kind: String,
+        /// Whose it is.
+        group: String,
+    },
+    /// None of the zones has any of the types.
+    #[error(
+        "none of the zones {} has {} (group `{group}`): give another type, or zones that have it: \
+         `aws ec2 describe-instance-type-offerings --location-type availability-zone --filters \
+         Name=instance-type,Values={}`",
+        zones.join(", "), kinds.join(" or "), kinds.join(",")
+    )]
+    NoOffer {
+        /// The types.
+        kinds: Vec<String>,
+        /// The zones.
+        zones: Vec<String>,
+        /// Whose they are.
+        group: String,
+    },
+    /// The image is for other processors than the type has.
+    #[error(
+        "the image {image} is for {architecture}, and `{kind}` (group `{group}`) has {}: take an \
+         image or a type that fits the other",
+        has.join(", ")
+    )]
+    Architecture {
+        /// The image.
+        image: String,
+        /// What it is for.
+        architecture: String,
+        /// The type.
+        kind: String,
+        /// What that has.
+        has: Vec<String>,
+        /// Whose it is.
+        group: String,
+    },
+    /// The disk is smaller than what the image holds.
+    #[error(
+        "group `{group}` has a disk of {disk} GiB, and the image {image} needs {needed} GiB"
+    )]
+    SmallDisk {
+        /// The group.
+        group: String,
+        /// What it has.
+        disk: u64,
+        /// The image.
+        image: String,
+        /// What that needs.
+        needed: u64,
+    },
+}
+
+impl Refusal {
+    /// Whether the inventory asks for what cannot be had.
+    pub fn is_of_inventory(&self) -> bool {
+        !matches!(
+            self,
+            Self::OtherNetwork { .. }
+                | Self::Untagged { .. }
+                | Self::Elsewhere { .. }
+                | Self::OtherKey { .. }
+        )
+    }
+}
+
+/// Compares what is wanted with what is there.
+///
+/// # Errors
+/// When what is asked for cannot be had, or what is there is not safe to touch; nothing was
+/// changed then.
+pub fn plan(wanted: &Wanted, seen: &Seen, now: Timestamp) -> Result<AwsPlan, Refusal> {
+    let mut ground = ground::lay(wanted, seen)?;
+    firewalls::add(wanted, seen, &mut ground)?;
+    let groups = groups::staff(wanted, seen, &ground)?;
+    let mut plan = ground.plan;
+    plan.notes.extend(groups.notes);
+    expire(wanted, seen, now, &mut plan);
+    let mut last = groups.steps;
+    last.extend(groups::protect(wanted, &plan.site, &groups.instances));
+    plan.instances = groups.instances;
+    push(&mut plan, last);
+    Ok(plan)
+}
+
+impl AwsPlan {
+    /// Whether nothing has to be done or waited for.
+    pub fn is_complete(&self) -> bool {
+        self.phases.is_empty() && self.awaited().next().is_none()
+    }
+
+    /// The steps in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.phases.iter().flatten()
+    }
+
+    /// The machines that run.
+    pub fn running(&self) -> Vec<Machine> {
+        let running = self.instances.iter().filter(|instance| instance.state.is_up());
+        running.filter_map(Instance::machine).collect()
+    }
+
+    /// The instances that have to run before anything can be done on them.
+    pub fn awaited(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|instance| !instance.state.is_up())
+    }
+
+    /// How many machines are to be made or started.
+    pub fn n_machines(&self) -> usize {
+        let launched = self.steps().map(|step| match step {
+            Step::Launch(launch) => launch.count,
+            _ => 0,
+        });
+        launched.sum::<usize>() + self.awaited().count()
+    }
+}
+
+/// Adds a phase where it has any step.
+fn push(plan: &mut AwsPlan, steps: Vec<Step>) {
+    if !steps.is_empty() {
+        plan.phases.push(steps);
+    }
+}
+
+/// Times closer to each other than this are the same: AWS's clock is not this computer's.
+const SAME_TIME: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
+/// Decides until when the cluster is to be, and has it noted on what is there.
+fn expire(wanted: &Wanted, seen: &Seen, now: Timestamp, plan: &mut AwsPlan) {
+    let key = seen.key_pair.as_ref();
+    let noted = key.and_then(|key| noted_end(&key.tags));
+    let begun = key.and_then(|key| key.created).unwrap_or(now);
+    let end = wanted.aws.expires.and_then(|after| begun.checked_add(after).ok());
+    let same = match (noted, end) {
+        (Some(noted), Some(end)) => noted.duration_since(end).abs() < SAME_TIME,
+        (noted, end) => noted.is_none() && end.is_none(),
+    };
+    plan.site.expires = if same { noted } else { end };
+    if let (false, Some(key)) = (same, key) {
+        let resources = resources(seen, &key.id);
+        push(plan, vec![Step::Expire { resources, at: end }]);
+    }
+}
+
+/// When the tags say that the cluster may go.
+pub(super) fn noted_end(tags: &BTreeMap<String, String>) -> Option<Timestamp> {
+    tags.get(super::EXPIRES_TAG)?.parse().ok()
+}
+
+/// The ids of all that is there and carries the cluster's tag.
+fn resources(seen: &Seen, key: &str) -> Vec<String> {
+    let groups = seen.security_groups.iter().map(|SecurityGroup { id, .. }| id.clone());
+    let alive = seen.instances.iter().filter(|instance| instance.state.is_alive());
+    let mut ids: Vec<String> =
+        groups.chain(alive.map(|found| found.id.clone())).collect();
+    ids.push(key.to_owned());
+    ids
+}

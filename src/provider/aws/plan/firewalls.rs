@@ -1,0 +1,62 @@
+//! Who gets in: the cluster's security groups and their rules.
+
+use super::super::seen::{Rule, SecurityGroup, Seen};
+use super::super::wanted::{Firewall, Wanted};
+use super::ground::Ground;
+use super::{Refusal, Step, push};
+
+pub(super) fn add(
+    wanted: &Wanted,
+    seen: &Seen,
+    ground: &mut Ground,
+) -> Result<(), Refusal> {
+    let (mut make, mut change) = (Vec::new(), Vec::new());
+    for firewall in wanted.firewalls() {
+        let name = wanted.firewall_name(firewall);
+        match there(seen, &name, ground.plan.site.vpc.as_ref()) {
+            None => {
+                make.push(Step::MakeFirewall { firewall, name });
+                change.push(Step::Allow { firewall, rules: None });
+            }
+            Some(found) if !found.tagged => {
+                let (id, cluster) = (found.id.clone(), wanted.cluster.to_string());
+                let what = "security group";
+                return Err(Refusal::Untagged { what, name, id, cluster });
+            }
+            Some(found) => {
+                ground.plan.site.firewalls.insert(firewall, found.id.clone());
+                change.extend(changes(wanted, firewall, found));
+            }
+        }
+    }
+    push(&mut ground.plan, make);
+    push(&mut ground.plan, change);
+    Ok(())
+}
+
+fn there<'a>(
+    seen: &'a Seen,
+    name: &str,
+    vpc: Option<&String>,
+) -> Option<&'a SecurityGroup> {
+    let fits = |group: &&SecurityGroup| group.name == name && vpc == Some(&group.vpc);
+    seen.security_groups.iter().find(fits)
+}
+
+/// What to let in and what no longer.
+fn changes(wanted: &Wanted, firewall: Firewall, found: &SecurityGroup) -> Vec<Step> {
+    let rules = wanted.rules(firewall, &found.id);
+    let without = |some: &[Rule], others: &[Rule]| -> Vec<Rule> {
+        some.iter().filter(|rule| !others.contains(rule)).cloned().collect()
+    };
+    let (missing, surplus) =
+        (without(&rules, &found.rules), without(&found.rules, &rules));
+    let mut steps = Vec::new();
+    if !missing.is_empty() {
+        steps.push(Step::Allow { firewall, rules: Some(missing) });
+    }
+    if !surplus.is_empty() {
+        steps.push(Step::Forbid { firewall, rules: surplus });
+    }
+    steps
+}

@@ -1,0 +1,393 @@
+//! Which instances to launch and to start, in which zones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use super::super::launch::{Attempt, Launch, Place};
+use super::super::network;
+use super::super::seen::{Image, Instance, InstanceState, Seen};
+use super::super::wanted::{Wanted, WantedGroup};
+use super::ground::Ground;
+use super::{Refusal, Site, Step};
+use crate::host::HostName;
+use crate::inventory::AwsImage;
+use crate::unit::Size;
+
+/// What comes of the groups.
+#[derive(Default)]
+pub(super) struct Staff {
+    pub(super) steps: Vec<Step>,
+    /// The wanted instances that are there.
+    pub(super) instances: Vec<Instance>,
+    pub(super) notes: Vec<String>,
+}
+
+pub(super) fn staff(
+    wanted: &Wanted,
+    seen: &Seen,
+    ground: &Ground,
+) -> Result<Staff, Refusal> {
+    let mut staff = Staff::default();
+    let mut yard = Yard::new(wanted, seen, ground);
+    for group in &wanted.groups {
+        let before = staff.steps.len();
+        match &group.nodes {
+            Some(nodes) => named(group, nodes, &mut yard, &mut staff)?,
+            None => alike(group, &mut yard, &mut staff)?,
+        }
+        yard.check(group, staff.steps.len() > before)?;
+    }
+    let stopped = staff.instances.iter().filter(|found| {
+        matches!(found.state, InstanceState::Stopped | InstanceState::Stopping)
+    });
+    let stopped: Vec<(String, HostName)> =
+        stopped.filter_map(|found| Some((found.id.clone(), found.host()?))).collect();
+    if !stopped.is_empty() {
+        staff.steps.push(Step::Start { instances: stopped });
+    }
+    staff.notes.extend(leftovers(seen, &staff.instances));
+    staff.notes.extend(strangers(wanted, seen));
+    Ok(staff)
+}
+
+/// Instances that lack a security group: someone took it away.
+pub(super) fn protect(wanted: &Wanted, site: &Site, instances: &[Instance]) -> Vec<Step> {
+    let lacks = |instance: &Instance, group: &WantedGroup| {
+        let mut firewalls = group.firewalls().into_iter();
+        firewalls.any(|firewall| {
+            let id = site.firewalls.get(&firewall);
+            id.is_none_or(|id| !instance.security_groups.contains(id))
+        })
+    };
+    let groups = wanted.groups.iter();
+    let found = groups.flat_map(|group| {
+        let of_group = |instance: &&Instance| instance.group() == Some(&group.name);
+        let found = instances.iter().filter(of_group);
+        found.filter(|instance| lacks(instance, group)).filter_map(|instance| {
+            Some(Step::Protect {
+                instance: instance.id.clone(),
+                host: instance.host()?,
+                firewalls: group.firewalls(),
+            })
+        })
+    });
+    found.collect()
+}
+
+/// Machines that are missing in one zone.
+struct Opening<'a> {
+    /// The machine's name, where it has one.
+    node: Option<&'a HostName>,
+    count: usize,
+    /// The zone.
+    home: &'a str,
+    /// Why they are missing.
+    reason: String,
+}
+
+/// Where instances can be, and which addresses are free.
+struct Yard<'a> {
+    wanted: &'a Wanted,
+    seen: &'a Seen,
+    ground: &'a Ground,
+    taken: BTreeSet<Ipv4Addr>,
+    /// How many named machines came before, in all groups.
+    n_named: usize,
+}
+
+impl<'a> Yard<'a> {
+    fn new(wanted: &'a Wanted, seen: &'a Seen, ground: &'a Ground) -> Self {
+        let of_ours = seen.instances.iter().filter_map(|found| found.private);
+        let of_others = seen.strangers.iter().map(|(_, address)| *address);
+        let taken = of_ours.chain(of_others).collect();
+        Self { wanted, seen, ground, taken, n_named: 0 }
+    }
+
+    fn zones(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+        self.ground.zones.iter().map(|(zone, _)| zone.as_str())
+    }
+
+    /// The instances of a group: those that are there, the oldest first, and those that ended.
+    fn of_group(&self, name: &str) -> (Vec<&'a Instance>, Vec<&'a Instance>) {
+        let instances = self.seen.instances.iter();
+        let of_group = instances.filter(|found| found.group() == Some(name));
+        let (mut alive, ended): (Vec<_>, Vec<_>) =
+            of_group.partition(|found| found.state.is_alive());
+        alive.sort_by_key(|found| (found.launched, &found.id));
+        (alive, ended)
+    }
+
+    /// The ways to launch machines whose home is a zone: its types in the inventory's order
+    /// there, then in the other zones.
+    fn attempts(&self, group: &WantedGroup, home: &str, named: bool) -> Vec<Attempt> {
+        let zones = || self.ground.zones.iter();
+        let at_home = zones().filter(|(zone, _)| zone == home);
+        let elsewhere = zones().filter(|(zone, _)| zone != home);
+        let mut attempts = Vec::new();
+        for (zone, subnet) in at_home.chain(elsewhere) {
+            for kind in group.types.iter().filter(|kind| self.is_offered(kind, zone)) {
+                let address = subnet.filter(|_| named).and_then(|subnet| {
+                    let places =
+                        (self.n_named..).map_while(|n| network::place(subnet, n));
+                    places.into_iter().find(|place| !self.taken.contains(place))
+                });
+                let place = Place { zone: zone.clone(), address };
+                attempts.push(Attempt { kind: kind.clone(), place });
+            }
+        }
+        attempts
+    }
+
+    fn is_offered(&self, kind: &str, zone: &str) -> bool {
+        self.seen.offers.iter().any(|offer| offer.kind == kind && offer.zone == zone)
+    }
+
+    /// The launch that fills an opening.
+    fn launch(
+        &mut self,
+        group: &WantedGroup,
+        opening: Opening<'_>,
+    ) -> Result<Launch, Refusal> {
+        let Opening { node, count, home, reason } = opening;
+        let attempts = self.attempts(group, home, node.is_some());
+        if attempts.is_empty() {
+            return Err(Refusal::NoOffer {
+                kinds: group.types.clone(),
+                zones: self.zones().map(str::to_owned).collect(),
+                group: group.name.clone(),
+            });
+        }
+        let image = self.image()?;
+        let (alive, ended) = self.of_group(&group.name);
+        let in_place = alive.into_iter().chain(ended).filter(|found| match node {
+            Some(node) => found.host().as_ref() == Some(node),
+            None => found.zone == home,
+        });
+        let mut known: Vec<String> = in_place.map(|found| found.id.clone()).collect();
+        known.sort();
+        self.taken.extend(attempts.iter().filter_map(|attempt| attempt.place.address));
+        Ok(Launch {
+            group: group.name.clone(),
+            node: node.cloned(),
+            count,
+            attempts,
+            image: image.id.clone(),
+            root_device: image.root_device.clone(),
+            disk_gib: disk(group, image)?,
+            spot: group.spot,
+            protected: group.protected,
+            firewalls: group.firewalls(),
+            public_address: self.wanted.aws.ssh.jump.is_empty(),
+            known,
+            reason,
+        })
+    }
+
+    fn image(&self) -> Result<&'a Image, Refusal> {
+        self.seen.image.as_ref().ok_or_else(|| Refusal::NoImage {
+            wanted: match &self.wanted.aws.image {
+                AwsImage::Id(id) => format!("`{id}`"),
+                AwsImage::Newest { owner, name } => format!("`{name}` of `{owner}`"),
+            },
+        })
+    }
+
+    /// Checks that the types of a group of which machines are launched exist, and fit the
+    /// image.
+    fn check(&self, group: &WantedGroup, launches: bool) -> Result<(), Refusal> {
+        if !launches {
+            return Ok(());
+        }
+        let image = self.image()?;
+        for kind in &group.types {
+            let facts = self.seen.types.iter().find(|facts| facts.kind == *kind);
+            let (kind, group) = (kind.clone(), group.name.clone());
+            let Some(facts) = facts else { return Err(Refusal::NoType { kind, group }) };
+            if !facts.architectures.contains(&image.architecture) {
+                return Err(Refusal::Architecture {
+                    image: image.id.clone(),
+                    architecture: image.architecture.clone(),
+                    kind,
+                    has: facts.architectures.clone(),
+                    group,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Machines with names: each is launched alone, in its turn of the zones.
+fn named(
+    group: &WantedGroup,
+    nodes: &[HostName],
+    yard: &mut Yard<'_>,
+    staff: &mut Staff,
+) -> Result<(), Refusal> {
+    let (alive, ended) = yard.of_group(&group.name);
+    for (n, node) in nodes.iter().enumerate() {
+        let is_it = |found: &&&Instance| found.host().as_ref() == Some(node);
+        match alive.iter().find(is_it) {
+            Some(found) => {
+                staff.notes.extend(other_type(group, found));
+                staff.instances.push((*found).clone());
+            }
+            None => {
+                let last = ended.iter().filter(is_it).max_by_key(|found| found.launched);
+                let reason = match last {
+                    Some(found) => format!("it was {}", end_of(found)),
+                    None => "there is none".to_owned(),
+                };
+                let home = yard.zones().cycle().nth(n).unwrap_or_default();
+                let launch = yard.launch(
+                    group,
+                    Opening { node: Some(node), count: 1, home, reason },
+                )?;
+                staff.steps.push(Step::Launch(launch));
+            }
+        }
+        yard.n_named += 1;
+    }
+    Ok(())
+}
+
+/// Machines that are all alike: so many are launched in each zone that all have as many, as far
+/// as that goes.
+fn alike(
+    group: &WantedGroup,
+    yard: &mut Yard<'_>,
+    staff: &mut Staff,
+) -> Result<(), Refusal> {
+    let (alive, ended) = yard.of_group(&group.name);
+    staff.notes.extend(alive.iter().filter_map(|found| other_type(group, found)));
+    staff.instances.extend(alive.iter().map(|found| (*found).clone()));
+    if alive.len() > group.count {
+        staff.notes.push(format!(
+            "{}: {} machines are there and the inventory asks for {}: none is removed",
+            group.name,
+            alive.len(),
+            group.count
+        ));
+    }
+    let zones: Vec<&str> = yard.zones().collect();
+    let mut there: BTreeMap<&str, usize> = zones.iter().map(|zone| (*zone, 0)).collect();
+    for found in &alive {
+        *there.entry(found.zone.as_str()).or_default() += 1;
+    }
+    let missing = group.count.saturating_sub(alive.len());
+    for (zone, count) in spread(missing, &zones, there) {
+        let reason = match (ended.as_slice(), alive.len()) {
+            ([], 0) => "there is none".to_owned(),
+            ([], n) => format!("there are {n} of {}", group.count),
+            (ended, n) => {
+                let ended: Vec<String> = ended
+                    .iter()
+                    .map(|found| format!("{} was {}", found.id, end_of(found)))
+                    .collect();
+                format!("there are {n} of {}: {}", group.count, ended.join(", "))
+            }
+        };
+        let launch =
+            yard.launch(group, Opening { node: None, count, home: zone, reason })?;
+        staff.steps.push(Step::Launch(launch));
+    }
+    Ok(())
+}
+
+/// How many machines each zone gets: each next one goes where there are fewest.
+fn spread<'z>(
+    missing: usize,
+    zones: &[&'z str],
+    mut there: BTreeMap<&'z str, usize>,
+) -> Vec<(&'z str, usize)> {
+    let mut new: BTreeMap<&str, usize> = BTreeMap::new();
+    for _ in 0..missing {
+        let Some(zone) = zones.iter().min_by_key(|zone| there.get(**zone)) else { break };
+        *there.entry(zone).or_default() += 1;
+        *new.entry(zone).or_default() += 1;
+    }
+    let in_order = zones.iter().filter_map(|zone| Some((*zone, *new.get(zone)?)));
+    in_order.collect()
+}
+
+/// The size of a group's disk in GiB.
+fn disk(group: &WantedGroup, image: &Image) -> Result<u32, Refusal> {
+    const LEAST: u32 = 8;
+    let needed = image.root_gib.unwrap_or(LEAST);
+    let Some(disk) = group.disk else { return Ok(needed) };
+    let disk = disk.as_bytes().div_ceil(Size::gib(1).as_bytes());
+    match u32::try_from(disk) {
+        Ok(gib) if gib >= needed => Ok(gib),
+        _ => Err(Refusal::SmallDisk {
+            group: group.name.clone(),
+            disk,
+            image: image.id.clone(),
+            needed: u64::from(needed),
+        }),
+    }
+}
+
+/// `i-0abc terminated (User initiated)`, without the id.
+fn end_of(found: &Instance) -> String {
+    match &found.reason {
+        Some(reason) => format!("{} ({reason})", found.state),
+        None => found.state.to_string(),
+    }
+}
+
+/// A machine whose type is none of those that the inventory gives.
+fn other_type(group: &WantedGroup, found: &Instance) -> Option<String> {
+    let host = found.host()?;
+    let wanted = group.types.join(" or ");
+    (!group.types.contains(&found.kind)).then(|| {
+        format!(
+            "{host} stays a {}: the inventory says {wanted}, which only new machines become",
+            found.kind
+        )
+    })
+}
+
+/// Instances of the cluster that the inventory has no place for.
+fn leftovers(seen: &Seen, wanted: &[Instance]) -> Vec<String> {
+    let alive = seen.instances.iter().filter(|found| found.state.is_alive());
+    let left = alive.filter(|found| wanted.iter().all(|other| other.id != found.id));
+    left.map(|found| {
+        let what = match (found.group(), found.tags.get(super::super::NODE_TAG)) {
+            (Some(_), Some(node)) => format!("{node} ({})", found.id),
+            (Some(group), None) => format!("{} of the group {group}", found.id),
+            (None, _) => {
+                format!("{}, which has no `{}`", found.id, super::super::GROUP_TAG)
+            }
+        };
+        format!("{what}: the inventory has no place for it, and it stays as it is")
+    })
+    .collect()
+}
+
+/// Instances in the cluster's own network that are not the cluster's.
+fn strangers(wanted: &Wanted, seen: &Seen) -> Vec<String> {
+    let cluster = &wanted.cluster;
+    let said = |(id, _): &(String, Ipv4Addr)| {
+        format!(
+            "{id} is in the cluster's network without its tag, and is left alone; where the tag \
+             was removed by hand, put it back: `aws ec2 create-tags --resources {id} --tags \
+             Key={},Value={cluster}`",
+            super::super::CLUSTER_TAG
+        )
+    };
+    seen.strangers.iter().map(said).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_go_where_there_are_fewest() {
+        let zones = ["a", "b", "c"];
+        let there = |counts: [usize; 3]| zones.into_iter().zip(counts).collect();
+        assert_eq!(spread(5, &zones, there([0, 0, 0])), [("a", 2), ("b", 2), ("c", 1)]);
+        assert_eq!(spread(3, &zones, there([4, 0, 3])), [("b", 3)]);
+        assert_eq!(spread(0, &zones, there([0, 0, 0])), []);
+    }
+}

@@ -1,0 +1,225 @@
+//! What there is of a cluster when it is taken down: in which order it goes, and what stays.
+//!
+//! Pure. Invariant: what does not carry the cluster's tag is not removed, and neither is what a
+//! stranger stands on.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+/// A thing at AWS that carries the cluster's tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thing {
+    /// What it is.
+    pub kind: Kind,
+    /// Its id.
+    pub id: String,
+    /// Its name, or what else tells it apart.
+    pub name: String,
+    /// What it is in or of: ids of a VPC, a subnet, security groups.
+    pub within: Vec<String>,
+}
+
+/// A kind of thing, in the order in which they go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// An instance.
+    Instance,
+    /// A network interface that outlived its instance.
+    Interface,
+    /// A disk that outlived its instance.
+    Volume,
+    /// A security group.
+    SecurityGroup,
+    /// A subnet.
+    Subnet,
+    /// An internet gateway.
+    Gateway,
+    /// A VPC.
+    Vpc,
+    /// A key pair: it goes last, because it notes until when the cluster is to be.
+    KeyPair,
+}
+
+/// Something that is not the cluster's and stands in its network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// What it is, such as `instance i-0abc`.
+    pub what: String,
+    /// What it stands on: ids of its VPC, subnet and security groups.
+    pub on: Vec<String>,
+}
+
+/// All there is of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Remains {
+    /// Its things, in the order in which they go.
+    pub things: Vec<Thing>,
+    /// What stands in its network and is not its own.
+    pub strangers: Vec<Stranger>,
+    /// When it may be taken down by `down --expired`.
+    pub expires: Option<Timestamp>,
+}
+
+/// A thing that stays, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The thing.
+    pub thing: Thing,
+    /// Why it stays.
+    pub why: String,
+}
+
+impl Remains {
+    /// What can go, in order, and what stays because a stranger stands on it.
+    pub fn sort(&self) -> (Vec<Thing>, Vec<Left>) {
+        let mut held: Vec<(&str, &str)> = Vec::new();
+        for stranger in &self.strangers {
+            held.extend(
+                stranger.on.iter().map(|id| (id.as_str(), stranger.what.as_str())),
+            );
+        }
+        let holder = |thing: &Thing| {
+            let is_it = |id: &str| match thing.kind {
+                // Whoever stands in the network needs its way out.
+                Kind::Gateway => thing.within.iter().any(|within| within == id),
+                _ => thing.id == id,
+            };
+            held.iter().find(|(id, _)| is_it(id)).map(|(_, what)| *what)
+        };
+        let (mut go, mut stay) = (Vec::new(), Vec::new());
+        for thing in &self.things {
+            match holder(thing) {
+                Some(what) => stay.push(Left {
+                    thing: thing.clone(),
+                    why: format!("{what}, which is not this cluster's, uses it"),
+                }),
+                None => go.push(thing.clone()),
+            }
+        }
+        // Who looks for what is left later finds until when it was to be.
+        if let (false, Some(at)) =
+            (stay.is_empty(), go.iter().position(|thing| thing.kind == Kind::KeyPair))
+        {
+            let why = "it goes with the last of the cluster".to_owned();
+            stay.push(Left { thing: go.remove(at), why });
+        }
+        go.sort_by_key(|thing| thing.kind);
+        (go, stay)
+    }
+
+    /// What will be done, as text: what goes, what stays and why.
+    pub fn show(&self) -> String {
+        let (go, stay) = self.sort();
+        let go = go.iter().map(|thing| format!("  remove {thing}\n"));
+        let stay =
+            stay.iter().map(|Left { thing, why }| format!("  keep {thing}: {why}\n"));
+        go.chain(stay).collect()
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.things.is_empty()
+    }
+}
+
+impl Left {
+    /// What is left, why, and the command that removes it by hand.
+    pub fn told(&self, region: &str) -> String {
+        let Self { thing, why } = self;
+        format!("{thing}: {why} (`{} --region {region}`)", thing.command())
+    }
+}
+
+impl Thing {
+    /// The command of AWS's own tool that removes it.
+    pub fn command(&self) -> String {
+        let id = &self.id;
+        match self.kind {
+            Kind::Instance => format!("aws ec2 terminate-instances --instance-ids {id}"),
+            Kind::Interface => {
+                format!("aws ec2 delete-network-interface --network-interface-id {id}")
+            }
+            Kind::Volume => format!("aws ec2 delete-volume --volume-id {id}"),
+            Kind::SecurityGroup => {
+                format!("aws ec2 delete-security-group --group-id {id}")
+            }
+            Kind::Subnet => format!("aws ec2 delete-subnet --subnet-id {id}"),
+            Kind::Gateway => {
+                format!("aws ec2 delete-internet-gateway --internet-gateway-id {id}")
+            }
+            Kind::Vpc => format!("aws ec2 delete-vpc --vpc-id {id}"),
+            Kind::KeyPair => format!("aws ec2 delete-key-pair --key-pair-id {id}"),
+        }
+    }
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.id)?;
+        match self.name.as_str() {
+            "" => Ok(()),
+            name => write!(f, " ({name})"),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Instance => "instance",
+            Self::Interface => "network interface",
+            Self::Volume => "volume",
+            Self::SecurityGroup => "security group",
+            Self::Subnet => "subnet",
+            Self::Gateway => "internet gateway",
+            Self::Vpc => "VPC",
+            Self::KeyPair => "key pair",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thing(kind: Kind, id: &str, within: &[&str]) -> Thing {
+        let within = within.iter().map(|id| (*id).to_owned()).collect();
+        Thing { kind, id: id.to_owned(), name: String::new(), within }
+    }
+
+    fn remains(strangers: Vec<Stranger>) -> Remains {
+        let things = vec![
+            thing(Kind::KeyPair, "key-1", &[]),
+            thing(Kind::Vpc, "vpc-1", &[]),
+            thing(Kind::Gateway, "igw-1", &["vpc-1"]),
+            thing(Kind::Subnet, "subnet-1", &["vpc-1"]),
+            thing(Kind::Subnet, "subnet-2", &["vpc-1"]),
+            thing(Kind::SecurityGroup, "sg-1", &["vpc-1"]),
+            thing(Kind::Instance, "i-1", &["subnet-1"]),
+        ];
+        Remains { things, strangers, expires: None }
+    }
+
+    fn ids<'a>(things: impl IntoIterator<Item = &'a Thing>) -> Vec<&'a str> {
+        things.into_iter().map(|thing| thing.id.as_str()).collect()
+    }
+
+    #[test]
+    fn all_goes_in_the_order_of_what_stands_on_what() {
+        let (go, stay) = remains(Vec::new()).sort();
+        let order = ["i-1", "sg-1", "subnet-1", "subnet-2", "igw-1", "vpc-1", "key-1"];
+        assert_eq!(ids(&go), order);
+        assert_eq!(stay, []);
+    }
+
+    #[test]
+    fn what_a_stranger_stands_on_stays_with_its_way_out() {
+        let on = ["vpc-1", "subnet-2"].map(str::to_owned).into();
+        let stranger = Stranger { what: "instance i-9".to_owned(), on };
+        let (go, stay) = remains(vec![stranger]).sort();
+        assert_eq!(ids(&go), ["i-1", "sg-1", "subnet-1"]);
+        let stay: Vec<&Thing> = stay.iter().map(|left| &left.thing).collect();
+        assert_eq!(ids(stay), ["vpc-1", "igw-1", "subnet-2", "key-1"]);
+    }
+}

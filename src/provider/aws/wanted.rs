@@ -1,0 +1,170 @@
+//! What the inventory asks of AWS.
+
+use crate::host::HostName;
+use crate::inventory::{Aws, AwsNetwork, ClusterName, Group, Inventory, Members, Role};
+use crate::unit::Size;
+
+use super::seen::{Instance, Rule, Source};
+
+/// The ports of the edge: Marathon, Mesos, Chronos and the proxy's own page behind TLS, and the
+/// registry.
+const EDGE_PORTS: [u16; 5] = [443, 8443, 5443, 4443, 5000];
+const SSH_PORT: u16 = 22;
+
+/// What the inventory asks of AWS.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The provider's settings.
+    pub aws: Aws,
+    /// The public key that may log in, as one line of `authorized_keys`.
+    pub public_key: String,
+    /// The groups, in the order of the file.
+    pub groups: Vec<WantedGroup>,
+}
+
+/// Machines that are alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedGroup {
+    /// The group's name.
+    pub name: String,
+    /// The names of its machines; none where they are named after their instance ids.
+    pub nodes: Option<Vec<HostName>>,
+    /// How many machines it has.
+    pub count: usize,
+    /// The types to take, the first that can be had; never empty.
+    pub types: Vec<String>,
+    /// The size of the disk; the image's own where there is none.
+    pub disk: Option<Size>,
+    /// Whether AWS may take them back.
+    pub spot: bool,
+    /// Whether nothing but `down` may terminate them.
+    pub protected: bool,
+    /// Whether they are reached from outside.
+    pub edge: bool,
+}
+
+/// Which of the cluster's security groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Firewall {
+    /// All machines: from each other everything, from outside SSH.
+    Cluster,
+    /// Machines of the edge: from outside its ports.
+    Edge,
+}
+
+impl Wanted {
+    /// What an inventory of provider `aws` asks for.
+    pub fn of(inventory: &Inventory, aws: &Aws, public_key: String) -> Self {
+        Self {
+            cluster: inventory.cluster.clone(),
+            aws: aws.clone(),
+            public_key,
+            groups: inventory.groups.iter().filter_map(WantedGroup::of).collect(),
+        }
+    }
+
+    /// The name of what there is one of, such as the key pair.
+    pub fn name(&self) -> String {
+        format!("platform-{}", self.cluster)
+    }
+
+    /// The security groups that the cluster needs.
+    pub fn firewalls(&self) -> Vec<Firewall> {
+        let edge = self.groups.iter().any(|group| group.edge);
+        [Some(Firewall::Cluster), edge.then_some(Firewall::Edge)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// The name of a security group.
+    pub fn firewall_name(&self, firewall: Firewall) -> String {
+        match firewall {
+            Firewall::Cluster => self.name(),
+            Firewall::Edge => format!("{}-edge", self.name()),
+        }
+    }
+
+    /// What a security group lets in; `own` is its id.
+    pub fn rules(&self, firewall: Firewall, own: &str) -> Vec<Rule> {
+        let from_admins = |port: u16| {
+            self.aws.admin_cidrs.iter().map(move |cidr| Rule {
+                protocol: "tcp".to_owned(),
+                ports: Some((port, port)),
+                source: Source::Network(cidr.to_string()),
+            })
+        };
+        let mut rules: Vec<Rule> = match firewall {
+            Firewall::Edge => EDGE_PORTS.into_iter().flat_map(from_admins).collect(),
+            Firewall::Cluster => {
+                let each_other = Rule {
+                    protocol: "-1".to_owned(),
+                    ports: None,
+                    source: Source::Group(own.to_owned()),
+                };
+                from_admins(SSH_PORT).chain([each_other]).collect()
+            }
+        };
+        rules.sort();
+        rules
+    }
+
+    /// Whether the network is the cluster's own.
+    pub fn makes_network(&self) -> bool {
+        matches!(self.aws.network, AwsNetwork::Made(_))
+    }
+
+    /// Whether machines are missing among these instances.
+    pub fn lacks(&self, instances: &[Instance]) -> bool {
+        let alive = || instances.iter().filter(|found| found.state.is_alive());
+        self.groups.iter().any(|group| {
+            let of_group = || alive().filter(|found| found.group() == Some(&group.name));
+            match &group.nodes {
+                None => of_group().count() < group.count,
+                Some(nodes) => nodes.iter().any(|node| {
+                    of_group().all(|found| found.host().as_ref() != Some(node))
+                }),
+            }
+        })
+    }
+
+    /// Every type that a group may have, each once.
+    pub fn types(&self) -> Vec<String> {
+        let mut types: Vec<String> =
+            self.groups.iter().flat_map(|group| group.types.clone()).collect();
+        types.sort();
+        types.dedup();
+        types
+    }
+}
+
+impl WantedGroup {
+    fn of(group: &Group) -> Option<Self> {
+        let Members::Count(count) = group.members else { return None };
+        let names = || {
+            let names = (1..=count).map(|n| format!("{}-{n}", group.name).parse().ok());
+            names.collect::<Option<Vec<HostName>>>()
+        };
+        let nodes = if group.is_named() { Some(names()?) } else { None };
+        Some(Self {
+            name: group.name.clone(),
+            nodes,
+            count: usize::from(count),
+            types: group.instances.types.clone(),
+            disk: group.instances.disk,
+            spot: group.instances.spot,
+            protected: group.instances.protected,
+            edge: group.roles.contains(&Role::Edge),
+        })
+    }
+
+    /// The security groups of its machines.
+    pub fn firewalls(&self) -> Vec<Firewall> {
+        match self.edge {
+            true => vec![Firewall::Cluster, Firewall::Edge],
+            false => vec![Firewall::Cluster],
+        }
+    }
+}
