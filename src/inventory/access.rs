@@ -1,5 +1,8 @@
 //! Reads `provider`: where the machines come from.
 
+use std::ops::Range;
+
+use super::aws;
 use super::cidr::BadCidr;
 use super::diagnostic::Diagnostic;
 use super::reader::{Reader, Spanned, did_you_mean};
@@ -14,7 +17,7 @@ pub(super) struct DraftProvider {
     /// Which it is, also where its settings are wrong.
     pub(super) kind: Option<Kind>,
     pub(super) value: Option<Provider>,
-    /// The local network, where the file gives one.
+    /// The network to be made, where the file gives one.
     pub(super) cidr: Option<Spanned<Cidr>>,
 }
 
@@ -22,9 +25,10 @@ pub(super) struct DraftProvider {
 pub(super) enum Kind {
     Ssh,
     Local,
+    Aws,
 }
 
-const KINDS: [&str; 2] = ["local", "ssh"];
+const KINDS: [&str; 3] = ["aws", "local", "ssh"];
 const DEFAULT_SUBNET: Cidr =
     Cidr { network: std::net::Ipv4Addr::new(10, 77, 0, 0), prefix: 24 };
 
@@ -33,7 +37,7 @@ pub(super) fn provider(node: &Node, r: &mut Reader) -> DraftProvider {
     let mut drafts = entries.iter().filter_map(|entry| one(entry, r)).collect::<Vec<_>>();
     match entries {
         [] => {
-            let help = "write `local: {}` or `ssh: {…}` under it";
+            let help = "write `local: {}`, `ssh: {…}` or `aws: {…}` under it";
             r.fault(Diagnostic::new(&node.at, "there is no provider").help(help));
         }
         [_] => {}
@@ -60,6 +64,11 @@ fn provider_map<'n>(node: &'n Node, r: &mut Reader) -> Option<&'n [Entry]> {
 
 fn one(entry: &Entry, r: &mut Reader) -> Option<DraftProvider> {
     match entry.key.as_str() {
+        "aws" => {
+            let draft = aws::aws(&entry.node, r);
+            let (value, cidr) = (draft.value.map(Provider::Aws), draft.cidr);
+            Some(DraftProvider { kind: Some(Kind::Aws), value, cidr })
+        }
         "local" => Some(local(&entry.node, r)),
         "ssh" => {
             let value = ssh(&entry.node, r).map(Provider::Ssh);
@@ -94,20 +103,26 @@ fn network_cidr(node: &Node, r: &mut Reader) -> Option<Spanned<Cidr>> {
         Ok(value) if value.is_private() => {
             return Some(Spanned { value, span: node.span.clone() });
         }
-        Ok(value) => {
-            Diagnostic::new(&node.span, format!("{value} is not a private network")).help(
-                "the real hosts of that network could not be reached: write a part of \
-                 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
-            )
-        }
-        Err(error @ BadCidr::HostBits { network, .. }) => {
-            Diagnostic::new(&node.span, error.to_string())
-                .help(format!("write `{network}`"))
-        }
-        Err(error) => Diagnostic::new(&node.span, error.to_string())
-            .help("write an address and a prefix, such as `10.77.0.0/24`"),
+        Ok(value) => not_private(&node.span, value),
+        Err(error) => bad_cidr(&node.span, &error, DEFAULT_SUBNET),
     };
     r.refuse(fault)
+}
+
+pub(super) fn not_private(at: &Range<usize>, cidr: Cidr) -> Diagnostic {
+    Diagnostic::new(at, format!("{cidr} is not a private network")).help(
+        "the real hosts of that network could not be reached: write a part of 10.0.0.0/8, \
+         172.16.0.0/12 or 192.168.0.0/16",
+    )
+}
+
+/// Why a text is no network to make; `like` is one to write.
+pub(super) fn bad_cidr(at: &Range<usize>, error: &BadCidr, like: Cidr) -> Diagnostic {
+    let help = match error {
+        BadCidr::HostBits { network, .. } => format!("write `{network}`"),
+        _ => format!("write an address and a prefix, such as `{like}`"),
+    };
+    Diagnostic::new(at, error.to_string()).help(help)
 }
 
 const SSH_KEYS: [&str; 7] =
@@ -129,7 +144,7 @@ fn ssh(node: &Node, r: &mut Reader) -> Option<SshAccess> {
     })
 }
 
-fn login(node: &Node, r: &mut Reader) -> Option<String> {
+pub(super) fn login(node: &Node, r: &mut Reader) -> Option<String> {
     r.text_that(node, is_login, "a user's name", "write the name alone, such as `ops`")
 }
 
@@ -146,7 +161,7 @@ fn host_keys(node: &Node, r: &mut Reader) -> Option<HostKeyPolicy> {
 }
 
 /// One bastion, or a list of them.
-fn jumps(node: &Node, r: &mut Reader) -> Vec<String> {
+pub(super) fn jumps(node: &Node, r: &mut Reader) -> Vec<String> {
     match &node.value {
         Value::Scalar { .. } => jump(node, r).into_iter().collect(),
         _ => r

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::path::Path;
 
-use super::access::DraftProvider;
+use super::access::{DraftProvider, Kind};
+use super::aws;
 use super::diagnostic::Diagnostic;
 use super::group::{DraftGroup, DraftHost};
 use super::reader::{Reader, spoken};
@@ -23,7 +24,7 @@ pub(super) fn check(
     platform: &DraftPlatform,
     r: &mut Reader,
 ) {
-    names_are_unique(groups, r);
+    names_are_unique(provider, groups, r);
     addresses_are_unique(groups, r);
     ensemble_is_odd(groups, r);
     mesos::check(groups, r);
@@ -41,9 +42,12 @@ struct Holder<'g> {
     derived: bool,
 }
 
-fn names_are_unique(groups: &[DraftGroup], r: &mut Reader) {
+fn names_are_unique(provider: &DraftProvider, groups: &[DraftGroup], r: &mut Reader) {
     let mut holders: BTreeMap<String, Holder> = BTreeMap::new();
-    for group in groups {
+    // Other instances of AWS are named after their ids, which no group can be named like.
+    let is_numbered =
+        |group: &&DraftGroup| provider.kind != Some(Kind::Aws) || group.is_named();
+    for group in groups.iter().filter(is_numbered) {
         for name in made_names(group) {
             let at = group.name.span.clone();
             holders.insert(name, Holder { group: &group.name.value, at, derived: false });
@@ -152,8 +156,18 @@ fn registry_exists(groups: &[DraftGroup], r: &mut Reader) {
 }
 
 fn network_has_room(provider: &DraftProvider, groups: &[DraftGroup], r: &mut Reader) {
-    let Some(Provider::Local(network)) = &provider.value else { return };
     let made = groups.iter().filter_map(|group| group.members.as_ref());
+    let network = match &provider.value {
+        Some(Provider::Local(network)) => network,
+        Some(Provider::Aws(aws)) => {
+            let of_groups: Vec<usize> =
+                made.clone().map(|made| made.n_machines).collect();
+            let largest = made.max_by_key(|made| made.n_machines).map(|made| &made.at);
+            let at = provider.cidr.as_ref().map(|cidr| &cidr.span).or(largest);
+            return aws::network_has_room(aws, at, &of_groups, r);
+        }
+        Some(Provider::Ssh(_)) | None => return,
+    };
     let n_machines = made.clone().map(|members| members.n_machines).sum::<usize>();
     let (subnet, n_machines) =
         (network.subnet, u32::try_from(n_machines).unwrap_or(u32::MAX));

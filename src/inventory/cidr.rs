@@ -1,10 +1,10 @@
-//! What a network of local machines must be like.
+//! Networks: those that machines are made in, and those that may reach them.
 
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-use super::Cidr;
+use super::{AdminCidr, Cidr};
 
 /// Why a text is not a [`Cidr`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -50,6 +50,20 @@ impl Cidr {
         Self { network: Ipv4Addr::from_bits(address.to_bits() & mask), prefix }
     }
 
+    /// In how many equal parts a network is cut where machines are in several zones: one has one.
+    pub const N_PARTS: usize = 8;
+
+    /// How many machines have room in each of its parts, of which AWS keeps four addresses at
+    /// the beginning and the last.
+    pub(super) const fn room_in_part(self) -> u32 {
+        (1_u32 << (29_u8.saturating_sub(self.prefix))).saturating_sub(5)
+    }
+
+    /// The network around this one that has such a prefix.
+    pub(super) fn widened(self, prefix: u8) -> Self {
+        Self::around(self.network, prefix)
+    }
+
     fn last(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.network.to_bits() | (u32::MAX >> self.prefix))
     }
@@ -74,6 +88,55 @@ impl FromStr for Cidr {
 }
 
 impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
+/// Why a text is not an [`AdminCidr`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadAdminCidr {
+    /// It has not the form of one.
+    #[error("`{0}` is not an IPv4 network")]
+    Form(String),
+    /// It is an address: how much around it is meant is not guessed.
+    #[error("`{0}` is an address, not a network")]
+    Address(Ipv4Addr),
+    /// It is the address of a host in the network given here.
+    #[error("`{address}/{}` is an address within the network `{network}`", network.prefix)]
+    HostBits {
+        /// The address that was given.
+        address: Ipv4Addr,
+        /// The network that it lies in.
+        network: AdminCidr,
+    },
+}
+
+impl FromStr for AdminCidr {
+    type Err = BadAdminCidr;
+
+    fn from_str(text: &str) -> Result<Self, BadAdminCidr> {
+        let form = || BadAdminCidr::Form(text.to_owned());
+        if let Ok(address) = text.parse() {
+            return Err(BadAdminCidr::Address(address));
+        }
+        let (address, prefix) = text.split_once('/').ok_or_else(form)?;
+        let address: Ipv4Addr = address.parse().map_err(|_| form())?;
+        let prefix: u8 = prefix.parse().map_err(|_| form())?;
+        if prefix > 32 {
+            return Err(form());
+        }
+        let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+        let network = Self { network: (address.to_bits() & mask).into(), prefix };
+        if network.network == address {
+            Ok(network)
+        } else {
+            Err(BadAdminCidr::HostBits { address, network })
+        }
+    }
+}
+
+impl fmt::Display for AdminCidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.network, self.prefix)
     }
@@ -117,5 +180,32 @@ mod tests {
     fn a_network_that_only_begins_private_is_not_private() {
         assert!(cidr("10.0.0.0/8").is_private() && cidr("172.16.0.0/12").is_private());
         assert!(!cidr("192.168.0.0/15").is_private() && !cidr("8.8.8.0/24").is_private());
+    }
+
+    #[test]
+    fn the_eighth_part_of_a_network_has_room_but_for_five_addresses() {
+        assert_eq!(cidr("10.42.9.0/24").room_in_part(), 27);
+        assert_eq!(cidr("10.42.0.0/16").room_in_part(), 8187);
+        assert_eq!(cidr("10.77.0.0/28").room_in_part(), 0);
+    }
+
+    #[test]
+    fn networks_of_operators_are_of_any_size_and_have_no_host_bits() {
+        for good in ["0.0.0.0/0", "203.0.113.0/24", "203.0.113.7/32", "128.0.0.0/1"] {
+            assert_eq!(good.parse::<AdminCidr>().unwrap().to_string(), good);
+        }
+        let Err(BadAdminCidr::HostBits { network, .. }) =
+            "203.0.113.7/24".parse::<AdminCidr>()
+        else {
+            panic!("the host bits must be refused");
+        };
+        assert_eq!(network.to_string(), "203.0.113.0/24");
+        assert!(matches!("10.0.0.1".parse::<AdminCidr>(), Err(BadAdminCidr::Address(_))));
+        for bad in ["", "10.0.0.0/33", "10.0.0/8", "fd00::/64", "0/0", "10.0.0.0/-1"] {
+            assert!(
+                matches!(bad.parse::<AdminCidr>(), Err(BadAdminCidr::Form(_))),
+                "{bad}"
+            );
+        }
     }
 }

@@ -6,12 +6,12 @@ use std::ops::Range;
 use super::access::{Kind, is_reachable};
 use super::diagnostic::Diagnostic;
 use super::reader::{Fields, Reader, Spanned, did_you_mean, spoken};
-use super::traits;
 use super::tree::{Entry, Node, Value};
 use super::{
-    FaultDomain, GivenHost, Group, HostSettings, Members, Role, Traits, is_label,
-    like_label,
+    FaultDomain, GivenHost, Group, HostSettings, Instances, Members, Role, Traits,
+    is_label, like_label,
 };
+use super::{instances, traits};
 use crate::host::HostName;
 use crate::unit::Size;
 
@@ -23,6 +23,7 @@ pub(super) struct DraftGroup {
     pub(super) roles_known: bool,
     pub(super) members: Option<DraftMembers>,
     pub(super) memory: Option<Spanned<Size>>,
+    pub(super) instances: Instances,
     pub(super) host: HostSettings,
     pub(super) traits: DraftTraits,
 }
@@ -58,6 +59,11 @@ pub(super) struct DraftTraits {
 impl DraftGroup {
     pub(super) fn runs_zookeeper(&self) -> bool {
         self.roles.iter().any(|role| role.value.runs_zookeeper())
+    }
+
+    /// Whether each of its machines has an identity.
+    pub(super) fn is_named(&self) -> bool {
+        self.roles.iter().any(|role| role.value.has_identity())
     }
 
     pub(super) fn has(&self, role: Role) -> bool {
@@ -99,7 +105,7 @@ impl DraftGroup {
             roles: self.roles.into_iter().map(|role| role.value).collect(),
             members,
             memory: self.memory.map(|memory| memory.value),
-            instances: super::Instances::default(),
+            instances: self.instances,
             host: self.host,
             traits: self.traits.value,
         })
@@ -115,8 +121,20 @@ pub(super) fn groups(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Vec<Dra
     entries.iter().filter_map(|entry| group(entry, kind, r)).collect()
 }
 
-const GROUP_KEYS: [&str; 8] =
-    ["roles", "count", "hosts", "memory", "host", "attributes", "resources", "domain"];
+const GROUP_KEYS: [&str; 12] = [
+    "roles",
+    "count",
+    "hosts",
+    "memory",
+    "type",
+    "disk",
+    "spot",
+    "termination_protection",
+    "host",
+    "attributes",
+    "resources",
+    "domain",
+];
 
 fn group(entry: &Entry, kind: Option<Kind>, r: &mut Reader) -> Option<DraftGroup> {
     check_name(entry, r);
@@ -130,11 +148,21 @@ fn group(entry: &Entry, kind: Option<Kind>, r: &mut Reader) -> Option<DraftGroup
     };
     let members = members(&fields, kind, r);
     let memory = fields.get("memory").and_then(|node| memory(node, kind, r));
+    let instances = instances::instances(&fields, kind, &roles, r);
     let host = fields.get("host").map(|node| host_settings(node, kind, r));
     let host = host.unwrap_or_default();
     let name = Spanned { value: entry.key.clone(), span: entry.key_span.clone() };
     let traits = draft_traits(&fields, r);
-    Some(DraftGroup { name, roles, roles_known, members, memory, host, traits })
+    Some(DraftGroup {
+        name,
+        roles,
+        roles_known,
+        members,
+        memory,
+        instances,
+        host,
+        traits,
+    })
 }
 
 fn check_name(entry: &Entry, r: &mut Reader) {
@@ -238,8 +266,13 @@ fn made(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<DraftMembers>
 }
 
 fn given(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<DraftMembers> {
-    if kind == Some(Kind::Local) {
-        let message = "the provider `local` makes its machines itself";
+    let maker = match kind {
+        Some(Kind::Local) => Some("local"),
+        Some(Kind::Aws) => Some("aws"),
+        Some(Kind::Ssh) | None => None,
+    };
+    if let Some(maker) = maker {
+        let message = format!("the provider `{maker}` makes its machines itself");
         let help = "say how many: `count: 3`";
         r.fault(Diagnostic::new(&node.at, message).help(help));
     }
@@ -376,10 +409,18 @@ fn host_settings(node: &Node, kind: Option<Kind>, r: &mut Reader) -> HostSetting
 const LEAST_MEMORY: Size = Size::mib(256);
 
 fn memory(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<Spanned<Size>> {
-    if kind == Some(Kind::Ssh) {
-        let message = "`memory` is for machines that the provider makes";
-        let help = "leave it out: these machines have the memory they have";
-        r.fault(Diagnostic::new(&node.at, message).help(help));
+    match kind {
+        Some(Kind::Ssh) => {
+            let message = "`memory` is for machines that the provider makes";
+            let help = "leave it out: these machines have the memory they have";
+            r.fault(Diagnostic::new(&node.at, message).help(help));
+        }
+        Some(Kind::Aws) => {
+            let message = "the memory of an instance of AWS is that of its type";
+            let help = "leave it out, and take a `type` that has as much";
+            r.fault(Diagnostic::new(&node.at, message).help(help));
+        }
+        Some(Kind::Local) | None => {}
     }
     let value = r.size(node)?;
     if value < LEAST_MEMORY {

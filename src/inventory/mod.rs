@@ -6,27 +6,28 @@
 //!
 //! The text becomes a tree that knows where everything stands (`tree`); small functions
 //! (`reader`) turn its parts into values, one module for each part of the file (`access`,
-//! `group`, `settings`, `source`); what must hold between the parts is in `check`. The
-//! [`catalog`] of images is read the same way.
+//! `aws`, `group`, `instances`, `settings`, `source`); what must hold between the parts is in
+//! `check`. The [`catalog`] of images is read the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
 use crate::host::HostName;
 use crate::path::HostPath;
 use crate::unit::Size;
 
 mod access;
+mod aws;
 mod batch;
 pub mod catalog;
 mod check;
 mod cidr;
 mod diagnostic;
 mod group;
+mod instances;
 mod needs;
 pub mod pin;
 #[cfg(test)]
@@ -39,10 +40,12 @@ mod source;
 mod traits;
 mod tree;
 
+pub use aws::{Aws, AwsAccess, AwsImage, AwsNetwork};
 pub use batch::{BadBatch, Batch};
 use catalog::Component;
-pub use cidr::BadCidr;
+pub use cidr::{BadAdminCidr, BadCidr};
 pub use diagnostic::Diagnostic;
+pub use instances::Instances;
 pub use needs::{CgroupNeed, Needs, Version};
 use reader::Reader;
 pub use render::{Paint, Source, render};
@@ -154,94 +157,6 @@ pub enum Provider {
     Aws(Aws),
 }
 
-/// Instances of AWS EC2, all in one region.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aws {
-    /// The region; the one that other AWS tools would use where the file is silent.
-    pub region: Option<String>,
-    /// The profile of the operator's AWS configuration; as other AWS tools where the file is
-    /// silent.
-    pub profile: Option<String>,
-    /// The zones to spread machines over, in this order; the first three of the region where
-    /// the file gives none.
-    pub zones: Vec<String>,
-    /// Their network.
-    pub network: AwsNetwork,
-    /// The image that they boot from.
-    pub image: AwsImage,
-    /// How to log in to them.
-    pub ssh: AwsAccess,
-    /// Who may reach SSH and the edge; never empty.
-    pub admin_cidrs: Vec<AdminCidr>,
-    /// After how long the cluster may be taken down by `down --expired`.
-    pub expires: Option<Duration>,
-}
-
-/// The network of instances.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AwsNetwork {
-    /// One of their own, with a subnet in each zone.
-    Made(Cidr),
-    /// One that exists.
-    Given {
-        /// The VPC, such as `vpc-0a1b2c3d4e5f60718`.
-        vpc: String,
-        /// Its subnets to use, each in a zone of its own.
-        subnets: Vec<String>,
-    },
-}
-
-/// The image that instances boot from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AwsImage {
-    /// This one, such as `ami-0a1b2c3d4e5f60718`.
-    Id(String),
-    /// The newest of an owner's images with such a name.
-    Newest {
-        /// The owner: an account's twelve digits, or `amazon`, `self`, `aws-marketplace`.
-        owner: String,
-        /// The name, in which `*` stands for any text and `?` for any character.
-        name: String,
-    },
-}
-
-/// How to log in to instances.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AwsAccess {
-    /// The user that the image lets in, such as `admin` for Debian's.
-    pub user: String,
-    /// The private key file; its public half, `KEY.pub` beside it, is given to AWS.
-    pub key: PathBuf,
-    /// The passphrase of `key`.
-    pub passphrase: Option<SecretSource>,
-    /// Bastions to go through, nearest first; without any, machines have public addresses.
-    pub jump: Vec<String>,
-}
-
-/// An IPv4 network of any size whose hosts may reach SSH and the edge, such as
-/// `203.0.113.0/24`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AdminCidr {
-    /// The network's own address: all host bits are zero.
-    pub network: std::net::Ipv4Addr,
-    /// How many leading bits are the network's, 0 to 32.
-    pub prefix: u8,
-}
-
-/// How the instances of a group are to be.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Instances {
-    /// Their type, and others to take, in this order, where there is no capacity for the first;
-    /// never empty with provider `aws`, and empty with any other.
-    pub types: Vec<String>,
-    /// The size of their disk; the image's own where the file is silent.
-    pub disk: Option<Size>,
-    /// Whether they are spot instances, which AWS may take back.
-    pub spot: bool,
-    /// Whether they are protected from termination by anything but `down`.
-    pub protected: bool,
-}
-
 /// How to log in to given machines. What is not said here comes from the operator's own SSH
 /// configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -289,6 +204,16 @@ pub struct Cidr {
     pub prefix: u8,
 }
 
+/// An IPv4 network of any size whose hosts may reach SSH and the edge, such as
+/// `203.0.113.0/24`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AdminCidr {
+    /// The network's own address: all host bits are zero.
+    pub network: std::net::Ipv4Addr,
+    /// How many leading bits are the network's, 0 to 32.
+    pub prefix: u8,
+}
+
 /// Machines that do the same work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
@@ -320,7 +245,8 @@ pub struct HostSettings {
 /// The machines of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Members {
-    /// So many, made by the provider, named `GROUP-1`, `GROUP-2`, ….
+    /// So many, made by the provider: named `GROUP-1`, `GROUP-2`, …, but instances of AWS
+    /// without an identity after their ids.
     Count(u16),
     /// These, which exist.
     Hosts(Vec<GivenHost>),
@@ -470,16 +396,12 @@ impl Inventory {
     }
 }
 
-impl std::fmt::Display for AdminCidr {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.network, self.prefix)
-    }
-}
-
 impl Group {
-    /// Whether each of its machines has an identity.
+    /// Whether each of its machines has an identity, which one that takes its place takes over:
+    /// whether they do more than run tasks. Instances of AWS without one are launched together
+    /// and named after their ids.
     pub fn is_named(&self) -> bool {
-        self.roles.iter().any(|role| !matches!(role, Role::Agent | Role::Base))
+        self.roles.iter().any(|role| role.has_identity())
     }
 
     /// What the agent of one of its machines says of itself.
@@ -559,6 +481,12 @@ impl Role {
     /// Whether machines of this role are members of the ZooKeeper ensemble.
     pub const fn runs_zookeeper(self) -> bool {
         matches!(self, Self::Control | Self::Zookeeper)
+    }
+
+    /// Whether it matters which of its group a machine of this role is: whether others know it
+    /// by name, or it keeps what another would have to take over.
+    pub const fn has_identity(self) -> bool {
+        !matches!(self, Self::Base | Self::Agent)
     }
 
     /// Whether a cluster with this role has Mesos. `control` alone does not say so: without
