@@ -134,7 +134,10 @@ EXAMPLES
     platform up lab.yaml
 
   Start from machines you have:
-    platform init --provider ssh > rack7.yaml")]
+    platform init --provider ssh > rack7.yaml
+
+  Start from an account of AWS; at the end stands what it has to allow:
+    platform init --provider aws > aws.yaml")]
 pub struct Init {
     /// Where the machines come from
     #[arg(long, value_enum, default_value = "local", value_name = "KIND")]
@@ -151,6 +154,8 @@ pub enum ProviderKind {
     Ssh,
     /// Containers on this computer that behave like machines
     Local,
+    /// Instances of AWS EC2; with the least IAM policy for them
+    Aws,
 }
 
 /// `platform plan`

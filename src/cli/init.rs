@@ -6,15 +6,11 @@ use std::io::Write;
 use super::args::{Init, ProviderKind};
 use super::exit::Exit;
 use super::{print, trouble};
-use crate::inventory::{EXAMPLE_LOCAL, EXAMPLE_SSH};
+use crate::inventory::{EXAMPLE_AWS, EXAMPLE_LOCAL, EXAMPLE_SSH};
+use crate::provider::aws::policy;
 
 pub(super) fn run(args: &Init) -> Exit {
-    let text = match args.provider {
-        ProviderKind::Local => EXAMPLE_LOCAL,
-        ProviderKind::Ssh => EXAMPLE_SSH,
-    };
-    // The examples stand in a folder beside those of the images.
-    let text = text.replace("images: ../", "images: ");
+    let text = example(args);
     let Some(path) = &args.output_file else { return print(&text) };
     let written =
         File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
@@ -30,4 +26,19 @@ pub(super) fn run(args: &Init) -> Exit {
             trouble::tell(&error, Exit::Failed)
         }
     }
+}
+
+fn example(args: &Init) -> String {
+    let text = match args.provider {
+        ProviderKind::Local => EXAMPLE_LOCAL,
+        ProviderKind::Ssh => EXAMPLE_SSH,
+        ProviderKind::Aws => EXAMPLE_AWS,
+    };
+    // The examples stand in a folder beside those of the images.
+    let text = text.replace("images: ../", "images: ");
+    if args.provider != ProviderKind::Aws {
+        return text;
+    }
+    let file = args.output_file.as_ref().map(|path| path.display().to_string());
+    text + &policy::as_comments(file.as_deref().unwrap_or("aws.yaml"))
 }

@@ -62,6 +62,9 @@ pub const EXAMPLE_LOCAL: &str = include_str!("../../inventories/rehearsal.yaml")
 /// A commented inventory for machines that exist.
 pub const EXAMPLE_SSH: &str = include_str!("../../inventories/ssh.yaml");
 
+/// A commented inventory for instances of AWS EC2.
+pub const EXAMPLE_AWS: &str = include_str!("../../inventories/aws.yaml");
+
 /// Where the catalogue of images is when the inventory is silent, relative to it.
 const DEFAULT_IMAGES: &str = "images/catalog.yaml";
 

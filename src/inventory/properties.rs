@@ -97,6 +97,7 @@ proptest! {
     fn any_damaged_inventory_is_read_or_refused(edits in edits()) {
         seen(&edited(WHOLE, &edits));
         seen(&edited(EXAMPLE_LOCAL, &edits));
+        seen(&edited(EXAMPLE_AWS, &edits));
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn nothing_is_guessed_where_a_word_is_missing() {
         "platform image",
         "platform up l.yaml --parallel 0",
         "platform up l.yaml -o yaml",
-        "platform init --provider aws",
+        "platform init --provider vagrant",
     ];
     for words in wrong {
         let error = parsed(words).expect_err(words);

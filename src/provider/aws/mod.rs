@@ -2,13 +2,17 @@
 //!
 //! A [`Cloud`] looks at what AWS has ([`Seen`]); [`plan`](fn@plan) decides, purely, which calls
 //! make that what the inventory asks for; [`Cloud::make`] makes them. [`sweep`] says what of a
-//! cluster goes in which order; [`Cloud::remove`] removes it. Tags are the only memory: everything is tagged as it is made, so that a run
-//! which was cut off after any call is finished by the next, from whichever computer.
+//! cluster goes in which order; [`Cloud::remove`] removes it. Tags are the only memory: everything
+//! is tagged as it is made, so that a run which was cut off after any call is finished by the next,
+//! from whichever computer. [`calls`] and [`policy`] say which rights that takes, [`cost`] and
+//! [`prices`] what it costs.
 //!
 //! Invariant: what does not carry the cluster's tag is neither changed nor removed.
 
 #[cfg(not(feature = "aws"))]
 mod absent;
+pub mod calls;
+pub mod cost;
 #[cfg(feature = "aws")]
 mod ec2;
 mod error;
@@ -16,6 +20,8 @@ mod host_key;
 mod launch;
 mod network;
 mod plan;
+pub mod policy;
+pub mod prices;
 mod seen;
 mod show;
 pub mod sweep;

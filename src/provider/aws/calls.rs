@@ -1,0 +1,45 @@
+//! Every call of EC2 that this provider makes: what the least policy allows is held against it.
+
+/// The calls, by the names that AWS and its policies have for them.
+pub const CALLS: [&str; 37] = [
+    // They look.
+    "DescribeAvailabilityZones",
+    "DescribeImages",
+    "DescribeInstanceTypeOfferings",
+    "DescribeInstanceTypes",
+    "DescribeInstances",
+    "DescribeInternetGateways",
+    "DescribeKeyPairs",
+    "DescribeNetworkInterfaces",
+    "DescribeRouteTables",
+    "DescribeSecurityGroups",
+    "DescribeSubnets",
+    "DescribeVolumes",
+    "DescribeVpcs",
+    // They make and change.
+    "AttachInternetGateway",
+    "AuthorizeSecurityGroupIngress",
+    "CreateInternetGateway",
+    "CreateRoute",
+    "CreateSecurityGroup",
+    "CreateSubnet",
+    "CreateTags",
+    "CreateVpc",
+    "ImportKeyPair",
+    "ModifyInstanceAttribute",
+    "ReplaceRoute",
+    "RevokeSecurityGroupIngress",
+    "RunInstances",
+    "StartInstances",
+    // They take away.
+    "DeleteInternetGateway",
+    "DeleteKeyPair",
+    "DeleteNetworkInterface",
+    "DeleteSecurityGroup",
+    "DeleteSubnet",
+    "DeleteTags",
+    "DeleteVolume",
+    "DeleteVpc",
+    "DetachInternetGateway",
+    "TerminateInstances",
+];
