@@ -86,6 +86,8 @@ pub enum Verb {
     Init(Init),
     /// Show every change that `up` would make, and make none
     Plan(Plan),
+    /// Estimate what the machines cost, from list prices
+    Cost(Cost),
     /// Make the machines what the inventory says, and prove that they work
     Up(Up),
     /// Show what runs where, who leads, and what can be lost
@@ -177,6 +179,44 @@ pub struct Plan {
     /// The inventory.
     #[command(flatten)]
     pub inventory: Inventory,
+}
+
+/// `platform cost`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+Counts instances, their disks and their public addresses, by a table of list prices that comes \
+with the program; asks nobody, and says of when the prices are and what it could not count. \
+Spot instances are counted as if on demand. Traffic is never counted.
+
+EXAMPLES
+  Before making a lab:
+    platform cost aws.yaml
+
+  With your own prices, in a region that the inventory leaves open:
+    platform cost aws.yaml --prices prices.yaml --region ap-south-1
+
+  What a day costs, for a program:
+    platform cost aws.yaml -o json | jq .total.day
+
+PRICES
+  A file for --prices has this form. Amounts are US dollars for an hour;
+  those of disks are for a GiB and month.
+    date: 2026-01
+    prices:
+      - regions: [ap-south-1]
+        disk: 0.09
+        address: 0.005
+        instances: {m7i.large: 0.1, t3.medium: 0.05}")]
+pub struct Cost {
+    /// The inventory.
+    #[command(flatten)]
+    pub inventory: Inventory,
+    /// Take the prices of this file
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+    /// Take the prices of this region, whatever the inventory says
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
 }
 
 /// `platform up`

@@ -7,6 +7,7 @@ pub mod args;
 mod ask;
 mod audit;
 mod completions;
+mod cost;
 mod down;
 mod exec;
 pub mod exit;
@@ -37,6 +38,7 @@ async fn verb(Args { global, verb }: Args) -> Exit {
     match verb {
         Verb::Init(args) => init::run(&args),
         Verb::Plan(args) => plan::run(&args, &global).await,
+        Verb::Cost(args) => cost::run(&args, &global),
         Verb::Up(args) => up::run(&args, &global).await,
         Verb::Status(args) => status::run(&args, &global).await,
         Verb::Down(args) => down::run(&args, &global).await,

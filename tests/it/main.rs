@@ -4,6 +4,7 @@
 mod api;
 mod cluster;
 mod component;
+mod cost;
 mod fake;
 mod fixture;
 mod help;

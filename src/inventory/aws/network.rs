@@ -188,6 +188,12 @@ pub(super) fn is_id(text: &str, kind: &str) -> bool {
 }
 
 impl Aws {
+    /// The region, where the file says it: itself, or by its zones.
+    pub fn known_region(&self) -> Option<&str> {
+        let of_zones = || self.zones.first().and_then(|zone| region_of(zone));
+        self.region.as_deref().or_else(of_zones)
+    }
+
     /// In how many zones machines are; three where the file names neither zones nor subnets.
     fn n_zones(&self) -> usize {
         match &self.network {
