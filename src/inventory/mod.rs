@@ -7,7 +7,8 @@
 //! The text becomes a tree that knows where everything stands (`tree`); small functions
 //! (`reader`) turn its parts into values, one module for each part of the file (`access`,
 //! `aws`, `group`, `instances`, `settings`, `source`); what must hold between the parts is in
-//! `check`. The [`catalog`] of images is read the same way.
+//! `check`. The [`catalog`] of images is read the same way. [`edit`] adds machines to the text
+//! itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,6 +27,7 @@ pub mod catalog;
 mod check;
 mod cidr;
 mod diagnostic;
+pub mod edit;
 mod group;
 mod instances;
 mod needs;

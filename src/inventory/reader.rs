@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
         if text.is_empty() {
             return self.refuse(Diagnostic::new(node.place(), "there is no value here"));
         }
-        if *plain && plain_kind(text) != "a text" {
+        if *plain && !is_text(text) {
             let message = format!("this must be a text, not {}", plain_kind(text));
             let help = format!("put it in quotes: \"{text}\"");
             return self.refuse(Diagnostic::new(&node.span, message).help(help));
@@ -383,6 +383,11 @@ fn plain_kind(text: &str) -> &'static str {
         text if is_number(text) => "a number",
         _ => "a text",
     }
+}
+
+/// Whether YAML takes a text without quotes for a text.
+pub(super) fn is_text(text: &str) -> bool {
+    plain_kind(text) == "a text"
 }
 
 fn is_number(text: &str) -> bool {

@@ -24,6 +24,8 @@ pub(super) struct Tree {
 pub(super) struct Node {
     /// Its own bytes; those of its anchor's value where it is an alias.
     pub(super) span: Range<usize>,
+    /// The bytes that stand for it where it is used: those of the alias where it is one.
+    pub(super) written: Range<usize>,
     /// What to point at when it lacks something: its key where it has one.
     pub(super) at: Range<usize>,
     pub(super) value: Value,
@@ -176,7 +178,7 @@ impl<'t> Builder<'t> {
 
     fn collection(&self, at: Range<usize>, end: &Range<usize>, value: Value) -> Node {
         let span = self.trimmed(at.start..end.end.max(at.end));
-        Node { at: span.clone(), span, value }
+        Node { at: span.clone(), written: span.clone(), span, value }
     }
 
     /// The same range without blanks and line ends at its end.
@@ -190,7 +192,7 @@ impl<'t> Builder<'t> {
         };
         let (node, n_nodes) = (node.clone(), *n_nodes);
         self.count(n_nodes, at)?;
-        Ok(node)
+        Ok(Node { written: at.clone(), ..node })
     }
 
     fn count(&mut self, n_nodes: usize, at: &Range<usize>) -> Result<(), Diagnostic> {
@@ -268,5 +270,6 @@ pub(super) const NOT_EXPANDED: &str = "`${…}` is not expanded in this file: wr
 fn scalar(at: Range<usize>, text: String, plain: bool) -> Node {
     let is_null = plain && matches!(text.as_str(), "~" | "null" | "Null" | "NULL");
     let text = if is_null { String::new() } else { text };
-    Node { at: at.clone(), span: at, value: Value::Scalar { text, plain } }
+    let value = Value::Scalar { text, plain };
+    Node { at: at.clone(), written: at.clone(), span: at, value }
 }

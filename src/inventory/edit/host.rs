@@ -1,0 +1,97 @@
+//! Writes a host as its neighbours are written.
+
+use super::super::GivenHost;
+use super::super::reader::is_text;
+use super::super::tree::{Node, Value};
+
+/// How a list's hosts are written: as its last one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Style {
+    form: Form,
+    /// The quotes of addresses, where they have any.
+    quote: Option<char>,
+    /// The quotes of keys, where they have any.
+    key_quote: Option<char>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// An address alone, where there is nothing more to say.
+    Address,
+    /// `{address: …}`
+    Flow,
+    /// `address: …`, a line for each key.
+    Block,
+}
+
+impl Style {
+    /// How this host of a list is written. Within brackets, a map is never written in lines.
+    pub(super) fn of(text: &str, host: &Node, in_brackets: bool) -> Self {
+        let quote_at =
+            |byte: usize| text[byte..].chars().next().filter(|c| ['"', '\''].contains(c));
+        let Value::Map(entries) = &host.value else {
+            let quote = quote_at(host.span.start);
+            return Self { form: Form::Address, quote, key_quote: None };
+        };
+        let is_flow = in_brackets || text[host.span.clone()].starts_with('{');
+        let address = entries.iter().find(|entry| entry.key == "address");
+        Self {
+            form: if is_flow { Form::Flow } else { Form::Block },
+            quote: address.and_then(|entry| quote_at(entry.node.span.start)),
+            key_quote: entries.first().and_then(|first| quote_at(first.key_span.start)),
+        }
+    }
+
+    /// A host in this style, as lines of which the first follows its dash or comma.
+    pub(super) fn write(self, host: &GivenHost) -> Vec<String> {
+        let address = host.address.to_string();
+        let address = self.value(&address);
+        let is_named = host.name.as_str() != host.address.to_string();
+        let attributes = &host.traits.attributes;
+        if self.form == Form::Address && !is_named && attributes.is_empty() {
+            return vec![address];
+        }
+        let mut pairs = vec![self.pair("address", &address)];
+        if is_named {
+            pairs.push(self.pair("name", &self.value(host.name.as_str())));
+        }
+        if !attributes.is_empty() {
+            let each =
+                attributes.iter().map(|(key, value)| self.pair(key, &self.value(value)));
+            let all = each.collect::<Vec<String>>().join(", ");
+            pairs.push(self.pair("attributes", &format!("{{{all}}}")));
+        }
+        match self.form {
+            Form::Block => pairs,
+            Form::Address | Form::Flow => vec![format!("{{{}}}", pairs.join(", "))],
+        }
+    }
+
+    fn pair(self, key: &str, value: &str) -> String {
+        match self.key_quote {
+            Some(quote) => format!("{quote}{key}{quote}: {value}"),
+            None if is_plain(key) => format!("{key}: {value}"),
+            None => format!("\"{key}\": {value}"),
+        }
+    }
+
+    /// A value: without quotes where neighbours have none and YAML takes it for a text.
+    fn value(self, value: &str) -> String {
+        match self.quote {
+            Some(quote) => format!("{quote}{value}{quote}"),
+            None if is_plain(value) => value.to_owned(),
+            None => format!("\"{value}\""),
+        }
+    }
+}
+
+/// Whether YAML, also an older one, takes this for a text without quotes, wherever it stands.
+/// There are no other characters in it than those of addresses, names and attributes.
+fn is_plain(text: &str) -> bool {
+    let taken = ["null", "yes", "no", "on", "off", "y", "n", "true", "false"];
+    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    begins
+        && !text.contains(':')
+        && is_text(text)
+        && !taken.contains(&text.to_ascii_lowercase().as_str())
+}

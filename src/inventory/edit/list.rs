@@ -1,0 +1,131 @@
+//! Appends hosts to a list, in brackets or with dashes, as its hosts are set.
+
+use std::ops::Range;
+
+use super::super::GivenHost;
+use super::super::tree::{Node, Value};
+use super::host::Style;
+
+/// What to insert, each piece with its place; in the order of the text.
+pub(super) type Insertions = Vec<(usize, String)>;
+
+/// What has to be inserted for these hosts to follow the last one. None where the node is no
+/// list of hosts.
+pub(super) fn appendix(
+    text: &str,
+    list: &Node,
+    hosts: &[GivenHost],
+) -> Option<Insertions> {
+    let Value::List(items) = &list.value else { return None };
+    let last = items.last()?;
+    let in_brackets = text[list.span.clone()].starts_with('[');
+    let style = Style::of(text, last, in_brackets);
+    let written: Vec<Vec<String>> = hosts.iter().map(|host| style.write(host)).collect();
+    let end = end_of(text, last);
+    match in_brackets {
+        true => Some(in_flow(text, last.written.start, end, &written)),
+        false => in_block(text, items, &written),
+    }
+}
+
+/// The text with these pieces in it.
+pub(super) fn inserted(text: &str, pieces: &Insertions) -> String {
+    let (mut out, mut from) = (String::new(), 0);
+    for (at, piece) in pieces {
+        out.push_str(&text[from..*at]);
+        out.push_str(piece);
+        from = *at;
+    }
+    out.push_str(&text[from..]);
+    out
+}
+
+/// Where a value ends: comments and blank lines that follow a block are not of it.
+fn end_of(text: &str, node: &Node) -> usize {
+    let is_flow = text[node.span.clone()].starts_with(['[', '{']);
+    match &node.value {
+        _ if node.written != node.span || is_flow => node.written.end,
+        Value::Scalar { .. } => node.written.end,
+        Value::List(items) => {
+            items.last().map_or(node.written.end, |item| end_of(text, item))
+        }
+        Value::Map(entries) => {
+            entries.last().map_or(node.written.end, |entry| end_of(text, &entry.node))
+        }
+    }
+}
+
+/// After the last host between brackets: on the same line, or on lines of their own where that
+/// host is on one of its own.
+fn in_flow(text: &str, start: usize, end: usize, hosts: &[Vec<String>]) -> Insertions {
+    let line = line_around(text, start);
+    let margin = &text[line.start..start];
+    let has_own_line = margin.chars().all(|c| c == ' ' || c == '\t');
+    let hosts = hosts.iter().flatten();
+    if !has_own_line {
+        return vec![(end, hosts.map(|host| format!(", {host}")).collect())];
+    }
+    let newline = format!("{}{margin}", newline_of(text, end));
+    let joined = hosts.map(|host| format!("{newline}{host}")).collect::<Vec<_>>();
+    let rest = &text[end..line_around(text, end).end];
+    let comma = rest.find(',').filter(|comma| rest[..*comma].trim().is_empty());
+    let tail = comma.map_or(rest, |comma| &rest[comma + 1..]);
+    let is_alone = tail.trim().is_empty() || tail.trim_start().starts_with('#');
+    match (comma, is_alone) {
+        (Some(_), true) => {
+            let all = joined.iter().map(|host| format!("{host},")).collect();
+            vec![(end + rest.len(), all)]
+        }
+        (None, true) => {
+            vec![(end, ",".to_owned()), (end + rest.len(), joined.join(","))]
+        }
+        _ => vec![(end, format!(",{}", joined.join(",")))],
+    }
+}
+
+/// After the line on which the last host ends, with the dashes below the first one.
+fn in_block(text: &str, items: &[Node], hosts: &[Vec<String>]) -> Option<Insertions> {
+    let first = items.first()?.written.start;
+    let dash = dash_before(text, first)?;
+    let margin = &text[line_around(text, dash).start..dash];
+    let gap = &text[dash + 1..first];
+    let gap = if gap.chars().all(|c| c == ' ') { gap } else { " " };
+    let end = end_of(text, items.last()?);
+    let newline = newline_of(text, end);
+    let inner = format!("{newline}{margin} {gap}");
+    let new: String = hosts
+        .iter()
+        .map(|host| format!("{newline}{margin}-{gap}{}", host.join(&inner)))
+        .collect();
+    Some(vec![(line_around(text, end).end, new)])
+}
+
+/// The dash of the item that begins here: the first thing on its line, which comments and an
+/// anchor may follow.
+fn dash_before(text: &str, item: usize) -> Option<usize> {
+    let mut line = line_around(text, item);
+    loop {
+        let content = text[line.clone()].trim_start();
+        if content.starts_with('-') {
+            return Some(line.start + text[line.clone()].len() - content.len());
+        }
+        line = line_around(text, line.start.checked_sub(1)?);
+    }
+}
+
+/// The bytes of the line that holds a place, without what ends it.
+fn line_around(text: &str, byte: usize) -> Range<usize> {
+    let start = text[..byte].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[byte..].find('\n').map_or(text.len(), |newline| byte + newline);
+    start..end - usize::from(text[start..end].ends_with('\r'))
+}
+
+/// What ends lines around a place.
+fn newline_of(text: &str, byte: usize) -> &'static str {
+    let before = text[..byte].rfind('\n');
+    let newline = before.or_else(|| text[byte..].find('\n').map(|at| byte + at));
+    match newline {
+        Some(at) if text[..at].ends_with('\r') => "\r\n",
+        _ => "\n",
+    }
+}
