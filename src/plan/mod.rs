@@ -6,6 +6,7 @@
 mod peers;
 pub mod preflight;
 pub mod quorum;
+mod scope;
 mod show;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub(crate) use show::count;
 
 pub use peers::Peers;
 pub use quorum::{Agents, MemberStanding, Refused, Standing, Wave};
+pub use scope::Scope;
 
 /// Everything that a run will do on hosts, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -151,12 +153,27 @@ pub enum NoPlan {
 /// # Errors
 /// When a host did not answer, or no order of the changes keeps the quorum.
 pub fn build(situation: &Situation<'_>) -> Result<Plan, NoPlan> {
+    build_within(situation, &Scope::Everything)
+}
+
+/// Makes the part of that plan which is in scope: nothing else is changed, taken back, or even
+/// compared.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_within(
+    situation: &Situation<'_>,
+    scope: &Scope<'_>,
+) -> Result<Plan, NoPlan> {
     let mut stages = Vec::new();
     let mut standing = situation.standing.clone();
     for stage in STAGES {
         let work = match stage {
-            Stage::Images => Work::Push(situation.pushes.to_vec()),
-            _ => hosts(stage_changes(situation, stage)?, situation.topology, &standing)?,
+            Stage::Images => Work::Push(scope.pushes(situation.pushes)),
+            _ => {
+                let changes = stage_changes(situation, stage, scope)?;
+                hosts(changes, situation.topology, &standing)?
+            }
         };
         if work.is_empty() {
             continue;
@@ -165,7 +182,7 @@ pub fn build(situation: &Situation<'_>) -> Result<Plan, NoPlan> {
         standing = standing.after(&gates);
         stages.push(StagePlan { stage, gates, work });
     }
-    let (retired, stays) = retired(situation);
+    let (retired, stays) = retired(situation, scope);
     let work = hosts(retired, situation.topology, &standing)?;
     if !work.is_empty() {
         stages.push(StagePlan { stage: Stage::Retire, gates: Vec::new(), work });
@@ -277,6 +294,7 @@ fn hosts(
 fn stage_changes(
     situation: &Situation<'_>,
     stage: Stage,
+    scope: &Scope<'_>,
 ) -> Result<Vec<HostChanges>, NoPlan> {
     let mut hosts = Vec::new();
     for node in &situation.topology.nodes {
@@ -288,6 +306,7 @@ fn stage_changes(
         let of_stage: Vec<Resource> = wants
             .iter()
             .filter(|(of, _)| *of == stage)
+            .filter(|wanted| scope.has(&node.host, wanted))
             .map(|(_, resource)| resource.clone())
             .collect();
         let changes = resource::diff(&of_stage, facts)
@@ -300,9 +319,13 @@ fn stage_changes(
 }
 
 /// What goes, and what has to stay for now because something still runs from it.
-fn retired(situation: &Situation<'_>) -> (Vec<HostChanges>, Vec<Stay>) {
+fn retired(
+    situation: &Situation<'_>,
+    scope: &Scope<'_>,
+) -> (Vec<HostChanges>, Vec<Stay>) {
     let (mut hosts, mut stays) = (Vec::new(), Vec::new());
-    for (host, facts) in situation.facts {
+    let in_scope = situation.facts.iter().filter(|(host, _)| scope.is_whole(host));
+    for (host, facts) in in_scope {
         let wants = situation.wants.get(host).map(Vec::as_slice).unwrap_or_default();
         let wants: Vec<Resource> =
             wants.iter().map(|(_, resource)| resource.clone()).collect();

@@ -97,6 +97,13 @@ impl Cluster {
         standing: &Standing,
         pushes: &[Push],
     ) -> Result<Plan, NoPlan> {
+        self.look(facts);
+        let (topology, wants) = (&self.topology, self.all_wants(facts));
+        plan::build(&Situation { topology, wants: &wants, facts, standing, pushes })
+    }
+
+    /// Sees whether the ensemble and the masters have yet to form.
+    pub(crate) fn look(&mut self, facts: &BTreeMap<HostName, Facts>) {
         let members = self.topology.nodes.iter().filter(|node| node.zookeeper);
         let of_members = members.filter_map(|node| facts.get(&node.host));
         self.materials.zookeeper.forming =
@@ -105,13 +112,18 @@ impl Cluster {
         let of_masters = masters.filter_map(|node| facts.get(&node.host));
         self.materials.mesos.forming =
             master::forming(of_masters).expect("every master answered");
+    }
+
+    /// What each host should have.
+    pub(crate) fn all_wants(
+        &self,
+        facts: &BTreeMap<HostName, Facts>,
+    ) -> BTreeMap<HostName, Wants> {
         let wants = self.topology.nodes.iter().map(|node| {
             let wants = facts.get(&node.host).map(|facts| self.wants(node, facts));
             (node.host.clone(), wants.unwrap_or_default())
         });
-        let wants: BTreeMap<HostName, Wants> = wants.collect();
-        let topology = &self.topology;
-        plan::build(&Situation { topology, wants: &wants, facts, standing, pushes })
+        wants.collect()
     }
 }
 

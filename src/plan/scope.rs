@@ -1,0 +1,49 @@
+//! Which part of a cluster a plan may change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Push;
+use crate::component::{Stage, Wants};
+use crate::host::HostName;
+use crate::resource::Resource;
+
+/// Which part of a cluster a plan may change.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope<'a> {
+    /// All of it.
+    Everything,
+    /// Hosts that are new, and of all others what has to know them.
+    Newcomers {
+        /// The new hosts.
+        hosts: &'a BTreeSet<HostName>,
+        /// What the other hosts should have if there were no new ones: what they should have
+        /// all the same is none of this plan's business, and differs or not.
+        without: &'a BTreeMap<HostName, Wants>,
+    },
+}
+
+impl Scope<'_> {
+    /// Whether everything on a host is in scope, also what goes from it.
+    pub fn is_whole(&self, host: &HostName) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Newcomers { hosts, .. } => hosts.contains(host),
+        }
+    }
+
+    /// Whether a thing that a host should have is in scope.
+    pub(super) fn has(&self, host: &HostName, wanted: &(Stage, Resource)) -> bool {
+        match self {
+            _ if self.is_whole(host) => true,
+            Self::Everything => true,
+            Self::Newcomers { without, .. } => {
+                without.get(host).is_none_or(|without| !without.contains(wanted))
+            }
+        }
+    }
+
+    /// The pushes in scope.
+    pub(super) fn pushes(&self, pushes: &[Push]) -> Vec<Push> {
+        pushes.iter().filter(|push| self.is_whole(&push.to)).cloned().collect()
+    }
+}

@@ -1,0 +1,150 @@
+//! Plans for new hosts alone: what they get, and what others get because of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use platform::component::Stage;
+use platform::host::HostName;
+use platform::inventory::catalog::Component;
+use platform::plan::{
+    self, Gate, MemberStanding, NoPlan, Plan, Push, Scope, Situation, Standing, Work,
+};
+use platform::resource::{Action, Facts};
+
+use crate::cluster::Cluster;
+
+/// A cluster with further hosts in its groups.
+fn cluster(edges: &str, workers: &str, marathons: &str) -> Cluster {
+    Cluster::of(&format!(
+        "cluster: rack7\nprovider: {{ssh: {{}}}}\ngroups:\n  \
+           control: {{roles: [zookeeper, master, chronos], hosts: [{{address: 10.0.0.1, name: c1}}]}}\n  \
+           edge: {{roles: [edge], hosts: [{{address: 10.0.0.11, name: e1}}{edges}]}}\n  \
+           m: {{roles: [marathon], hosts: [{{address: 10.0.0.21, name: m1}}{marathons}]}}\n  \
+           workers: {{roles: [agent], hosts: [{{address: 10.0.0.31, name: w1}}{workers}]}}\n"
+    ))
+}
+
+/// All hosts have what `before` brought, but for one user on the worker and one file of the
+/// control host, and everybody serves; new hosts have nothing.
+fn world(before: &Cluster, now: &Cluster) -> (BTreeMap<HostName, Facts>, Standing) {
+    let facts = now.topology.nodes.iter().map(|node| {
+        let mut there = match before.topology.node(&node.host) {
+            Some(before_node) => before.applied(before_node),
+            None => Vec::new(),
+        };
+        if ["c1", "w1"].contains(&node.host.as_str()) {
+            there.pop();
+        }
+        (node.host.clone(), now.answer(node, &there, ""))
+    });
+    let hosts = before.topology.nodes.iter().map(|node| node.host.clone());
+    let hosts: Vec<(HostName, MemberStanding)> =
+        hosts.map(|host| (host, MemberStanding::Serves)).collect();
+    let others = [
+        Component::MesosMaster,
+        Component::MesosAgent,
+        Component::Marathon,
+        Component::Chronos,
+    ];
+    let standing = others
+        .into_iter()
+        .fold(Standing::of(hosts.clone()), |all, of| all.with(of, hosts.clone()));
+    (facts.collect(), standing)
+}
+
+impl Cluster {
+    /// Plans as `add-node` does: `before` is the cluster without its new hosts.
+    fn plan_newcomers(
+        &mut self,
+        before: &mut Self,
+        facts: &BTreeMap<HostName, Facts>,
+        standing: &Standing,
+        pushes: &[Push],
+    ) -> Result<Plan, NoPlan> {
+        self.look(facts);
+        before.look(facts);
+        let nodes = self.topology.nodes.iter();
+        let new = nodes.filter(|node| before.topology.node(&node.host).is_none());
+        let hosts: BTreeSet<HostName> = new.map(|node| node.host.clone()).collect();
+        let without = before.all_wants(facts);
+        let scope = Scope::Newcomers { hosts: &hosts, without: &without };
+        let (topology, wants) = (&self.topology, self.all_wants(facts));
+        let situation = Situation { topology, wants: &wants, facts, standing, pushes };
+        plan::build_within(&situation, &scope)
+    }
+}
+
+fn plan(before: &mut Cluster, now: &mut Cluster, pushes: &[Push]) -> Plan {
+    let (facts, standing) = world(before, now);
+    let whole = now.plan(&facts, &standing, pushes).expect("a plan");
+    let drifted = whole.hosts().iter().any(|host| host.as_str() == "c1");
+    assert!(drifted, "a plan for everything looks after the others");
+    now.plan_newcomers(before, &facts, &standing, pushes).expect("a plan")
+}
+
+fn hosts(plan: &Plan) -> Vec<&str> {
+    plan.hosts().into_iter().map(HostName::as_str).collect()
+}
+
+/// What a host gets, by name.
+fn changes(plan: &Plan, host: &str) -> BTreeSet<String> {
+    let mut changes = BTreeSet::new();
+    for stage in &plan.stages {
+        let Work::Hosts(waves) = &stage.work else { continue };
+        let all = waves.iter().flat_map(|wave| wave.hosts());
+        for of in all.filter(|of| of.host.as_str() == host) {
+            changes.extend(of.changes.iter().map(|change| match &change.action {
+                Action::StartUnit { name, .. } => format!("start {name}"),
+                _ => change.key.to_string(),
+            }));
+        }
+    }
+    changes
+}
+
+#[test]
+fn for_a_new_agent_nothing_is_changed_on_another_host_not_even_what_differs_there() {
+    let mut before = cluster("", "", "");
+    let mut now = cluster("", ", {address: 10.0.0.32, name: w2}", "");
+    let push = Push { component: Component::Zookeeper, to: "e1".parse().unwrap() };
+    let plan = plan(&mut before, &mut now, &[push]);
+    assert_eq!(hosts(&plan), ["w2"]);
+    let stages: Vec<Stage> = plan.stages.iter().map(|stage| stage.stage).collect();
+    assert_eq!(stages, [Stage::Base, Stage::Agents]);
+    let w2 = now.topology.node(&"w2".parse().unwrap()).unwrap().clone();
+    assert_eq!(plan.stages[1].gates, [Gate::Agents(vec![w2])]);
+    assert!(plan.stays.is_empty());
+}
+
+#[test]
+fn for_a_new_registry_others_learn_of_it_and_agents_are_started_anew_with_its_password() {
+    let mut before = cluster("", "", "");
+    let mut now = cluster(", {address: 10.0.0.12, name: e2}", "", "");
+    let pushes = ["e1", "e2"]
+        .map(|host| Push { component: Component::Zookeeper, to: host.parse().unwrap() });
+    let plan = plan(&mut before, &mut now, &pushes);
+    assert_eq!(hosts(&plan), ["c1", "e1", "e2", "m1", "w1"]);
+    let login = [
+        "file /etc/docker/certs.d/10.0.0.12:5000/ca.crt",
+        "file /etc/platform/docker/config.json",
+    ];
+    for host in ["c1", "e1", "m1"] {
+        assert_eq!(changes(&plan, host), login.map(str::to_owned).into(), "{host}");
+    }
+    let agent = changes(&plan, "w1");
+    assert!(agent.contains("file /etc/platform/mesos-agent/docker.json"), "{agent:?}");
+    assert!(changes(&plan, "e2").contains("start platform-registry.service"));
+    let pushed = plan.stages.iter().find_map(|stage| match &stage.work {
+        Work::Push(pushes) => Some(pushes.clone()),
+        Work::Hosts(_) => None,
+    });
+    assert_eq!(pushed.as_deref(), Some(&pushes[1..]));
+}
+
+#[test]
+fn a_new_marathon_joins_those_that_serve_and_interrupts_none() {
+    let mut before = cluster("", "", "");
+    let mut now = cluster("", "", ", {address: 10.0.0.22, name: m2}");
+    let plan = plan(&mut before, &mut now, &[]);
+    assert_eq!(hosts(&plan), ["m2"]);
+    assert!(changes(&plan, "m2").contains("start platform-marathon.service"));
+}
