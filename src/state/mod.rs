@@ -1,12 +1,12 @@
 //! The cluster's folder on this computer: `.platform/<cluster>/` beside the inventory.
 //!
 //! It keeps what must outlive a run and must not be seen: the cluster's CA, secrets made at
-//! random, pinned host keys, the journal, whether the ensemble ever served, and the lock of the
-//! run that is under way. The folder
-//! is its owner's alone (0700), files are 0600 and replaced whole. It knows nothing of hosts;
+//! random, pinned host keys, the journal, whether the ensemble ever served, which machines are
+//! being added, and the lock of the run that is under way. The folder is its owner's alone (0700), files are 0600 and replaced whole. It knows nothing of hosts;
 //! losing it loses no machine. To look at a cluster writes nothing here: what is made for that is
 //! kept only before the cluster is changed.
 
+mod addition;
 mod ca;
 mod draft;
 mod ensemble;
@@ -19,6 +19,7 @@ mod ssh_key;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use addition::{Addition, Asked, AskedHost};
 pub use ca::{Ca, CaError, Leaf, San};
 pub use files::StateError;
 pub use journal::{Clock, Ending, Journal, JournalError, Line, Run, RunSummary};
