@@ -10,7 +10,10 @@ use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+mod add_node;
+
 use super::exit::Exit;
+pub use add_node::AddNode;
 
 /// The variable that names the inventory where the command line does not.
 pub const INVENTORY_VARIABLE: &str = "PLATFORM_INVENTORY";
@@ -90,6 +93,8 @@ pub enum Verb {
     Cost(Cost),
     /// Make the machines what the inventory says, and prove that they work
     Up(Up),
+    /// Add machines to a group, and change nothing but what has to
+    AddNode(AddNode),
     /// Show what runs where, who leads, and what can be lost
     Status(Status),
     /// Take down what `up` put up

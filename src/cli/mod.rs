@@ -3,6 +3,7 @@
 //! It only translates. What a verb does is in [`operate`](crate::operate); how a run looks is
 //! in [`report`](crate::report).
 
+mod add_node;
 pub mod args;
 mod ask;
 mod audit;
@@ -40,6 +41,7 @@ async fn verb(Args { global, verb }: Args) -> Exit {
         Verb::Plan(args) => plan::run(&args, &global).await,
         Verb::Cost(args) => cost::run(&args, &global),
         Verb::Up(args) => up::run(&args, &global).await,
+        Verb::AddNode(args) => add_node::run(&args, &global).await,
         Verb::Status(args) => status::run(&args, &global).await,
         Verb::Down(args) => down::run(&args, &global).await,
         Verb::Ssh(args) => ssh::run(&args, &global).await,

@@ -36,11 +36,21 @@ impl Session {
     /// Reads the inventory and opens the display; a verb that may change the cluster takes
     /// its lock and begins a journal first. What goes wrong is told.
     pub(super) fn open(path: &Path, global: &Global, kind: For) -> Result<Self, Exit> {
-        let lab = Lab::open(path).map_err(|error| trouble::report(&error.into()))?;
         let again = match kind {
             For::Work(verb) => Some(format!("platform {verb} {}", path.display())),
             For::Facts => None,
         };
+        Self::open_for(path, global, kind, again)
+    }
+
+    /// The same for a verb that is finished by another command than it and the inventory.
+    pub(super) fn open_for(
+        path: &Path,
+        global: &Global,
+        kind: For,
+        again: Option<String>,
+    ) -> Result<Self, Exit> {
+        let lab = Lab::open(path).map_err(|error| trouble::report(&error.into()))?;
         let screen = screen(global, kind, again);
         let work = match kind {
             For::Work(verb) => Some(Work::begin(&lab, verb)?),

@@ -47,6 +47,7 @@ fn show_faults(trouble: &Trouble) -> bool {
 fn exit(trouble: &Trouble) -> Exit {
     match trouble.kind() {
         Kind::Failed => Exit::Failed,
+        Kind::Usage => Exit::Usage,
         Kind::Invalid => Exit::InvalidInventory,
         Kind::Refused => Exit::Refused,
         Kind::Unreachable => Exit::Unreachable,

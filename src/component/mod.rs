@@ -37,6 +37,8 @@ use crate::topology::{Node, REGISTRY_PORT, Topology};
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
+    /// The inventory itself is changed.
+    Inventory,
     /// Machines are made.
     Machines,
     /// Kernels boot with what components need of them.
@@ -64,6 +66,7 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Inventory => "inventory",
             Self::Machines => "machines",
             Self::Boot => "boot",
             Self::Base => "base",

@@ -54,7 +54,8 @@ pub use render::{Paint, Source, render};
 #[cfg(test)]
 pub(crate) use traits::SERVICE_PORTS;
 pub use traits::{
-    BadCpus, BadPortRange, Cpus, FaultDomain, PortRange, Resources, Traits,
+    Attribute, BadAttribute, BadCpus, BadPortRange, Cpus, FaultDomain, PortRange,
+    Resources, Traits,
 };
 use tree::Node;
 

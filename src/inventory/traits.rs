@@ -73,6 +73,44 @@ pub struct BadCpus(String);
 )]
 pub struct BadPortRange(String);
 
+/// An attribute as it is given on a command line: `KEY=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute {
+    key: String,
+    value: String,
+}
+
+/// Why a text is not an attribute.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is not an attribute: write one such as rack=a; {WORD}")]
+pub struct BadAttribute(String);
+
+impl Attribute {
+    /// Its key and its value.
+    pub fn into_pair(self) -> (String, String) {
+        (self.key, self.value)
+    }
+}
+
+impl FromStr for Attribute {
+    type Err = BadAttribute;
+
+    fn from_str(text: &str) -> Result<Self, BadAttribute> {
+        match text.split_once('=') {
+            Some((key, value)) if is_word(key) && is_word(value) => {
+                Ok(Self { key: key.to_owned(), value: value.to_owned() })
+            }
+            _ => Err(BadAttribute(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.key, self.value)
+    }
+}
+
 impl Traits {
     /// These, with what `own` says in place of them.
     #[must_use]

@@ -143,17 +143,20 @@ impl Images {
     }
 }
 
-fn read(path: &Path) -> Result<String, LabError> {
+/// The text of a file of the operator's.
+pub(super) fn read(path: &Path) -> Result<String, LabError> {
     std::fs::read_to_string(path)
         .map_err(|source| LabError::Read { path: path.to_owned(), source })
 }
 
-/// Replaces the text of a file of the operator's, whole; it stays as accessible as it was.
+/// Replaces the text of a file of the operator's, whole; it stays as accessible as it was, and
+/// a link stays a link.
 pub(super) fn rewrite(path: &Path, text: &str) -> Result<(), LabError> {
     let replace = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
+        let path = std::fs::canonicalize(path)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder_of(&path))?;
         file.write_all(text.as_bytes())?;
-        file.as_file().set_permissions(std::fs::metadata(path)?.permissions())?;
+        file.as_file().set_permissions(std::fs::metadata(&path)?.permissions())?;
         file.as_file().sync_data()?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
@@ -168,6 +171,7 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn exists(folder: &Path, file: &Path) -> bool {
+/// Whether a file is there that one in this folder names.
+pub(super) fn exists(folder: &Path, file: &Path) -> bool {
     folder.join(expand_home(file)).exists()
 }

@@ -11,14 +11,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
 use super::Ambient;
-use super::services::Services;
+use super::services::{Services, agent_of};
 use crate::api::http::{ApiError, Reason};
 use crate::api::marathon::{App, Force, Marathon, Task, Then};
+use crate::api::mesos::AgentInfo;
 use crate::component::Stage;
 use crate::event::{Event, Outcome, in_words};
 use crate::inventory::catalog::Component;
 use crate::remote::Remote;
-use crate::topology::{Member, Topology};
+use crate::topology::{Member, Node, Topology};
 
 /// The app's id.
 const APP: &str = "/platform-proof";
@@ -45,28 +46,51 @@ pub(super) fn can_be_made(topology: &Topology) -> bool {
     runs(Component::MesosAgent) && runs(Component::Marathon)
 }
 
-/// Runs the app on as many agents as there are, two at the most, and takes it away again,
-/// whatever happened. What an earlier proof left, that was cut off, goes first.
+/// Where the app has to run.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ground<'a> {
+    /// On as many agents as there are, two at the most; it also has to survive the loss of a
+    /// task.
+    Any,
+    /// On each of these agents, and on no other.
+    Agents(&'a [Node]),
+}
+
+/// Runs the app, uses it, and takes it away again, whatever happened. What an earlier proof left, that was cut off, goes first.
 ///
 /// # Errors
 /// When a step does not succeed in time: it says which, and what was seen last.
 pub(super) async fn prove(
     services: Services<'_>,
+    ground: Ground<'_>,
     ambient: &Ambient<'_>,
 ) -> Result<(), NotProved> {
     let begun = Instant::now();
     let stage = Stage::Verify.to_string();
-    let (hosts, n_steps) = (Vec::new(), 4);
+    let (hosts, n_steps) = match ground {
+        Ground::Any => (Vec::new(), 5),
+        Ground::Agents(nodes) => {
+            (nodes.iter().map(|node| node.host.clone()).collect(), 4)
+        }
+    };
     ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
-    let proved = steps(services, ambient).await;
+    let proved = steps(services, ground, ambient).await;
     let ok = proved.is_ok();
     ambient.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
     proved
 }
 
-async fn steps(services: Services<'_>, ambient: &Ambient<'_>) -> Result<(), NotProved> {
-    let proof = step(ambient, "find Marathon and agents", Proof::new(services)).await?;
-    let name = format!("run an app with {} instances", proof.n_instances);
+async fn steps(
+    services: Services<'_>,
+    ground: Ground<'_>,
+    ambient: &Ambient<'_>,
+) -> Result<(), NotProved> {
+    let found = Proof::new(services, ground);
+    let proof = step(ambient, "find Marathon and agents", found).await?;
+    let name = match &proof.only_on {
+        None => format!("run an app with {} instances", proof.n_instances),
+        Some(_) => "run a task on each new agent".to_owned(),
+    };
     let run = step(ambient, &name, proof.run()).await;
     let used = match run {
         Ok(()) => proof.use_it(ambient).await,
@@ -103,13 +127,24 @@ struct Proof<'a> {
     /// From where tasks are reached: a host of the cluster's own network.
     from: &'a dyn Remote,
     n_instances: usize,
+    /// The names of the agents that have to run an instance each; any agents where there are
+    /// none.
+    only_on: Option<BTreeSet<String>>,
 }
 
 impl<'a> Proof<'a> {
-    async fn new(services: Services<'a>) -> Result<Self, String> {
+    async fn new(services: Services<'a>, ground: Ground<'_>) -> Result<Self, String> {
         let agents = services.agents().await?;
-        let n_active = agents.iter().filter(|agent| agent.active).count();
-        if n_active == 0 {
+        let (n_instances, only_on) = match ground {
+            Ground::Any => {
+                let n_active = agents.iter().filter(|agent| agent.active).count();
+                (n_active.min(2), None)
+            }
+            Ground::Agents(nodes) => {
+                (nodes.len(), Some(names_of_active(nodes, &agents)?))
+            }
+        };
+        if n_instances == 0 {
             return Err("no agent is active".to_owned());
         }
         let members = services.topology.members_of(Component::Marathon);
@@ -119,17 +154,21 @@ impl<'a> Proof<'a> {
         };
         let found = members.iter().find_map(reached);
         let (marathon, from) = found.ok_or("there is no Marathon to ask")?;
-        Ok(Self { marathon, from, n_instances: n_active.min(2) })
+        Ok(Self { marathon, from, n_instances, only_on })
     }
 
     async fn run(&self) -> Result<(), String> {
         self.remove().await?;
-        self.marathon.create(&definition(self.n_instances)).await.map_err(said)?;
+        let definition = definition(self.n_instances, self.only_on.as_ref());
+        self.marathon.create(&definition).await.map_err(said)?;
         self.marathon.wait_settled(APP, DEADLINE).await.map_err(said)
     }
 
     async fn use_it(&self, ambient: &Ambient<'_>) -> Result<(), NotProved> {
         step(ambient, "reach every instance", self.reach_all()).await?;
+        if self.only_on.is_some() {
+            return Ok(());
+        }
         step(ambient, "lose a task and see it replaced", self.lose_one()).await
     }
 
@@ -139,6 +178,10 @@ impl<'a> Proof<'a> {
             app.tasks.iter().map(|task| task.host.as_str()).collect();
         if hosts.len() < self.n_instances {
             return Err(format!("its tasks are on {} agents only", hosts.len()));
+        }
+        let is_right = |host: &&str| self.only_on.iter().all(|only| only.contains(*host));
+        if let Some(stray) = hosts.iter().find(|host| !is_right(host)) {
+            return Err(format!("a task is on {stray}, where none should be"));
         }
         for task in &app.tasks {
             self.reach(task).await?;
@@ -208,7 +251,32 @@ async fn ask(from: &dyn Remote, host: &str, port: u16) -> Result<String, String>
     asked.await.map(|_| answer).map_err(|error| error.to_string())
 }
 
-fn definition(n_instances: usize) -> Value {
+/// The names by which Marathon knows the agents of these hosts.
+fn names_of_active(
+    nodes: &[Node],
+    agents: &[AgentInfo],
+) -> Result<BTreeSet<String>, String> {
+    let name = |node: &Node| match agent_of(node, agents) {
+        Some(agent) if agent.active => Ok(agent.hostname.clone()),
+        Some(_) => Err(format!("the agent on {} is not active", node.host)),
+        None => Err(format!("the agent on {} is not registered", node.host)),
+    };
+    nodes.iter().map(name).collect()
+}
+
+/// Which agents may run an instance: no two on one, and only these where there are any.
+fn constraints(only_on: Option<&BTreeSet<String>>) -> Value {
+    let mut constraints = vec![json!(["hostname", "UNIQUE"])];
+    if let Some(names) = only_on {
+        // It is a pattern for a whole name, in which nothing but dots is special.
+        let exact = names.iter().map(|name| name.replace('.', "\\."));
+        let any = exact.collect::<Vec<String>>().join("|");
+        constraints.push(json!(["hostname", "LIKE", any]));
+    }
+    Value::Array(constraints)
+}
+
+fn definition(n_instances: usize, only_on: Option<&BTreeSet<String>>) -> Value {
     let server = format!(
         "exec perl -MIO::Socket::INET -e '\
          $s = IO::Socket::INET->new(LocalPort => $ENV{{PORT0}}, Listen => 8, ReuseAddr => 1) \
@@ -223,7 +291,7 @@ fn definition(n_instances: usize) -> Value {
         "cpus": 0.1,
         "mem": 32,
         "instances": n_instances,
-        "constraints": [["hostname", "UNIQUE"]],
+        "constraints": constraints(only_on),
         "portDefinitions": [{"port": 0, "protocol": "tcp", "name": "http"}],
         "healthChecks": [{
             "protocol": "MESOS_TCP",

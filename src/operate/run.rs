@@ -62,7 +62,7 @@ pub async fn in_run<F: Future<Output = Result<Ended, Trouble>>>(
 fn result_of(trouble: &Trouble, ambient: &Ambient<'_>) -> RunResult {
     match trouble.kind() {
         _ if ambient.is_stopped() => RunResult::Interrupted,
-        Kind::Refused | Kind::Invalid => RunResult::Refused,
+        Kind::Refused | Kind::Invalid | Kind::Usage => RunResult::Refused,
         Kind::Failed | Kind::Unreachable | Kind::TimedOut => RunResult::Failed,
         Kind::Interrupted => RunResult::Interrupted,
     }

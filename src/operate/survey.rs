@@ -19,6 +19,7 @@ use crate::plan::{MemberStanding, Push, Situation, Standing};
 use crate::resource::Facts;
 use crate::resource::probe::Questions;
 use crate::run::{Fleet, probe};
+use crate::template::BadTemplate;
 use crate::topology::{Member, Topology, ZOOKEEPER_PORT};
 
 /// How long a member may take to answer a short question.
@@ -75,13 +76,7 @@ pub(super) async fn survey(
     let masters = topology.masters.iter().flat_map(|masters| masters.members());
     let of_masters = masters.filter_map(|master| facts.get(&master.host));
     gathered.materials.mesos.forming = component::master::forming(of_masters)?;
-    let mut wants = BTreeMap::new();
-    for node in &topology.nodes {
-        if let Some(facts) = facts.get(&node.host) {
-            let context = Context { topology, node, materials: &gathered.materials };
-            wants.insert(node.host.clone(), component::wants(context, facts)?);
-        }
-    }
+    let wants = wants(topology, gathered, &facts)?;
     let ensemble = Standing::of(members.into_iter().map(|(host, answer)| {
         let standing = standing_of(answer.as_ref().ok());
         (host, standing)
@@ -90,6 +85,25 @@ pub(super) async fn survey(
         standing.with(component, members)
     });
     Ok(Survey { facts, wants, pushes, standing })
+}
+
+/// What each host should have of which something is known.
+///
+/// # Errors
+/// When a template of the inventory cannot be rendered.
+pub(super) fn wants(
+    topology: &Topology,
+    gathered: &Gathered,
+    facts: &BTreeMap<HostName, Facts>,
+) -> Result<BTreeMap<HostName, Wants>, BadTemplate> {
+    let mut wants = BTreeMap::new();
+    for node in &topology.nodes {
+        if let Some(facts) = facts.get(&node.host) {
+            let context = Context { topology, node, materials: &gathered.materials };
+            wants.insert(node.host.clone(), component::wants(context, facts)?);
+        }
+    }
+    Ok(wants)
 }
 
 /// What each host has to be asked. Names never depend on what a host is, so the questions are

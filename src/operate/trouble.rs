@@ -28,6 +28,8 @@ use crate::topology::BadEnsemble;
 pub enum Kind {
     /// Something failed on the way.
     Failed,
+    /// The command line does not go with the operator's files; nothing was touched.
+    Usage,
     /// A file of the operator's is wrong; nothing was touched.
     Invalid,
     /// It was not safe, or not agreed to; nothing was changed.
@@ -157,6 +159,17 @@ pub enum Trouble {
     /// An agent would have to be drained.
     #[error(transparent)]
     NeedsDrain(#[from] component::agent::NeedsDrain),
+    /// Machines cannot be added.
+    #[error(transparent)]
+    CannotAdd(#[from] super::add_node::CannotAdd),
+    /// Machines were added to the inventory, and what comes then did not succeed.
+    #[error("{}; {hint}", in_words(why))]
+    AfterEdit {
+        /// What did not succeed.
+        why: Box<Self>,
+        /// What the inventory has, and what can be done.
+        hint: String,
+    },
     /// The operator said no, or nobody was there to ask.
     #[error("not agreed to: nothing was changed")]
     Declined,
@@ -227,6 +240,8 @@ impl Trouble {
             | Self::Declined
             | Self::NoExpiry(_)
             | Self::NoPlan(NoPlan::Refused(_)) => Kind::Refused,
+            Self::CannotAdd(why) => why.kind(),
+            Self::AfterEdit { why, .. } => why.kind(),
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => {
                 of_remotes(errors.iter().filter_map(|error| match error {

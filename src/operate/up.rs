@@ -99,10 +99,34 @@ fn machines_only(n_machines: usize, n_made: usize, unchanged: bool) -> Ended {
 pub(super) struct Look {
     pub(super) topology: Topology,
     pub(super) plan: Plan,
-    gathered: Gathered,
-    survey: Survey,
-    n_changes: usize,
+    pub(super) gathered: Gathered,
+    pub(super) survey: Survey,
+    pub(super) n_changes: usize,
     n_hosts: usize,
+}
+
+impl Look {
+    pub(super) fn new(
+        topology: Topology,
+        plan: Plan,
+        gathered: Gathered,
+        survey: Survey,
+    ) -> Self {
+        let (n_changes, n_hosts) = (plan.n_changes(), plan.hosts().len());
+        Self { topology, plan, gathered, survey, n_changes, n_hosts }
+    }
+
+    /// The services of the cluster.
+    pub(super) fn services<'a>(&'a self, fleet: &'a Fleet) -> Services<'a> {
+        Services { fleet, topology: &self.topology, logins: &self.gathered.logins }
+    }
+
+    /// The changes that the plan had, in words.
+    pub(super) fn changes(&self) -> String {
+        let (changes, hosts) =
+            (count(self.n_changes, "change"), count(self.n_hosts, "host"));
+        format!("{changes} made on {hosts}")
+    }
 }
 
 /// Looks at the cluster and plans; changes nothing.
@@ -145,13 +169,15 @@ pub(super) async fn look(
     let known = nodes.filter_map(|node| Some((node, survey.facts.get(&node.host)?)));
     agent::check(known)?;
     let plan = plan::build(&survey.situation(&topology))?;
-    let (n_changes, n_hosts) = (plan.n_changes(), plan.hosts().len());
-    Ok(Look { topology, plan, gathered, survey, n_changes, n_hosts })
+    Ok(Look::new(topology, plan, gathered, survey))
 }
 
 /// Names the programs that hold ports: who has to stop one wants to know which. A container of
 /// ours whose unit waits to start it anew is no reason not to begin, nor is one that has ended.
-async fn without_ours(objections: Vec<Objection>, fleet: &Fleet) -> Vec<Objection> {
+pub(super) async fn without_ours(
+    objections: Vec<Objection>,
+    fleet: &Fleet,
+) -> Vec<Objection> {
     let mut left = Vec::new();
     for mut objection in objections {
         let remote = fleet.get(&objection.host);
@@ -169,7 +195,8 @@ async fn without_ours(objections: Vec<Objection>, fleet: &Fleet) -> Vec<Objectio
     left
 }
 
-async fn act(
+/// Carries the plan out.
+pub(super) async fn act(
     seen: &mut Look,
     fleet: &Fleet,
     lock: &ClusterLock,
@@ -184,8 +211,7 @@ async fn act(
     let plan = std::mem::take(&mut seen.plan);
     let registries = || Registries::new(fleet, &seen.topology, &seen.gathered);
     let van = Van { registries: registries(), events: &ambient.events };
-    let logins = &seen.gathered.logins;
-    let services = Services { fleet, topology: &seen.topology, logins };
+    let services = seen.services(fleet);
     let lookout = Some(Lookout { fleet, lock, ambient });
     let eyes = Eyes { services, registries: registries(), lookout };
     let crew = Crew {
@@ -210,41 +236,52 @@ async fn prove(
     n_made: usize,
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
+    stand(&gates_of_all(&seen.topology), &seen, fleet, ambient).await?;
+    if seen.topology.ensemble.is_some() {
+        note_ensemble(lab, ambient);
+    }
+    // Machines that an `add-node` was broken off with may have all that they need, unproved.
+    let is_new = n_made + seen.n_changes > 0 || lab.state.addition()?.is_some();
+    if is_new && proof::can_be_made(&seen.topology) {
+        proof::prove(seen.services(fleet), proof::Ground::Any, ambient).await?;
+    }
+    lab.state.forget_addition()?;
+    let (result, summary) = match (n_made, seen.n_changes) {
+        (0, 0) => {
+            let hosts = count(seen.topology.nodes.len(), "host");
+            (RunResult::Unchanged, format!("nothing to do: {hosts} as they should be"))
+        }
+        (0, _) => (RunResult::Changed, seen.changes()),
+        (made, _) => {
+            let machines = count(made, "machine");
+            (
+                RunResult::Changed,
+                format!("{machines} made or started, {}", seen.changes()),
+            )
+        }
+    };
+    Ok(Ended { result, summary })
+}
+
+/// Waits until all of these gates are open.
+///
+/// # Errors
+/// When one does not open in time, or the operator stops the wait.
+pub(super) async fn stand(
+    gates: &[Gate],
+    seen: &Look,
+    fleet: &Fleet,
+    ambient: &Ambient<'_>,
+) -> Result<(), Trouble> {
     let registries = Registries::new(fleet, &seen.topology, &seen.gathered);
-    let logins = &seen.gathered.logins;
-    let services = Services { fleet, topology: &seen.topology, logins };
-    let eyes = Eyes { services, registries, lookout: None };
-    let gates = gates_of_all(&seen.topology);
+    let eyes = Eyes { services: seen.services(fleet), registries, lookout: None };
     let stopped = || ambient.is_stopped();
     let waiting =
         gates.iter().map(|gate| gate::wait(gate, &eyes, &ambient.events, &stopped));
     for opened in futures::future::join_all(waiting).await {
         opened?;
     }
-    if seen.topology.ensemble.is_some() {
-        note_ensemble(lab, ambient);
-    }
-    let has_changed = n_made + seen.n_changes > 0;
-    if has_changed && proof::can_be_made(&seen.topology) {
-        proof::prove(services, ambient).await?;
-    }
-    let changes = || {
-        let (changes, hosts) =
-            (count(seen.n_changes, "change"), count(seen.n_hosts, "host"));
-        format!("{changes} made on {hosts}")
-    };
-    let (result, summary) = match (n_made, seen.n_changes) {
-        (0, 0) => {
-            let hosts = count(seen.topology.nodes.len(), "host");
-            (RunResult::Unchanged, format!("nothing to do: {hosts} as they should be"))
-        }
-        (0, _) => (RunResult::Changed, changes()),
-        (made, _) => {
-            let machines = count(made, "machine");
-            (RunResult::Changed, format!("{machines} made or started, {}", changes()))
-        }
-    };
-    Ok(Ended { result, summary })
+    Ok(())
 }
 
 /// Notes that the ensemble has served. It serves all the same where the note cannot be written,
@@ -315,7 +352,8 @@ fn locked(topology: &Topology) -> Vec<HostName> {
     }
 }
 
-fn shown(plan: &Plan) -> String {
+/// A plan as text.
+pub(super) fn shown(plan: &Plan) -> String {
     let mut text = String::new();
     // Writing to a text does not fail.
     let _ = plan.show(&mut text);

@@ -8,6 +8,7 @@ mod base;
 mod cluster;
 mod faults;
 mod given;
+mod grow;
 mod harness;
 #[cfg(target_arch = "x86_64")]
 mod hybrid;

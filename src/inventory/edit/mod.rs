@@ -53,7 +53,10 @@ pub enum Refused {
         faults: Vec<Diagnostic>,
     },
     /// An address that the text has already.
-    #[error("{address} is in group `{group}` already (line {line})")]
+    #[error(
+        "{address} is in group `{group}` already (line {line}); `platform up` brings it what \
+         it lacks"
+    )]
     Known {
         /// The address.
         address: IpAddr,

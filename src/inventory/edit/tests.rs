@@ -121,7 +121,7 @@ fn what_is_there_or_does_not_fit_is_said_with_its_place() {
     let text = "groups:\n  all: {roles: [control, edge], hosts: [10.0.0.1]}\n  \
                 workers:\n    roles: [agent]\n    hosts:\n    - 10.0.0.2\n    - 10.0.0.3\n";
     let known = hosts(text, &["10.0.0.9", "10.0.0.3"]).unwrap_err();
-    assert_eq!(known, "10.0.0.3 is in group `workers` already (line 9)");
+    assert!(known.starts_with("10.0.0.3 is in group `workers` already (line 9)"));
     let twice = hosts(text, &["10.0.0.9", "10.0.0.9"]).unwrap_err();
     assert_eq!(twice, "the address 10.0.0.9 is given twice");
     let counted = "groups: {all: {roles: [control, edge, agent], count: 3}}";

@@ -10,12 +10,12 @@ use super::Machine;
 pub(crate) struct Writes(Vec<String>);
 
 /// Change times tell of every write, of a new owner or mode, and of a file put in another's
-/// place. A login itself leaves its traces in /var/log and below /run; ZooKeeper and Docker
-/// write to their own data as they please.
+/// place. A login itself leaves its traces in /var/log and below /run; ZooKeeper, Mesos and
+/// Docker write to their own data as they please.
 const WRITES: &str = "
 find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \\
     -o -path /var/log \\
-    -o -path /var/lib/platform/zookeeper \\) -prune \\
+    -o -path /var/lib/platform/zookeeper -o -path '/var/lib/platform/mesos-*' \\) -prune \\
     -o -printf '%p %y %m %U:%G %s %C@ %l\\n' | sort
 find /run/platform /run/systemd/system -printf '%p %C@\\n' 2>/dev/null | sort
 for unit in docker platform-registry platform-zookeeper; do
@@ -33,9 +33,21 @@ impl Writes {
         Self(machine.sh(WRITES).lines().map(str::to_owned).collect())
     }
 
+    /// Insists that nothing was written since but who last had the cluster's lock.
+    pub(crate) fn are_still_the_last_but_for_the_lock_on(self, machine: &Machine) {
+        let without = |Self(mut lines): Self| {
+            lines.retain(|line| !line.starts_with("/run/platform/holder "));
+            Self(lines)
+        };
+        without(self).are_those(&without(Self::on(machine)));
+    }
+
     /// Insists that nothing was written since.
     pub(crate) fn are_still_the_last_on(&self, machine: &Machine) {
-        let now = Self::on(machine);
+        self.are_those(&Self::on(machine));
+    }
+
+    fn are_those(&self, now: &Self) {
         let new: Vec<&String> =
             now.0.iter().filter(|line| !self.0.contains(line)).collect();
         let gone: Vec<&String> =

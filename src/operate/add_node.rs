@@ -1,0 +1,301 @@
+//! `platform add-node`: adds machines to a group, and changes nothing but what has to.
+//!
+//! The inventory says what a cluster is, so it is written first; a note beside it tells the
+//! next run what was under way. Only machines that are new are made and changed. All others
+//! are read: where one differs from the inventory in another way, that is said, and left to
+//! `up`.
+
+mod look;
+mod order;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::lab::Lab;
+use super::run::Ended;
+use super::services::Services;
+use super::trouble::Trouble;
+use super::up::{self, Look, act, finish, stand, take_lock};
+use super::{Ambient, Kind, connect, gather, machines, proof};
+use crate::event::{Event, RunResult};
+use crate::host::HostName;
+use crate::inventory::catalog::Component;
+use crate::inventory::edit::{self, Addition, NoGroup};
+use crate::plan::{Gate, Peers, count};
+use crate::run::Fleet;
+use crate::topology::{Machine, Node, Topology};
+use order::Order;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The group; where there is none, the only one with agents and nothing else.
+    pub group: Option<String>,
+    /// The machines that it gets.
+    pub addition: Addition,
+}
+
+/// Why machines cannot be added.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotAdd {
+    /// No group can be told.
+    #[error(transparent)]
+    NoGroup(#[from] NoGroup),
+    /// Machines of this provider come another way.
+    #[error("{0}")]
+    OtherWay(&'static str),
+    /// The inventory cannot be edited.
+    #[error("{} cannot be edited", path.display())]
+    Edit {
+        /// The inventory.
+        path: PathBuf,
+        /// Why.
+        source: edit::Refused,
+    },
+    /// Members of a quorum.
+    #[error(
+        "group `{0}` decides by a majority: its members change one at a time, in an order of \
+         its own, which `add-node` is not made for; nothing was changed"
+    )]
+    Quorum(String),
+    /// An earlier one has not ended.
+    #[error(
+        "the add-node of {what} that was begun at {since} is not finished: give the same \
+         words again, or run `platform up`, and then add more"
+    )]
+    Unfinished {
+        /// What was asked for.
+        what: String,
+        /// When.
+        since: String,
+    },
+    /// Machines that do not run.
+    #[error(
+        "these machines of the inventory do not run: {}; `platform up` brings them back; \
+         nothing was changed",
+        list(.0)
+    )]
+    NotRunning(Vec<HostName>),
+    /// The cluster does not work.
+    #[error(
+        "no machine can join: {0}; see `platform status`, and let `platform up` finish first; \
+         nothing was changed"
+    )]
+    NotUp(String),
+    /// The operator said no to changes on hosts that are not new.
+    #[error("not agreed to: no host was changed")]
+    Declined,
+    /// The inventory is not what was edited.
+    #[error("{} was changed while this ran: nothing was written to it", .0.display())]
+    ChangedMeanwhile(PathBuf),
+}
+
+impl CannotAdd {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NoGroup(_) | Self::OtherWay(_) => Kind::Usage,
+            _ => Kind::Refused,
+        }
+    }
+}
+
+/// Adds machines to a cluster: edits the inventory, makes what is missing, brings the new
+/// machines all that their group gets, and proves each new agent by a task. The same words
+/// again, after a run that was broken off, go on with the same machines.
+///
+/// # Errors
+/// When anything does not succeed; the events say what was done and what was not, and the
+/// error whether the inventory has the machines by then.
+pub async fn add_node(
+    lab: &Lab,
+    request: &Request,
+    agreed: bool,
+    ambient: &Ambient<'_>,
+) -> Result<Ended, Trouble> {
+    lab.images()?;
+    let order = Order::of(lab, request, ambient)?;
+    let roster = machines::roster(order.lab()).await?;
+    let known = order.known(&roster)?;
+    let others = others(&order, &roster.running, &known);
+    let (mut fleet, silent) = reach(order.lab(), &others, ambient).await?;
+    works(order.lab(), &others, &fleet, ambient).await?;
+    if !agreed && !ambient.ask.proceed(&order.show(&roster)) {
+        return Err(Trouble::Declined);
+    }
+    order.write(known.clone(), ambient)?;
+    let added = async {
+        let machines = machines::make(order.lab(), roster, ambient).await?;
+        let new = newcomers(&machines, &known, order.group());
+        let joined = connect::connect_all(order.lab(), &new, ambient).await?;
+        fleet.extend(joined);
+        let names: BTreeSet<HostName> = new.into_iter().map(|it| it.host).collect();
+        let cluster = Cluster { lab: order.lab(), machines: &machines, fleet: &fleet };
+        bring_in(cluster, &names, &silent, agreed, ambient).await
+    };
+    let ended = added.await.map_err(|why| order.written(why))?;
+    order.lab().state.forget_addition()?;
+    Ok(ended)
+}
+
+/// A cluster with its new machines.
+#[derive(Clone, Copy)]
+struct Cluster<'a> {
+    lab: &'a Lab,
+    machines: &'a [Machine],
+    fleet: &'a Fleet,
+}
+
+/// Brings new machines all that their group gets, and proves them.
+async fn bring_in(
+    Cluster { lab, machines, fleet }: Cluster<'_>,
+    new: &BTreeSet<HostName>,
+    silent: &[HostName],
+    agreed: bool,
+    ambient: &Ambient<'_>,
+) -> Result<Ended, Trouble> {
+    let (mut seen, drifted) = look::look(lab, machines, fleet, new, ambient).await?;
+    tell_of_others(&drifted, silent, ambient);
+    let beyond = seen.plan.hosts().into_iter().any(|host| !new.contains(host));
+    if beyond && !agreed && !ambient.ask.proceed(&up::shown(&seen.plan)) {
+        return Err(CannotAdd::Declined.into());
+    }
+    lab.state.keep()?;
+    if !seen.plan.is_empty() {
+        ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
+        let held = take_lock(lab, &seen.topology, fleet, "add-node", ambient).await?;
+        let tally = act(&mut seen, fleet, &held, ambient).await;
+        held.release().await;
+        finish(tally, ambient)?;
+    }
+    stand(&gates(&seen.topology, new), &seen, fleet, ambient).await?;
+    let proved = prove(&seen, fleet, new, ambient).await?;
+    let names: Vec<HostName> = new.iter().cloned().collect();
+    let machines = count(new.len(), "machine");
+    let summary =
+        format!("{machines} added: {}; {}{proved}", list(&names), seen.changes());
+    Ok(Ended { result: RunResult::Changed, summary })
+}
+
+/// The machines that were there before.
+fn others(
+    order: &Order,
+    running: &[Machine],
+    known: &BTreeSet<HostName>,
+) -> Vec<Machine> {
+    let is_other = |machine: &&Machine| {
+        known.contains(&machine.host) || machine.group != order.group()
+    };
+    running.iter().filter(is_other).cloned().collect()
+}
+
+/// The machines that were not there before.
+fn newcomers(
+    machines: &[Machine],
+    known: &BTreeSet<HostName>,
+    group: &str,
+) -> Vec<Machine> {
+    let is_new =
+        |machine: &&Machine| machine.group == group && !known.contains(&machine.host);
+    machines.iter().filter(is_new).cloned().collect()
+}
+
+/// Connects to the machines that were there before. One that has an agent and nothing else may
+/// stay silent: nothing is changed on it, and nothing new depends on it.
+async fn reach(
+    lab: &Lab,
+    others: &[Machine],
+    ambient: &Ambient<'_>,
+) -> Result<(Fleet, Vec<HostName>), Trouble> {
+    let (fleet, failed) = connect::connect(lab, others, ambient).await?;
+    let serves = |host: &HostName| {
+        let machine = others.iter().find(|machine| machine.host == *host);
+        let group = machine.and_then(|machine| {
+            lab.inventory.groups.iter().find(|group| group.name == machine.group)
+        });
+        let others = Component::ALL.into_iter().filter(|c| *c != Component::MesosAgent);
+        group.is_none_or(|group| others.into_iter().any(|c| lab.inventory.runs(group, c)))
+    };
+    let (needed, silent): (Vec<_>, Vec<_>) =
+        failed.into_iter().partition(|(host, _)| serves(host));
+    match needed.is_empty() {
+        true => Ok((fleet, silent.into_iter().map(|(host, _)| host).collect())),
+        false => {
+            let errors = needed.into_iter().map(|(_, error)| error).collect();
+            Err(Trouble::Unreachable(errors))
+        }
+    }
+}
+
+/// Insists that a cluster with Mesos has a leading master: without one no agent can register,
+/// and no registry that has what new machines pull is known to work.
+async fn works(
+    lab: &Lab,
+    others: &[Machine],
+    fleet: &Fleet,
+    ambient: &Ambient<'_>,
+) -> Result<(), Trouble> {
+    if !lab.inventory.has_mesos() {
+        return Ok(());
+    }
+    let topology = Topology::new(&lab.inventory, others)?;
+    let logins = gather::logins(lab, ambient)?;
+    let services = Services { fleet, topology: &topology, logins: &logins };
+    match services.agents().await {
+        Ok(_) => Ok(()),
+        Err(why) => Err(CannotAdd::NotUp(why).into()),
+    }
+}
+
+/// Says which other hosts are not as they should be, and that they were left so.
+fn tell_of_others(drifted: &[HostName], silent: &[HostName], ambient: &Ambient<'_>) {
+    let told = [
+        (drifted, "differ from the inventory in other ways"),
+        (silent, "cannot be reached"),
+    ];
+    for (hosts, what) in told.into_iter().filter(|(hosts, _)| !hosts.is_empty()) {
+        let message = format!(
+            "hosts that {what} are left as they are: {}; see `platform plan`",
+            list(hosts)
+        );
+        ambient.events.emit(&Event::Warned { message });
+    }
+}
+
+/// What has to be true of new hosts.
+fn gates(topology: &Topology, new: &BTreeSet<HostName>) -> Vec<Gate> {
+    let is_new = |node: &&Node| new.contains(&node.host);
+    let registries = topology.registries().filter(is_new).cloned().map(Gate::Registry);
+    let agents: Vec<Node> = topology.agents().filter(is_new).cloned().collect();
+    let agents = (!agents.is_empty()).then_some(Gate::Agents(agents));
+    let peers = Peers::all(topology).into_iter().filter_map(|peers| {
+        let members = peers.members.iter().filter(|member| new.contains(&member.host));
+        let members: Vec<_> = members.cloned().collect();
+        (!members.is_empty()).then(|| peers.gate(members))
+    });
+    registries.chain(peers).chain(agents).collect()
+}
+
+/// Proves each new agent by a task, where the cluster can run any; says so.
+async fn prove(
+    seen: &Look,
+    fleet: &Fleet,
+    new: &BTreeSet<HostName>,
+    ambient: &Ambient<'_>,
+) -> Result<&'static str, Trouble> {
+    let is_new = |node: &&Node| new.contains(&node.host);
+    let agents: Vec<Node> = seen.topology.agents().filter(is_new).cloned().collect();
+    if agents.is_empty() {
+        return Ok("");
+    }
+    if !proof::can_be_made(&seen.topology) {
+        return Ok("; not proved by a task: the cluster has no Marathon to run one");
+    }
+    let ground = proof::Ground::Agents(&agents);
+    proof::prove(seen.services(fleet), ground, ambient).await?;
+    Ok("; each has run a task")
+}
+
+fn list(hosts: &[HostName]) -> String {
+    hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
+}

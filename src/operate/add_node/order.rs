@@ -1,0 +1,332 @@
+//! What an `add-node` has to do: edit the inventory, or go on with what was broken off.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::super::Ambient;
+use super::super::lab::{self, Lab, LabError};
+use super::super::machines::Roster;
+use super::super::trouble::Trouble;
+use super::{CannotAdd, Request};
+use crate::component::Stage;
+use crate::event::{Event, Outcome, in_words};
+use crate::host::HostName;
+use crate::inventory::catalog::Component;
+use crate::inventory::edit::{self, Edited, Refused};
+use crate::inventory::{GivenHost, Group, Inventory, Members, Provider, edit::Addition};
+use crate::plan::count;
+use crate::state::{self, Asked, AskedHost};
+
+/// What has to be done, decided on the operator's files alone.
+pub(super) struct Order {
+    /// The cluster with the machines in it.
+    lab: Lab,
+    group: String,
+    addition: Addition,
+    n_before: usize,
+    step: Step,
+}
+
+enum Step {
+    /// The inventory is edited.
+    Edit { before: String, edited: Box<Edited> },
+    /// The inventory has the machines, and these were known before.
+    GoOn(state::Addition),
+}
+
+impl Order {
+    /// Decides it; writes nothing.
+    ///
+    /// # Errors
+    /// When the machines cannot be added.
+    pub(super) fn of(
+        lab: &Lab,
+        request: &Request,
+        ambient: &Ambient<'_>,
+    ) -> Result<Self, Trouble> {
+        fits(&lab.inventory.provider, &request.addition)?;
+        let group = edit::group(&lab.inventory, request.group.as_deref())
+            .map_err(CannotAdd::from)?;
+        grows(&lab.inventory, group)?;
+        let (name, addition) = (group.name.clone(), request.addition.clone());
+        if let Some(noted) = under_way(lab)? {
+            return Self::go_on(lab, name, addition, noted, ambient);
+        }
+        let (before, edited) = lab.add_to(&name, &addition)?;
+        let n_before = size(group);
+        let lab = lab.with(edited.inventory.clone());
+        let step = Step::Edit { before, edited: Box::new(edited) };
+        Ok(Self { lab, group: name, addition, n_before, step })
+    }
+
+    fn go_on(
+        lab: &Lab,
+        group: String,
+        addition: Addition,
+        noted: state::Addition,
+        ambient: &Ambient<'_>,
+    ) -> Result<Self, Trouble> {
+        let (what, since) = (in_words_of(&noted), noted.since.to_string());
+        if noted.group != group || noted.asked != asked(&addition) {
+            return Err(CannotAdd::Unfinished { what, since }.into());
+        }
+        ambient.events.emit(&Event::Warned {
+            message: format!(
+                "goes on with the add-node of {what} that was begun at {since}"
+            ),
+        });
+        let (lab, n_before) = (lab.with(lab.inventory.clone()), noted.n_before);
+        Ok(Self { lab, group, addition, n_before, step: Step::GoOn(noted) })
+    }
+
+    /// The cluster with the machines in it.
+    pub(super) fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// The group that gets them.
+    pub(super) fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// The machines that were there before. All of them have to run: what is missing elsewhere is
+    /// not this verb's to bring back.
+    ///
+    /// # Errors
+    /// When some do not run.
+    pub(super) fn known(&self, roster: &Roster) -> Result<BTreeSet<HostName>, CannotAdd> {
+        let running = || roster.running.iter().map(|machine| &machine.host);
+        let known: BTreeSet<HostName> = match &self.step {
+            Step::GoOn(noted) => noted.known.clone(),
+            Step::Edit { .. } => {
+                running().filter(|host| !self.is_asked(host)).cloned().collect()
+            }
+        };
+        let is_missing = |host: &HostName| running().all(|running| running != host);
+        let all = roster.all();
+        let missing: Vec<HostName> = all
+            .iter()
+            .filter(|machine| is_missing(&machine.host))
+            .filter(|machine| {
+                machine.group != self.group || known.contains(&machine.host)
+            })
+            .map(|machine| machine.host.clone())
+            .collect();
+        match missing.is_empty() {
+            true => Ok(known),
+            false => Err(CannotAdd::NotRunning(missing)),
+        }
+    }
+
+    fn is_asked(&self, host: &HostName) -> bool {
+        match &self.addition {
+            Addition::Machines(_) => false,
+            Addition::Hosts(hosts) => hosts.iter().any(|asked| asked.name == *host),
+        }
+    }
+
+    /// What the operator is asked to agree to.
+    pub(super) fn show(&self, roster: &Roster) -> String {
+        let mut text = match &self.step {
+            Step::Edit { before, edited } => {
+                edited.diff(before, &self.lab.path.display().to_string())
+            }
+            Step::GoOn(noted) => {
+                let (path, what) =
+                    (self.lab.path.display(), in_words_of_asked(&noted.asked));
+                format!("{path} has them already: {what} in group {}\n", self.group)
+            }
+        };
+        if roster.n_missing() > 0 {
+            text.push_str(&format!("\n{}", roster.show()));
+        }
+        text.push_str(
+            "\nThe new machines get all that their group gets; on others, only what has to \
+             know them is changed.\n",
+        );
+        text
+    }
+
+    /// Writes the note and then the inventory, which has to be as it was read. Where the
+    /// inventory has the machines already, it writes nothing.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or the inventory was changed meanwhile.
+    pub(super) fn write(
+        &self,
+        known: BTreeSet<HostName>,
+        ambient: &Ambient<'_>,
+    ) -> Result<(), Trouble> {
+        let Step::Edit { before, edited } = &self.step else { return Ok(()) };
+        ambient.begin("writing the inventory")?;
+        let written = || -> Result<(), Trouble> {
+            if lab::read(&self.lab.path)? != *before {
+                return Err(CannotAdd::ChangedMeanwhile(self.lab.path.clone()).into());
+            }
+            self.lab.state.note_addition(&state::Addition {
+                since: (ambient.clock)(),
+                group: self.group.clone(),
+                n_before: self.n_before,
+                asked: asked(&self.addition),
+                known,
+            })?;
+            Ok(lab::rewrite(&self.lab.path, &edited.text)?)
+        };
+        tell(&self.step_name(), ambient, written)
+    }
+
+    fn step_name(&self) -> String {
+        let (path, group) = (self.lab.path.display(), &self.group);
+        let what = in_words_of_asked(&asked(&self.addition));
+        format!("write {path}: {what} more in group {group}")
+    }
+
+    /// The same trouble, with what has to be known of the inventory by then.
+    pub(super) fn written(&self, why: Trouble) -> Trouble {
+        let path = self.lab.path.display();
+        let what = in_words_of_asked(&asked(&self.addition));
+        let back = match &self.addition {
+            Addition::Machines(_) => format!("put its `count` back to {}", self.n_before),
+            Addition::Hosts(_) => "take it out of its `hosts`".to_owned(),
+        };
+        let hint = format!(
+            "{path} has {what} in group {} now: the same words again go on with that; where \
+             it is not to be, {back}",
+            self.group
+        );
+        Trouble::AfterEdit { why: Box::new(why), hint }
+    }
+}
+
+/// Whether the provider's machines come this way.
+fn fits(provider: &Provider, addition: &Addition) -> Result<(), CannotAdd> {
+    match (provider, addition) {
+        (Provider::Ssh(_), Addition::Machines(_)) => Err(CannotAdd::OtherWay(
+            "the provider `ssh` makes no machines: give the addresses of those to add, in \
+             place of `--count`",
+        )),
+        (Provider::Local(_) | Provider::Aws(_), Addition::Hosts(_)) => {
+            Err(CannotAdd::OtherWay(
+                "the provider of this inventory makes its machines itself: say how many to \
+                 add with `--count`, in place of addresses",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a group may just have more machines.
+fn grows(inventory: &Inventory, group: &Group) -> Result<(), CannotAdd> {
+    let of_quorum = [Component::Zookeeper, Component::MesosMaster];
+    match of_quorum.into_iter().any(|component| inventory.runs(group, component)) {
+        true => Err(CannotAdd::Quorum(group.name.clone())),
+        false => Ok(()),
+    }
+}
+
+/// The `add-node` that was broken off after it wrote the inventory. One that did not come so
+/// far, or whose machines the operator took out again, is over.
+fn under_way(lab: &Lab) -> Result<Option<state::Addition>, Trouble> {
+    let noted = lab.state.addition()?;
+    Ok(noted.filter(|noted| is_in(&lab.inventory, noted)))
+}
+
+fn is_in(inventory: &Inventory, noted: &state::Addition) -> bool {
+    let group = inventory.groups.iter().find(|group| group.name == noted.group);
+    match (group.map(|group| &group.members), &noted.asked) {
+        (Some(Members::Count(count)), Asked::Machines(more)) => {
+            usize::from(*count) == noted.n_before + usize::from(*more)
+        }
+        (Some(Members::Hosts(hosts)), Asked::Hosts(asked)) => asked
+            .iter()
+            .all(|asked| hosts.iter().any(|host| host.address == asked.address)),
+        _ => false,
+    }
+}
+
+fn size(group: &Group) -> usize {
+    match &group.members {
+        Members::Count(count) => usize::from(*count),
+        Members::Hosts(hosts) => hosts.len(),
+    }
+}
+
+fn asked(addition: &Addition) -> Asked {
+    let host = |host: &GivenHost| AskedHost {
+        address: host.address,
+        name: host.name.clone(),
+        attributes: host.traits.attributes.clone(),
+    };
+    match addition {
+        Addition::Machines(more) => Asked::Machines(*more),
+        Addition::Hosts(hosts) => Asked::Hosts(hosts.iter().map(host).collect()),
+    }
+}
+
+/// Such as `2 machines to workers`.
+fn in_words_of(noted: &state::Addition) -> String {
+    format!("{} to group {}", in_words_of_asked(&noted.asked), noted.group)
+}
+
+fn in_words_of_asked(asked: &Asked) -> String {
+    match asked {
+        Asked::Machines(more) => count(usize::from(*more), "machine"),
+        Asked::Hosts(hosts) => {
+            let names = hosts.iter().map(|host| host.name.as_str());
+            names.collect::<Vec<&str>>().join(", ")
+        }
+    }
+}
+
+/// Does a piece of work on the inventory, and tells its beginning and its end.
+fn tell(
+    name: &str,
+    ambient: &Ambient<'_>,
+    work: impl FnOnce() -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    let (stage, step) = (Stage::Inventory.to_string(), name.to_owned());
+    let begun = Instant::now();
+    let emit = |event: Event| ambient.events.emit(&event);
+    emit(Event::StageStarted { stage: stage.clone(), hosts: Vec::new(), n_steps: 1 });
+    emit(Event::StepStarted { stage: stage.clone(), host: None, step: step.clone() });
+    let done = work();
+    let outcome = match &done {
+        Ok(()) => Outcome::Done,
+        Err(why) => Outcome::Failed { reason: in_words(why) },
+    };
+    let (ok, took) = (done.is_ok(), begun.elapsed());
+    emit(Event::StepFinished { stage: stage.clone(), host: None, step, took, outcome });
+    emit(Event::StageFinished { stage, took, ok });
+    done
+}
+
+impl Lab {
+    /// The same cluster with another inventory.
+    fn with(&self, inventory: Inventory) -> Self {
+        Self { path: self.path.clone(), inventory, state: self.state.clone() }
+    }
+
+    /// The inventory's text, and what it becomes with these machines.
+    fn add_to(
+        &self,
+        group: &str,
+        addition: &Addition,
+    ) -> Result<(String, Edited), Trouble> {
+        let before = lab::read(&self.path)?;
+        let folder = self.folder();
+        let exists = |file: &std::path::Path| lab::exists(&folder, file);
+        match edit::add(&before, group, addition, &exists) {
+            Ok(edited) => Ok((before, edited)),
+            Err(Refused::Faults { text, faults }) => {
+                let path = format!("{}, with these machines in it,", self.path.display());
+                Err(LabError::Faults { path: path.into(), text, faults }.into())
+            }
+            Err(source) => {
+                Err(CannotAdd::Edit { path: self.path.clone(), source }.into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

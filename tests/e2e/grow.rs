@@ -1,0 +1,219 @@
+//! A platform that grows: machines are added to it, and nobody else is touched.
+//!
+//! Each provider has one platform, because one is dear to make: a test reads as its life.
+
+use std::fs;
+
+use platform::event::{Event, Outcome, RunResult};
+use serde_json::Value;
+
+use crate::harness::{Given, Lab, Machine, Run, Writes, turn};
+
+const BODY: &str = "
+groups:
+    control: {roles: [control], count: 1, memory: 1GiB}
+    edge: {roles: [edge], count: 1, memory: 512MiB}
+    workers:   # they do the work
+      roles: [agent]
+      count:   1   # until spring
+      memory: &small 512MiB
+platform:
+  images: {rehearsed}
+  zookeeper: {heap: 128MiB}
+";
+
+#[test]
+fn machines_are_made_for_a_group_and_nothing_else_is_touched() {
+    let _turn = turn();
+    let lab = Lab::local(BODY);
+    lab.up();
+    says_what_cannot_be_added(&lab);
+    // It differs from what it should be, and is not looked after.
+    lab.machine("edge-1").sh("mkdir -m 700 /opt/drift && chmod 701 /etc/platform");
+    let others = ["control-1", "edge-1", "workers-1"].map(|host| lab.machine(host));
+    let others = Others::of(others);
+    let text = fs::read_to_string(lab.inventory()).expect("it is there");
+    is_finished_by_the_same_words_after_it_was_killed(&lab, &text);
+    others.are_untouched();
+    registered(&lab, 3);
+    let plan = lab.run(&["plan"]).exits(10);
+    assert!(plan.stdout.contains("edge-1"), "{}", plan.said());
+    is_finished_by_up_after_it_was_killed(&lab);
+    registered(&lab, 4);
+    is_not_for_a_cluster_that_lacks_machines(&lab);
+    lab.run(&["down", "--yes"]).exits(0);
+    assert_eq!(lab.remains(), [""; 0]);
+}
+
+/// Nothing is written where it is clear from the files that it would not do.
+fn says_what_cannot_be_added(lab: &Lab) {
+    let text = fs::read(lab.inventory()).expect("it is there");
+    let said = |words: &[&str], code: i32, said: &str| {
+        let run = lab.run(&[&["add-node"], words].concat()).exits(code);
+        assert!(run.said().contains(said), "{said}: {}", run.said());
+        assert_eq!(fs::read(lab.inventory()).ok().as_ref(), Some(&text), "{words:?}");
+    };
+    said(&["10.9.9.9", "--yes"], 2, "say how many to add with `--count`");
+    said(&["--count", "0"], 2, "0 is not in 1..=65535");
+    said(&["--count", "1", "--group", "worker"], 2, "did you mean `workers`?");
+    said(&["--count", "2", "--group", "control"], 4, "decides by a majority");
+    said(&["--count", "250", "--yes"], 3, "has room for 244 machines");
+    let asked = lab.run(&["add-node", "--count", "2"]).exits(4);
+    let diff = "-      count:   1   # until spring\n+      count:   3   # until spring\n";
+    assert!(asked.stderr.contains(diff), "{}", asked.said());
+    assert!(asked.stderr.contains("workers-3\n    make container"), "{}", asked.said());
+    assert_eq!(fs::read(lab.inventory()).ok(), Some(text));
+}
+
+const ADD: [&str; 6] = ["add-node", "--count", "2", "--yes", "-o", "json"];
+
+fn is_finished_by_the_same_words_after_it_was_killed(lab: &Lab, before: &str) {
+    let mut killed = lab.start(&ADD);
+    killed.wait_for("the first step on a new machine", |event| match event {
+        Event::StepFinished { stage, .. } => stage == "base",
+        _ => false,
+    });
+    killed.kill();
+    let text = before.replace("count:   1   #", "count:   3   #");
+    assert_eq!(fs::read_to_string(lab.inventory()).ok().as_ref(), Some(&text));
+    let other = lab.run(&["add-node", "--count", "1", "--yes"]).exits(4);
+    assert!(other.said().contains("2 machines to group workers"), "{}", other.said());
+
+    let run = lab.run(&ADD).exits(0);
+    assert_eq!(run.result(), RunResult::Changed);
+    assert_eq!(fs::read_to_string(lab.inventory()).ok().as_ref(), Some(&text));
+    assert!(run.stdout.contains("goes on with the add-node of 2 machines"));
+    assert!(run.stdout.contains("left as they are: edge-1"), "{}", run.said());
+    assert!(is_done(&run, "run a task on each new agent"), "{}", run.said());
+    only_these_are_changed(&run, &["workers-2", "workers-3"]);
+}
+
+/// No step and no command but a look, and the lock where that is kept.
+fn only_these_are_changed(run: &Run, new: &[&str]) {
+    let is_new = |host: &str| new.contains(&host);
+    for event in run.events() {
+        match event {
+            Event::StepStarted { host: Some(host), step, .. } => {
+                assert!(is_new(host.as_str()), "{step} on {host}");
+            }
+            Event::Executed { host, purpose } if !is_new(host.as_str()) => {
+                assert!(["probe", "lock"].contains(&&*purpose), "{purpose} on {host}");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_done(run: &Run, wanted: &str) -> bool {
+    run.events().iter().any(|event| {
+        matches!(event, Event::StepFinished { step, outcome: Outcome::Done, .. } if step == wanted)
+    })
+}
+
+fn is_finished_by_up_after_it_was_killed(lab: &Lab) {
+    let words = ["add-node", "--count", "1", "--yes", "-o", "json"];
+    let mut killed = lab.start(&words);
+    killed.wait_for("the inventory", |event| match event {
+        Event::StageFinished { stage, ok, .. } => stage == "inventory" && *ok,
+        _ => false,
+    });
+    killed.kill();
+    lab.up();
+    lab.is_settled();
+    assert!(!lab.state().join("add-node.json").exists());
+}
+
+/// What does not run is for `up` to bring back.
+fn is_not_for_a_cluster_that_lacks_machines(lab: &Lab) {
+    let text = fs::read(lab.inventory()).expect("it is there");
+    lab.machine("control-1").kill();
+    let run = lab.run(&["add-node", "--count", "1", "--yes"]).exits(4);
+    assert!(run.said().contains("do not run: control-1;"), "{}", run.said());
+    assert_eq!(fs::read(lab.inventory()).ok(), Some(text));
+}
+
+fn registered(lab: &Lab, n_agents: usize) {
+    let status = lab.run(&["status", "-o", "json"]).json();
+    let agents = status["mesos"]["agents"].as_array().cloned().unwrap_or_default();
+    let active = agents.iter().filter(|agent| agent["active"] == Value::Bool(true));
+    assert_eq!(active.count(), n_agents, "{status:#}");
+}
+
+/// Machines on which nothing is to be written.
+struct Others(Vec<(Machine, Writes)>);
+
+impl Others {
+    fn of(machines: impl IntoIterator<Item = Machine>) -> Self {
+        let seen = |machine: Machine| (machine.clone(), Writes::on(&machine));
+        Self(machines.into_iter().map(seen).collect())
+    }
+
+    fn are_untouched(self) {
+        for (machine, writes) in self.0 {
+            writes.are_still_the_last_but_for_the_lock_on(&machine);
+        }
+    }
+}
+
+const GIVEN: &str = "
+groups:
+   all:   # everything that decides
+      roles: [ control, edge ]
+      hosts:
+      -   '{1}'
+   workers:
+      roles: [agent]
+      attributes: &traits {rack: a}
+      resources: {mem: 128MiB}
+      hosts: [
+        {address: '{2}', name: w-1, attributes: *traits},  # the first, [really]
+        ]   # more to come
+platform:
+  images: {rehearsed}
+  zookeeper: {heap: 128MiB}
+";
+
+#[test]
+fn machines_that_exist_are_added_where_an_odd_inventory_lists_them() {
+    let _turn = turn();
+    let given = Given::new(3);
+    let lab = given.lab(GIVEN);
+    lab.up();
+    let text = fs::read_to_string(lab.inventory()).expect("it is there");
+    let address = given.address(3);
+    says_what_cannot_be_given(&lab, &given);
+    let others = Others::of([1, 2].map(|number| given.machine(number)));
+
+    given.machine(3).sh("systemctl stop ssh.socket ssh; true");
+    let add = ["add-node", &address, "--attribute", "ssd=true", "--yes", "-o", "json"];
+    let silent = lab.run(&add).exits(5);
+    assert!(silent.said().contains("take it out of its `hosts`"), "{}", silent.said());
+    let line = "  # the first, [really]\n";
+    let new = format!("        {{address: '{address}', attributes: {{ssd: 'true'}}}},\n");
+    let expected = text.replace(line, &format!("{line}{new}"));
+    assert_eq!(fs::read_to_string(lab.inventory()).ok().as_ref(), Some(&expected));
+
+    given.machine(3).sh("systemctl start ssh.socket || systemctl start ssh");
+    let run = lab.run(&add).exits(0);
+    only_these_are_changed(&run, &[&address]);
+    assert!(is_done(&run, "run a task on each new agent"), "{}", run.said());
+    assert_eq!(fs::read_to_string(lab.inventory()).ok(), Some(expected));
+    others.are_untouched();
+    let status = lab.run(&["status"]).exits(0);
+    assert!(status.stdout.contains("ssd:true"), "{}", status.said());
+    lab.is_settled();
+    let again = lab.run(&add).exits(4);
+    assert!(again.said().contains("in group `workers` already"), "{}", again.said());
+    lab.run(&["down", "--yes", "--purge"]).exits(0);
+}
+
+fn says_what_cannot_be_given(lab: &Lab, given: &Given) {
+    let known = given.address(2);
+    let line = |run: Run| run.said();
+    let said = line(lab.run(&["add-node", &known, "--yes"]).exits(4));
+    assert!(said.contains("already (line 15)"), "{said}");
+    let said = line(lab.run(&["add-node", "--count", "1", "--yes"]).exits(2));
+    assert!(said.contains("makes no machines"), "{said}");
+    let said = line(lab.run(&["add-node", "w9.example.com"]).exits(2));
+    assert!(said.contains("`w9.example.com` is not an IP address"), "{said}");
+}
