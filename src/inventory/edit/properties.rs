@@ -158,6 +158,31 @@ impl Hand {
     }
 }
 
+impl Hand {
+    /// An inventory of provider `local`, whose workers are so many as `written` says; an anchor
+    /// of another group stands for `count`.
+    fn counted(&self, count: u16, written: &str, in_brackets: bool) -> String {
+        let (one, two) = (" ".repeat(self.step), " ".repeat(2 * self.step + self.dash));
+        let gap = " ".repeat(self.gap);
+        let workers = match in_brackets {
+            true => format!("{{roles: [agent],{gap}count:{gap}{written} ,}}"),
+            false => format!(
+                "{}\n{two}count:{gap}{written}{}\n{two}roles: [agent]",
+                self.note("they work"),
+                self.note("until spring"),
+            ),
+        };
+        let spare = format!("{one}spare: {{roles: [base], count: &n {count}}}");
+        let text = format!(
+            "cluster: x\nprovider: {{local: {{network: {{cidr: 10.9.0.0/16}}}}}}\ngroups:\n\
+             {one}all: {{roles: [control, edge], count: 1}}\n{spare}\n\
+             {one}workers: {workers}\n"
+        );
+        let text = if self.last_newline { &*text } else { text.trim_end() };
+        if self.crlf { text.replace('\n', "\r\n") } else { text.to_owned() }
+    }
+}
+
 /// Between brackets, no map is written in lines.
 fn flow(form: Item) -> Item {
     if form == Item::BlockMap { Item::FlowMap } else { form }
@@ -226,6 +251,26 @@ proptest! {
         prop_assert_eq!(edited.text.contains("\r\n"), hand.crlf);
         let lone = edited.text.replace("\r\n", "").contains('\n');
         prop_assert!(!(hand.crlf && lone), "{:?}", edited.text);
+    }
+
+    #[test]
+    fn a_number_grows_wherever_it_stands_and_all_else_stays(
+        hand in hands(),
+        (count, more) in (1..200u16, 1..20u16),
+        in_brackets in any::<bool>(),
+    ) {
+        let written = if hand.aliased { "*n".to_owned() } else { count.to_string() };
+        let text = hand.counted(count, &written, in_brackets);
+        let before = read(&text, &|_| true).expect("it is an inventory");
+        let edited = add(&text, "workers", &Addition::Machines(more), &|_| true);
+        let edited = edited.map_err(|why| TestCaseError::fail(format!("{why:?}\n{text}")))?;
+        let mut meant = before;
+        for group in meant.groups.iter_mut().filter(|group| group.name == "workers") {
+            group.members = Members::Count(count + more);
+        }
+        prop_assert_eq!(read(&edited.text, &|_| true), Ok(meant), "{}", edited.text);
+        let expected = hand.counted(count, &(count + more).to_string(), in_brackets);
+        prop_assert_eq!(edited.text, expected);
     }
 
     #[test]
