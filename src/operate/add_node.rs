@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::lab::Lab;
+use super::machines::Made;
 use super::run::Ended;
 use super::services::Services;
 use super::trouble::Trouble;
@@ -115,7 +116,7 @@ pub async fn add_node(
 ) -> Result<Ended, Trouble> {
     lab.images()?;
     let order = Order::of(lab, request, ambient)?;
-    let roster = machines::roster(order.lab()).await?;
+    let roster = machines::roster(order.lab(), ambient).await?;
     let known = order.known(&roster)?;
     let others = others(&order, &roster.running, &known);
     let (mut fleet, silent) = reach(order.lab(), &others, ambient).await?;
@@ -125,9 +126,11 @@ pub async fn add_node(
     }
     order.write(known.clone(), ambient)?;
     let added = async {
-        let machines = machines::make(order.lab(), roster, ambient).await?;
+        let Made { machines, booting } =
+            machines::make(order.lab(), roster, ambient).await?;
         let new = newcomers(&machines, &known, order.group());
-        let joined = connect::connect_all(order.lab(), &new, ambient).await?;
+        let joined =
+            connect::connect_booting(order.lab(), &new, &booting, ambient).await?;
         fleet.extend(joined);
         let names: BTreeSet<HostName> = new.into_iter().map(|it| it.host).collect();
         let cluster = Cluster { lab: order.lab(), machines: &machines, fleet: &fleet };

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod api;
+mod calls;
 mod cluster;
 mod component;
 mod cost;
