@@ -194,17 +194,40 @@ fn machines_that_exist_are_added_where_an_odd_inventory_lists_them() {
     assert_eq!(fs::read_to_string(lab.inventory()).ok().as_ref(), Some(&expected));
 
     given.machine(3).sh("systemctl start ssh.socket || systemctl start ssh");
+    is_not_taken_from_another_cluster(&lab, &given, &add);
+    // An agent that is silent is in nobody's way.
+    given.machine(2).sh("systemctl stop ssh.socket ssh; true");
     let run = lab.run(&add).exits(0);
     only_these_are_changed(&run, &[&address]);
     assert!(is_done(&run, "run a task on each new agent"), "{}", run.said());
+    assert!(run.stdout.contains("cannot be reached are left as they are: w-1"));
     assert_eq!(fs::read_to_string(lab.inventory()).ok(), Some(expected));
     others.are_untouched();
+    given.machine(2).sh("systemctl start ssh.socket || systemctl start ssh");
     let status = lab.run(&["status"]).exits(0);
     assert!(status.stdout.contains("ssd:true"), "{}", status.said());
     lab.is_settled();
     let again = lab.run(&add).exits(4);
     assert!(again.said().contains("in group `workers` already"), "{}", again.said());
     lab.run(&["down", "--yes", "--purge"]).exits(0);
+}
+
+/// A record of another cluster is found before anything is written on a new host.
+fn is_not_taken_from_another_cluster(lab: &Lab, given: &Given, add: &[&str]) {
+    let (ours, new) = (given.machine(2), given.machine(3));
+    for file in ["manifest", "generation"] {
+        let path = format!("/var/lib/platform/{file}");
+        let text = String::from_utf8(ours.get(&path)).expect("a text");
+        new.sh("mkdir -p /var/lib/platform");
+        new.put(&path, text.replace(lab.cluster(), "other").as_bytes());
+    }
+    let other = lab.run(add).exits(4);
+    assert!(
+        other.said().contains("it belongs to the cluster `other`"),
+        "{}",
+        other.said()
+    );
+    new.sh("rm -r /var/lib/platform");
 }
 
 fn says_what_cannot_be_given(lab: &Lab, given: &Given) {
