@@ -23,6 +23,7 @@ use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::inventory::edit::{self, Addition, NoGroup};
 use crate::plan::{Gate, Peers, count};
+use crate::remote::{ErrorKind, RemoteError};
 use crate::run::Fleet;
 use crate::topology::{Machine, Node, Topology};
 use order::Order;
@@ -204,23 +205,29 @@ fn newcomers(
 }
 
 /// Connects to the machines that were there before. One that has an agent and nothing else may
-/// stay silent: nothing is changed on it, and nothing new depends on it.
+/// stay silent: nothing is changed on it, and nothing new depends on it. One that shows another
+/// key, or lets nobody in, is a matter of its own and stops the run.
 async fn reach(
     lab: &Lab,
     others: &[Machine],
     ambient: &Ambient<'_>,
 ) -> Result<(Fleet, Vec<HostName>), Trouble> {
     let (fleet, failed) = connect::connect(lab, others, ambient).await?;
-    let serves = |host: &HostName| {
+    let serves = |component: &Component| *component != Component::MesosAgent;
+    let services: Vec<Component> = Component::ALL.into_iter().filter(serves).collect();
+    let is_needed = |host: &HostName| {
         let machine = others.iter().find(|machine| machine.host == *host);
         let group = machine.and_then(|machine| {
             lab.inventory.groups.iter().find(|group| group.name == machine.group)
         });
-        let others = Component::ALL.into_iter().filter(|c| *c != Component::MesosAgent);
-        group.is_none_or(|group| others.into_iter().any(|c| lab.inventory.runs(group, c)))
+        group.is_none_or(|group| services.iter().any(|it| lab.inventory.runs(group, *it)))
     };
-    let (needed, silent): (Vec<_>, Vec<_>) =
-        failed.into_iter().partition(|(host, _)| serves(host));
+    let is_silent = |error: &RemoteError| {
+        matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut)
+    };
+    let (needed, silent): (Vec<_>, Vec<_>) = failed
+        .into_iter()
+        .partition(|(host, error)| is_needed(host) || !is_silent(error));
     match needed.is_empty() {
         true => Ok((fleet, silent.into_iter().map(|(host, _)| host).collect())),
         false => {
@@ -230,8 +237,8 @@ async fn reach(
     }
 }
 
-/// Insists that a cluster with Mesos has a leading master: without one no agent can register,
-/// and no registry that has what new machines pull is known to work.
+/// Insists that a cluster with Mesos has a leading master: without one nothing new could register,
+/// and the inventory would have machines that are of no use.
 async fn works(
     lab: &Lab,
     others: &[Machine],
