@@ -46,7 +46,7 @@ pub(super) async fn remove(
     }
     ambient.begin("removing the cluster")?;
     let (stage, begun) = (Stage::Retire.to_string(), std::time::Instant::now());
-    let (hosts, n_steps) = (Vec::new(), there.things.len());
+    let (hosts, n_steps) = (Vec::new(), there.n_steps());
     ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
     let left = cloud.remove(cluster, &there, &stage, &ambient.events).await;
     let ok = left.as_ref().is_ok_and(Vec::is_empty);

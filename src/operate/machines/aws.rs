@@ -1,6 +1,7 @@
 //! Instances of AWS: what is there, what is missing, and making that.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -15,6 +16,8 @@ use crate::inventory::{Aws, SecretSource};
 use crate::operate::Ambient;
 use crate::operate::lab::Lab;
 use crate::operate::trouble::Trouble;
+use crate::provider::aws::cost;
+use crate::provider::aws::prices::Prices;
 use crate::provider::aws::{
     self, AwsError, AwsPlan, Cloud, Instance, Making, Step, Wanted,
 };
@@ -33,6 +36,8 @@ pub(in crate::operate) struct Site {
     cloud: Cloud,
     wanted: Wanted,
     pub(super) plan: AwsPlan,
+    /// What the machines of the inventory cost, in a line.
+    cost: Option<String>,
 }
 
 /// Looks at AWS, and plans.
@@ -50,7 +55,8 @@ pub(in crate::operate) async fn site(
     for message in plan.notes.clone() {
         ambient.events.emit(&Event::Warned { message });
     }
-    Ok(Site { cloud, wanted, plan })
+    let cost = cost::estimate_in(&lab.inventory, cloud.region(), &Prices::shipped());
+    Ok(Site { cloud, wanted, plan, cost: cost.map(|cost| cost.line()) })
 }
 
 async fn look(
@@ -83,7 +89,7 @@ pub(super) async fn make(
     site: Site,
     ambient: &Ambient<'_>,
 ) -> Result<Made, Trouble> {
-    let Site { cloud, wanted, plan } = site;
+    let Site { cloud, wanted, plan, .. } = site;
     if plan.is_complete() {
         return Ok(made(plan.running(), &plan.instances, ambient));
     }
@@ -176,6 +182,9 @@ impl Site {
         let mut text = String::new();
         // Writing to a text does not fail.
         let _ = self.plan.show(&mut text);
+        if let Some(cost) = &self.cost {
+            let _ = writeln!(text, "  cost\n    {cost}");
+        }
         text
     }
 }

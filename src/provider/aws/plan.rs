@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::launch::Launch;
-use super::seen::{Instance, Rule, SecurityGroup, Seen};
+use super::seen::{Instance, Rule, Seen};
 use super::wanted::{Firewall, Wanted};
 use super::{CLUSTER_TAG, Machine};
 use crate::host::HostName;
@@ -372,13 +372,15 @@ fn expire(wanted: &Wanted, seen: &Seen, now: Timestamp, plan: &mut AwsPlan) {
     let noted = key.and_then(|key| noted_end(&key.tags));
     let begun = key.and_then(|key| key.created).unwrap_or(now);
     let end = wanted.aws.expires.and_then(|after| begun.checked_add(after).ok());
+    // A tag that people read has no use for parts of a second.
+    let end = end.and_then(|end| Timestamp::from_second(end.as_second()).ok());
     let same = match (noted, end) {
         (Some(noted), Some(end)) => noted.duration_since(end).abs() < SAME_TIME,
         (noted, end) => noted.is_none() && end.is_none(),
     };
     plan.site.expires = if same { noted } else { end };
     if let (false, Some(key)) = (same, key) {
-        let resources = resources(seen, &key.id);
+        let resources = resources(wanted, seen, &key.id);
         push(plan, vec![Step::Expire { resources, at: end }]);
     }
 }
@@ -389,11 +391,16 @@ pub(super) fn noted_end(tags: &BTreeMap<String, String>) -> Option<Timestamp> {
 }
 
 /// The ids of all that is there and carries the cluster's tag.
-fn resources(seen: &Seen, key: &str) -> Vec<String> {
-    let groups = seen.security_groups.iter().map(|SecurityGroup { id, .. }| id.clone());
-    let alive = seen.instances.iter().filter(|instance| instance.state.is_alive());
-    let mut ids: Vec<String> =
-        groups.chain(alive.map(|found| found.id.clone())).collect();
+fn resources(wanted: &Wanted, seen: &Seen, key: &str) -> Vec<String> {
+    let alive = seen.instances.iter().filter(|found| found.state.is_alive());
+    let mut ids: Vec<String> = alive.map(|found| found.id.clone()).collect();
+    let ours = seen.security_groups.iter().filter(|group| group.tagged);
+    ids.extend(ours.map(|group| group.id.clone()));
+    if wanted.makes_network() {
+        ids.extend(seen.vpcs.iter().map(|vpc| vpc.id.clone()));
+        ids.extend(seen.subnets.iter().map(|subnet| subnet.id.clone()));
+        ids.extend(seen.gateways.iter().map(|(id, _)| id.clone()));
+    }
     ids.push(key.to_owned());
     ids
 }

@@ -7,6 +7,9 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+/// How many instances one call ends.
+pub(super) const AT_ONCE: usize = 200;
+
 /// A thing at AWS that carries the cluster's tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thing {
@@ -108,6 +111,13 @@ impl Remains {
         (go, stay)
     }
 
+    /// How many steps it takes to remove what can go.
+    pub fn n_steps(&self) -> usize {
+        let (go, _) = self.sort();
+        let n_instances = go.iter().filter(|thing| thing.kind == Kind::Instance).count();
+        go.len() - n_instances + n_instances.div_ceil(AT_ONCE)
+    }
+
     /// What will be done, as text: what goes, what stays and why.
     pub fn show(&self) -> String {
         let (go, stay) = self.sort();
@@ -149,7 +159,7 @@ impl Thing {
                 format!("aws ec2 delete-internet-gateway --internet-gateway-id {id}")
             }
             Kind::Vpc => format!("aws ec2 delete-vpc --vpc-id {id}"),
-            Kind::KeyPair => format!("aws ec2 delete-key-pair --key-pair-id {id}"),
+            Kind::KeyPair => format!("aws ec2 delete-key-pair --key-name {}", self.name),
         }
     }
 }

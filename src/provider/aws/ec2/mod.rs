@@ -56,8 +56,8 @@ impl Cloud {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
             .timeout_config(timeouts.build());
-        if let Some(region) = &aws.region {
-            loader = loader.region(Region::new(region.clone()));
+        if let Some(region) = aws.known_region() {
+            loader = loader.region(Region::new(region.to_owned()));
         }
         if let Some(profile) = &aws.profile {
             loader = loader.profile_name(profile);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::plan::noted_end;
 use super::super::seen::{Instance, InstanceState};
-use super::super::sweep::{Kind, Left, Remains, Stranger, Thing};
+use super::super::sweep::{AT_ONCE, Kind, Left, Remains, Stranger, Thing};
 use super::super::{AwsError, CLUSTER_TAG};
 use super::make::{Pauses, states};
 use super::read::{of_cluster, tags};
@@ -23,8 +23,6 @@ const GONE: Duration = Duration::from_secs(900);
 /// So long it is tried again, though nothing more could be removed: AWS lets go of interfaces
 /// and addresses some time after their instance has ended.
 const NO_PROGRESS: Duration = Duration::from_secs(60);
-/// How many instances one call ends.
-const AT_ONCE: usize = 200;
 
 impl Cloud {
     /// All that carries the cluster's tag and is there, and strangers in its network.
@@ -230,7 +228,7 @@ impl Cloud {
             Kind::Gateway => self.delete_gateway(thing).await,
             Kind::Vpc => self.delete_vpc(id).await,
             Kind::KeyPair => {
-                let done = client.delete_key_pair().key_pair_id(id).send().await;
+                let done = client.delete_key_pair().key_name(&thing.name).send().await;
                 done.map(drop).map_err(undone("DeleteKeyPair"))
             }
         };

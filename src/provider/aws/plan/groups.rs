@@ -30,12 +30,10 @@ pub(super) fn staff(
     let mut staff = Staff::default();
     let mut yard = Yard::new(wanted, seen, ground);
     for group in &wanted.groups {
-        let before = staff.steps.len();
         match &group.nodes {
             Some(nodes) => named(group, nodes, &mut yard, &mut staff)?,
             None => alike(group, &mut yard, &mut staff)?,
         }
-        yard.check(group, staff.steps.len() > before)?;
     }
     let stopped = staff.instances.iter().filter(|found| {
         matches!(found.state, InstanceState::Stopped | InstanceState::Stopping)
@@ -108,13 +106,15 @@ impl<'a> Yard<'a> {
     }
 
     /// The instances of a group: those that are there, the oldest first, and those that ended.
+    /// Where the network is made anew, those that ended were another cluster's.
     fn of_group(&self, name: &str) -> (Vec<&'a Instance>, Vec<&'a Instance>) {
         let instances = self.seen.instances.iter();
         let of_group = instances.filter(|found| found.group() == Some(name));
         let (mut alive, ended): (Vec<_>, Vec<_>) =
             of_group.partition(|found| found.state.is_alive());
         alive.sort_by_key(|found| (found.launched, &found.id));
-        (alive, ended)
+        let is_new = self.ground.plan.site.vpc.is_none();
+        (alive, if is_new { Vec::new() } else { ended })
     }
 
     /// The ways to launch machines whose home is a zone: its types in the inventory's order
@@ -149,6 +149,7 @@ impl<'a> Yard<'a> {
         opening: Opening<'_>,
     ) -> Result<Launch, Refusal> {
         let Opening { node, count, home, reason } = opening;
+        self.check(group)?;
         let attempts = self.attempts(group, home, node.is_some());
         if attempts.is_empty() {
             return Err(Refusal::NoOffer {
@@ -192,12 +193,8 @@ impl<'a> Yard<'a> {
         })
     }
 
-    /// Checks that the types of a group of which machines are launched exist, and fit the
-    /// image.
-    fn check(&self, group: &WantedGroup, launches: bool) -> Result<(), Refusal> {
-        if !launches {
-            return Ok(());
-        }
+    /// Checks that the types of a group exist, and fit the image.
+    fn check(&self, group: &WantedGroup) -> Result<(), Refusal> {
         let image = self.image()?;
         for kind in &group.types {
             let facts = self.seen.types.iter().find(|facts| facts.kind == *kind);
@@ -279,13 +276,7 @@ fn alike(
         let reason = match (ended.as_slice(), alive.len()) {
             ([], 0) => "there is none".to_owned(),
             ([], n) => format!("there are {n} of {}", group.count),
-            (ended, n) => {
-                let ended: Vec<String> = ended
-                    .iter()
-                    .map(|found| format!("{} was {}", found.id, end_of(found)))
-                    .collect();
-                format!("there are {n} of {}: {}", group.count, ended.join(", "))
-            }
+            (ended, n) => format!("there are {n} of {}: {}", group.count, ends_of(ended)),
         };
         let launch =
             yard.launch(group, Opening { node: None, count, home: zone, reason })?;
@@ -332,6 +323,20 @@ fn end_of(found: &Instance) -> String {
     match &found.reason {
         Some(reason) => format!("{} ({reason})", found.state),
         None => found.state.to_string(),
+    }
+}
+
+/// How instances ended: the last few, and how many before.
+fn ends_of(ended: &[&Instance]) -> String {
+    const FEW: usize = 3;
+    let mut last: Vec<&Instance> = ended.to_vec();
+    last.sort_by_key(|found| std::cmp::Reverse(found.launched));
+    let few = last.iter().take(FEW);
+    let few: Vec<String> =
+        few.map(|found| format!("{} was {}", found.id, end_of(found))).collect();
+    match last.len().saturating_sub(FEW) {
+        0 => few.join(", "),
+        more => format!("{}, and {more} before", few.join(", ")),
     }
 }
 
