@@ -64,7 +64,10 @@ class App:
             if self._latency:
                 time.sleep(self._latency)
             answer = self._answer(environ)
-        start_response(answer.status, answer.headers)
+        # With its length an answer goes out whole, and a client need not know of chunks.
+        headers = [pair for pair in answer.headers if pair[0].lower() != "content-length"]
+        headers.append(("Content-Length", str(len(answer.body))))
+        start_response(answer.status, headers)
         return [answer.body]
 
     def _answer(self, environ) -> Answer:

@@ -1,0 +1,72 @@
+//! Machines of AWS, without anything on them: made, found again, mended, removed. EC2 is the test
+//! double of tests/ec2, which needs no machines for this.
+
+mod cuts;
+mod down;
+mod made;
+mod mended;
+mod refused;
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::harness::{Ec2, Lab, Resource, Run};
+
+/// Three machines with names over three zones, and agents.
+const BODY: &str = "groups:
+  control: {roles: [control], count: 3, type: m7i.large, disk: 50GiB}
+  edge: {roles: [edge], count: 1, type: t3.medium}
+  workers: {roles: [agent], count: 4, type: m7i.large}
+platform: {images: {rehearsed}}
+";
+const N_MACHINES: usize = 8;
+
+/// How many there are of each kind when all is made.
+const ALL: [(&str, usize); 6] = [
+    ("vpc", 1),
+    ("subnet", 3),
+    ("internet-gateway", 1),
+    ("security-group", 2),
+    ("key-pair", 1),
+    ("instance", N_MACHINES),
+];
+
+/// `up` of the machines alone, to its end.
+fn up(lab: &Lab) -> Run {
+    lab.run(&["up", "--machines-only", "--yes", "-o", "json"])
+}
+
+/// Insists that there is what the inventory asks for, once.
+fn is_whole(ec2: &Ec2) {
+    for (kind, n) in ALL {
+        let found = ec2.of_kind(kind);
+        assert_eq!(found.len(), n, "{kind}: {found:#?}");
+    }
+    let zones: BTreeMap<String, usize> =
+        ec2.of_kind("instance").into_iter().fold(BTreeMap::new(), |mut zones, found| {
+            *zones.entry(found.zone.expect("a zone")).or_default() += 1;
+            zones
+        });
+    assert_eq!(zones.len(), 3, "{zones:?}");
+}
+
+/// The instance of a machine that has a name.
+fn node(ec2: &Ec2, name: &str) -> Resource {
+    let found = ec2.of_kind("instance").into_iter();
+    let mut of_name = found
+        .filter(|found| found.tags.get("platform:node").is_some_and(|node| node == name));
+    of_name.next().unwrap_or_else(|| panic!("there is no {name}"))
+}
+
+/// Puts a line more under `provider.aws`.
+fn also(lab: &Lab, line: &str) {
+    let text = std::fs::read_to_string(lab.inventory()).expect("the inventory");
+    let text = text.replace("  aws:\n", &format!("  aws:\n    {line}\n"));
+    lab.file("lab.yaml", text);
+}
+
+/// Nothing goes wrong any more.
+fn calm(ec2: &Ec2) {
+    ec2.set_faults(&json!({}));
+}
