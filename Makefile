@@ -21,7 +21,7 @@ STANDINS := mesos-master mesos-agent marathon chronos
 # A package, as `file-that-it-brings:package`.
 LAB_NEEDS := dockerd:docker.io mmdebstrap:mmdebstrap ssh:openssh-client cc:gcc
 TEST_NEEDS := $(LAB_NEEDS) sshd:openssh-server sudo:sudo openssl:openssl dash:dash \
-  qemu-system-x86_64:qemu-system-x86
+  qemu-system-x86_64:qemu-system-x86 python3:python3
 
 include bench/Makefile.inc
 
@@ -64,11 +64,23 @@ standins: tools
 
 .PHONY: test
 test: needs := $(TEST_NEEDS)
-test: tools docker lint standins ## Run every test, the end-to-end ones included
+test: tools docker lint standins ec2 ## Run every test, the end-to-end ones included
 	cargo test --workspace --no-run
 	$(WITH_DOCKER) target/debug/platform image build images/catalog.yaml
 	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
 	$(WITH_DOCKER) cargo test --workspace
+
+# The tests' EC2 runs in a Python of its own, made anew when what it needs changed.
+.PHONY: ec2
+ec2: needs := python3:python3
+ec2: tools target/ec2/installed
+
+target/ec2/installed: tests/ec2/requirements.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || $(SUDO) apt-get -q -y install python3-venv
+	rm -rf target/ec2
+	python3 -m venv target/ec2
+	target/ec2/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 .PHONY: lint
 lint: ## Check the form of the code and its documentation

@@ -6,6 +6,7 @@
 
 mod base;
 mod cluster;
+mod ec2;
 mod faults;
 mod given;
 mod grow;

@@ -55,11 +55,8 @@ class App:
     def __call__(self, environ, start_response):
         if environ["PATH_INFO"] == "/state":
             with self._lock:
-                answer = Answer(
-                    "200 OK",
-                    [("Content-Type", "application/json")],
-                    json.dumps(state.everything()).encode(),
-                )
+                body = json.dumps(state.everything()).encode()
+            answer = Answer("200 OK", [("Content-Length", str(len(body)))], body)
         else:
             if self._latency:
                 time.sleep(self._latency)

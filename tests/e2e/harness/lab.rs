@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::ec2::Ec2;
 use super::machine::Machine;
 use super::run::{Run, Running};
 use super::slot::{self, Slot};
@@ -24,6 +25,8 @@ pub(crate) struct Lab {
     /// What the inventory begins with: the cluster's name and its provider.
     head: String,
     folder: TempDir,
+    /// What its runs have in their environment.
+    environment: Vec<(String, String)>,
     /// None where the machines are another lab's.
     slot: Option<Slot>,
 }
@@ -48,9 +51,28 @@ impl Lab {
         Self::new(cluster, head, None, body)
     }
 
+    /// An inventory of provider `aws` with a VPC of its own in us-east-1. Its runs find the
+    /// account in their environment; `KEY` and `KEY.pub` are beside the inventory as `key`.
+    #[allow(dead_code, reason = "for the tests of provider `aws`")]
+    pub(crate) fn aws(ec2: &Ec2, body: &str) -> Self {
+        let slot = Slot::take();
+        let (cluster, network) = (slot.cluster(), slot.network());
+        let head = format!(
+            "cluster: {cluster}\n\
+             provider:\n  aws:\n    region: us-east-1\n    network: {{cidr: {network}}}\n    \
+             image: {{owner: \"136693071363\", name: debian-12-amd64-*}}\n    \
+             ssh: {{user: admin, key: key}}\n    admin_cidrs: [{network}]\n"
+        );
+        let mut lab = Self::new(cluster, head, Some(slot), body);
+        lab.environment = ec2.environment();
+        make_key(&lab.folder.path().join("key"));
+        lab
+    }
+
     fn new(cluster: String, head: String, slot: Option<Slot>, body: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let lab = Self { cluster, head, folder, slot };
+        let environment = Vec::new();
+        let lab = Self { cluster, head, folder, environment, slot };
         lab.rewrite(body);
         lab
     }
@@ -126,7 +148,14 @@ impl Lab {
     pub(crate) fn program(&self) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_platform"));
         program.current_dir(self.folder.path()).env_remove("PLATFORM_INVENTORY");
+        program.envs(self.environment.iter().map(|(name, value)| (name, value)));
         program
+    }
+
+    /// Adds to the environment of its runs, or puts another value in: `AWS_ACCESS_KEY_ID`.
+    #[allow(dead_code, reason = "for the tests of provider `aws`")]
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// The network's first three numbers, such as `10.81.7`.
@@ -134,4 +163,14 @@ impl Lab {
         let network = self.slot.as_ref().expect("a lab with machines").network();
         network.trim_end_matches(".0/24").to_owned()
     }
+}
+
+/// Makes a key pair without a passphrase, in OpenSSH's two files.
+#[allow(dead_code, reason = "for the tests of provider `aws`")]
+fn make_key(path: &Path) {
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f"])
+        .arg(path)
+        .status();
+    assert!(made.expect("ssh-keygen runs").success(), "{}", path.display());
 }

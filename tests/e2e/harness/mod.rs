@@ -21,9 +21,13 @@
 //!
 //! [`Vm`] is a virtual machine, for what a container cannot show: a kernel that boots anew.
 //!
+//! [`Ec2`] is an account of AWS for [`Lab::aws`]: a test sees each call in it and has things go
+//! wrong there.
+//!
 //! Everything is removed when a `Lab` is dropped, after a panic too. What a killed test left
 //! goes when the next one gets its network.
 
+mod ec2;
 mod ensemble;
 mod folder;
 mod given;
@@ -37,6 +41,7 @@ mod traces;
 #[cfg(target_arch = "x86_64")]
 mod vm;
 
+pub(crate) use ec2::{Ec2, inner};
 pub(crate) use ensemble::{Watch, mode};
 pub(crate) use folder::{copy_folder, entries};
 pub(crate) use given::Given;

@@ -1,0 +1,266 @@
+//! EC2 for a test, and what the test sees and does of it past the program.
+//!
+//! It is tests/ec2 in a process of its own; what goes wrong in it is written to a file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::until;
+
+/// The Python that `make ec2` makes.
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ec2/bin/python");
+const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ec2/serve.py");
+
+/// Loading all that it needs takes a second or two, more on a busy computer.
+const START: Duration = Duration::from_secs(60);
+/// No call takes longer.
+const CALL: Duration = Duration::from_secs(60);
+
+/// The key of the test itself: what it does past the program carries another than the
+/// program's, as what someone else does would.
+const OUTSIDER: &str = "AKIATESTOUTSIDER0001";
+
+/// An account of AWS that is the test's alone; gone when dropped.
+pub(crate) struct Ec2 {
+    folder: TempDir,
+    server: Child,
+    port: u16,
+}
+
+/// A call that was made, as it was done.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Call {
+    /// Counts from 1.
+    pub(crate) number: usize,
+    /// Such as `RunInstances`.
+    pub(crate) action: String,
+    /// Whether it may have changed something.
+    pub(crate) changes: bool,
+    /// Whose it is.
+    key: String,
+    /// As the protocol has them, such as `TagSpecification.1.Tag.1.Key`.
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// What was made to go wrong.
+    pub(crate) faults: Vec<String>,
+    /// `ok`, or the error's code.
+    pub(crate) code: String,
+}
+
+/// Something that exists.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Resource {
+    /// As AWS names its kind in tags: `instance`, `vpc`, `security-group`, …
+    pub(crate) kind: String,
+    pub(crate) id: String,
+    pub(crate) region: String,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) state: Option<String>,
+    pub(crate) name: Option<String>,
+    /// The zone of an instance, as all that follows.
+    pub(crate) zone: Option<String>,
+    #[serde(rename = "type")]
+    pub(crate) instance_type: Option<String>,
+    /// `spot`, or nothing.
+    pub(crate) lifecycle: Option<String>,
+    /// The private address.
+    pub(crate) address: Option<String>,
+    pub(crate) public: Option<String>,
+}
+
+impl Ec2 {
+    /// An account whose instances are nothing but entries in a list.
+    pub(crate) fn start() -> Self {
+        Self::serve(&[])
+    }
+
+    fn serve(options: &[&str]) -> Self {
+        assert!(
+            Path::new(PYTHON).exists(),
+            "there is no {PYTHON}: `make test` sets it up, and so does `make ec2`"
+        );
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = fs::File::create(folder.path().join("log")).expect("a log");
+        let mut server = Command::new(PYTHON)
+            .args(["-B", SERVER, "--follow", "--folder"])
+            .arg(folder.path())
+            .args(options)
+            // It ends when this does, however this process ends.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("Python starts");
+        let port = until("the port of EC2", START, || {
+            let ended = server.try_wait().expect("the child is ours");
+            assert!(ended.is_none(), "EC2 ended: {}", log_of(folder.path()));
+            fs::read_to_string(folder.path().join("port")).ok()?.trim().parse().ok()
+        });
+        Self { folder, server, port }
+    }
+
+    /// What a run needs to find it, and nothing else of AWS.
+    #[allow(dead_code, reason = "for the tests of provider `aws`")]
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        let pairs = [
+            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port)),
+            ("AWS_ACCESS_KEY_ID", "AKIATESTPLATFORM0001".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "not-looked-at".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
+        ];
+        pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    }
+
+    /// The program's calls until now, in the order in which they were done.
+    #[allow(dead_code, reason = "for the tests of provider `aws`")]
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.all_calls().into_iter().filter(|call| call.key != OUTSIDER).collect()
+    }
+
+    /// The same with the test's own.
+    pub(crate) fn all_calls(&self) -> Vec<Call> {
+        let text = fs::read_to_string(self.folder.path().join("calls.jsonl"));
+        let text = text.expect("EC2 notes calls from its start");
+        // The last line may be half written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let read = |line| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        };
+        whole.lines().map(read).collect()
+    }
+
+    /// Those of the program's calls that may have changed something.
+    #[allow(dead_code, reason = "for the tests of provider `aws`")]
+    pub(crate) fn changes(&self) -> Vec<Call> {
+        self.calls().into_iter().filter(|call| call.changes).collect()
+    }
+
+    /// Makes things go wrong from now on: the content of faults.json, which tests/ec2/README.md
+    /// describes. An empty object ends it.
+    pub(crate) fn set_faults(&self, faults: &Value) {
+        let (half, whole) = (self.path("faults.part"), self.path("faults.json"));
+        fs::write(&half, faults.to_string()).expect("the folder takes files");
+        fs::rename(half, whole).expect("the folder takes files");
+    }
+
+    /// Everything that exists, terminated instances too.
+    pub(crate) fn resources(&self) -> Vec<Resource> {
+        let answered = self.ask("GET /state HTTP/1.1", "");
+        let (status, body) = answered.expect("EC2 answers");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+    }
+
+    /// What exists of a kind; of instances those that are not terminated.
+    pub(crate) fn of_kind(&self, kind: &str) -> Vec<Resource> {
+        let mut found = self.resources();
+        found.retain(|resource| {
+            resource.kind == kind && resource.state.as_deref() != Some("terminated")
+        });
+        found
+    }
+
+    /// Makes a call as someone else would, past the program: `Action` and parameters as in
+    /// the query protocol. Gives the answer's XML, or the code of the error.
+    pub(crate) fn call(
+        &self,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<String, String> {
+        self.try_call(action, parameters)
+            .unwrap_or_else(|error| panic!("{action}: {error}"))
+    }
+
+    /// The same, where the connection may be cut: an error of the outer kind.
+    pub(crate) fn try_call(
+        &self,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> io::Result<Result<String, String>> {
+        let pairs =
+            parameters.iter().map(|(name, value)| format!("&{name}={}", encoded(value)));
+        let body =
+            format!("Action={action}&Version=2016-11-15{}", pairs.collect::<String>());
+        let (status, answer) = self.ask("POST / HTTP/1.1", &body)?;
+        if status == 200 {
+            return Ok(Ok(answer));
+        }
+        Ok(Err(inner(&answer, "Code").unwrap_or(answer)))
+    }
+
+    /// A call that has to succeed.
+    pub(crate) fn has_to(&self, action: &str, parameters: &[(&str, &str)]) -> String {
+        self.call(action, parameters).unwrap_or_else(|code| panic!("{action}: {code}"))
+    }
+
+    fn ask(&self, first_line: &str, body: &str) -> io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(CALL))?;
+        let head = format!(
+            "{first_line}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
+             Authorization: AWS4-HMAC-SHA256 \
+             Credential={OUTSIDER}/20250101/us-east-1/ec2/aws4_request, \
+             SignedHeaders=host, Signature=0\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(cut)?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Ok((status.ok_or_else(cut)?, body.to_owned()))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Ec2 {
+    fn drop(&mut self) {
+        // The end of its input has it end by itself, when it has taken away what it made.
+        drop(self.server.stdin.take());
+        let ended = (0..200).any(|_| {
+            super::pause(Duration::from_millis(50));
+            matches!(self.server.try_wait(), Ok(Some(_)))
+        });
+        if !ended {
+            let _ = self.server.kill();
+            let _ = self.server.wait();
+        }
+    }
+}
+
+/// The text of the first such element of an answer.
+pub(crate) fn inner(xml: &str, element: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{element}>"))?;
+    let (text, _) = rest.split_once(&format!("</{element}>"))?;
+    Some(text.to_owned())
+}
+
+fn encoded(value: &str) -> String {
+    let code = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    value.bytes().map(code).collect()
+}
+
+fn log_of(folder: &Path) -> String {
+    fs::read_to_string(folder.join("log")).unwrap_or_default()
+}
