@@ -4,6 +4,7 @@
 //! from tests/standins/catalog.yaml.
 #![cfg(test)]
 
+mod aws;
 mod base;
 mod cluster;
 mod ec2;

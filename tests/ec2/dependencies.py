@@ -22,6 +22,13 @@ class Dependencies:
             )
         return super().delete_security_group(name, group_id)
 
+    def modify_instance_security_groups(self, instance_id, new_group_id_list):
+        # An instance's groups are those of its interface, which moto leaves as they were.
+        instance = super().modify_instance_security_groups(instance_id, new_group_id_list)
+        for interface in instance.nics.values():
+            interface._group_set = list(instance.security_groups)
+        return instance
+
     def _is_used(self, group) -> bool:
         return any(group in eni.group_set for eni in self.enis.values())
 

@@ -1,10 +1,15 @@
 //! Taking a cluster down: all of it, in any state, and nothing that is not its own.
 
+use std::time::Duration;
+
 use platform::event::RunResult;
 use serde_json::json;
 
 use super::{BODY, also, calm, up};
-use crate::harness::{Ec2, Lab, inner};
+use crate::harness::{Ec2, Lab, inner, until};
+
+/// The longest that an instance may take to be gone.
+const END: Duration = Duration::from_secs(60);
 
 #[test]
 fn down_shows_all_asks_and_leaves_nothing() {
@@ -80,6 +85,10 @@ fn a_strangers_instance_stays_and_so_does_what_it_stands_on() {
     assert_eq!(ec2.of_kind("vpc").len(), 1);
 
     ec2.has_to("TerminateInstances", &[("InstanceId.1", &stranger)]);
+    until("the stranger's end", END, || {
+        ec2.has_to("DescribeInstances", &[]);
+        ec2.of_kind("instance").is_empty().then_some(())
+    });
     lab.run(&["down", "--yes"]).exits(0);
     is_empty(&ec2);
 }

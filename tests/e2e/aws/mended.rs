@@ -45,7 +45,7 @@ fn machines_that_someone_stopped_are_started() {
 fn an_instance_that_ends_during_a_run_is_told_and_replaced_by_the_next() {
     let ec2 = Ec2::start();
     let lab = Lab::aws(&ec2, BODY);
-    ec2.set_faults(&json!({"states": {"pending": {}}}));
+    ec2.set_faults(&json!({"states": {"pending": {"seconds": 8}}}));
     let mut run = lab.start(&["up", "--machines-only", "--yes", "-o", "json"]);
     run.wait_for("a wait", |event| {
         matches!(event, platform::event::Event::Waiting { seen, .. } if seen.contains("8 pending"))

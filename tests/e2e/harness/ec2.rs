@@ -108,7 +108,6 @@ impl Ec2 {
     }
 
     /// What a run needs to find it, and nothing else of AWS.
-    #[allow(dead_code, reason = "for the tests of provider `aws`")]
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let pairs = [
             ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port)),
@@ -123,7 +122,6 @@ impl Ec2 {
     }
 
     /// The program's calls until now, in the order in which they were done.
-    #[allow(dead_code, reason = "for the tests of provider `aws`")]
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.all_calls().into_iter().filter(|call| call.key != OUTSIDER).collect()
     }
@@ -141,7 +139,6 @@ impl Ec2 {
     }
 
     /// Those of the program's calls that may have changed something.
-    #[allow(dead_code, reason = "for the tests of provider `aws`")]
     pub(crate) fn changes(&self) -> Vec<Call> {
         self.calls().into_iter().filter(|call| call.changes).collect()
     }

@@ -53,7 +53,6 @@ impl Lab {
 
     /// An inventory of provider `aws` with a VPC of its own in us-east-1. Its runs find the
     /// account in their environment; `KEY` and `KEY.pub` are beside the inventory as `key`.
-    #[allow(dead_code, reason = "for the tests of provider `aws`")]
     pub(crate) fn aws(ec2: &Ec2, body: &str) -> Self {
         let slot = Slot::take();
         let (cluster, network) = (slot.cluster(), slot.network());
@@ -138,6 +137,13 @@ impl Lab {
         self.start(words).end()
     }
 
+    /// The same on a copy of the inventory in another folder, as from another computer.
+    pub(crate) fn run_in(&self, folder: &Path, words: &[&str]) -> Run {
+        let (verb, rest) = words.split_first().expect("a verb");
+        let inventory = folder.join("lab.yaml");
+        Running::start(self.program().arg(verb).arg(inventory).args(rest)).end()
+    }
+
     /// Starts a verb on the inventory.
     pub(crate) fn start(&self, words: &[&str]) -> Running {
         let (verb, rest) = words.split_first().expect("a verb");
@@ -153,7 +159,6 @@ impl Lab {
     }
 
     /// Adds to the environment of its runs, or puts another value in: `AWS_ACCESS_KEY_ID`.
-    #[allow(dead_code, reason = "for the tests of provider `aws`")]
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
@@ -166,7 +171,6 @@ impl Lab {
 }
 
 /// Makes a key pair without a passphrase, in OpenSSH's two files.
-#[allow(dead_code, reason = "for the tests of provider `aws`")]
 fn make_key(path: &Path) {
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f"])

@@ -41,7 +41,7 @@ mod traces;
 #[cfg(target_arch = "x86_64")]
 mod vm;
 
-pub(crate) use ec2::{Ec2, inner};
+pub(crate) use ec2::{Ec2, Resource, inner};
 pub(crate) use ensemble::{Watch, mode};
 pub(crate) use folder::{copy_folder, entries};
 pub(crate) use given::Given;

@@ -220,7 +220,10 @@ impl Maker<'_> {
                 if kind == ResourceType::Instance { &extra[..] } else { &extra[..1] };
             call = call.tag_specifications(self.tags(kind, Some(name), extra));
         }
-        let made = call.send().await.map_err(undone("RunInstances"))?;
+        // Where there is no capacity, AWS fails with a status after which any client would try
+        // again; another place is worth more than that.
+        let made = call.customize().config_override(once()).send().await;
+        let made = made.map_err(undone("RunInstances"))?;
         Ok(made.instances().iter().filter_map(instance).collect())
     }
 
