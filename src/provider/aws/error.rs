@@ -157,7 +157,7 @@ impl AwsError {
     }
 
     /// Whether there was no capacity: another zone or type may have some.
-    pub(super) fn is_capacity(&self) -> bool {
+    pub fn is_capacity(&self) -> bool {
         const CODES: [&str; 6] = [
             "InsufficientInstanceCapacity",
             "InsufficientHostCapacity",
@@ -170,7 +170,7 @@ impl AwsError {
     }
 
     /// Whether AWS asks to slow down.
-    pub(super) fn is_throttling(&self) -> bool {
+    pub fn is_throttling(&self) -> bool {
         const CODES: [&str; 4] = [
             "RequestLimitExceeded",
             "Throttling",
@@ -181,14 +181,14 @@ impl AwsError {
     }
 
     /// Whether what was to be removed is gone already, or what was to be used is not known.
-    pub(super) fn is_gone(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         self.code().is_some_and(|code| {
             code.ends_with(".NotFound") || code.ends_with("NotFound.Gateway")
         })
     }
 
     /// Whether something else has to go first.
-    pub(super) fn is_dependency(&self) -> bool {
+    pub fn is_dependency(&self) -> bool {
         const CODES: [&str; 4] = [
             "DependencyViolation",
             "InvalidGroup.InUse",
@@ -199,7 +199,7 @@ impl AwsError {
     }
 
     /// Whether something of that name or place was made meanwhile.
-    pub(super) fn is_taken(&self) -> bool {
+    pub fn is_taken(&self) -> bool {
         const CODES: [&str; 4] = [
             "InvalidKeyPair.Duplicate",
             "InvalidGroup.Duplicate",

@@ -53,3 +53,28 @@ impl HostKey {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launch_has_one_key_and_its_user_data_brings_it() {
+        let (seed, other) = (Secret::new("seed"), Secret::new("other"));
+        let key = HostKey::of(&seed, "token").unwrap();
+        let again = HostKey::of(&seed, "token").unwrap();
+        assert_eq!(key.user_data(), again.user_data(), "a repeated call is the same");
+        for another in
+            [HostKey::of(&seed, "b").unwrap(), HostKey::of(&other, "token").unwrap()]
+        {
+            assert_ne!(another.public, key.public);
+        }
+        let data = key.user_data();
+        let lines = data.expose().lines().skip_while(|line| !line.contains("BEGIN"));
+        let lines = lines.take_while(|line| !line.contains("ed25519_public"));
+        let private: String = lines.map(|line| format!("{}\n", line.trim())).collect();
+        let private = PrivateKey::from_openssh(&private).unwrap();
+        assert_eq!(private.public_key().to_openssh().unwrap(), key.public);
+        assert!(data.expose().starts_with("#cloud-config\n"));
+    }
+}

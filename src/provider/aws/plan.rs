@@ -6,6 +6,8 @@
 mod firewalls;
 mod ground;
 mod groups;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
