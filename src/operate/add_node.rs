@@ -75,9 +75,9 @@ pub enum CannotAdd {
     #[error(
         "these machines of the inventory do not run: {}; `platform up` brings them back; \
          nothing was changed",
-        list(.0)
+        .0.join(", ")
     )]
-    NotRunning(Vec<HostName>),
+    NotRunning(Vec<String>),
     /// The cluster does not work.
     #[error(
         "no machine can join: {0}; see `platform status`, and let `platform up` finish first; \

@@ -132,6 +132,17 @@ impl Roster {
         }
     }
 
+    /// The groups that lack machines.
+    pub(super) fn lacking(&self) -> BTreeSet<String> {
+        match &self.missing {
+            Missing::Given => BTreeSet::new(),
+            Missing::Local(plan) => {
+                local::planned(plan).into_iter().map(|machine| machine.group).collect()
+            }
+            Missing::Aws(site) => site.lacking(),
+        }
+    }
+
     /// How many machines are to be made or started.
     pub(super) fn n_missing(&self) -> usize {
         match &self.missing {

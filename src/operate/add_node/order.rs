@@ -112,6 +112,12 @@ impl Order {
             })
             .map(|machine| machine.host.clone())
             .collect();
+        let mut missing: Vec<String> = missing.iter().map(HostName::to_string).collect();
+        if missing.is_empty() {
+            let elsewhere = |group: &String| *group != self.group;
+            let lacking = roster.lacking().into_iter().filter(elsewhere);
+            missing.extend(lacking.map(|group| format!("some of group {group}")));
+        }
         match missing.is_empty() {
             true => Ok(known),
             false => Err(CannotAdd::NotRunning(missing)),

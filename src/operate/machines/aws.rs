@@ -177,6 +177,16 @@ impl Site {
         launched.chain(awaited.map(|host| host.to_string())).collect()
     }
 
+    /// The groups that lack machines.
+    pub(super) fn lacking(&self) -> BTreeSet<String> {
+        let launched = self.plan.steps().filter_map(|step| match step {
+            Step::Launch(launch) => Some(launch.group.clone()),
+            _ => None,
+        });
+        let awaited = self.plan.awaited().filter_map(Instance::group);
+        launched.chain(awaited.map(str::to_owned)).collect()
+    }
+
     /// What is to be done, as text.
     pub(super) fn show(&self) -> String {
         let mut text = String::new();

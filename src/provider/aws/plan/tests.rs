@@ -106,23 +106,8 @@ fn make(seen: &mut Seen, wanted: &Wanted, plan: &AwsPlan, step: &Step) {
             let gateway = Some("igw-1".to_owned());
             seen.routes.insert(vpc, ("rtb-1".to_owned(), gateway));
         }
-        Step::MakeFirewall { name, .. } => {
-            let (id, name) = (format!("sg-{name}"), name.clone());
-            let group = SecurityGroup { id, name, vpc, rules: Vec::new(), tagged: true };
-            seen.security_groups.push(group);
-        }
-        Step::Allow { firewall, rules } => {
-            let name = wanted.firewall_name(*firewall);
-            let group =
-                seen.security_groups.iter_mut().find(|group| group.name == name).unwrap();
-            let all = || wanted.rules(*firewall, &format!("sg-{name}"));
-            group.rules.extend(rules.clone().unwrap_or_else(all));
-        }
-        Step::Forbid { firewall, rules } => {
-            let name = wanted.firewall_name(*firewall);
-            let group =
-                seen.security_groups.iter_mut().find(|group| group.name == name).unwrap();
-            group.rules.retain(|rule| !rules.contains(rule));
+        Step::MakeFirewall { .. } | Step::Allow { .. } | Step::Forbid { .. } => {
+            guard(seen, wanted, step);
         }
         Step::Protect { instance, firewalls, .. } => {
             let found = seen.instances.iter_mut().find(|found| found.id == *instance);
@@ -149,6 +134,33 @@ fn make(seen: &mut Seen, wanted: &Wanted, plan: &AwsPlan, step: &Step) {
             }
         }
     }
+}
+
+/// Does the steps that are about security groups.
+fn guard(seen: &mut Seen, wanted: &Wanted, step: &Step) {
+    let groups = &mut seen.security_groups;
+    match step {
+        Step::Allow { firewall, rules } => {
+            let group = named(groups, &wanted.firewall_name(*firewall));
+            let all = || wanted.rules(*firewall, &group.id);
+            let rules = rules.clone().unwrap_or_else(all);
+            group.rules.extend(rules);
+        }
+        Step::Forbid { firewall, rules } => {
+            let group = named(groups, &wanted.firewall_name(*firewall));
+            group.rules.retain(|rule| !rules.contains(rule));
+        }
+        Step::MakeFirewall { name, .. } => {
+            let (id, name) = (format!("sg-{name}"), name.clone());
+            let vpc = "vpc-1".to_owned();
+            groups.push(SecurityGroup { id, name, vpc, rules: Vec::new(), tagged: true });
+        }
+        _ => {}
+    }
+}
+
+fn named<'a>(groups: &'a mut [SecurityGroup], name: &str) -> &'a mut SecurityGroup {
+    groups.iter_mut().find(|group| group.name == name).unwrap()
 }
 
 fn tags(plan: &AwsPlan, extra: &[(&str, &str)]) -> BTreeMap<String, String> {
