@@ -31,7 +31,8 @@
 //! **Do**: async, fallible, decide nothing.
 //!
 //! - [`remote`]: the one narrow door to a host, and its SSH.
-//! - [`provider`]: machines in, machines out. [`images`]: built, read and packed.
+//! - [`provider`]: machines in, machines out; what AWS should have is decided purely there,
+//!   beside the one door to it. [`images`]: built, read and packed.
 //! - [`state`]: the folder beside the inventory: authority, secrets, lock, journal.
 //! - [`api`]: what components themselves answer.
 //! - [`run`]: probe, apply, gates, the cluster's lock.
