@@ -1,10 +1,14 @@
 //! The EC2 of the tests does what moto does not: what the tests of provider `aws` stand on.
 
+use std::fs;
 use std::io::ErrorKind;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use base64::Engine;
 use serde_json::json;
 
-use crate::harness::{Ec2, inner};
+use crate::harness::{Ec2, inner, turn, until};
 
 const IMAGE: &str = "ami-0a1b2c3d4e5f60002";
 
@@ -131,7 +135,7 @@ fn ec2_shows_what_was_made_later_where_it_is_told_to() {
     let vpc = inner(&made, "vpcId").unwrap();
     let look = || ec2.call("DescribeVpcs", &[("VpcId.1", &vpc)]);
     assert_eq!(look().unwrap_err(), "InvalidVpcID.NotFound");
-    crate::harness::until("the VPC", std::time::Duration::from_secs(10), || look().ok());
+    until("the VPC", Duration::from_secs(10), || look().ok());
 }
 
 #[test]
@@ -165,6 +169,64 @@ fn ec2_tells_what_was_asked_and_what_there_is() {
     assert_eq!(instance.address.as_deref(), Some("10.9.1.4"));
     assert_eq!((&instance.public, &instance.lifecycle), (&None, &None));
     assert_eq!(ec2.of_kind("security-group")[0].name.as_deref(), Some("ours"));
+}
+
+#[test]
+fn an_instance_is_a_machine_with_the_host_key_and_the_login_that_it_was_given() {
+    let _turn = turn();
+    let ec2 = Ec2::with_machines();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["login", "host"] {
+        run(Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(at(name)));
+    }
+    let text = |name: &str| fs::read_to_string(at(name)).unwrap();
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let material = encode(&text("login.pub"));
+    ec2.has_to(
+        "ImportKeyPair",
+        &[("KeyName", "login"), ("PublicKeyMaterial", &material)],
+    );
+    let indented = text("host").replace('\n', "\n    ");
+    let user_data = format!(
+        "#cloud-config\nssh_keys:\n  ed25519_private: |\n    {indented}\n  ed25519_public: {}",
+        text("host.pub")
+    );
+    let network = network(&ec2);
+    ec2.has_to(
+        "RunInstances",
+        &[
+            ("ImageId", IMAGE),
+            ("InstanceType", "t3.small"),
+            ("MinCount", "1"),
+            ("MaxCount", "1"),
+            ("KeyName", "login"),
+            ("UserData", &encode(&user_data)),
+            ("SubnetId", &network.subnet),
+        ],
+    );
+    let address = ec2.of_kind("instance")[0].address.clone().unwrap();
+    fs::write(at("known"), format!("{address} {}", text("host.pub"))).unwrap();
+    let who = until("a login", Duration::from_secs(60), || {
+        let output = Command::new("ssh")
+            .args(["-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"])
+            .args(["-o", "StrictHostKeyChecking=yes", "-o"])
+            .arg(format!("UserKnownHostsFile={}", at("known").display()))
+            .arg("-i")
+            .arg(at("login"))
+            .args([&format!("admin@{address}"), "sudo id -u"])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    });
+    assert_eq!(who, "0\n");
+}
+
+fn run(command: &mut Command) {
+    assert!(command.status().unwrap().success(), "{command:?}");
 }
 
 fn network(ec2: &Ec2) -> Network {

@@ -55,8 +55,11 @@ class App:
     def __call__(self, environ, start_response):
         if environ["PATH_INFO"] == "/state":
             with self._lock:
-                body = json.dumps(state.everything()).encode()
-            answer = Answer("200 OK", [("Content-Length", str(len(body)))], body)
+                answer = Answer(
+                    "200 OK",
+                    [("Content-Type", "application/json")],
+                    json.dumps(state.everything()).encode(),
+                )
         else:
             if self._latency:
                 time.sleep(self._latency)

@@ -19,6 +19,7 @@ import account  # noqa: E402
 from app import App  # noqa: E402
 from calls import Notes  # noqa: E402
 from faults import Faults  # noqa: E402
+from machines import Machines  # noqa: E402
 from moto.moto_server.werkzeug_app import (  # noqa: E402
     DomainDispatcherApplication,
     create_backend_app,
@@ -40,7 +41,8 @@ def main() -> int:
     options = read_options()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     faults = Faults(options.folder / "faults.json")
-    account.install(faults, None)
+    machines = Machines(options.folder.name, options.machines) if options.machines else None
+    account.install(faults, machines)
     notes = Notes(options.folder / "calls.jsonl")
     moto = DomainDispatcherApplication(create_backend_app)
     app = App(moto, faults, notes, options.latency)
@@ -49,7 +51,11 @@ def main() -> int:
     if options.follow:
         threading.Thread(target=end_with_input, args=(server,), daemon=True).start()
     say_port(options.folder, server.port)
-    server.serve_forever()
+    try:
+        server.serve_forever()
+    finally:
+        if machines:
+            machines.remove_all()
     return 0
 
 
@@ -73,6 +79,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="for port, calls and faults")
     parser.add_argument("--port", type=int, default=0, help="any free one when it is 0")
     parser.add_argument("--latency", type=float, default=0, help="seconds before each call")
+    parser.add_argument("--machines", metavar="IMAGE", help="instances are containers of it")
     parser.add_argument("--follow", action="store_true", help="end when standard input does")
     return parser.parse_args()
 

@@ -92,7 +92,8 @@ class States:
                     f"The instance '{instance.id}' may not be terminated. Modify its "
                     "'disableApiTermination' instance attribute and try again.",
                 )
-        self.follow("terminate", instances)
+        ended = ("shutting-down", "terminated")
+        self.follow("terminate", [i for i in instances if i.state not in ended])
         return [(i, self._terminate(i)) for i in instances]
 
     def _terminate(self, instance: Instance) -> InstanceState:

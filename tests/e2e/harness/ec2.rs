@@ -14,10 +14,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::machine::docker;
 use super::until;
 
 /// The Python that `make ec2` makes.
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ec2/bin/python");
+/// The folder of the image that its machines are made of, and the image's name.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ec2/machine");
+const IMAGE: &str = "platform/e2e-instance";
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ec2/serve.py");
 
 /// Loading all that it needs takes a second or two, more on a busy computer.
@@ -80,6 +84,16 @@ impl Ec2 {
     /// An account whose instances are nothing but entries in a list.
     pub(crate) fn start() -> Self {
         Self::serve(&[])
+    }
+
+    /// An account whose instances in a VPC are containers of this computer. They are reached at
+    /// their private addresses, which it gives as the public ones as well.
+    pub(crate) fn with_machines() -> Self {
+        let machines = said(&["image", "ls", "-q", "platform/machine"]);
+        let machine = machines.lines().next().expect("`platform image build` made it");
+        let base = format!("BASE={machine}");
+        said(&["build", "-q", "--build-arg", &base, "-t", IMAGE, FOLDER]);
+        Self::serve(&["--machines", IMAGE])
     }
 
     fn serve(options: &[&str]) -> Self {
@@ -153,7 +167,7 @@ impl Ec2 {
 
     /// Everything that exists, terminated instances too.
     pub(crate) fn resources(&self) -> Vec<Resource> {
-        let answered = self.ask("GET /state HTTP/1.1", "");
+        let answered = self.ask("GET /state HTTP/1.0", "");
         let (status, body) = answered.expect("EC2 answers");
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
@@ -189,7 +203,7 @@ impl Ec2 {
             parameters.iter().map(|(name, value)| format!("&{name}={}", encoded(value)));
         let body =
             format!("Action={action}&Version=2016-11-15{}", pairs.collect::<String>());
-        let (status, answer) = self.ask("POST / HTTP/1.1", &body)?;
+        let (status, answer) = self.ask("POST / HTTP/1.0", &body)?;
         if status == 200 {
             return Ok(Ok(answer));
         }
@@ -230,7 +244,7 @@ impl Drop for Ec2 {
     fn drop(&mut self) {
         // The end of its input has it end by itself, when it has taken away what it made.
         drop(self.server.stdin.take());
-        let ended = (0..200).any(|_| {
+        let ended = (0..1200).any(|_| {
             super::pause(Duration::from_millis(50));
             matches!(self.server.try_wait(), Ok(Some(_)))
         });
@@ -239,6 +253,14 @@ impl Drop for Ec2 {
             let _ = self.server.wait();
         }
     }
+}
+
+/// Runs `docker`, which has to succeed, and returns what it wrote.
+fn said(words: &[&str]) -> String {
+    let output = docker(words);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "docker {words:?}: {complained}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The text of the first such element of an answer.
