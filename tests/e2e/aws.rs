@@ -6,6 +6,7 @@ mod down;
 mod made;
 mod mended;
 mod refused;
+mod road;
 
 use std::collections::BTreeMap;
 
