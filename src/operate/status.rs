@@ -393,6 +393,18 @@ mod tests {
     use crate::provider::ssh;
     use crate::resource::probe;
 
+    #[test]
+    fn an_end_is_warned_of_an_hour_before_and_after() {
+        let at = |time: &str| -> Timestamp {
+            format!("2026-01-01T{time}:00Z").parse().unwrap()
+        };
+        assert_eq!(expiry(at("12:00"), at("10:59")), None);
+        let soon = expiry(at("12:00"), at("11:30")).unwrap();
+        assert!(soon.starts_with("the cluster expires in 30 minutes"), "{soon}");
+        let late = expiry(at("12:00"), at("12:01")).unwrap();
+        assert!(late.starts_with("the cluster has expired"), "{late}");
+    }
+
     /// The problem of a registry whose unit is shown like this, and which answers like this.
     fn problem(load: &str, active: &str, answer: Result<(), &str>) -> Option<String> {
         problems("active", (load, active), answer).pop()

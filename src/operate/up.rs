@@ -41,23 +41,23 @@ pub async fn up(
     // A catalogue that cannot work is said before anyone is asked for anything.
     lab.images()?;
     let roster = machines::roster(lab, ambient).await?;
-    let (n_missing, blank) = (roster.n_missing(), roster.is_blank());
-    let complete = roster.is_complete();
-    if !complete && !agreed && !ambient.ask.proceed(&roster.show()) {
+    let before = Before { n_made: roster.n_missing(), unchanged: roster.is_complete() };
+    let blank = roster.is_blank();
+    if !before.unchanged && !agreed && !ambient.ask.proceed(&roster.show()) {
         return Err(Trouble::Declined);
     }
     let Made { machines, booting } = machines::make(lab, roster, ambient).await?;
     if extent == Extent::Machines {
-        return Ok(machines_only(machines.len(), n_missing, complete));
+        return Ok(machines_only(machines.len(), before));
     }
     let fleet = connect::connect_booting(lab, &machines, &booting, ambient).await?;
     let mut seen = look(lab, &machines, &fleet, ambient).await?;
     if seen.plan.is_empty() {
         lab.state.keep()?;
-        return prove(lab, seen, &fleet, n_missing, ambient).await;
+        return prove(lab, seen, &fleet, before, ambient).await;
     }
     // Who agreed to make all machines agreed to what they are made for.
-    let agreed = agreed || (n_missing > 0 && blank);
+    let agreed = agreed || (before.n_made > 0 && blank);
     if !agreed && !ambient.ask.proceed(&shown(&seen.plan)) {
         return Err(Trouble::Declined);
     }
@@ -67,7 +67,7 @@ pub async fn up(
     let tally = act(&mut seen, &fleet, &held, ambient).await;
     held.release().await;
     finish(tally, ambient)?;
-    prove(lab, seen, &fleet, n_missing, ambient).await
+    prove(lab, seen, &fleet, before, ambient).await
 }
 
 /// How far a run goes.
@@ -79,19 +79,42 @@ pub enum Extent {
     Machines,
 }
 
-fn machines_only(n_machines: usize, n_made: usize, unchanged: bool) -> Ended {
-    let machines = count(n_machines, "machine");
-    let (result, what) = match (unchanged, n_made) {
-        (true, _) => (RunResult::Unchanged, "nothing to do".to_owned()),
-        (false, 0) => (RunResult::Changed, "what they stand on was changed".to_owned()),
-        (false, made) => {
-            (RunResult::Changed, format!("{} made or started", count(made, "machine")))
+/// What was done to have the machines, before any was looked at.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    /// How many were made or started.
+    n_made: usize,
+    /// Whether nothing was changed of them, nor of what they stand on.
+    unchanged: bool,
+}
+
+impl Before {
+    /// What was done, in words; none where that is nothing.
+    fn told(self) -> Option<String> {
+        match self {
+            Self { unchanged: true, .. } => None,
+            Self { n_made: 0, .. } => {
+                Some("what the machines stand on changed".to_owned())
+            }
+            Self { n_made, .. } => {
+                Some(format!("{} made or started", count(n_made, "machine")))
+            }
         }
-    };
+    }
+}
+
+fn machines_only(n_machines: usize, before: Before) -> Ended {
     let runs = if n_machines == 1 { "runs" } else { "run" };
-    Ended {
-        result,
-        summary: format!("{what}: {machines} {runs}; nothing was done on them"),
+    let there =
+        format!("{} {runs}; nothing was done on them", count(n_machines, "machine"));
+    match before.told() {
+        None => {
+            let summary = format!("nothing to do: {there}");
+            Ended { result: RunResult::Unchanged, summary }
+        }
+        Some(done) => {
+            Ended { result: RunResult::Changed, summary: format!("{done}: {there}") }
+        }
     }
 }
 
@@ -233,7 +256,7 @@ async fn prove(
     lab: &Lab,
     seen: Look,
     fleet: &Fleet,
-    n_made: usize,
+    before: Before,
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
     stand(&gates_of_all(&seen.topology), &seen, fleet, ambient).await?;
@@ -241,24 +264,18 @@ async fn prove(
         note_ensemble(lab, ambient);
     }
     // Machines that an `add-node` was broken off with may have all that they need, unproved.
-    let is_new = n_made + seen.n_changes > 0 || lab.state.addition()?.is_some();
+    let is_new = before.n_made + seen.n_changes > 0 || lab.state.addition()?.is_some();
     if is_new && proof::can_be_made(&seen.topology) {
         proof::prove(seen.services(fleet), proof::Ground::Any, ambient).await?;
     }
     lab.state.forget_addition()?;
-    let (result, summary) = match (n_made, seen.n_changes) {
-        (0, 0) => {
+    let (result, summary) = match (before.told(), seen.n_changes) {
+        (None, 0) => {
             let hosts = count(seen.topology.nodes.len(), "host");
             (RunResult::Unchanged, format!("nothing to do: {hosts} as they should be"))
         }
-        (0, _) => (RunResult::Changed, seen.changes()),
-        (made, _) => {
-            let machines = count(made, "machine");
-            (
-                RunResult::Changed,
-                format!("{machines} made or started, {}", seen.changes()),
-            )
-        }
+        (None, _) => (RunResult::Changed, seen.changes()),
+        (Some(done), _) => (RunResult::Changed, format!("{done}, {}", seen.changes())),
     };
     Ok(Ended { result, summary })
 }

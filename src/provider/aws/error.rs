@@ -87,8 +87,9 @@ pub enum AwsError {
     },
     /// Another run makes the same.
     #[error(
-        "refused: another run, from another computer, makes this cluster at this moment ({what}): \
-         run this again when it has ended"
+        "refused: what this run was to make is there already, and was not when it looked: another \
+         run, from another computer, makes this cluster at this moment, or something else has its \
+         place ({what}); see which it is, and run this again"
     )]
     AnotherRun {
         /// What shows it.

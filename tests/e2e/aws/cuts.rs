@@ -21,15 +21,7 @@ fn a_run_that_is_killed_after_any_call_is_finished_by_the_next() {
     for nth in 1..=whole {
         let ec2 = Ec2::start();
         let lab = Lab::aws(&ec2, BODY);
-        let hold = json!({"action": "*changes", "do": "hold", "nth": nth});
-        ec2.set_faults(&json!({ "rules": [hold] }));
-        let run = lab.start(&["up", "--machines-only", "--yes", "-o", "json"]);
-        until("the call that is held", CALL, || {
-            let held = ec2.changes().into_iter().find(|call| !call.faults.is_empty());
-            held.map(|_| ())
-        });
-        run.kill();
-        calm(&ec2);
+        killed_after(nth, &ec2, &lab, &UP);
         let next = up(&lab).exits(0);
         assert!(
             matches!(next.result(), RunResult::Changed | RunResult::Unchanged),
@@ -38,6 +30,46 @@ fn a_run_that_is_killed_after_any_call_is_finished_by_the_next() {
         );
         is_whole(&ec2);
         assert_eq!(up(&lab).exits(0).result(), RunResult::Unchanged, "after call {nth}");
+    }
+}
+
+const UP: [&str; 5] = ["up", "--machines-only", "--yes", "-o", "json"];
+
+/// Runs these words, and kills the program when so many of its changes were done.
+fn killed_after(nth: usize, ec2: &Ec2, lab: &Lab, words: &[&str]) {
+    let before = ec2.changes().len();
+    let hold = json!({"action": "*changes", "do": "hold", "nth": nth});
+    ec2.set_faults(&json!({ "rules": [hold] }));
+    let run = lab.start(words);
+    until("the call that is held", CALL, || {
+        let held = ec2.changes().into_iter().skip(before);
+        held.into_iter().find(|call| !call.faults.is_empty()).map(|_| ())
+    });
+    run.kill();
+    calm(ec2);
+}
+
+#[test]
+fn a_removal_that_is_killed_after_any_call_is_finished_by_the_next() {
+    let down = ["down", "--yes", "-o", "json"];
+    let whole = {
+        let ec2 = Ec2::start();
+        let lab = Lab::aws(&ec2, BODY);
+        up(&lab).exits(0);
+        let before = ec2.changes().len();
+        lab.run(&down).exits(0);
+        ec2.changes().len() - before
+    };
+    for nth in 1..=whole {
+        let ec2 = Ec2::start();
+        let lab = Lab::aws(&ec2, BODY);
+        up(&lab).exits(0);
+        killed_after(nth, &ec2, &lab, &down);
+        lab.run(&down).exits(0);
+        let left = ec2.resources().into_iter();
+        let left: Vec<_> =
+            left.filter(|found| found.state.as_deref() != Some("terminated")).collect();
+        assert!(left.is_empty(), "after call {nth}: {left:#?}");
     }
 }
 
@@ -82,9 +114,8 @@ fn two_runs_from_two_computers_make_one_cluster() {
     for name in ["lab.yaml", "key", "key.pub"] {
         std::fs::copy(lab.folder().join(name), other.join(name)).expect("a copy");
     }
-    let first = lab.start(&["up", "--machines-only", "--yes", "-o", "json"]);
-    let words = ["up", "--machines-only", "--yes", "-o", "json"];
-    let second = lab.run_in(&other, &words);
+    let first = lab.start(&UP);
+    let second = lab.run_in(&other, &UP);
     let first = first.end();
     for run in [&first, &second] {
         assert!([0, 1, 4].contains(&run.code), "{}", run.said());

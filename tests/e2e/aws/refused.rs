@@ -96,3 +96,21 @@ fn limits_and_networks_that_overlap_are_told() {
     let run = up(&lab).exits(4);
     assert!(run.stdout.contains("a network cannot be changed"), "{}", run.said());
 }
+
+#[test]
+fn a_subnet_of_someone_else_in_the_way_is_told() {
+    let ec2 = Ec2::start();
+    let lab = Lab::aws(&ec2, BODY);
+    let stop = json!({"action": "CreateSubnet", "do": "error", "times": 3,
+        "code": "InternalError", "message": "An internal error has occurred"});
+    ec2.set_faults(&json!({ "rules": [stop] }));
+    up(&lab).exits(1);
+    ec2.set_faults(&json!({}));
+    let vpc = ec2.of_kind("vpc")[0].id.clone();
+    let cidr = format!("{}.0/27", lab.prefix());
+    ec2.has_to("CreateSubnet", &[("VpcId", &vpc), ("CidrBlock", &cidr)]);
+    let run = up(&lab).exits(4);
+    for part in ["InvalidSubnet.Conflict", "something else has its place"] {
+        assert!(run.stdout.contains(part), "{part} is not said: {}", run.said());
+    }
+}
