@@ -1,14 +1,12 @@
 //! Reads `provider`: where the machines come from.
 
-use std::ops::Range;
-
 use super::aws;
-use super::cidr::BadCidr;
+use super::cidr::{bad_cidr, not_private};
 use super::diagnostic::Diagnostic;
 use super::reader::{Reader, Spanned, did_you_mean};
-use super::redact::carries_password;
 use super::source::known_secret;
 use super::tree::{Entry, Node, Value};
+use super::way::{jumps, login};
 use super::{Cidr, HostKeyPolicy, LocalNetwork, Provider, SshAccess};
 
 /// The provider as far as it can be read.
@@ -109,22 +107,6 @@ fn network_cidr(node: &Node, r: &mut Reader) -> Option<Spanned<Cidr>> {
     r.refuse(fault)
 }
 
-pub(super) fn not_private(at: &Range<usize>, cidr: Cidr) -> Diagnostic {
-    Diagnostic::new(at, format!("{cidr} is not a private network")).help(
-        "the real hosts of that network could not be reached: write a part of 10.0.0.0/8, \
-         172.16.0.0/12 or 192.168.0.0/16",
-    )
-}
-
-/// Why a text is no network to make; `like` is one to write.
-pub(super) fn bad_cidr(at: &Range<usize>, error: &BadCidr, like: Cidr) -> Diagnostic {
-    let help = match error {
-        BadCidr::HostBits { network, .. } => format!("write `{network}`"),
-        _ => format!("write an address and a prefix, such as `{like}`"),
-    };
-    Diagnostic::new(at, error.to_string()).help(help)
-}
-
 const SSH_KEYS: [&str; 7] =
     ["user", "port", "key", "passphrase", "jump", "host_keys", "sudo_password"];
 
@@ -144,10 +126,6 @@ fn ssh(node: &Node, r: &mut Reader) -> Option<SshAccess> {
     })
 }
 
-pub(super) fn login(node: &Node, r: &mut Reader) -> Option<String> {
-    r.text_that(node, is_login, "a user's name", "write the name alone, such as `ops`")
-}
-
 fn host_keys(node: &Node, r: &mut Reader) -> Option<HostKeyPolicy> {
     match r.text(node)? {
         "ask" => Some(HostKeyPolicy::Ask),
@@ -156,99 +134,6 @@ fn host_keys(node: &Node, r: &mut Reader) -> Option<HostKeyPolicy> {
             let message = format!("`{other}` is not a way to treat unknown host keys");
             let help = did_you_mean(other, &["ask", "accept-new"]);
             r.refuse(Diagnostic::new(&node.span, message).help(help))
-        }
-    }
-}
-
-/// One bastion, or a list of them.
-pub(super) fn jumps(node: &Node, r: &mut Reader) -> Vec<String> {
-    match &node.value {
-        Value::Scalar { .. } => jump(node, r).into_iter().collect(),
-        _ => r
-            .distinct(node, "jump", |r, node| jump(node, r))
-            .into_iter()
-            .map(|jump| jump.value)
-            .collect(),
-    }
-}
-
-fn jump(node: &Node, r: &mut Reader) -> Option<String> {
-    if let Value::Scalar { text, .. } = &node.value
-        && carries_password(text)
-    {
-        let message = "a password stands in the file itself";
-        let help = "write `user@host` alone: bastions are entered by key";
-        return r.refuse(Diagnostic::new(&node.span, message).help(help));
-    }
-    let text = r.text(node)?;
-    if is_jump(text) {
-        return Some(text.to_owned());
-    }
-    let help = match text {
-        text if text.contains(',') => "write several as a list: `[ops@outer, ops@inner]`",
-        _ => "write `host`, `user@host` or `user@host:2222`",
-    };
-    r.refuse(
-        Diagnostic::new(&node.span, "this is not a bastion to go through").help(help),
-    )
-}
-
-fn is_jump(text: &str) -> bool {
-    let (user, place) = match text.split_once('@') {
-        Some((user, place)) => (Some(user), place),
-        None => (None, text),
-    };
-    let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']'))
-    {
-        Some((host, rest)) => (host, rest.strip_prefix(':')),
-        None => match place.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (place, None),
-        },
-    };
-    user.is_none_or(is_login) && is_reachable(host) && port.is_none_or(is_port)
-}
-
-/// Whether SSH can be told to go to a host of that name or address.
-pub(super) fn is_reachable(host: &str) -> bool {
-    let in_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let is_name = !host.is_empty() && !host.starts_with('-') && host.chars().all(in_name);
-    is_name || host.parse::<std::net::Ipv6Addr>().is_ok()
-}
-
-fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-fn is_login(text: &str) -> bool {
-    let bad = |c: char| c.is_whitespace() || c.is_control() || "@:/".contains(c);
-    !text.is_empty() && !text.starts_with('-') && !text.contains(bad)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bastions_have_a_host_and_perhaps_a_user_and_a_port() {
-        for good in ["bastion", "ops@b.example.com", "ops@10.0.0.1:2222", "[fd00::1]:22"]
-        {
-            assert!(is_jump(good), "{good}");
-        }
-        for bad in [
-            "",
-            "@b",
-            "ops@",
-            "b:0",
-            "b:x",
-            "a,b",
-            "-oProxy=x",
-            "a b",
-            "u:p@b",
-            "fd00::1",
-            "[::1",
-        ] {
-            assert!(!is_jump(bad), "{bad}");
         }
     }
 }

@@ -6,12 +6,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::access::{jumps, login};
 use super::cidr::BadAdminCidr;
 use super::diagnostic::Diagnostic;
 use super::reader::{Fields, Reader, Spanned, did_you_mean};
 use super::source::known_secret;
 use super::tree::{Node, Value};
+use super::way::{jumps, login};
 use super::{AdminCidr, Cidr, SecretSource};
 use crate::unit::parse_duration;
 

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::str::FromStr;
 
+use super::diagnostic::Diagnostic;
 use super::{AdminCidr, Cidr};
 
 /// Why a text is not a [`Cidr`].
@@ -140,6 +142,22 @@ impl fmt::Display for AdminCidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.network, self.prefix)
     }
+}
+
+pub(super) fn not_private(at: &Range<usize>, cidr: Cidr) -> Diagnostic {
+    Diagnostic::new(at, format!("{cidr} is not a private network")).help(
+        "the real hosts of that network could not be reached: write a part of 10.0.0.0/8, \
+         172.16.0.0/12 or 192.168.0.0/16",
+    )
+}
+
+/// Why a text is no network to make; `like` is one to write.
+pub(super) fn bad_cidr(at: &Range<usize>, error: &BadCidr, like: Cidr) -> Diagnostic {
+    let help = match error {
+        BadCidr::HostBits { network, .. } => format!("write `{network}`"),
+        _ => format!("write an address and a prefix, such as `{like}`"),
+    };
+    Diagnostic::new(at, error.to_string()).help(help)
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::access::{Kind, is_reachable};
+use super::access::Kind;
 use super::diagnostic::Diagnostic;
 use super::reader::{Fields, Reader, Spanned, did_you_mean, spoken};
 use super::tree::{Entry, Node, Value};
+use super::way::is_reachable;
 use super::{
     FaultDomain, GivenHost, Group, HostSettings, Instances, Members, Role, Traits,
     is_label, like_label,

@@ -41,6 +41,7 @@ mod settings;
 mod source;
 mod traits;
 mod tree;
+mod way;
 
 pub use aws::{Aws, AwsAccess, AwsImage, AwsNetwork};
 pub use batch::{BadBatch, Batch};

@@ -5,6 +5,7 @@
 
 pub mod add_node;
 mod arrival;
+mod cannot_add;
 pub mod connect;
 mod courier;
 pub mod down;

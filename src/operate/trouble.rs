@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::cannot_add::CannotAdd;
 use super::lab::LabError;
 use crate::component;
 use crate::event::in_words;
@@ -161,7 +162,7 @@ pub enum Trouble {
     NeedsDrain(#[from] component::agent::NeedsDrain),
     /// Machines cannot be added.
     #[error(transparent)]
-    CannotAdd(#[from] super::add_node::CannotAdd),
+    CannotAdd(#[from] CannotAdd),
     /// Machines were added to the inventory, and what comes then did not succeed.
     #[error("{}; {hint}", in_words(why))]
     AfterEdit {
@@ -240,7 +241,10 @@ impl Trouble {
             | Self::Declined
             | Self::NoExpiry(_)
             | Self::NoPlan(NoPlan::Refused(_)) => Kind::Refused,
-            Self::CannotAdd(why) => why.kind(),
+            Self::CannotAdd(CannotAdd::NoGroup(_) | CannotAdd::OtherWay(_)) => {
+                Kind::Usage
+            }
+            Self::CannotAdd(_) => Kind::Refused,
             Self::AfterEdit { why, .. } => why.kind(),
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => {

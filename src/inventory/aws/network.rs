@@ -3,8 +3,8 @@
 use std::ops::{Range, RangeInclusive};
 
 use super::super::Cidr;
-use super::super::access::{bad_cidr, not_private};
 use super::super::cidr::BadCidr;
+use super::super::cidr::{bad_cidr, not_private};
 use super::super::diagnostic::Diagnostic;
 use super::super::reader::{Fields, Reader, Spanned};
 use super::super::tree::{Node, Value};

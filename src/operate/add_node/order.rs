@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::super::Ambient;
+use super::super::cannot_add::CannotAdd;
 use super::super::lab::{self, Lab, LabError};
 use super::super::machines::Roster;
 use super::super::trouble::Trouble;
-use super::{CannotAdd, Request};
+use super::Request;
 use crate::component::Stage;
 use crate::event::{Event, Outcome, in_words};
 use crate::host::HostName;
