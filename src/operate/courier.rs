@@ -1,9 +1,11 @@
 //! Brings images: to registries through a tunnel, to hosts as an archive.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep};
 
 use super::gather::Gathered;
 use crate::api::registry::{Access, OnBytes, Registry, RegistryError};
@@ -13,11 +15,17 @@ use crate::event::{Event, Events};
 use crate::images::load;
 use crate::inventory::catalog::Component;
 use crate::plan::Push;
+use crate::remote::ErrorKind;
 use crate::resource::Image;
 use crate::run::Fleet;
 use crate::run::apply::{Bytes, Courier, CourierError};
 use crate::secret::Secret;
 use crate::topology::{Node, REGISTRY_PORT, Topology};
+
+/// The longest that a registry may take from its start until it listens.
+const START: Duration = Duration::from_secs(30);
+/// Between two looks whether it does.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// The cluster's registries, each reached through its own host.
 pub(super) struct Registries<'a> {
@@ -81,6 +89,7 @@ impl<'a> Registries<'a> {
             .node(&push.to)
             .ok_or(NoRegistry::NoConnection(push.to.clone()))?;
         let (version, image) = self.image(push.component)?;
+        self.until_it_listens(node).await?;
         let (tunnel, registry) = self.open(node).await?;
         let (what, to) = (format!("push {} {version}", push.component), events.clone());
         let on_bytes: OnBytes = Arc::new(move |done, total| {
@@ -89,6 +98,22 @@ impl<'a> Registries<'a> {
         let pushed =
             registry.push(image, push.component.as_str(), version, on_bytes).await;
         told(pushed.map(drop), &tunnel)
+    }
+
+    /// Waits for a registry that an earlier run started just before it was cut off: its unit
+    /// runs, and nothing had to be changed, so that nothing else has waited for it.
+    async fn until_it_listens(&self, node: &Node) -> Result<(), NoRegistry> {
+        let begun = Instant::now();
+        loop {
+            match self.check(node).await {
+                Err(NoRegistry::Silent(error))
+                    if error.kind() == ErrorKind::Failed && begun.elapsed() < START =>
+                {
+                    sleep(PAUSE).await;
+                }
+                checked => return checked,
+            }
+        }
     }
 
     fn image(

@@ -123,6 +123,17 @@ pub(super) fn remove(kind: Kind, names: &[String]) -> Argv {
     Argv::new(words.chain(names.iter().map(String::as_str)))
 }
 
+/// Asks for the names of what a network still ends at, one in a line.
+pub(super) fn ask_ends(network: &str) -> Argv {
+    let format = "{{range .Containers}}{{println .Name}}{{end}}";
+    Argv::new(["docker", "network", "inspect", "--format", format, network])
+}
+
+/// Cuts an end of a network off.
+pub(super) fn cut_end(network: &str, end: &str) -> Argv {
+    Argv::new(["docker", "network", "disconnect", "--force", network, end.trim()])
+}
+
 /// Makes a cluster's network.
 pub(super) fn create_network(
     cluster: &ClusterName,

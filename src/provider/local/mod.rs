@@ -15,6 +15,10 @@ mod limits;
 mod network;
 mod plan;
 
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
 use crate::inventory::{Cidr, ClusterName};
 use crate::remote::Argv;
 use crate::remote::local::LocalError;
@@ -146,14 +150,46 @@ pub async fn destroy(cluster: &ClusterName) -> Result<Vec<String>, MachineError>
     let mut removed = Vec::new();
     for kind in Kind::IN_ORDER {
         let names = names(kind, cluster).await?;
-        if !names.is_empty() {
-            docker(&docker::remove(kind, &names)).await?;
+        match kind {
+            _ if names.is_empty() => {}
+            Kind::Network => remove_networks(&names).await?,
+            Kind::Container | Kind::Volume => {
+                docker(&docker::remove(kind, &names)).await?;
+            }
         }
         removed.extend(names.iter().map(|name| format!("{} {name}", kind.word())));
     }
     match everything(cluster).await? {
         left if left.is_empty() => Ok(removed),
         left => Err(MachineError::Left(left)),
+    }
+}
+
+/// The longest that Docker may take to let go of a network.
+const LET_GO: Duration = Duration::from_secs(30);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Removes networks. Docker may hold on to the end of one for a container that was removed while
+/// it was being started, as a run that is killed can leave one: that end is cut off.
+async fn remove_networks(names: &[String]) -> Result<(), MachineError> {
+    let begun = Instant::now();
+    loop {
+        let refused = match docker(&docker::remove(Kind::Network, names)).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if begun.elapsed() > LET_GO {
+            return Err(refused);
+        }
+        for network in names {
+            // One that is gone has none; which still hold on is seen by the next attempt.
+            let ends = docker(&docker::ask_ends(network)).await.unwrap_or_default();
+            for end in ends.lines().filter(|end| !end.trim().is_empty()) {
+                let _ = docker(&docker::cut_end(network, end)).await;
+            }
+        }
+        sleep(PAUSE).await;
     }
 }
 
