@@ -108,6 +108,17 @@ pub enum MachineError {
     /// What goes into a machine could not be packed.
     #[error("cannot pack the keys of a machine")]
     Pack(#[from] std::io::Error),
+    /// Docker does not let go of networks.
+    #[error(
+        "Docker does not let go of {networks}, though no container is there any more: restart it \
+         (`systemctl restart docker`), then run this again; it said: {said}"
+    )]
+    Held {
+        /// The networks.
+        networks: String,
+        /// What Docker said last.
+        said: String,
+    },
     /// Something is still there after it was removed.
     #[error("still there after removal: {}", .0.join(", "))]
     Left(Vec<String>),
@@ -180,7 +191,8 @@ async fn remove_networks(names: &[String]) -> Result<(), MachineError> {
             Err(error) => error,
         };
         if begun.elapsed() > LET_GO {
-            return Err(refused);
+            let networks = names.join(", ");
+            return Err(MachineError::Held { networks, said: refused.to_string() });
         }
         for network in names {
             // One that is gone has none; which still hold on is seen by the next attempt.

@@ -17,17 +17,21 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Takes a free network, and removes what a killed test left there.
+    /// Takes a free network, and removes what a killed test left there. One that Docker does not
+    /// let go of is left alone: it would be the next test's to fail at.
     pub(super) fn take() -> Self {
-        let slot = (0..=u8::MAX).find_map(|number| {
-            let name = format!("platform-e2e-{RANGE}.{number}");
-            let address = SocketAddr::from_abstract_name(name).expect("a short name");
-            let claim = UnixListener::bind_addr(&address).ok()?;
-            Some(Self { number, _claim: claim })
+        let slot = (0..=u8::MAX).filter_map(Self::claim).find(|slot| {
+            remove_all_of(&slot.cluster());
+            everything_of(&slot.cluster()).iter().all(|(_, names)| names.is_empty())
         });
-        let slot = slot.expect("a network that no other test uses");
-        remove_all_of(&slot.cluster());
-        slot
+        slot.expect("a network that no other test uses")
+    }
+
+    fn claim(number: u8) -> Option<Self> {
+        let name = format!("platform-e2e-{RANGE}.{number}");
+        let address = SocketAddr::from_abstract_name(name).expect("a short name");
+        let claim = UnixListener::bind_addr(&address).ok()?;
+        Some(Self { number, _claim: claim })
     }
 
     /// The name of its cluster.
