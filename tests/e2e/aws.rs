@@ -52,6 +52,14 @@ fn is_whole(ec2: &Ec2) {
     assert_eq!(zones.len(), 3, "{zones:?}");
 }
 
+/// Insists that nothing is left but what AWS shows of instances that have ended.
+fn is_empty(ec2: &Ec2) {
+    let left = ec2.resources().into_iter();
+    let left: Vec<_> =
+        left.filter(|found| found.state.as_deref() != Some("terminated")).collect();
+    assert!(left.is_empty(), "{left:#?}");
+}
+
 /// The instance of a machine that has a name.
 fn node(ec2: &Ec2, name: &str) -> Resource {
     let found = ec2.of_kind("instance").into_iter();

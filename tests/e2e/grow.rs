@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use platform::event::{Event, Outcome, RunResult};
+use platform::event::{Event, RunResult};
 use serde_json::Value;
 
 use crate::harness::{Given, Lab, Machine, Run, Writes, turn};
@@ -84,7 +84,7 @@ fn is_finished_by_the_same_words_after_it_was_killed(lab: &Lab, before: &str) {
     assert_eq!(fs::read_to_string(lab.inventory()).ok().as_ref(), Some(&text));
     assert!(run.stdout.contains("goes on with the add-node of 2 machines"));
     assert!(run.stdout.contains("left as they are: edge-1"), "{}", run.said());
-    assert!(is_done(&run, "run a task on each new agent"), "{}", run.said());
+    assert!(run.has_done("run a task on each new agent"), "{}", run.said());
     only_these_are_changed(&run, &["workers-2", "workers-3"]);
 }
 
@@ -102,12 +102,6 @@ fn only_these_are_changed(run: &Run, new: &[&str]) {
             _ => {}
         }
     }
-}
-
-fn is_done(run: &Run, wanted: &str) -> bool {
-    run.events().iter().any(|event| {
-        matches!(event, Event::StepFinished { step, outcome: Outcome::Done, .. } if step == wanted)
-    })
 }
 
 fn is_finished_by_up_after_it_was_killed(lab: &Lab) {
@@ -199,7 +193,7 @@ fn machines_that_exist_are_added_where_an_odd_inventory_lists_them() {
     given.machine(2).sh("systemctl stop ssh.socket ssh; true");
     let run = lab.run(&add).exits(0);
     only_these_are_changed(&run, &[&address]);
-    assert!(is_done(&run, "run a task on each new agent"), "{}", run.said());
+    assert!(run.has_done("run a task on each new agent"), "{}", run.said());
     assert!(run.stdout.contains("cannot be reached are left as they are: w-1"));
     assert_eq!(fs::read_to_string(lab.inventory()).ok(), Some(expected));
     others.are_untouched();

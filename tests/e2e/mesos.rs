@@ -7,10 +7,10 @@ mod rolling;
 
 use std::time::Duration;
 
-use platform::event::{Event, Outcome, RunResult};
+use platform::event::{Event, RunResult};
 use serde_json::{Value, json};
 
-use crate::harness::{Lab, Run, Secrets, Services, turn, until};
+use crate::harness::{Lab, Secrets, Services, turn, until};
 
 const BODY: &str = "
 groups:
@@ -49,7 +49,7 @@ fn comes_up_and_proves_itself(lab: &Lab) {
     let (arguments, up) = Secrets::in_no_argument_during(|| lab.up());
     assert_eq!(up.result(), RunResult::Changed);
     for step in ["run an app with 2 instances", "lose a task and see it replaced"] {
-        assert!(is_done(&up, step), "{step}: {}", up.said());
+        assert!(up.has_done(step), "{step}: {}", up.said());
     }
     let secrets = Secrets::of(lab);
     assert!(arguments.text().contains("mesos-agent"), "processes of machines are seen");
@@ -58,12 +58,6 @@ fn comes_up_and_proves_itself(lab: &Lab) {
     for host in ["control-1", "workers-1"] {
         secrets.are_hidden_on(&lab.machine(host));
     }
-}
-
-fn is_done(run: &Run, wanted: &str) -> bool {
-    run.events().iter().any(|event| {
-        matches!(event, Event::StepFinished { step, outcome: Outcome::Done, .. } if step == wanted)
-    })
 }
 
 fn is_not_touched_by_a_second_run(lab: &Lab) {

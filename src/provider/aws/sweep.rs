@@ -142,6 +142,16 @@ impl Left {
 }
 
 impl Thing {
+    /// A thing of that id and name, in or of those.
+    pub fn new(
+        kind: Kind,
+        id: String,
+        name: String,
+        within: impl IntoIterator<Item = String>,
+    ) -> Self {
+        Self { kind, id, name, within: within.into_iter().collect() }
+    }
+
     /// The command of AWS's own tool that removes it.
     pub fn command(&self) -> String {
         let id = &self.id;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use platform::event::RunResult;
 use serde_json::json;
 
-use super::{BODY, calm, is_whole, up};
+use super::{BODY, calm, is_empty, is_whole, up};
 use crate::harness::{Ec2, Lab, until};
 
 /// The longest that a run may take to make its next call.
@@ -66,10 +66,7 @@ fn a_removal_that_is_killed_after_any_call_is_finished_by_the_next() {
         up(&lab).exits(0);
         killed_after(nth, &ec2, &lab, &down);
         lab.run(&down).exits(0);
-        let left = ec2.resources().into_iter();
-        let left: Vec<_> =
-            left.filter(|found| found.state.as_deref() != Some("terminated")).collect();
-        assert!(left.is_empty(), "after call {nth}: {left:#?}");
+        is_empty(&ec2);
     }
 }
 

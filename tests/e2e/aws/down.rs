@@ -5,7 +5,7 @@ use std::time::Duration;
 use platform::event::RunResult;
 use serde_json::json;
 
-use super::{BODY, also, calm, up};
+use super::{BODY, also, calm, is_empty, up};
 use crate::harness::{Ec2, Lab, inner, until};
 
 /// The longest that an instance may take to be gone.
@@ -29,13 +29,6 @@ fn down_shows_all_asks_and_leaves_nothing() {
     is_empty(&ec2);
     let again = lab.run(&["down", "--yes", "-o", "json"]).exits(0);
     assert_eq!(again.result(), RunResult::Unchanged);
-}
-
-fn is_empty(ec2: &Ec2) {
-    let alive = ec2.resources().into_iter();
-    let left: Vec<_> =
-        alive.filter(|found| found.state.as_deref() != Some("terminated")).collect();
-    assert!(left.is_empty(), "{left:#?}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The whole road on AWS: a platform from nothing, grown, and gone. Here the instances of the
 //! tests' EC2 are machines, which cloud-init sets up as it does at AWS.
 
-use platform::event::{Event, Outcome, RunResult};
+use platform::event::{Event, RunResult};
 
-use crate::harness::{Ec2, Lab, Run, turn};
+use super::is_empty;
+use crate::harness::{Ec2, Lab, turn};
 
 const BODY: &str = "groups:
   control: {roles: [control], count: 1, type: m7i.large}
@@ -54,7 +55,7 @@ fn grows_by_one_and_touches_nobody_else(ec2: &Ec2, lab: &Lab) {
     let old: Vec<String> =
         ec2.of_kind("instance").into_iter().map(|found| found.id).collect();
     let run = lab.run(&["add-node", "--count", "1", "--yes", "-o", "json"]).exits(0);
-    assert!(is_done(&run, "run a task on each new agent"), "{}", run.said());
+    assert!(run.has_done("run a task on each new agent"), "{}", run.said());
     let text = std::fs::read_to_string(lab.inventory()).expect("the inventory");
     assert!(text.contains("    count: 2   # to begin with\n"), "{text}");
     let new = ec2.of_kind("instance").into_iter().find(|found| !old.contains(&found.id));
@@ -67,12 +68,6 @@ fn grows_by_one_and_touches_nobody_else(ec2: &Ec2, lab: &Lab) {
     });
     assert!(changed.into_iter().all(|host| host == new), "{}", run.said());
     lab.is_settled();
-}
-
-fn is_done(run: &Run, wanted: &str) -> bool {
-    run.events().iter().any(|event| {
-        matches!(event, Event::StepFinished { step, outcome: Outcome::Done, .. } if step == wanted)
-    })
 }
 
 fn gets_another_agent_for_one_that_someone_ended(ec2: &Ec2, lab: &Lab) {
@@ -95,10 +90,7 @@ fn gets_another_agent_for_one_that_someone_ended(ec2: &Ec2, lab: &Lab) {
 fn leaves_nothing(ec2: &Ec2, lab: &Lab) {
     let down = lab.run(&["down", "--yes", "-o", "json"]).exits(0);
     assert_eq!(down.result(), RunResult::Changed);
-    let left = ec2.resources().into_iter();
-    let left: Vec<_> =
-        left.filter(|found| found.state.as_deref() != Some("terminated")).collect();
-    assert!(left.is_empty(), "{left:#?}");
+    is_empty(ec2);
     let again = lab.run(&["down", "--yes", "-o", "json"]).exits(0);
     assert_eq!(again.result(), RunResult::Unchanged);
 }

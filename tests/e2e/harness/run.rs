@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use platform::event::{Event, RunResult};
+use platform::event::{Event, Outcome, RunResult};
 
 use super::until;
 
@@ -50,6 +50,13 @@ impl Run {
     /// The events of a run with `-o json`.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.stdout.lines().map(event).collect()
+    }
+
+    /// Whether a run with `-o json` has done a step of this name.
+    pub(crate) fn has_done(&self, wanted: &str) -> bool {
+        self.events().iter().any(|event| {
+            matches!(event, Event::StepFinished { step, outcome: Outcome::Done, .. } if step == wanted)
+        })
     }
 
     /// How a run with `-o json` says that it ended.

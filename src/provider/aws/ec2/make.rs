@@ -11,10 +11,12 @@ use super::super::seen::{Instance, InstanceState};
 use super::super::wanted::Firewall;
 use super::super::{AwsError, HostKey, Making};
 use super::read::of_cluster;
+use super::tell::{Look, Pauses, Teller};
 use super::write::Maker;
 use super::{Cloud, filter};
-use crate::event::{Event, Outcome, in_words};
+use crate::event::{Event, in_words};
 use crate::host::HostName;
+use crate::inventory::Cidr;
 
 /// The longest that an instance may take to run, and to stop: large ones take minutes.
 const RUNNING: Duration = Duration::from_secs(600);
@@ -22,10 +24,6 @@ const RUNNING: Duration = Duration::from_secs(600);
 const SETTLED: Duration = Duration::from_secs(60);
 /// The longest to wait where AWS asks to slow down.
 const THROTTLED: Duration = Duration::from_secs(180);
-/// The shortest and the longest pause between two looks at a condition that has a deadline.
-const PAUSE: Duration = Duration::from_millis(500);
-const LONG_PAUSE: Duration = Duration::from_secs(10);
-
 /// What a step brought.
 enum Made {
     Nothing,
@@ -37,8 +35,9 @@ enum Made {
 }
 
 impl Cloud {
-    /// Does all steps of a plan, and waits until every wanted instance runs: gives them all. What one phase began is ended; after a failure no next phase begins, and the
-    /// next run goes on there.
+    /// Does all steps of a plan, and waits until every wanted instance runs: gives them all.
+    /// What one phase began is ended; after a failure no next phase begins, and the next run
+    /// goes on there.
     ///
     /// # Errors
     /// When a call fails, an instance ends, or the operator stops it.
@@ -61,11 +60,10 @@ impl Cloud {
                 made.enter(&mut site, &mut there);
             }
         }
-        let awaited = there.iter().any(|found| !found.state.is_up());
-        if awaited {
-            self.until_running(&mut there, making).await?;
+        match there.iter().all(|found| found.state.is_up()) {
+            true => Ok(there),
+            false => self.until_running(&there, making).await,
         }
-        Ok(there)
     }
 
     async fn step(
@@ -74,97 +72,71 @@ impl Cloud {
         site: &Site,
         making: &Making<'_>,
     ) -> Result<Made, AwsError> {
-        let begun = std::time::Instant::now();
-        let (stage, host, name) =
-            (making.stage.to_owned(), step.host(), step.to_string());
-        making.events.emit(&Event::StepStarted {
-            stage: stage.clone(),
-            host: host.cloned(),
-            step: name.clone(),
-        });
         let maker = Maker { cloud: self, wanted: making.wanted, site };
-        let made = match step {
-            Step::Launch(launch) => launched(&maker, launch, making).await,
-            step => patiently(async || done(&maker, step).await).await,
+        let work = async {
+            let made = match step {
+                Step::Launch(launch) => launched(&maker, launch, making).await,
+                step => patiently(async || done(&maker, step, making).await).await,
+            };
+            made.map_err(|error| match error.is_taken() {
+                true => AwsError::AnotherRun { what: in_words(&error) },
+                false => error,
+            })
         };
-        let made = made.map_err(|error| match error.is_taken() {
-            true => AwsError::AnotherRun { what: in_words(&error) },
-            false => error,
-        });
-        let outcome = match &made {
-            Ok(_) => Outcome::Done,
-            Err(error) => Outcome::Failed { reason: in_words(error) },
-        };
-        let (host, took) = (host.cloned(), begun.elapsed());
-        making.events.emit(&Event::StepFinished {
-            stage,
-            host,
-            step: name,
-            took,
-            outcome,
-        });
-        made
+        making.teller().step(step.host(), &step.to_string(), work).await
     }
 
     /// Waits until these instances run, and says what they do meanwhile.
     async fn until_running(
         &self,
-        there: &mut Vec<Instance>,
+        there: &[Instance],
         making: &Making<'_>,
-    ) -> Result<(), AwsError> {
-        let (begun, what) = (Instant::now(), "all instances run".to_owned());
-        let mut last = String::new();
-        let mut pauses = Pauses::new();
-        let ids: Vec<String> = there.iter().map(|found| found.id.clone()).collect();
-        loop {
-            let seen = self.instances(vec![of_cluster(&making.wanted.cluster)]).await?;
+    ) -> Result<Vec<Instance>, AwsError> {
+        let ids: Vec<&str> = there.iter().map(|found| found.id.as_str()).collect();
+        let look = async || {
+            let mut known =
+                self.instances(vec![of_cluster(&making.wanted.cluster)]).await?;
             // An instance that was just launched may be unknown still.
-            let known: Vec<Instance> =
-                seen.into_iter().filter(|found| ids.contains(&found.id)).collect();
+            known.retain(|found| ids.contains(&found.id.as_str()));
             if let Some(ended) = known.iter().find(|found| !found.state.is_alive()) {
                 return Err(end(ended));
             }
             let up = known.iter().filter(|found| found.state.is_up()).count();
             if up == ids.len() {
-                *there = in_order(&ids, known);
-                let seen = format!("{up} run");
-                let took = begun.elapsed();
-                making.events.emit(&Event::GatePassed { gate: what, seen, took });
-                return Ok(());
+                known.sort_by_key(|found| ids.iter().position(|id| *id == found.id));
+                return Ok(Look::Done(known, format!("{up} run")));
             }
-            let seen = states(&known, ids.len());
-            if seen != last {
-                let gate = what.clone();
-                making.events.emit(&Event::Waiting { gate, seen: seen.clone() });
-                last = seen;
+            match (making.stopped)() {
+                true => Err(AwsError::Stopped { n_done: up, n_left: ids.len() - up }),
+                false => Ok(Look::NotYet(states(&known, ids.len()))),
             }
-            if (making.stopped)() {
-                return Err(AwsError::Stopped { n_done: up, n_left: ids.len() - up });
-            }
-            if begun.elapsed() > RUNNING {
-                return Err(AwsError::TimedOut { what, seen: last, deadline: RUNNING });
-            }
-            sleep(pauses.next()).await;
-        }
+        };
+        making.teller().until("all instances run", RUNNING, look).await
     }
 
     /// Waits until instances that are about to stop have stopped: before, they cannot be
     /// started.
-    async fn until_stopped(&self, ids: &[String]) -> Result<(), AwsError> {
-        let begun = Instant::now();
-        let mut pauses = Pauses::new();
-        loop {
+    async fn until_stopped(
+        &self,
+        ids: &[String],
+        teller: Teller<'_>,
+    ) -> Result<(), AwsError> {
+        let look = async || {
             let found = self.instances(vec![filter("instance-id", ids)]).await?;
-            let mut stopping =
-                found.iter().filter(|found| found.state == InstanceState::Stopping);
-            let Some(first) = stopping.next() else { return Ok(()) };
-            if begun.elapsed() > RUNNING {
-                let what = "the instances to start have stopped".to_owned();
-                let seen = format!("{} is {}", first.id, first.state);
-                return Err(AwsError::TimedOut { what, seen, deadline: RUNNING });
-            }
-            sleep(pauses.next()).await;
-        }
+            let seen = states(&found, ids.len());
+            let is_stopping = |found: &Instance| found.state == InstanceState::Stopping;
+            Ok(match found.iter().any(is_stopping) {
+                true => Look::NotYet(seen),
+                false => Look::Done((), seen),
+            })
+        };
+        teller.until("the instances to start have stopped", RUNNING, look).await
+    }
+}
+
+impl Making<'_> {
+    fn teller(&self) -> Teller<'_> {
+        Teller { stage: self.stage, events: self.events }
     }
 }
 
@@ -185,7 +157,11 @@ impl Made {
     }
 }
 
-async fn done(maker: &Maker<'_>, step: &Step) -> Result<Made, AwsError> {
+async fn done(
+    maker: &Maker<'_>,
+    step: &Step,
+    making: &Making<'_>,
+) -> Result<Made, AwsError> {
     let site = maker.site;
     let group = |which: &Firewall| -> Result<&String, AwsError> {
         let lacking = AwsError::Answer { call: "CreateSecurityGroup", what: "an id" };
@@ -221,7 +197,7 @@ async fn done(maker: &Maker<'_>, step: &Step) -> Result<Made, AwsError> {
         Step::Expire { resources, at } => maker.expire(resources, *at).await?,
         Step::Start { instances } => {
             let ids: Vec<String> = instances.iter().map(|(id, _)| id.clone()).collect();
-            maker.cloud.until_stopped(&ids).await?;
+            maker.cloud.until_stopped(&ids, making.teller()).await?;
             maker.start(ids).await?;
         }
         Step::Launch(_) => {}
@@ -231,7 +207,7 @@ async fn done(maker: &Maker<'_>, step: &Step) -> Result<Made, AwsError> {
 
 /// Makes the network. Where another run made one at the same moment, the one of the lower id
 /// stays, so that both runs agree which.
-async fn vpc(maker: &Maker<'_>, cidr: crate::inventory::Cidr) -> Result<Made, AwsError> {
+async fn vpc(maker: &Maker<'_>, cidr: Cidr) -> Result<Made, AwsError> {
     let id = maker.make_vpc(cidr).await?;
     let all = maker.cloud.vpcs_that(of_cluster(&maker.wanted.cluster)).await?;
     match all.into_iter().map(|vpc| vpc.id).filter(|other| *other < id).min() {
@@ -306,26 +282,6 @@ async fn patiently<T>(
         }
         sleep(pauses.next()).await;
     }
-}
-
-/// Pauses between two looks, each longer than the one before.
-pub(super) struct Pauses(Duration);
-
-impl Pauses {
-    pub(super) fn new() -> Self {
-        Self(PAUSE)
-    }
-
-    pub(super) fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = (pause * 3 / 2).min(LONG_PAUSE);
-        pause
-    }
-}
-
-fn in_order(ids: &[String], mut known: Vec<Instance>) -> Vec<Instance> {
-    known.sort_by_key(|found| ids.iter().position(|id| *id == found.id));
-    known
 }
 
 /// `3 running, 2 pending, 1 not seen yet`.

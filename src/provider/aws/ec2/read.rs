@@ -97,6 +97,13 @@ impl Cloud {
             AwsNetwork::Made(_) => of_cluster(&wanted.cluster),
             AwsNetwork::Given { subnets, .. } => filter("subnet-id", subnets),
         };
+        self.subnets_that(which).await
+    }
+
+    pub(super) async fn subnets_that(
+        &self,
+        which: Filter,
+    ) -> Result<Vec<Subnet>, AwsError> {
         let ask = self.client.describe_subnets().filters(which);
         let mut pages = ask.into_paginator().items().send();
         let mut subnets = Vec::new();
@@ -119,11 +126,18 @@ impl Cloud {
         &self,
         wanted: &Wanted,
     ) -> Result<Vec<(String, Option<String>)>, AwsError> {
-        if !wanted.makes_network() {
-            return Ok(Vec::new());
+        match wanted.makes_network() {
+            true => self.gateways_of(&wanted.cluster).await,
+            false => Ok(Vec::new()),
         }
-        let ask =
-            self.client.describe_internet_gateways().filters(of_cluster(&wanted.cluster));
+    }
+
+    /// The gateways that carry the cluster's tag, with the VPC that each is attached to.
+    pub(super) async fn gateways_of(
+        &self,
+        cluster: &ClusterName,
+    ) -> Result<Vec<(String, Option<String>)>, AwsError> {
+        let ask = self.client.describe_internet_gateways().filters(of_cluster(cluster));
         let mut pages = ask.into_paginator().items().send();
         let mut gateways = Vec::new();
         while let Some(gateway) = pages.next().await {
@@ -172,22 +186,37 @@ impl Cloud {
     ) -> Result<Vec<SecurityGroup>, AwsError> {
         let names =
             [Firewall::Cluster, Firewall::Edge].map(|which| wanted.firewall_name(which));
-        let ask =
-            self.client.describe_security_groups().filters(filter("group-name", names));
+        self.security_groups_that(filter("group-name", names), &wanted.cluster).await
+    }
+
+    pub(super) async fn security_groups_that(
+        &self,
+        which: Filter,
+        cluster: &ClusterName,
+    ) -> Result<Vec<SecurityGroup>, AwsError> {
+        let ask = self.client.describe_security_groups().filters(which);
         let mut pages = ask.into_paginator().items().send();
         let mut groups = Vec::new();
         while let Some(group) = pages.next().await {
             let group = group.map_err(self.unseen("DescribeSecurityGroups"))?;
-            groups.extend(security_group(&group, &wanted.cluster));
+            groups.extend(security_group(&group, cluster));
         }
         Ok(groups)
     }
 
     async fn key_pair(&self, wanted: &Wanted) -> Result<Option<KeyPair>, AwsError> {
+        let named = self.key_pairs_that(filter("key-name", [wanted.name()])).await?;
+        Ok(named.into_iter().next())
+    }
+
+    pub(super) async fn key_pairs_that(
+        &self,
+        which: Filter,
+    ) -> Result<Vec<KeyPair>, AwsError> {
         let ask = self.client.describe_key_pairs().include_public_key(true);
-        let answer = ask.filters(filter("key-name", [wanted.name()])).send().await;
+        let answer = ask.filters(which).send().await;
         let answer = answer.map_err(self.unseen("DescribeKeyPairs"))?;
-        Ok(answer.key_pairs().first().and_then(|key| {
+        let key_pair = |key: &sdk::KeyPairInfo| {
             Some(KeyPair {
                 id: key.key_pair_id.clone()?,
                 name: key.key_name.clone()?,
@@ -195,7 +224,8 @@ impl Cloud {
                 created: key.create_time().and_then(time),
                 tags: tags(key.tags()),
             })
-        }))
+        };
+        Ok(answer.key_pairs().iter().filter_map(key_pair).collect())
     }
 
     /// The instances that a filter leaves.

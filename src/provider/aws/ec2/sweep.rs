@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use aws_sdk_ec2::types::{self as sdk, AttributeBooleanValue};
 use futures::future::join_all;
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::super::plan::noted_end;
-use super::super::seen::{Instance, InstanceState};
+use super::super::seen::{Instance, InstanceState, Vpc};
 use super::super::sweep::{AT_ONCE, Kind, Left, Remains, Stranger, Thing};
 use super::super::{AwsError, CLUSTER_TAG};
-use super::make::{Pauses, states};
+use super::make::states;
 use super::read::{of_cluster, tags};
+use super::tell::{Look, Pauses, Teller};
 use super::{Cloud, filter, undone};
-use crate::event::{Event, Events, Outcome, in_words};
+use crate::event::{Events, in_words};
 use crate::inventory::ClusterName;
 
 /// The longest that instances may take to be gone.
@@ -30,22 +30,38 @@ impl Cloud {
     /// # Errors
     /// When AWS does not answer, or refuses to.
     pub async fn remains(&self, cluster: &ClusterName) -> Result<Remains, AwsError> {
-        let (instances, volumes, groups, subnets, gateways, vpcs, (keys, expires)) = tokio::try_join!(
-            self.instances(vec![of_cluster(cluster)]),
+        let tagged = || of_cluster(cluster);
+        let (instances, volumes, groups, subnets, gateways, vpcs, keys) = tokio::try_join!(
+            self.instances(vec![tagged()]),
             self.volumes(cluster),
-            self.groups_of(cluster),
-            self.subnets_of(cluster),
+            self.security_groups_that(tagged(), cluster),
+            self.subnets_that(tagged()),
             self.gateways_of(cluster),
-            self.vpcs_of(cluster),
-            self.keys_of(cluster),
+            self.vpcs_that(tagged()),
+            self.key_pairs_that(tagged()),
         )?;
-        let ours: Vec<&Instance> =
-            instances.iter().filter(|found| found.state.is_alive()).collect();
         let (interfaces, strangers) = self.interfaces(cluster, &vpcs, &instances).await?;
-        let things = ours.into_iter().map(of_instance);
-        let things = things.chain(interfaces).chain(volumes).chain(groups).chain(subnets);
-        let things = things.chain(gateways).chain(vpcs).chain(keys).collect();
-        Ok(Remains { things, strangers, expires })
+        let expires = keys.iter().filter_map(|key| noted_end(&key.tags)).min();
+        let alive = instances.iter().filter(|found| found.state.is_alive());
+        let things = alive.map(of_instance).chain(interfaces).chain(volumes);
+        let things = things.chain(groups.into_iter().map(|group| {
+            Thing::new(Kind::SecurityGroup, group.id, group.name, [group.vpc])
+        }));
+        let things = things.chain(subnets.into_iter().map(|subnet| {
+            let name = format!("{cluster}-{}", subnet.zone);
+            Thing::new(Kind::Subnet, subnet.id, name, [subnet.vpc])
+        }));
+        let things =
+            things.chain(gateways.into_iter().map(|(id, vpc)| {
+                Thing::new(Kind::Gateway, id, cluster.to_string(), vpc)
+            }));
+        let vpcs = vpcs.into_iter();
+        let things =
+            things.chain(vpcs.map(|vpc| Thing::new(Kind::Vpc, vpc.id, vpc.cidr, [])));
+        let keys = keys.into_iter();
+        let things =
+            things.chain(keys.map(|key| Thing::new(Kind::KeyPair, key.id, key.name, [])));
+        Ok(Remains { things: things.collect(), strangers, expires })
     }
 
     /// Removes what can go, in order, again and again until nothing more goes; gives what is
@@ -70,7 +86,7 @@ impl Cloud {
             let reason = in_words(&error);
             why.extend(instances.iter().map(|thing| (thing.id.clone(), reason.clone())));
         } else {
-            self.until_gone(cluster, &instances, events).await?;
+            self.until_gone(cluster, &instances, &teller).await?;
         }
         why.extend(self.remove_all(rest, &teller).await);
         let left = self.remains(cluster).await?;
@@ -106,7 +122,7 @@ impl Cloud {
                 }
             };
             let names: Vec<String> = some.iter().map(Thing::to_string).collect();
-            teller.tell(&format!("terminate {}", names.join(", ")), work).await?;
+            teller.step(None, &format!("terminate {}", names.join(", ")), work).await?;
         }
         Ok(())
     }
@@ -127,39 +143,22 @@ impl Cloud {
         &self,
         cluster: &ClusterName,
         instances: &[Thing],
-        events: &Events,
+        teller: &Teller<'_>,
     ) -> Result<(), AwsError> {
         if instances.is_empty() {
             return Ok(());
         }
-        let (begun, mut pauses) = (Instant::now(), Pauses::new());
-        let gate = "all instances are terminated".to_owned();
-        let mut last = String::new();
-        loop {
-            let found = self.instances(vec![of_cluster(cluster)]).await?;
-            let ours =
-                |found: &Instance| instances.iter().any(|thing| thing.id == found.id);
-            let known: Vec<Instance> = found.into_iter().filter(ours).collect();
+        let look = async || {
+            let mut known = self.instances(vec![of_cluster(cluster)]).await?;
+            known.retain(|found| instances.iter().any(|thing| thing.id == found.id));
             let seen = states(&known, known.len());
             let ended = |found: &Instance| found.state == InstanceState::Terminated;
-            if known.iter().all(ended) {
-                let took = begun.elapsed();
-                events.emit(&Event::GatePassed { gate, seen, took });
-                return Ok(());
-            }
-            if seen != last {
-                events.emit(&Event::Waiting { gate: gate.clone(), seen: seen.clone() });
-                last = seen;
-            }
-            if begun.elapsed() > GONE {
-                return Err(AwsError::TimedOut {
-                    what: gate,
-                    seen: last,
-                    deadline: GONE,
-                });
-            }
-            sleep(pauses.next()).await;
-        }
+            Ok(match known.iter().all(ended) {
+                true => Look::Done((), seen),
+                false => Look::NotYet(seen),
+            })
+        };
+        teller.until("all instances are terminated", GONE, look).await
     }
 
     /// Removes things, kind after kind; what something else still uses is tried again as long
@@ -201,7 +200,7 @@ impl Cloud {
         thing: &Thing,
         teller: &Teller<'_>,
     ) -> Result<(), AwsError> {
-        teller.tell(&format!("remove {thing}"), self.delete(thing)).await
+        teller.step(None, &format!("remove {thing}"), self.delete(thing)).await
     }
 
     async fn delete(&self, thing: &Thing) -> Result<(), AwsError> {
@@ -274,84 +273,12 @@ impl Cloud {
         Ok(things)
     }
 
-    async fn groups_of(&self, cluster: &ClusterName) -> Result<Vec<Thing>, AwsError> {
-        let ask = self.client.describe_security_groups().filters(of_cluster(cluster));
-        let mut pages = ask.into_paginator().items().send();
-        let mut things = Vec::new();
-        while let Some(found) = pages.next().await {
-            let found = found.map_err(self.unseen("DescribeSecurityGroups"))?;
-            let (name, vpc) = (found.group_name.unwrap_or_default(), found.vpc_id);
-            let within = vpc.into_iter().collect();
-            let kind = Kind::SecurityGroup;
-            things.extend(found.group_id.map(|id| Thing { kind, id, name, within }));
-        }
-        Ok(things)
-    }
-
-    async fn subnets_of(&self, cluster: &ClusterName) -> Result<Vec<Thing>, AwsError> {
-        let ask = self.client.describe_subnets().filters(of_cluster(cluster));
-        let mut pages = ask.into_paginator().items().send();
-        let mut things = Vec::new();
-        while let Some(found) = pages.next().await {
-            let found = found.map_err(self.unseen("DescribeSubnets"))?;
-            let tags = tags(found.tags());
-            let (id, vpc) = (found.subnet_id, found.vpc_id);
-            things.extend(id.map(|id| thing(Kind::Subnet, id, &tags, vpc)));
-        }
-        Ok(things)
-    }
-
-    async fn gateways_of(&self, cluster: &ClusterName) -> Result<Vec<Thing>, AwsError> {
-        let ask = self.client.describe_internet_gateways().filters(of_cluster(cluster));
-        let mut pages = ask.into_paginator().items().send();
-        let mut things = Vec::new();
-        while let Some(found) = pages.next().await {
-            let found = found.map_err(self.unseen("DescribeInternetGateways"))?;
-            let tags = tags(found.tags());
-            let to = found.attachments().iter().filter_map(|to| to.vpc_id.clone());
-            let to: Vec<String> = to.collect();
-            things.extend(
-                found.internet_gateway_id.map(|id| thing(Kind::Gateway, id, &tags, to)),
-            );
-        }
-        Ok(things)
-    }
-
-    async fn vpcs_of(&self, cluster: &ClusterName) -> Result<Vec<Thing>, AwsError> {
-        let vpcs = self.vpcs_that(of_cluster(cluster)).await?;
-        let of_vpc = |vpc: super::super::seen::Vpc| Thing {
-            kind: Kind::Vpc,
-            id: vpc.id,
-            name: vpc.cidr,
-            within: Vec::new(),
-        };
-        Ok(vpcs.into_iter().map(of_vpc).collect())
-    }
-
-    /// The key pair, and until when it says that the cluster is to be.
-    async fn keys_of(
-        &self,
-        cluster: &ClusterName,
-    ) -> Result<(Vec<Thing>, Option<Timestamp>), AwsError> {
-        let answer =
-            self.client.describe_key_pairs().filters(of_cluster(cluster)).send().await;
-        let answer = answer.map_err(self.unseen("DescribeKeyPairs"))?;
-        let of_key = |key: &sdk::KeyPairInfo| {
-            let name = key.key_name.clone().unwrap_or_default();
-            let id = key.key_pair_id.clone()?;
-            Some(Thing { kind: Kind::KeyPair, id, name, within: Vec::new() })
-        };
-        let ends =
-            answer.key_pairs().iter().filter_map(|key| noted_end(&tags(key.tags())));
-        Ok((answer.key_pairs().iter().filter_map(of_key).collect(), ends.min()))
-    }
-
     /// Interfaces with the cluster's tag that no instance has, and those in its networks that
     /// are not its own.
     async fn interfaces(
         &self,
         cluster: &ClusterName,
-        vpcs: &[Thing],
+        vpcs: &[Vpc],
         instances: &[Instance],
     ) -> Result<(Vec<Thing>, Vec<Stranger>), AwsError> {
         let which = match vpcs {
@@ -381,48 +308,19 @@ impl Cloud {
     }
 }
 
-/// Tells steps of a removal.
-struct Teller<'a> {
-    stage: &'a str,
-    events: &'a Events,
-}
-
-impl Teller<'_> {
-    async fn tell(
-        &self,
-        step: &str,
-        work: impl Future<Output = Result<(), AwsError>>,
-    ) -> Result<(), AwsError> {
-        let begun = std::time::Instant::now();
-        let (stage, step) = (self.stage.to_owned(), step.to_owned());
-        let started =
-            Event::StepStarted { stage: stage.clone(), host: None, step: step.clone() };
-        self.events.emit(&started);
-        let done = work.await;
-        let outcome = match &done {
-            Ok(()) => Outcome::Done,
-            Err(error) => Outcome::Failed { reason: in_words(error) },
-        };
-        let took = begun.elapsed();
-        self.events.emit(&Event::StepFinished { stage, host: None, step, took, outcome });
-        done
-    }
-}
-
 fn thing(
     kind: Kind,
     id: String,
     tags: &BTreeMap<String, String>,
     within: impl IntoIterator<Item = String>,
 ) -> Thing {
-    let name = tags.get("Name").cloned().unwrap_or_default();
-    Thing { kind, id, name, within: within.into_iter().collect() }
+    Thing::new(kind, id, tags.get("Name").cloned().unwrap_or_default(), within)
 }
 
 fn of_instance(found: &Instance) -> Thing {
     let name = found.tags.get("Name").cloned().unwrap_or_default();
     let name = format!("{name}, {}", found.state);
-    Thing { kind: Kind::Instance, id: found.id.clone(), name, within: Vec::new() }
+    Thing::new(Kind::Instance, found.id.clone(), name, [])
 }
 
 fn stranger(found: &sdk::NetworkInterface) -> Stranger {
