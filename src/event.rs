@@ -104,6 +104,16 @@ pub enum Event {
         #[serde(with = "millis")]
         took: Duration,
     },
+    /// A gate did not open, and is not waited for any longer.
+    GateFailed {
+        /// What it waited for.
+        gate: String,
+        /// Why, in whole lines, the decisive one first.
+        reason: String,
+        /// How long it was waited for.
+        #[serde(with = "millis")]
+        took: Duration,
+    },
     /// A stage ended.
     StageFinished {
         /// The stage.

@@ -17,6 +17,7 @@
 //! - [`event`]: everything that a display or the journal ever sees of a run.
 //! - [`host`], [`path`]: names of machines and of files on them, safe in a shell.
 //! - [`secret`]: the only values that may carry a password. [`mod@unit`]: sizes and times.
+//! - [`reason`]: what a failing thing said, its decisive line first.
 //!
 //! **Decide**: pure, no I/O, clock, environment or async.
 //!
@@ -60,6 +61,7 @@
 pub mod event;
 pub mod host;
 pub mod path;
+pub mod reason;
 pub mod secret;
 pub mod unit;
 

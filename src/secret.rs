@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 /// A password, token or private key.
@@ -80,6 +82,54 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
+/// Takes secrets out of texts that others wrote, such as the journal of a unit.
+#[derive(Clone, Default)]
+pub struct Redactor(Vec<Secret>);
+
+/// Shorter ones would be found in words that hold no secret.
+const SHORTEST: usize = 6;
+
+impl Redactor {
+    /// Knows these secrets, also where they stand in base64, as logins for HTTP do.
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        let mut known: Vec<Secret> = secrets
+            .into_iter()
+            .flat_map(|secret| in_base64(&secret).into_iter().chain([secret]))
+            .filter(|secret| secret.expose().len() >= SHORTEST)
+            .collect();
+        // One that holds another goes first: else its rest would stay.
+        known.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        Self(known)
+    }
+
+    /// The text without them.
+    pub fn clean(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| {
+            match text.contains(secret.expose()) {
+                true => text.replace(secret.expose(), "[redacted]"),
+                false => text,
+            }
+        })
+    }
+}
+
+/// What base64 makes of a secret behind any text: the digits that depend on it alone. There are
+/// three, since three bytes are four digits.
+fn in_base64(secret: &Secret) -> [Secret; 3] {
+    [0, 1, 2].map(|n_before| {
+        let bytes = [&[0; 2][..n_before], secret.expose().as_bytes()].concat();
+        let digits = BASE64_STANDARD_NO_PAD.encode(&bytes);
+        let (first, end) = ((n_before * 8).div_ceil(6), bytes.len() * 8 / 6);
+        Secret::new(digits.get(first..end).unwrap_or_default())
+    })
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +145,21 @@ mod tests {
         let bytes = SecretBytes::from(secret);
         assert_eq!(format!("{bytes:?} {bytes:#?}"), "[redacted] [redacted]");
         assert_eq!(bytes.expose(), b"hunter2");
+    }
+
+    #[test]
+    fn what_others_wrote_shows_no_secret_that_is_known() {
+        let known = ["hunter2", "hunter2hunter3", "tiny"].map(Secret::new);
+        let redactor = Redactor::new(known);
+        assert_eq!(
+            redactor.clean("a hunter2, hunter2hunter3 and a tiny one"),
+            "a [redacted], [redacted] and a tiny one"
+        );
+        assert_eq!(format!("{redactor:?}"), "[redacted]");
+        for user in ["a", "ab", "abc"] {
+            let login = BASE64_STANDARD_NO_PAD.encode(format!("{user}:hunter2hunter3"));
+            let shown = redactor.clean(&login);
+            assert!(shown.contains("[redacted]") && shown.len() < 18, "{shown}");
+        }
     }
 }

@@ -93,6 +93,15 @@ pub enum ZookeeperError {
         /// The question.
         word: &'static str,
     },
+    /// It took the question and said nothing, as members do that start or end just now.
+    #[error(
+        "what listens there took `{word}` and hung up without an answer: ZooKeeper that starts \
+         or ends just now, or another program"
+    )]
+    Silent {
+        /// The question.
+        word: &'static str,
+    },
     /// What answers there is no ZooKeeper that this program knows.
     #[error("what answers there is not ZooKeeper: it says `{begin}`")]
     Unknown {
@@ -134,9 +143,12 @@ pub async fn ask(
         Ok(Ok(_)) => {}
     }
     let text = String::from_utf8_lossy(&answer).into_owned();
-    match text.contains("not in the whitelist") {
-        true => Err(ZookeeperError::NotAllowed { word: letters }),
-        false => Ok(text),
+    match text {
+        text if text.trim().is_empty() => Err(ZookeeperError::Silent { word: letters }),
+        text if text.contains("not in the whitelist") => {
+            Err(ZookeeperError::NotAllowed { word: letters })
+        }
+        text => Ok(text),
     }
 }
 
@@ -401,6 +413,11 @@ zk_avg_follower_sync_time\t562.0
         theirs.shutdown().await.unwrap();
         let forbidden = ruok(ours, Duration::from_secs(5)).await;
         assert!(matches!(forbidden, Err(ZookeeperError::NotAllowed { word: "ruok" })));
+
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        theirs.shutdown().await.unwrap();
+        let nothing = mntr(ours, Duration::from_secs(5)).await.unwrap_err().to_string();
+        assert!(nothing.contains("`mntr` and hung up without an answer"), "{nothing}");
 
         let (ours, _theirs) = tokio::io::duplex(1024);
         let silent = ruok(ours, Duration::from_millis(20)).await;

@@ -82,6 +82,18 @@ impl fmt::Display for Stage {
     }
 }
 
+/// The unit that runs a component.
+pub fn unit_of(component: Component) -> &'static str {
+    match component {
+        Component::Registry => registry::UNIT,
+        Component::Zookeeper => zookeeper::UNIT,
+        Component::MesosMaster => master::UNIT,
+        Component::MesosAgent => agent::UNIT,
+        Component::Marathon => marathon::UNIT,
+        Component::Chronos => chronos::UNIT,
+    }
+}
+
 /// What the components are made from, beside the topology: gathered before anything is
 /// decided.
 #[derive(Debug, Clone)]

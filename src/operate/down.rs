@@ -117,6 +117,7 @@ async fn take_back(
         parallel: ambient.parallel,
         cluster: lab.inventory.cluster.as_str(),
         run: &ambient.run,
+        redactor: &lab.state.redactor(),
         stopped: &|| ambient.is_stopped(),
     };
     let tally = apply(plan, generations, &crew).await;

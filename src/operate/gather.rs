@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::inventory::SecretSource;
 use crate::inventory::catalog::{Catalog, Component, Entry};
 use crate::resource::Content;
-use crate::secret::Secret;
+use crate::secret::{Redactor, Secret};
 use crate::state::{Leaf, San, SecretError};
 use crate::topology::{Node, Topology};
 
@@ -28,6 +28,8 @@ pub(super) struct Gathered {
     pub(super) images: Resolved,
     /// For the questions to Mesos, Marathon and Chronos.
     pub(super) logins: Logins,
+    /// Keeps secrets out of what hosts say.
+    pub(super) redactor: Redactor,
 }
 
 /// Gathers it. What is missing is made and kept: secrets, the certificate authority,
@@ -86,7 +88,8 @@ pub(super) async fn gather(
         chronos: framework("chronos", &secret)?,
     };
     let logins = logins(lab, ambient)?;
-    Ok(Gathered { materials, catalog: listed.catalog, images, logins })
+    let redactor = lab.state.redactor();
+    Ok(Gathered { materials, catalog: listed.catalog, images, logins, redactor })
 }
 
 /// What there is to say of components that were never seen to run as this program runs them.

@@ -2,6 +2,7 @@
 
 mod mesos;
 mod show;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use self::mesos::Asked;
 pub use self::mesos::{AgentStatus, FrameworkStatus, MesosStatus};
+use self::words::{Words, words};
 
 use super::courier::Pass;
 use super::gather::{logins, registry_password};
@@ -20,9 +22,7 @@ use super::survey;
 use super::trouble::Trouble;
 use super::{Ambient, connect, machines};
 use crate::api::zookeeper::{Answer, Mode};
-use crate::component::{
-    agent, chronos, docker, lost, marathon, master, registry, zookeeper,
-};
+use crate::component::{agent, docker, lost, unit_of};
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -126,7 +126,9 @@ pub async fn status(
         Asked::of(services),
     );
     let facts = facts?;
+    let words = words(lab, &topology, &fleet, &facts).await;
     let seen = Seen {
+        words: &words,
         topology: &topology,
         facts: &facts,
         answers: &answers,
@@ -181,17 +183,6 @@ fn units(node: &Node) -> Vec<(&'static str, &'static str)> {
     units.map(|component| (component.as_str(), unit_of(component))).collect()
 }
 
-fn unit_of(component: Component) -> &'static str {
-    match component {
-        Component::Registry => registry::UNIT,
-        Component::Zookeeper => zookeeper::UNIT,
-        Component::MesosMaster => master::UNIT,
-        Component::MesosAgent => agent::UNIT,
-        Component::Marathon => marathon::UNIT,
-        Component::Chronos => chronos::UNIT,
-    }
-}
-
 /// Whether each registry serves, or in words that it does not and why. Those whose hosts do not
 /// answer are not asked.
 async fn registries(
@@ -228,6 +219,7 @@ const GONE: &str = "gone for good at its master's word; `platform up` brings it 
                     new agent";
 
 struct Seen<'a> {
+    words: &'a Words,
     topology: &'a Topology,
     facts: &'a BTreeMap<HostName, Facts>,
     answers: &'a BTreeMap<HostName, Result<Answer, String>>,
@@ -255,7 +247,12 @@ impl Seen<'_> {
             }));
             let bad = host.services.iter().filter(|(_, service)| !is_good(service));
             problems.extend(bad.map(|(name, service)| {
-                format!("{name} on {}: {}", host.host, service.state)
+                let said = name.parse().ok().and_then(|component| {
+                    self.words.get(&(host.host.clone(), unit_of(component)))
+                });
+                let said = said.map(|line| format!("; it says: {line}"));
+                let said = said.unwrap_or_default();
+                format!("{name} on {}: {}{said}", host.host, service.state)
             }));
         }
         if zookeeper.as_ref().is_some_and(|ensemble| ensemble.can_lose.is_none()) {
@@ -389,6 +386,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::component::registry;
     use crate::inventory;
     use crate::provider::ssh;
     use crate::resource::probe;
@@ -437,6 +435,7 @@ mod tests {
         let host = topology.nodes[0].host.clone();
         let asked = Asked::nobody();
         let seen = Seen {
+            words: &Words::new(),
             asked: &asked,
             topology: &topology,
             facts: &[(host.clone(), facts)].into(),

@@ -236,7 +236,8 @@ pub(super) async fn act(
     let van = Van { registries: registries(), events: &ambient.events };
     let services = seen.services(fleet);
     let lookout = Some(Lookout { fleet, lock, ambient });
-    let eyes = Eyes { services, registries: registries(), lookout };
+    let redactor = &seen.gathered.redactor;
+    let eyes = Eyes { services, registries: registries(), lookout, redactor };
     let crew = Crew {
         fleet,
         courier: &van,
@@ -245,6 +246,7 @@ pub(super) async fn act(
         parallel: ambient.parallel,
         cluster: seen.topology.cluster.as_str(),
         run: &ambient.run,
+        redactor,
         stopped: &|| ambient.is_stopped(),
     };
     apply(plan, generations, &crew).await
@@ -291,7 +293,8 @@ pub(super) async fn stand(
     ambient: &Ambient<'_>,
 ) -> Result<(), Trouble> {
     let registries = Registries::new(fleet, &seen.topology, &seen.gathered);
-    let eyes = Eyes { services: seen.services(fleet), registries, lookout: None };
+    let (services, redactor) = (seen.services(fleet), &seen.gathered.redactor);
+    let eyes = Eyes { services, registries, lookout: None, redactor };
     let stopped = || ambient.is_stopped();
     let waiting =
         gates.iter().map(|gate| gate::wait(gate, &eyes, &ambient.events, &stopped));

@@ -1,17 +1,24 @@
 //! Asks the components of a gate how they are.
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, join_all};
+use futures::future::{BoxFuture, join_all, ready};
+use futures::stream::{self, StreamExt};
 
 use super::arrival::Lookout;
 use super::courier::Registries;
 use super::services::Services;
 use super::survey::ask_member;
 use crate::api::zookeeper::{Answer, Mode, Status};
+use crate::component::unit_of;
 use crate::inventory::catalog::Component;
 use crate::plan::Gate;
 use crate::run::gate::{Look, Witness};
+use crate::run::units::{self, Stuck, UnitRun};
+use crate::secret::Redactor;
 use crate::topology::Member;
+
+/// So many hosts are asked about their units at once.
+const AT_ONCE: usize = 32;
 
 /// Looks through the hosts' own eyes.
 pub(super) struct Eyes<'a> {
@@ -19,6 +26,8 @@ pub(super) struct Eyes<'a> {
     pub(super) registries: Registries<'a>,
     /// None where no machine boots anew.
     pub(super) lookout: Option<Lookout<'a>>,
+    /// Keeps secrets out of what units say.
+    pub(super) redactor: &'a Redactor,
 }
 
 impl Witness for Eyes<'_> {
@@ -55,6 +64,32 @@ impl Witness for Eyes<'_> {
                     Some(lookout) => lookout.look(reboots).await,
                     None => Look::Never("nobody looks out for it".to_owned()),
                 },
+            }
+        }
+        .boxed()
+    }
+
+    fn units<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, Vec<UnitRun>> {
+        async move {
+            let Some((component, hosts)) = gate.who() else { return Vec::new() };
+            let looks = hosts.into_iter().filter_map(|host| {
+                let remote = self.services.fleet.get(host)?;
+                Some(units::look(host, remote.as_ref(), unit_of(component)))
+            });
+            let looks = stream::iter(looks.collect::<Vec<_>>());
+            looks.buffer_unordered(AT_ONCE).filter_map(ready).collect().await
+        }
+        .boxed()
+    }
+
+    fn last_words<'a>(&'a self, stuck: &'a Stuck) -> BoxFuture<'a, String> {
+        async move {
+            match self.services.fleet.get(&stuck.host) {
+                Some(remote) => {
+                    let words = units::last_words(remote.as_ref(), stuck.unit).await;
+                    self.redactor.clean(&words)
+                }
+                None => String::new(),
             }
         }
         .boxed()

@@ -108,6 +108,31 @@ pub enum Gate {
     Booted(Vec<Reboot>),
 }
 
+impl Gate {
+    /// Who has to serve for it to open: a component, and the hosts that run it; nobody where it
+    /// is the machines that are waited for.
+    pub fn who(&self) -> Option<(Component, Vec<&HostName>)> {
+        match self {
+            Self::Registry(node) => Some((Component::Registry, vec![&node.host])),
+            Self::Ensemble(all) => Some((Component::Zookeeper, hosts_of(all))),
+            Self::Masters { members: all, .. } => {
+                Some((Component::MesosMaster, hosts_of(all)))
+            }
+            Self::Marathon(all) => Some((Component::Marathon, hosts_of(all))),
+            Self::Chronos(all) => Some((Component::Chronos, hosts_of(all))),
+            Self::Agents(nodes) => {
+                let hosts = nodes.iter().map(|node| &node.host).collect();
+                Some((Component::MesosAgent, hosts))
+            }
+            Self::Booted(_) => None,
+        }
+    }
+}
+
+fn hosts_of(members: &[Member]) -> Vec<&HostName> {
+    members.iter().map(|member| &member.host).collect()
+}
+
 /// A machine that boots anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reboot {

@@ -1,6 +1,6 @@
 //! Hosts that serve together: what each of them needs of the others.
 
-use crate::component::{agent, chronos, marathon, master, registry, zookeeper};
+use crate::component::unit_of;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::resource::{Action, Change, Owned};
@@ -102,13 +102,5 @@ impl Peers {
 
 /// The component that a unit of this program runs.
 fn component_of(unit: &str) -> Option<Component> {
-    Some(match unit {
-        registry::UNIT => Component::Registry,
-        zookeeper::UNIT => Component::Zookeeper,
-        master::UNIT => Component::MesosMaster,
-        agent::UNIT => Component::MesosAgent,
-        marathon::UNIT => Component::Marathon,
-        chronos::UNIT => Component::Chronos,
-        _ => return None,
-    })
+    Component::ALL.into_iter().find(|component| unit_of(*component) == unit)
 }

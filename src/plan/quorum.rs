@@ -84,20 +84,7 @@ impl Standing {
 
     /// The standing once these gates have opened: whoever had to serve for it serves.
     pub(super) fn after(mut self, gates: &[Gate]) -> Self {
-        for gate in gates {
-            let (component, hosts): (_, Vec<&HostName>) = match gate {
-                Gate::Registry(_) | Gate::Booted(_) => continue,
-                Gate::Ensemble(members) => (Component::Zookeeper, hosts_of(members)),
-                Gate::Masters { members, .. } => {
-                    (Component::MesosMaster, hosts_of(members))
-                }
-                Gate::Marathon(members) => (Component::Marathon, hosts_of(members)),
-                Gate::Chronos(members) => (Component::Chronos, hosts_of(members)),
-                Gate::Agents(nodes) => {
-                    let hosts = nodes.iter().map(|node| &node.host);
-                    (Component::MesosAgent, hosts.collect())
-                }
-            };
+        for (component, hosts) in gates.iter().filter_map(Gate::who) {
             for host in hosts {
                 let standing = self.0.entry((component, host.clone()));
                 let standing = standing.or_insert(MemberStanding::Down);
@@ -111,10 +98,6 @@ impl Standing {
     pub fn serves(&self, component: Component, host: &HostName) -> bool {
         self.get(component, host) != MemberStanding::Down
     }
-}
-
-fn hosts_of(members: &[Member]) -> Vec<&HostName> {
-    members.iter().map(|member| &member.host).collect()
 }
 
 impl<'a> Agents<'a> {

@@ -8,6 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::{Argv, Output};
+use crate::reason;
 
 /// Why a program of this computer gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,6 @@ pub async fn expect(argv: &Argv, deadline: Duration) -> Result<String, LocalErro
     Err(LocalError::Failed {
         command: words[..words.len().min(2)].join(" "),
         status: output.status,
-        stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        stderr: reason::decisive_first(&String::from_utf8_lossy(&output.stderr)),
     })
 }

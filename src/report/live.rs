@@ -96,7 +96,7 @@ impl Live {
             Event::Waiting { gate, seen } => {
                 self.waiting = Some((one_line(gate), one_line(seen)));
             }
-            Event::GatePassed { .. } => self.waiting = None,
+            Event::GatePassed { .. } | Event::GateFailed { .. } => self.waiting = None,
             Event::StageFinished { .. } => self.clear(),
             _ => {}
         }

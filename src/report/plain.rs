@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::out::Out;
 use super::summary::Summary;
-use super::text::{clean, count, indented, one_line, place, took};
+use super::text::{brief, clean, count, indented, one_line, place, took};
 use crate::event::{Event, Outcome, PlannedStage, Sink};
 use crate::host::HostName;
 use crate::unit::Size;
@@ -93,11 +93,12 @@ impl Script {
                 let place = place(host.as_ref());
                 let place = format!("{place:<width$}", width = self.host_width);
                 let head = in_stage(stage, &format!("{place}  {} …", one_line(step)));
-                ended(&head, *time, outcome)
+                self.ended(&head, *time, outcome)
             }
             Event::Progress { what, done, total } => self.progress(what, *done, *total),
             Event::Waiting { gate, seen } => self.waiting(gate, seen),
             Event::GatePassed { gate, seen, took } => self.passed(gate, seen, *took),
+            Event::GateFailed { gate, reason, took } => self.shut(gate, reason, *took),
             Event::StageFinished { stage, took, ok } => self.end(stage, *took, *ok),
             Event::Warned { message } => vec![format!("warning: {}", one_line(message))],
             Event::RunFinished { .. } => self.summary.last_lines(self.again.as_deref()),
@@ -150,6 +151,33 @@ impl Script {
         vec![self.in_stage(&format!("after {} {gate}: {seen}", took(time)))]
     }
 
+    fn shut(&mut self, gate: &str, reason: &str, time: Duration) -> Vec<String> {
+        self.waiting = None;
+        let line = format!("waited {} in vain until {}", took(time), one_line(gate));
+        std::iter::once(self.in_stage(&line)).chain(self.reason(reason)).collect()
+    }
+
+    fn ended(&self, head: &str, time: Duration, outcome: &Outcome) -> Vec<String> {
+        match outcome {
+            Outcome::Done => vec![format!("{head} done {}", took(time))],
+            Outcome::NotStarted { reason } => {
+                vec![format!("{head} not started: {}", one_line(reason))]
+            }
+            Outcome::Failed { reason } => {
+                let failed = format!("{head} failed {}", took(time));
+                std::iter::once(failed).chain(self.reason(reason)).collect()
+            }
+        }
+    }
+
+    /// All of a reason for who wants to know everything, such as who reads the journal.
+    fn reason(&self, reason: &str) -> Vec<String> {
+        match self.detail {
+            Detail::Verbose => indented(reason).collect(),
+            Detail::Normal | Detail::Warnings => brief(reason),
+        }
+    }
+
     fn end(&mut self, stage: &str, time: Duration, ok: bool) -> Vec<String> {
         self.quarters.clear();
         let how = if ok { "done" } else { "failed" };
@@ -164,19 +192,6 @@ impl Script {
 fn in_stage(stage: &str, line: &str) -> String {
     let line = format!("{stage:<STAGE_WIDTH$} {line}");
     line.trim_end().to_owned()
-}
-
-fn ended(head: &str, time: Duration, outcome: &Outcome) -> Vec<String> {
-    match outcome {
-        Outcome::Done => vec![format!("{head} done {}", took(time))],
-        Outcome::NotStarted { reason } => {
-            vec![format!("{head} not started: {}", one_line(reason))]
-        }
-        Outcome::Failed { reason } => {
-            let failed = format!("{head} failed {}", took(time));
-            std::iter::once(failed).chain(indented(reason)).collect()
-        }
-    }
 }
 
 fn planned(stages: &[PlannedStage]) -> String {
@@ -194,6 +209,7 @@ fn planned(stages: &[PlannedStage]) -> String {
 fn needed(event: &Event) -> Detail {
     match event {
         Event::Warned { .. }
+        | Event::GateFailed { .. }
         | Event::StepFinished { outcome: Outcome::Failed { .. }, .. } => Detail::Warnings,
         // The last lines count them, and name the stages that were not reached.
         Event::StepFinished { outcome: Outcome::NotStarted { .. }, .. } => {

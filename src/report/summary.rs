@@ -40,6 +40,8 @@ pub struct StageAccount {
     pub proof: Option<String>,
     /// The gate that has not opened, and what it saw last.
     pub waiting: Option<(String, String)>,
+    /// The gates that will not open, each with the decisive line of the reason.
+    pub shut: Vec<(String, String)>,
     /// How long it took and whether all went well, once it has ended.
     pub ended: Option<(Duration, bool)>,
 }
@@ -82,7 +84,9 @@ impl Summary {
                     account.take(event);
                 }
             }
-            Event::Waiting { .. } | Event::GatePassed { .. } => {
+            Event::Waiting { .. }
+            | Event::GatePassed { .. }
+            | Event::GateFailed { .. } => {
                 if let Some(account) = self.stages.last_mut() {
                     account.take(event);
                 }
@@ -179,6 +183,7 @@ impl StageAccount {
             under_way: Vec::new(),
             proof: None,
             waiting: None,
+            shut: Vec::new(),
             ended: None,
         }
     }
@@ -208,6 +213,10 @@ impl StageAccount {
             Event::GatePassed { seen, .. } => {
                 self.waiting = None;
                 self.proof = Some(text::one_line(seen));
+            }
+            Event::GateFailed { gate, reason, .. } => {
+                self.waiting = None;
+                self.shut.push((text::one_line(gate), text::first_line(reason)));
             }
             Event::StageFinished { took, ok, .. } => self.ended = Some((*took, *ok)),
             _ => {}
@@ -239,7 +248,8 @@ impl StageAccount {
             Some((_, false)) => "failed",
             None => "did not end",
         };
-        let known = [self.failures(), self.closed_gate(), self.cut_off()];
+        let known =
+            [self.failures(), self.shut_gates(), self.closed_gate(), self.cut_off()];
         let mut parts: Vec<String> = known.into_iter().flatten().collect();
         if parts.is_empty() {
             parts.push(format!("stage {} {ended}", self.stage));
@@ -272,9 +282,17 @@ impl StageAccount {
         }
     }
 
+    fn shut_gates(&self) -> Option<String> {
+        let shut = self.shut.iter().map(|(gate, reason)| {
+            let reason = reason.trim_end_matches('.');
+            format!("stage {} waited in vain until {gate}: {reason}", self.stage)
+        });
+        (!self.shut.is_empty()).then(|| shut.collect::<Vec<String>>().join("; "))
+    }
+
     fn closed_gate(&self) -> Option<String> {
         let (gate, seen) = self.waiting.as_ref()?;
-        Some(format!("stage {} waited for {gate} and last saw {seen}", self.stage))
+        Some(format!("stage {} was waiting until {gate}; seen last: {seen}", self.stage))
     }
 
     fn cut_off(&self) -> Option<String> {

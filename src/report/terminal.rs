@@ -19,7 +19,7 @@ use indicatif::{
 
 use super::live::{Canvas, Live, Paint};
 use super::summary::{StageAccount, Summary};
-use super::text::{count, indented, one_line, place, took, wrapped};
+use super::text::{brief, count, indented, one_line, place, took, wrapped};
 use crate::event::{Event, Outcome, Sink};
 use crate::host::HostName;
 
@@ -131,6 +131,7 @@ impl History {
                 outcome: Outcome::Failed { reason },
                 ..
             } => self.failed(stage, host.as_ref(), step, reason),
+            Event::GateFailed { gate, reason, .. } => self.shut(gate, reason),
             Event::StageFinished { stage, took, ok } => self
                 .summary
                 .stage(stage)
@@ -160,7 +161,17 @@ impl History {
     ) -> Vec<String> {
         let mut head = format!("{} {}", self.paint.red("✗"), place(host));
         let _ = write!(head, "  {stage}: {}", one_line(step));
-        std::iter::once(head).chain(indented(reason)).collect()
+        std::iter::once(head).chain(self.reason(reason)).collect()
+    }
+
+    fn shut(&self, gate: &str, reason: &str) -> Vec<String> {
+        let head =
+            format!("{} waited in vain until {}", self.paint.red("✗"), one_line(gate));
+        std::iter::once(head).chain(self.reason(reason)).collect()
+    }
+
+    fn reason(&self, reason: &str) -> Vec<String> {
+        if self.verbose { indented(reason).collect() } else { brief(reason) }
     }
 
     fn ended(&self, stage: &StageAccount, time: Duration, ok: bool) -> String {

@@ -64,6 +64,23 @@ pub(super) fn first_line(text: &str) -> String {
     clean(text).trim_start().lines().next().unwrap_or_default().trim_end().to_owned()
 }
 
+/// So many lines of a reason are shown as it goes by: its first, which decides, and its last.
+const SHOWN: usize = 12;
+
+/// A reason from elsewhere, set in under the line it belongs to. Of a long one the middle is
+/// left out, and it is said where that is.
+pub(super) fn brief(reason: &str) -> Vec<String> {
+    let lines: Vec<String> = indented(reason).collect();
+    if lines.len() <= SHOWN {
+        return lines;
+    }
+    let (first, others) = lines.split_at(1);
+    let (left_out, last) = others.split_at(lines.len() + 1 - SHOWN);
+    let n = left_out.len();
+    let gap = format!("    (… {n} lines are left out: `platform audit` shows them)");
+    first.iter().cloned().chain([gap]).chain(last.iter().cloned()).collect()
+}
+
 /// Each line of a text from elsewhere, set in under the line it belongs to.
 pub(super) fn indented(text: &str) -> impl Iterator<Item = String> {
     clean(text)
@@ -104,6 +121,20 @@ mod tests {
         assert_eq!(clean("\u{1b}[2Jbad\r\u{7}\tthing\n"), "bad thing");
         assert_eq!(one_line("a \n  b\n"), "a b");
         assert_eq!(first_line("\n\n  first\nsecond"), "first");
+    }
+
+    #[test]
+    fn a_long_reason_keeps_its_first_line_and_its_last_ones() {
+        let lines: Vec<String> = (1..=30).map(|n| format!("line {n}")).collect();
+        let shown = brief(&lines.join("\n"));
+        assert_eq!(shown.len(), 12);
+        assert_eq!(shown[0], "    line 1");
+        assert_eq!(
+            shown[1],
+            "    (… 19 lines are left out: `platform audit` shows them)"
+        );
+        assert_eq!((shown[2].trim(), shown[11].trim()), ("line 21", "line 30"));
+        assert_eq!(brief(&lines[..12].join("\n")).len(), 12);
     }
 
     #[test]

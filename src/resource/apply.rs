@@ -12,6 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
 use super::{Action, Change, Content, Directory, File, Image, Owned, User, sysctl};
+use crate::reason;
 
 const FUNCTIONS: &str = include_str!("apply.sh");
 
@@ -91,7 +92,7 @@ pub enum Progress {
     Failed {
         /// The step's number.
         step: usize,
-        /// The last that its commands said.
+        /// The last that its commands said, in whole lines, the decisive one first.
         said: String,
     },
     /// The host did nothing at all.
@@ -358,11 +359,12 @@ pub fn progress(line: &str) -> Option<Progress> {
         Line::Step(StepLine::Done { step }) => Progress::Done(step),
         Line::Step(StepLine::Failed { step, status, said }) => {
             let said = BASE64_STANDARD.decode(said).ok()?;
-            let said = String::from_utf8_lossy(&said).trim().to_owned();
-            let said = if said.is_empty() {
-                format!("ended with status {status}")
-            } else {
-                said
+            let is_cut = said.len() > reason::KEPT;
+            let said = String::from_utf8_lossy(&said);
+            let said = reason::decisive_first(reason::whole_lines(&said, is_cut));
+            let said = match said.is_empty() {
+                true => format!("ended with status {status}"),
+                false => said,
             };
             Progress::Failed { step, said }
         }

@@ -18,9 +18,11 @@ use super::steps::{NOT_STARTED, Steps};
 use crate::event::{Event, Events, Outcome, in_words};
 use crate::host::HostName;
 use crate::plan::{Gate, HostChanges, Plan, Push, StagePlan, Wave, Work};
+use crate::reason;
 use crate::remote::{Argv, As, ErrorKind, Exec, Input, Output, Remote, RemoteError};
 use crate::resource::apply::{self, Job, Progress};
 use crate::resource::{Action, Image};
+use crate::secret::Redactor;
 
 pub use super::steps::{Failure, Tally, Why};
 
@@ -64,6 +66,8 @@ pub struct Crew<'a> {
     pub cluster: &'a str,
     /// Names this run: the hosts remember it.
     pub run: &'a str,
+    /// Keeps secrets out of what hosts say.
+    pub redactor: &'a Redactor,
     /// Whether the operator wants to stop: looked at before each wave.
     pub stopped: &'a (dyn Fn() -> bool + Send + Sync),
 }
@@ -186,7 +190,7 @@ async fn run_wave(
         .map(|changes| {
             let expected = generations.get(&changes.host).cloned().unwrap_or_default();
             async move {
-                let steps = Steps::new(at.stage, changes, crew.events);
+                let steps = Steps::new(at.stage, changes, crew);
                 (changes, run_host(changes, &expected, &at.next, crew, steps).await)
             }
         })
@@ -262,7 +266,7 @@ async fn load(
     match output.status {
         0 => Ok(()),
         _ => Err(refused(&output).unwrap_or_else(|| {
-            Why::failed(String::from_utf8_lossy(&output.stderr).trim())
+            Why::failed(reason::decisive_first(&String::from_utf8_lossy(&output.stderr)))
         })),
     }
 }
@@ -342,6 +346,6 @@ fn push_step(push: &Push) -> String {
 
 fn skip_hosts(stage: &str, hosts: &[HostChanges], crew: &Crew<'_>, tally: &mut Tally) {
     for changes in hosts {
-        Steps::new(stage, changes, crew.events).close(tally);
+        Steps::new(stage, changes, crew).close(tally);
     }
 }

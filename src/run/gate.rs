@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::units::{Stuck, UnitRun, Watch};
 use crate::event::{Event, Events};
 use crate::plan::Gate;
 
@@ -18,10 +20,24 @@ const BOOT: Duration = Duration::from_secs(15 * 60);
 /// How long to rest between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// How long to rest between two looks at the units of a gate that stays closed. Most gates open
+/// before the first.
+const UNITS: Duration = Duration::from_secs(4);
+
 /// Asks components how they are.
 pub trait Witness: Send + Sync {
     /// What the components of a gate say now.
     fn look<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, Look>;
+
+    /// How the units are that a gate waits for, of hosts that answer.
+    fn units<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Vec<UnitRun>> {
+        async { Vec::new() }.boxed()
+    }
+
+    /// The last that a unit said, the decisive line first; empty where nobody can tell.
+    fn last_words<'a>(&'a self, _: &'a Stuck) -> BoxFuture<'a, String> {
+        async { String::new() }.boxed()
+    }
 }
 
 /// What the components of a gate said.
@@ -41,14 +57,17 @@ pub enum Closed {
     /// It stayed closed for too long.
     #[error(
         "waited {}s in vain until {gate}; seen last: {seen}; {advice}another run looks anew \
-         and plans from what it finds",
-        deadline.as_secs()
+         and plans from what it finds{}",
+        deadline.as_secs(),
+        below(words)
     )]
     TimedOut {
         /// What was waited for.
         gate: String,
         /// What was seen last.
         seen: String,
+        /// What units said that ended meanwhile.
+        words: String,
         /// The longest that it was waited for.
         deadline: Duration,
         /// What to do before another run; ends with a separator, or is empty.
@@ -59,7 +78,7 @@ pub enum Closed {
     Never {
         /// What was waited for.
         gate: String,
-        /// Why.
+        /// Why, in whole lines, the decisive one first.
         why: String,
     },
     /// The operator did not want to wait any longer.
@@ -72,11 +91,45 @@ pub enum Closed {
     },
 }
 
+impl Closed {
+    /// Why it did not open, without what it is; none where nobody waits for it any longer.
+    fn why(&self) -> Option<String> {
+        match self {
+            Self::TimedOut { seen, advice, words, .. } => {
+                let end = advice.trim_end_matches("; ");
+                let end = if end.is_empty() { "" } else { &format!("; {end}") };
+                Some(format!("seen last: {seen}{end}{}", below(words)))
+            }
+            Self::Never { why, .. } => Some(why.clone()),
+            Self::Stopped { .. } => None,
+        }
+    }
+}
+
+fn below(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!("\n{words}") }
+}
+
 /// Waits for a gate, unless the operator wants to stop. It is looked at once in any case.
 ///
 /// # Errors
-/// When it is not open before the deadline.
+/// When it is not open before the deadline, or a unit that it waits for ends at each start.
 pub async fn wait(
+    gate: &Gate,
+    witness: &dyn Witness,
+    events: &Events,
+    stopped: &(dyn Fn() -> bool + Send + Sync),
+) -> Result<(), Closed> {
+    let begun = Instant::now();
+    let ended = until_open(gate, witness, events, stopped).await;
+    if let Some(reason) = ended.as_ref().err().and_then(Closed::why) {
+        let (gate, took) = (gate.to_string(), begun.elapsed());
+        events.emit(&Event::GateFailed { gate, reason, took });
+    }
+    ended
+}
+
+async fn until_open(
     gate: &Gate,
     witness: &dyn Witness,
     events: &Events,
@@ -85,6 +138,7 @@ pub async fn wait(
     let begun = Instant::now();
     let name = gate.to_string();
     let mut last = String::new();
+    let (mut watch, mut looked) = (Watch::default(), begun);
     loop {
         match witness.look(gate).await {
             Look::Open(seen) => {
@@ -104,13 +158,49 @@ pub async fn wait(
         if stopped() {
             return Err(Closed::Stopped { gate: name, seen: last });
         }
+        if looked.elapsed() >= UNITS {
+            let stuck = watch.take(&witness.units(gate).await);
+            if !stuck.is_empty() {
+                let why = tell(&stuck, witness).await;
+                return Err(Closed::Never { gate: name, why });
+            }
+            looked = Instant::now();
+        }
         let (deadline, advice) = limit(gate);
         if begun.elapsed() > deadline {
-            return Err(Closed::TimedOut { gate: name, seen: last, deadline, advice });
+            let words = tell(&watch.suspects(), witness).await;
+            return Err(Closed::TimedOut {
+                gate: name,
+                seen: last,
+                words,
+                deadline,
+                advice,
+            });
         }
         // A pause between two looks at a condition that has a deadline.
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// What units do that do not serve, and their own last words.
+async fn tell(stuck: &[Stuck], witness: &dyn Witness) -> String {
+    let mut told = Vec::new();
+    for unit in stuck {
+        let Stuck { host, unit: name, does } = unit;
+        let words = witness.last_words(unit).await;
+        let mut lines = words.lines();
+        let said = match lines.next() {
+            Some(decisive) => format!("it says: {decisive}"),
+            None => "its journal says nothing".to_owned(),
+        };
+        told.push(format!("{name} on {host} {does}: {said}"));
+        told.extend(lines.map(str::to_owned));
+        told.push(format!(
+            "mend that on {host} (all that it says: `journalctl -u {name}` there), then run \
+             this again"
+        ));
+    }
+    told.join("\n")
 }
 
 /// The longest that a gate may stay closed, and what to do then.

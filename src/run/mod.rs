@@ -8,6 +8,7 @@ pub mod listener;
 pub mod lock;
 pub mod probe;
 mod steps;
+pub mod units;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::host::HostName;
+use crate::reason;
 use crate::remote::{Argv, As, Exec, Input, Remote, RemoteError};
 use crate::resource::Facts;
 use crate::resource::probe::{self, BadAnswer, Questions};
@@ -21,13 +22,13 @@ pub enum ProbeError {
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// The script ended with a failure.
-    #[error("the probe of {host} ended with status {status}: {stderr}")]
+    #[error("the probe of {host} ended with status {status}{}", told(stderr))]
     Failed {
         /// The host.
         host: HostName,
         /// The exit status.
         status: u32,
-        /// What it said.
+        /// What it said, the decisive line first.
         stderr: String,
     },
     /// The answer cannot be read.
@@ -63,7 +64,7 @@ pub async fn probe(
     let output = remote.exec(exec).await?;
     let now = f64::midpoint(asked, clock());
     if output.status != 0 {
-        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let stderr = reason::decisive_first(&String::from_utf8_lossy(&output.stderr));
         return Err(ProbeError::Failed {
             host: host.clone(),
             status: output.status,
@@ -73,4 +74,11 @@ pub async fn probe(
     let answer = String::from_utf8_lossy(&output.stdout);
     probe::parse(&answer, now)
         .map_err(|source| ProbeError::Answer { host: host.clone(), source })
+}
+
+fn told(stderr: &str) -> String {
+    match stderr {
+        "" => " and said nothing".to_owned(),
+        said => format!(": {said}"),
+    }
 }

@@ -2,12 +2,15 @@
 
 use std::time::Instant;
 
+use super::apply::Crew;
 use crate::event::{Event, Events, Outcome, in_words};
 use crate::host::HostName;
 use crate::plan::HostChanges;
+use crate::reason;
 use crate::remote::{ErrorKind, Output, RemoteError};
 use crate::resource::Action;
 use crate::resource::apply::{self, Progress};
+use crate::secret::Redactor;
 
 /// Why a step was not tried.
 pub(super) const NOT_STARTED: &str = "an earlier step failed or the run was stopped";
@@ -71,6 +74,7 @@ pub(super) struct Steps<'a> {
     pub(super) stage: &'a str,
     changes: &'a HostChanges,
     events: &'a Events,
+    redactor: &'a Redactor,
     /// Steps before this one were done.
     pub(super) n_done: usize,
     /// Whether the host has begun the one after them.
@@ -81,13 +85,17 @@ pub(super) struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn new(
-        stage: &'a str,
-        changes: &'a HostChanges,
-        events: &'a Events,
-    ) -> Self {
-        let begun = Instant::now();
-        Self { stage, changes, events, n_done: 0, is_started: false, begun, failed: None }
+    pub(super) fn new(stage: &'a str, changes: &'a HostChanges, crew: &Crew<'a>) -> Self {
+        Self {
+            stage,
+            changes,
+            events: crew.events,
+            redactor: crew.redactor,
+            n_done: 0,
+            is_started: false,
+            begun: Instant::now(),
+            failed: None,
+        }
     }
 
     /// Takes a line that the host said.
@@ -138,8 +146,9 @@ impl<'a> Steps<'a> {
         self.fail(self.n_done, why);
     }
 
-    pub(super) fn fail(&mut self, step: usize, why: Why) {
-        self.failed = Some((step, why));
+    pub(super) fn fail(&mut self, step: usize, Why { kind, said }: Why) {
+        let said = self.redactor.clean(&said);
+        self.failed = Some((step, Why { kind, said }));
     }
 
     /// Takes the end of the host's command. Silence is a failure: every step has to be done.
@@ -157,9 +166,13 @@ impl<'a> Steps<'a> {
         self.fail_current(match ended {
             Err(error) => error.into(),
             Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stderr);
+                let said =
+                    reason::decisive_first(&String::from_utf8_lossy(&output.stderr));
                 let status = output.status;
-                Why::failed(format!("ended early with status {status}: {}", said.trim()))
+                Why::failed(match said.is_empty() {
+                    true => format!("ended early with status {status} and said nothing"),
+                    false => format!("ended early with status {status}: {said}"),
+                })
             }
         });
     }

@@ -10,7 +10,7 @@ use rand::rngs::SysRng;
 
 use super::{State, StateError, files};
 use crate::inventory::SecretSource;
-use crate::secret::Secret;
+use crate::secret::{Redactor, Secret};
 
 /// The operator's environment: the value of a variable, where it is set.
 pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
@@ -90,6 +90,18 @@ impl State {
             SecretSource::File(file) => from_file(name, base_dir.join(file)),
             SecretSource::Generate => self.generated(name),
         }
+    }
+
+    /// Takes the secrets that were made at random out of what hosts say, kept or not.
+    pub fn redactor(&self) -> Redactor {
+        let folder = self.folder.join("secrets");
+        let kept = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let kept = kept.map(|entry| entry.path());
+        let made =
+            self.draft.paths().into_iter().filter(|path| path.starts_with(&folder));
+        let texts =
+            kept.chain(made).filter_map(|path| self.draft.read_text(&path).ok()?);
+        Redactor::new(texts.map(|text| Secret::new(text.trim_end())))
     }
 
     /// The line of an htpasswd file for a user: the same bytes for the same password in every
@@ -190,7 +202,10 @@ mod tests {
         assert!(first.expose().chars().all(|c| c.is_ascii_alphanumeric()));
         assert!(first == get("admin"));
         assert!(first != get("ops"));
+        let said = format!("{} {}", first.expose(), get("ops").expose());
+        assert_eq!(state.redactor().clean(&said), "[redacted] [redacted]");
         state.keep().unwrap();
+        assert_eq!(state.redactor().clean(&said), "[redacted] [redacted]");
         let file = state.folder().join("secrets/admin").metadata().unwrap();
         assert_eq!(file.permissions().mode() & 0o777, 0o600);
     }

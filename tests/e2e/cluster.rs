@@ -13,6 +13,9 @@ const CONTROL: [&str; 3] = ["control-1", "control-2", "control-3"];
 const HOSTS: [&str; 4] = ["control-1", "control-2", "control-3", "edge-1"];
 const MAJORITY: usize = 2;
 
+/// The longest until what mends itself has done so.
+const SOON: Duration = Duration::from_secs(60);
+
 /// The longest that members may take to elect another leader when theirs leaves.
 const ELECTION: Duration = Duration::from_secs(10);
 
@@ -26,6 +29,8 @@ fn a_cluster_comes_up_stays_changes_heals_and_goes() {
     shows_a_change_before_it_is_made(&lab);
     rolls_a_change_and_keeps_its_quorum(&lab);
     tells_what_is_wrong_and_heals(&lab);
+    is_back_by_itself_when_docker_is(&lab);
+    ends_the_wait_for_a_member_that_ends_at_each_start(&lab);
     leaves_nothing(&lab);
 }
 
@@ -257,6 +262,54 @@ fn tells_what_is_wrong_and_heals(lab: &Lab) {
     lab.is_settled();
     let well = lab.run(&["status", "-o", "json"]).exits(0).json();
     assert_eq!(well["zookeeper"]["can_lose"], 1, "{well:#}");
+}
+
+/// As an upgrade does it: Docker is stopped, replaced and started. What stops it is obeyed, and
+/// nothing but its start is needed afterwards.
+fn is_back_by_itself_when_docker_is(lab: &Lab) {
+    for host in HOSTS {
+        lab.machine(host).sh("systemctl stop docker docker.socket");
+    }
+    for (host, unit) in
+        HOSTS.into_iter().zip(["zookeeper", "zookeeper", "zookeeper", "registry"])
+    {
+        let machine = lab.machine(host);
+        until("starts in vain", SOON, || {
+            let n = machine.sh(&format!("systemctl show -P NRestarts platform-{unit}"));
+            (n.trim().parse::<u32>().expect("a number") >= 3).then_some(())
+        });
+        assert!(!machine.is("systemctl is-active docker"), "it stays stopped on {host}");
+        machine.sh("systemctl start docker");
+    }
+    until("all to be well", SOON, || (lab.run(&["status"]).code == 0).then_some(()));
+    lab.run(&["plan"]).exits(0);
+}
+
+/// A loss of power may leave a file of a member's empty, with which it never starts again. The
+/// run says what the member says, and does not wait for its deadline; its data is left alone.
+fn ends_the_wait_for_a_member_that_ends_at_each_start(lab: &Lab) {
+    let member = lab.machine("control-2");
+    let epoch = "/var/lib/platform/zookeeper/version-2/acceptedEpoch";
+    let kept = member.get(epoch);
+    member.sh(&format!(": >{epoch} && systemctl restart --no-block platform-zookeeper"));
+    let begun = std::time::Instant::now();
+    let up = lab.run(&["up", "--yes", "-o", "json"]).exits(1);
+    assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
+    for part in [
+        "platform-zookeeper.service on control-2 ended and was started again",
+        "NumberFormatException",
+        "journalctl -u platform-zookeeper.service",
+    ] {
+        assert!(up.said().contains(part), "`{part}` is not in:\n{}", up.said());
+    }
+    let runs = lab.run(&["audit", "-o", "json"]).exits(0).json();
+    let id = runs.as_array().and_then(|runs| runs.last()?["id"].as_str()).expect("a run");
+    let shown = lab.run(&["audit", id]).exits(0).stdout;
+    assert!(shown.contains("\tat ") || shown.contains("at java"), "all lines:\n{shown}");
+    let ill = lab.run(&["status"]).exits(1);
+    assert!(ill.stdout.contains("NumberFormatException"), "{}", ill.stdout);
+    member.put(epoch, &kept);
+    until("all to be well", SOON, || (lab.run(&["status"]).code == 0).then_some(()));
 }
 
 fn leaves_nothing(lab: &Lab) {

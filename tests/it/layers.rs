@@ -11,7 +11,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// The modules of the crate in reading order. A module uses those in the lines above its own,
 /// and its neighbours on its line. A module that is not written yet has its place already.
 const READING_ORDER: [&[&str]; 18] = [
-    &["event", "host", "path", "secret", "unit"],
+    &["event", "host", "path", "reason", "secret", "unit"],
     // Decide: no I/O, no clock, no environment, nothing asynchronous.
     &["inventory"],
     &["topology"],

@@ -194,8 +194,8 @@ fn gate_that_stays_shut() -> Vec<Event> {
     let mut events = vec![started(z, &["control-1"], 1)];
     events.extend(step(z, "control-1", "restart zookeeper.service", Outcome::Done));
     events.push(Event::Waiting {
-        gate: "3 synced members".to_owned(),
-        seen: "2 of 3, control-1 refuses connections".to_owned(),
+        gate: "ZooKeeper on control-1 serves".to_owned(),
+        seen: "control-1 does not answer (connection refused)".to_owned(),
     });
     events.push(Event::StageFinished {
         stage: z.to_owned(),
@@ -449,6 +449,40 @@ fn a_run_that_was_stopped_says_what_was_cut_off_and_what_to_do() {
 #[test]
 fn a_gate_that_stays_shut_says_what_it_saw_last() {
     snapshot::check("summary-shut-gate", &last_lines(&gate_that_stays_shut()));
+}
+
+/// A gate that is given up for a unit that ends at each start, with all of its last words.
+fn gate_that_fails() -> Vec<Event> {
+    let z = "zookeeper";
+    let mut events = vec![planned(&[(z, 1, 1)]), started(z, &["control-1"], 1)];
+    events.extend(step(z, "control-1", "restart zookeeper.service", Outcome::Done));
+    let frames =
+        (1..=20).map(|n| format!("\tat a.B.c(B.java:{n})\n")).collect::<String>();
+    let gate = "ZooKeeper on control-1 serves".to_owned();
+    events.extend([
+        Event::Waiting { gate: gate.clone(), seen: "control-1 is silent".to_owned() },
+        Event::GateFailed {
+            gate,
+            reason: format!(
+                "platform-zookeeper.service on control-1 ended and was started again 3 times: \
+                 it says: Caused by: java.io.EOFException\njava.io.IOException: broken\n\
+                 {frames}mend that on control-1"
+            ),
+            took: ms(14_200),
+        },
+        Event::StageFinished { stage: z.to_owned(), took: ms(14_300), ok: false },
+        finished(RunResult::Failed, "1 of 2 steps failed"),
+    ]);
+    events
+}
+
+#[test]
+fn a_gate_that_fails_tells_the_reason_that_the_failing_thing_gave() {
+    let told = plain(&gate_that_fails(), Detail::Normal);
+    snapshot::check("plain-failed-gate", &told);
+    snapshot::check("terminal-failed-gate", &screen(&gate_that_fails()));
+    let all = plain(&gate_that_fails(), Detail::Verbose);
+    assert!(all.contains("at a.B.c(B.java:7)") && !told.contains("B.java:7"), "{all}");
 }
 
 #[test]

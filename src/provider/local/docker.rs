@@ -11,6 +11,7 @@ use super::plan::{Existing, NewMachine, State};
 use super::{Machine, MachineError, Settings};
 use crate::host::HostName;
 use crate::inventory::{Cidr, ClusterName};
+use crate::reason;
 use crate::remote::Argv;
 use crate::remote::local;
 
@@ -249,7 +250,7 @@ pub(super) async fn docker_with(
     Err(MachineError::Docker(local::LocalError::Failed {
         command: words[..words.len().min(3)].join(" "),
         status: output.status,
-        stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        stderr: reason::decisive_first(&String::from_utf8_lossy(&output.stderr)),
     }))
 }
 
@@ -260,7 +261,7 @@ async fn is_alive() -> Result<(), MachineError> {
     if output.status == 0 {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let said = reason::decisive_first(&String::from_utf8_lossy(&output.stderr));
     Err(MachineError::DockerDown { said })
 }
 

@@ -20,6 +20,7 @@ use platform::resource::{Action, Change, Image, ImageOrigin, Key, Sysctl};
 use platform::run::Fleet;
 use platform::run::apply::{Bytes, Courier, CourierError, Crew, Tally, apply};
 use platform::run::gate::{Look, Witness};
+use platform::secret::{Redactor, Secret};
 use tokio::sync::Notify;
 
 use crate::cluster::Cluster;
@@ -151,6 +152,7 @@ impl Run {
             events: &Events::to(self.kept.clone()),
             parallel: 10,
             run: "run-1",
+            redactor: &Redactor::new([Secret::new("hunter2hunter")]),
             stopped: &|| self.stopped.load(Ordering::Relaxed),
         };
         let tally = apply(plan, generations, &crew).await;
@@ -298,7 +300,7 @@ async fn a_command_that_ends_early_is_a_failure_whatever_its_status() {
     let said = "ended early with status 127: sh: tar: not found";
     check_failure(early, 1, (ErrorKind::Failed, said)).await;
     let silent = Act::Ends(through(2), 0, "");
-    check_failure(silent, 2, (ErrorKind::Failed, "ended early with status 0: ")).await;
+    check_failure(silent, 2, (ErrorKind::Failed, "ended early with status 0 and said nothing")).await;
 }
 
 #[tokio::test]

@@ -9,28 +9,63 @@ use futures::future::BoxFuture;
 use platform::event::{Event, Events};
 use platform::plan::Gate;
 use platform::run::gate::{Closed, Look, Witness, wait};
+use platform::run::units::{Stuck, UnitRun};
 use tokio::time::Instant;
 
 use crate::fake::Kept;
 
-/// Says one thing after the other; the last one stays.
-struct Says(Mutex<VecDeque<Look>>);
+/// Says one thing after the other; the last one stays. Its unit has been started anew once more
+/// at each look, up to so many times.
+struct Says {
+    looks: Mutex<VecDeque<Look>>,
+    n_restarts: Mutex<u64>,
+    at_most: u64,
+}
 
 impl Witness for Says {
     fn look<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Look> {
-        let mut looks = self.0.lock().expect("no test panics while it writes");
+        let mut looks = self.looks.lock().expect("no test panics while it writes");
         let look = match looks.len() {
             1 => looks[0].clone(),
             _ => looks.pop_front().expect("it was given looks"),
         };
         async move { look }.boxed()
     }
+
+    fn units<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Vec<UnitRun>> {
+        let mut n = self.n_restarts.lock().expect("no test panics while it writes");
+        *n = (*n + 1).min(self.at_most);
+        let unit = UnitRun {
+            host: "control-1".parse().expect("a host's name"),
+            unit: "platform-zookeeper.service",
+            active: "activating".to_owned(),
+            n_restarts: *n,
+        };
+        async move { vec![unit] }.boxed()
+    }
+
+    fn last_words<'a>(&'a self, _: &'a Stuck) -> BoxFuture<'a, String> {
+        async { "java.io.EOFException\nthe log before it".to_owned() }.boxed()
+    }
+}
+
+fn says(looks: &[Look], at_most: u64) -> Says {
+    let looks = Mutex::new(looks.iter().cloned().collect());
+    Says { looks, n_restarts: Mutex::new(0), at_most }
 }
 
 /// Waits for a gate of which this is seen: how it ended, what was told, how long it took.
 async fn watch(looks: &[Look]) -> (Result<(), Closed>, Vec<Event>, Duration) {
+    watch_unit(looks, 0).await
+}
+
+/// The same with a unit that is started anew so often.
+async fn watch_unit(
+    looks: &[Look],
+    n_restarts: u64,
+) -> (Result<(), Closed>, Vec<Event>, Duration) {
     let kept = Arc::new(Kept::default());
-    let witness = Says(Mutex::new(looks.iter().cloned().collect()));
+    let witness = says(looks, n_restarts);
     let gate = Gate::Ensemble(Vec::new());
     let begun = Instant::now();
     let ended = wait(&gate, &witness, &Events::to(kept.clone()), &|| false).await;
@@ -84,7 +119,7 @@ async fn a_gate_that_does_not_open_in_time_says_what_was_seen_last() {
 #[tokio::test(start_paused = true)]
 async fn an_operator_who_stops_does_not_wait_but_an_open_gate_is_seen() {
     let stopped = async |look: Look| {
-        let witness = Says(Mutex::new([look].into()));
+        let witness = says(&[look], 0);
         let events = Events::to(Arc::new(Kept::default()));
         wait(&Gate::Ensemble(Vec::new()), &witness, &events, &|| true).await
     };
@@ -94,4 +129,44 @@ async fn an_operator_who_stops_does_not_wait_but_an_open_gate_is_seen() {
         other => panic!("{other:?}"),
     };
     assert_eq!(seen, "one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_ends_at_each_start_ends_the_wait_with_its_own_words() {
+    let (ended, told, took) = watch_unit(&[closed("control-1 is silent")], 100).await;
+    let why = match ended {
+        Err(Closed::Never { why, .. }) => why,
+        other => panic!("{other:?}"),
+    };
+    let lines: Vec<&str> = why.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "platform-zookeeper.service on control-1 ended and was started again 3 times: it \
+             says: java.io.EOFException",
+            "the log before it",
+            "mend that on control-1 (all that it says: `journalctl -u \
+             platform-zookeeper.service` there), then run this again",
+        ]
+    );
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let last = told.last().expect("something was told");
+    assert!(
+        matches!(last, Event::GateFailed { reason, .. } if *reason == why),
+        "{last:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_ended_twice_is_waited_for_and_its_words_are_told_in_the_end() {
+    let (ended, told, took) = watch_unit(&[closed("control-1 is silent")], 2).await;
+    assert!(took >= Duration::from_secs(180), "{took:?}");
+    let shut = ended.expect_err("it stays shut").to_string();
+    assert!(shut.contains("it says: java.io.EOFException"), "{shut}");
+    let reason = told.iter().find_map(|event| match event {
+        Event::GateFailed { reason, .. } => Some(reason),
+        _ => None,
+    });
+    let reason = reason.expect("it is told that the gate failed");
+    assert!(reason.starts_with("seen last: control-1 is silent\n"), "{reason}");
 }

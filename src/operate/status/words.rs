@@ -1,0 +1,54 @@
+//! What services say of themselves that do not run.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+
+use super::super::lab::Lab;
+use super::{not_running, units};
+use crate::host::HostName;
+use crate::resource::Facts;
+use crate::run::Fleet;
+use crate::run::units::last_words;
+use crate::topology::Topology;
+
+/// The decisive line of each service that does not run, by its host and its unit.
+pub(super) type Words = BTreeMap<(HostName, &'static str), String>;
+
+/// Reads the journals of units that do not run: where all do, no host is asked.
+pub(super) async fn words(
+    lab: &Lab,
+    topology: &Topology,
+    fleet: &Fleet,
+    facts: &BTreeMap<HostName, Facts>,
+) -> Words {
+    let redactor = lab.state.redactor();
+    let mut asked = Vec::new();
+    for node in &topology.nodes {
+        let (Some(remote), Some(facts)) = (fleet.get(&node.host), facts.get(&node.host))
+        else {
+            continue;
+        };
+        for (_, unit) in units(node) {
+            if is_at_fault(facts, unit) {
+                let host = node.host.clone();
+                asked.push(async move {
+                    ((host, unit), last_words(remote.as_ref(), unit).await)
+                });
+            }
+        }
+    }
+    let said = join_all(asked).await.into_iter();
+    let decisive =
+        |words: String| redactor.clean(words.lines().next().unwrap_or_default());
+    said.map(|(of, words)| (of, decisive(words)))
+        .filter(|(_, line)| !line.is_empty())
+        .collect()
+}
+
+/// Whether a unit that the host knows does not run.
+fn is_at_fault(facts: &Facts, unit: &str) -> bool {
+    facts.unit(unit).is_ok_and(|state| {
+        state.load != "not-found" && not_running(Some(state)).is_some()
+    })
+}
