@@ -300,7 +300,12 @@ async fn a_command_that_ends_early_is_a_failure_whatever_its_status() {
     let said = "ended early with status 127: sh: tar: not found";
     check_failure(early, 1, (ErrorKind::Failed, said)).await;
     let silent = Act::Ends(through(2), 0, "");
-    check_failure(silent, 2, (ErrorKind::Failed, "ended early with status 0 and said nothing")).await;
+    check_failure(
+        silent,
+        2,
+        (ErrorKind::Failed, "ended early with status 0 and said nothing"),
+    )
+    .await;
 }
 
 #[tokio::test]
