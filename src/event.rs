@@ -24,8 +24,8 @@ pub enum Event {
         /// Who started it, as `user@machine`.
         who: String,
     },
-    /// A host's one connection stands; it is kept for the whole run, and made anew only after a
-    /// reboot that the run itself ordered.
+    /// A host's one connection stands; it is kept for the whole run, and made anew only where it
+    /// was lost while the run waited: by a reboot that it ordered, or by a host that was away.
     Connected {
         /// The host.
         host: HostName,

@@ -1,17 +1,20 @@
-//! Looks whether machines that were told to boot anew are back, and what they came back with.
+//! Looks whether machines are back that were told to boot anew, or whose connection was lost, and
+//! takes again what the cluster's lock had there.
 
 use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::time::timeout;
 
 use super::Ambient;
 use crate::event::in_words;
+use crate::host::HostName;
 use crate::plan::Reboot;
 use crate::remote::{Argv, As, ErrorKind, Exec, Input, Remote};
 use crate::resource::boot::{self, Arrival};
 use crate::run::Fleet;
 use crate::run::gate::Look;
-use crate::run::lock::ClusterLock;
+use crate::run::lock::{ClusterLock, LockError};
 
 /// How long a machine may take to answer a short question.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -51,6 +54,31 @@ impl Lookout<'_> {
             (true, true) => Look::Open(said.join(", ")),
             (true, false) => Look::Closed(said.join(", ")),
         }
+    }
+
+    /// What was seen at a gate, once the lock is held on all of its hosts. It goes with a
+    /// connection that is lost; no gate lets a run through that does not hold it.
+    pub(super) async fn with_lock(&self, seen: Look) -> Look {
+        let lost = self.lock.lost().await;
+        let retaken = join_all(lost.iter().map(|host| self.retake(host))).await;
+        let failed: Vec<&LockError> =
+            retaken.iter().filter_map(|retaken| retaken.as_ref().err()).collect();
+        let why =
+            failed.iter().map(|error| in_words(*error)).collect::<Vec<_>>().join("; ");
+        let is_taken = |error: &&LockError| matches!(error, LockError::Held { .. });
+        match seen {
+            _ if failed.iter().any(|error| is_taken(error)) => Look::Never(why),
+            Look::Open(_) if !failed.is_empty() => Look::Closed(why),
+            seen => seen,
+        }
+    }
+
+    async fn retake(&self, host: &HostName) -> Result<(), LockError> {
+        if let Some(remote) = self.fleet.get(host) {
+            // Where this fails, the host does not say either whether the lock is free.
+            let _ = timeout(ANSWER, remote.renew()).await;
+        }
+        self.lock.retake(self.fleet, host, &self.ambient.events).await
     }
 
     async fn look_at(&self, reboot: &Reboot) -> Known {

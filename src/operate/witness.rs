@@ -24,7 +24,7 @@ const AT_ONCE: usize = 32;
 pub(super) struct Eyes<'a> {
     pub(super) services: Services<'a>,
     pub(super) registries: Registries<'a>,
-    /// None where no machine boots anew.
+    /// None where no machine boots anew, and no lock is held.
     pub(super) lookout: Option<Lookout<'a>>,
     /// Keeps secrets out of what units say.
     pub(super) redactor: &'a Redactor,
@@ -33,37 +33,10 @@ pub(super) struct Eyes<'a> {
 impl Witness for Eyes<'_> {
     fn look<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, Look> {
         async move {
-            match gate {
-                Gate::Registry(node) => match self.registries.check(node).await {
-                    Ok(()) => {
-                        Look::Open("it asks for a password and takes ours".to_owned())
-                    }
-                    Err(error) => Look::Closed(error.to_string()),
-                },
-                Gate::Ensemble(members) => {
-                    let asked = members
-                        .iter()
-                        .map(|member| ask_member(self.services.fleet, member));
-                    let answers = join_all(asked).await;
-                    let whole = self.services.topology.ensemble.as_ref().is_some_and(
-                        |ensemble| ensemble.members().len() == members.len(),
-                    );
-                    judge(members, &answers, whole)
-                }
-                Gate::Masters { members, .. } => {
-                    self.services.look(Component::MesosMaster, members).await
-                }
-                Gate::Agents(nodes) => self.services.look_at_agents(nodes).await,
-                Gate::Marathon(members) => {
-                    self.services.look(Component::Marathon, members).await
-                }
-                Gate::Chronos(members) => {
-                    self.services.look(Component::Chronos, members).await
-                }
-                Gate::Booted(reboots) => match &self.lookout {
-                    Some(lookout) => lookout.look(reboots).await,
-                    None => Look::Never("nobody looks out for it".to_owned()),
-                },
+            match (gate, &self.lookout) {
+                (Gate::Booted(reboots), Some(lookout)) => lookout.look(reboots).await,
+                (_, Some(lookout)) => lookout.with_lock(self.see(gate).await).await,
+                (_, None) => self.see(gate).await,
             }
         }
         .boxed()
@@ -93,6 +66,38 @@ impl Witness for Eyes<'_> {
             }
         }
         .boxed()
+    }
+}
+
+impl Eyes<'_> {
+    async fn see(&self, gate: &Gate) -> Look {
+        match gate {
+            Gate::Registry(node) => match self.registries.check(node).await {
+                Ok(()) => Look::Open("it asks for a password and takes ours".to_owned()),
+                Err(error) => Look::Closed(error.to_string()),
+            },
+            Gate::Ensemble(members) => {
+                let asked =
+                    members.iter().map(|member| ask_member(self.services.fleet, member));
+                let answers = join_all(asked).await;
+                let whole =
+                    self.services.topology.ensemble.as_ref().is_some_and(|ensemble| {
+                        ensemble.members().len() == members.len()
+                    });
+                judge(members, &answers, whole)
+            }
+            Gate::Masters { members, .. } => {
+                self.services.look(Component::MesosMaster, members).await
+            }
+            Gate::Agents(nodes) => self.services.look_at_agents(nodes).await,
+            Gate::Marathon(members) => {
+                self.services.look(Component::Marathon, members).await
+            }
+            Gate::Chronos(members) => {
+                self.services.look(Component::Chronos, members).await
+            }
+            Gate::Booted(_) => Look::Never("nobody looks out for it".to_owned()),
+        }
     }
 }
 

@@ -107,10 +107,12 @@ pub trait Remote: Send + Sync {
     /// run, in part or whole.
     fn exec<'a>(&'a self, exec: Exec<'a>) -> BoxFuture<'a, Result<Output, RemoteError>>;
 
-    /// Opens a TCP connection from the host to `address` and `port`.
+    /// Opens a TCP connection from the host to `address` and `port`. Where the connection to the
+    /// host itself has ended, it may be over a new one.
     ///
     /// # Errors
-    /// When nothing listens there, the host forbids forwarding, or the deadline passes.
+    /// When the host cannot be reached, nothing listens there, the host forbids forwarding, or
+    /// the deadline passes.
     fn dial<'a>(
         &'a self,
         address: &'a str,

@@ -209,8 +209,16 @@ async fn beat(mut keep: DuplexStream) {
 }
 
 impl ClusterLock {
-    /// Takes the lock of a host again that has lost it by a reboot. Where the lock is not on that
-    /// host, there is nothing to take.
+    /// The hosts on which it is lost: it went with the connection.
+    pub async fn lost(&self) -> Vec<HostName> {
+        let held = self.held.lock().await;
+        let lost = held.iter().filter(|held| held.command.is_finished());
+        lost.map(|held| held.host.clone()).collect()
+    }
+
+    /// Takes the lock of a host again that has lost it by a reboot or with the connection. Where
+    /// the lock is not on that host, there is nothing to take. A host that has not noticed the
+    /// end of the connection is waited for.
     ///
     /// # Errors
     /// When another run came first, or the host does not answer.
@@ -225,7 +233,8 @@ impl ClusterLock {
         if !self.held.lock().await.iter().any(has_lost) {
             return Ok(());
         }
-        let claim = Claim { run: &self.run, holder: &self.holder, is_over: &|_| false };
+        let is_over = &|run: &str| run == self.run;
+        let claim = Claim { run: &self.run, holder: &self.holder, is_over };
         let anew = take_one(fleet, host, &claim, events).await?;
         let mut held = self.held.lock().await;
         held.retain(|held| !is_here(held));

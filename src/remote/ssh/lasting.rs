@@ -1,21 +1,28 @@
-//! A connection that is made anew when it is asked to, as after a reboot on purpose.
+//! A connection that is made anew: when it is asked to, as after a reboot on purpose, and for a
+//! look at a service of the host.
 //!
-//! It never does so by itself: a connection that ends in mid-exec is an error all the same.
+//! A look begins anew each time, so it is no matter over which connection. A command is never
+//! sent anew by itself: a connection that ends in mid-exec is an error, and what held a lock
+//! through it holds it no more.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 
 use super::{Connector, Ssh, Target};
 use crate::remote::{Exec, OnLine, Output, Remote, RemoteError, Stream};
 
-/// A host, whose connection may be another one after [`Remote::renew`].
+/// A host, whose connection may be another one after [`Remote::renew`] or [`Remote::dial`].
 pub struct Lasting {
     connector: Arc<Connector>,
     target: Target,
     now: RwLock<Arc<Ssh>>,
+    /// Held while a new connection is made: one is enough for all who want it.
+    renewing: Mutex<()>,
 }
 
 impl Lasting {
@@ -28,7 +35,7 @@ impl Lasting {
         target: Target,
     ) -> Result<Self, RemoteError> {
         let now = RwLock::new(Arc::new(connector.connect(target.clone()).await?));
-        Ok(Self { connector, target, now })
+        Ok(Self { connector, target, now, renewing: Mutex::new(()) })
     }
 
     fn now(&self) -> Arc<Ssh> {
@@ -55,12 +62,23 @@ impl Remote for Lasting {
         port: u16,
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
-        let ssh = self.now();
-        async move { ssh.dial(address, port, deadline).await }.boxed()
+        async move {
+            let end = Instant::now() + deadline;
+            if self.now().is_closed() {
+                let host = self.target.host.clone();
+                let during = "a new connection".to_owned();
+                let late = |_| RemoteError::TimedOut { host, during, deadline };
+                timeout(deadline, self.renew()).await.map_err(late)??;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            self.now().dial(address, port, left).await
+        }
+        .boxed()
     }
 
     fn renew(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
         async move {
+            let _turn = self.renewing.lock().await;
             if !self.now().is_closed() {
                 return Ok(());
             }

@@ -7,7 +7,8 @@
 //!
 //! Invariants: no key passes unchecked; nothing waits without a deadline; a connection that
 //! ends in mid-exec is an error. One [`Ssh`] is one TCP connection, meant to be kept for the
-//! whole run: it never reconnects by itself. A [`Lasting`] connection is made anew when asked.
+//! whole run: it never reconnects by itself. A [`Lasting`] connection is made anew when asked, and for
+//! a look at a service.
 
 mod auth;
 mod endpoint;

@@ -4,13 +4,14 @@ use std::io::Cursor;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use platform::remote::ssh::Ssh;
+use platform::remote::ssh::{Lasting, Ssh};
 use platform::remote::{ErrorKind, Exec, Input, Remote, RemoteError};
 use rustix::process::Signal;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
-use super::sshd::{Sshd, connector, eventually, script, settings};
+use super::sshd::{LONG, Sshd, connector, eventually, script, settings};
 
 async fn connect(sshd: &Sshd) -> Ssh {
     connector(settings(sshd.path())).0.connect(sshd.target()).await.unwrap()
@@ -159,7 +160,7 @@ async fn a_command_past_its_deadline_is_given_up_and_cut_off() {
 /// Runs a command that never ends, disturbs its connection once it runs, and gives the error
 /// and the time from the disturbance to it.
 async fn disturbed(
-    ssh: &Ssh,
+    ssh: &dyn Remote,
     input: Input,
     disturb: impl FnOnce() + Send,
 ) -> (RemoteError, Duration) {
@@ -300,4 +301,22 @@ async fn input_that_cannot_be_read_ends_the_command() {
         Exec { input: Input::Stream(Box::new(broken)), ..script("cat; sleep 1000") };
     let error = ssh.exec(exec).await.err().unwrap();
     assert!(matches!(error, RemoteError::Input { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_look_at_a_service_is_over_a_new_connection_where_the_old_one_ended() {
+    let sshd = Sshd::start();
+    let (connector, _) = connector(settings(sshd.path()));
+    let host = Lasting::connect(Arc::new(connector), sshd.target()).await.unwrap();
+    let kill = || sshd.signal_sessions(Signal::KILL);
+    let (error, _) = disturbed(&host, Input::Empty, kill).await;
+    assert!(matches!(error, RemoteError::Lost { .. }), "{error:?}");
+    let looks = (0..5).map(|_| host.dial("127.0.0.1", sshd.port, LONG));
+    for mut stream in futures::future::try_join_all(looks).await.unwrap() {
+        let mut greeting = [0; 4];
+        stream.read_exact(&mut greeting).await.unwrap();
+        assert_eq!(&greeting, b"SSH-");
+    }
+    assert_eq!(sshd.log().matches("Accepted publickey").count(), 2, "one is enough");
+    assert_eq!(host.exec(script("exit 7")).await.unwrap().status, 7);
 }

@@ -152,6 +152,25 @@ async fn a_lock_that_was_lost_by_a_reboot_is_taken_again_and_one_that_is_held_is
 }
 
 #[tokio::test]
+async fn a_lock_that_went_with_the_connection_is_known_and_taken_again_once_the_host_notices()
+ {
+    let cut = Act::Dies(line("locked"));
+    let host = Fake::new("a", [cut, held("run-2 ops@laptop, since 09:00"), taken()]);
+    let other = Fake::new("b", [taken()]);
+    let hosts = [host.clone(), other];
+    let lock = take_on(&hosts).await.expect("it is free");
+    ends(&host).await;
+    tokio::task::yield_now().await;
+    assert_eq!(lock.lost().await, [host.name()]);
+    let fleet: Fleet =
+        hosts.iter().map(|host| (host.name(), host.clone() as Arc<dyn Remote>)).collect();
+    let events = Events::to(Arc::new(Kept::default()));
+    lock.retake(&fleet, &host.name(), &events).await.expect("it is this run's own");
+    assert_eq!(host.asked()[2].words[6], "35", "the host was not waited for");
+    assert_eq!(lock.lost().await, []);
+}
+
+#[tokio::test]
 async fn a_lock_that_another_run_took_during_a_reboot_is_not_taken_from_it() {
     let host =
         Fake::new("a", [Act::Dies(line("locked")), held("run-9 bob, since 10:00")]);
