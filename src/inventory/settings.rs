@@ -275,7 +275,8 @@ fn sysctls(node: &Node, r: &mut Reader) -> BTreeMap<String, String> {
 fn is_sysctl(key: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || "_-/".contains(c);
     let is_part = |part: &str| !part.is_empty() && part.chars().all(inner);
-    key.contains('.') && key.split('.').all(is_part)
+    // What begins with a dash is an option to sysctl, and to its files a setting that may fail.
+    key.contains('.') && !key.starts_with('-') && key.split('.').all(is_part)
 }
 
 fn units(node: &Node, files: Option<&Node>, r: &mut Reader) -> Vec<BaseUnit> {

@@ -113,6 +113,15 @@ fn of_host(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<Objection> {
             None,
         );
     }
+    for name in facts.sysctls_lacking().filter(|name| !comes_later(name, node, facts)) {
+        object(
+            format!("its kernel does not have the setting `{name}`"),
+            "look for a slip in that name under `sysctls` in the inventory; where a module of \
+             the kernel brings it, load that module on the host, and name it in \
+             /etc/modules-load.d",
+            None,
+        );
+    }
     if node.has_containers() {
         for (problem, help) in unmet(node, catalog, facts) {
             object(problem, &help, None);
@@ -127,6 +136,16 @@ fn of_host(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<Objection> {
         }
     }
     found
+}
+
+/// Whether a kernel setting comes with the modules that Docker loads, on a host that is about to
+/// get Docker: settings are made after packages.
+fn comes_later(sysctl: &str, node: &Node, facts: &Facts) -> bool {
+    let name = sysctl.replace('/', ".");
+    let of_docker = ["net.bridge.", "net.netfilter.", "net.nf_conntrack_max"];
+    node.has_containers()
+        && facts.system.docker.is_none()
+        && of_docker.iter().any(|of_docker| name.starts_with(of_docker))
 }
 
 fn taken(port: u16, service: &str, program: &str) -> String {

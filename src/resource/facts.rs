@@ -105,4 +105,10 @@ impl Facts {
             None => Err(Unknown::about(format!("sysctl {name}"))),
         }
     }
+
+    /// The kernel settings that were asked for and that the kernel does not have.
+    pub fn sysctls_lacking(&self) -> impl Iterator<Item = &str> {
+        let lacking = self.sysctls.iter().filter(|(_, value)| value.is_none());
+        lacking.map(|(name, _)| name.as_str())
+    }
 }

@@ -63,13 +63,32 @@ pub(super) fn path_for(name: &str) -> HostPath {
         .expect("a checked setting's name is safe in a path")
 }
 
+/// The kernel's own file of a setting. The first of dots and slashes in a name parts it, as
+/// sysctl reads it; the other one stands for a dot in a part, such as in the name of a network
+/// interface.
+pub(super) fn in_proc(name: &str) -> String {
+    let parted_by_dots =
+        name.find(['.', '/']).is_some_and(|at| name[at..].starts_with('.'));
+    let swap = |c: char| match c {
+        '.' => '/',
+        '/' => '.',
+        c => c,
+    };
+    match parted_by_dots {
+        true => format!("/proc/sys/{}", name.chars().map(swap).collect::<String>()),
+        false => format!("/proc/sys/{name}"),
+    }
+}
+
 /// The part of the probe that answers for kernel settings.
 pub(super) fn script(questions: &Questions) -> Option<String> {
-    let names: Vec<&str> = questions.sysctls().collect();
+    let names: Vec<String> =
+        questions.sysctls().map(|name| format!("{name}:{}", in_proc(name))).collect();
     (!names.is_empty()).then(|| {
         format!(
-            r#"for name in {names}; do
-  path=/proc/sys/$(printf %s "$name" | tr . /)
+            r#"for each in {names}; do
+  name=${{each%%:*}}
+  path=${{each#*:}}
   if [ -r "$path" ]; then
     printf '{{"q":"sysctl","name":"%s","value":"%s"}}\n' "$name" "$(tr -s '\t\n' '  ' <"$path")"
   else
@@ -94,5 +113,22 @@ impl SysctlLine {
         let value = self.value.map(|value| value.trim().to_owned());
         facts.sysctls.insert(self.name, value);
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_s_own_file_is_found_however_the_name_is_written() {
+        for (name, file) in [
+            ("vm.swappiness", "vm/swappiness"),
+            ("net/ipv4/ip_forward", "net/ipv4/ip_forward"),
+            ("net.ipv4.conf.eth0/100.forwarding", "net/ipv4/conf/eth0.100/forwarding"),
+            ("net/ipv4/conf/eth0.100/forwarding", "net/ipv4/conf/eth0.100/forwarding"),
+        ] {
+            assert_eq!(in_proc(name), format!("/proc/sys/{file}"));
+        }
     }
 }

@@ -538,3 +538,37 @@ fn a_registry_that_a_majority_of_masters_lost_is_not_waited_for() {
     }
     check_log([true; 3], [true, false, false], "").unwrap_err();
 }
+
+/// The objections to a setting on a host that has Docker, or is about to get it.
+fn objected_setting(name: &str, has_docker: bool) -> Vec<String> {
+    let inventory = platform::inventory::EXAMPLE_LOCAL;
+    let cluster = Cluster::of(inventory);
+    let lacks = format!("{{\"q\":\"sysctl\",\"name\":\"{name}\"}}\n");
+    let mut facts = facts(&cluster, &lacks);
+    let docker = has_docker.then(|| "20.10.24".to_owned());
+    facts.values_mut().for_each(|facts| facts.system.docker = docker.clone());
+    let found = objected(&cluster, &facts);
+    found.iter().map(|o| format!("{}: {}; {}", o.host, o.problem, o.help)).collect()
+}
+
+#[test]
+fn a_setting_that_a_kernel_does_not_have_is_refused_by_its_name_and_host() {
+    for has_docker in [true, false] {
+        let said = objected_setting("vm.swapiness", has_docker);
+        assert_eq!(
+            said,
+            [
+                "control-1: its kernel does not have the setting `vm.swapiness`; look for a slip \
+                 in that name under `sysctls` in the inventory; where a module of the kernel \
+                 brings it, load that module on the host, and name it in /etc/modules-load.d"
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_setting_that_comes_with_docker_is_waited_for_where_docker_comes() {
+    let bridged = "net.bridge.bridge-nf-call-iptables";
+    assert_eq!(objected_setting(bridged, false), [] as [String; 0]);
+    assert_eq!(objected_setting(bridged, true).len(), 1);
+}
