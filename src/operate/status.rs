@@ -120,7 +120,7 @@ pub async fn status(
     let logins = logins(lab, ambient)?;
     let services = Services { fleet: &fleet, topology: &topology, logins: &logins };
     let (facts, answers, registries, asked) = tokio::join!(
-        survey::facts(&fleet, &questions, ambient),
+        survey::facts_now(&fleet, &questions, ambient),
         survey::members(&fleet, &topology),
         registries(lab, &topology, &fleet, ambient),
         Asked::of(services),

@@ -18,7 +18,8 @@ use crate::inventory::catalog::Component;
 use crate::plan::{MemberStanding, Push, Situation, Standing};
 use crate::resource::Facts;
 use crate::resource::probe::Questions;
-use crate::run::{Fleet, probe};
+use crate::run::Fleet;
+use crate::run::probe::Prober;
 use crate::template::BadTemplate;
 use crate::topology::{Member, Topology, ZOOKEEPER_PORT};
 
@@ -62,13 +63,16 @@ pub(super) async fn survey(
 ) -> Result<Survey, Trouble> {
     ambient.begin("looking at the hosts")?;
     let questions = questions(topology, gathered)?;
-    let (facts, members, others, pushes) = tokio::join!(
-        facts(fleet, &questions, ambient),
-        members(fleet, topology),
-        others(fleet, topology, gathered),
-        lacking(fleet, topology, gathered),
+    let (probed, around) = tokio::join!(
+        probe_all(fleet, &questions, Busy::Wait, ambient),
+        look_around(fleet, topology, gathered),
     );
-    let facts = facts?;
+    let (facts, waited) = probed?;
+    // What ran while an earlier run's script was at work may have been taken away by it since.
+    let (members, others, pushes) = match waited {
+        true => look_around(fleet, topology, gathered).await,
+        false => around,
+    };
     let of_members = topology.ensemble.iter().flat_map(|ensemble| ensemble.members());
     let of_members: Vec<&Facts> =
         of_members.filter_map(|member| facts.get(&member.host)).collect();
@@ -85,6 +89,24 @@ pub(super) async fn survey(
         standing.with(component, members)
     });
     Ok(Survey { facts, wants, pushes, standing })
+}
+
+/// What the services say that are asked beside the hosts themselves: the members of the
+/// ensemble, those that are asked over HTTP, the registries.
+async fn look_around(
+    fleet: &Fleet,
+    topology: &Topology,
+    gathered: &Gathered,
+) -> (
+    BTreeMap<HostName, Result<Answer, String>>,
+    Vec<(Component, BTreeMap<HostName, MemberStanding>)>,
+    Vec<Push>,
+) {
+    tokio::join!(
+        members(fleet, topology),
+        others(fleet, topology, gathered),
+        lacking(fleet, topology, gathered),
+    )
 }
 
 /// What each host should have of which something is known.
@@ -135,7 +157,7 @@ fn questions(
     Ok(questions)
 }
 
-/// Probes these hosts, side by side.
+/// Probes these hosts, side by side, each as soon as nothing changes it any more.
 ///
 /// # Errors
 /// When a host does not answer: all that did not are named.
@@ -144,26 +166,62 @@ pub(super) async fn facts(
     questions: &BTreeMap<HostName, Questions>,
     ambient: &Ambient<'_>,
 ) -> Result<BTreeMap<HostName, Facts>, Trouble> {
+    probe_all(fleet, questions, Busy::Wait, ambient).await.map(|(facts, _)| facts)
+}
+
+/// Probes these hosts as they are now, whatever changes them meanwhile.
+///
+/// # Errors
+/// As [`facts`].
+pub(super) async fn facts_now(
+    fleet: &Fleet,
+    questions: &BTreeMap<HostName, Questions>,
+    ambient: &Ambient<'_>,
+) -> Result<BTreeMap<HostName, Facts>, Trouble> {
+    probe_all(fleet, questions, Busy::Ignore, ambient).await.map(|(facts, _)| facts)
+}
+
+/// What to do about a host that an earlier run's script still changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Busy {
+    Wait,
+    Ignore,
+}
+
+/// Probes these hosts; says also whether any had to be waited for.
+async fn probe_all(
+    fleet: &Fleet,
+    questions: &BTreeMap<HostName, Questions>,
+    busy: Busy,
+    ambient: &Ambient<'_>,
+) -> Result<(BTreeMap<HostName, Facts>, bool), Trouble> {
+    let (clock, stopped) = (|| ambient.seconds(), || ambient.is_stopped());
+    let prober = Prober { clock: &clock, events: &ambient.events, stopped: &stopped };
+    let prober = &prober;
     let asked = questions.iter().filter_map(|(host, questions)| {
-        let remote = fleet.get(host)?;
+        let remote = fleet.get(host)?.as_ref();
         Some(async move {
-            let clock = || ambient.seconds();
-            (host.clone(), probe::probe(host, remote.as_ref(), questions, &clock).await)
+            let probed = match busy {
+                Busy::Wait => prober.probe(host, remote, questions).await,
+                Busy::Ignore => prober.look(host, remote, questions).await,
+            };
+            (host.clone(), probed)
         })
     });
     let asked: Vec<_> = asked.collect();
     let answers: Vec<_> =
         stream::iter(asked).buffer_unordered(ambient.parallel.max(1)).collect().await;
-    let (mut facts, mut failed) = (BTreeMap::new(), Vec::new());
+    let (mut facts, mut waited, mut failed) = (BTreeMap::new(), false, Vec::new());
     for (host, answer) in answers {
         match answer {
-            Ok(answer) => {
-                facts.insert(host, answer);
+            Ok(probed) => {
+                waited |= probed.waited;
+                facts.insert(host, probed.facts);
             }
             Err(error) => failed.push(error),
         }
     }
-    if failed.is_empty() { Ok(facts) } else { Err(Trouble::Probe(failed)) }
+    if failed.is_empty() { Ok((facts, waited)) } else { Err(Trouble::Probe(failed)) }
 }
 
 /// What each member of the ensemble says of itself, or why it says nothing.

@@ -247,12 +247,7 @@ impl Trouble {
             Self::CannotAdd(_) => Kind::Refused,
             Self::AfterEdit { why, .. } => why.kind(),
             Self::Unreachable(errors) => of_remotes(errors.iter()),
-            Self::Probe(errors) => {
-                of_remotes(errors.iter().filter_map(|error| match error {
-                    ProbeError::Remote(error) => Some(error),
-                    _ => None,
-                }))
-            }
+            Self::Probe(errors) => of_probes(errors),
             Self::Machine(MachineError::NoLogin { .. })
             | Self::Gate(Closed::TimedOut { .. }) => Kind::TimedOut,
             Self::Incomplete(tally) => {
@@ -281,6 +276,13 @@ fn of_aws(error: &AwsError) -> Kind {
 
 fn of_remotes<'a>(errors: impl Iterator<Item = &'a RemoteError>) -> Kind {
     gravest(errors.map(RemoteError::kind))
+}
+
+fn of_probes(errors: &[ProbeError]) -> Kind {
+    match errors.iter().any(|error| matches!(error, ProbeError::Stopped { .. })) {
+        true => Kind::Interrupted,
+        false => gravest(errors.iter().map(ProbeError::kind)),
+    }
 }
 
 /// The gravest of several: what is unsafe before what cannot be reached.

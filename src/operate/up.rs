@@ -282,7 +282,7 @@ async fn prove(
     Ok(Ended { result, summary })
 }
 
-/// Waits until all of these gates are open.
+/// Waits until all of these gates are open, or one is known to stay shut.
 ///
 /// # Errors
 /// When one does not open in time, or the operator stops the wait.
@@ -298,9 +298,7 @@ pub(super) async fn stand(
     let stopped = || ambient.is_stopped();
     let waiting =
         gates.iter().map(|gate| gate::wait(gate, &eyes, &ambient.events, &stopped));
-    for opened in futures::future::join_all(waiting).await {
-        opened?;
-    }
+    futures::future::try_join_all(waiting).await?;
     Ok(())
 }
 

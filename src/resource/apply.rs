@@ -22,24 +22,34 @@ const STAGED: &str = "/var/lib/platform/staged";
 /// Tar counts in blocks of so many bytes.
 const BLOCK: usize = 512;
 
+/// What whoever changes a host holds a lock on while it does.
+pub(super) const LOCK: &str = "/run/platform/lock";
+
 /// How a command that changes a host begins. Only one run changes a host at a time; what a
-/// killed one left running is waited for. A record that was cut off while it was written, by a
-/// full disk or a dying host, is none: what it would have named was not made.
+/// killed one left running is waited for. One that takes the last of ours away takes the lock's
+/// file too: who waited for that one's lock has to take the new file's. A record that was cut
+/// off while it was written, by a full disk or a dying host, is none: what it would have named
+/// was not made.
 const BEGIN: &str = r#"umask 077
 home=/var/lib/platform
 manifest=$home/manifest
-[ -d /run/platform ] || mkdir -p -m 755 /run/platform
-exec 9>/run/platform/lock
-flock -w 120 9 || {
-  printf '{"refused":"another run of platform has been changing this host for two minutes"}\n'
-  exit 1
-}
+held=none
+until [ "$held" = "$(stat -c %d:%i /run/platform/lock 2>/dev/null)" ]; do
+  [ -d /run/platform ] || mkdir -p -m 755 /run/platform
+  exec 9>/run/platform/lock
+  flock -w 120 9 || {
+    printf '{"refused":"another run of platform has been changing this host for two minutes"}\n'
+    exit 1
+  }
+  held=$(stat -c %d:%i - <&9)
+done
 if [ -s $manifest ] && [ -n "$(tail -c 1 $manifest)" ]; then
   sed '$d' $manifest >$manifest.new && mv -f $manifest.new $manifest || exit 1
 fi"#;
 
 /// The shell command that takes the stream. An unpacking that fails, such as on a full disk,
-/// is said as what it is.
+/// is said as what it is. The lock is let go last, and its file goes where nothing of ours is
+/// left.
 pub fn receiver() -> String {
     format!(
         r#"{BEGIN}
@@ -52,6 +62,7 @@ fi
 status=$?
 cd / && rm -rf {STAGED}
 [ -e $manifest ] || rmdir --ignore-fail-on-non-empty $home 2>/dev/null
+[ -e $home ] || rm -rf /run/platform
 exit $status"#
     )
 }
@@ -313,8 +324,8 @@ fn retire(owned: &Owned) -> String {
         Owned::Package { manager, name, .. } => words(&[manager.remove(), name, &line]),
         Owned::User { name } => words(&["remove_user", name, &line]),
         Owned::Sysctl { name, before } => {
-            let path = sysctl::path_for(name);
-            words(&["restore_sysctl", path.as_str(), name, before, &line])
+            let (path, kernel) = (sysctl::path_for(name), sysctl::in_proc(name));
+            words(&["restore_sysctl", path.as_str(), &kernel, name, before, &line])
         }
         Owned::Directory { path, data } => {
             let how = if *data { "contents" } else { "empty" };

@@ -102,10 +102,10 @@ forget() {
   esac
 }
 
-# Leaves no trace of this program; the record goes last, so that a run that dies before leaves
-# something on it for the next one to take back.
+# Leaves no trace of this program but the lock, which is held to the end; the record goes last,
+# so that a run that dies before leaves something on it for the next one to take back.
 tidy() {
-  rm -rf -- "$home/original" "$home/generation" /run/platform
+  rm -rf -- "$home/original" "$home/generation"
   rm -f -- "$manifest" "$manifest.new"
 }
 
@@ -187,10 +187,14 @@ update_grub() {
   sync -f /boot/grub/grub.cfg
 }
 
-# restore_boot PATH RECORD — the record goes last: cut off before, it is done again.
+# restore_boot PATH RECORD — the record goes last: cut off before, it is done again. Where GRUB never
+# took the setting over, it has nothing to give back.
 restore_boot() {
   put_back "$1"
-  if command -v update-grub >/dev/null; then update_grub; fi
+  if command -v update-grub >/dev/null &&
+    grep -Fqs systemd.unified_cgroup_hierarchy=0 /boot/grub/grub.cfg; then
+    update_grub
+  fi
   forget "$2"
   rm -f -- "$home/original$1"
 }
@@ -268,10 +272,16 @@ set_sysctl() {
   sysctl -q -w "$3=$4"
 }
 
+# restore_sysctl FILE KERNEL'S-FILE NAME VALUE RECORD — there is nothing to restore where the
+# kernel does not have the setting, or has that value. Where the value was not known, the host's
+# own files give it one at boot. A setting that the kernel does not take back stays on record:
+# some can be set only once until the next boot.
 restore_sysctl() {
   rm -f -- "$1"
-  sysctl -q -w "$2=$3"
-  forget "$4"
+  if [ -e "$2" ] && [ "$(tr -s '\t\n' '  ' <"$2" | sed 's/ *$//')" != "$4" ]; then
+    sysctl -q -w "$3=$4" || [ -z "$4" ] || { echo "stays until the next boot"; return 0; }
+  fi
+  forget "$5"
 }
 
 # record_package MANAGER NAME ASKED
@@ -420,10 +430,15 @@ remove_image() {
   forget "$2"
 }
 
-# unpack_tree PATH IMAGE RECORD — all of the image's file system, or nothing. The container is
-# never started; it is a name for what `export` reads.
+# unpack_tree PATH IMAGE RECORD — all of the image's file system, or nothing: one that is there is
+# whole, since it gets its name last. The container is never started; it is a name for what
+# `export` reads.
 unpack_tree() {
-  [ ! -e "$1" ] || { echo "$1 is not a directory: move it away first"; return 1; }
+  if [ -e "$1" ] || [ -L "$1" ]; then
+    [ -d "$1" ] && [ ! -L "$1" ] || { echo "$1 is not a directory: move it away first"; return 1; }
+    record "$3"
+    return 0
+  fi
   make_parents "$1"
   record "$3"
   new=$1.platform-new

@@ -2,10 +2,14 @@
 
 use serde::Deserialize;
 
+use super::apply::LOCK;
 pub use super::questions::Questions;
 use super::{
     Facts, Owned, boot, file, image, manifest, package, sysctl, system, tree, unit, user,
 };
+
+/// How `flock` says that another holds the lock: no other failure of it has this number.
+const HELD: u8 = 99;
 
 /// Why a host's answers cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -16,12 +20,32 @@ pub enum BadAnswer {
         /// How many lines came.
         n_lines: usize,
     },
+    /// An earlier run's script still changes the host, which answers nothing meanwhile.
+    #[error("the host is still at work on what an earlier run began")]
+    Busy,
     /// A line that is no answer to any question.
     #[error("the host answered the probe with a line that makes no sense: `{0}`")]
     Senseless(String),
 }
 
 impl Questions {
+    /// The script that asks them once nothing changes the host any more: a run that was cut off
+    /// leaves its script at work there. Where that goes on for longer than so many seconds, the
+    /// answer is that, [`BadAnswer::Busy`].
+    pub fn script_when_free(&self, seconds: u64) -> String {
+        format!(
+            r#"if [ -e {LOCK} ]; then
+  flock -s -w {seconds} -E {HELD} {LOCK} true 2>/dev/null
+  if [ $? = {HELD} ]; then
+    printf '{{"q":"busy"}}\n'
+    exit
+  fi
+fi
+{}"#,
+            self.script()
+        )
+    }
+
     /// The script that asks them. It only reads, and says at its end that it came to its end.
     /// Docker's two slow questions are asked beside the others, and waited for before any
     /// line that may be longer than a pipe writes in one piece.
@@ -74,6 +98,7 @@ enum Line {
     Boot(boot::BootLine),
     Runs(tree::RunsLine),
     Ours(Owned),
+    Busy,
     End,
 }
 
@@ -116,6 +141,7 @@ pub fn parse(answer: &str, now: f64) -> Result<Facts, BadAnswer> {
                 facts.manifest.add(owned);
                 Some(())
             }
+            Line::Busy => return Err(BadAnswer::Busy),
             Line::End => {
                 ended = true;
                 Some(())

@@ -134,18 +134,19 @@ async fn run_stage(
     }
 }
 
-/// Waits for gates, one after the other; whether all opened.
+/// Waits for gates, one after the other, up to the first that stays shut; whether all opened.
 async fn pass_all(
     stage: &str,
     gates: &[Gate],
     crew: &Crew<'_>,
     tally: &mut Tally,
 ) -> bool {
-    let mut all = true;
     for gate in gates {
-        all &= pass(stage, gate, crew, tally).await;
+        if !pass(stage, gate, crew, tally).await {
+            return false;
+        }
     }
-    all
+    true
 }
 
 /// Waits for a gate; whether it opened.

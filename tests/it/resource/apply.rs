@@ -219,6 +219,77 @@ fn a_setting_that_the_kernel_lacks_fails_with_its_own_words() {
         failure(&said).1.contains("cannot stat /proc/sys/kernel/not_there"),
         "{said:?}"
     );
+    let said = host.retire();
+    assert!(is_done(&said), "what was never there is restored: {said:?}");
+    assert!(!host.has("/var/lib/platform"));
+}
+
+#[test]
+fn a_setting_that_the_kernel_takes_no_more_back_stays_on_record_and_stops_nothing() {
+    let host = Host::new();
+    let before = host.tree();
+    let once = [sysctl("vm.swappiness", "1"), user("deploy", "/bin/bash")];
+    assert!(is_done(&host.apply(&once)));
+    host.program(
+        "/local/sbin/sysctl",
+        "#!/bin/sh\necho 'Invalid argument' >&2\nexit 255\n",
+    );
+    let said = host.retire();
+    assert!(is_done(&said), "{said:?}");
+    let left: Vec<String> =
+        host.ask(&[]).manifest.entries().iter().map(ToString::to_string).collect();
+    assert_eq!(left, ["sysctl vm.swappiness"]);
+    // The machine boots anew.
+    host.immortal();
+    host.write("/proc/sys/vm/swappiness", b"60\n");
+    assert!(is_done(&host.retire()));
+    assert!(host.tree() == before);
+}
+
+/// A record of each kind, written before its thing was to come, which never did.
+#[test]
+fn what_is_on_record_and_never_came_to_be_is_taken_back() {
+    let of = |kind: &str, rest: &str| format!(r#"{{"q":"ours","kind":"{kind}",{rest}}}"#);
+    let lines = [
+        of("package", r#""manager":"apt","name":"jq","asked":"jq""#),
+        of("package", r#""manager":"apt","name":"docker.io","asked":"docker.io""#),
+        of("user", r#""name":"nobody-here""#),
+        of("sysctl", r#""name":"kernel.not_there","before":"""#),
+        of("sysctl", r#""name":"net.bridge.not_there","before":"0""#),
+        of("directory", r#""path":"/srv/none","data":false"#),
+        of("directory", r#""path":"/srv/none/deep","data":true"#),
+        of("file", r#""path":"/srv/none/deep/file""#),
+        of("boot", r#""path":"/etc/default/grub.d/99-platform.cfg""#),
+        of("image", r#""id":"sha256:aa","name":"an image""#),
+        of("tree", r#""path":"/var/lib/platform/trees/x-aa","name":"x","program":"x""#),
+        of("unit", r#""name":"none.service""#),
+    ];
+    let check = |lines: &[String], grub: Option<&str>| {
+        let host = Host::new();
+        // A GRUB that cannot find what it boots from, as in a container.
+        host.program(
+            "/local/bin/update-grub",
+            "#!/bin/sh\necho 'no device' >&2\nexit 1\n",
+        );
+        if let Some(grub) = grub {
+            host.write("/boot/grub/grub.cfg", grub.as_bytes());
+        }
+        let before = host.tree();
+        host.write(
+            "/var/lib/platform/manifest",
+            format!("{}\n", lines.join("\n")).as_bytes(),
+        );
+        let n_entries = host.ask(&[]).manifest.entries().len();
+        assert_eq!(n_entries, lines.len(), "a line that is no record");
+        let said = host.retire();
+        assert!(is_done(&said), "{lines:?}: {said:?}");
+        assert!(host.tree() == before, "{lines:?}: not as before");
+    };
+    for line in &lines {
+        check(std::slice::from_ref(line), None);
+    }
+    check(&lines, None);
+    check(&lines, Some("linux /vmlinuz quiet\n"));
 }
 
 #[test]
@@ -351,30 +422,118 @@ fn a_plan_for_another_state_of_the_host_is_refused_before_anything_is_touched() 
     assert!(host.tree() == before);
 }
 
+/// Notes whether another run would find the host locked.
+const IS_LOCKED: &str = "#!/bin/sh\nflock -n -E 99 /run/platform/lock true\n\
+                         [ $? != 99 ] || touch /fake/locked\n";
+
+/// What an earlier run left at work on a host: it holds the lock until it is let go.
+struct AtWork(std::process::Child);
+
+impl AtWork {
+    fn on(host: &Host) -> Self {
+        host.dir("/run/platform");
+        let mut other = Command::new("flock")
+            .arg(host.path("/run/platform/lock"))
+            .args(["sh", "-c", "echo held; cat"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("util-linux is installed");
+        let mut first = [0];
+        use std::io::Read;
+        other.stdout.as_mut().expect("piped").read_exact(&mut first).expect("it is held");
+        Self(other)
+    }
+
+    fn ends(mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().expect("it ends with its input");
+    }
+}
+
 #[test]
 fn a_run_waits_for_the_one_that_changes_the_host() {
     let host = Host::new();
-    host.dir("/run/platform");
-    let held = host.path("/run/platform/lock");
-    let mut other = Command::new("flock")
-        .arg(&held)
-        .args(["sh", "-c", "echo held; cat"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("util-linux is installed");
-    let mut first = [0];
-    use std::io::Read;
-    other.stdout.as_mut().expect("piped").read_exact(&mut first).expect("it is held");
+    let other = AtWork::on(&host);
     let (facts, changes) = host.changes(&[file("/etc/a", "a")]);
     let mut run = host.start(&facts, &changes, "test/0/0");
     std::thread::yield_now();
     assert!(run.try_wait().expect("it was started").is_none(), "it did not wait");
     assert!(!host.has("/etc/a"));
-    drop(other.stdin.take());
-    other.wait().expect("it ends with its input");
+    other.ends();
     assert!(is_done(&progress(run)));
     assert!(host.has("/etc/a"));
+}
+
+/// Who waits for a lock whose file goes waits for nothing: the next one locks another file.
+#[test]
+fn a_run_that_waited_for_a_tear_down_holds_the_lock_that_others_see() {
+    let host = Host::new();
+    let other = AtWork::on(&host);
+    let (facts, changes) = host.changes(&[file("/etc/a", "a")]);
+    // It says when it waits, and keeps what it was given until the test looks.
+    host.program(
+        "/local/sbin/flock",
+        "#!/bin/sh\n[ -e /fake/waits ] || touch /fake/waits\nexec /usr/bin/flock \"$@\"\n",
+    );
+    host.program(
+        "/local/sbin/install",
+        &format!("{IS_LOCKED}exec /usr/bin/install \"$@\"\n"),
+    );
+    let run = host.start(&facts, &changes, "test/0/0");
+    let begun = Instant::now();
+    while !host.has("/fake/waits") {
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "it does not ask for the lock"
+        );
+        std::thread::yield_now();
+    }
+    std::fs::remove_dir_all(host.path("/run/platform")).expect("it is there");
+    other.ends();
+    assert!(is_done(&progress(run)));
+    assert!(host.has("/fake/locked"), "another run could have begun meanwhile");
+}
+
+#[test]
+fn a_host_answers_only_when_no_earlier_run_s_script_changes_it_any_more() {
+    let host = Host::new();
+    let wanted = [file("/etc/a", "a")];
+    let questions = platform::resource::probe::Questions::about(&wanted);
+    let ask = |seconds| {
+        let script = questions.script_when_free(seconds);
+        let output = host.run(&["sh", "-c", r#"eval "$(cat)""#], script.as_bytes());
+        assert!(output.status.success(), "{output:?}");
+        platform::resource::probe::parse(&String::from_utf8_lossy(&output.stdout), 0.0)
+    };
+    assert!(ask(0).is_ok(), "nobody was ever here");
+    assert!(!host.has("/run/platform"), "a look leaves nothing");
+    let other = AtWork::on(&host);
+    assert_eq!(ask(0), Err(platform::resource::probe::BadAnswer::Busy));
+    other.ends();
+    assert!(ask(0).is_ok());
+    assert!(is_done(&host.apply(&wanted)));
+    assert!(ask(0).is_ok(), "its own lock is let go");
+}
+
+#[test]
+fn a_tear_down_holds_its_lock_until_its_end() {
+    let host = Host::new();
+    assert!(is_done(&host.apply(&[file("/etc/a", "a")])));
+    let facts = host.ask(&[]);
+    let mut changes = platform::resource::retire(&[], &facts, true);
+    let reload = Change {
+        key: platform::resource::Key::Systemd,
+        verb: "reload",
+        reason: String::new(),
+        diff: None,
+        action: Action::ReloadSystemd,
+    };
+    changes.push(reload);
+    host.program("/local/sbin/systemctl", IS_LOCKED);
+    assert!(is_done(&host.make(&facts, &changes)));
+    assert!(host.has("/fake/locked"), "it let go before its last step");
+    assert!(!host.has("/run/platform") && !host.has("/var/lib/platform"));
 }
 
 #[test]

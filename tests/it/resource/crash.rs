@@ -42,8 +42,11 @@ fn survives(host: &Host, want: &[Resource], n_calls: u32) -> bool {
 
 fn check_as_before(host: &Host, before: &Tree, n_calls: u32) {
     let mut after = host.tree();
-    // What the very last moment may leave: a run's own luggage, with nothing on the record.
-    after.retain(|path, _| !path.starts_with("var/lib/platform/staged"));
+    // What the very last moment may leave: a run's own luggage and its lock, with nothing on the
+    // record.
+    after.retain(|path, _| {
+        !path.starts_with("var/lib/platform/staged") && !path.starts_with("run/platform")
+    });
     after.remove(Path::new("var/lib/platform"));
     let paths = before.keys().chain(after.keys());
     let other: Vec<_> =

@@ -2,7 +2,7 @@
 
 use platform::resource::{self, Owned, Resource, Tree};
 
-use super::host::{Host, is_done};
+use super::host::{Host, is_done, progress};
 
 const ID: &str = "sha256:aa11";
 
@@ -70,6 +70,50 @@ fn an_unpacking_that_fails_leaves_nothing_and_the_next_one_does_all() {
     assert!(is_done(&host.apply(&want())));
     assert!(host.has(&format!("{}/usr/sbin/agent", path())));
     assert!(!host.has(&format!("{}/half", path())));
+}
+
+#[test]
+fn an_unpacking_that_is_killed_at_any_moment_is_finished_by_the_next() {
+    for n_calls in 0.. {
+        let host = host();
+        let before = host.tree();
+        let (facts, changes) = host.changes(&want());
+        host.mortal(n_calls);
+        progress(host.start(&facts, &changes, "test/0/0"));
+        let ended = host.immortal();
+        let program = format!("{}/usr/sbin/agent", path());
+        assert!(!host.has(&path()) || host.has(&program), "{n_calls}: it is not whole");
+        let said = host.apply(&want());
+        assert!(is_done(&said), "killed after {n_calls} calls, then {said:?}");
+        assert!(host.has(&program), "{n_calls}");
+        assert!(is_done(&host.retire()), "{n_calls}");
+        assert_eq!(host.tree(), before, "{n_calls}");
+        if ended {
+            assert!(n_calls > 5, "it was never killed");
+            return;
+        }
+    }
+}
+
+/// The plan was made before the script of a run that was cut off had come to its end.
+#[test]
+fn a_tree_that_came_since_the_host_was_asked_is_what_was_wanted() {
+    let host = host();
+    let (facts, changes) = host.changes(&want());
+    assert!(is_done(&host.apply(&want())));
+    host.write(
+        "/var/lib/platform/generation",
+        format!("{}\n", facts.generation).as_bytes(),
+    );
+    let said = host.make(&facts, &changes);
+    assert!(is_done(&said), "{said:?}");
+    assert!(is_done(&host.retire()));
+    host.write(&path(), b"in the way");
+    let said = host.make(&facts, &changes);
+    let said = format!("{:?}", said.last());
+    assert!(said.contains("is not a directory: move it away first"), "{said}");
+    assert!(is_done(&host.retire()));
+    assert!(host.has(&path()), "it is somebody else's");
 }
 
 #[test]

@@ -543,3 +543,17 @@ async fn an_operator_who_stops_is_obeyed_before_the_next_member() {
     assert_eq!((tally.n_done, tally.n_not_started), (1, 2));
     assert!(tally.interrupted && tally.failed.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_stops_at_the_first_gate_that_stays_shut() {
+    let run = Run::on(&[("a", vec![well(1)])]);
+    run.sees([Look::Closed("nobody serves".to_owned())]);
+    let mut first = stage(Stage::Base, &[changes("a", 1)]);
+    first.gates = vec![Gate::Ensemble(Vec::new()), Gate::Agents(Vec::new())];
+    let second = stage(Stage::Registry, &[changes("a", 1)]);
+    let begun = tokio::time::Instant::now();
+    let tally = run.carry_out(vec![first, second]).await;
+    assert_eq!((tally.n_done, tally.failed.len(), tally.n_not_started), (1, 1, 1));
+    assert_eq!(tally.failed[0].step, Gate::Ensemble(Vec::new()).to_string());
+    assert!(begun.elapsed() < Duration::from_secs(182), "{:?}", begun.elapsed());
+}

@@ -1,20 +1,39 @@
 //! A probe is one command, and its answer is whole or an error.
 
-use platform::event::in_words;
+use std::sync::Arc;
+
+use platform::event::{Event, Events, in_words};
+use platform::remote::ErrorKind;
 use platform::resource::Facts;
 use platform::resource::probe::Questions;
-use platform::run::probe::{ProbeError, probe};
+use platform::run::probe::{ProbeError, Probed, Prober};
 
-use crate::fake::{Act, Fake};
+use crate::fake::{Act, Fake, Kept};
+
+/// Asks a host which does these one after the other; gives also what was told.
+async fn ask_with(
+    host: &Fake,
+    stopped: bool,
+) -> (Result<Probed, ProbeError>, Vec<Event>) {
+    let kept = Arc::new(Kept::default());
+    let (clock, stopped) = (|| 100.0, || stopped);
+    let prober =
+        Prober { clock: &clock, events: &Events::to(kept.clone()), stopped: &stopped };
+    let probed = prober.probe(&host.name(), host, &Questions::default()).await;
+    (probed, kept.all())
+}
 
 async fn ask(act: Act) -> Result<Facts, ProbeError> {
     let host = Fake::new("a", [act]);
-    let answer =
-        probe(&host.name(), host.as_ref(), &Questions::default(), &|| 100.0).await;
+    let (answer, told) = ask_with(&host, false).await;
     let asked = host.asked();
     assert_eq!((asked.len(), asked[0].purpose.as_str()), (1, "probe"));
     assert!(asked[0].input.ends_with(b"printf '{\"q\":\"end\"}\\n'\n"));
-    answer
+    assert_eq!(told, []);
+    answer.map(|probed| {
+        assert!(!probed.waited);
+        probed.facts
+    })
 }
 
 fn lines(lines: &[&str]) -> Vec<String> {
@@ -53,4 +72,47 @@ async fn an_answer_that_is_not_whole_is_an_error_and_says_why() {
     )
     .await;
     check_error(Act::Dies(lines(&[end])), "lost the connection to a during probe").await;
+}
+
+fn busy() -> Act {
+    Act::Ends(lines(&[r#"{"q":"busy"}"#]), 0, "")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_an_earlier_run_s_script_still_changes_is_waited_for_and_that_is_told()
+ {
+    let free = Act::Ends(lines(&[r#"{"q":"end"}"#]), 0, "");
+    let host = Fake::new("a", [busy(), busy(), busy(), free]);
+    let (probed, told) = ask_with(&host, false).await;
+    assert!(probed.expect("it is free by then").waited);
+    let gate = "a has ended what an earlier run began";
+    match &told[..] {
+        [Event::Waiting { gate: waited, .. }, Event::GatePassed { gate: passed, .. }] => {
+            assert_eq!((waited.as_str(), passed.as_str()), (gate, gate));
+        }
+        other => panic!("{other:?}"),
+    }
+    let patience = host.asked().into_iter().map(|asked| {
+        let text = String::from_utf8_lossy(&asked.input).into_owned();
+        let (_, rest) = text.split_once("flock -s -w ").expect("it asks for the lock");
+        rest.split(' ').next().map(str::to_owned)
+    });
+    let patience: Vec<String> = patience.flatten().collect();
+    assert_eq!(patience, ["0", "5", "5", "5"], "the first answer is had at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_stays_busy_is_given_up_and_an_operator_who_stops_is_obeyed() {
+    let always = || Fake::new("a", (0..3000).map(|_| busy()));
+    let begun = tokio::time::Instant::now();
+    let late = ask_with(&always(), false).await.0.expect_err("it stays busy");
+    assert_eq!(
+        in_words(&late),
+        "a is still at work on what an earlier run began, after 600s: look there with `ps` at \
+         what goes on, and run again when it has ended"
+    );
+    assert_eq!(late.kind(), ErrorKind::TimedOut);
+    assert!((600..602).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    let stopped = ask_with(&always(), true).await.0.expect_err("it was stopped");
+    assert!(matches!(stopped, ProbeError::Stopped { .. }), "{stopped:?}");
 }
