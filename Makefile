@@ -70,6 +70,14 @@ test: tools docker lint standins ec2 ## Run every test, the end-to-end ones incl
 	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
 	$(WITH_DOCKER) cargo test --workspace
 
+# Five times each pair of verbs with each provider: 50 runs that are killed. It takes an hour or two.
+.PHONY: test-kills
+test-kills: needs := $(TEST_NEEDS)
+test-kills: tools docker standins ## Kill 50 runs, each followed by the next at once
+	cargo test --workspace --no-run
+	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
+	$(WITH_DOCKER) env PLATFORM_TEST_KILLS=5 cargo test --test e2e killed_is_finished_by_the_next_at_once -- --nocapture
+
 # The tests' EC2 runs in a Python of its own, made anew when what it needs changed.
 .PHONY: ec2
 ec2: needs := python3:python3

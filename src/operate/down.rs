@@ -120,10 +120,11 @@ async fn take_back(
         redactor: &lab.state.redactor(),
         stopped: &|| ambient.is_stopped(),
     };
+    // First, so that what comes after a purge that is cut off may begin anew.
+    forget_data(lab, purge)?;
     let tally = apply(plan, generations, &crew).await;
     held.release().await;
     finish(tally, ambient)?;
-    forget_data(lab, purge)?;
     let every =
         machines.iter().map(|machine| (machine.host.clone(), Questions::default()));
     let after = survey::facts(&fleet, &every.collect(), ambient).await?;

@@ -120,6 +120,11 @@ impl Lab {
         everything.flat_map(|(_, names)| names).collect()
     }
 
+    /// Whether the program makes its machines on this computer.
+    pub(crate) fn is_local(&self) -> bool {
+        self.head.contains("provider: {local:")
+    }
+
     /// `platform up --yes -o json`, which has to succeed.
     pub(crate) fn up(&self) -> Run {
         self.run(&["up", "--yes", "-o", "json"]).exits(0)
