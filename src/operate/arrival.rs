@@ -65,9 +65,9 @@ impl Lookout<'_> {
             retaken.iter().filter_map(|retaken| retaken.as_ref().err()).collect();
         let why =
             failed.iter().map(|error| in_words(*error)).collect::<Vec<_>>().join("; ");
-        let is_taken = |error: &&LockError| matches!(error, LockError::Held { .. });
+        let is_taken = failed.iter().any(|error| matches!(error, LockError::Held { .. }));
         match seen {
-            _ if failed.iter().any(|error| is_taken(error)) => Look::Never(why),
+            _ if is_taken => Look::Never(why),
             Look::Open(_) if !failed.is_empty() => Look::Closed(why),
             seen => seen,
         }

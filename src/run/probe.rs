@@ -183,8 +183,7 @@ impl Prober<'_> {
         let output = remote.exec(exec).await?;
         let now = f64::midpoint(asked, (self.clock)());
         if output.status != 0 {
-            let stderr =
-                reason::decisive_first(&String::from_utf8_lossy(&output.stderr));
+            let stderr = reason::decisive_first(&String::from_utf8_lossy(&output.stderr));
             return Err(ProbeError::Failed {
                 host: host.clone(),
                 status: output.status,
