@@ -21,7 +21,7 @@ STANDINS := mesos-master mesos-agent marathon chronos
 # A package, as `file-that-it-brings:package`.
 LAB_NEEDS := dockerd:docker.io mmdebstrap:mmdebstrap ssh:openssh-client cc:gcc
 TEST_NEEDS := $(LAB_NEEDS) sshd:openssh-server sudo:sudo openssl:openssl dash:dash \
-  qemu-system-x86_64:qemu-system-x86 python3:python3
+  fish:fish tcsh:tcsh qemu-system-x86_64:qemu-system-x86 python3:python3
 
 include bench/Makefile.inc
 

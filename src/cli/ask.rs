@@ -53,7 +53,8 @@ impl Ask for Prompt {
     }
 
     fn trust(&self, contact: &FirstContact) -> bool {
-        let FirstContact { host, address, key_type, fingerprint, known_types } = contact;
+        let FirstContact { host, address, key_type, fingerprint, known_types, note } =
+            contact;
         let mut shown = format!(
             "{host} ({address}) was never seen before. Its {key_type} key is\n  {fingerprint}\n"
         );
@@ -62,6 +63,9 @@ impl Ask for Prompt {
                 "It is known by another key: {}\n",
                 known_types.join(", ")
             ));
+        }
+        if let Some(note) = note {
+            shown.push_str(&format!("Of your known hosts, {note}\n"));
         }
         self.screen.suspend(|| tell(&shown));
         let instead = "add the key to your known hosts (ssh-keyscan, checked by hand), or let \

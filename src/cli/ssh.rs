@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::session::{For, Session};
 use super::trouble;
 use crate::operate::connect::ssh;
-use crate::remote::{Argv, to_shell};
+use crate::remote::{Argv, to_login_shell};
 
 /// Becomes this computer's `ssh`, so that the terminal is its own.
 pub(super) async fn run(args: &Ssh, global: &Global) -> Exit {
@@ -28,8 +28,8 @@ pub(super) async fn run(args: &Ssh, global: &Global) -> Exit {
     let mut command = Command::new(program);
     command.args(words);
     if !args.command.is_empty() {
-        // ssh joins its words with spaces, and the host's shell splits them again.
-        command.arg(to_shell(&Argv::new(args.command.clone())));
+        // ssh joins its words with spaces, and the login user's shell splits them again.
+        command.arg(to_login_shell(&Argv::new(args.command.clone())));
     }
     trouble::tell(&command.exec(), Exit::Failed)
 }

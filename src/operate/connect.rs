@@ -82,6 +82,7 @@ async fn reach(
         ask: Some(Arc::new(move |contact| ask.trust(contact))),
         ssh_config: None,
         timing: Timing::default(),
+        clock: ambient.clock.clone(),
     };
     let connector = Arc::new(Connector::new(settings, ambient.events.clone()));
     let login = Login::of(lab, ambient)?;

@@ -8,7 +8,7 @@ use super::lab::Lab;
 use super::run::Ended;
 use super::trouble::Trouble;
 use super::up::{finish, take_lock};
-use super::{Ambient, connect, machines, survey};
+use super::{Ambient, connect, machines, passage, survey};
 use crate::component::Stage;
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
@@ -95,6 +95,11 @@ async fn take_back(
         let summary = format!("nothing to do: {}", left(&facts));
         return Ok(Ended { result: RunResult::Unchanged, summary });
     }
+    let topology = crate::topology::Topology::new(&lab.inventory, &machines)?;
+    let forbidden = passage::without_room(&fleet, &topology).await;
+    if !forbidden.is_empty() {
+        return Err(Trouble::Unfit(forbidden));
+    }
     let mut shown = String::new();
     // Writing to a text does not fail.
     let _ = plan.show(&mut shown);
@@ -102,7 +107,6 @@ async fn take_back(
         return Err(Trouble::Declined);
     }
     ambient.events.emit(&Event::Planned { stages: plan.summary() });
-    let topology = crate::topology::Topology::new(&lab.inventory, &machines)?;
     let held = take_lock(lab, &topology, &fleet, "down", ambient).await?;
     let generations = facts
         .iter()

@@ -14,6 +14,7 @@ mod gather;
 mod image;
 pub mod lab;
 mod machines;
+mod passage;
 pub mod plan;
 mod proof;
 mod run;

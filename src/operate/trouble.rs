@@ -291,7 +291,7 @@ fn gravest(kinds: impl Iterator<Item = ErrorKind>) -> Kind {
     let has = |kind| kinds.contains(&kind);
     if has(ErrorKind::Unsafe) {
         Kind::Refused
-    } else if has(ErrorKind::Unreachable) {
+    } else if has(ErrorKind::Unreachable) || has(ErrorKind::NotLetIn) {
         Kind::Unreachable
     } else if has(ErrorKind::TimedOut) {
         Kind::TimedOut

@@ -12,7 +12,7 @@ use super::services::Services;
 use super::survey::{Survey, survey};
 use super::trouble::Trouble;
 use super::witness::Eyes;
-use super::{Ambient, connect, machines, proof};
+use super::{Ambient, connect, machines, passage, proof};
 use crate::component::zookeeper::{check_data, check_first, check_members};
 use crate::component::{agent, lost, master};
 use crate::event::{Event, RunResult, in_words};
@@ -164,9 +164,14 @@ pub(super) async fn look(
 ) -> Result<Look, Trouble> {
     let topology = Topology::new(&lab.inventory, machines)?;
     let mut gathered = gather(lab, &topology, ambient).await?;
-    let survey = survey(fleet, &topology, &mut gathered, ambient).await?;
+    let (survey, forbidden) = tokio::join!(
+        survey(fleet, &topology, &mut gathered, ambient),
+        passage::objections(fleet, &topology)
+    );
+    let survey = survey?;
     let objections = preflight::objections(&topology, &gathered.catalog, &survey.facts);
-    let objections = without_ours(objections, fleet).await;
+    let mut objections = without_ours(objections, fleet).await;
+    objections.extend(forbidden);
     if !objections.is_empty() {
         return Err(Trouble::Unfit(objections));
     }
@@ -355,19 +360,7 @@ pub(super) async fn take_lock(
         holder: &ambient.holder(verb),
         is_over: &|run| lab.state.run(run).is_ok(),
     };
-    lock::take(fleet, &locked(topology), &claim, &ambient.events).await
-}
-
-/// The hosts that keep the cluster's lock: the members of the ensemble, or the first host.
-fn locked(topology: &Topology) -> Vec<HostName> {
-    match &topology.ensemble {
-        Some(ensemble) => {
-            ensemble.members().iter().map(|member| member.host.clone()).collect()
-        }
-        None => {
-            topology.nodes.first().map(|node| node.host.clone()).into_iter().collect()
-        }
-    }
+    lock::take(fleet, &passage::locked(topology), &claim, &ambient.events).await
 }
 
 /// A plan as text.

@@ -27,6 +27,8 @@ pub struct HostConfig {
     pub port: u16,
     /// Private keys to try; those of OpenSSH's own list may not exist.
     pub identity_files: Vec<PathBuf>,
+    /// Certificates to show for them, beside those that lie next to their keys.
+    pub certificate_files: Vec<PathBuf>,
     /// Whether only keys of `identity_files` may be tried, the agent's others not.
     pub identities_only: bool,
     /// The agent's socket, where it is not the one of the environment.
@@ -233,6 +235,9 @@ fn parse(answer: &str, home: &Path) -> HostConfig {
             "identityfile" => {
                 config.identity_files.extend(some().map(|path| in_home(&path, home)));
             }
+            "certificatefile" => {
+                config.certificate_files.extend(some().map(|path| in_home(&path, home)));
+            }
             "identitiesonly" => config.identities_only = value == "yes",
             "identityagent" => config.identity_agent = parse_agent(value, home),
             "proxyjump" => {
@@ -309,7 +314,7 @@ fn tells_hosts_apart(text: &str) -> bool {
             "match" => !value.eq_ignore_ascii_case("all"),
             "hostname" | "canonicalizehostname" => true,
             // These come as they are written; their tokens are replaced for each host.
-            "identityfile" | "proxycommand" | "controlpath" => false,
+            "identityfile" | "certificatefile" | "proxycommand" | "controlpath" => false,
             comment if comment.starts_with('#') => false,
             _ => value.contains('%'),
         }
@@ -338,6 +343,7 @@ mod tests {
         let config = read(
             "user bob\nhostname 10.0.0.9\nport 2222\nidentitiesonly yes\n\
              hostkeyalias web\nidentityagent none\nidentityfile ~/.ssh/a\nidentityfile /k/b\n\
+             certificatefile ~/.ssh/c\n\
              globalknownhostsfile /etc/ssh/g1 /etc/ssh/g2\nuserknownhostsfile ~/.ssh/kh\n\
              proxyjump ops@b1:22,b2\nproxycommand nc %h %p\nrevokedhostkeys /k/gone\n",
         );
@@ -346,6 +352,7 @@ mod tests {
             user: "bob".into(),
             port: 2222,
             identity_files: vec!["/home/op/.ssh/a".into(), "/k/b".into()],
+            certificate_files: vec!["/home/op/.ssh/c".into()],
             identities_only: true,
             identity_agent: Agent::None,
             proxy_jump: vec!["ops@b1:22".into(), "b2".into()],

@@ -1,9 +1,9 @@
 //! Which keys a host may show: the `known_hosts` format of OpenSSH, as OpenSSH reads it.
 //!
 //! Pure: texts in, a [`Verdict`] out. Hashed names, wildcards, negation, `[host]:port`,
-//! `@revoked` and several keys for one host are honoured. `@cert-authority` lines are
-//! understood and set aside: they speak of certificates, never of plain keys. A line that
-//! cannot be read says nothing, as with OpenSSH.
+//! `@revoked` and several keys for one host are honoured. `@cert-authority` lines speak of
+//! certificates, never of plain keys, and are asked for by themselves. A line that cannot be
+//! read says nothing, as with OpenSSH.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +27,11 @@ impl LookupName {
     /// The name of a server at a host and port.
     pub fn new(host: &str, port: u16) -> Self {
         Self { name: host.to_ascii_lowercase(), port }
+    }
+
+    /// The name alone, as a certificate has it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The name without the port: what OpenSSH falls back to.
@@ -199,19 +204,47 @@ impl KnownHosts {
         }
     }
 
+    /// The line that revokes a key for a host: its own, or that of an authority.
+    pub fn revokes(&self, host: &LookupName, key: &Key) -> Option<Place> {
+        let mut lines = self.marked(host, Marker::Revoked).into_iter();
+        lines.find(|entry| entry.key == *key).map(|entry| entry.place.clone())
+    }
+
+    /// Whether anything is revoked for a host.
+    pub fn revokes_any(&self, host: &LookupName) -> bool {
+        !self.marked(host, Marker::Revoked).is_empty()
+    }
+
+    /// The line that lets the authority with this key vouch for a host.
+    pub fn trusts(&self, host: &LookupName, authority: &Key) -> Option<Place> {
+        let mut lines = self.marked(host, Marker::Authority).into_iter();
+        lines.find(|entry| entry.key == *authority).map(|entry| entry.place.clone())
+    }
+
+    /// The first line that lets any authority vouch for a host.
+    pub fn authority(&self, host: &LookupName) -> Option<Place> {
+        self.marked(host, Marker::Authority).first().map(|entry| entry.place.clone())
+    }
+
     /// The types of the keys that a host is known by, in the order of the files.
     pub fn kinds(&self, host: &LookupName) -> Vec<String> {
-        let mut entries = self.about(host);
-        if host.port != 22 {
-            entries.extend(self.about(&host.without_port()));
-        }
         let mut kinds = Vec::new();
-        for entry in entries.iter().filter(|e| e.marker == Marker::Plain) {
+        for entry in self.marked(host, Marker::Plain) {
             if !kinds.contains(&entry.key.kind) {
                 kinds.push(entry.key.kind.clone());
             }
         }
         kinds
+    }
+
+    /// The lines of one kind about a host, by its name with the port and by its name alone.
+    fn marked(&self, host: &LookupName, marker: Marker) -> Vec<&Entry> {
+        let mut entries = self.about(host);
+        if host.port != 22 {
+            entries.extend(self.about(&host.without_port()));
+        }
+        entries.retain(|entry| entry.marker == marker);
+        entries
     }
 
     fn about(&self, host: &LookupName) -> Vec<&Entry> {
@@ -269,7 +302,7 @@ fn parse_line(line: &str) -> Option<(Marker, Names, Key)> {
 }
 
 /// Whether a text fits a pattern with `*` (any run of characters) and `?` (any one).
-fn matches(pattern: &str, text: &str) -> bool {
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
     // Where to go on when the characters after the last `*` turn out not to fit.
@@ -370,6 +403,25 @@ mod tests {
         check("@revoked web <A>\nweb <A>", "web", 22, Verdict::Revoked(at(1)));
         check("@revoked web <A>", "web", 2222, Verdict::Revoked(at(1)));
         check("@revoked other <A>\nweb <A>", "web", 22, Verdict::Known);
+    }
+
+    #[test]
+    fn authorities_are_asked_for_by_themselves() {
+        let text = format!(
+            "web {a}\n@cert-authority *.lab {a}\n@cert-authority w* {b}\n@revoked w* {b}",
+            a = ed(1),
+            b = ed(2)
+        );
+        let known = read(&text);
+        let (web, lab) = (LookupName::new("web", 2222), LookupName::new("n1.lab", 22));
+        assert_eq!(known.trusts(&lab, &ed(1)), Some(at(2)));
+        assert_eq!(known.trusts(&lab, &ed(2)), None);
+        assert_eq!(known.trusts(&web, &ed(2)), Some(at(3)), "its port names no line");
+        assert_eq!(known.authority(&web), Some(at(3)));
+        assert_eq!(known.authority(&LookupName::new("db", 22)), None);
+        assert_eq!(known.revokes(&web, &ed(2)), Some(at(4)));
+        assert_eq!(known.revokes(&web, &ed(1)), None);
+        assert!(known.revokes_any(&web) && !known.revokes_any(&lab));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -43,10 +44,36 @@ impl Argv {
     }
 }
 
-/// The only place where a command becomes text for a shell.
+/// A command as text for a POSIX shell. With [`to_login_shell`], which builds on it, the only
+/// place where a command becomes text.
 pub fn to_shell(argv: &Argv) -> String {
     let quote = |word: &String| format!("'{}'", word.replace('\'', r"'\''"));
     argv.0.iter().map(quote).collect::<Vec<String>>().join(" ")
+}
+
+/// What a shell runs itself: of these there is no program that could take the shell's place.
+const BUILTINS: [&str; 19] = [
+    ".", ":", "alias", "cd", "command", "eval", "exec", "exit", "export", "hash", "read",
+    "return", "set", "times", "trap", "type", "ulimit", "umask", "wait",
+];
+
+/// A command as text for a login shell, whichever that is: sshd hands a command line to the
+/// user's own shell, and fish and csh read quotes, backslashes, `!` and newlines in ways of
+/// their own. So the text starts a POSIX shell, in words that all of them read alike, and
+/// whatever they do not is written as the octal numbers of its bytes, for that shell to decode.
+pub fn to_login_shell(argv: &Argv) -> String {
+    let is_builtin = |word: &String| BUILTINS.contains(&word.as_str());
+    // In place of the shell, as if the command had been started at once.
+    let run = if argv.0.first().is_some_and(is_builtin) { "" } else { "exec " };
+    let mut encoded = String::new();
+    for byte in to_shell(argv).bytes() {
+        match byte {
+            b'\'' | b'\\' | b'!' => encoded.push_str(&format!("\\0{byte:03o}")),
+            b' '..=b'~' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("\\0{byte:03o}")),
+        }
+    }
+    format!(r#"sh -c 'eval "{run}$(printf %b "$1")"' sh '{encoded}'"#)
 }
 
 /// As whom a command runs.
@@ -119,6 +146,15 @@ pub trait Remote: Send + Sync {
         port: u16,
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>>;
+
+    /// Asks whether the host runs a second command while one is under way: the cluster's lock
+    /// is held by a command.
+    ///
+    /// # Errors
+    /// When its SSH server forbids that, or the connection is lost.
+    fn has_room(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
+        async { Ok(()) }.boxed()
+    }
 
     /// Makes a new connection in place of one that has ended, as after a reboot on purpose; one
     /// that stands is kept.
@@ -257,6 +293,17 @@ pub enum RemoteError {
         /// Why.
         source: io::Error,
     },
+    /// The operator's list of revoked keys could not be read.
+    #[error(
+        "cannot use the list of revoked keys {} (`RevokedHostKeys`), so that no key passes",
+        file.display()
+    )]
+    RevokedKeys {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The key named in the inventory cannot be used.
     #[error("cannot log in to {host} with the key of the inventory")]
     Key {
@@ -266,7 +313,7 @@ pub enum RemoteError {
         source: KeyFileError,
     },
     /// The host accepted no key.
-    #[error("{host} does not let `{user}` in: {}", tell_tried(tried))]
+    #[error("{host} does not let `{user}` in: {}", tell_tried(tried, *passwords_only))]
     Auth {
         /// The host.
         host: HostName,
@@ -274,6 +321,8 @@ pub enum RemoteError {
         user: String,
         /// What was tried, in order, each with its outcome.
         tried: Vec<String>,
+        /// Whether the server lets people in by passwords alone.
+        passwords_only: bool,
     },
     /// The host let the user in, but runs nothing.
     #[error("{host} refused {during}: {said}")]
@@ -284,6 +333,16 @@ pub enum RemoteError {
         during: String,
         /// What it said.
         said: String,
+    },
+    /// The SSH server runs one command at a time.
+    #[error(
+        "{host} runs only one command at a time on a connection: set `MaxSessions 10` in its \
+         /etc/ssh/sshd_config, or in the `Match` block there that holds for this user, and \
+         reload sshd"
+    )]
+    OneSession {
+        /// The host.
+        host: HostName,
     },
     /// The command could not become root's.
     #[error("cannot become root on {host} for {during}")]
@@ -335,6 +394,8 @@ pub enum ErrorKind {
     Unreachable,
     /// Something took too long.
     TimedOut,
+    /// The host is there, and lets this user in with no key that was tried, or not as root.
+    NotLetIn,
     /// Going on would not be safe.
     Unsafe,
     /// Anything else: trying again without a change will not help.
@@ -351,21 +412,52 @@ impl RemoteError {
             | Self::HostKeyOtherType { .. }
             | Self::HostKeyRevoked { .. }
             | Self::HostKeyNotVouched { .. }
-            | Self::HostKeyRefused { .. } => ErrorKind::Unsafe,
+            | Self::HostKeyRefused { .. }
+            | Self::RevokedKeys { .. }
+            | Self::OneSession { .. } => ErrorKind::Unsafe,
+            Self::Key { .. } | Self::Auth { .. } | Self::Sudo { .. } => ErrorKind::NotLetIn,
             Self::Jump { source, .. } => source.kind(),
             _ => ErrorKind::Failed,
         }
     }
 }
 
-fn tell_tried(tried: &[String]) -> String {
+fn tell_tried(tried: &[String], passwords_only: bool) -> String {
+    if passwords_only {
+        return format!(
+            "it asks for a password alone, which this program does not answer; tried {}; let \
+             its sshd accept keys (PubkeyAuthentication), and add the public half of one to \
+             ~/.ssh/authorized_keys there",
+            tried.join(", ")
+        );
+    }
     match tried {
-        [] => "there is no key to try; set `key` in the inventory, or load one into the agent"
+        [] => "there is no key to try, and passwords are not supported; set `key` in the \
+               inventory, or load one into the agent"
             .to_owned(),
         tried => format!(
             "tried {}; set `user` and `key` in the inventory to what it knows, or add the \
-             key's public half to ~/.ssh/authorized_keys there",
+             key's public half to ~/.ssh/authorized_keys there (logins by password are not \
+             supported)",
             tried.join(", ")
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_login_shell_reads_a_command_alike() {
+        let text = to_login_shell(&Argv::new(["printf", "it's a\\b!\n\u{e9}"]));
+        let (start, words) = text.split_at(text.rfind(" '").unwrap());
+        assert_eq!(start, r#"sh -c 'eval "exec $(printf %b "$1")"' sh"#);
+        assert_eq!(
+            words,
+            r" '\0047printf\0047 \0047it\0047\0134\0047\0047s a\0134b\0041\0012\0303\0251\0047'"
+        );
+        let umask = to_login_shell(&Argv::new(["umask"]));
+        assert!(umask.starts_with(r#"sh -c 'eval "$(printf"#), "{umask}");
     }
 }

@@ -1,8 +1,10 @@
 //! The SSH door against OpenSSH's own server, agent, client, and sudo.
 
+mod certificates;
 mod exec;
 mod host_keys;
 mod login;
+mod shells;
 mod sshd;
 mod sudo;
 mod way;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::Ambient;
 use super::super::gather::gather;
 use super::super::lab::Lab;
+use super::super::passage;
 use super::super::survey::{self, Survey, survey};
 use super::super::trouble::Trouble;
 use super::super::up::{Look, without_ours};
@@ -32,7 +33,8 @@ pub(super) async fn look(
     let mut objections =
         preflight::objections(&topology, &gathered.catalog, &survey.facts);
     objections.retain(|objection| new.contains(&objection.host));
-    let objections = without_ours(objections, fleet).await;
+    let mut objections = without_ours(objections, fleet).await;
+    objections.extend(passage::objections(fleet, &topology).await);
     if !objections.is_empty() {
         return Err(Trouble::Unfit(objections));
     }

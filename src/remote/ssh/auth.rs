@@ -2,9 +2,10 @@
 //!
 //! Where the inventory names a key, that key alone is tried: a login that works by chance
 //! today fails on a colleague's computer tomorrow. An agent may hold it, so that a key with a
-//! passphrase needs none here. Certificates and passwords are not tried.
+//! passphrase needs none here, and the file may be its public half alone. Before each key come
+//! its certificates: where hosts trust an authority, the bare key opens nothing. Passwords are
+//! not tried.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,128 +13,124 @@ use std::sync::Arc;
 use russh::client::{AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey};
+use russh::keys::{
+    Algorithm, Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey,
+};
+use russh::{MethodKind, MethodSet};
 use tokio::net::UnixStream;
-use tokio::sync::Mutex;
 
 use crate::remote::RemoteError;
 use crate::remote::config::{Agent, expand_tokens};
-use crate::secret::Secret;
 
 use super::endpoint::Endpoint;
+use super::keys::{self, KeyFileError, Keyring, Loaded};
+use super::signer::{ByAgent, ByKey, SignError};
 use super::watcher::Watcher;
+use super::{Clock, certificate};
 
-/// Why a private key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyFileError {
-    /// The file cannot be read.
-    #[error("cannot read the private key {}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is encrypted and no passphrase is given.
-    #[error(
-        "the private key {} is encrypted: set `passphrase` beside `key` in the inventory, or \
-         load the key into your agent with ssh-add",
-        file.display()
-    )]
-    Encrypted {
-        /// The file.
-        file: PathBuf,
-    },
-    /// The passphrase is not the one.
-    #[error("the passphrase does not open the private key {}", file.display())]
-    WrongPassphrase {
-        /// The file.
-        file: PathBuf,
-    },
-    /// It is no private key, or one of a kind that is not known.
-    #[error("{} is not a private key that can be used: {said}", file.display())]
-    NotAKey {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        said: String,
-    },
-}
-
-/// The private keys of a run, each read and decrypted once: opening an encrypted key is
-/// made to be slow.
-#[derive(Default)]
-pub(super) struct Keyring(Mutex<HashMap<PathBuf, Arc<PrivateKey>>>);
-
-impl Keyring {
-    async fn load(
-        &self,
-        file: &Path,
-        passphrase: Option<&Secret>,
-    ) -> Result<Arc<PrivateKey>, KeyFileError> {
-        let mut loaded = self.0.lock().await;
-        if let Some(key) = loaded.get(file) {
-            return Ok(key.clone());
-        }
-        let (path, passphrase) = (file.to_owned(), passphrase.cloned());
-        let read = move || read_key(&path, passphrase.as_ref());
-        let key =
-            Arc::new(tokio::task::spawn_blocking(read).await.map_err(|died| {
-                KeyFileError::NotAKey { file: file.to_owned(), said: died.to_string() }
-            })??);
-        loaded.insert(file.to_owned(), key.clone());
-        Ok(key)
-    }
+/// What all logins of a run have in common.
+pub(super) struct Means<'a> {
+    pub keyring: &'a Keyring,
+    pub clock: &'a Clock,
 }
 
 /// Logs in, or says what was tried.
 pub(super) async fn log_in(
     handle: &mut Handle<Watcher>,
     end: &Endpoint,
-    keyring: &Keyring,
+    means: &Means<'_>,
 ) -> Result<(), RemoteError> {
-    let mut login = Login { handle, end, keyring, tried: Vec::new() };
+    let mut login = Login { handle, end, means, tried: Vec::new(), asks: None };
     let accepted = login.with_given_key().await?
         || (end.operator_keys
             && (login.with_agent().await? || login.with_operator_keys().await?));
     match accepted {
         true => Ok(()),
-        false => Err(RemoteError::Auth {
-            host: end.host.clone(),
-            user: end.config.user.clone(),
-            tried: login.tried,
-        }),
+        false => {
+            let passwords_only = login.asks_for_passwords_alone();
+            Err(RemoteError::Auth {
+                host: end.host.clone(),
+                user: end.config.user.clone(),
+                tried: login.tried,
+                passwords_only,
+            })
+        }
     }
 }
 
 struct Login<'a> {
     handle: &'a mut Handle<Watcher>,
     end: &'a Endpoint,
-    keyring: &'a Keyring,
+    means: &'a Means<'a>,
     /// What was tried, for the error.
     tried: Vec<String>,
+    /// The ways to log in that the server named last.
+    asks: Option<MethodSet>,
+}
+
+/// A key that the agent has, and the certificates that can be shown for it, each with its name.
+struct Held {
+    key: PublicKey,
+    name: String,
+    /// Whether the agent has the bare key, beside certificates of it.
+    bare: bool,
+    certificates: Vec<(String, Certificate, Signs)>,
+}
+
+/// What an agent signs with for a certificate: it finds its keys by what it was given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signs {
+    ByCertificate,
+    ByKey,
+}
+
+impl Held {
+    /// Adds the certificate of a file, which the agent can sign for where it has the bare key.
+    fn add(&mut self, file: &Path, certificate: Certificate) {
+        let is_known = self.certificates.iter().any(|(_, it, _)| *it == certificate);
+        if self.bare && !is_known {
+            let name = file.display().to_string();
+            self.certificates.push((name, certificate, Signs::ByKey));
+        }
+    }
 }
 
 impl Login<'_> {
     async fn with_given_key(&mut self) -> Result<bool, RemoteError> {
         let Some(file) = &self.end.key else { return Ok(false) };
-        match self.keyring.load(file, self.end.passphrase.as_ref()).await {
-            Ok(key) => self.with_key(&file.display().to_string(), key).await,
-            Err(KeyFileError::Encrypted { .. }) if self.agent_has(file).await => {
-                self.with_agent_key(file).await
+        let loaded = self.means.keyring.load(file, self.end.passphrase.as_ref()).await;
+        let error = match loaded {
+            Ok(Loaded::Private(key)) => return self.with_file(file, key).await,
+            Ok(Loaded::Public) => {
+                KeyFileError::NotInAgent { file: file.clone(), agent: self.agent_name() }
             }
-            Err(source) => Err(RemoteError::Key { host: self.end.host.clone(), source }),
-        }
+            Err(error @ KeyFileError::Encrypted { .. }) => error,
+            Err(source) => return Err(self.unusable(source)),
+        };
+        let Some((mut agent, held)) = self.agent_has(file).await else {
+            return Err(self.unusable(error));
+        };
+        self.by_agent(&mut agent, &held).await
+    }
+
+    fn unusable(&self, source: KeyFileError) -> RemoteError {
+        RemoteError::Key { host: self.end.host.clone(), source }
     }
 
     async fn with_operator_keys(&mut self) -> Result<bool, RemoteError> {
         for file in self.operator_files() {
             let name = file.display().to_string();
-            match self.keyring.load(&file, None).await {
-                Ok(key) => {
-                    if self.with_key(&name, key).await? {
+            match self.means.keyring.load(&file, None).await {
+                Ok(Loaded::Private(key)) => {
+                    if self.with_file(&file, key).await? {
                         return Ok(true);
                     }
+                }
+                // The agent had its turn.
+                Ok(Loaded::Public) if self.agent_has(&file).await.is_some() => {}
+                Ok(Loaded::Public) => {
+                    let agent = self.agent_name();
+                    self.tried.push(KeyFileError::NotInAgent { file, agent }.to_string());
                 }
                 // OpenSSH's own list names files that nobody has.
                 Err(KeyFileError::Unreadable { source, .. })
@@ -147,50 +144,152 @@ impl Login<'_> {
     async fn with_agent(&mut self) -> Result<bool, RemoteError> {
         let Some(mut agent) = self.agent().await else { return Ok(false) };
         let own: Vec<PublicKey> =
-            self.operator_files().iter().filter_map(|file| public_half(file)).collect();
-        let mut keys = agent_keys(&mut agent).await;
+            self.operator_files().iter().filter_map(|file| keys::public_half(file)).collect();
+        let mut held = self.held(&mut agent).await;
+        let is_own = |held: &Held| own.iter().any(|own| same(own, &held.key));
         if self.end.config.identities_only {
-            keys.retain(|(key, _)| own.iter().any(|own| same(own, key)));
+            held.retain(is_own);
         }
         // A server hears only some keys out: those meant for it come first.
-        keys.sort_by_key(|(key, _)| !own.iter().any(|own| same(own, key)));
-        for (key, comment) in keys {
-            if self.by_agent(&mut agent, &key, &comment).await? {
+        held.sort_by_key(|held| (!is_own(held), held.certificates.is_empty()));
+        for held in held {
+            if self.by_agent(&mut agent, &held).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    async fn agent_has(&self, file: &Path) -> bool {
-        let (Some(own), Some(mut agent)) = (public_half(file), self.agent().await) else {
-            return false;
-        };
-        agent_keys(&mut agent).await.iter().any(|(key, _)| same(&own, key))
+    /// The agent, and the key of a file that it has.
+    async fn agent_has(&self, file: &Path) -> Option<(AgentClient<UnixStream>, Held)> {
+        let own = keys::public_half(file)?;
+        let mut agent = self.agent().await?;
+        let held = self.held(&mut agent).await;
+        let mut held = held.into_iter().find(|held| same(&own, &held.key))?;
+        held.name = file.display().to_string();
+        if let Some((file, certificate)) = keys::beside(file, &own) {
+            held.add(&file, certificate);
+        }
+        Some((agent, held))
     }
 
-    async fn with_agent_key(&mut self, file: &Path) -> Result<bool, RemoteError> {
-        let (Some(key), Some(mut agent)) = (public_half(file), self.agent().await) else {
-            return Ok(false);
-        };
-        self.by_agent(&mut agent, &key, &file.display().to_string()).await
+    /// What the agent has, each key once, with the certificates of it that the agent itself or
+    /// the operator's files have.
+    async fn held(&self, agent: &mut AgentClient<UnixStream>) -> Vec<Held> {
+        let mut held: Vec<Held> = Vec::new();
+        for identity in agent.request_identities().await.unwrap_or_default() {
+            let key = identity.public_key().into_owned();
+            let name = format!("the agent's {}", identity.comment());
+            let at = held.iter().position(|held| same(&held.key, &key)).unwrap_or_else(|| {
+                let name = name.clone();
+                held.push(Held { key, name, bare: false, certificates: Vec::new() });
+                held.len() - 1
+            });
+            match identity {
+                AgentIdentity::PublicKey { .. } => held[at].bare = true,
+                AgentIdentity::Certificate { certificate, .. } => held[at].certificates.push(
+                    (format!("{name}, a certificate"), certificate, Signs::ByCertificate),
+                ),
+            }
+        }
+        let beside = self.operator_files().into_iter().filter_map(|file| {
+            let key = keys::public_half(&file)?;
+            keys::beside(&file, &key)
+        });
+        let named = self.certificate_files().into_iter().filter_map(|file| {
+            let certificate = keys::read_certificate(&file).ok()?;
+            Some((file, certificate))
+        });
+        for (file, certificate) in beside.chain(named) {
+            if let Some(of) = held.iter_mut().find(|it| keys::is_of(&certificate, &it.key)) {
+                of.add(&file, certificate);
+            }
+        }
+        held
     }
 
     async fn by_agent(
         &mut self,
         agent: &mut AgentClient<UnixStream>,
-        key: &PublicKey,
-        comment: &str,
+        held: &Held,
     ) -> Result<bool, RemoteError> {
-        let name = format!("the agent's {comment}");
-        let Some(hash) = self.hash_for(key, &name).await? else { return Ok(false) };
+        for (name, certificate, signs) in &held.certificates {
+            let key = match signs {
+                Signs::ByKey => Some(&held.key),
+                Signs::ByCertificate => None,
+            };
+            let mut signer = ByAgent { agent: &mut *agent, key };
+            if self.with_certificate(name, certificate, &mut signer).await? {
+                return Ok(true);
+            }
+        }
+        if !held.bare {
+            return Ok(false);
+        }
+        let (key, name) = (&held.key, &held.name);
+        let Some(hash) = self.hash_for(key, name).await? else { return Ok(false) };
         let user = self.end.config.user.as_str();
         let answer =
             self.handle.authenticate_publickey_with(user, key.clone(), hash, agent).await;
         match answer {
-            Ok(result) => self.note(&name, &result),
+            Ok(result) => self.note(name, None, &result),
             Err(error) => {
                 self.tried.push(format!("{name} (the agent did not sign: {error})"));
+                Ok(false)
+            }
+        }
+    }
+
+    /// Tries a private key of a file: its certificates first.
+    async fn with_file(
+        &mut self,
+        file: &Path,
+        key: Arc<PrivateKey>,
+    ) -> Result<bool, RemoteError> {
+        let name = file.display().to_string();
+        if let Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 = key.algorithm() {
+            self.tried.push(format!("{name} (a security key: load it into your agent)"));
+            return Ok(false);
+        }
+        let mut certificates: Vec<(PathBuf, Certificate)> =
+            keys::beside(file, key.public_key()).into_iter().collect();
+        for file in self.certificate_files() {
+            match keys::read_certificate(&file) {
+                Ok(it) if keys::is_of(&it, key.public_key()) => certificates.push((file, it)),
+                Ok(_) => {}
+                Err(error) => self.tried.push(format!("{} ({error})", file.display())),
+            }
+        }
+        for (file, certificate) in certificates {
+            let mut signer = ByKey { key: key.clone() };
+            let name = file.display().to_string();
+            if self.with_certificate(&name, &certificate, &mut signer).await? {
+                return Ok(true);
+            }
+        }
+        self.with_key(&name, key).await
+    }
+
+    async fn with_certificate(
+        &mut self,
+        name: &str,
+        certificate: &Certificate,
+        signer: &mut impl russh::Signer<Error = SignError>,
+    ) -> Result<bool, RemoteError> {
+        let key = PublicKey::new(certificate.public_key().clone(), "");
+        let Some(hash) = self.hash_for(&key, name).await? else { return Ok(false) };
+        let user = self.end.config.user.as_str();
+        let shown = certificate.clone();
+        let answer =
+            self.handle.authenticate_certificate_with(user, shown, hash, signer).await;
+        match answer {
+            Ok(result) => {
+                let told = certificate::tell(certificate, user, (self.means.clock)());
+                self.note(name, Some(&told), &result)
+            }
+            Err(SignError::HungUp) => Err(self.hung_up()),
+            Err(error) => {
+                self.tried.push(format!("{name} ({error})"));
                 Ok(false)
             }
         }
@@ -201,17 +300,13 @@ impl Login<'_> {
         name: &str,
         key: Arc<PrivateKey>,
     ) -> Result<bool, RemoteError> {
-        if let Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 = key.algorithm() {
-            self.tried.push(format!("{name} (a security key: load it into your agent)"));
-            return Ok(false);
-        }
         let Some(hash) = self.hash_for(key.public_key(), name).await? else {
             return Ok(false);
         };
         let key = PrivateKeyWithHashAlg::new(key, hash);
         let user = self.end.config.user.as_str();
         match self.handle.authenticate_publickey(user, key).await {
-            Ok(result) => self.note(name, &result),
+            Ok(result) => self.note(name, None, &result),
             Err(_) => Err(self.hung_up()),
         }
     }
@@ -241,20 +336,39 @@ impl Login<'_> {
         }
     }
 
-    /// Takes the server's answer to a key.
-    fn note(&mut self, name: &str, result: &AuthResult) -> Result<bool, RemoteError> {
+    /// Takes the server's answer to a key; `about` says what may have been held against it.
+    fn note(
+        &mut self,
+        name: &str,
+        about: Option<&str>,
+        result: &AuthResult,
+    ) -> Result<bool, RemoteError> {
         match result {
             AuthResult::Success => return Ok(true),
             AuthResult::Failure { partial_success: true, .. } => {
                 let more = "accepted, but the server wants a further proof";
                 self.tried.push(format!("{name} ({more})"));
             }
-            AuthResult::Failure { .. } => self.tried.push(format!("{name} (refused)")),
+            AuthResult::Failure { remaining_methods, .. } => {
+                let about = about.map(|about| format!("; {about}")).unwrap_or_default();
+                self.tried.push(format!("{name} (refused{about})"));
+                self.asks = Some(remaining_methods.clone());
+            }
         }
         match self.handle.is_closed() {
             true => Err(self.hung_up()),
             false => Ok(false),
         }
+    }
+
+    /// Whether the server lets people in by passwords and by nothing else.
+    fn asks_for_passwords_alone(&self) -> bool {
+        let is_password = |method: &MethodKind| {
+            matches!(method, MethodKind::Password | MethodKind::KeyboardInteractive)
+        };
+        self.asks
+            .as_ref()
+            .is_some_and(|asks| !asks.is_empty() && asks.iter().all(is_password))
     }
 
     /// sshd hangs up after `MaxAuthTries` keys.
@@ -265,6 +379,7 @@ impl Login<'_> {
             host: self.end.host.clone(),
             user: self.end.config.user.clone(),
             tried,
+            passwords_only: false,
         }
     }
 
@@ -279,61 +394,33 @@ impl Login<'_> {
         AgentClient::connect_uds(socket).await.ok()
     }
 
+    /// Where the agent is looked for, in words.
+    fn agent_name(&self) -> String {
+        match &self.end.config.identity_agent {
+            Agent::Environment => "SSH_AUTH_SOCK".to_owned(),
+            Agent::Variable(name) => name.clone(),
+            Agent::Socket(path) => path.display().to_string(),
+            Agent::None => "IdentityAgent none".to_owned(),
+        }
+    }
+
     fn operator_files(&self) -> Vec<PathBuf> {
+        self.expanded(&self.end.config.identity_files)
+    }
+
+    fn certificate_files(&self) -> Vec<PathBuf> {
+        self.expanded(&self.end.config.certificate_files)
+    }
+
+    fn expanded(&self, files: &[PathBuf]) -> Vec<PathBuf> {
         let config = &self.end.config;
         let expand = |file: &PathBuf| {
             PathBuf::from(expand_tokens(&file.to_string_lossy(), config))
         };
-        config.identity_files.iter().map(expand).collect()
+        files.iter().map(expand).collect()
     }
-}
-
-async fn agent_keys(agent: &mut AgentClient<UnixStream>) -> Vec<(PublicKey, String)> {
-    let identities = agent.request_identities().await.unwrap_or_default();
-    let plain = identities.into_iter().filter_map(|identity| match identity {
-        AgentIdentity::PublicKey { key, comment } => Some((key, comment)),
-        AgentIdentity::Certificate { .. } => None,
-    });
-    plain.collect()
 }
 
 fn same(one: &PublicKey, other: &PublicKey) -> bool {
     one.key_data() == other.key_data()
-}
-
-/// The public half of a private key, which needs no passphrase.
-fn public_half(file: &Path) -> Option<PublicKey> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".pub");
-    russh::keys::load_public_key(beside).ok().or_else(|| {
-        let key = PrivateKey::from_openssh(std::fs::read(file).ok()?).ok()?;
-        Some(key.public_key().clone())
-    })
-}
-
-fn read_key(
-    path: &Path,
-    passphrase: Option<&Secret>,
-) -> Result<PrivateKey, KeyFileError> {
-    let file = || path.to_owned();
-    let text = Secret::new(
-        std::fs::read_to_string(path)
-            .map_err(|source| KeyFileError::Unreadable { file: file(), source })?,
-    );
-    let decode = |passphrase| russh::keys::decode_secret_key(text.expose(), passphrase);
-    let error = match decode(None) {
-        Ok(key) => return Ok(key),
-        Err(error) => error,
-    };
-    let encrypted = matches!(error, russh::keys::Error::KeyIsEncrypted)
-        || text.expose().contains("BEGIN ENCRYPTED PRIVATE KEY")
-        || text.expose().contains("Proc-Type: 4,ENCRYPTED");
-    match (encrypted, passphrase) {
-        (true, None) => Err(KeyFileError::Encrypted { file: file() }),
-        (true, Some(passphrase)) => decode(Some(passphrase.expose()))
-            .map_err(|_| KeyFileError::WrongPassphrase { file: file() }),
-        (false, _) => {
-            Err(KeyFileError::NotAKey { file: file(), said: error.to_string() })
-        }
-    }
 }

@@ -7,16 +7,18 @@ use std::io;
 use std::sync::Arc;
 
 use russh::client::Msg;
-use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
+use tokio::time::{Duration, sleep, timeout};
 
 use crate::event::Event;
-use crate::remote::{Argv, As, Exec, Input, OnLine, Output, RemoteError, to_shell};
+use crate::remote::{
+    Argv, As, Exec, Input, OnLine, Output, RemoteError, to_login_shell,
+};
 use crate::secret::Secret;
 
 use super::Ssh;
-use super::sudo::{self, Call, Preamble};
+use super::sudo::{self, Call, Preamble, SudoProblem};
 
 const STDERR_KEPT: usize = 64 * 1024;
 /// sshd's largest packet; larger pieces would only be cut.
@@ -25,15 +27,19 @@ const PIECE: usize = 32 * 1024;
 /// Runs a command to its end. Its time starts when it has a place among the sessions.
 pub(super) async fn run<'a>(ssh: &'a Ssh, exec: Exec<'a>) -> Result<Output, RemoteError> {
     let (deadline, during) = (exec.deadline, exec.purpose.clone());
-    // A closed semaphore is the only error, and this one is never closed.
-    let _place = ssh.link.sessions.acquire().await.ok();
-    match timeout(deadline, converse(ssh, exec)).await {
+    let host = || ssh.host.clone();
+    let (channel, _session) = ssh.link.session(&during, deadline).await?;
+    match timeout(deadline, converse(ssh, exec, channel)).await {
         Ok(result) => result,
-        Err(_) => Err(RemoteError::TimedOut { host: ssh.host.clone(), during, deadline }),
+        Err(_) => Err(RemoteError::TimedOut { host: host(), during, deadline }),
     }
 }
 
-async fn converse<'a>(ssh: &'a Ssh, exec: Exec<'a>) -> Result<Output, RemoteError> {
+async fn converse<'a>(
+    ssh: &'a Ssh,
+    exec: Exec<'a>,
+    channel: Channel<Msg>,
+) -> Result<Output, RemoteError> {
     let Exec { purpose, argv, user, input, on_line, .. } = exec;
     let by_sudo = user == As::Root && ssh.user != "root";
     let password = ssh.sudo_password.as_ref().filter(|_| by_sudo);
@@ -41,9 +47,7 @@ async fn converse<'a>(ssh: &'a Ssh, exec: Exec<'a>) -> Result<Output, RemoteErro
         true => sudo::command(&argv, password.is_some()),
         false => argv,
     };
-    let channel = ssh.link.handle.channel_open_session().await;
-    let (reader, writer) =
-        channel.map_err(|error| no_session(ssh, &purpose, error))?.split();
+    let (reader, writer) = channel.split();
     let mut call = Conversation {
         ssh,
         purpose,
@@ -56,19 +60,6 @@ async fn converse<'a>(ssh: &'a Ssh, exec: Exec<'a>) -> Result<Output, RemoteErro
     };
     call.start(&command).await?;
     call.hold(reader, input).await
-}
-
-fn no_session(ssh: &Ssh, purpose: &str, error: russh::Error) -> RemoteError {
-    match error {
-        russh::Error::ChannelOpenFailure(reason) => RemoteError::Refused {
-            host: ssh.host.clone(),
-            during: purpose.to_owned(),
-            said: format!(
-                "it opens no session ({reason:?}); see MaxSessions in its sshd_config"
-            ),
-        },
-        _ => ssh.link.lost(purpose),
-    }
 }
 
 /// Cuts the command off where the call is given up: at its deadline, or when it is dropped.
@@ -113,7 +104,7 @@ struct Conversation<'a> {
 impl Conversation<'_> {
     async fn start(&mut self, command: &Argv) -> Result<(), RemoteError> {
         // The answer comes among the output: waiting for it would cost a round trip.
-        let sent = self.leash.writer.exec(true, to_shell(command)).await;
+        let sent = self.leash.writer.exec(true, to_login_shell(command)).await;
         sent.map_err(|_| self.lost())?;
         let (host, purpose) = (self.ssh.host.clone(), self.purpose.clone());
         self.ssh.events.emit(&Event::Executed { host, purpose });
@@ -135,6 +126,9 @@ impl Conversation<'_> {
                 fed = &mut feed, if feeding => {
                     feeding = false;
                     fed.map_err(|source| self.input_failed(source))?;
+                }
+                problem = stuck(self.preamble.as_ref(), self.ssh.sudo_patience) => {
+                    return Err(self.sudo_failed(problem));
                 }
                 message = reader.wait() => match message {
                     None => return Err(self.lost()),
@@ -201,6 +195,11 @@ impl Conversation<'_> {
         sent.map_err(|_| self.lost())
     }
 
+    fn sudo_failed(&self, source: SudoProblem) -> RemoteError {
+        let (host, during) = (self.ssh.host.clone(), self.purpose.clone());
+        RemoteError::Sudo { host, during, source }
+    }
+
     fn finish(mut self) -> Result<Output, RemoteError> {
         self.leash.ended = true;
         let host = self.ssh.host.clone();
@@ -209,8 +208,7 @@ impl Conversation<'_> {
             return Err(RemoteError::Lost { host, during });
         };
         if let Some(preamble) = &self.preamble {
-            let source = preamble.diagnose(status);
-            return Err(RemoteError::Sudo { host, during: self.purpose, source });
+            return Err(self.sudo_failed(preamble.diagnose(status)));
         }
         keep_end(&mut self.stderr);
         Ok(Output { status, stdout: self.stdout.end(), stderr: self.stderr })
@@ -223,6 +221,18 @@ impl Conversation<'_> {
     fn input_failed(&self, source: io::Error) -> RemoteError {
         let host = self.ssh.host.clone();
         RemoteError::Input { host, during: self.purpose.clone(), source }
+    }
+}
+
+/// Why nothing will come of sudo, once it has been silent for too long; never where it is not
+/// its turn.
+async fn stuck(preamble: Option<&Preamble>, question: Duration) -> SudoProblem {
+    match preamble.and_then(|it| Some((it, it.patience(question)?))) {
+        Some((preamble, patience)) => {
+            sleep(patience).await;
+            preamble.stuck()
+        }
+        None => std::future::pending().await,
     }
 }
 

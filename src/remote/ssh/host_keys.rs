@@ -8,21 +8,20 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use russh::keys::{Certificate, PublicKeyBase64, PublicKeyOrCertificate};
 use tokio::sync::Mutex;
 
+use crate::event::{Event, Events};
 use crate::host::HostName;
 use crate::inventory::HostKeyPolicy;
+use crate::remote::RemoteError;
 use crate::remote::known_hosts::{
     self, Key, KnownFile, KnownHosts, LookupName, Place, Verdict,
 };
-use crate::remote::{Argv, RemoteError, local};
 
 use super::endpoint::Endpoint;
-
-/// Looking a key up in a list takes milliseconds.
-const LIST_DEADLINE: Duration = Duration::from_secs(10);
+use super::{Clock, certificate, revoked};
 
 /// Asks whether the key of an unknown host is right. Called for one host at a time, on a
 /// thread where it may block.
@@ -41,12 +40,54 @@ pub struct FirstContact {
     pub fingerprint: String,
     /// The types of other keys that the host is known by: none on a true first contact.
     pub known_types: Vec<String>,
+    /// Why a line of the known hosts that names an authority for it does not vouch for it.
+    pub note: Option<String>,
+}
+
+/// What a host shows: its key, bare or in a certificate.
+#[derive(Debug)]
+pub(super) struct Shown {
+    key: Key,
+    /// The certificate, and the authority that it names.
+    certificate: Option<(Box<Certificate>, Key)>,
+}
+
+impl Shown {
+    /// What was shown; `None` where it is not a key.
+    pub(super) fn new(shown: &PublicKeyOrCertificate) -> Option<Self> {
+        let key = Key::from_blob(shown.public_key().public_key_bytes())?;
+        let certificate = match shown.certificate() {
+            Some(it) => Some((Box::new(it.clone()), certificate::authority(it)?)),
+            None => None,
+        };
+        Some(Self { key, certificate })
+    }
+
+    /// The key.
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The key, and that of the certificate's authority: where one is revoked, nothing passes.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        [&self.key].into_iter().chain(self.certificate.iter().map(|(_, authority)| authority))
+    }
+
+    /// It as a line of a file of public keys.
+    pub(super) fn line(&self) -> io::Result<String> {
+        match &self.certificate {
+            Some((certificate, _)) => certificate.to_openssh().map_err(io::Error::other),
+            None => Ok(self.key.to_string()),
+        }
+    }
 }
 
 /// The host keys of a run.
 pub(super) struct HostKeys {
     pins: Arc<Pins>,
     ask: Option<Ask>,
+    clock: Clock,
+    events: Events,
     /// The operator's files, each read once.
     operator: Mutex<HashMap<PathBuf, Arc<KnownFile>>>,
     /// Held while the operator is asked; keys that were refused are not asked for again.
@@ -54,7 +95,6 @@ pub(super) struct HostKeys {
 }
 
 /// Judges the key of one server while the connection is made.
-#[derive(Debug)]
 pub(super) struct Guard {
     host: HostName,
     lookup: LookupName,
@@ -63,20 +103,34 @@ pub(super) struct Guard {
     known: KnownHosts,
     revoked: Option<PathBuf>,
     pins: Arc<Pins>,
+    clock: Clock,
+    events: Events,
+}
+
+/// A key that the operator must be asked about.
+pub(super) struct Unseen {
+    key: Key,
+    note: Option<String>,
 }
 
 /// Why a key did not pass.
 pub(super) enum Rejection {
     /// The operator must be asked.
-    Unseen(Key),
+    Unseen(Unseen),
     /// It must not pass.
     Error(Box<RemoteError>),
 }
 
 impl HostKeys {
-    pub(super) fn new(pins: PathBuf, ask: Option<Ask>) -> Self {
+    pub(super) fn new(
+        pins: PathBuf,
+        ask: Option<Ask>,
+        clock: Clock,
+        events: Events,
+    ) -> Self {
         let pins = Arc::new(Pins { file: pins, writing: std::sync::Mutex::default() });
-        Self { pins, ask, operator: Mutex::default(), refused: Mutex::default() }
+        let (operator, refused) = (Mutex::default(), Mutex::default());
+        Self { pins, ask, clock, events, operator, refused }
     }
 
     /// What judges the key of a server: the pins first, then the operator's files.
@@ -89,6 +143,8 @@ impl HostKeys {
             known: self.known(end).await?,
             revoked: end.config.revoked_keys.clone(),
             pins: self.pins.clone(),
+            clock: self.clock.clone(),
+            events: self.events.clone(),
         })
     }
 
@@ -107,7 +163,12 @@ impl HostKeys {
     }
 
     /// Asks about the key of an unknown server, and pins it when the answer is yes.
-    pub(super) async fn ask(&self, end: &Endpoint, key: Key) -> Result<(), RemoteError> {
+    pub(super) async fn ask(
+        &self,
+        end: &Endpoint,
+        unseen: Unseen,
+    ) -> Result<(), RemoteError> {
+        let Unseen { key, note } = unseen;
         let mut refused = self.refused.lock().await;
         let known = self.known(end).await?;
         if known.check(&end.lookup, &key) == Verdict::Known {
@@ -119,6 +180,7 @@ impl HostKeys {
             key_type: key.kind.clone(),
             fingerprint: key.fingerprint(),
             known_types: known.kinds(&end.lookup),
+            note,
         };
         let asked_before = refused.contains(&(end.lookup.clone(), key.clone()));
         if !asked_before && self.answer(contact).await {
@@ -144,70 +206,137 @@ impl Guard {
         }
     }
 
-    /// Lets a key pass or not; pins it where the inventory accepts new hosts.
-    pub(super) async fn judge(&self, key: Key) -> Result<(), Rejection> {
-        let listed = self.is_listed_as_revoked(&key).await;
-        let revoked = listed.map_err(|error| Rejection::Error(Box::new(error)))?;
-        let verdict = match (revoked, &self.revoked) {
-            (true, Some(file)) => Verdict::Revoked(Place { file: file.clone(), line: 0 }),
-            _ => self.known.check(&self.lookup, &key),
-        };
-        self.follow(verdict, key)
+    /// The types of keys that the server may show in a certificate. OpenSSH lets it show any;
+    /// here only what can be of use, so that no other key is shown for it than without.
+    pub(super) fn certificate_kinds(&self) -> CertificateKinds {
+        let revokes = self.revoked.is_some() || self.known.revokes_any(&self.lookup);
+        let kinds = self.kinds();
+        match self.vouched.is_empty() && self.known.authority(&self.lookup).is_some() {
+            true => CertificateKinds::All,
+            false if !revokes => CertificateKinds::Only(Vec::new()),
+            false if kinds.is_empty() => CertificateKinds::All,
+            false => CertificateKinds::Only(kinds),
+        }
     }
 
-    fn follow(&self, verdict: Verdict, key: Key) -> Result<(), Rejection> {
-        let (host, shown) = (self.host.clone(), show(&key));
+    /// Lets what is shown pass or not; pins a key where the inventory accepts new hosts.
+    pub(super) async fn judge(&self, shown: Shown) -> Result<(), Rejection> {
         let no = |error| Err(Rejection::Error(Box::new(error)));
-        if let Verdict::Revoked(place) = verdict {
-            return no(RemoteError::HostKeyRevoked { host, key: shown, place });
+        let host = || self.host.clone();
+        match self.revokes(&shown).await {
+            Ok(None) => {}
+            Ok(Some((key, place))) => {
+                return no(RemoteError::HostKeyRevoked { host: host(), key: show(key), place });
+            }
+            Err(error) => return no(error),
         }
         if !self.vouched.is_empty() {
-            return match self.vouched.contains(&key) {
+            return match self.vouched.contains(&shown.key) {
                 true => Ok(()),
-                false => no(RemoteError::HostKeyNotVouched { host, key: shown }),
+                false => {
+                    let key = show(&shown.key);
+                    no(RemoteError::HostKeyNotVouched { host: host(), key })
+                }
             };
         }
+        match self.vouches(&shown) {
+            Authority::Vouches => Ok(()),
+            Authority::Silent(note) => {
+                self.follow(self.known.check(&self.lookup, &shown.key), shown.key, note)
+            }
+        }
+    }
+
+    /// Which of the keys is revoked, and where.
+    async fn revokes<'a>(
+        &self,
+        shown: &'a Shown,
+    ) -> Result<Option<(&'a Key, Place)>, RemoteError> {
+        for key in shown.keys() {
+            if let Some(place) = self.known.revokes(&self.lookup, key) {
+                return Ok(Some((key, place)));
+            }
+        }
+        match &self.revoked {
+            Some(list) if revoked::lists(list, shown).await? => {
+                Ok(Some((&shown.key, Place { file: list.clone(), line: 0 })))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether an authority that the operator trusts for this host has signed what it shows.
+    /// Where not, it counts like a bare key, as with OpenSSH.
+    fn vouches(&self, shown: &Shown) -> Authority {
+        let Some(place) = self.known.authority(&self.lookup) else {
+            return Authority::Silent(None);
+        };
+        let silent = |place: &Place, why: &str| {
+            Authority::Silent(Some(format!("the authority at {place} was not used: {why}")))
+        };
+        let Some((certificate, authority)) = &shown.certificate else {
+            return silent(&place, "the host shows no certificate");
+        };
+        let Some(place) = self.known.trusts(&self.lookup, authority) else {
+            let why = format!("the host's certificate is by another, {}", show(authority));
+            return silent(&place, &why);
+        };
+        match certificate::fault_of_host(certificate, self.lookup.name(), (self.clock)()) {
+            None => Authority::Vouches,
+            Some(fault) => {
+                silent(&place, &format!("the host's certificate does not count: {fault}"))
+            }
+        }
+    }
+
+    fn follow(
+        &self,
+        verdict: Verdict,
+        key: Key,
+        note: Option<String>,
+    ) -> Result<(), Rejection> {
+        let (host, shown) = (self.host.clone(), show(&key));
+        let no = |error| Err(Rejection::Error(Box::new(error)));
         match (verdict, self.policy) {
             (Verdict::Known, _) => Ok(()),
             (Verdict::Unknown, HostKeyPolicy::AcceptNew) => {
+                if let Some(note) = note {
+                    let message = format!("the key of {host} is accepted as new: {note}");
+                    self.events.emit(&Event::Warned { message });
+                }
                 self.pins.add(&self.lookup, &key).or_else(no)
             }
             (Verdict::Unknown | Verdict::OtherType(_), HostKeyPolicy::Ask) => {
-                Err(Rejection::Unseen(key))
+                Err(Rejection::Unseen(Unseen { key, note }))
             }
             (Verdict::OtherType(place), HostKeyPolicy::AcceptNew) => {
                 no(RemoteError::HostKeyOtherType { host, key: shown, place })
             }
-            (Verdict::Changed(place) | Verdict::Revoked(place), _) => {
+            (Verdict::Changed(place), _) => {
                 no(RemoteError::HostKeyChanged { host, key: shown, place })
+            }
+            (Verdict::Revoked(place), _) => {
+                no(RemoteError::HostKeyRevoked { host, key: shown, place })
             }
         }
     }
 }
 
-impl Guard {
-    /// Whether the operator's list of revoked keys has a key. The list may be binary: only
-    /// OpenSSH's own program reads it. As with OpenSSH, no key passes where it cannot be read.
-    async fn is_listed_as_revoked(&self, key: &Key) -> Result<bool, RemoteError> {
-        let Some(list) = &self.revoked else { return Ok(false) };
-        let failed = |source| RemoteError::KnownHosts { file: list.clone(), source };
-        let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
-        writeln!(file, "{key}").map_err(failed)?;
-        let names = [list.as_path(), file.path()].map(|path| path.display().to_string());
-        let words =
-            ["ssh-keygen", "-Q", "-f"].map(str::to_owned).into_iter().chain(names);
-        let answer = local::run(&Argv::new(words), &[], LIST_DEADLINE).await;
-        let answer = answer.map_err(|error| failed(io::Error::other(error)))?;
-        let said = String::from_utf8_lossy(&answer.stdout).into_owned();
-        match (answer.status, said.contains("REVOKED")) {
-            (0, _) => Ok(false),
-            (_, true) => Ok(true),
-            (_, false) => {
-                let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
-                Err(failed(io::Error::other(said)))
-            }
-        }
-    }
+/// What the operator's trusted authorities say of a host.
+enum Authority {
+    /// One has signed what the host shows.
+    Vouches,
+    /// None has, and why, where there is one that could have.
+    Silent(Option<String>),
+}
+
+/// The types of keys that a server may show in a certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum CertificateKinds {
+    /// All that are known.
+    All,
+    /// These.
+    Only(Vec<String>),
 }
 
 /// The file of pinned keys.

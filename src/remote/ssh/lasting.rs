@@ -76,6 +76,11 @@ impl Remote for Lasting {
         .boxed()
     }
 
+    fn has_room(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
+        let ssh = self.now();
+        async move { ssh.has_room().await }.boxed()
+    }
+
     fn renew(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
         async move {
             let _turn = self.renewing.lock().await;

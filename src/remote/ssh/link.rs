@@ -8,27 +8,31 @@ use std::time::Duration;
 
 use russh::client::{self, Config, Handle, Msg};
 use russh::keys::ssh_key::{Algorithm, EcdsaCurve, HashAlg};
-use russh::{ChannelOpenFailure, ChannelStream, Preferred, cipher};
+use russh::{Channel, ChannelOpenFailure, ChannelStream, Preferred, cipher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::host::HostName;
 use crate::remote::RemoteError;
 use crate::remote::config::expand_tokens;
-use crate::remote::known_hosts::Key;
 
 use super::Timing;
-use super::auth::{self, Keyring};
+use super::auth::{self, Means};
 use super::endpoint::Endpoint;
-use super::host_keys::{Guard, Rejection};
+use super::gates::Pauses;
+use super::host_keys::{CertificateKinds, Guard, Rejection, Unseen};
 use super::prompt::Prompt;
+use super::sessions::{Refused, Session, Sessions};
 use super::watcher::{Closed, Watcher};
 
-/// sshd allows 10 sessions on a connection; the rest is for the operator's own.
-const SESSIONS: usize = 8;
+
+/// A server that ended a session may take so long until it opens another in its place.
+const FREED: Duration = Duration::from_secs(3);
+
+/// The longest that a server may take to open two sessions.
+const ROOM: Duration = Duration::from_secs(10);
 
 /// A connection to a server.
 pub(super) struct Link {
@@ -37,8 +41,7 @@ pub(super) struct Link {
     pub handle: Handle<Watcher>,
     /// From the first packet to the end of the login.
     pub took: Duration,
-    /// Places for commands that run at once.
-    pub sessions: Semaphore,
+    sessions: Sessions,
     host: HostName,
     started: Instant,
     ended: Arc<OnceLock<String>>,
@@ -50,7 +53,7 @@ pub(super) struct Link {
 /// Why a connection did not come about.
 pub(super) enum Failure {
     /// The server's key is new: the operator must be asked.
-    Unseen(Key),
+    Unseen(Unseen),
     /// The server hung up before keys were agreed: nothing has happened there.
     HungUp(RemoteError),
     /// Anything else.
@@ -73,7 +76,7 @@ impl Link {
         timing: &Timing,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
-        let config = Arc::new(client_config(&guard.kinds(), timing));
+        let config = Arc::new(client_config(&guard, timing));
         let ended = Arc::new(OnceLock::new());
         let watcher = Watcher::new(guard, ended.clone());
         let mut proxy = None;
@@ -95,7 +98,7 @@ impl Link {
             name: end.name(),
             handle,
             took: Duration::ZERO,
-            sessions: Semaphore::new(SESSIONS),
+            sessions: Sessions::default(),
             host: end.host.clone(),
             started,
             ended,
@@ -108,13 +111,73 @@ impl Link {
     pub(super) async fn log_in(
         &mut self,
         end: &Endpoint,
-        keyring: &Keyring,
+        means: &Means<'_>,
         timing: &Timing,
     ) -> Result<(), RemoteError> {
-        let login = auth::log_in(&mut self.handle, end, keyring);
+        let login = auth::log_in(&mut self.handle, end, means);
         let login = timeout(timing.login, login);
         login.await.map_err(|_| timed_out(&end.host, "the login", timing.login))??;
         self.took = self.started.elapsed();
+        Ok(())
+    }
+
+    /// Opens a session for one command; waits for a place where too many run. The deadline is
+    /// the server's, to open it.
+    pub(super) async fn session(
+        &self,
+        during: &str,
+        deadline: Duration,
+    ) -> Result<(Channel<Msg>, Session<'_>), RemoteError> {
+        let mut pauses = Pauses::until(Instant::now() + FREED);
+        loop {
+            let place = self.sessions.enter().await;
+            let open = self.handle.channel_open_session();
+            let refusal = match timeout(deadline, open).await {
+                Err(_) => return Err(timed_out(&self.host, during, deadline)),
+                Ok(Ok(channel)) => return Ok((channel, place.opened())),
+                Ok(Err(russh::Error::ChannelOpenFailure(refusal))) => refusal,
+                Ok(Err(_)) => return Err(self.lost(during)),
+            };
+            match place.refused() {
+                Refused::Wait => {}
+                // The server may not have done with one that ended a moment ago.
+                Refused::Alone { before: true } => match pauses.next() {
+                    Some(pause) => sleep(pause).await,
+                    None => return Err(self.no_session(during, &refusal)),
+                },
+                Refused::Alone { before: false } => {
+                    return Err(self.no_session(during, &refusal));
+                }
+            }
+        }
+    }
+
+    fn no_session(&self, during: &str, refusal: &ChannelOpenFailure) -> RemoteError {
+        RemoteError::Refused {
+            host: self.host.clone(),
+            during: during.to_owned(),
+            said: format!(
+                "it opens no session ({refusal:?}); see MaxSessions in its sshd_config"
+            ),
+        }
+    }
+
+    /// Asks whether a second session opens beside a first one.
+    pub(super) async fn has_room(&self) -> Result<(), RemoteError> {
+        let during = "asking whether two commands run at once";
+        let open = || timeout(ROOM, self.handle.channel_open_session());
+        let (first, second) = tokio::join!(open(), open());
+        for opened in [first, second] {
+            match opened {
+                // It need not end well: its going is what counts.
+                Ok(Ok(channel)) => drop(channel.close().await),
+                Ok(Err(russh::Error::ChannelOpenFailure(_))) => {
+                    return Err(RemoteError::OneSession { host: self.host.clone() });
+                }
+                Ok(Err(_)) => return Err(self.lost(during)),
+                Err(_) => return Err(timed_out(&self.host, during, ROOM)),
+            }
+        }
         Ok(())
     }
 
@@ -193,8 +256,8 @@ impl Greeting<'_> {
         match timeout(limit, client::connect_stream(config, stream, watcher)).await {
             Err(_) => Err(timed_out(&end.host, "the SSH key exchange", limit).into()),
             Ok(Ok(handle)) => Ok(handle),
-            Ok(Err(Closed::Rejected(Rejection::Unseen(key)))) => {
-                Err(Failure::Unseen(key))
+            Ok(Err(Closed::Rejected(Rejection::Unseen(unseen)))) => {
+                Err(Failure::Unseen(unseen))
             }
             Ok(Err(Closed::Rejected(Rejection::Error(error)))) => Err((*error).into()),
             Ok(Err(Closed::Ssh(error))) => Err(greeting_error(end, error)),
@@ -251,10 +314,12 @@ fn start_proxy(
     }
 }
 
-/// The settings of a connection to a host that is known by keys of these types.
-fn client_config(kinds: &[String], timing: &Timing) -> Config {
+/// The settings of a connection to a host whose key this guard judges.
+fn client_config(guard: &Guard, timing: &Timing) -> Config {
+    let keys = host_key_order(&guard.kinds());
     let preferred = Preferred {
-        key: Cow::Owned(host_key_order(kinds)),
+        host_key_certificates: Cow::Owned(certified(&keys, &guard.certificate_kinds())),
+        key: Cow::Owned(keys),
         // Several times as fast as russh's first choice where the processor has AES.
         cipher: Cow::Borrowed(&[
             cipher::AES_256_GCM,
@@ -289,12 +354,26 @@ fn host_key_order(kinds: &[String]) -> Vec<Algorithm> {
         rsa(HashAlg::Sha512),
         rsa(HashAlg::Sha256),
     ];
-    let kind = |algorithm: &Algorithm| match algorithm {
-        Algorithm::Rsa { .. } => "ssh-rsa".to_owned(),
-        other => other.to_string(),
-    };
     order.sort_by_key(|algorithm| !kinds.contains(&kind(algorithm)));
     order
+}
+
+/// Of these algorithms those whose keys may come in a certificate.
+fn certified(order: &[Algorithm], kinds: &CertificateKinds) -> Vec<Algorithm> {
+    match kinds {
+        CertificateKinds::All => order.to_vec(),
+        CertificateKinds::Only(kinds) => {
+            order.iter().filter(|it| kinds.contains(&kind(it))).cloned().collect()
+        }
+    }
+}
+
+/// The type of the keys that an algorithm signs with.
+fn kind(algorithm: &Algorithm) -> String {
+    match algorithm {
+        Algorithm::Rsa { .. } => "ssh-rsa".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn unreachable(end: &Endpoint, source: io::Error) -> RemoteError {

@@ -11,14 +11,19 @@
 //! a look at a service.
 
 mod auth;
+mod certificate;
 mod endpoint;
 mod exec;
 mod gates;
 mod host_keys;
+mod keys;
 mod lasting;
 mod link;
 mod prompt;
+mod revoked;
 mod route;
+mod sessions;
+mod signer;
 mod sudo;
 mod system;
 mod watcher;
@@ -39,13 +44,14 @@ use crate::secret::Secret;
 use super::config::OperatorConfig;
 use super::{Exec, Output, Remote, RemoteError, Stream};
 
-pub use self::auth::KeyFileError;
 pub use self::host_keys::{Ask, FirstContact};
+pub use self::keys::KeyFileError;
 pub use self::lasting::Lasting;
 pub use self::sudo::SudoProblem;
 pub use self::system::system_ssh;
 
-use self::auth::Keyring;
+use self::auth::Means;
+use self::keys::Keyring;
 use self::endpoint::Endpoint;
 use self::gates::{Gates, Pauses};
 use self::host_keys::HostKeys;
@@ -73,6 +79,9 @@ pub struct Target {
     pub operator_config: bool,
 }
 
+/// The time: certificates have an end.
+pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
+
 /// What all connections of a run have in common.
 #[derive(Clone)]
 pub struct Settings {
@@ -85,6 +94,8 @@ pub struct Settings {
     pub ssh_config: Option<PathBuf>,
     /// How long everything may take.
     pub timing: Timing,
+    /// The time.
+    pub clock: Clock,
 }
 
 /// How long each part of a connection may take.
@@ -103,6 +114,9 @@ pub struct Timing {
     pub keepalive: Duration,
     /// So many questions in a row may stay unanswered.
     pub unanswered: usize,
+    /// After so long a silence, words of sudo without an end of line are taken for a question
+    /// that this program has no answer to.
+    pub sudo: Duration,
     /// The longest that the host may refuse to take bytes that were sent. It catches the
     /// frozen host whose buffers are full, where no question can be sent any more. Longer
     /// than all unanswered questions take together.
@@ -120,6 +134,7 @@ impl Default for Timing {
             hang_ups: seconds(5),
             keepalive: seconds(5),
             unanswered: 3,
+            sudo: seconds(15),
             stall: seconds(60),
         }
     }
@@ -132,6 +147,7 @@ impl Default for Timing {
 /// Connections to jump hosts are shared.
 pub struct Connector {
     timing: Timing,
+    clock: Clock,
     events: Events,
     operator: OperatorConfig,
     host_keys: HostKeys,
@@ -143,11 +159,13 @@ pub struct Connector {
 impl Connector {
     /// Makes a connector; nothing is read or connected yet.
     pub fn new(settings: Settings, events: Events) -> Self {
+        let Settings { pins, ask, ssh_config, timing, clock } = settings;
         Self {
-            timing: settings.timing,
+            timing,
+            operator: OperatorConfig::new(ssh_config),
+            host_keys: HostKeys::new(pins, ask, clock.clone(), events.clone()),
             events,
-            operator: OperatorConfig::new(settings.ssh_config),
-            host_keys: HostKeys::new(settings.pins, settings.ask),
+            clock,
             keyring: Keyring::default(),
             gates: Gates::default(),
             bastions: Bastions::default(),
@@ -169,7 +187,8 @@ impl Connector {
         let Target { host, sudo_password, .. } = target;
         self.events.emit(&Event::Connected { host: host.clone(), took: link.took });
         let events = self.events.clone();
-        Ok(Ssh { host, user: route.end.config.user, sudo_password, link, events })
+        let (user, sudo_patience) = (route.end.config.user, self.timing.sudo);
+        Ok(Ssh { host, user, sudo_password, sudo_patience, link, events })
     }
 
     /// Connects to one server; asks about its key where it is not known.
@@ -184,7 +203,9 @@ impl Connector {
         loop {
             match self.attempt(end, way.as_ref()).await {
                 Ok(link) => return Ok(link),
-                Err(link::Failure::Unseen(key)) => self.host_keys.ask(end, key).await?,
+                Err(link::Failure::Unseen(unseen)) => {
+                    self.host_keys.ask(end, unseen).await?;
+                }
                 Err(link::Failure::HungUp(error)) => match pauses.next() {
                     Some(pause) => sleep(pause).await,
                     None => return Err(error),
@@ -202,18 +223,21 @@ impl Connector {
         let _place = self.gates.enter(end, way.map(|link| link.name.as_str())).await;
         let guard = self.host_keys.guard(end).await?;
         let mut link = Link::connect(end, way.cloned(), guard, &self.timing).await?;
-        link.log_in(end, &self.keyring, &self.timing).await?;
+        let means = Means { keyring: &self.keyring, clock: &self.clock };
+        link.log_in(end, &means, &self.timing).await?;
         Ok(link)
     }
 }
 
 /// A host that was logged in to: one connection, for any number of commands.
 ///
-/// Up to 8 commands run at once; further ones wait, as sshd refuses more than 10.
+/// Up to 8 commands run at once; further ones wait, as sshd refuses more than 10. Where it
+/// allows fewer, fewer run at once.
 pub struct Ssh {
     host: HostName,
     user: String,
     sudo_password: Option<Secret>,
+    sudo_patience: Duration,
     link: Link,
     events: Events,
 }
@@ -246,6 +270,10 @@ impl Remote for Ssh {
             Ok(Box::new(stream) as Box<dyn Stream>)
         }
         .boxed()
+    }
+
+    fn has_room(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
+        self.link.has_room().boxed()
     }
 
     /// One connection never comes back: this only says whether it stands.

@@ -6,6 +6,8 @@
 //! says so: what comes before it is sudo's, what comes after is the command's. The command's
 //! input is held back until then where sudo might read it for a password.
 
+use std::time::Duration;
+
 use crate::remote::Argv;
 
 /// What sudo prints on standard error to ask for a password.
@@ -14,6 +16,25 @@ const PROMPT: &str = "platform-asks-for-the-sudo-password:";
 const MARKER: &str = "platform-is-root-now:";
 /// More than sudo ever says before it lets somebody through or does not.
 const LONGEST_PREAMBLE: usize = 64 * 1024;
+
+/// What the classic sudo and the one written in Rust say to one who may not.
+const NOT_ALLOWED: [&str; 4] = [
+    "not in the sudoers",
+    "is not allowed to",
+    "may not run sudo",
+    "I'm afraid I can't do that",
+];
+
+/// What they say where a password is needed, or was not the right one.
+const WANTS_PASSWORD: [&str; 7] = [
+    "password is required",
+    "interactive authentication is required",
+    "no password was provided",
+    "incorrect password",
+    "incorrect authentication attempt",
+    "Authentication failed",
+    "uthentication failure",
+];
 
 /// Why sudo did not let the command through.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +56,15 @@ pub enum SudoProblem {
     /// There is no sudo.
     #[error("there is no sudo on the host: install it, or log in as root")]
     Missing,
+    /// It asks for something that is not the password, or in words that hide what it wants.
+    #[error(
+        "sudo asks `{0}`, which this program cannot answer: allow the user NOPASSWD in the \
+         host's /etc/sudoers.d, or log in as root"
+    )]
+    Asks(String),
+    /// It said something, and then neither let the command through nor ended.
+    #[error("sudo did not let the command through, and is silent since it said: {0}")]
+    Silent(String),
     /// It wants a terminal.
     #[error("sudo wants a terminal: remove `requiretty` from the host's sudoers")]
     Terminal,
@@ -88,7 +118,7 @@ impl Preamble {
             return Some(Call::Start);
         }
         if let Some(at) = find(&self.text, PROMPT.as_bytes()) {
-            self.text.drain(at..at + PROMPT.len());
+            self.text.drain(..at + PROMPT.len());
             self.n_asked += 1;
             return Some(if self.n_asked == 1 {
                 Call::SendPassword
@@ -101,6 +131,40 @@ impl Preamble {
         None
     }
 
+    /// How long sudo may stay silent now: for ever where it has said nothing, since a directory
+    /// may be slow; `question` where it left a line without an end, as one does who waits for an
+    /// answer; and three times as long after a whole line, as of a login that is approved on a
+    /// telephone, or after the password.
+    pub(super) fn patience(&self, question: Duration) -> Option<Duration> {
+        match (self.question(), self.text.is_empty(), self.n_asked) {
+            (Some(_), ..) => Some(question),
+            (None, true, 0) => None,
+            (None, ..) => Some(question * 3),
+        }
+    }
+
+    /// Why nothing comes of it where sudo has been silent for so long.
+    pub(super) fn stuck(&self) -> SudoProblem {
+        let text = String::from_utf8_lossy(&self.text);
+        match (self.question(), said(&text).as_slice()) {
+            (Some(question), _) => SudoProblem::Asks(question),
+            (None, []) => SudoProblem::Silent("nothing, after the password".to_owned()),
+            (None, lines) => SudoProblem::Silent(lines.join("; ")),
+        }
+    }
+
+    /// The line that sudo left without an end. What follows our own prompt on its line is none.
+    fn question(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.text);
+        let line = match text.rsplit_once('\n') {
+            Some((_, line)) => line,
+            None if self.n_asked > 0 => return None,
+            None => &text,
+        };
+        let line = line.trim();
+        (!line.is_empty()).then(|| line.to_owned())
+    }
+
     /// Why sudo ended without letting the command through.
     pub(super) fn diagnose(&self, status: u32) -> SudoProblem {
         diagnose(&String::from_utf8_lossy(&self.text), status, self.n_asked)
@@ -109,15 +173,14 @@ impl Preamble {
 
 fn diagnose(said: &str, status: u32, n_asked: usize) -> SudoProblem {
     let says = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
-    let told =
-        || said.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>();
+    let told = || self::said(said);
     match () {
         () if n_asked > 1 => SudoProblem::WrongPassword,
-        () if says(&["not in the sudoers", "is not allowed to", "may not run sudo"]) => {
+        () if says(&NOT_ALLOWED) => {
             SudoProblem::NotAllowed(told().join("; "))
         }
         () if says(&["must have a tty"]) => SudoProblem::Terminal,
-        () if says(&["password is required", "incorrect password"]) => match n_asked {
+        () if says(&WANTS_PASSWORD) => match n_asked {
             0 => SudoProblem::PasswordNeeded,
             _ => SudoProblem::WrongPassword,
         },
@@ -127,6 +190,11 @@ fn diagnose(said: &str, status: u32, n_asked: usize) -> SudoProblem {
             lines => lines.join("; "),
         }),
     }
+}
+
+/// The lines of what sudo said.
+fn said(text: &str) -> Vec<&str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
 }
 
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {
@@ -179,6 +247,30 @@ mod tests {
     }
 
     #[test]
+    fn a_question_is_waited_for_less_long_than_a_silence() {
+        let question = Duration::from_secs(15);
+        let mut preamble = Preamble::default();
+        assert_eq!(preamble.patience(question), None);
+        feed(&mut preamble, "sudo: cannot resolve h1\n");
+        assert_eq!(preamble.patience(question), Some(question * 3));
+        assert_eq!(preamble.stuck(), SudoProblem::Silent("sudo: cannot resolve h1".into()));
+        feed(&mut preamble, "One-time code for amy: ");
+        assert_eq!(preamble.patience(question), Some(question));
+        assert_eq!(preamble.stuck(), SudoProblem::Asks("One-time code for amy:".into()));
+    }
+
+    #[test]
+    fn words_around_the_prompt_do_not_hide_it() {
+        let mut preamble = Preamble::default();
+        let asked = format!("[sudo: {PROMPT}] Password: ");
+        assert_eq!(feed(&mut preamble, &asked).0, Some(Call::SendPassword));
+        let second = Duration::from_secs(1);
+        assert_eq!(preamble.patience(second), Some(second * 3), "its own words ask nothing");
+        feed(&mut preamble, "\nOne-time code: ");
+        assert_eq!(preamble.stuck(), SudoProblem::Asks("One-time code:".into()));
+    }
+
+    #[test]
     fn a_preamble_without_end_does_not_fill_the_memory() {
         let mut preamble = Preamble::default();
         feed(&mut preamble, &"x".repeat(LONGEST_PREAMBLE * 3));
@@ -192,6 +284,15 @@ mod tests {
         };
         check("sudo: a password is required\n", 1, 0, SudoProblem::PasswordNeeded);
         check("sudo: 1 incorrect password attempt", 1, 1, SudoProblem::WrongPassword);
+        // The sudo that is written in Rust.
+        let needed = "sudo: interactive authentication is required\n";
+        check(needed, 1, 0, SudoProblem::PasswordNeeded);
+        let wrong = "[sudo: ] Password: \nsudo: Authentication failed, try again.\n";
+        check(wrong, 1, 1, SudoProblem::WrongPassword);
+        let many = "sudo: maximum 3 incorrect authentication attempts\n";
+        check(many, 1, 1, SudoProblem::WrongPassword);
+        let sorry = "sudo: I'm sorry amy. I'm afraid I can't do that";
+        check(sorry, 1, 0, SudoProblem::NotAllowed(sorry.into()));
         check(
             "sudo: sorry, you must have a tty to run sudo",
             1,

@@ -3,11 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use russh::client::{self, DisconnectReason};
-use russh::keys::{PublicKeyBase64, PublicKeyOrCertificate};
+use russh::keys::PublicKeyOrCertificate;
 
 use crate::remote::known_hosts::Key;
 
-use super::host_keys::{Guard, Rejection};
+use super::host_keys::{Guard, Rejection, Shown};
 
 /// Judges the host's key, and keeps the reason for the connection's end.
 pub(super) struct Watcher {
@@ -51,12 +51,12 @@ impl client::Handler for Watcher {
         &mut self,
         shown: &PublicKeyOrCertificate,
     ) -> Result<bool, Closed> {
-        let blob = shown.public_key().public_key_bytes();
-        let key = Key::from_blob(blob).ok_or(russh::Error::UnknownKey)?;
+        let shown = Shown::new(shown).ok_or(russh::Error::UnknownKey)?;
+        let key = shown.key().clone();
         // Keys are renegotiated after a gigabyte or an hour: the host must stay the same one.
         match &self.admitted {
             Some(admitted) => return Ok(*admitted == key),
-            None => self.guard.judge(key.clone()).await.map_err(Closed::Rejected)?,
+            None => self.guard.judge(shown).await.map_err(Closed::Rejected)?,
         }
         self.admitted = Some(key);
         Ok(true)

@@ -290,6 +290,30 @@ async fn a_server_that_runs_nothing_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_server_that_allows_few_sessions_gets_no_more_at_once() {
+    for allowed in [1, 2] {
+        let sshd = Sshd::start_with(&["ed25519"], &format!("MaxSessions {allowed}"));
+        let ssh = connect(&sshd).await;
+        let all = (0..12).map(|_| ssh.exec(script("sleep 0.05")));
+        for output in futures::future::join_all(all).await {
+            assert_eq!(output.unwrap().status, 0);
+        }
+        for _ in 0..20 {
+            assert_eq!(ssh.exec(script("true")).await.unwrap().status, 0);
+        }
+        match (allowed, ssh.has_room().await) {
+            (1, Err(error)) => {
+                assert!(matches!(error, RemoteError::OneSession { .. }), "{error:?}");
+                assert_eq!(error.kind(), ErrorKind::Unsafe);
+            }
+            (1, Ok(())) => panic!("one command leaves no room for another"),
+            (_, room) => room.unwrap(),
+        }
+        assert_eq!(ssh.exec(script("true")).await.unwrap().status, 0);
+    }
+}
+
+#[tokio::test]
 async fn input_that_cannot_be_read_ends_the_command() {
     let sshd = Sshd::start();
     let ssh = connect(&sshd).await;

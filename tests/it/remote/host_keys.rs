@@ -114,7 +114,7 @@ async fn a_key_on_the_operators_list_of_revoked_keys_never_passes() {
     settings.ssh_config = Some(sshd.file("config"));
     let (connector, _) = connector(settings);
     let missing = connector.connect(target.clone()).await.err().unwrap();
-    assert!(matches!(missing, RemoteError::KnownHosts { .. }), "{missing:?}");
+    assert!(matches!(missing, RemoteError::RevokedKeys { .. }), "{missing:?}");
 
     let other = keygen(sshd.path(), "other", &["-t", "ed25519"]);
     run(Command::new("ssh-keygen")

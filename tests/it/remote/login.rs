@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use platform::event::Event;
-use platform::remote::ssh::{KeyFileError, Ssh};
+use platform::remote::ssh::{Connector, KeyFileError, Ssh, Target};
 use platform::remote::{ErrorKind, Remote, RemoteError};
 use platform::secret::Secret;
 
@@ -13,7 +13,7 @@ use super::sshd::{
     LONG, Sshd, bare_public, connector, eventually, keygen, run, script, settings, user,
 };
 
-async fn greets(ssh: &Ssh) {
+pub(super) async fn greets(ssh: &Ssh) {
     let output = ssh.exec(script("echo hello")).await.unwrap();
     assert_eq!((output.status, output.stdout.as_slice()), (0, &b"hello\n"[..]));
 }
@@ -108,19 +108,19 @@ async fn a_key_that_is_not_accepted_is_named() {
     let mut target = sshd.target();
     target.access.key = Some(keygen(sshd.path(), "stranger", &["-t", "ed25519"]));
     let error = connector.connect(target).await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert_eq!(error.kind(), ErrorKind::NotLetIn);
     let text = error.to_string();
     assert!(text.contains("stranger (refused)") && text.contains(&user()), "{text}");
 }
 
 /// A real agent, ended when dropped.
-struct RealAgent {
-    socket: PathBuf,
+pub(super) struct RealAgent {
+    pub(super) socket: PathBuf,
     child: Child,
 }
 
 impl RealAgent {
-    fn start(dir: &Path) -> Self {
+    pub(super) fn start(dir: &Path) -> Self {
         let socket = dir.join("agent.sock");
         let child = Command::new("ssh-agent")
             .arg("-D")
@@ -133,7 +133,7 @@ impl RealAgent {
         Self { socket, child }
     }
 
-    fn add(&self, key: &Path) {
+    pub(super) fn add(&self, key: &Path) {
         run(Command::new("ssh-add")
             .arg("-q")
             .arg(key)
@@ -204,6 +204,65 @@ async fn a_sealed_key_that_the_agent_holds_needs_no_passphrase() {
     let mut settings = settings(sshd.path());
     settings.ssh_config = Some(config);
     greets(&connector(settings).0.connect(target).await.unwrap()).await;
+}
+
+/// An operator whose configuration says this, beside leaving his own files alone.
+pub(super) fn operator(sshd: &Sshd, config: &str) -> (Connector, Target) {
+    let file = sshd.file("config");
+    // OpenSSH takes the first word on each setting: the test's own.
+    let alone = "UserKnownHostsFile none\nGlobalKnownHostsFile none\nIdentityAgent none";
+    fs::write(&file, format!("{config}\n{alone}\n")).unwrap();
+    let mut settings = settings(sshd.path());
+    settings.ssh_config = Some(file);
+    let mut target = sshd.target();
+    target.access.key = None;
+    target.operator_config = true;
+    (connector(settings).0, target)
+}
+
+/// Password managers and tokens keep the private half, and give out the public one to name it.
+#[tokio::test]
+async fn a_public_key_names_the_one_of_the_agents_keys_to_log_in_with() {
+    let sshd = Sshd::start_with(&["ed25519"], "MaxAuthTries 2");
+    let agent = RealAgent::start(sshd.path());
+    for name in ["a1", "a2", "a3", "a4", "a5", "a6", "a7"] {
+        agent.add(&keygen(sshd.path(), name, &["-t", "ed25519"]));
+    }
+    let ours = keygen(sshd.path(), "ours", &["-t", "ed25519"]);
+    agent.add(&ours);
+    sshd.let_in(&ours);
+    fs::remove_file(&ours).unwrap();
+    let public = ours.with_extension("pub");
+    let socket = agent.socket.display();
+
+    let config = format!("IdentityFile {}\nIdentitiesOnly yes", public.display());
+    let named = format!("{config}\nIdentityAgent {socket}");
+    let (connector, target) = operator(&sshd, &named);
+    greets(&connector.connect(target).await.unwrap()).await;
+    let (connector, mut target) = operator(&sshd, &format!("IdentityAgent {socket}"));
+    target.access.key = Some(public.clone());
+    greets(&connector.connect(target).await.unwrap()).await;
+    assert!(!sshd.log().contains("Failed publickey"), "{}", sshd.log());
+
+    let missing = format!("{} is a public key, and the agent", public.display());
+    let (connector, mut target) = operator(&sshd, &config);
+    let error = connector.connect(target.clone()).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotLetIn);
+    assert!(error.to_string().contains(&missing), "{error}");
+    target.access.key = Some(public);
+    let error = connector.connect(target).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotLetIn);
+    let RemoteError::Key { source, .. } = &error else { panic!("{error:?}") };
+    assert!(source.to_string().contains(&missing), "{source}");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_password_is_told_apart() {
+    let passwords = "PubkeyAuthentication no\nPasswordAuthentication yes";
+    let sshd = Sshd::start_with(&["ed25519"], passwords);
+    let (connector, _) = connector(settings(sshd.path()));
+    let error = connector.connect(sshd.target()).await.err().unwrap();
+    assert!(error.to_string().contains("asks for a password alone"), "{error}");
 }
 
 #[tokio::test]

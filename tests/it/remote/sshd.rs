@@ -236,6 +236,7 @@ pub(super) fn settings(dir: &Path) -> Settings {
         ask: None,
         ssh_config: None,
         timing: Timing::default(),
+        clock: Arc::new(jiff::Timestamp::now),
     }
 }
 

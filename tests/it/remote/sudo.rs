@@ -192,6 +192,49 @@ async fn a_user_who_may_not_is_told_so() {
     assert!(matches!(found, SudoProblem::NotAllowed(_)), "{found:?}");
 }
 
+/// A folder with a program named `sudo` that asks with words of its own, as modules of
+/// authentication do, and what else a command needs.
+fn other_sudo(text: &str) -> tempfile::TempDir {
+    let tools = tempfile::tempdir_in("/tmp").unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(tools.path(), open).unwrap();
+    let sudo = tools.path().join("sudo");
+    fs::write(&sudo, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&sudo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    tools
+}
+
+#[tokio::test]
+async fn a_sudo_that_asks_for_something_else_is_not_waited_for() {
+    if not_root() {
+        return;
+    }
+    let account = Account::new(None);
+    for (asks, password, expected) in [
+        ("printf 'One-time code for amy: ' >&2; read -r x", Some(PASSWORD), "One-time code for amy:"),
+        ("printf 'Token: ' >&2; read -r x", None, "Token:"),
+    ] {
+        // Whatever it is given is an attempt, which may lock the account.
+        let given = "[ -z \"$x\" ] || touch \"${0%/*}/given\"";
+        let tools = other_sudo(&format!("{asks}; {given}; exit 1"));
+        let path = format!("SetEnv PATH={}:/usr/bin:/bin", tools.path().display());
+        let sshd = Sshd::start_with(&["ed25519"], &path);
+        let mut target = sshd.target();
+        target.access.user = Some(account.name.clone());
+        target.sudo_password = password.map(Secret::new);
+        let mut settings = settings(sshd.path());
+        settings.timing.sudo = std::time::Duration::from_millis(700);
+        let ssh = connector(settings).0.connect(target).await.unwrap();
+        let found = problem(as_root(&ssh, "true", b"").await);
+        assert!(!tools.path().join("given").exists());
+        match password {
+            Some(_) => assert_eq!(found, SudoProblem::Asks(expected.to_owned())),
+            // Without a password the input ends, and so does the question.
+            None => assert!(matches!(found, SudoProblem::Other(_)), "{found:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_host_without_sudo_is_told_apart() {
     if not_root() {

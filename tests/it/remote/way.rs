@@ -216,10 +216,17 @@ async fn dial_reaches_what_the_host_reaches() {
 
 #[tokio::test]
 async fn dial_on_a_host_that_forbids_it_names_the_setting() {
-    let sshd = Sshd::start_with(&["ed25519"], "AllowTcpForwarding no");
-    let (connector, _) = connector(settings(sshd.path()));
-    let ssh = connector.connect(sshd.target()).await.unwrap();
-    let error = ssh.dial("127.0.0.1", 22, LONG).await.err().unwrap();
-    assert!(matches!(error, RemoteError::Forwarding { .. }), "{error:?}");
-    assert!(error.to_string().contains("AllowTcpForwarding"), "{error}");
+    for setting in [
+        "AllowTcpForwarding no",
+        "DisableForwarding yes",
+        "PermitOpen 127.0.0.1:22",
+        "Match Address 127.0.0.1\n  AllowTcpForwarding remote\nMatch all",
+    ] {
+        let sshd = Sshd::start_with(&["ed25519"], setting);
+        let (connector, _) = connector(settings(sshd.path()));
+        let ssh = connector.connect(sshd.target()).await.unwrap();
+        let error = ssh.dial("127.0.0.1", 5000, LONG).await.err().unwrap();
+        assert!(matches!(error, RemoteError::Forwarding { .. }), "{setting}: {error:?}");
+        assert!(error.to_string().contains("AllowTcpForwarding"), "{error}");
+    }
 }

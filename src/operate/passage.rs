@@ -1,0 +1,189 @@
+//! What the hosts' own SSH servers forbid and a run needs, found before anything is touched.
+//!
+//! The registry and the services of control hosts are spoken to through the hosts' SSH servers,
+//! and the cluster's lock is a command that runs beside all others. Only where that is so is
+//! asked for it: what nothing goes through may forbid it.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+
+use crate::host::HostName;
+use crate::plan::preflight::Objection;
+use crate::remote::RemoteError;
+use crate::run::Fleet;
+use crate::topology::{
+    CHRONOS_PORT, MARATHON_PORT, MASTER_PORT, Node, REGISTRY_PORT, Topology,
+    ZOOKEEPER_PORT,
+};
+
+/// The longest to wait for a server to open the way, or to refuse it.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What the SSH servers of these hosts forbid that a run needs.
+pub(super) async fn objections(fleet: &Fleet, topology: &Topology) -> Vec<Objection> {
+    let forwarding = topology.nodes.iter().filter_map(|node| Some((node, asked(node)?)));
+    let forwarding = forwarding.map(|(node, port)| forbidden(fleet, node, port));
+    let (forwarding, room) =
+        tokio::join!(join_all(forwarding), without_room(fleet, topology));
+    forwarding.into_iter().flatten().chain(room).collect()
+}
+
+/// The hosts of the cluster's lock whose SSH servers run one command at a time.
+pub(super) async fn without_room(fleet: &Fleet, topology: &Topology) -> Vec<Objection> {
+    let locked = locked(topology);
+    let nodes = topology.nodes.iter().filter(|node| locked.contains(&node.host));
+    let room = join_all(nodes.map(|node| crowded(fleet, node))).await;
+    room.into_iter().flatten().collect()
+}
+
+/// The first port of a host that is spoken to through its SSH server.
+fn asked(node: &Node) -> Option<u16> {
+    let ports = [
+        (node.registry, REGISTRY_PORT),
+        (node.zookeeper, ZOOKEEPER_PORT),
+        (node.master, MASTER_PORT),
+        (node.marathon, MARATHON_PORT),
+        (node.chronos, CHRONOS_PORT),
+    ];
+    ports.into_iter().find(|(here, _)| *here).map(|(_, port)| port)
+}
+
+/// Tries the way: that nothing listens yet at its end is no matter.
+async fn forbidden(fleet: &Fleet, node: &Node, port: u16) -> Option<Objection> {
+    let remote = fleet.get(&node.host)?;
+    let address = node.address.to_string();
+    match remote.dial(&address, port, ANSWER).await {
+        Err(RemoteError::Forwarding { .. }) => Some(Objection {
+            host: node.host.clone(),
+            problem: format!(
+                "its SSH server forbids connections through it, here to {address}:{port}"
+            ),
+            help: "set `AllowTcpForwarding yes` in its /etc/ssh/sshd_config (or `local`), have \
+                   neither `DisableForwarding yes` nor a `PermitOpen` there that leaves this \
+                   address out, look into its `Match` blocks and the files that it includes, \
+                   and into the options of the key in authorized_keys; then reload sshd"
+                .to_owned(),
+            port: None,
+        }),
+        _ => None,
+    }
+}
+
+/// Whether a command can run beside the one that holds the lock.
+async fn crowded(fleet: &Fleet, node: &Node) -> Option<Objection> {
+    match fleet.get(&node.host)?.has_room().await {
+        Err(RemoteError::OneSession { .. }) => Some(Objection {
+            host: node.host.clone(),
+            problem: "its SSH server runs only one command at a time on a connection".to_owned(),
+            help: "set `MaxSessions 10` in its /etc/ssh/sshd_config, or in the `Match` block \
+                   there that holds for this user; then reload sshd"
+                .to_owned(),
+            port: None,
+        }),
+        _ => None,
+    }
+}
+
+/// The hosts that keep the cluster's lock: the members of the ensemble, or the first host.
+pub(super) fn locked(topology: &Topology) -> Vec<HostName> {
+    match &topology.ensemble {
+        Some(ensemble) => {
+            ensemble.members().iter().map(|member| member.host.clone()).collect()
+        }
+        None => {
+            topology.nodes.first().map(|node| node.host.clone()).into_iter().collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::provider::ssh;
+    use crate::remote::{Exec, Output, Remote, Stream};
+    use crate::{host::HostName, inventory};
+
+    /// A host whose SSH server opens no way, or none but the first session.
+    struct Hard {
+        host: HostName,
+        forwards: bool,
+        has_room: bool,
+    }
+
+    impl Remote for Hard {
+        fn exec<'a>(
+            &'a self,
+            _: Exec<'a>,
+        ) -> BoxFuture<'a, Result<Output, RemoteError>> {
+            panic!("it takes no command to find out")
+        }
+
+        fn dial<'a>(
+            &'a self,
+            address: &'a str,
+            port: u16,
+            _: Duration,
+        ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
+            let host = self.host.clone();
+            let refused = match self.forwards {
+                true => RemoteError::Dial { host, address: address.to_owned(), port },
+                false => RemoteError::Forwarding { host },
+            };
+            async { Err(refused) }.boxed()
+        }
+
+        fn has_room(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
+            let crowded = RemoteError::OneSession { host: self.host.clone() };
+            let answer = if self.has_room { Ok(()) } else { Err(crowded) };
+            async { answer }.boxed()
+        }
+
+        fn renew(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
+            async { Ok(()) }.boxed()
+        }
+    }
+
+    async fn check(hard: impl Fn(HostName) -> Hard) -> Vec<(String, String)> {
+        let text = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
+             edge: {roles: [edge], hosts: [{address: 10.0.0.9, name: e1}]}\n  \
+             control: {roles: [control], hosts: [{address: 10.0.0.1, name: c1}]}\n  \
+             work: {roles: [agent], hosts: [{address: 10.0.0.2, name: w1}]}\n";
+        let inventory = inventory::read(text, &|_: &Path| true).unwrap();
+        let topology = Topology::new(&inventory, &ssh::machines(&inventory)).unwrap();
+        let hosts = topology.nodes.iter().map(|node| node.host.clone());
+        let fleet: Fleet = hosts
+            .map(|host| (host.clone(), Arc::new(hard(host)) as Arc<dyn Remote>))
+            .collect();
+        let found = objections(&fleet, &topology).await.into_iter();
+        found.map(|it| (it.host.to_string(), it.problem + "; " + &it.help)).collect()
+    }
+
+    #[tokio::test]
+    async fn hosts_that_are_spoken_through_are_named_together_and_no_others() {
+        let well = |host| Hard { host, forwards: true, has_room: true };
+        assert!(check(well).await.is_empty(), "that nothing listens yet is no matter");
+        let found = check(|host| Hard { forwards: false, ..well(host) }).await;
+        let hosts: Vec<&str> = found.iter().map(|(host, _)| host.as_str()).collect();
+        assert_eq!(hosts, ["e1", "c1"]);
+        for word in ["AllowTcpForwarding", "DisableForwarding", "PermitOpen", "Match", "sshd_config"] {
+            assert!(found[0].1.contains(word), "{}", found[0].1);
+        }
+        assert!(found[0].1.contains("10.0.0.9:5000"), "{}", found[0].1);
+    }
+
+    #[tokio::test]
+    async fn a_host_of_the_lock_that_runs_one_command_at_a_time_is_named() {
+        let found =
+            check(|host| Hard { host, forwards: true, has_room: false }).await;
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0, "c1");
+        assert!(found[0].1.contains("MaxSessions"), "{}", found[0].1);
+    }
+}

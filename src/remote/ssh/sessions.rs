@@ -1,0 +1,78 @@
+//! The places for commands that run at once on one connection.
+//!
+//! sshd allows 10 unless its `MaxSessions` says otherwise, which it does not tell beforehand.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Of sshd's 10 the rest is for the operator's own.
+const SESSIONS: usize = 8;
+
+/// The places of one connection.
+pub(super) struct Sessions {
+    places: Semaphore,
+    n_open: AtomicUsize,
+    /// Whether the server has ever opened one.
+    any: AtomicBool,
+}
+
+/// A place, for which the server is asked for a session.
+pub(super) struct Place<'a> {
+    sessions: &'a Sessions,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+/// A session that is open; its place is given back when it is dropped.
+pub(super) struct Session<'a>(Place<'a>);
+
+/// What a refusal means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The server allows fewer at once: the next place is one that another command gives back.
+    Wait,
+    /// No other command runs; whether one ever did.
+    Alone { before: bool },
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        let places = Semaphore::new(SESSIONS);
+        Self { places, n_open: AtomicUsize::new(0), any: AtomicBool::new(false) }
+    }
+}
+
+impl Sessions {
+    /// Waits for a place.
+    pub(super) async fn enter(&self) -> Place<'_> {
+        // A closed semaphore is the only error, and this one is never closed.
+        Place { sessions: self, permit: self.places.acquire().await.ok() }
+    }
+}
+
+impl<'a> Place<'a> {
+    /// The server opened a session.
+    pub(super) fn opened(self) -> Session<'a> {
+        self.sessions.n_open.fetch_add(1, Ordering::AcqRel);
+        self.sessions.any.store(true, Ordering::Release);
+        Session(self)
+    }
+
+    /// The server refused: where others run, this place is given up for good.
+    pub(super) fn refused(self) -> Refused {
+        let Self { sessions, permit } = self;
+        if sessions.n_open.load(Ordering::Acquire) == 0 {
+            return Refused::Alone { before: sessions.any.load(Ordering::Acquire) };
+        }
+        if let Some(permit) = permit {
+            permit.forget();
+        }
+        Refused::Wait
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        self.0.sessions.n_open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
