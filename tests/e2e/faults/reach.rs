@@ -41,7 +41,7 @@ fn a_key_that_the_host_does_not_know_is_named(given: &Given) {
     assert!(made.expect("ssh-keygen runs").success());
     check_up(
         &lab,
-        1,
+        5,
         &["does not let `platform` in", "wrong (refused)", "authorized_keys"],
     );
 }
@@ -76,7 +76,7 @@ fn a_user_who_may_not_become_root_learns_what_to_set(given: &Given) {
     let lab = given.lab(BARE);
     let machine = given.machine(1);
     machine.sh("mv /etc/sudoers.d/platform /root/sudoers");
-    check_up(&lab, 1, &["cannot become root", "sudo_password", "NOPASSWD"]);
+    check_up(&lab, 5, &["cannot become root", "sudo_password", "NOPASSWD"]);
     let with_password = |password: &str| {
         std::fs::write(lab.folder().join("password"), password).expect("it is ours");
         let access = format!(

@@ -14,6 +14,8 @@ fn a_host_that_is_not_fit_is_told_before_anything_is_changed() {
     a_docker_that_is_too_new(&lab, &machine);
     control_groups_of_version_2_alone(&lab, &machine);
     a_port_that_another_program_holds(&lab, &machine);
+    servers_that_forbid_forwarding(&lab, &given);
+    a_server_that_runs_one_command_at_a_time(&lab, &machine);
     a_host_without_systemd(&given);
     an_image_that_the_catalogue_lacks(&lab);
     check_untouched(&given.machine(1));
@@ -59,6 +61,47 @@ fn a_docker_that_is_too_new(lab: &Lab, machine: &Machine) {
     );
     lab.file("lab.yaml", inventory);
     unwrap(machine, "docker");
+}
+
+/// As hardening guides have it: both hosts are spoken to through their SSH servers.
+fn servers_that_forbid_forwarding(lab: &Lab, given: &Given) {
+    let machines = [1, 2].map(|number| given.machine(number));
+    for machine in &machines {
+        harden(machine, "AllowTcpForwarding no");
+    }
+    check_up(
+        lab,
+        4,
+        &[
+            "control-1: its SSH server forbids connections through it",
+            "edge-1: its SSH server forbids connections through it",
+            "AllowTcpForwarding",
+            "nothing was changed",
+        ],
+    );
+    for machine in &machines {
+        soften(machine);
+    }
+}
+
+fn a_server_that_runs_one_command_at_a_time(lab: &Lab, machine: &Machine) {
+    harden(machine, "MaxSessions 1");
+    check_up(
+        lab,
+        4,
+        &["control-1: its SSH server runs only one command", "nothing was changed"],
+    );
+    soften(machine);
+}
+
+fn harden(machine: &Machine, setting: &str) {
+    machine.sh(&format!(
+        "echo '{setting}' >/etc/ssh/sshd_config.d/00-hard.conf && systemctl reload ssh"
+    ));
+}
+
+fn soften(machine: &Machine) {
+    machine.sh("rm /etc/ssh/sshd_config.d/00-hard.conf && systemctl reload ssh");
 }
 
 /// What version 2 alone is known by is a file at the root of the control groups.
