@@ -150,7 +150,7 @@ async fn a_certificate_given_as_the_key_is_told_apart() {
     assert!(source.to_string().contains("is a certificate: name the private key"));
 }
 
-/// What comes of a host of a company under these lines of known hosts, where `CA` stands for
+/// What comes of a host of a company under these lines of known hosts, where `<CA>` stands for
 /// the authority's key, and under a list of revoked keys where there is one.
 struct Outcome {
     error: Option<RemoteError>,
@@ -170,13 +170,13 @@ async fn meet(
     let (known, list, pins) =
         (sshd.file("known"), sshd.file("revoked"), sshd.file("pins"));
     let _ = fs::remove_file(&pins);
-    fs::write(&known, lines.replace("CA", &ca)).unwrap();
+    fs::write(&known, lines.replace("<CA>", &ca)).unwrap();
     let mut config = format!(
         "UserKnownHostsFile {}\nGlobalKnownHostsFile none\nIdentityAgent none\n",
         known.display()
     );
     if let Some(text) = revoked {
-        fs::write(&list, text.replace("CA", &ca)).unwrap();
+        fs::write(&list, text.replace("<CA>", &ca)).unwrap();
         config.push_str(&format!("RevokedHostKeys {}\n", list.display()));
     }
     fs::write(sshd.file("config"), config).unwrap();
@@ -209,7 +209,7 @@ async fn a_host_with_a_certificate_of_a_trusted_authority_is_known() {
     let company = Company::of_hosts(&["-n", "127.0.0.*,web"]);
     let port = company.sshd.port;
     for policy in BOTH {
-        for lines in ["@cert-authority 127.0.0.* CA", "@cert-authority [127.0.0.1]:PORT CA"]
+        for lines in ["@cert-authority 127.0.0.* <CA>", "@cert-authority [127.0.0.1]:PORT <CA>"]
         {
             let lines = lines.replace("PORT", &port.to_string());
             let met = meet(&company, policy, &lines, None).await;
@@ -218,7 +218,7 @@ async fn a_host_with_a_certificate_of_a_trusted_authority_is_known() {
         }
         // That it was known by another key before, as before it was installed anew, is no change.
         let other = bare_public(&company.key(&format!("old_{policy:?}"), "ecdsa"));
-        let lines = format!("* {other}\n@cert-authority * CA");
+        let lines = format!("* {other}\n@cert-authority * <CA>");
         let met = meet(&company, policy, &lines, None).await;
         assert!(met.error.is_none(), "{:?}", met.error);
     }
@@ -231,11 +231,11 @@ async fn a_certificate_that_does_not_count_makes_the_host_unknown_and_is_told() 
     let good: &[&str] = &["-n", "127.0.0.1"];
     let by_stranger = format!("@cert-authority * {stranger}");
     for (words, lines, told) in [
-        (&["-n", "10.0.0.1"][..], "@cert-authority * CA", "it is for 10.0.0.1, not for"),
-        (&[][..], "@cert-authority * CA", "it is for nobody"),
+        (&["-n", "10.0.0.1"][..], "@cert-authority * <CA>", "it is for 10.0.0.1, not for"),
+        (&[][..], "@cert-authority * <CA>", "it is for nobody"),
         (
             &["-n", "127.0.0.1", "-V", "20200101:20200102"],
-            "@cert-authority * CA",
+            "@cert-authority * <CA>",
             "it was valid until 2020-01-",
         ),
         (good, &by_stranger, "certificate is by another, ssh-ed25519 SHA256:"),
@@ -253,7 +253,7 @@ async fn a_certificate_that_does_not_count_makes_the_host_unknown_and_is_told() 
 #[tokio::test]
 async fn a_host_without_a_certificate_is_asked_about_where_an_authority_could_vouch() {
     let company = Company::of_users();
-    let met = meet(&company, HostKeyPolicy::Ask, "@cert-authority * CA", None).await;
+    let met = meet(&company, HostKeyPolicy::Ask, "@cert-authority * <CA>", None).await;
     assert!(met.error.is_none(), "{:?}", met.error);
     let [Some(note)] = &met.asked[..] else { panic!("{:?}", met.asked) };
     assert!(note.contains("the host shows no certificate"), "{note}");
@@ -266,11 +266,11 @@ async fn a_certificate_of_a_revoked_authority_never_passes() {
     let key = bare_public(&company.folder.path().join("host"));
     for policy in BOTH {
         for (lines, revoked) in [
-            ("@revoked * CA".to_owned(), None),
-            ("@cert-authority * CA\n@revoked * CA".to_owned(), None),
-            ("@cert-authority * CA".to_owned(), Some("# gone\nCA\n")),
-            (format!("* {key}\n@revoked * CA"), None),
-            (format!("* {key}"), Some("CA\n")),
+            ("@revoked * <CA>".to_owned(), None),
+            ("@cert-authority * <CA>\n@revoked * <CA>".to_owned(), None),
+            ("@cert-authority * <CA>".to_owned(), Some("# gone\n<CA>\n")),
+            (format!("* {key}\n@revoked * <CA>"), None),
+            (format!("* {key}"), Some("<CA>\n")),
         ] {
             let met = meet(&company, policy, &lines, revoked).await;
             let error = met.error.unwrap_or_else(|| panic!("{lines} lets it pass"));
