@@ -118,10 +118,7 @@ mod tests {
     }
 
     impl Remote for Hard {
-        fn exec<'a>(
-            &'a self,
-            _: Exec<'a>,
-        ) -> BoxFuture<'a, Result<Output, RemoteError>> {
+        fn exec<'a>(&'a self, _: Exec<'a>) -> BoxFuture<'a, Result<Output, RemoteError>> {
             panic!("it takes no command to find out")
         }
 
@@ -172,7 +169,13 @@ mod tests {
         let found = check(|host| Hard { forwards: false, ..well(host) }).await;
         let hosts: Vec<&str> = found.iter().map(|(host, _)| host.as_str()).collect();
         assert_eq!(hosts, ["e1", "c1"]);
-        for word in ["AllowTcpForwarding", "DisableForwarding", "PermitOpen", "Match", "sshd_config"] {
+        for word in [
+            "AllowTcpForwarding",
+            "DisableForwarding",
+            "PermitOpen",
+            "Match",
+            "sshd_config",
+        ] {
             assert!(found[0].1.contains(word), "{}", found[0].1);
         }
         assert!(found[0].1.contains("10.0.0.9:5000"), "{}", found[0].1);
@@ -180,8 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_of_the_lock_that_runs_one_command_at_a_time_is_named() {
-        let found =
-            check(|host| Hard { host, forwards: true, has_room: false }).await;
+        let found = check(|host| Hard { host, forwards: true, has_room: false }).await;
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, "c1");
         assert!(found[0].1.contains("MaxSessions"), "{}", found[0].1);

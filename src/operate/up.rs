@@ -164,14 +164,10 @@ pub(super) async fn look(
 ) -> Result<Look, Trouble> {
     let topology = Topology::new(&lab.inventory, machines)?;
     let mut gathered = gather(lab, &topology, ambient).await?;
-    let (survey, forbidden) = tokio::join!(
-        survey(fleet, &topology, &mut gathered, ambient),
-        passage::objections(fleet, &topology)
-    );
-    let survey = survey?;
+    let survey = survey(fleet, &topology, &mut gathered, ambient).await?;
     let objections = preflight::objections(&topology, &gathered.catalog, &survey.facts);
     let mut objections = without_ours(objections, fleet).await;
-    objections.extend(forbidden);
+    objections.extend(passage::objections(fleet, &topology).await);
     if !objections.is_empty() {
         return Err(Trouble::Unfit(objections));
     }

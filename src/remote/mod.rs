@@ -415,7 +415,9 @@ impl RemoteError {
             | Self::HostKeyRefused { .. }
             | Self::RevokedKeys { .. }
             | Self::OneSession { .. } => ErrorKind::Unsafe,
-            Self::Key { .. } | Self::Auth { .. } | Self::Sudo { .. } => ErrorKind::NotLetIn,
+            Self::Key { .. } | Self::Auth { .. } | Self::Sudo { .. } => {
+                ErrorKind::NotLetIn
+            }
             Self::Jump { source, .. } => source.kind(),
             _ => ErrorKind::Failed,
         }
@@ -432,9 +434,11 @@ fn tell_tried(tried: &[String], passwords_only: bool) -> String {
         );
     }
     match tried {
-        [] => "there is no key to try, and passwords are not supported; set `key` in the \
+        [] => {
+            "there is no key to try, and passwords are not supported; set `key` in the \
                inventory, or load one into the agent"
-            .to_owned(),
+                .to_owned()
+        }
         tried => format!(
             "tried {}; set `user` and `key` in the inventory to what it knows, or add the \
              key's public half to ~/.ssh/authorized_keys there (logins by password are not \

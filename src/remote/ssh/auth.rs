@@ -143,8 +143,11 @@ impl Login<'_> {
 
     async fn with_agent(&mut self) -> Result<bool, RemoteError> {
         let Some(mut agent) = self.agent().await else { return Ok(false) };
-        let own: Vec<PublicKey> =
-            self.operator_files().iter().filter_map(|file| keys::public_half(file)).collect();
+        let own: Vec<PublicKey> = self
+            .operator_files()
+            .iter()
+            .filter_map(|file| keys::public_half(file))
+            .collect();
         let mut held = self.held(&mut agent).await;
         let is_own = |held: &Held| own.iter().any(|own| same(own, &held.key));
         if self.end.config.identities_only {
@@ -180,16 +183,21 @@ impl Login<'_> {
         for identity in agent.request_identities().await.unwrap_or_default() {
             let key = identity.public_key().into_owned();
             let name = format!("the agent's {}", identity.comment());
-            let at = held.iter().position(|held| same(&held.key, &key)).unwrap_or_else(|| {
-                let name = name.clone();
-                held.push(Held { key, name, bare: false, certificates: Vec::new() });
-                held.len() - 1
-            });
+            let at =
+                held.iter().position(|held| same(&held.key, &key)).unwrap_or_else(|| {
+                    let name = name.clone();
+                    held.push(Held { key, name, bare: false, certificates: Vec::new() });
+                    held.len() - 1
+                });
             match identity {
                 AgentIdentity::PublicKey { .. } => held[at].bare = true,
-                AgentIdentity::Certificate { certificate, .. } => held[at].certificates.push(
-                    (format!("{name}, a certificate"), certificate, Signs::ByCertificate),
-                ),
+                AgentIdentity::Certificate { certificate, .. } => {
+                    held[at].certificates.push((
+                        format!("{name}, a certificate"),
+                        certificate,
+                        Signs::ByCertificate,
+                    ))
+                }
             }
         }
         let beside = self.operator_files().into_iter().filter_map(|file| {
@@ -201,7 +209,9 @@ impl Login<'_> {
             Some((file, certificate))
         });
         for (file, certificate) in beside.chain(named) {
-            if let Some(of) = held.iter_mut().find(|it| keys::is_of(&certificate, &it.key)) {
+            if let Some(of) =
+                held.iter_mut().find(|it| keys::is_of(&certificate, &it.key))
+            {
                 of.add(&file, certificate);
             }
         }
@@ -255,7 +265,9 @@ impl Login<'_> {
             keys::beside(file, key.public_key()).into_iter().collect();
         for file in self.certificate_files() {
             match keys::read_certificate(&file) {
-                Ok(it) if keys::is_of(&it, key.public_key()) => certificates.push((file, it)),
+                Ok(it) if keys::is_of(&it, key.public_key()) => {
+                    certificates.push((file, it))
+                }
                 Ok(_) => {}
                 Err(error) => self.tried.push(format!("{} ({error})", file.display())),
             }

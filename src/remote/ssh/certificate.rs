@@ -35,8 +35,9 @@ pub(super) fn fault_of_host(
             Some(format!("its option {} is not known", option.map_or("", String::as_str)))
         }
         () if !is_named => Some(format!("it is for {}, not for {host}", list(names))),
-        () => out_of_time(certificate, now)
-            .or_else(|| (!is_signed(certificate)).then(|| "its signature is wrong".to_owned())),
+        () => out_of_time(certificate, now).or_else(|| {
+            (!is_signed(certificate)).then(|| "its signature is wrong".to_owned())
+        }),
     }
 }
 
@@ -69,7 +70,9 @@ pub(super) fn tell(certificate: &Certificate, user: &str, now: Timestamp) -> Str
 pub(super) fn out_of_time(certificate: &Certificate, now: Timestamp) -> Option<String> {
     let begin = time(certificate.valid_after());
     match (begin, end(certificate)) {
-        (Some(begin), _) if now < begin => Some(format!("it is not valid before {begin}")),
+        (Some(begin), _) if now < begin => {
+            Some(format!("it is not valid before {begin}"))
+        }
         (_, Some(end)) if now >= end => Some(format!("it was valid until {end}")),
         _ => None,
     }

@@ -12,9 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::event::Event;
-use crate::remote::{
-    Argv, As, Exec, Input, OnLine, Output, RemoteError, to_login_shell,
-};
+use crate::remote::{Argv, As, Exec, Input, OnLine, Output, RemoteError, to_login_shell};
 use crate::secret::Secret;
 
 use super::Ssh;

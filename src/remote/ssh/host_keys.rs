@@ -70,7 +70,9 @@ impl Shown {
 
     /// The key, and that of the certificate's authority: where one is revoked, nothing passes.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
-        [&self.key].into_iter().chain(self.certificate.iter().map(|(_, authority)| authority))
+        [&self.key]
+            .into_iter()
+            .chain(self.certificate.iter().map(|(_, authority)| authority))
     }
 
     /// It as a line of a file of public keys.
@@ -226,7 +228,11 @@ impl Guard {
         match self.revokes(&shown).await {
             Ok(None) => {}
             Ok(Some((key, place))) => {
-                return no(RemoteError::HostKeyRevoked { host: host(), key: show(key), place });
+                return no(RemoteError::HostKeyRevoked {
+                    host: host(),
+                    key: show(key),
+                    place,
+                });
             }
             Err(error) => return no(error),
         }
@@ -272,16 +278,20 @@ impl Guard {
             return Authority::Silent(None);
         };
         let silent = |place: &Place, why: &str| {
-            Authority::Silent(Some(format!("the authority at {place} was not used: {why}")))
+            Authority::Silent(Some(format!(
+                "the authority at {place} was not used: {why}"
+            )))
         };
         let Some((certificate, authority)) = &shown.certificate else {
             return silent(&place, "the host shows no certificate");
         };
         let Some(place) = self.known.trusts(&self.lookup, authority) else {
-            let why = format!("the host's certificate is by another, {}", show(authority));
+            let why =
+                format!("the host's certificate is by another, {}", show(authority));
             return silent(&place, &why);
         };
-        match certificate::fault_of_host(certificate, self.lookup.name(), (self.clock)()) {
+        match certificate::fault_of_host(certificate, self.lookup.name(), (self.clock)())
+        {
             None => Authority::Vouches,
             Some(fault) => {
                 silent(&place, &format!("the host's certificate does not count: {fault}"))

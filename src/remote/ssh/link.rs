@@ -27,11 +27,10 @@ use super::prompt::Prompt;
 use super::sessions::{Refused, Session, Sessions};
 use super::watcher::{Closed, Watcher};
 
-
 /// A server that ended a session may take so long until it opens another in its place.
 const FREED: Duration = Duration::from_secs(3);
 
-/// The longest that a server may take to open two sessions.
+/// The longest that a server may take to open a session that nothing is done in.
 const ROOM: Duration = Duration::from_secs(10);
 
 /// A connection to a server.
@@ -162,23 +161,35 @@ impl Link {
         }
     }
 
-    /// Asks whether a second session opens beside a first one.
+    /// Asks whether a second session opens beside a first one. No other may be open meanwhile.
     pub(super) async fn has_room(&self) -> Result<(), RemoteError> {
         let during = "asking whether two commands run at once";
-        let open = || timeout(ROOM, self.handle.channel_open_session());
-        let (first, second) = tokio::join!(open(), open());
-        for opened in [first, second] {
-            match opened {
-                // It need not end well: its going is what counts.
-                Ok(Ok(channel)) => drop(channel.close().await),
-                Ok(Err(russh::Error::ChannelOpenFailure(_))) => {
-                    return Err(RemoteError::OneSession { host: self.host.clone() });
-                }
-                Ok(Err(_)) => return Err(self.lost(during)),
+        let (first, _place) = self.session(during, ROOM).await?;
+        let second = self.second_session(during).await;
+        // It need not end well: its going is what counts.
+        let _ = first.close().await;
+        second
+    }
+
+    async fn second_session(&self, during: &str) -> Result<(), RemoteError> {
+        let mut pauses = Pauses::until(Instant::now() + FREED);
+        loop {
+            match timeout(ROOM, self.handle.channel_open_session()).await {
                 Err(_) => return Err(timed_out(&self.host, during, ROOM)),
+                Ok(Ok(second)) => {
+                    let _ = second.close().await;
+                    return Ok(());
+                }
+                // The server may not have done with a command that ended a moment ago.
+                Ok(Err(russh::Error::ChannelOpenFailure(_))) => match pauses.next() {
+                    Some(pause) => sleep(pause).await,
+                    None => {
+                        return Err(RemoteError::OneSession { host: self.host.clone() });
+                    }
+                },
+                Ok(Err(_)) => return Err(self.lost(during)),
             }
         }
-        Ok(())
     }
 
     /// Opens a TCP connection from the server to an address.

@@ -51,10 +51,10 @@ pub use self::sudo::SudoProblem;
 pub use self::system::system_ssh;
 
 use self::auth::Means;
-use self::keys::Keyring;
 use self::endpoint::Endpoint;
 use self::gates::{Gates, Pauses};
 use self::host_keys::HostKeys;
+use self::keys::Keyring;
 use self::link::Link;
 use self::route::Bastions;
 

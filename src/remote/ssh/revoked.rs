@@ -67,9 +67,9 @@ async fn in_binary(list: &Path, shown: &Shown) -> io::Result<bool> {
     match (answer.status, said.contains("REVOKED")) {
         (0, _) => Ok(false),
         (_, true) => Ok(true),
-        (_, false) => {
-            Err(io::Error::other(String::from_utf8_lossy(&answer.stderr).trim().to_owned()))
-        }
+        (_, false) => Err(io::Error::other(
+            String::from_utf8_lossy(&answer.stderr).trim().to_owned(),
+        )),
     }
 }
 

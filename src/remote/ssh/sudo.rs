@@ -176,9 +176,7 @@ fn diagnose(said: &str, status: u32, n_asked: usize) -> SudoProblem {
     let told = || self::said(said);
     match () {
         () if n_asked > 1 => SudoProblem::WrongPassword,
-        () if says(&NOT_ALLOWED) => {
-            SudoProblem::NotAllowed(told().join("; "))
-        }
+        () if says(&NOT_ALLOWED) => SudoProblem::NotAllowed(told().join("; ")),
         () if says(&["must have a tty"]) => SudoProblem::Terminal,
         () if says(&WANTS_PASSWORD) => match n_asked {
             0 => SudoProblem::PasswordNeeded,
@@ -253,7 +251,10 @@ mod tests {
         assert_eq!(preamble.patience(question), None);
         feed(&mut preamble, "sudo: cannot resolve h1\n");
         assert_eq!(preamble.patience(question), Some(question * 3));
-        assert_eq!(preamble.stuck(), SudoProblem::Silent("sudo: cannot resolve h1".into()));
+        assert_eq!(
+            preamble.stuck(),
+            SudoProblem::Silent("sudo: cannot resolve h1".into())
+        );
         feed(&mut preamble, "One-time code for amy: ");
         assert_eq!(preamble.patience(question), Some(question));
         assert_eq!(preamble.stuck(), SudoProblem::Asks("One-time code for amy:".into()));
@@ -265,7 +266,11 @@ mod tests {
         let asked = format!("[sudo: {PROMPT}] Password: ");
         assert_eq!(feed(&mut preamble, &asked).0, Some(Call::SendPassword));
         let second = Duration::from_secs(1);
-        assert_eq!(preamble.patience(second), Some(second * 3), "its own words ask nothing");
+        assert_eq!(
+            preamble.patience(second),
+            Some(second * 3),
+            "its own words ask nothing"
+        );
         feed(&mut preamble, "\nOne-time code: ");
         assert_eq!(preamble.stuck(), SudoProblem::Asks("One-time code:".into()));
     }

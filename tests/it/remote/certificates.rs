@@ -10,7 +10,9 @@ use platform::remote::{ErrorKind, RemoteError};
 use tempfile::TempDir;
 
 use super::login::{RealAgent, greets, operator};
-use super::sshd::{Seen, Sshd, answer, bare_public, connector, keygen, run, settings, user};
+use super::sshd::{
+    Seen, Sshd, answer, bare_public, connector, keygen, run, settings, user,
+};
 
 /// An authority, and an sshd that has to do with it.
 struct Company {
@@ -122,7 +124,11 @@ async fn a_certificate_in_the_agent_logs_in_before_other_keys() {
 async fn a_certificate_that_opens_nothing_is_named_with_its_end_or_its_users() {
     let company = Company::of_users();
     for (name, words, told) in [
-        ("old", ["-n", &user(), "-V", "20200101:20200102"], "it was valid until 2020-01-"),
+        (
+            "old",
+            ["-n", &user(), "-V", "20200101:20200102"],
+            "it was valid until 2020-01-",
+        ),
         ("other", ["-n", "amy", "-V", "20200101:20990101"], "it is for amy, not for "),
     ] {
         let key = company.key(name, "ed25519");
@@ -189,7 +195,8 @@ async fn meet(
     target.operator_config = true;
     target.access.host_keys = policy;
     let error = connector.connect(target).await.err();
-    let asked = asked.lock().unwrap().iter().map(|contact| contact.note.clone()).collect();
+    let asked =
+        asked.lock().unwrap().iter().map(|contact| contact.note.clone()).collect();
     let pins = fs::read_to_string(&pins).unwrap_or_default();
     Outcome { error, asked, pins, warned: warnings(&seen) }
 }
@@ -209,7 +216,8 @@ async fn a_host_with_a_certificate_of_a_trusted_authority_is_known() {
     let company = Company::of_hosts(&["-n", "127.0.0.*,web"]);
     let port = company.sshd.port;
     for policy in BOTH {
-        for lines in ["@cert-authority 127.0.0.* <CA>", "@cert-authority [127.0.0.1]:PORT <CA>"]
+        for lines in
+            ["@cert-authority 127.0.0.* <CA>", "@cert-authority [127.0.0.1]:PORT <CA>"]
         {
             let lines = lines.replace("PORT", &port.to_string());
             let met = meet(&company, policy, &lines, None).await;
@@ -231,7 +239,11 @@ async fn a_certificate_that_does_not_count_makes_the_host_unknown_and_is_told() 
     let good: &[&str] = &["-n", "127.0.0.1"];
     let by_stranger = format!("@cert-authority * {stranger}");
     for (words, lines, told) in [
-        (&["-n", "10.0.0.1"][..], "@cert-authority * <CA>", "it is for 10.0.0.1, not for"),
+        (
+            &["-n", "10.0.0.1"][..],
+            "@cert-authority * <CA>",
+            "it is for 10.0.0.1, not for",
+        ),
         (&[][..], "@cert-authority * <CA>", "it is for nobody"),
         (
             &["-n", "127.0.0.1", "-V", "20200101:20200102"],
@@ -252,7 +264,9 @@ async fn a_certificate_that_does_not_count_makes_the_host_unknown_and_is_told() 
 
 #[tokio::test]
 async fn a_host_without_a_certificate_is_asked_about_where_an_authority_could_vouch() {
-    let company = Company::of_users();
+    let folder = TempDir::new().unwrap();
+    let ca = keygen(folder.path(), "ca", &["-t", "ed25519"]);
+    let company = Company { folder, ca, sshd: Sshd::start() };
     let met = meet(&company, HostKeyPolicy::Ask, "@cert-authority * <CA>", None).await;
     assert!(met.error.is_none(), "{:?}", met.error);
     let [Some(note)] = &met.asked[..] else { panic!("{:?}", met.asked) };
@@ -293,5 +307,9 @@ async fn a_plain_list_of_revoked_keys_is_read() {
     let met = meet(&company, policy, "", Some(&format!("{key}\n{ed}\n"))).await;
     assert!(matches!(met.error, Some(RemoteError::HostKeyRevoked { .. })));
     let met = meet(&company, policy, "", Some("this is no list\n")).await;
-    assert!(matches!(met.error, Some(RemoteError::RevokedKeys { .. })), "{:?}", met.error);
+    assert!(
+        matches!(met.error, Some(RemoteError::RevokedKeys { .. })),
+        "{:?}",
+        met.error
+    );
 }

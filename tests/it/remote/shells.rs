@@ -13,9 +13,36 @@ fn sshd_with(shell: &str) -> Sshd {
 /// Words that some shell reads as something else.
 fn words() -> Vec<String> {
     let hard = [
-        "it's", "a!b", "!!", "!", "\\", "\\\\", "\\'", "a\\b\\n\\t\\0101\\c%s", "$HOME",
-        "$(id)", "`id`", "${x}", "~", "*", "[a]", "{a,b}", "%d", "^a^b", "#", "a;b|c&d>e<f",
-        "(x)", "\"", "\n", "a\n\nb\n", "\t \r", "", "é — ü", "\u{1}\u{7f}", "-n", "=x",
+        "it's",
+        "a!b",
+        "!!",
+        "!",
+        "\\",
+        "\\\\",
+        "\\'",
+        "a\\b\\n\\t\\0101\\c%s",
+        "$HOME",
+        "$(id)",
+        "`id`",
+        "${x}",
+        "~",
+        "*",
+        "[a]",
+        "{a,b}",
+        "%d",
+        "^a^b",
+        "#",
+        "a;b|c&d>e<f",
+        "(x)",
+        "\"",
+        "\n",
+        "a\n\nb\n",
+        "\t \r",
+        "",
+        "é — ü",
+        "\u{1}\u{7f}",
+        "-n",
+        "=x",
     ];
     // Longer than any buffer of a shell is likely to be.
     let long = "it's a !long\\ one\n".repeat(1000);
@@ -30,17 +57,31 @@ async fn words_arrive_as_they_are_whatever_the_login_shell() {
         let sshd = sshd_with(shell);
         let (connector, _) = connector(settings(sshd.path()));
         let ssh = connector.connect(sshd.target()).await.unwrap();
-        let argv = ["printf", "%s\\0"].map(str::to_owned).into_iter().chain(words.clone());
+        let argv =
+            ["printf", "%s\\0"].map(str::to_owned).into_iter().chain(words.clone());
         let exec = Exec { argv: Argv::new(argv), ..script("") };
         let output = ssh.exec(exec).await.unwrap();
-        assert_eq!(output.status, 0, "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status,
+            0,
+            "{shell}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "{shell}");
 
         // A script as steps have it: several lines, assignments, quotes of both kinds.
         let text = "x='a!b'\nif [ \"$x\" = 'a!b' ]; then\n  echo \"it's $x\"; exit 3\nfi";
         let output = ssh.exec(script(text)).await.unwrap();
-        assert_eq!((output.status, output.stdout.as_slice()), (3, &b"it's a!b\n"[..]), "{shell}");
-        assert_eq!(ssh.exec(script("kill -TERM $$")).await.unwrap().status, 143, "{shell}");
+        assert_eq!(
+            (output.status, output.stdout.as_slice()),
+            (3, &b"it's a!b\n"[..]),
+            "{shell}"
+        );
+        assert_eq!(
+            ssh.exec(script("kill -TERM $$")).await.unwrap().status,
+            143,
+            "{shell}"
+        );
         let exec = Exec { argv: Argv::new(["umask"]), ..script("") };
         assert_eq!(ssh.exec(exec).await.unwrap().status, 0, "{shell} has builtins");
     }
@@ -51,7 +92,8 @@ async fn words_arrive_as_they_are_whatever_the_login_shell() {
 fn the_operators_own_ssh_hands_on_the_same_words() {
     for shell in ["bash", "fish", "tcsh"] {
         let sshd = sshd_with(shell);
-        let argv = platform::remote::ssh::system_ssh(&sshd.target(), &sshd.file("pins"), None);
+        let argv =
+            platform::remote::ssh::system_ssh(&sshd.target(), &sshd.file("pins"), None);
         let key = super::sshd::bare_public(&sshd.file("host_ed25519"));
         std::fs::write(sshd.file("pins"), format!("[127.0.0.1]:{} {key}\n", sshd.port))
             .unwrap();

@@ -200,7 +200,8 @@ fn other_sudo(text: &str) -> tempfile::TempDir {
     fs::set_permissions(tools.path(), open).unwrap();
     let sudo = tools.path().join("sudo");
     fs::write(&sudo, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(&sudo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::set_permissions(&sudo, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
     tools
 }
 
@@ -211,7 +212,11 @@ async fn a_sudo_that_asks_for_something_else_is_not_waited_for() {
     }
     let account = Account::new(None);
     for (asks, password, expected) in [
-        ("printf 'One-time code for amy: ' >&2; read -r x", Some(PASSWORD), "One-time code for amy:"),
+        (
+            "printf 'One-time code for amy: ' >&2; read -r x",
+            Some(PASSWORD),
+            "One-time code for amy:",
+        ),
         ("printf 'Token: ' >&2; read -r x", None, "Token:"),
     ] {
         // Whatever it is given is an attempt, which may lock the account.
