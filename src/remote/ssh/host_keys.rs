@@ -9,7 +9,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use russh::keys::{Certificate, PublicKeyBase64, PublicKeyOrCertificate};
 use tokio::sync::Mutex;
 
 use crate::event::{Event, Events};
@@ -21,6 +20,7 @@ use crate::remote::known_hosts::{
 };
 
 use super::endpoint::Endpoint;
+use super::shown::Shown;
 use super::{Clock, certificate, revoked};
 
 /// Asks whether the key of an unknown host is right. Called for one host at a time, on a
@@ -42,46 +42,6 @@ pub struct FirstContact {
     pub known_types: Vec<String>,
     /// Why a line of the known hosts that names an authority for it does not vouch for it.
     pub note: Option<String>,
-}
-
-/// What a host shows: its key, bare or in a certificate.
-#[derive(Debug)]
-pub(super) struct Shown {
-    key: Key,
-    /// The certificate, and the authority that it names.
-    certificate: Option<(Box<Certificate>, Key)>,
-}
-
-impl Shown {
-    /// What was shown; `None` where it is not a key.
-    pub(super) fn new(shown: &PublicKeyOrCertificate) -> Option<Self> {
-        let key = Key::from_blob(shown.public_key().public_key_bytes())?;
-        let certificate = match shown.certificate() {
-            Some(it) => Some((Box::new(it.clone()), certificate::authority(it)?)),
-            None => None,
-        };
-        Some(Self { key, certificate })
-    }
-
-    /// The key.
-    pub(super) fn key(&self) -> &Key {
-        &self.key
-    }
-
-    /// The key, and that of the certificate's authority: where one is revoked, nothing passes.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
-        [&self.key]
-            .into_iter()
-            .chain(self.certificate.iter().map(|(_, authority)| authority))
-    }
-
-    /// It as a line of a file of public keys.
-    pub(super) fn line(&self) -> io::Result<String> {
-        match &self.certificate {
-            Some((certificate, _)) => certificate.to_openssh().map_err(io::Error::other),
-            None => Ok(self.key.to_string()),
-        }
-    }
 }
 
 /// The host keys of a run.

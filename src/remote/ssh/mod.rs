@@ -23,6 +23,7 @@ mod prompt;
 mod revoked;
 mod route;
 mod sessions;
+mod shown;
 mod signer;
 mod sudo;
 mod system;

@@ -13,7 +13,7 @@ use crate::remote::known_hosts::Key;
 use crate::remote::{Argv, RemoteError, local};
 
 use super::certificate;
-use super::host_keys::Shown;
+use super::shown::Shown;
 
 /// What a list in the binary form begins with.
 const BINARY: &[u8] = b"SSHKRL\n\0";

@@ -7,7 +7,8 @@ use russh::keys::PublicKeyOrCertificate;
 
 use crate::remote::known_hosts::Key;
 
-use super::host_keys::{Guard, Rejection, Shown};
+use super::host_keys::{Guard, Rejection};
+use super::shown::Shown;
 
 /// Judges the host's key, and keeps the reason for the connection's end.
 pub(super) struct Watcher {
@@ -52,7 +53,7 @@ impl client::Handler for Watcher {
         shown: &PublicKeyOrCertificate,
     ) -> Result<bool, Closed> {
         let shown = Shown::new(shown).ok_or(russh::Error::UnknownKey)?;
-        let key = shown.key().clone();
+        let key = shown.key.clone();
         // Keys are renegotiated after a gigabyte or an hour: the host must stay the same one.
         match &self.admitted {
             Some(admitted) => return Ok(*admitted == key),
