@@ -17,6 +17,7 @@ mod machines;
 mod passage;
 pub mod plan;
 mod proof;
+mod reach;
 mod run;
 mod services;
 pub mod status;

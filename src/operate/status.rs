@@ -20,7 +20,7 @@ use super::lab::Lab;
 use super::services::Services;
 use super::survey;
 use super::trouble::Trouble;
-use super::{Ambient, connect, machines};
+use super::{Ambient, connect, machines, reach};
 use crate::api::zookeeper::{Answer, Mode};
 use crate::component::{agent, docker, lost, unit_of};
 use crate::event::in_words;
@@ -119,11 +119,12 @@ pub async fn status(
     let questions = questions.filter(|(host, _)| fleet.contains_key(host)).collect();
     let logins = logins(lab, ambient)?;
     let services = Services { fleet: &fleet, topology: &topology, logins: &logins };
-    let (facts, answers, registries, asked) = tokio::join!(
+    let (facts, answers, registries, asked, barred) = tokio::join!(
         survey::facts_now(&fleet, &questions, ambient),
         survey::members(&fleet, &topology),
         registries(lab, &topology, &fleet, ambient),
         Asked::of(services),
+        reach::barred(&fleet, reach::ways(&topology)),
     );
     let facts = facts?;
     let words = words(lab, &topology, &fleet, &facts).await;
@@ -139,6 +140,7 @@ pub async fn status(
     if let Err(lost) = lost::check(&lab.state.made(), lab.state.folder(), &facts) {
         status.problems.insert(0, lost.to_string());
     }
+    status.problems.extend(reach::sentences(&barred));
     status.expires = roster.expires();
     status.problems.extend(status.expires.and_then(|at| expiry(at, (ambient.clock)())));
     let kept = machines::limited(roster.all(), limit)?;

@@ -6,6 +6,7 @@ use futures::stream::{self, StreamExt};
 
 use super::arrival::Lookout;
 use super::courier::Registries;
+use super::reach;
 use super::services::Services;
 use super::survey::ask_member;
 use crate::api::zookeeper::{Answer, Mode, Status};
@@ -51,6 +52,16 @@ impl Witness for Eyes<'_> {
             });
             let looks = stream::iter(looks.collect::<Vec<_>>());
             looks.buffer_unordered(AT_ONCE).filter_map(ready).collect().await
+        }
+        .boxed()
+    }
+
+    fn barred<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, Vec<String>> {
+        async move {
+            let Some((_, hosts)) = gate.who() else { return Vec::new() };
+            let Services { topology, fleet, .. } = self.services;
+            let ways = reach::ways_of(topology, &hosts);
+            reach::sentences(&reach::barred(fleet, ways).await)
         }
         .boxed()
     }

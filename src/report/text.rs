@@ -70,15 +70,22 @@ const SHOWN: usize = 12;
 /// A reason from elsewhere, set in under the line it belongs to. Of a long one the middle is
 /// left out, and it is said where that is.
 pub(super) fn brief(reason: &str) -> Vec<String> {
-    let lines: Vec<String> = indented(reason).collect();
-    if lines.len() <= SHOWN {
-        return lines;
+    let all: Vec<String> = indented(reason).collect();
+    if all.len() <= SHOWN {
+        return all;
     }
-    let (first, others) = lines.split_at(1);
-    let (left_out, last) = others.split_at(lines.len() + 1 - SHOWN);
-    let n = left_out.len();
+    let (first, others) = all.split_at(1);
+    let others: Vec<&String> = others.iter().filter(|line| !is_frame(line)).collect();
+    let last = &others[others.len().saturating_sub(SHOWN - 2)..];
+    let n = all.len() - 1 - last.len();
     let gap = format!("    (… {n} lines are left out: `platform audit` shows them)");
-    first.iter().cloned().chain([gap]).chain(last.iter().cloned()).collect()
+    first.iter().cloned().chain([gap]).chain(last.iter().copied().cloned()).collect()
+}
+
+/// Whether a line only says where in a program of Java something happened.
+fn is_frame(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("at ") || line.starts_with("... ")
 }
 
 /// Each line of a text from elsewhere, set in under the line it belongs to.
@@ -135,6 +142,10 @@ mod tests {
         );
         assert_eq!((shown[2].trim(), shown[11].trim()), ("line 21", "line 30"));
         assert_eq!(brief(&lines[..12].join("\n")).len(), 12);
+        let frames = "\n\tat a.B.c(B.java:1)".repeat(20);
+        let shown = brief(&format!("why\nbefore{frames}\nafter"));
+        assert_eq!(shown[0], "    why");
+        assert_eq!(shown[2..], ["    before", "    after"]);
     }
 
     #[test]

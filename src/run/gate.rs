@@ -34,6 +34,11 @@ pub trait Witness: Send + Sync {
         async { Vec::new() }.boxed()
     }
 
+    /// The ways between hosts that a gate needs and that are barred, in sentences.
+    fn barred<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Vec<String>> {
+        async { Vec::new() }.boxed()
+    }
+
     /// The last that a unit said, the decisive line first; empty where nobody can tell.
     fn last_words<'a>(&'a self, _: &'a Stuck) -> BoxFuture<'a, String> {
         async { String::new() }.boxed()
@@ -66,7 +71,7 @@ pub enum Closed {
         gate: String,
         /// What was seen last.
         seen: String,
-        /// What units said that ended meanwhile.
+        /// What was found to be wrong: ways that are barred, and what units said that ended.
         words: String,
         /// The longest that it was waited for.
         deadline: Duration,
@@ -161,14 +166,16 @@ async fn until_open(
         if looked.elapsed() >= UNITS {
             let stuck = watch.take(&witness.units(gate).await);
             if !stuck.is_empty() {
-                let why = tell(&stuck, witness).await;
+                let why = tell(&stuck, witness).await.join("\n");
                 return Err(Closed::Never { gate: name, why });
             }
             looked = Instant::now();
         }
         let (deadline, advice) = limit(gate);
         if begun.elapsed() > deadline {
-            let words = tell(&watch.suspects(), witness).await;
+            let mut words = witness.barred(gate).await;
+            words.extend(tell(&watch.suspects(), witness).await);
+            let words = words.join("\n");
             return Err(Closed::TimedOut {
                 gate: name,
                 seen: last,
@@ -183,7 +190,7 @@ async fn until_open(
 }
 
 /// What units do that do not serve, and their own last words.
-async fn tell(stuck: &[Stuck], witness: &dyn Witness) -> String {
+async fn tell(stuck: &[Stuck], witness: &dyn Witness) -> Vec<String> {
     let mut told = Vec::new();
     for unit in stuck {
         let Stuck { host, unit: name, does } = unit;
@@ -200,7 +207,7 @@ async fn tell(stuck: &[Stuck], witness: &dyn Witness) -> String {
              this again"
         ));
     }
-    told.join("\n")
+    told
 }
 
 /// The longest that a gate may stay closed, and what to do then.

@@ -44,6 +44,10 @@ impl Witness for Says {
         async move { vec![unit] }.boxed()
     }
 
+    fn barred<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Vec<String>> {
+        async { vec!["c2 does not reach port 2181 of control-1".to_owned()] }.boxed()
+    }
+
     fn last_words<'a>(&'a self, _: &'a Stuck) -> BoxFuture<'a, String> {
         async { "java.io.EOFException\nthe log before it".to_owned() }.boxed()
     }
@@ -111,7 +115,7 @@ async fn a_gate_that_does_not_open_in_time_says_what_was_seen_last() {
     let shut = ended.expect_err("it stays shut").to_string();
     assert!(shut.starts_with("waited 180s in vain until ZooKeeper"), "{shut}");
     let end = "; seen last: control-1 does not answer; another run looks anew and plans from \
-               what it finds";
+               what it finds\nc2 does not reach port 2181 of control-1";
     assert!(shut.ends_with(end), "{shut}");
     assert!((180..182).contains(&took.as_secs()), "{took:?}");
 }
@@ -168,5 +172,7 @@ async fn a_unit_that_ended_twice_is_waited_for_and_its_words_are_told_in_the_end
         _ => None,
     });
     let reason = reason.expect("it is told that the gate failed");
-    assert!(reason.starts_with("seen last: control-1 is silent\n"), "{reason}");
+    let begin =
+        "seen last: control-1 is silent\nc2 does not reach port 2181 of control-1\n";
+    assert!(reason.starts_with(begin), "{reason}");
 }

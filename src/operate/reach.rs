@@ -1,0 +1,288 @@
+//! Whether hosts reach each other: a service that answers on its own host may be behind a
+//! firewall for all others.
+//!
+//! Hosts are asked over the connections that stand: no program of theirs is needed.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt};
+
+use crate::event::in_words;
+use crate::host::HostName;
+use crate::inventory::catalog::Component;
+use crate::remote::RemoteError;
+use crate::run::Fleet;
+use crate::topology::{
+    AGENT_PORT, CHRONOS_PORT, MARATHON_PORT, MASTER_PORT, Node, REGISTRY_PORT, Topology,
+    ZOOKEEPER_PORT,
+};
+
+/// A connection inside one network comes about much sooner, or not at all.
+const DIAL: Duration = Duration::from_secs(5);
+
+/// So many ways are tried at once.
+const AT_ONCE: usize = 64;
+
+/// A way from a host to a service on another one that it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Way {
+    from: HostName,
+    to: HostName,
+    address: IpAddr,
+    port: u16,
+}
+
+/// A way that is barred, though the service is reached on its own host.
+#[derive(Debug)]
+pub(super) struct Barred {
+    way: Way,
+    why: String,
+}
+
+/// The ways that a cluster needs. Hosts that run agents alone are many, and so are their ways:
+/// each of them asks one of those that serve together, and is asked by one.
+pub(super) fn ways(topology: &Topology) -> Vec<Way> {
+    let mut ways = Vec::new();
+    for component in Component::ALL {
+        let nodes = topology.nodes.iter();
+        let sources: Vec<&Node> =
+            nodes.clone().filter(|node| needs(node, component)).collect();
+        let targets: Vec<&Node> = nodes.filter(|node| node.runs(component)).collect();
+        for (n, target) in targets.iter().enumerate() {
+            let sources = askers(component, &sources, (n, targets.len()), target);
+            ways.extend(sources.into_iter().map(|from| Way {
+                from: from.host.clone(),
+                to: target.host.clone(),
+                address: target.address,
+                port: port_of(component),
+            }));
+        }
+    }
+    ways
+}
+
+/// The ways that begin or end at some hosts.
+pub(super) fn ways_of(topology: &Topology, hosts: &[&HostName]) -> Vec<Way> {
+    let mut ways = ways(topology);
+    ways.retain(|way| hosts.contains(&&way.from) || hosts.contains(&&way.to));
+    ways
+}
+
+/// Who asks a target, which is one of so many.
+fn askers<'a>(
+    component: Component,
+    sources: &[&'a Node],
+    (n, n_targets): (usize, usize),
+    target: &Node,
+) -> Vec<&'a Node> {
+    let others = sources.iter().copied().enumerate();
+    let others = others.filter(|(_, from)| from.host != target.host);
+    match component {
+        Component::MesosAgent => {
+            let others: Vec<&Node> = others.map(|(_, from)| from).collect();
+            let turn = n.checked_rem(others.len());
+            turn.map(|turn| others[turn]).into_iter().collect()
+        }
+        Component::Registry => others.map(|(_, from)| from).collect(),
+        _ => others
+            .filter(|(turn, from)| !is_worker(from) || turn % n_targets == n)
+            .map(|(_, from)| from)
+            .collect(),
+    }
+}
+
+fn is_worker(node: &Node) -> bool {
+    node.agent && !(node.zookeeper || node.master || node.marathon || node.chronos)
+}
+
+/// Whether what runs on a host connects to a component.
+fn needs(node: &Node, component: Component) -> bool {
+    let of_mesos = node.master || node.agent || node.marathon || node.chronos;
+    match component {
+        Component::Registry => node.has_containers(),
+        Component::Zookeeper => node.zookeeper || of_mesos,
+        Component::MesosMaster => of_mesos,
+        Component::MesosAgent => node.master,
+        Component::Marathon => node.marathon,
+        Component::Chronos => node.chronos,
+    }
+}
+
+fn port_of(component: Component) -> u16 {
+    match component {
+        Component::Registry => REGISTRY_PORT,
+        Component::Zookeeper => ZOOKEEPER_PORT,
+        Component::MesosMaster => MASTER_PORT,
+        Component::MesosAgent => AGENT_PORT,
+        Component::Marathon => MARATHON_PORT,
+        Component::Chronos => CHRONOS_PORT,
+    }
+}
+
+/// Tries ways, and gives those that are barred. Where the service does not answer on its own host
+/// either, or a host cannot be asked, it is not the way that is at fault.
+pub(super) async fn barred(fleet: &Fleet, ways: Vec<Way>) -> Vec<Barred> {
+    let tries = ways.into_iter().map(|way| try_way(fleet, way));
+    let tried = stream::iter(tries.collect::<Vec<_>>()).buffered(AT_ONCE);
+    tried.filter_map(futures::future::ready).collect().await
+}
+
+async fn try_way(fleet: &Fleet, way: Way) -> Option<Barred> {
+    let why = match dial(fleet, &way.from, &way).await? {
+        Ok(()) => return None,
+        Err(RemoteError::TimedOut { .. }) => "the connection timed out".to_owned(),
+        Err(error @ RemoteError::Dial { .. }) => in_words(&error),
+        Err(_) => return None,
+    };
+    let on_its_own = dial(fleet, &way.to, &way).await?;
+    on_its_own.ok().map(|()| Barred { way, why })
+}
+
+async fn dial(
+    fleet: &Fleet,
+    from: &HostName,
+    way: &Way,
+) -> Option<Result<(), RemoteError>> {
+    let address = way.address.to_string();
+    Some(fleet.get(from)?.dial(&address, way.port, DIAL).await.map(drop))
+}
+
+/// What there is to say of barred ways: one sentence for each port that is not reached.
+pub(super) fn sentences(barred: &[Barred]) -> Vec<String> {
+    let mut told: Vec<(&Way, &str, Vec<&str>)> = Vec::new();
+    for Barred { way, why } in barred {
+        let same =
+            told.iter_mut().find(|(of, ..)| (&of.to, of.port) == (&way.to, way.port));
+        match same {
+            Some((.., from)) => from.push(way.from.as_str()),
+            None => told.push((way, why, vec![way.from.as_str()])),
+        }
+    }
+    let sentence = |(way, why, from): &(&Way, &str, Vec<&str>)| {
+        let does = if from.len() == 1 { "does" } else { "do" };
+        let Way { to, address, port, .. } = way;
+        format!(
+            "{} {does} not reach port {port} of {to} ({address}): {why}: is a firewall between \
+             them?",
+            from.join(", ")
+        )
+    };
+    told.iter().map(sentence).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::inventory;
+    use crate::provider::ssh;
+    use crate::remote::{Exec, Output, Remote, Stream};
+
+    fn topology() -> Topology {
+        let text = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
+                    control: {roles: [control], hosts: [\
+                    {address: 10.0.0.1, name: c1}, {address: 10.0.0.2, name: c2}, \
+                    {address: 10.0.0.3, name: c3}]}\n  \
+                    edge: {roles: [edge], hosts: [{address: 10.0.0.9, name: e1}]}\n  \
+                    workers: {roles: [agent], hosts: [\
+                    {address: 10.0.0.21, name: w1}, {address: 10.0.0.22, name: w2}]}\n";
+        let inventory = inventory::read(text, &|_: &Path| true).unwrap();
+        Topology::new(&inventory, &ssh::machines(&inventory)).unwrap()
+    }
+
+    fn to(ways: &[Way], host: &str, port: u16) -> Vec<String> {
+        let ways = ways.iter().filter(|way| way.to.as_str() == host && way.port == port);
+        ways.map(|way| way.from.to_string()).collect()
+    }
+
+    #[test]
+    fn every_port_is_asked_from_a_host_that_needs_it() {
+        let ways = ways(&topology());
+        assert!(ways.iter().all(|way| way.from != way.to), "{ways:?}");
+        assert_eq!(to(&ways, "c1", MARATHON_PORT), ["c2", "c3"]);
+        assert_eq!(to(&ways, "e1", REGISTRY_PORT), ["c1", "c2", "c3", "w1", "w2"]);
+        for host in ["w1", "w2"] {
+            let [asker] = &to(&ways, host, AGENT_PORT)[..] else { panic!("{ways:?}") };
+            assert!(asker.starts_with('c'), "{asker}");
+            let of_host = ways.iter().filter(|way| way.from.as_str() == host);
+            let ports: Vec<u16> = of_host.map(|way| way.port).collect();
+            for port in [ZOOKEEPER_PORT, MASTER_PORT, REGISTRY_PORT] {
+                assert_eq!(
+                    ports.iter().filter(|it| **it == port).count(),
+                    1,
+                    "{ports:?}"
+                );
+            }
+        }
+        for port in [ZOOKEEPER_PORT, MASTER_PORT] {
+            assert!(
+                to(&ways, "c1", port).starts_with(&["c2".to_owned(), "c3".to_owned()])
+            );
+        }
+    }
+
+    /// A host that reaches only these addresses.
+    struct Reaches(&'static str, Vec<&'static str>);
+
+    impl Remote for Reaches {
+        fn exec<'a>(&'a self, _: Exec<'a>) -> BoxFuture<'a, Result<Output, RemoteError>> {
+            unreachable!("no command is needed")
+        }
+
+        fn dial<'a>(
+            &'a self,
+            address: &'a str,
+            _: u16,
+            deadline: Duration,
+        ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
+            let (host, during) = (self.0.parse().unwrap(), "connecting".to_owned());
+            let open = self.1.contains(&address);
+            async move {
+                match open {
+                    true => Ok(Box::new(tokio::io::duplex(1).0) as Box<dyn Stream>),
+                    false => Err(RemoteError::TimedOut { host, during, deadline }),
+                }
+            }
+            .boxed()
+        }
+
+        fn renew(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
+            async { Ok(()) }.boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_only_its_own_host_reaches_is_behind_a_firewall() {
+        let all = vec!["10.0.0.1", "10.0.0.2", "10.0.0.9", "10.0.0.21", "10.0.0.22"];
+        let without = |host| all.iter().copied().filter(|it| *it != host).collect();
+        // c3 does not serve at all: that is no way's fault.
+        let fleet: Fleet = [
+            ("c1", all.clone()),
+            ("c2", without("10.0.0.1")),
+            ("c3", all.clone()),
+            ("e1", all.clone()),
+            ("w1", without("10.0.0.9")),
+            ("w2", without("10.0.0.9")),
+        ]
+        .map(|(host, reached)| {
+            let remote: Arc<dyn Remote> = Arc::new(Reaches(host, reached));
+            (host.parse().unwrap(), remote)
+        })
+        .into();
+        let found = barred(&fleet, ways(&topology())).await;
+        let told = sentences(&found);
+        let expected = "w1, w2 do not reach port 5000 of e1 (10.0.0.9): the connection timed out: \
+                        is a firewall between them?";
+        assert!(told.contains(&expected.to_owned()), "{told:#?}");
+        let expected = "c2 does not reach port 5050 of c1 (10.0.0.1): the connection timed out: \
+                        is a firewall between them?";
+        assert!(told.contains(&expected.to_owned()), "{told:#?}");
+        assert!(!told.iter().any(|line| line.contains("of c3")), "{told:#?}");
+    }
+}
