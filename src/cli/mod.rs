@@ -14,6 +14,7 @@ mod exec;
 pub mod exit;
 mod image;
 mod init;
+mod memory;
 mod plan;
 mod session;
 mod ssh;
@@ -28,6 +29,7 @@ use exit::Exit;
 
 /// Runs what the command line asks for. What goes wrong is told on standard error.
 pub fn run(args: Args) -> Exit {
+    memory::keep_off_the_disk();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return trouble::tell(&error, Exit::Failed),

@@ -4,7 +4,7 @@ use super::args::{Global, Output, Plan};
 use super::exit::Exit;
 use super::session::{For, Session};
 use super::{print, print_json, trouble};
-use crate::operate::plan::{Pending, plan};
+use crate::operate::plan::{Outlook, Pending, plan};
 use crate::plan::Plan as Changes;
 
 pub(super) async fn run(args: &Plan, global: &Global) -> Exit {
@@ -13,11 +13,14 @@ pub(super) async fn run(args: &Plan, global: &Global) -> Exit {
         Err(exit) => return exit,
     };
     let json = global.output == Output::Json;
-    let (printed, exit) = match plan(&session.lab, &session.ambient).await {
+    let Outlook { pending, notes } = match plan(&session.lab, &session.ambient).await {
+        Ok(outlook) => outlook,
         Err(error) => return trouble::report(&error),
-        Ok(Pending::Nothing) => (show(&Changes::default(), json), Exit::Done),
-        Ok(Pending::Changes(plan)) => (show(&plan, json), Exit::Pending),
-        Ok(Pending::Machines { text, json: machines }) => match json {
+    };
+    let (printed, exit) = match pending {
+        Pending::Nothing => (show(&Changes::default(), &notes, json), Exit::Done),
+        Pending::Changes(plan) => (show(&plan, &notes, json), Exit::Pending),
+        Pending::Machines { text, json: machines } => match json {
             true => {
                 (print_json(&serde_json::json!({ "machines": machines })), Exit::Pending)
             }
@@ -27,12 +30,12 @@ pub(super) async fn run(args: &Plan, global: &Global) -> Exit {
     if printed == Exit::Done { exit } else { printed }
 }
 
-fn show(plan: &Changes, json: bool) -> Exit {
+fn show(plan: &Changes, notes: &[String], json: bool) -> Exit {
     if json {
-        return print_json(&plan.to_json());
+        return print_json(&plan.to_json(notes));
     }
     let mut text = String::new();
     // Writing to a text does not fail.
-    let _ = plan.show(&mut text);
+    let _ = plan.show_with(notes, &mut text);
     print(&text)
 }

@@ -111,7 +111,7 @@ fn inventory(root: &Node, r: &mut Reader) -> Option<Inventory> {
         .unwrap_or_default();
     let platform = fields
         .get("platform")
-        .map(|node| settings::platform(node, r))
+        .map(|node| settings::platform(node, provider.kind, r))
         .unwrap_or_default();
     check::check(&provider, &groups, &platform, r);
     let cluster = cluster?;

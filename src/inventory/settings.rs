@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::access::Kind;
 use super::batch::{self, Batch};
 use super::diagnostic::Diagnostic;
 use super::reader::{Reader, Spanned, did_you_mean};
@@ -48,7 +49,7 @@ impl DraftPlatform {
     }
 }
 
-pub(super) fn platform(node: &Node, r: &mut Reader) -> DraftPlatform {
+pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> DraftPlatform {
     let known = ["domain", "images", "access", "base", "zookeeper", "agents"];
     let at = node.at.clone();
     let Some(fields) = r.fields(node, "platform", &known) else {
@@ -62,7 +63,7 @@ pub(super) fn platform(node: &Node, r: &mut Reader) -> DraftPlatform {
         domain: fields.get("domain").and_then(|node| domain(node, r)),
         images: fields.get("images").map(|node| r.file(node)),
         users: fields.get("access").map(|node| access(node, r)).unwrap_or_default(),
-        base: fields.get("base").and_then(|node| base(node, r)).unwrap_or_default(),
+        base: fields.get("base").and_then(|node| base(node, kind, r)).unwrap_or_default(),
         zookeeper,
         batch: agents.unwrap_or_default(),
         heap,
@@ -120,7 +121,7 @@ fn account_name(node: &Node, r: &mut Reader) -> Option<String> {
     r.text_that(node, fits, "a user's name", rule)
 }
 
-fn base(node: &Node, r: &mut Reader) -> Option<Base> {
+fn base(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<Base> {
     let known = ["packages", "users", "files", "sysctls", "units"];
     let fields = r.fields(node, "base", &known)?;
     let files = fields.get("files");
@@ -131,7 +132,10 @@ fn base(node: &Node, r: &mut Reader) -> Option<Base> {
             .unwrap_or_default(),
         users: fields.get("users").map(|node| users(node, r)).unwrap_or_default(),
         files: files.map(|node| self::files(node, r)).unwrap_or_default(),
-        sysctls: fields.get("sysctls").map(|node| sysctls(node, r)).unwrap_or_default(),
+        sysctls: fields
+            .get("sysctls")
+            .map(|node| sysctls(node, kind, r))
+            .unwrap_or_default(),
         units: fields.get("units").map(|node| units(node, files, r)).unwrap_or_default(),
     })
 }
@@ -258,18 +262,44 @@ fn unreserved(node: &Node, path: HostPath, r: &mut Reader) -> Option<HostPath> {
     }
 }
 
-fn sysctls(node: &Node, r: &mut Reader) -> BTreeMap<String, String> {
+fn sysctls(node: &Node, kind: Option<Kind>, r: &mut Reader) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
     for entry in r.map(node, "sysctls").unwrap_or_default() {
         if !is_sysctl(&entry.key) {
             let message = format!("`{}` is not a kernel setting", entry.key);
             let help = "write its name with dots, such as `vm.swappiness`";
             r.fault(Diagnostic::new(&entry.key_span, message).help(help));
+        } else if kind == Some(Kind::Local) && !is_of_a_container(&entry.key) {
+            let message = format!(
+                "`{}` would change the kernel of this computer, which local machines share",
+                entry.key
+            );
+            let help = "leave it out where the provider is `local`: it would hold for all that \
+                        runs here, also after `platform down`; what a container has for itself \
+                        can be set, such as `net.*`";
+            r.fault(Diagnostic::new(&entry.key_span, message).help(help));
         }
         let value = r.text(&entry.node);
         settings.extend(value.map(|value| (entry.key.clone(), value.to_owned())));
     }
     settings
+}
+
+/// Whether a container has a kernel setting for itself: Docker's list of those that it can give
+/// one.
+fn is_of_a_container(key: &str) -> bool {
+    let of_ipc = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    let is_below = |prefix| key.starts_with(prefix);
+    is_below("net.") || is_below("fs.mqueue.") || of_ipc.contains(&key)
 }
 
 fn is_sysctl(key: &str) -> bool {

@@ -25,6 +25,7 @@ use crate::inventory::edit::Addition;
 use crate::plan::{Gate, Peers, count};
 use crate::remote::{ErrorKind, RemoteError};
 use crate::run::Fleet;
+use crate::run::lock::ClusterLock;
 use crate::topology::{Machine, Node, Topology};
 use order::Order;
 
@@ -100,20 +101,30 @@ async fn bring_in(
         return Err(CannotAdd::Declined.into());
     }
     lab.state.keep()?;
-    if !seen.plan.is_empty() {
-        ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
-        let held = take_lock(lab, &seen.topology, fleet, "add-node", ambient).await?;
-        let tally = act(&mut seen, fleet, &held, ambient).await;
-        held.release().await;
-        finish(tally, ambient)?;
-    }
-    stand(&gates(&seen.topology, new), &seen, fleet, ambient).await?;
-    let proved = prove(&seen, fleet, new, ambient).await?;
+    let held = take_lock(lab, &seen.topology, fleet, "add-node", ambient).await?;
+    let proved = apply_and_prove(&mut seen, new, (fleet, &held), ambient).await;
+    held.release().await;
+    let proved = proved?;
     let names: Vec<HostName> = new.iter().cloned().collect();
     let machines = count(new.len(), "machine");
     let summary =
         format!("{machines} added: {}; {}{proved}", list(&names), seen.changes());
     Ok(Ended { result: RunResult::Changed, summary })
+}
+
+/// Makes the changes, and proves the new machines, under the cluster's lock. Says what was proved.
+async fn apply_and_prove(
+    seen: &mut Look,
+    new: &BTreeSet<HostName>,
+    (fleet, held): (&Fleet, &ClusterLock),
+    ambient: &Ambient<'_>,
+) -> Result<&'static str, Trouble> {
+    if !seen.plan.is_empty() {
+        ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
+        finish(act(seen, fleet, held, ambient).await, ambient)?;
+    }
+    stand(&gates(&seen.topology, new), seen, fleet, ambient).await?;
+    prove(seen, fleet, new, ambient).await
 }
 
 /// The machines that were there before.

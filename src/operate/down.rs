@@ -7,19 +7,20 @@ use std::collections::BTreeMap;
 use super::lab::Lab;
 use super::run::Ended;
 use super::trouble::Trouble;
-use super::up::{finish, take_lock};
+use super::up::{finish, fit, shown, take_lock};
 use super::{Ambient, connect, machines, passage, survey};
 use crate::component::Stage;
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
 use crate::inventory::Provider;
-use crate::plan::{self, Gate, Push, count, preflight};
+use crate::plan::{self, Gate, Plan, Push, count, preflight};
 use crate::provider::local;
 use crate::resource::probe::Questions;
 use crate::resource::{Cgroups, Facts, Image, Owned};
+use crate::run::Fleet;
 use crate::run::apply::{Bytes, Courier, CourierError, Crew, apply};
 use crate::run::gate::{Look, Witness};
-use crate::state::StateError;
+use crate::topology::{Machine, Topology};
 
 /// Takes a cluster down: removes machines that the program made; on machines that were given,
 /// takes back what earlier runs brought. Repeated, it finds nothing to do.
@@ -59,7 +60,8 @@ async fn remove_machines(
     let cluster = &lab.inventory.cluster;
     let there = local::everything(cluster).await?;
     if there.is_empty() {
-        lab.state.forget_ensemble()?;
+        lab.state.begin_removal()?;
+        lab.state.end_removal()?;
         let summary = "nothing to do: there is no machine of this cluster".to_owned();
         return Ok(Ended { result: RunResult::Unchanged, summary });
     }
@@ -68,9 +70,12 @@ async fn remove_machines(
         return Err(Trouble::Declined);
     }
     ambient.begin("removing machines")?;
-    let removed = local::destroy(cluster).await?;
-    lab.state.forget_ensemble()?;
-    let summary = format!("removed {}; 0 left", removed.join(", "));
+    let removed = machines::remove(lab, ambient).await?;
+    let summary = match removed.is_empty() {
+        // Another command of Docker's was faster.
+        true => format!("{} removed; 0 left", there.join(", ")),
+        false => format!("removed {}; 0 left", removed.join(", ")),
+    };
     Ok(Ended { result: RunResult::Changed, summary })
 }
 
@@ -82,59 +87,118 @@ async fn take_back(
 ) -> Result<Ended, Trouble> {
     let machines = machines::running(lab, ambient).await?;
     let fleet = connect::connect_all(lab, &machines, ambient).await?;
-    let every =
-        machines.iter().map(|machine| (machine.host.clone(), Questions::default()));
-    let facts = survey::facts(&fleet, &every.collect(), ambient).await?;
-    let others = preflight::of_other_clusters(&lab.inventory.cluster, &facts);
-    if !others.is_empty() {
-        return Err(Trouble::Unfit(others));
-    }
+    let hosts = Hosts { lab, machines: &machines, fleet: &fleet };
+    let facts = hosts.look(ambient).await?;
     let plan = plan::tear_down(&facts, purge);
     if plan.is_empty() {
-        forget_data(lab, purge)?;
+        if purge {
+            lab.state.begin_removal()?;
+            lab.state.end_removal()?;
+        }
         let summary = format!("nothing to do: {}", left(&facts));
         return Ok(Ended { result: RunResult::Unchanged, summary });
     }
-    let topology = crate::topology::Topology::new(&lab.inventory, &machines)?;
-    let forbidden = passage::without_room(&fleet, &topology).await;
-    if !forbidden.is_empty() {
-        return Err(Trouble::Unfit(forbidden));
-    }
-    let mut shown = String::new();
-    // Writing to a text does not fail.
-    let _ = plan.show(&mut shown);
-    if !agreed && !ambient.ask.retype(&shown, lab.inventory.cluster.as_str()) {
+    let topology = Topology::new(&lab.inventory, &machines)?;
+    fit(passage::without_room(&fleet, &topology).await)?;
+    if !agreed && !ambient.ask.retype(&shown(&plan), lab.inventory.cluster.as_str()) {
         return Err(Trouble::Declined);
     }
-    ambient.events.emit(&Event::Planned { stages: plan.summary() });
-    let held = take_lock(lab, &topology, &fleet, "down", ambient).await?;
-    let generations = facts
-        .iter()
-        .map(|(host, facts)| (host.clone(), facts.generation.clone()))
-        .collect();
     let n_changes = plan.n_changes();
-    let crew = Crew {
-        fleet: &fleet,
-        courier: &Nothing,
-        witness: &Nothing,
-        events: &ambient.events,
-        parallel: ambient.parallel,
-        cluster: lab.inventory.cluster.as_str(),
-        run: &ambient.run,
-        redactor: &lab.state.redactor(),
-        stopped: &|| ambient.is_stopped(),
-    };
-    // First, so that what comes after a purge that is cut off may begin anew.
-    forget_data(lab, purge)?;
-    let tally = apply(plan, generations, &crew).await;
-    held.release().await;
-    finish(tally, ambient)?;
-    let every =
-        machines.iter().map(|machine| (machine.host.clone(), Questions::default()));
-    let after = survey::facts(&fleet, &every.collect(), ambient).await?;
-    let (n_changes, left) = (count(n_changes, "change"), left(&after));
+    hosts.carry_out(plan, &facts, purge, ambient).await?;
+    let (n_changes, left) =
+        (count(n_changes, "change"), left(&hosts.look(ambient).await?));
     let summary = format!("{n_changes} taken back; {left}{}", until_reboot(&facts));
     Ok(Ended { result: RunResult::Changed, summary })
+}
+
+/// The hosts of a cluster, which stay when what is on them goes.
+pub(super) struct Hosts<'a> {
+    pub(super) lab: &'a Lab,
+    pub(super) machines: &'a [Machine],
+    pub(super) fleet: &'a Fleet,
+}
+
+impl Hosts<'_> {
+    /// Ends a removal that was begun and cut off, data included: what of it is left cannot serve
+    /// without what is gone.
+    ///
+    /// # Errors
+    /// When the operator does not agree, or something is left; the next run goes on there.
+    pub(super) async fn end_removal(
+        &self,
+        agreed: bool,
+        ambient: &Ambient<'_>,
+    ) -> Result<(), Trouble> {
+        let facts = self.look(ambient).await?;
+        let plan = plan::tear_down(&facts, true);
+        let message = "a `down` that was to take the data too was cut off, and most of it is \
+                       gone: the rest goes first";
+        ambient.events.emit(&Event::Warned { message: message.to_owned() });
+        if !agreed && !ambient.ask.proceed(&shown(&plan)) {
+            return Err(Trouble::Declined);
+        }
+        self.carry_out(plan, &facts, true, ambient).await
+    }
+
+    /// What is left to do of a removal that was begun, data included.
+    ///
+    /// # Errors
+    /// When a host does not answer, or is another cluster's.
+    pub(super) async fn rest(&self, ambient: &Ambient<'_>) -> Result<Plan, Trouble> {
+        Ok(plan::tear_down(&self.look(ambient).await?, true))
+    }
+
+    /// What is on the hosts, none of which may be another cluster's.
+    async fn look(
+        &self,
+        ambient: &Ambient<'_>,
+    ) -> Result<BTreeMap<HostName, Facts>, Trouble> {
+        let machines = self.machines.iter();
+        let every = machines.map(|machine| (machine.host.clone(), Questions::default()));
+        let facts = survey::facts(self.fleet, &every.collect(), ambient).await?;
+        let others = preflight::of_other_clusters(&self.lab.inventory.cluster, &facts);
+        if others.is_empty() { Ok(facts) } else { Err(Trouble::Unfit(others)) }
+    }
+
+    /// Takes back what the plan says. Where data goes too, that is noted first, and what is true
+    /// of it alone is forgotten.
+    async fn carry_out(
+        &self,
+        plan: Plan,
+        facts: &BTreeMap<HostName, Facts>,
+        purge: bool,
+        ambient: &Ambient<'_>,
+    ) -> Result<(), Trouble> {
+        let Self { lab, machines, fleet } = self;
+        ambient.events.emit(&Event::Planned { stages: plan.summary() });
+        let topology = Topology::new(&lab.inventory, machines)?;
+        let held = take_lock(lab, &topology, fleet, "down", ambient).await?;
+        let generations = facts
+            .iter()
+            .map(|(host, facts)| (host.clone(), facts.generation.clone()))
+            .collect();
+        let crew = Crew {
+            fleet,
+            courier: &Nothing,
+            witness: &Nothing,
+            events: &ambient.events,
+            parallel: ambient.parallel,
+            cluster: lab.inventory.cluster.as_str(),
+            run: &ambient.run,
+            redactor: &lab.state.redactor(),
+            stopped: &|| ambient.is_stopped(),
+        };
+        if purge {
+            lab.state.begin_removal()?;
+        }
+        let tally = apply(plan, generations, &crew).await;
+        held.release().await;
+        finish(tally, ambient)?;
+        if purge {
+            lab.state.end_removal()?;
+        }
+        Ok(())
+    }
 }
 
 /// What stays as it is until hosts boot anew. That is left to the operator: what else runs on a
@@ -154,11 +218,6 @@ fn until_reboot(before: &BTreeMap<HostName, Facts>) -> String {
             hosts.join(", ")
         ),
     }
-}
-
-/// Data that was purged was taken away on purpose: the next `up` may begin anew.
-fn forget_data(lab: &Lab, purge: bool) -> Result<(), StateError> {
-    if purge { lab.state.forget_ensemble() } else { Ok(()) }
 }
 
 /// What of ours is still on the hosts, by their own record.

@@ -76,13 +76,14 @@ impl Lab {
     /// Reads the inventory; writes nothing.
     ///
     /// # Errors
-    /// When the inventory cannot be read or has faults.
+    /// When the inventory cannot be read or has faults, or its state folder is another user's.
     pub fn open(path: &Path) -> Result<Self, LabError> {
         let text = read(path)?;
         let folder = folder_of(path);
         let inventory = inventory::read(&text, &|file| exists(&folder, file))
             .map_err(|faults| LabError::Faults { path: path.to_owned(), text, faults })?;
         let state = State::of(path, &inventory.cluster);
+        state.check_owner()?;
         Ok(Self { path: path.to_owned(), inventory, state })
     }
 

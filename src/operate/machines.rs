@@ -11,6 +11,7 @@ use super::Ambient;
 use super::lab::Lab;
 use super::trouble::Trouble;
 use crate::component::Stage;
+use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::Provider;
 use crate::provider::local::MachinePlan;
@@ -18,6 +19,7 @@ use crate::provider::ssh;
 use crate::topology::{Machine, Topology};
 
 pub(super) use aws::{Site, site};
+pub(super) use local::remove;
 
 /// The machines of an inventory, and what it takes to have them all.
 pub(super) struct Roster {
@@ -56,6 +58,9 @@ pub(super) async fn roster(lab: &Lab, ambient: &Ambient<'_>) -> Result<Roster, T
         }
         Provider::Local(network) => {
             let plan = local::plan(lab, network.subnet).await?;
+            for message in plan.notes(&lab.inventory.cluster) {
+                ambient.events.emit(&Event::Warned { message });
+            }
             Ok(Roster { running: plan.unchanged.clone(), missing: Missing::Local(plan) })
         }
         Provider::Aws(settings) => {
@@ -162,7 +167,7 @@ impl Roster {
         }
     }
 
-    /// Whether there is no machine yet that could have anything on it.
+    /// Whether there is no machine that stays and could have anything on it.
     pub(super) fn is_blank(&self) -> bool {
         let none_stopped = match &self.missing {
             Missing::Given => true,

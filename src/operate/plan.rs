@@ -1,14 +1,23 @@
 //! `platform plan`: what `up` would do.
 
+use super::down::Hosts;
 use super::lab::Lab;
 use super::trouble::Trouble;
 use super::up::Look;
 use super::{Ambient, connect, machines, up};
-use crate::plan::Plan;
+use crate::plan::{Peers, Plan};
+
+/// What `up` would do, and what else there is to say.
+pub struct Outlook {
+    /// What `up` would do.
+    pub pending: Pending,
+    /// What is known of the cluster beside that, in sentences.
+    pub notes: Vec<String>,
+}
 
 /// What `up` would do.
 pub enum Pending {
-    /// There is nothing to do.
+    /// There is nothing to change.
     Nothing,
     /// Machines have to be made first; what they get is planned then.
     Machines {
@@ -25,15 +34,41 @@ pub enum Pending {
 ///
 /// # Errors
 /// As [`up`](super::up::up) before its first change.
-pub async fn plan(lab: &Lab, ambient: &Ambient<'_>) -> Result<Pending, Trouble> {
+pub async fn plan(lab: &Lab, ambient: &Ambient<'_>) -> Result<Outlook, Trouble> {
     // A catalogue that cannot work is said before machines are planned that are made for it.
     lab.images()?;
     let roster = machines::roster(lab, ambient).await?;
     if !roster.is_complete() {
         let (text, json) = (roster.show(), roster.to_json());
-        return Ok(Pending::Machines { text, json });
+        let pending = Pending::Machines { text, json };
+        return Ok(Outlook { pending, notes: Vec::new() });
     }
-    let fleet = connect::connect_all(lab, &roster.running, ambient).await?;
-    let Look { plan, .. } = up::look(lab, &roster.running, &fleet, ambient).await?;
-    Ok(if plan.is_empty() { Pending::Nothing } else { Pending::Changes(plan) })
+    let machines = &roster.running;
+    let fleet = connect::connect_all(lab, machines, ambient).await?;
+    match up::look(lab, machines, &fleet, ambient).await {
+        Err(lost) if lost.is_of_lost_data() && lab.state.removal_is_open() => {
+            let hosts = Hosts { lab, machines, fleet: &fleet };
+            let pending = Pending::Changes(hosts.rest(ambient).await?);
+            let note = "This is the rest of a `down` that was to take the data too and was cut \
+                        off; what comes once it is done is planned then.";
+            Ok(Outlook { pending, notes: vec![note.to_owned()] })
+        }
+        seen => Ok(outlook(lab, seen?)),
+    }
+}
+
+fn outlook(lab: &Lab, seen: Look) -> Outlook {
+    let mut notes = Vec::new();
+    if lab.state.proof_is_open() {
+        notes
+            .push("An `up` did not come to its proof: the next one makes it.".to_owned());
+    }
+    if !seen.plan.is_empty() {
+        return Outlook { pending: Pending::Changes(seen.plan), notes };
+    }
+    let idle = Peers::all(&seen.topology).into_iter();
+    notes.extend(idle.filter_map(|peers| peers.idle(&seen.survey.standing)).map(|idle| {
+        format!("{idle} now: `platform up` waits until that is mended, `platform status` says more.")
+    }));
+    Outlook { pending: Pending::Nothing, notes }
 }

@@ -18,6 +18,7 @@ use crate::api::mesos::AgentInfo;
 use crate::component::Stage;
 use crate::event::{Event, Outcome, in_words};
 use crate::inventory::catalog::Component;
+use crate::plan::count;
 use crate::remote::Remote;
 use crate::topology::{Member, Node, Topology};
 
@@ -46,6 +47,20 @@ pub(super) fn can_be_made(topology: &Topology) -> bool {
     runs(Component::MesosAgent) && runs(Component::Marathon)
 }
 
+/// Whether the app of a proof is there, which each proof takes away at its end. Where Marathon
+/// cannot be asked, nothing is known of one.
+pub(super) async fn is_left(services: Services<'_>) -> bool {
+    let members = services.topology.members_of(Component::Marathon);
+    for marathon in members.iter().filter_map(|member| services.marathon(member).ok()) {
+        match marathon.app(APP).await {
+            Ok(_) => return true,
+            Err(ApiError { reason: Reason::NotFound(_), .. }) => return false,
+            Err(_) => {}
+        }
+    }
+    false
+}
+
 /// Where the app has to run.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ground<'a> {
@@ -56,7 +71,8 @@ pub(super) enum Ground<'a> {
     Agents(&'a [Node]),
 }
 
-/// Runs the app, uses it, and takes it away again, whatever happened. What an earlier proof left, that was cut off, goes first.
+/// Runs the app, uses it, and takes it away again, whatever happened. What an earlier proof left,
+/// that was cut off, goes first.
 ///
 /// # Errors
 /// When a step does not succeed in time: it says which, and what was seen last.
@@ -88,7 +104,7 @@ async fn steps(
     let found = Proof::new(services, ground);
     let proof = step(ambient, "find Marathon and agents", found).await?;
     let name = match &proof.only_on {
-        None => format!("run an app with {} instances", proof.n_instances),
+        None => format!("run an app with {}", count(proof.n_instances, "instance")),
         Some(_) => "run a task on each new agent".to_owned(),
     };
     let run = step(ambient, &name, proof.run()).await;
@@ -177,7 +193,8 @@ impl<'a> Proof<'a> {
         let hosts: BTreeSet<&str> =
             app.tasks.iter().map(|task| task.host.as_str()).collect();
         if hosts.len() < self.n_instances {
-            return Err(format!("its tasks are on {} agents only", hosts.len()));
+            let agents = count(hosts.len(), "agent");
+            return Err(format!("its tasks are on {agents} only"));
         }
         let is_right = |host: &&str| self.only_on.iter().all(|only| only.contains(*host));
         if let Some(stray) = hosts.iter().find(|host| !is_right(host)) {

@@ -26,6 +26,7 @@ use crate::component::{agent, docker, lost, unit_of};
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
+use crate::plan::count;
 use crate::remote::RemoteError;
 use crate::resource::probe::Questions;
 use crate::resource::{Facts, Owned, Resource, Unit, UnitState};
@@ -141,11 +142,24 @@ pub async fn status(
         status.problems.insert(0, lost.to_string());
     }
     status.problems.extend(reach::sentences(&barred));
+    status.problems.extend(unfinished(lab));
     status.expires = roster.expires();
     status.problems.extend(status.expires.and_then(|at| expiry(at, (ambient.clock)())));
     let kept = machines::limited(roster.all(), limit)?;
     status.hosts.retain(|host| kept.iter().any(|machine| machine.host == host.host));
     Ok(status)
+}
+
+/// What earlier runs began and did not end.
+fn unfinished(lab: &Lab) -> impl Iterator<Item = String> {
+    let removal = "a `platform down` has begun to remove this cluster, and has not ended: run it \
+                   again, or `platform up`, which ends it and makes the cluster anew where it \
+                   cannot go on with what is left";
+    let proof = "a `platform up` has changed this cluster, and has not proved that it works: run \
+                 it again";
+    let removal = lab.state.removal_is_open().then_some(removal);
+    let proof = lab.state.proof_is_open().then_some(proof);
+    removal.into_iter().chain(proof).map(str::to_owned)
 }
 
 /// A cluster that ends sooner than this is warned of.
@@ -157,7 +171,8 @@ fn expiry(at: Timestamp, now: Timestamp) -> Option<String> {
     let what = match left {
         left if left.is_negative() => "the cluster has expired".to_owned(),
         left if left < SOON => {
-            format!("the cluster expires in {} minutes", left.as_secs() / 60)
+            let minutes = usize::try_from(left.as_secs() / 60).unwrap_or_default();
+            format!("the cluster expires in {}", count(minutes, "minute"))
         }
         _ => return None,
     };
@@ -401,6 +416,8 @@ mod tests {
         assert_eq!(expiry(at("12:00"), at("10:59")), None);
         let soon = expiry(at("12:00"), at("11:30")).unwrap();
         assert!(soon.starts_with("the cluster expires in 30 minutes"), "{soon}");
+        let last = expiry(at("12:00"), at("11:59")).unwrap();
+        assert!(last.starts_with("the cluster expires in 1 minute ("), "{last}");
         let late = expiry(at("12:00"), at("12:01")).unwrap();
         assert!(late.starts_with("the cluster has expired"), "{late}");
     }

@@ -14,7 +14,7 @@ use crate::provider::aws::AwsError;
 use crate::provider::local::{MachineError, NoRoom};
 use crate::remote::{ErrorKind, RemoteError};
 use crate::resource::Unknown;
-use crate::run::apply::Tally;
+use crate::run::apply::{Failure, Tally};
 use crate::run::gate::Closed;
 use crate::run::lock::LockError as ClusterLockError;
 use crate::run::probe::ProbeError;
@@ -174,8 +174,11 @@ pub enum Trouble {
     /// The operator said no, or nobody was there to ask.
     #[error("not agreed to: nothing was changed")]
     Declined,
+    /// The operator said no to what comes after the machines were made.
+    #[error("not agreed to: nothing was changed on any host; before that: {0}")]
+    DeclinedAfter(String),
     /// Steps failed; the events have told which.
-    #[error("{} of {} steps failed", .0.failed.len(), .0.n_done + .0.failed.len() + .0.n_not_started)]
+    #[error("{}", incomplete(.0))]
     Incomplete(Tally),
     /// The platform does not work as a whole.
     #[error(transparent)]
@@ -218,9 +221,16 @@ impl From<AwsError> for Trouble {
 }
 
 impl Trouble {
+    /// Whether those who decide by a majority lost what they hold, so that there is no way on.
+    pub(super) fn is_of_lost_data(&self) -> bool {
+        matches!(self, Self::DataLost(_) | Self::AllLost(_) | Self::LogLost(_))
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
+            Self::State(StateError::Foreign { .. })
+            | Self::Lab(LabError::State(StateError::Foreign { .. })) => Kind::Refused,
             Self::Lab(_)
             | Self::NoMachineImage(_)
             | Self::NoRoom(_)
@@ -239,6 +249,7 @@ impl Trouble {
             | Self::LogLost(_)
             | Self::NeedsDrain(_)
             | Self::Declined
+            | Self::DeclinedAfter(_)
             | Self::NoExpiry(_)
             | Self::NoPlan(NoPlan::Refused(_)) => Kind::Refused,
             Self::CannotAdd(CannotAdd::NoGroup(_) | CannotAdd::OtherWay(_)) => {
@@ -248,7 +259,9 @@ impl Trouble {
             Self::AfterEdit { why, .. } => why.kind(),
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => of_probes(errors),
-            Self::Machine(MachineError::NoLogin { .. })
+            Self::Machine(
+                MachineError::NoLogin { .. } | MachineError::NotRemoved { .. },
+            )
             | Self::Gate(Closed::TimedOut { .. }) => Kind::TimedOut,
             Self::Incomplete(tally) => {
                 gravest(tally.failed.iter().map(|failure| failure.why.kind))
@@ -300,6 +313,24 @@ fn gravest(kinds: impl Iterator<Item = ErrorKind>) -> Kind {
     }
 }
 
+/// What of a plan was not done. A condition that does not come true is no step of it.
+fn incomplete(tally: &Tally) -> String {
+    let (steps, conditions): (Vec<&Failure>, Vec<&Failure>) =
+        tally.failed.iter().partition(|failure| failure.host.is_some());
+    let (n_done, n_left) = (tally.n_done, tally.n_not_started);
+    match (steps.len(), conditions.first()) {
+        (0, Some(closed)) => {
+            let left =
+                if n_left == 0 { String::new() } else { format!(", {n_left} left") };
+            format!("{} done{left}; {}", count(n_done, "step"), closed.why.said)
+        }
+        (0, None) => format!("{} done, {n_left} left", count(n_done, "step")),
+        (n, _) => {
+            format!("{n} of {} failed", count(n_done + n + n_left, "step"))
+        }
+    }
+}
+
 /// One error as it is; several one to a line.
 fn several<E: std::error::Error>(what: &str, errors: &[E]) -> String {
     match errors {
@@ -315,7 +346,7 @@ fn objections(objections: &[Objection]) -> String {
     let line = |objection: &Objection| {
         format!("{}: {}; {}", objection.host, objection.problem, objection.help)
     };
-    listed("nothing was changed", objections.iter().map(line))
+    listed("nothing was changed on the hosts", objections.iter().map(line))
 }
 
 fn listed(head: &str, lines: impl Iterator<Item = String>) -> String {
@@ -325,4 +356,34 @@ fn listed(head: &str, lines: impl Iterator<Item = String>) -> String {
 
 fn names(hosts: &[HostName]) -> String {
     hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::apply::Why;
+
+    fn failure(host: Option<&str>) -> Failure {
+        let why = Why { kind: ErrorKind::Failed, said: "waited in vain".to_owned() };
+        let host = host.map(|host| host.parse().unwrap());
+        Failure { stage: "zookeeper".to_owned(), host, step: "step".to_owned(), why }
+    }
+
+    #[test]
+    fn what_was_not_done_is_counted_in_the_steps_of_the_plan() {
+        let said = |n_done, failed, n_not_started| {
+            let interrupted = false;
+            incomplete(&Tally { n_done, failed, n_not_started, interrupted })
+        };
+        assert_eq!(said(1, vec![failure(None)], 0), "1 step done; waited in vain");
+        assert_eq!(
+            said(2, vec![failure(None)], 3),
+            "2 steps done, 3 left; waited in vain"
+        );
+        assert_eq!(said(0, vec![failure(Some("c1"))], 0), "1 of 1 step failed");
+        assert_eq!(
+            said(4, vec![failure(Some("c1")), failure(None)], 2),
+            "1 of 7 steps failed"
+        );
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::arrival::Lookout;
 use super::courier::{Registries, Van};
+use super::down::Hosts;
 use super::gather::{Gathered, gather};
 use super::lab::Lab;
 use super::machines::Made;
@@ -46,28 +47,53 @@ pub async fn up(
     if !before.unchanged && !agreed && !ambient.ask.proceed(&roster.show()) {
         return Err(Trouble::Declined);
     }
+    if !before.unchanged && extent == Extent::All {
+        lab.state.begin_proof()?;
+    }
     let Made { machines, booting } = machines::make(lab, roster, ambient).await?;
     if extent == Extent::Machines {
         return Ok(machines_only(machines.len(), before));
     }
     let fleet = connect::connect_booting(lab, &machines, &booting, ambient).await?;
-    let mut seen = look(lab, &machines, &fleet, ambient).await?;
+    let hosts = Hosts { lab, machines: &machines, fleet: &fleet };
+    let mut seen = look_past_removal(&hosts, agreed, ambient).await?;
     if seen.plan.is_empty() {
         lab.state.keep()?;
-        return prove(lab, seen, &fleet, before, ambient).await;
+        return prove(&hosts, &seen, before, None, ambient).await;
     }
     // Who agreed to make all machines agreed to what they are made for.
     let agreed = agreed || (before.n_made > 0 && blank);
     if !agreed && !ambient.ask.proceed(&shown(&seen.plan)) {
-        return Err(Trouble::Declined);
+        return Err(before.declined());
     }
     lab.state.keep()?;
+    lab.state.begin_proof()?;
     ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
     let held = take_lock(lab, &seen.topology, &fleet, "up", ambient).await?;
     let tally = act(&mut seen, &fleet, &held, ambient).await;
+    let ended = match finish(tally, ambient) {
+        Ok(()) => prove(&hosts, &seen, before, Some(&held), ambient).await,
+        Err(trouble) => Err(trouble),
+    };
     held.release().await;
-    finish(tally, ambient)?;
-    prove(lab, seen, &fleet, before, ambient).await
+    ended
+}
+
+/// Looks and plans. A removal of all data that was cut off is ended first where the rest cannot
+/// serve without what is gone; where it can, it stays.
+async fn look_past_removal(
+    hosts: &Hosts<'_>,
+    agreed: bool,
+    ambient: &Ambient<'_>,
+) -> Result<Look, Trouble> {
+    let look = async || look(hosts.lab, hosts.machines, hosts.fleet, ambient).await;
+    match look().await {
+        Err(lost) if lost.is_of_lost_data() && hosts.lab.state.removal_is_open() => {
+            hosts.end_removal(agreed, ambient).await?;
+            look().await
+        }
+        seen => seen,
+    }
 }
 
 /// How far a run goes.
@@ -99,6 +125,16 @@ impl Before {
             Self { n_made, .. } => {
                 Some(format!("{} made or started", count(n_made, "machine")))
             }
+        }
+    }
+}
+
+impl Before {
+    /// The operator did not agree to what comes after it.
+    fn declined(self) -> Trouble {
+        match self.told() {
+            None => Trouble::Declined,
+            Some(done) => Trouble::DeclinedAfter(done),
         }
     }
 }
@@ -168,9 +204,7 @@ pub(super) async fn look(
     let objections = preflight::objections(&topology, &gathered.catalog, &survey.facts);
     let mut objections = without_ours(objections, fleet).await;
     objections.extend(passage::objections(fleet, &topology).await);
-    if !objections.is_empty() {
-        return Err(Trouble::Unfit(objections));
-    }
+    fit(objections)?;
     lost::check(&lab.state.made(), lab.state.folder(), &survey.facts)?;
     if let Some(ensemble) = &topology.ensemble {
         let forming = gathered.materials.zookeeper.forming;
@@ -193,7 +227,13 @@ pub(super) async fn look(
     let known = nodes.filter_map(|node| Some((node, survey.facts.get(&node.host)?)));
     agent::check(known)?;
     let plan = plan::build(&survey.situation(&topology))?;
+    fit(preflight::without_room(&plan, &survey.facts))?;
     Ok(Look::new(topology, plan, gathered, survey))
+}
+
+/// Whether there is nothing against it.
+pub(super) fn fit(objections: Vec<Objection>) -> Result<(), Trouble> {
+    if objections.is_empty() { Ok(()) } else { Err(Trouble::Unfit(objections)) }
 }
 
 /// Names the programs that hold ports: who has to stop one wants to know which. A container of
@@ -253,34 +293,72 @@ pub(super) async fn act(
     apply(plan, generations, &crew).await
 }
 
-/// Waits until every component says that it works; where nothing had to change, that is one
-/// look.
+/// Waits until every component says that it works; where nothing had to change and no proof is
+/// due, that is one look. A proof is made under the cluster's lock: `held`, or one of its own.
 async fn prove(
-    lab: &Lab,
-    seen: Look,
-    fleet: &Fleet,
+    hosts: &Hosts<'_>,
+    seen: &Look,
     before: Before,
+    held: Option<&ClusterLock>,
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
-    stand(&gates_of_all(&seen.topology), &seen, fleet, ambient).await?;
+    let Hosts { lab, fleet, .. } = hosts;
+    stand(&gates_of_all(&seen.topology), seen, fleet, ambient).await?;
     if seen.topology.ensemble.is_some() {
         note_ensemble(lab, ambient);
     }
-    // Machines that an `add-node` was broken off with may have all that they need, unproved.
-    let is_new = before.n_made + seen.n_changes > 0 || lab.state.addition()?.is_some();
-    if is_new && proof::can_be_made(&seen.topology) {
-        proof::prove(seen.services(fleet), proof::Ground::Any, ambient).await?;
+    let changed = before.n_made + seen.n_changes > 0;
+    let due = proof::can_be_made(&seen.topology)
+        && (changed || is_unproved(lab, seen, fleet).await?);
+    if due {
+        let own = match held {
+            Some(_) => None,
+            None => Some(take_lock(lab, &seen.topology, fleet, "up", ambient).await?),
+        };
+        let ground = proof::Ground::Any;
+        let proved = proof::prove(seen.services(fleet), ground, ambient).await;
+        if let Some(own) = own {
+            own.release().await;
+        }
+        proved?;
     }
     lab.state.forget_addition()?;
+    lab.state.end_removal()?;
+    lab.state.end_proof()?;
+    Ok(ended(seen, before, due))
+}
+
+/// What a run has done that ended well.
+fn ended(seen: &Look, before: Before, proved: bool) -> Ended {
     let (result, summary) = match (before.told(), seen.n_changes) {
         (None, 0) => {
-            let hosts = count(seen.topology.nodes.len(), "host");
-            (RunResult::Unchanged, format!("nothing to do: {hosts} as they should be"))
+            let hosts = as_they_should_be(seen.topology.nodes.len());
+            match proved {
+                true => {
+                    let summary = format!("the proof that was due is made: {hosts}");
+                    (RunResult::Changed, summary)
+                }
+                false => (RunResult::Unchanged, format!("nothing to do: {hosts}")),
+            }
         }
         (None, _) => (RunResult::Changed, seen.changes()),
         (Some(done), _) => (RunResult::Changed, format!("{done}, {}", seen.changes())),
     };
-    Ok(Ended { result, summary })
+    Ended { result, summary }
+}
+
+/// Whether an earlier run changed the cluster and did not prove it: by the notes of this folder,
+/// or because its app is still there, as where that run was another computer's.
+async fn is_unproved(lab: &Lab, seen: &Look, fleet: &Fleet) -> Result<bool, Trouble> {
+    // Machines that an `add-node` was broken off with may have all that they need.
+    let noted = lab.state.proof_is_open() || lab.state.addition()?.is_some();
+    Ok(noted || proof::is_left(seen.services(fleet)).await)
+}
+
+/// `1 host is as it should be`, `2 hosts are as they should be`.
+fn as_they_should_be(n_hosts: usize) -> String {
+    let are = if n_hosts == 1 { "is as it should be" } else { "are as they should be" };
+    format!("{} {are}", count(n_hosts, "host"))
 }
 
 /// Waits until all of these gates are open, or one is known to stay shut.
@@ -316,7 +394,7 @@ fn note_ensemble(lab: &Lab, ambient: &Ambient<'_>) {
     }
 }
 
-/// What has to be true of a cluster where all is as it should be.
+/// What has to be true of a cluster where all is well.
 fn gates_of_all(topology: &Topology) -> Vec<Gate> {
     let registries = topology.registries().cloned().map(Gate::Registry);
     let peers = Peers::all(topology).into_iter();

@@ -9,7 +9,7 @@ pub mod quorum;
 mod scope;
 mod show;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -263,6 +263,39 @@ impl Plan {
             self.stages.iter().flat_map(|stage| stage.work.hosts()).collect();
         hosts.sort();
         hosts.dedup();
+        hosts
+    }
+
+    /// The hosts that it brings something of size: an image, its file system, a package.
+    pub fn hosts_that_get(&self) -> BTreeSet<&HostName> {
+        let is_large = |change: &Change| match &change.action {
+            Action::InstallPackage { .. }
+            | Action::PullImage(_)
+            | Action::LoadImage(_)
+            | Action::UnpackTree(_) => true,
+            Action::AddUser(_)
+            | Action::SetSysctl { .. }
+            | Action::MakeDirectory(_)
+            | Action::WriteFile(_)
+            | Action::SetFileMode(_)
+            | Action::Remove(_)
+            | Action::ReloadSystemd
+            | Action::StartUnit { .. }
+            | Action::WriteBoot(_)
+            | Action::Reboot { .. }
+            | Action::Retire(_) => false,
+        };
+        let mut hosts = BTreeSet::new();
+        for stage in &self.stages {
+            match &stage.work {
+                Work::Push(pushes) => hosts.extend(pushes.iter().map(|push| &push.to)),
+                Work::Hosts(waves) => {
+                    let of_waves = waves.iter().flat_map(Wave::hosts);
+                    let get = of_waves.filter(|host| host.changes.iter().any(is_large));
+                    hosts.extend(get.map(|host| &host.host));
+                }
+            }
+        }
         hosts
     }
 

@@ -6,7 +6,7 @@ use crate::inventory::catalog::Component;
 use crate::resource::{Action, Change, Owned};
 use crate::topology::{Ensemble, Member, Topology};
 
-use super::{Gate, HostChanges};
+use super::{Gate, HostChanges, MemberStanding, Standing};
 
 /// Members that serve together, of which no two may be interrupted at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,30 @@ impl Peers {
         }
     }
 
+    /// That these do not serve together now, and why; none where they do.
+    pub fn idle(&self, standing: &Standing) -> Option<String> {
+        let hosts = || self.members.iter().map(|member| &member.host);
+        let n_serving =
+            hosts().filter(|host| standing.serves(self.component, host)).count();
+        let leads = |host| standing.get(self.component, host) == MemberStanding::Leads;
+        let (title, n_members) = (self.title(), self.members.len());
+        if n_serving < self.needed {
+            let serve = if n_serving == 1 { "serves" } else { "serve" };
+            let what = if self.needed > 1 { "has no majority" } else { "does not serve" };
+            return Some(format!("{title} {what}: {n_serving} of {n_members} {serve}"));
+        }
+        (n_members > 1 && !hosts().any(leads)).then(|| format!("{title} has no leader"))
+    }
+
+    fn title(&self) -> &'static str {
+        match self.component {
+            Component::MesosMaster => "Mesos",
+            Component::Marathon => "Marathon",
+            Component::Chronos => "Chronos",
+            _ => "ZooKeeper",
+        }
+    }
+
     /// What its members are called.
     pub(super) fn name(&self) -> &'static str {
         match self.component {
@@ -103,4 +127,38 @@ impl Peers {
 /// The component that a unit of this program runs.
 fn component_of(unit: &str) -> Option<Component> {
     Component::ALL.into_iter().find(|component| unit_of(*component) == unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_do_not_serve_together_are_told_of() {
+        use MemberStanding::{Down, Leads, Serves};
+        let check =
+            |component, needed, standings: &[MemberStanding], said: Option<&str>| {
+                let member = |id: u8| Member {
+                    id,
+                    host: format!("c{id}").parse().unwrap(),
+                    address: [10, 0, 0, id].into(),
+                };
+                let members: Vec<Member> =
+                    (1..).map(member).take(standings.len()).collect();
+                let hosts = members.iter().map(|member| member.host.clone());
+                let standing = Standing::default()
+                    .with(component, hosts.zip(standings.iter().copied()));
+                let peers = Peers { component, members, needed };
+                assert_eq!(peers.idle(&standing).as_deref(), said);
+            };
+        let zookeeper = Component::Zookeeper;
+        check(zookeeper, 2, &[Leads, Serves, Down], None);
+        check(zookeeper, 1, &[Serves], None);
+        let alone = "ZooKeeper has no majority: 1 of 3 serves";
+        check(zookeeper, 2, &[Serves, Down, Down], Some(alone));
+        check(zookeeper, 2, &[Serves, Serves, Down], Some("ZooKeeper has no leader"));
+        let marathon = Component::Marathon;
+        check(marathon, 1, &[Leads, Down, Down], None);
+        check(marathon, 1, &[Down, Down], Some("Marathon does not serve: 0 of 2 serve"));
+    }
 }

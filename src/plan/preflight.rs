@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Plan;
 use crate::component::{agent, chronos, marathon, master, registry, zookeeper};
 use crate::host::HostName;
 use crate::inventory::catalog::Catalog;
@@ -19,7 +20,7 @@ use crate::unit::Size;
 /// several hosts cannot be read together beyond that.
 const CLOCK: f64 = 5.0;
 
-/// The least free space that a host with containers needs.
+/// The least free space that a host needs that gets images or packages.
 const DISK: Size = Size::gib(1);
 
 /// The least memory that a host with containers needs.
@@ -62,6 +63,22 @@ pub fn objections(
         .filter_map(|node| facts.get(&node.host).map(|facts| (node, facts)));
     let unfit = known.flat_map(|(node, facts)| of_host(node, catalog, facts));
     of_other_clusters(&topology.cluster, facts).into_iter().chain(unfit).collect()
+}
+
+/// The hosts that lack the room for what a plan brings there. One that gets nothing of size, or
+/// nothing at all, needs none.
+pub fn without_room(plan: &Plan, facts: &BTreeMap<HostName, Facts>) -> Vec<Objection> {
+    let full = plan.hosts_that_get().into_iter().filter_map(|host| {
+        let system = &facts.get(host)?.system;
+        (system.free_disk < DISK).then(|| Objection {
+            host: host.clone(),
+            problem: format!("only {} are free on {}", system.free_disk, system.disk),
+            help: "make room: what comes there needs at least 1GiB below /var/lib"
+                .to_owned(),
+            port: None,
+        })
+    });
+    full.collect()
 }
 
 /// The hosts that another cluster has: what one does not want, it would take from the other.
@@ -156,13 +173,6 @@ type Port = Option<(u16, &'static str)>;
 
 fn containers(facts: &Facts, object: &mut impl FnMut(String, &str, Port)) {
     let system = &facts.system;
-    if system.free_disk < DISK {
-        object(
-            format!("only {} are free on {}", system.free_disk, system.disk),
-            "make room: images and data below /var/lib need at least 1GiB",
-            None,
-        );
-    }
     if system.memory < MEMORY {
         object(
             format!("it has {} of memory", system.memory),

@@ -26,10 +26,28 @@ impl Plan {
         writeln!(out, "{} on {}.", count(n_changes, "change"), count(n_hosts, "host"))
     }
 
-    /// The plan as JSON: an object with `changes` (their number) and `stages`.
-    pub fn to_json(&self) -> serde_json::Value {
+    /// The plan as text with what else there is to say: that nothing differs does not mean that
+    /// there is nothing to do.
+    ///
+    /// # Errors
+    /// When `out` refuses the text.
+    pub fn show_with(&self, notes: &[String], out: &mut impl Write) -> fmt::Result {
+        match self.is_empty() && !notes.is_empty() {
+            true => {
+                writeln!(out, "Nothing differs: every host has what it should have.")?
+            }
+            false => self.show(out)?,
+        }
+        notes.iter().try_for_each(|note| writeln!(out, "{note}"))
+    }
+
+    /// The plan as JSON: an object with `changes` (their number), `stages`, and `notes`: what
+    /// else there is to say.
+    pub fn to_json(&self, notes: &[String]) -> serde_json::Value {
         let stages: Vec<_> = self.stages.iter().map(StageView::new).collect();
-        serde_json::json!({ "changes": self.n_changes(), "stages": stages })
+        serde_json::json!({
+            "changes": self.n_changes(), "stages": stages, "notes": notes,
+        })
     }
 }
 

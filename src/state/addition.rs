@@ -5,7 +5,6 @@
 //! machines and not further ones.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -77,13 +76,7 @@ impl State {
     /// # Errors
     /// When the note cannot be removed.
     pub fn forget_addition(&self) -> Result<(), StateError> {
-        let note = self.addition_note();
-        match std::fs::remove_file(&note) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StateError::of("remove", &note)(error))
-            }
-            _ => Ok(()),
-        }
+        files::remove(&self.addition_note())
     }
 
     fn addition_note(&self) -> PathBuf {

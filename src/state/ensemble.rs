@@ -3,7 +3,6 @@
 //! Members that all lost their data look like members that never had any. This note, kept far
 //! from them, tells the two apart.
 
-use std::io;
 use std::path::PathBuf;
 
 use super::State;
@@ -38,13 +37,7 @@ impl State {
     /// # Errors
     /// When the note cannot be removed.
     pub fn forget_ensemble(&self) -> Result<(), StateError> {
-        let note = self.ensemble_note();
-        match std::fs::remove_file(&note) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StateError::of("remove", &note)(error))
-            }
-            _ => Ok(()),
-        }
+        files::remove(&self.ensemble_note())
     }
 }
 

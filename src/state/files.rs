@@ -2,18 +2,40 @@
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 /// Why a file of the state folder could not be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}", path.display())]
-pub struct StateError {
-    action: &'static str,
-    path: PathBuf,
-    source: io::Error,
+pub enum StateError {
+    /// The system refused.
+    #[error("cannot {action} {}", path.display())]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The folder is another user's, who can read and replace all that is in it.
+    #[error(
+        "refused: {} belongs to {owner}, and this runs as {me}: its owner could read and replace \
+         the cluster's secrets; run this as {owner}, or, where what is in it can be trusted, make \
+         it yours: `chown -R {me} {}`",
+        path.display(),
+        path.display()
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: String,
+        /// Who runs this.
+        me: String,
+    },
 }
 
 impl StateError {
@@ -22,8 +44,34 @@ impl StateError {
         action: &'static str,
         path: &'a Path,
     ) -> impl FnOnce(io::Error) -> Self + use<'a> {
-        move |source| Self { action, path: path.to_owned(), source }
+        move |source| Self::System { action, path: path.to_owned(), source }
     }
+}
+
+/// Checks that a folder, where it is there, belongs to this user.
+pub(super) fn check_owner(path: &Path, me: u32) -> Result<(), StateError> {
+    let owner = match std::fs::metadata(path) {
+        Ok(found) => found.uid(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StateError::of("look at", path)(error)),
+    };
+    if owner == me {
+        return Ok(());
+    }
+    let (path, owner, me) = (path.to_owned(), user_name(owner), user_name(me));
+    Err(StateError::Foreign { path, owner, me })
+}
+
+/// A user's name in this computer's list, or its number.
+pub(super) fn user_name(uid: u32) -> String {
+    let uid = uid.to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number == uid).then(|| name.to_owned())
+    });
+    name.unwrap_or(uid)
 }
 
 /// Makes a folder (and those above it) that only its owner may enter.
@@ -54,6 +102,16 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
         sync_folder(path)
     };
     finish().map_err(StateError::of("write", path))
+}
+
+/// Removes a file for good. Repeated, it changes nothing.
+pub(super) fn remove(path: &Path) -> Result<(), StateError> {
+    let gone = match std::fs::remove_file(path) {
+        Ok(()) => sync_folder(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    gone.map_err(StateError::of("remove", path))
 }
 
 /// The content of a file that is made once and then stays: when two runs make it at the same
@@ -108,6 +166,23 @@ fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_of_another_user_is_refused_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let me = dir.path().metadata().unwrap().uid();
+        check_owner(dir.path(), me).unwrap();
+        check_owner(&dir.path().join("not there"), me).unwrap();
+        let error = check_owner(dir.path(), me + 54321).unwrap_err().to_string();
+        let (path, owner) = (dir.path().display(), user_name(me));
+        let other = me + 54321;
+        for part in [
+            format!("{path} belongs to {owner}, and this runs as {other}"),
+            format!("`chown -R {other} {path}`"),
+        ] {
+            assert!(error.contains(&part), "{part}: {error}");
+        }
+    }
 
     #[test]
     fn what_is_kept_is_made_once() {

@@ -14,7 +14,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{Environment, State, StateError};
+use super::{Environment, State, StateError, files};
 
 /// A run that was killed holds its lock until the kernel has put its memory away.
 const DYING: Duration = Duration::from_secs(1);
@@ -94,16 +94,9 @@ pub fn operator(env: Environment<'_>) -> String {
     format!("{user}@{}", machine.nodename().to_string_lossy())
 }
 
-/// The user's name in this computer's list, or its number; cron jobs have no `USER`.
+/// The user's name; cron jobs have no `USER`.
 fn user_by_number() -> String {
-    let uid = rustix::process::getuid().as_raw().to_string();
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, number) = (fields.next()?, fields.nth(1)?);
-        (number == uid).then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| format!("uid-{uid}"))
+    files::user_name(rustix::process::getuid().as_raw())
 }
 
 impl fmt::Display for Holder {

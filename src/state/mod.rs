@@ -2,9 +2,10 @@
 //!
 //! It keeps what must outlive a run and must not be seen: the cluster's CA, secrets made at
 //! random, pinned host keys, the journal, whether the ensemble ever served, which machines are
-//! being added, and the lock of the run that is under way. The folder is its owner's alone (0700), files are 0600 and replaced whole. It knows nothing of hosts;
-//! losing it loses no machine. To look at a cluster writes nothing here: what is made for that is
-//! kept only before the cluster is changed.
+//! being added, what a run began and has to end, and the lock of the run that is under way. The
+//! folder is its owner's alone (0700), files are 0600 and replaced whole. It knows nothing of
+//! hosts; losing it loses no machine. To look at a cluster writes nothing here: what is made for
+//! that is kept only before the cluster is changed.
 
 mod addition;
 mod ca;
@@ -15,6 +16,7 @@ mod journal;
 mod lock;
 mod secrets;
 mod ssh_key;
+mod unfinished;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,12 +48,25 @@ impl State {
         Self { folder, cluster: cluster.clone(), draft: Arc::default() }
     }
 
+    /// Checks that the folder, where it is there, is this user's: what is in another's cannot be
+    /// trusted, and what is written to it is no secret. The system lets only root that far.
+    ///
+    /// # Errors
+    /// When it is another user's.
+    pub fn check_owner(&self) -> Result<(), StateError> {
+        let me = rustix::process::geteuid().as_raw();
+        let all = self.folder.parent().unwrap_or(&self.folder);
+        files::check_owner(all, me)?;
+        files::check_owner(&self.folder, me)
+    }
+
     /// Makes the folder where it is missing. Repeated, it changes nothing; permissions that
     /// others widened are narrowed again.
     ///
     /// # Errors
     /// When the folder cannot be made or is not ours.
     pub fn make(&self) -> Result<(), StateError> {
+        self.check_owner()?;
         files::make_folder(&self.folder)?;
         files::keep(&self.folder.join(".gitignore"), || b"*\n".to_vec()).map(drop)
     }

@@ -173,7 +173,7 @@ fn shown(
         Ok(plan) => {
             let mut text = String::new();
             plan.show(&mut text)?;
-            Ok((text, plan.to_json()))
+            Ok((text, plan.to_json(&[])))
         }
         Err(refused) => {
             Ok((format!("{}\n", in_words(&refused)), serde_json::Value::Null))

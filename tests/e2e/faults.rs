@@ -4,6 +4,7 @@
 mod cut;
 mod drift;
 mod files;
+mod forgotten;
 mod kill;
 mod members;
 mod reach;

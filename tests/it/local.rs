@@ -101,7 +101,7 @@ async fn make_all(
     let wanted = local::wanted(inventory);
     let plan = local::plan(&wanted, &existing, subnet.parse().expect("a network"))
         .expect("the network has room");
-    let made = plan.create.iter().map(|new| workshop.create(new));
+    let made = plan.create.iter().map(|new| workshop.create(new, &|_| {}));
     futures::future::try_join_all(made).await.expect("machines come up")
 }
 
@@ -141,9 +141,9 @@ async fn machines_are_made_logged_in_to_stopped_started_and_destroyed() {
     let seen = local::list(cluster).await.unwrap();
     let seen: Vec<_> = seen.into_iter().map(|existing| existing.machine).collect();
     assert_eq!(seen, machines, "Docker remembers all of it");
-    assert_eq!(local::destroy(cluster).await.unwrap().len(), 5);
+    assert_eq!(local::destroy(cluster, &|_| {}).await.unwrap().len(), 5);
     assert!(local::everything(cluster).await.unwrap().is_empty());
-    assert!(local::destroy(cluster).await.unwrap().is_empty());
+    assert!(local::destroy(cluster, &|_| {}).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn a_machine_whose_making_was_broken_off_is_made_anew() {
 
     let machines = make_all(&workshop, &inventory, SUBNET).await;
     assert_eq!(ssh(&machines[0], folder.path(), "hostname"), "node-1");
-    local::destroy(cluster).await.unwrap();
+    local::destroy(cluster, &|_| {}).await.unwrap();
 }
 
 #[tokio::test]

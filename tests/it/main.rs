@@ -12,6 +12,7 @@ mod help;
 mod images;
 mod layers;
 mod local;
+mod memory;
 mod plan;
 mod registry;
 mod remote;

@@ -8,7 +8,7 @@ use super::super::lab::Lab;
 use super::super::passage;
 use super::super::survey::{self, Survey, survey};
 use super::super::trouble::Trouble;
-use super::super::up::{Look, without_ours};
+use super::super::up::{Look, fit, without_ours};
 use crate::component::{agent, lost};
 use crate::host::HostName;
 use crate::plan::{self, Plan, Scope, preflight};
@@ -35,9 +35,7 @@ pub(super) async fn look(
     objections.retain(|objection| new.contains(&objection.host));
     let mut objections = without_ours(objections, fleet).await;
     objections.extend(passage::objections(fleet, &topology).await);
-    if !objections.is_empty() {
-        return Err(Trouble::Unfit(objections));
-    }
+    fit(objections)?;
     lost::check(&lab.state.made(), lab.state.folder(), &survey.facts)?;
     let newcomers = topology.nodes.iter().filter(|node| new.contains(&node.host));
     agent::check(
@@ -49,6 +47,7 @@ pub(super) async fn look(
     let without = survey::wants(&before, &gathered, &survey.facts)?;
     let scope = Scope::Newcomers { hosts: new, without: &without };
     let plan = plan::build_within(&survey.situation(&topology), &scope)?;
+    fit(preflight::without_room(&plan, &survey.facts))?;
     let drifted = drifted(&survey, &topology, &plan, new);
     Ok((Look::new(topology, plan, gathered, survey), drifted))
 }

@@ -30,7 +30,8 @@ pub(super) async fn remove(
     let cloud = Cloud::open(settings).await?;
     let there = cloud.remains(cluster).await?;
     if there.is_empty() {
-        lab.state.forget_ensemble()?;
+        lab.state.begin_removal()?;
+        lab.state.end_removal()?;
         let region = cloud.region();
         let summary =
             format!("nothing to do: {region} has nothing of this cluster; 0 left");
@@ -48,6 +49,7 @@ pub(super) async fn remove(
     let (stage, begun) = (Stage::Retire.to_string(), std::time::Instant::now());
     let (hosts, n_steps) = (Vec::new(), there.n_steps());
     ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    lab.state.begin_removal()?;
     let left = cloud.remove(cluster, &there, &stage, &ambient.events).await;
     let ok = left.as_ref().is_ok_and(Vec::is_empty);
     ambient.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
@@ -56,7 +58,7 @@ pub(super) async fn remove(
         let told = |left: &Left| left.told(cloud.region());
         return Err(Trouble::Left(left.iter().map(told).collect()));
     }
-    lab.state.forget_ensemble()?;
+    lab.state.end_removal()?;
     let summary = format!("{} removed; 0 left", count(there.things.len(), "thing"));
     Ok(Ended { result: RunResult::Changed, summary })
 }

@@ -14,18 +14,24 @@ use crate::operate::image::{self, Bench};
 use crate::operate::lab::Lab;
 use crate::operate::trouble::Trouble;
 use crate::provider::local::{
-    self, Existing, MachineError, MachinePlan, NewMachine, Settings, Workshop,
+    self, Existing, MachineError, MachinePlan, NewMachine, Settings, Wait, Workshop,
 };
 use crate::topology::Machine;
 
 /// How many machines are made at once: each boots a whole system.
 const AT_ONCE: usize = 8;
 
-/// What is to be made and started.
+/// What is to be made and started. Where a removal was begun that has not ended, Docker may still
+/// be at it: no machine of before is counted on, and what is left of them goes first.
 ///
 /// # Errors
 /// When Docker does not answer, the network is too small, or the machines' key is lost.
 pub(super) async fn plan(lab: &Lab, subnet: Cidr) -> Result<MachinePlan, Trouble> {
+    if lab.state.removal_is_open() {
+        let remove = local::everything(&lab.inventory.cluster).await?;
+        let plan = local::plan(&local::wanted(&lab.inventory), &[], subnet)?;
+        return Ok(MachinePlan { remove, ..plan });
+    }
     let existing = local::list(&lab.inventory.cluster).await?;
     if !existing.is_empty() && !lab.state.has_ssh_key() {
         return Err(Trouble::KeyLost(lab.state.ssh_key_file()));
@@ -42,7 +48,7 @@ pub(super) fn planned(plan: &MachinePlan) -> Vec<Machine> {
 
 /// Whether nothing is to be made or started.
 pub(super) fn is_complete(plan: &MachinePlan) -> bool {
-    plan.create.is_empty() && plan.start.is_empty()
+    plan.create.is_empty() && plan.start.is_empty() && plan.remove.is_empty()
 }
 
 /// The machines that are to be made or started.
@@ -54,6 +60,12 @@ pub(super) fn hosts(plan: &MachinePlan) -> impl Iterator<Item = &HostName> {
 /// What is to be made or started, as text.
 pub(super) fn show(plan: &MachinePlan) -> String {
     let mut text = String::new();
+    if !plan.remove.is_empty() {
+        let _ = writeln!(text, "  first, what a `down` began to remove goes");
+        for thing in &plan.remove {
+            let _ = writeln!(text, "    remove {thing}");
+        }
+    }
     for new in &plan.create {
         let _ = writeln!(text, "  {}\n    make container at {}", new.host, new.address);
     }
@@ -69,6 +81,7 @@ pub(super) fn to_json(plan: &MachinePlan) -> serde_json::Value {
     let create = plan.create.iter().map(|new| new.host.as_str());
     let start = plan.start.iter().map(|old| old.machine.host.as_str());
     serde_json::json!({
+        "remove": plan.remove,
         "make": create.collect::<Vec<&str>>(),
         "start": start.collect::<Vec<&str>>(),
     })
@@ -95,12 +108,73 @@ pub(super) async fn make(
     let begun = Instant::now();
     let stage = Stage::Machines.to_string();
     let hosts: Vec<HostName> = hosts(plan).cloned().collect();
-    let n_steps = hosts.len();
+    let goes_on = lab.state.removal_is_open();
+    let n_steps = hosts.len() + usize::from(goes_on);
     ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
-    let made = all(&settings, plan, ambient).await;
+    let made = async {
+        if goes_on {
+            remove_in(&stage, lab, ambient).await?;
+        }
+        all(&settings, plan, ambient).await
+    };
+    let made = made.await;
     let ok = made.is_ok();
     ambient.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
     made
+}
+
+/// Removes all machines and what they stand on, and says what that was. That it begins is noted
+/// first, and what is true of these machines alone is forgotten; so whenever it is cut off, the
+/// next run knows that they are not to be counted on.
+///
+/// # Errors
+/// When Docker does not come to an end of it; the next run goes on there.
+pub(in crate::operate) async fn remove(
+    lab: &Lab,
+    ambient: &Ambient<'_>,
+) -> Result<Vec<String>, Trouble> {
+    let (stage, begun) = (Stage::Retire.to_string(), Instant::now());
+    let (hosts, n_steps) = (Vec::new(), 1);
+    ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    let removed = remove_in(&stage, lab, ambient).await;
+    let ok = removed.is_ok();
+    ambient.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+    removed
+}
+
+async fn remove_in(
+    stage: &str,
+    lab: &Lab,
+    ambient: &Ambient<'_>,
+) -> Result<Vec<String>, Trouble> {
+    let work = async {
+        lab.state.begin_removal()?;
+        let waits = |wait: Wait| tell_wait(wait, ambient);
+        let removed = local::destroy(&lab.inventory.cluster, &waits).await?;
+        lab.state.end_removal()?;
+        Ok(removed)
+    };
+    let step = "remove all machines and their network".to_owned();
+    let (started, named) = (stage.to_owned(), step.clone());
+    ambient.events.emit(&Event::StepStarted { stage: started, host: None, step: named });
+    let begun = Instant::now();
+    let removed: Result<Vec<String>, Trouble> = work.await;
+    let outcome = match &removed {
+        Ok(_) => Outcome::Done,
+        Err(error) => Outcome::Failed { reason: in_words(error) },
+    };
+    let (stage, host, took) = (stage.to_owned(), None, begun.elapsed());
+    ambient.events.emit(&Event::StepFinished { stage, host, step, took, outcome });
+    removed
+}
+
+/// Says that Docker is at work, and how long it may be.
+fn tell_wait(Wait { things, said, deadline }: Wait, ambient: &Ambient<'_>) {
+    let seconds = deadline.as_secs();
+    let message = format!(
+        "waiting until Docker has removed {things}, {seconds} s at most; it said: {said}"
+    );
+    ambient.events.emit(&Event::Warned { message });
 }
 
 async fn all(
@@ -116,7 +190,10 @@ async fn all(
     let jobs = create.chain(plan.start.iter().map(Job::Start)).collect();
     let (workshop, cluster) = (&workshop, &settings.cluster);
     let work = async |job: &Job<'_>| match job {
-        Job::Make(new) => workshop.create(new).await.map(drop),
+        Job::Make(new) => {
+            let waits = |wait: Wait| tell_wait(wait, ambient);
+            workshop.create(new, &waits).await.map(drop)
+        }
         Job::Start(old) => local::start(cluster, old).await,
     };
     carry_out(jobs, work, ambient).await

@@ -184,7 +184,8 @@ fn framework(framework: &Framework) -> FrameworkStatus {
 
 impl fmt::Display for MesosStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mesos: {} of {} masters serve", self.n_serving, self.n_masters)?;
+        let serve = if self.n_serving == 1 { "serves" } else { "serve" };
+        write!(f, "Mesos: {} of {} masters {serve}", self.n_serving, self.n_masters)?;
         if let Some(leader) = &self.leader {
             write!(f, ", {leader} leads")?;
         }

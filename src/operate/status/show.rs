@@ -68,7 +68,8 @@ impl fmt::Display for EnsembleStatus {
         if let Some(version) = &self.version {
             write!(f, " {version}")?;
         }
-        write!(f, ": {n_serving} of {n_members} members serve")?;
+        let serve = if *n_serving == 1 { "serves" } else { "serve" };
+        write!(f, ": {n_serving} of {n_members} members {serve}")?;
         if let Some(leader) = &self.leader {
             write!(f, ", {leader} leads")?;
         }

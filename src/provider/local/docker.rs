@@ -296,6 +296,7 @@ impl From<Listed> for Existing {
             "running" => State::Running,
             "paused" => State::Paused,
             "created" => State::Unfinished,
+            "removing" | "dead" => State::Going,
             _ => State::Stopped(state),
         };
         let machine =
@@ -367,12 +368,17 @@ mod tests {
                 r#"{{"host":"{host}","group":"edge","address":"10.77.0.14","host_key":"ssh-ed25519 AAAA","state":"{state}"}}"#
             )
         };
-        let text = [line("edge-2", "exited"), line("edge-1", "created")].join("\n");
-        let found = machines(&text).unwrap();
+        let text = [
+            line("edge-2", "exited"),
+            line("edge-1", "created"),
+            line("edge-3", "removing"),
+        ];
+        let found = machines(&text.join("\n")).unwrap();
         assert_eq!(found[0].machine.host.as_str(), "edge-1");
         assert_eq!(found[0].state, State::Unfinished);
         assert_eq!(found[1].state, State::Stopped("exited".to_owned()));
         assert_eq!(found[1].machine.host_keys, ["ssh-ed25519 AAAA"]);
+        assert_eq!(found[2].state, State::Going);
         assert!(machines("").unwrap().is_empty());
     }
 

@@ -14,10 +14,9 @@ mod docker;
 mod limits;
 mod network;
 mod plan;
+mod removal;
 
 use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
 
 use crate::inventory::{Cidr, ClusterName};
 use crate::remote::Argv;
@@ -27,6 +26,7 @@ use docker::{Kind, Rights, docker};
 pub use limits::raise_limits;
 pub use network::NetworkError;
 pub use plan::{Existing, MachinePlan, NewMachine, NoRoom, State, Wanted, plan, wanted};
+pub use removal::Wait;
 
 pub use super::Machine;
 
@@ -119,6 +119,20 @@ pub enum MachineError {
         /// What Docker said last.
         said: String,
     },
+    /// Docker does not come to the end of a removal.
+    #[error(
+        "Docker has not removed {things} within {}s; look at what it does (`journalctl -u \
+         docker`), restart it where it hangs (`systemctl restart docker`), then run this again; \
+         it said: {said}", deadline.as_secs()
+    )]
+    NotRemoved {
+        /// The containers or volumes.
+        things: String,
+        /// How long was waited.
+        deadline: Duration,
+        /// What Docker said last.
+        said: String,
+    },
     /// Something is still there after it was removed.
     #[error("still there after removal: {}", .0.join(", "))]
     Left(Vec<String>),
@@ -146,62 +160,30 @@ pub async fn start(
     let container = docker::container(cluster, &existing.machine.host);
     let verb = match existing.state {
         State::Paused => "unpause",
-        State::Running | State::Unfinished | State::Stopped(_) => "start",
+        State::Running | State::Unfinished | State::Going | State::Stopped(_) => "start",
     };
     docker(&Argv::new(["docker", verb, &container])).await?;
     boot::until_login(&existing.machine, &container).await
 }
 
 /// Removes all that this provider made for a cluster, and says what that was, such as
-/// `container platform-lab-edge-1`. Repeated, it finds nothing and says so.
+/// `container platform-lab-edge-1`. Repeated, it finds nothing and says so. `waits` is told what
+/// Docker has to be waited for.
 ///
 /// # Errors
 /// When Docker refuses, or something is still there at the end.
-pub async fn destroy(cluster: &ClusterName) -> Result<Vec<String>, MachineError> {
+pub async fn destroy(
+    cluster: &ClusterName,
+    waits: &(dyn Fn(Wait) + Sync),
+) -> Result<Vec<String>, MachineError> {
     let mut removed = Vec::new();
     for kind in Kind::IN_ORDER {
-        let names = names(kind, cluster).await?;
-        match kind {
-            _ if names.is_empty() => {}
-            Kind::Network => remove_networks(&names).await?,
-            Kind::Container | Kind::Volume => {
-                docker(&docker::remove(kind, &names)).await?;
-            }
-        }
+        let names = removal::all(kind, cluster, waits).await?;
         removed.extend(names.iter().map(|name| format!("{} {name}", kind.word())));
     }
     match everything(cluster).await? {
         left if left.is_empty() => Ok(removed),
         left => Err(MachineError::Left(left)),
-    }
-}
-
-/// The longest that Docker may take to let go of a network.
-const LET_GO: Duration = Duration::from_secs(30);
-/// Between two attempts.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// Removes networks. Docker may hold on to the end of one for a container that was removed while
-/// it was being started, as a run that is killed can leave one: that end is cut off.
-async fn remove_networks(names: &[String]) -> Result<(), MachineError> {
-    let begun = Instant::now();
-    loop {
-        let refused = match docker(&docker::remove(Kind::Network, names)).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        if begun.elapsed() > LET_GO {
-            let networks = names.join(", ");
-            return Err(MachineError::Held { networks, said: refused.to_string() });
-        }
-        for network in names {
-            // One that is gone has none; which still hold on is seen by the next attempt.
-            let ends = docker(&docker::ask_ends(network)).await.unwrap_or_default();
-            for end in ends.lines().filter(|end| !end.trim().is_empty()) {
-                let _ = docker(&docker::cut_end(network, end)).await;
-            }
-        }
-        sleep(PAUSE).await;
     }
 }
 
@@ -233,14 +215,19 @@ impl Workshop {
     }
 
     /// Makes a machine, starts it, and waits until one can log in. Broken off, it leaves an
-    /// unfinished one, which [`list`] shows and [`plan`] has made anew; or a whole one.
+    /// unfinished one, which [`list`] shows and [`plan`] has made anew; or a whole one. `waits`
+    /// is told what Docker has to be waited for.
     ///
     /// # Errors
     /// When Docker refuses, or nobody can log in before the deadline.
-    pub async fn create(&self, new: &NewMachine) -> Result<Machine, MachineError> {
+    pub async fn create(
+        &self,
+        new: &NewMachine,
+        waits: &(dyn Fn(Wait) + Sync),
+    ) -> Result<Machine, MachineError> {
         let container = docker::container(&self.settings.cluster, &new.host);
         if new.remains {
-            docker(&docker::remove(Kind::Container, std::slice::from_ref(&container)))
+            removal::one(Kind::Container, &self.settings.cluster, &container, waits)
                 .await?;
         }
         let keys = boot::Keys::make(&self.settings.authorized_key)?;

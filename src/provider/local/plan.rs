@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::Machine;
+use super::{Machine, docker};
 use crate::host::HostName;
-use crate::inventory::{Cidr, Inventory, Members};
+use crate::inventory::{Cidr, ClusterName, Inventory, Members};
 use crate::unit::Size;
 
 /// The first machine's place in its network; those before it are for the gateway and for
@@ -44,6 +44,8 @@ pub enum State {
     Paused,
     /// Its making was broken off: it never ran, and holds nothing.
     Unfinished,
+    /// Docker is about to remove it: it cannot be started any more.
+    Going,
     /// It does not run, in Docker's word for how.
     Stopped(String),
 }
@@ -54,6 +56,7 @@ impl fmt::Display for State {
             Self::Running => f.write_str("running"),
             Self::Paused => f.write_str("paused"),
             Self::Unfinished => f.write_str("unfinished"),
+            Self::Going => f.write_str("being removed"),
             Self::Stopped(how) => f.write_str(how),
         }
     }
@@ -70,13 +73,15 @@ pub struct NewMachine {
     pub address: Ipv4Addr,
     /// The most memory it may use.
     pub memory: Option<Size>,
-    /// Whether the remains of an unfinished one have to go first.
+    /// Whether the remains of one that cannot be used have to go first.
     pub remains: bool,
 }
 
 /// What to do about a cluster's machines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MachinePlan {
+    /// What is left of a removal that was begun, and has to go before anything is made.
+    pub remove: Vec<String>,
     /// To be made.
     pub create: Vec<NewMachine>,
     /// There, and to be started again.
@@ -134,7 +139,7 @@ pub fn plan(
             Some((found, State::Paused | State::Stopped(_))) => {
                 plan.start.push(found.clone());
             }
-            Some((_, State::Unfinished)) | None => {
+            Some((_, State::Unfinished | State::Going)) | None => {
                 let no_room = || NoRoom { subnet, host: machine.host.clone() };
                 let address = free.next().ok_or_else(no_room)?;
                 plan.create.push(new_machine(machine, address, found.is_some()));
@@ -145,6 +150,23 @@ pub fn plan(
     let surplus = existing.iter().filter(|other| !is_wanted(&other.machine.host));
     plan.surplus = surplus.cloned().collect();
     Ok(plan)
+}
+
+impl MachinePlan {
+    /// What there is to say of machines for which the inventory has no place.
+    pub fn notes(&self, cluster: &ClusterName) -> Vec<String> {
+        let stays = self.surplus.iter().filter(|other| other.state != State::Going);
+        let said = stays.map(|other| {
+            let (host, state) = (&other.machine.host, &other.state);
+            let container = docker::container(cluster, host);
+            format!(
+                "{host} ({state}): the inventory has no place for it, and it stays as it is; \
+                 write it into the inventory again, or remove it for good: `docker rm --force \
+                 {container} && docker volume rm {container}-docker`"
+            )
+        });
+        said.collect()
+    }
 }
 
 impl NewMachine {
@@ -165,11 +187,11 @@ fn new_machine(wanted: &Wanted, address: Ipv4Addr, remains: bool) -> NewMachine 
     NewMachine { host, group, address, memory, remains }
 }
 
-/// Unfinished machines hold no address: they are made anew.
+/// Machines that are made anew hold no address.
 fn free_addresses(existing: &[Existing], subnet: Cidr) -> impl Iterator<Item = Ipv4Addr> {
     let taken: BTreeSet<IpAddr> = existing
         .iter()
-        .filter(|other| other.state != State::Unfinished)
+        .filter(|other| !matches!(other.state, State::Unfinished | State::Going))
         .map(|other| other.machine.address)
         .collect();
     let network = subnet.network.to_bits();
@@ -253,15 +275,26 @@ mod tests {
         assert_eq!(plan.start, there[..2]);
         assert_eq!(plan.surplus, there[2..]);
         assert!(plan.create.is_empty() && plan.unchanged.is_empty());
+        let notes = plan.notes(&"lab".parse().unwrap());
+        assert_eq!(
+            notes,
+            [
+                "old-1 (running): the inventory has no place for it, and it stays as it is; write \
+              it into the inventory again, or remove it for good: `docker rm --force \
+              platform-lab-old-1 && docker volume rm platform-lab-old-1-docker`"
+            ]
+        );
     }
 
     #[test]
-    fn an_unfinished_machine_is_made_anew() {
-        let there = [existing("edge-1", "10.77.0.12", State::Unfinished)];
-        let wanted = wanted(&inventory("edge: {roles: [edge], count: 1}"));
-        let plan = plan(&wanted, &there, subnet("10.77.0.0/24")).unwrap();
-        assert_eq!(created(&plan), ["edge-1 10.77.0.11"]);
-        assert!(plan.create[0].remains && plan.start.is_empty());
+    fn a_machine_that_is_unfinished_or_being_removed_is_made_anew() {
+        for state in [State::Unfinished, State::Going] {
+            let there = [existing("edge-1", "10.77.0.12", state)];
+            let wanted = wanted(&inventory("edge: {roles: [edge], count: 1}"));
+            let plan = plan(&wanted, &there, subnet("10.77.0.0/24")).unwrap();
+            assert_eq!(created(&plan), ["edge-1 10.77.0.11"]);
+            assert!(plan.create[0].remains && plan.start.is_empty());
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use platform::component::{agent, master};
 use platform::host::HostName;
 use platform::inventory::CgroupNeed;
 use platform::inventory::catalog::{self, Catalog, Component};
-use platform::plan::preflight::{Objection, objections};
+use platform::plan::Standing;
+use platform::plan::preflight::{Objection, objections, without_room};
 use platform::resource::Facts;
 use platform::unit::Size;
 
@@ -64,7 +65,6 @@ fn everything_that_is_wrong_is_said_at_once() {
     let mut two = of(&mut facts, "control-2");
     two.system.clock_skew = 5.1;
     two.system.docker = Some("28.0.1".to_owned());
-    two.system.free_disk = Size::mib(1023);
     two.system.memory = Size::mib(511);
     two.system.listening = [22, 2181, 3888, 5000].into();
     let mut edge = of(&mut facts, "edge-1");
@@ -73,7 +73,6 @@ fn everything_that_is_wrong_is_said_at_once() {
     let mut bare = Facts::default();
     bare.system.os = "A small thing".to_owned();
     bare.system.memory = Size::gib(1);
-    bare.system.free_disk = Size::gib(10);
     facts.extend([
         (name("control-1"), one),
         (name("control-2"), two),
@@ -118,7 +117,6 @@ fn limits_are_met_exactly_at_their_edge() {
     let mut facts = facts(&cluster, "");
     for facts in facts.values_mut() {
         facts.system.clock_skew = -5.0;
-        facts.system.free_disk = Size::gib(1);
         facts.system.memory = Size::mib(512);
         facts.system.docker = Some("25.99.0".to_owned());
     }
@@ -126,13 +124,39 @@ fn limits_are_met_exactly_at_their_edge() {
 }
 
 #[test]
-fn a_host_without_containers_needs_neither_room_nor_an_old_docker() {
+fn only_a_host_that_gets_something_of_size_needs_room_for_it() {
+    let mut cluster = rehearsal();
+    let full = |mut facts: BTreeMap<HostName, Facts>, mib| {
+        for facts in facts.values_mut() {
+            facts.system.free_disk = Size::mib(mib);
+        }
+        facts
+    };
+    let mut check = |facts: &BTreeMap<HostName, Facts>, expected: &[&str]| {
+        let plan = cluster.plan(facts, &Standing::default(), &[]).expect("a safe plan");
+        let found = without_room(&plan, facts);
+        let hosts: Vec<&str> = found.iter().map(|it| it.host.as_str()).collect();
+        assert_eq!(hosts, expected, "{found:?}");
+    };
+    let all: Vec<HostName> = facts(&rehearsal(), "").into_keys().collect();
+    let all: Vec<&str> = all.iter().map(HostName::as_str).collect();
+    check(&full(facts(&rehearsal(), ""), 1023), &all);
+    check(&full(facts(&rehearsal(), ""), 1024), &[]);
+    let there = |node: &platform::topology::Node| {
+        let there = rehearsal().applied(node);
+        (node.host.clone(), rehearsal().answer(node, &there, ""))
+    };
+    let there = rehearsal().topology.nodes.iter().map(there).collect();
+    check(&full(there, 0), &[]);
+}
+
+#[test]
+fn a_host_without_containers_needs_neither_memory_nor_an_old_docker() {
     let cluster = Cluster::of(
         "cluster: lab\nprovider: {local: {}}\ngroups: {spare: {roles: [base], count: 1}}\n",
     );
     let mut facts = facts(&cluster, "");
     for facts in facts.values_mut() {
-        facts.system.free_disk = Size::mib(1);
         facts.system.memory = Size::mib(1);
         facts.system.docker = Some("28.0.0".to_owned());
         facts.system.listening = [2181, 5000].into();

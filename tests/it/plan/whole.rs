@@ -109,7 +109,7 @@ impl Lab {
         text += "platform:\n  images: catalog.yaml\n  base:\n    packages: [";
         text += if settings.package { "jq]\n" } else { "]\n" };
         if let Some(value) = settings.swappiness {
-            text += &format!("    sysctls: {{vm.swappiness: \"{value}\"}}\n");
+            text += &format!("    sysctls: {{net.core.somaxconn: \"{value}\"}}\n");
         }
         if settings.user {
             text += "    users: [{name: deploy, shell: /bin/bash}]\n";

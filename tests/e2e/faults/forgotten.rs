@@ -1,0 +1,130 @@
+//! Runs that are killed while they remove or prove: the next one knows of it, and goes on there.
+
+use std::fs;
+use std::time::Duration;
+
+use platform::event::{Event, RunResult};
+use serde_json::{Value, json};
+
+use super::{SMALL, check_finished};
+use crate::harness::{Given, Lab, Run, Services, turn, until};
+
+const LOCAL: &str = "
+groups:
+  control: {roles: [control], count: 3, memory: 512MiB}
+  edge: {roles: [edge], count: 1, memory: 512MiB}
+platform:
+  images: {images}
+  zookeeper: {heap: 128MiB}
+";
+
+#[test]
+fn local_machines_whose_removal_is_killed_are_not_counted_on() {
+    let _turn = turn();
+    let lab = Lab::local(LOCAL);
+    lab.up();
+    kill_down(&lab, &["down", "--yes", "-o", "json"]);
+    assert_eq!(lab.up().result(), RunResult::Changed);
+    lab.is_settled();
+    kill_down(&lab, &["down", "--yes", "-o", "json"]);
+    let down = lab.run(&["down", "--yes"]).exits(0);
+    assert!(!down.said().contains("Nothing was changed"), "{}", down.said());
+    assert_eq!(lab.remains(), [""; 0]);
+    assert_eq!(lab.up().result(), RunResult::Changed);
+    let fewer = LOCAL.replace("roles: [edge], count: 1", "roles: [edge], count: 2");
+    lab.rewrite(&fewer);
+    lab.up();
+    lab.rewrite(LOCAL);
+    names_the_machine_that_is_too_many(&lab);
+}
+
+/// Begins a `down`, and kills it as soon as it removes.
+fn kill_down(lab: &Lab, words: &[&str]) -> Run {
+    let mut run = lab.start(words);
+    run.wait_for("a removal", |event| matches!(event, Event::StageStarted { .. }));
+    until("the note of the removal", Duration::from_secs(10), || {
+        lab.state().join("removal-begun").exists().then_some(())
+    });
+    run.kill()
+}
+
+fn names_the_machine_that_is_too_many(lab: &Lab) {
+    for verb in [&["plan"][..], &["up", "--yes"], &["status"]] {
+        let said = lab.run(verb).exits(0).said();
+        let container = format!("docker rm --force platform-{}-edge-2", lab.cluster());
+        for part in ["edge-2 (running): the inventory has no place for it", &container] {
+            assert!(said.contains(part), "{verb:?}: `{part}` is not in:\n{said}");
+        }
+    }
+}
+
+#[test]
+fn a_purge_that_is_killed_leaves_nothing_that_stops_the_next_run() {
+    let _turn = turn();
+    let given = Given::new(2);
+    let lab = given.lab(SMALL);
+    lab.up();
+    assert!(lab.state().join("ensemble-served").exists());
+    kill_down(&lab, &["down", "--purge", "--yes", "-o", "json"]);
+    // Whether the data is there or not by now, this is not refused for the sake of it.
+    assert!(!lab.state().join("ensemble-served").exists());
+    lab.run(&["down", "--purge", "--yes"]).exits(0);
+    lab.up();
+    check_finished(&lab);
+    // Its data goes as in a purge that has come so far.
+    let purge = lab.state().join("removal-begun");
+    fs::write(&purge, "begun").expect("the folder is ours");
+    given.machine(1).sh(
+        "systemctl stop platform-zookeeper; rm -rf /var/lib/platform/zookeeper/version-2 \
+         /var/lib/platform/zookeeper/initialize",
+    );
+    let plan = lab.run(&["plan"]).exits(10).said();
+    assert!(plan.contains("the rest of a `down`"), "{plan}");
+    assert_eq!(lab.up().result(), RunResult::Changed);
+    check_finished(&lab);
+    assert!(!purge.exists());
+}
+
+const MESOS: &str = "
+groups:
+  control: {roles: [control, edge], count: 1, memory: 1536MiB}
+  workers: {roles: [agent], count: 1, memory: 1GiB}
+platform:
+  images: {rehearsed}
+  zookeeper: {heap: 128MiB}
+";
+
+#[test]
+fn a_proof_that_did_not_end_is_made_by_the_next_run() {
+    let _turn = turn();
+    let lab = Lab::local(MESOS);
+    let mut run = lab.start(&["up", "--yes", "-o", "json"]);
+    run.wait_for("the app's use", |event| match event {
+        Event::StepStarted { step, .. } => step == "reach every instance",
+        _ => false,
+    });
+    run.kill();
+    let address = format!("{}.11", lab.prefix());
+    let services = Services::at(&lab, &address);
+    assert_eq!(services.tasks().len(), 1, "the app of the proof runs on");
+    let plan = lab.run(&["plan"]).exits(0).said();
+    assert!(plan.contains("did not come to its proof"), "{plan}");
+    takes_it_up(&lab, &services);
+    an_app_alone_tells_of_one(&lab, &services);
+}
+
+fn takes_it_up(lab: &Lab, services: &Services<'_>) {
+    let up = lab.up();
+    assert!(up.has_done("run an app with 1 instance"), "{}", up.said());
+    assert_eq!(services.tasks(), [], "{}", up.said());
+    assert_eq!(lab.up().result(), RunResult::Unchanged);
+    lab.is_settled();
+}
+
+/// As one that another computer's run has left.
+fn an_app_alone_tells_of_one(lab: &Lab, services: &Services<'_>) {
+    let app: Value = json!({"id": "/platform-proof", "cmd": "sleep 1000", "cpus": 0.1,
+        "mem": 32, "instances": 1});
+    services.run_app(&app, 1);
+    takes_it_up(lab, services);
+}
