@@ -11,7 +11,7 @@ use crate::harness::{Given, Lab, Run, Services, turn, until};
 
 const LOCAL: &str = "
 groups:
-  control: {roles: [control], count: 3, memory: 512MiB}
+  control: {roles: [control], count: 1, memory: 512MiB}
   edge: {roles: [edge], count: 1, memory: 512MiB}
 platform:
   images: {images}
@@ -30,11 +30,20 @@ fn local_machines_whose_removal_is_killed_are_not_counted_on() {
     let down = lab.run(&["down", "--yes"]).exits(0);
     assert!(!down.said().contains("Nothing was changed"), "{}", down.said());
     assert_eq!(lab.remains(), [""; 0]);
-    assert_eq!(lab.up().result(), RunResult::Changed);
-    let fewer = LOCAL.replace("roles: [edge], count: 1", "roles: [edge], count: 2");
-    lab.rewrite(&fewer);
+}
+
+#[test]
+fn a_machine_that_the_inventory_has_no_more_is_named_with_what_to_do() {
+    let _turn = turn();
+    let with = |count| {
+        format!(
+            "groups: {{node: {{roles: [base], count: {count}, memory: 256MiB}}}}\n\
+             platform: {{images: {{images}}}}\n"
+        )
+    };
+    let lab = Lab::local(&with(2));
     lab.up();
-    lab.rewrite(LOCAL);
+    lab.rewrite(&with(1));
     names_the_machine_that_is_too_many(&lab);
 }
 
@@ -51,8 +60,8 @@ fn kill_down(lab: &Lab, words: &[&str]) -> Run {
 fn names_the_machine_that_is_too_many(lab: &Lab) {
     for verb in [&["plan"][..], &["up", "--yes"], &["status"]] {
         let said = lab.run(verb).exits(0).said();
-        let container = format!("docker rm --force platform-{}-edge-2", lab.cluster());
-        for part in ["edge-2 (running): the inventory has no place for it", &container] {
+        let container = format!("docker rm --force platform-{}-node-2", lab.cluster());
+        for part in ["node-2 (running): the inventory has no place for it", &container] {
             assert!(said.contains(part), "{verb:?}: `{part}` is not in:\n{said}");
         }
     }
