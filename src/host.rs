@@ -62,9 +62,40 @@ impl fmt::Display for HostName {
     }
 }
 
+/// What a shell could take for something else than a part of a name. `$` and the signs of
+/// file names are among them beyond OpenSSH's own list.
+const SHELL_SIGNS: &str = "'`\"$;&<>|(){}*?[]";
+
+/// Whether a text can stand for a user in a command for a shell, as OpenSSH's own rule for
+/// users has it: `CORP\ann` can, `$(id)` and `-oProxyCommand=x` cannot.
+pub fn is_safe_user(text: &str) -> bool {
+    let bad = |c: char| c.is_control() || c.is_whitespace() || SHELL_SIGNS.contains(c);
+    !text.starts_with('-') && !text.ends_with('\\') && !text.contains(bad)
+}
+
+/// Whether a text can stand for a server's name or address in a command for a shell, as
+/// OpenSSH's own rule for hosts has it.
+pub fn is_safe_name(text: &str) -> bool {
+    is_safe_user(text) && !text.contains('\\')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_shell_could_take_for_a_command_is_no_name_in_one() {
+        for good in ["ops", "CORP\\ann", "ann@corp", "j\u{f6}rg", ""] {
+            assert!(is_safe_user(good), "{good}");
+        }
+        for bad in
+            ["-x", "$(id)", "a b", "a;b", "a\\", "`x`", "a'b", "a\"b", "a*", "{a,b}"]
+        {
+            assert!(!is_safe_user(bad), "{bad}");
+            assert!(!is_safe_name(bad), "{bad}");
+        }
+        assert!(is_safe_name("fe80::1%eth0") && !is_safe_name("a\\b"));
+    }
 
     #[test]
     fn names_that_are_safe_everywhere_pass_and_others_do_not() {

@@ -6,7 +6,7 @@ use super::args::{Exec, Global, Output};
 use super::exit::Exit;
 use super::session::{For, Session};
 use super::{print_json, trouble};
-use crate::operate::exec::{Said, exec};
+use crate::operate::exec::{Said, exec, failure};
 use crate::remote::{Argv, As};
 
 pub(super) async fn run(args: &Exec, global: &Global) -> Exit {
@@ -25,11 +25,9 @@ pub(super) async fn run(args: &Exec, global: &Global) -> Exit {
         Output::Human => show(&said),
         Output::Json => print_json(&said.iter().map(document).collect()),
     };
-    let well = said.iter().all(|said| said.status == Ok(0));
-    match (printed, well) {
-        (Exit::Done, true) => Exit::Done,
-        (Exit::Done, false) => Exit::Failed,
-        (printed, _) => printed,
+    match printed {
+        Exit::Done => failure(&said).map_or(Exit::Done, trouble::of_kind),
+        printed => printed,
     }
 }
 
@@ -40,7 +38,7 @@ fn show(said: &[Said]) -> Exit {
         match &said.status {
             Ok(0) => writeln!(out, "== {}", said.host)?,
             Ok(status) => writeln!(out, "== {}: status {status}", said.host)?,
-            Err(why) => writeln!(out, "== {}: {why}", said.host)?,
+            Err(none) => writeln!(out, "== {}: {}", said.host, none.why)?,
         }
         out.write_all(&said.stdout)?;
         out.write_all(&said.stderr)
@@ -57,7 +55,7 @@ fn document(said: &Said) -> serde_json::Value {
     serde_json::json!({
         "host": said.host,
         "status": said.status.as_ref().ok(),
-        "error": said.status.as_ref().err(),
+        "error": said.status.as_ref().err().map(|none| &none.why),
         "stdout": String::from_utf8_lossy(&said.stdout),
         "stderr": String::from_utf8_lossy(&said.stderr),
     })

@@ -1,5 +1,6 @@
 //! `platform ssh`
 
+use std::io::{IsTerminal, stdin, stdout};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -8,6 +9,7 @@ use super::exit::Exit;
 use super::session::{For, Session};
 use super::trouble;
 use crate::operate::connect::ssh;
+use crate::remote::ssh::Purpose;
 use crate::remote::{Argv, to_login_shell};
 
 /// Becomes this computer's `ssh`, so that the terminal is its own.
@@ -20,7 +22,12 @@ pub(super) async fn run(args: &Ssh, global: &Global) -> Exit {
         Ok(session) => session,
         Err(exit) => return exit,
     };
-    let argv = match ssh(&session.lab, node, &session.ambient).await {
+    let on_terminal = stdin().is_terminal() && stdout().is_terminal();
+    let purpose = match args.command.is_empty() {
+        true => Purpose::Shell,
+        false => Purpose::Command { on_terminal },
+    };
+    let argv = match ssh(&session.lab, node, purpose, &session.ambient).await {
         Ok(argv) => argv,
         Err(error) => return trouble::report(&error),
     };

@@ -45,7 +45,12 @@ fn show_faults(trouble: &Trouble) -> bool {
 
 /// The exit code for why a verb failed.
 fn exit(trouble: &Trouble) -> Exit {
-    match trouble.kind() {
+    of_kind(trouble.kind())
+}
+
+/// The exit code for a kind of failure.
+pub(super) fn of_kind(kind: Kind) -> Exit {
+    match kind {
         Kind::Failed => Exit::Failed,
         Kind::Usage => Exit::Usage,
         Kind::Invalid => Exit::InvalidInventory,

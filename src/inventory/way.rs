@@ -4,9 +4,12 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::redact::carries_password;
 use super::tree::{Node, Value};
+use crate::host::is_safe_user;
 
 pub(super) fn login(node: &Node, r: &mut Reader) -> Option<String> {
-    r.text_that(node, is_login, "a user's name", "write the name alone, such as `ops`")
+    let rule = "write the name alone, such as `ops`: no blanks, and no signs that a shell \
+                takes for a command";
+    r.text_that(node, is_login, "a user's name", rule)
 }
 
 /// One bastion, or a list of them.
@@ -69,14 +72,25 @@ fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
+/// Whether SSH can be told to log in as a user of that name; the operator's own `ProxyCommand`
+/// may give it to a shell.
 fn is_login(text: &str) -> bool {
-    let bad = |c: char| c.is_whitespace() || c.is_control() || "@:/".contains(c);
-    !text.is_empty() && !text.starts_with('-') && !text.contains(bad)
+    !text.is_empty() && is_safe_user(text) && !text.contains(['@', ':', '/'])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_have_names_that_are_nothing_else_to_a_shell() {
+        for good in ["ops", "CORP\\ann", "j.doe-1_x"] {
+            assert!(is_login(good), "{good}");
+        }
+        for bad in ["", "$(>x)", "`id`", "a;b", "a b", "-x", "a@b", "a|b", "a\\", "a'"] {
+            assert!(!is_login(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn bastions_have_a_host_and_perhaps_a_user_and_a_port() {
@@ -94,6 +108,8 @@ mod tests {
             "-oProxy=x",
             "a b",
             "u:p@b",
+            "$(id)@b",
+            "`id`@b",
             "fd00::1",
             "[::1",
         ] {

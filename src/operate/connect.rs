@@ -15,7 +15,9 @@ use crate::event::{Event, in_words};
 use crate::host::HostName;
 use crate::inventory::{Provider, SecretSource, SshAccess};
 use crate::provider::local::LOGIN_USER;
-use crate::remote::ssh::{Connector, Lasting, Settings, Target, Timing, system_ssh};
+use crate::remote::ssh::{
+    Connector, Lasting, Purpose, Settings, Target, Timing, system_ssh,
+};
 use crate::remote::{Argv, ErrorKind, RemoteError};
 use crate::run::Fleet;
 use crate::secret::Secret;
@@ -145,7 +147,12 @@ async fn once_booted(
 ///
 /// # Errors
 /// When there is no such host, or it cannot be reached.
-pub async fn ssh(lab: &Lab, name: &str, ambient: &Ambient<'_>) -> Result<Argv, Trouble> {
+pub async fn ssh(
+    lab: &Lab,
+    name: &str,
+    purpose: Purpose,
+    ambient: &Ambient<'_>,
+) -> Result<Argv, Trouble> {
     let machines = machines::running(lab, ambient).await?;
     let machine = machines.iter().find(|machine| machine.host.as_str() == name);
     let Some(machine) = machine else {
@@ -154,7 +161,7 @@ pub async fn ssh(lab: &Lab, name: &str, ambient: &Ambient<'_>) -> Result<Argv, T
     };
     connect_all(lab, std::slice::from_ref(machine), ambient).await?;
     let target = Login::of(lab, ambient)?.target(machine);
-    Ok(system_ssh(&target, &lab.state.known_hosts(), None))
+    Ok(system_ssh(&target, &lab.state.known_hosts(), None, purpose))
 }
 
 /// How to log in to the machines of an inventory.

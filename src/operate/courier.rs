@@ -15,7 +15,7 @@ use crate::event::{Event, Events};
 use crate::images::load;
 use crate::inventory::catalog::Component;
 use crate::plan::Push;
-use crate::remote::ErrorKind;
+use crate::remote::RemoteError;
 use crate::resource::Image;
 use crate::run::Fleet;
 use crate::run::apply::{Bytes, Courier, CourierError};
@@ -52,9 +52,19 @@ pub(super) enum NoRegistry {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error("nothing answers on port {REGISTRY_PORT}")]
-    Silent(#[source] crate::remote::RemoteError),
+    Silent(#[source] RemoteError),
+    /// The way to it failed, or is barred.
+    #[error(transparent)]
+    Remote(RemoteError),
     #[error("the catalogue has no image for {0}")]
     NoImage(Component),
+}
+
+impl NoRegistry {
+    /// Whether waiting cannot help: the host's SSH server forbids the way to the registry.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Remote(RemoteError::Forwarding { .. }))
+    }
 }
 
 impl<'a> Registries<'a> {
@@ -106,9 +116,7 @@ impl<'a> Registries<'a> {
         let begun = Instant::now();
         loop {
             match self.check(node).await {
-                Err(NoRegistry::Silent(error))
-                    if error.kind() == ErrorKind::Failed && begun.elapsed() < START =>
-                {
+                Err(NoRegistry::Silent(_)) if begun.elapsed() < START => {
                     sleep(PAUSE).await;
                 }
                 checked => return checked,
@@ -165,7 +173,8 @@ impl Pass<'_> {
 /// What went wrong at the far end of a tunnel says more than that the near end was closed.
 fn told<T>(answer: Result<T, RegistryError>, tunnel: &Tunnel) -> Result<T, NoRegistry> {
     answer.map_err(|error| match tunnel.failure() {
-        Some(failure) => NoRegistry::Silent(failure),
+        Some(failure @ RemoteError::Dial { .. }) => NoRegistry::Silent(failure),
+        Some(failure) => NoRegistry::Remote(failure),
         None => error.into(),
     })
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt};
 
 use super::lab::Lab;
-use super::trouble::Trouble;
+use super::trouble::{Kind, Trouble, gravest};
 use super::{Ambient, connect, machines};
 use crate::event::in_words;
 use crate::host::HostName;
-use crate::remote::{Argv, As, Exec, Input};
+use crate::remote::{Argv, As, ErrorKind, Exec, Input, Remote, RemoteError};
 
 /// The longest that a command may run.
 const DEADLINE: Duration = Duration::from_secs(3600);
@@ -20,11 +20,38 @@ pub struct Said {
     /// The host.
     pub host: HostName,
     /// Its exit status, or why there is none.
-    pub status: Result<u32, String>,
-    /// Its standard output.
+    pub status: Result<u32, NoStatus>,
+    /// Its standard output, after what the host said before the command began.
     pub stdout: Vec<u8>,
     /// The end of its standard error.
     pub stderr: Vec<u8>,
+}
+
+/// Why a command has no exit status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoStatus {
+    /// In words.
+    pub why: String,
+    kind: ErrorKind,
+}
+
+impl Said {
+    fn not_at_all(host: HostName, error: Option<&RemoteError>) -> Self {
+        let why = error.map(|error| in_words(error)).unwrap_or_default();
+        let kind = error.map_or(ErrorKind::Failed, RemoteError::kind);
+        let status = Err(NoStatus { why, kind });
+        Self { host, status, stdout: vec![], stderr: vec![] }
+    }
+}
+
+/// What kind of failure it is that hosts said this; `None` where the command succeeded on all.
+/// Hosts on which it did not run come before those on which it failed.
+pub fn failure(said: &[Said]) -> Option<Kind> {
+    let not_run = || said.iter().filter_map(|said| said.status.as_ref().err());
+    match not_run().next() {
+        Some(_) => Some(gravest(not_run().map(|none| none.kind))),
+        None => said.iter().any(|said| said.status != Ok(0)).then_some(Kind::Failed),
+    }
 }
 
 /// Runs a command on the hosts of these names and groups, all where there is none, side by
@@ -44,43 +71,67 @@ pub async fn exec(
     let running: Vec<_> = machines
         .iter()
         .map(|machine| {
-            let (argv, fleet, unreachable) = (argv.clone(), &fleet, &unreachable);
+            let (argv, host) = (argv.clone(), machine.host.clone());
+            let remote = fleet.get(&host);
+            let lost = unreachable.iter().find(|(other, _)| *other == host);
             async move {
-                let host = machine.host.clone();
-                let Some(remote) = fleet.get(&host) else {
-                    let why = unreachable.iter().find(|(other, _)| *other == host);
-                    let why = why.map(|(_, error)| in_words(error)).unwrap_or_default();
-                    return Said {
-                        host,
-                        status: Err(why),
-                        stdout: vec![],
-                        stderr: vec![],
-                    };
-                };
-                let exec = Exec {
-                    purpose: "exec".to_owned(),
-                    argv,
-                    user,
-                    input: Input::Empty,
-                    on_line: None,
-                    deadline: DEADLINE,
-                };
-                match remote.exec(exec).await {
-                    Ok(output) => Said {
-                        host,
-                        status: Ok(output.status),
-                        stdout: output.stdout,
-                        stderr: output.stderr,
-                    },
-                    Err(error) => Said {
-                        host,
-                        status: Err(in_words(&error)),
-                        stdout: vec![],
-                        stderr: vec![],
-                    },
+                match (remote, lost) {
+                    (Some(remote), _) => on_one(host, remote.as_ref(), user, argv).await,
+                    (None, lost) => Said::not_at_all(host, lost.map(|(_, error)| error)),
                 }
             }
         })
         .collect();
     Ok(stream::iter(running).buffered(ambient.parallel.max(1)).collect().await)
+}
+
+async fn on_one(host: HostName, remote: &dyn Remote, user: As, argv: Argv) -> Said {
+    let exec = Exec {
+        purpose: "exec".to_owned(),
+        argv,
+        user,
+        input: Input::Empty,
+        on_line: None,
+        deadline: DEADLINE,
+    };
+    match remote.exec(exec).await {
+        Ok(output) => Said {
+            host,
+            status: Ok(output.status),
+            stdout: [output.greeting, output.stdout].concat(),
+            stderr: output.stderr,
+        },
+        Err(error) => Said::not_at_all(host, Some(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status: Result<u32, RemoteError>) -> Said {
+        let host: HostName = "h1".parse().unwrap();
+        match status {
+            Ok(status) => {
+                Said { host, status: Ok(status), stdout: vec![], stderr: vec![] }
+            }
+            Err(error) => Said::not_at_all(host, Some(&error)),
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_not_safe_or_not_there_says_more_than_a_command_that_failed() {
+        let host = || "h1".parse().unwrap();
+        let refused =
+            || Err(RemoteError::HostKeyRefused { host: host(), key: "k".into() });
+        let lost = || Err(RemoteError::Lost { host: host(), during: "exec".into() });
+        let check = |all: Vec<Result<u32, RemoteError>>, expected| {
+            let all: Vec<Said> = all.into_iter().map(said).collect();
+            assert_eq!(failure(&all), expected);
+        };
+        check(vec![Ok(0), Ok(0)], None);
+        check(vec![Ok(0), Ok(3)], Some(Kind::Failed));
+        check(vec![Ok(3), lost()], Some(Kind::Unreachable));
+        check(vec![lost(), refused(), Ok(0)], Some(Kind::Refused));
+    }
 }

@@ -13,9 +13,11 @@ use super::services::Services;
 use super::trouble::Trouble;
 use crate::api::zookeeper::{self, Answer, Mode};
 use crate::component::{self, Context, Wants};
+use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::plan::{MemberStanding, Push, Situation, Standing};
+use crate::remote::RemoteError;
 use crate::resource::Facts;
 use crate::resource::probe::Questions;
 use crate::run::Fleet;
@@ -240,10 +242,14 @@ pub(super) async fn members(
 pub(super) async fn ask_member(fleet: &Fleet, member: &Member) -> Result<Answer, String> {
     let remote = fleet.get(&member.host).ok_or("there is no connection to its host")?;
     let address = member.address.to_string();
-    let stream = remote
-        .dial(&address, ZOOKEEPER_PORT, ANSWER)
-        .await
-        .map_err(|_| format!("nothing answers on port {ZOOKEEPER_PORT}"))?;
+    let stream = remote.dial(&address, ZOOKEEPER_PORT, ANSWER).await.map_err(
+        |error| match error {
+            RemoteError::Dial { .. } => {
+                format!("nothing answers on port {ZOOKEEPER_PORT}")
+            }
+            error => in_words(&error),
+        },
+    )?;
     zookeeper::mntr(stream, ANSWER).await.map_err(|error| error.to_string())
 }
 

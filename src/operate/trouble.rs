@@ -299,7 +299,7 @@ fn of_probes(errors: &[ProbeError]) -> Kind {
 }
 
 /// The gravest of several: what is unsafe before what cannot be reached.
-fn gravest(kinds: impl Iterator<Item = ErrorKind>) -> Kind {
+pub(super) fn gravest(kinds: impl Iterator<Item = ErrorKind>) -> Kind {
     let kinds: Vec<ErrorKind> = kinds.collect();
     let has = |kind| kinds.contains(&kind);
     if has(ErrorKind::Unsafe) {

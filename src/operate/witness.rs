@@ -11,6 +11,7 @@ use super::services::Services;
 use super::survey::ask_member;
 use crate::api::zookeeper::{Answer, Mode, Status};
 use crate::component::unit_of;
+use crate::event;
 use crate::inventory::catalog::Component;
 use crate::plan::Gate;
 use crate::run::gate::{Look, Witness};
@@ -85,7 +86,8 @@ impl Eyes<'_> {
         match gate {
             Gate::Registry(node) => match self.registries.check(node).await {
                 Ok(()) => Look::Open("it asks for a password and takes ours".to_owned()),
-                Err(error) => Look::Closed(error.to_string()),
+                Err(error) if error.is_final() => Look::Never(event::in_words(&error)),
+                Err(error) => Look::Closed(event::in_words(&error)),
             },
             Gate::Ensemble(members) => {
                 let asked =

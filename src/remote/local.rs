@@ -83,7 +83,8 @@ pub async fn run(
         .map_err(|source| LocalError::Pipe { program: program.clone(), source })?;
     let status =
         ended.status.code().and_then(|code| u32::try_from(code).ok()).unwrap_or(255);
-    Ok(Output { status, stdout: ended.stdout, stderr: ended.stderr })
+    let (stdout, stderr) = (ended.stdout, ended.stderr);
+    Ok(Output { status, stdout, stderr, greeting: Vec::new() })
 }
 
 /// Runs a program of this computer that must succeed, and gives its standard output as text.

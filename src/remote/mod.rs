@@ -8,6 +8,7 @@ pub mod config;
 pub mod known_hosts;
 pub mod local;
 pub mod ssh;
+mod words;
 
 use std::io;
 use std::path::PathBuf;
@@ -123,6 +124,9 @@ pub struct Output {
     pub stdout: Vec<u8>,
     /// Standard error, at most its last 64 KiB.
     pub stderr: Vec<u8>,
+    /// What the host itself said before the command began, at most the last 64 KiB of it: a
+    /// greeting of the login shell, say. None of it is in `stdout` or `stderr`.
+    pub greeting: Vec<u8>,
 }
 
 /// A host that can be reached.
@@ -212,6 +216,17 @@ pub enum RemoteError {
         host: HostName,
         /// What was given as its address.
         address: String,
+    },
+    /// The user cannot be one.
+    #[error(
+        "`{user}` cannot be the SSH user of {host}: write a name without quotes, brackets, \
+         blanks and other signs that a shell takes for a command"
+    )]
+    BadUser {
+        /// The host.
+        host: HostName,
+        /// What was given as its user.
+        user: String,
     },
     /// The operator's SSH configuration could not be had.
     #[error("the SSH settings of {host} cannot be read")]
@@ -344,6 +359,21 @@ pub enum RemoteError {
         /// The host.
         host: HostName,
     },
+    /// The host let the user in, but something else took the place of the command.
+    #[error(
+        "{host} lets `{user}` in but does not run {during}: {said}; set `user` in the inventory \
+         to one who may run commands there"
+    )]
+    NotRun {
+        /// The host.
+        host: HostName,
+        /// The user that logged in.
+        user: String,
+        /// What should have run.
+        during: String,
+        /// What the host said instead, and how that ended.
+        said: String,
+    },
     /// The command could not become root's.
     #[error("cannot become root on {host} for {during}")]
     Sudo {
@@ -357,7 +387,8 @@ pub enum RemoteError {
     /// The SSH server forbids connections through it.
     #[error(
         "{host} forbids connections through it: set `AllowTcpForwarding yes` in its \
-         /etc/ssh/sshd_config"
+         /etc/ssh/sshd_config, and let neither `PermitOpen` nor `DisableForwarding` there, nor \
+         options before the key in authorized_keys, forbid them"
     )]
     Forwarding {
         /// The host.

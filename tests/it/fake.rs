@@ -100,10 +100,16 @@ impl Fake {
             }
         }
         let (host, during) = (self.host.clone(), purpose);
-        let well = |stdout| Output { status: 0, stdout, stderr: Vec::new() };
+        let ended = |status, stdout, stderr| Output {
+            status,
+            stdout,
+            stderr,
+            greeting: Vec::new(),
+        };
+        let well = |stdout| ended(0, stdout, Vec::new());
         match act {
             Act::Ends(_, status, stderr) => {
-                Ok(Output { status, stdout, stderr: stderr.as_bytes().to_vec() })
+                Ok(ended(status, stdout, stderr.as_bytes().to_vec()))
             }
             Act::Dies(_) => Err(RemoteError::Lost { host, during }),
             Act::Hangs(_) => {

@@ -1,6 +1,7 @@
 //! The SSH door against OpenSSH's own server, agent, client, and sudo.
 
 mod certificates;
+mod config;
 mod exec;
 mod host_keys;
 mod login;

@@ -20,7 +20,7 @@ use russh::{MethodKind, MethodSet};
 use tokio::net::UnixStream;
 
 use crate::remote::RemoteError;
-use crate::remote::config::{Agent, expand_tokens};
+use crate::remote::config::Agent;
 
 use super::endpoint::Endpoint;
 use super::keys::{self, KeyFileError, Keyring, Loaded};
@@ -417,19 +417,11 @@ impl Login<'_> {
     }
 
     fn operator_files(&self) -> Vec<PathBuf> {
-        self.expanded(&self.end.config.identity_files)
+        self.end.config.identity_files.clone()
     }
 
     fn certificate_files(&self) -> Vec<PathBuf> {
-        self.expanded(&self.end.config.certificate_files)
-    }
-
-    fn expanded(&self, files: &[PathBuf]) -> Vec<PathBuf> {
-        let config = &self.end.config;
-        let expand = |file: &PathBuf| {
-            PathBuf::from(expand_tokens(&file.to_string_lossy(), config))
-        };
-        files.iter().map(expand).collect()
+        self.end.config.certificate_files.clone()
     }
 }
 

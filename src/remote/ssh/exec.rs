@@ -1,7 +1,8 @@
 //! Runs one command on a connection: input and output at once, until the channel is closed.
 //!
 //! The input stops where the command ends, read or not; the exit status may come before the
-//! last output; a channel that ends without a status is an error.
+//! last output; a channel that ends without a status is an error, and so is one on which the
+//! command never began.
 
 use std::io;
 use std::sync::Arc;
@@ -9,18 +10,23 @@ use std::sync::Arc;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::AsyncReadExt;
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
 use crate::event::Event;
+use crate::remote::words::last_words;
 use crate::remote::{Argv, As, Exec, Input, OnLine, Output, RemoteError, to_login_shell};
 use crate::secret::Secret;
 
 use super::Ssh;
+use super::begin::{Beginning, Mark};
 use super::sudo::{self, Call, Preamble, SudoProblem};
 
 const STDERR_KEPT: usize = 64 * 1024;
 /// sshd's largest packet; larger pieces would only be cut.
 const PIECE: usize = 32 * 1024;
+
+/// A host that talks for so long and does not begin with the command runs something else.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Runs a command to its end. Its time starts when it has a place among the sessions.
 pub(super) async fn run<'a>(ssh: &'a Ssh, exec: Exec<'a>) -> Result<Output, RemoteError> {
@@ -45,18 +51,21 @@ async fn converse<'a>(
         true => sudo::command(&argv, password.is_some()),
         false => argv,
     };
+    let mark = Mark::new(rand::random());
     let (reader, writer) = channel.split();
     let mut call = Conversation {
         ssh,
         purpose,
         leash: Leash { writer: Arc::new(writer), ended: false },
         password,
+        beginnings: [Beginning::new(&mark), Beginning::new(&mark)],
+        talks_since: None,
         preamble: by_sudo.then(Preamble::default),
         stdout: Stdout::new(on_line),
         stderr: Vec::new(),
         status: None,
     };
-    call.start(&command).await?;
+    call.start(&mark.before(&command)).await?;
     call.hold(reader, input).await
 }
 
@@ -92,6 +101,10 @@ struct Conversation<'a> {
     purpose: String,
     leash: Leash,
     password: Option<&'a Secret>,
+    /// Of standard output and of standard error.
+    beginnings: [Beginning; 2],
+    /// Since when the host talks on standard output without beginning with the command.
+    talks_since: Option<Instant>,
     /// Sudo's part of standard error, until the command itself runs.
     preamble: Option<Preamble>,
     stdout: Stdout<'a>,
@@ -125,6 +138,7 @@ impl Conversation<'_> {
                     feeding = false;
                     fed.map_err(|source| self.input_failed(source))?;
                 }
+                () = self.patience() => return Err(self.not_run("and goes on")),
                 problem = stuck(self.preamble.as_ref(), self.ssh.sudo_patience) => {
                     return Err(self.sudo_failed(problem));
                 }
@@ -143,7 +157,7 @@ impl Conversation<'_> {
     /// Takes a message; says whether it brought the sign that sudo let the command through.
     async fn take(&mut self, message: ChannelMsg) -> Result<bool, RemoteError> {
         match message {
-            ChannelMsg::Data { data } => self.stdout.take(&data),
+            ChannelMsg::Data { data } => self.take_stdout(&data),
             ChannelMsg::ExtendedData { data, .. } => {
                 return self.take_stderr(&data).await;
             }
@@ -163,8 +177,24 @@ impl Conversation<'_> {
         Ok(false)
     }
 
+    fn take_stdout(&mut self, data: &[u8]) {
+        let [beginning, _] = &mut self.beginnings;
+        if beginning.has_begun() {
+            return self.stdout.take(data);
+        }
+        let mut own = data.to_vec();
+        beginning.read(&mut own);
+        self.talks_since = match beginning.has_begun() {
+            true => None,
+            false => self.talks_since.or_else(|| Some(Instant::now())),
+        };
+        self.stdout.take(&own);
+    }
+
     async fn take_stderr(&mut self, data: &[u8]) -> Result<bool, RemoteError> {
         let mut bytes = data.to_vec();
+        let [_, beginning] = &mut self.beginnings;
+        beginning.read(&mut bytes);
         let call = self.preamble.as_mut().and_then(|sudo| sudo.read(&mut bytes));
         let mut started = false;
         match call {
@@ -198,18 +228,49 @@ impl Conversation<'_> {
         RemoteError::Sudo { host, during, source }
     }
 
+    /// Ends when the host has talked for too long without beginning with the command.
+    fn patience(&self) -> impl Future<Output = ()> + use<> {
+        let until = self.talks_since.map(|since| since + PATIENCE);
+        async move {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn not_run(&self, ended: &str) -> RemoteError {
+        let [stdout, stderr] = &self.beginnings;
+        let said = last_words(&[stdout.before(), b"\n", stderr.before()].concat());
+        let said = match said.is_empty() {
+            true => format!("it says nothing {ended}"),
+            false => format!("it says `{said}` {ended}"),
+        };
+        let (host, user) = (self.ssh.host.clone(), self.ssh.user.clone());
+        RemoteError::NotRun { host, user, during: self.purpose.clone(), said }
+    }
+
     fn finish(mut self) -> Result<Output, RemoteError> {
         self.leash.ended = true;
         let host = self.ssh.host.clone();
+        let has_begun = self.beginnings[0].has_begun();
         let Some(status) = self.status else {
+            if self.talks_since.is_some() {
+                return Err(self.not_run("and ends without a status"));
+            }
             let during = format!("{} (it ended without a status)", self.purpose);
             return Err(RemoteError::Lost { host, during });
         };
+        if !has_begun {
+            return Err(self.not_run(&format!("and ends with status {status}")));
+        }
         if let Some(preamble) = &self.preamble {
             return Err(self.sudo_failed(preamble.diagnose(status)));
         }
         keep_end(&mut self.stderr);
-        Ok(Output { status, stdout: self.stdout.end(), stderr: self.stderr })
+        let [stdout, stderr] = &self.beginnings;
+        let greeting = [stdout.before(), stderr.before()].concat();
+        Ok(Output { status, stdout: self.stdout.end(), stderr: self.stderr, greeting })
     }
 
     fn lost(&self) -> RemoteError {

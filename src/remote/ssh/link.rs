@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,12 +10,10 @@ use russh::keys::ssh_key::{Algorithm, EcdsaCurve, HashAlg};
 use russh::{Channel, ChannelOpenFailure, ChannelStream, Preferred, cipher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::host::HostName;
 use crate::remote::RemoteError;
-use crate::remote::config::expand_tokens;
 
 use super::Timing;
 use super::auth::{self, Means};
@@ -24,6 +21,7 @@ use super::endpoint::Endpoint;
 use super::gates::Pauses;
 use super::host_keys::{CertificateKinds, Guard, Rejection, Unseen};
 use super::prompt::Prompt;
+use super::proxy::Proxy;
 use super::sessions::{Refused, Session, Sessions};
 use super::watcher::{Closed, Watcher};
 
@@ -46,7 +44,7 @@ pub(super) struct Link {
     ended: Arc<OnceLock<String>>,
     /// What carries this connection lives as long as it does.
     _way: Option<Arc<Link>>,
-    _proxy: Option<Child>,
+    proxy: Option<Proxy>,
 }
 
 /// Why a connection did not come about.
@@ -85,9 +83,14 @@ impl Link {
                 greeting.over(way.reach(end, timing.connect).await?).await?
             }
             (None, Some(command)) => {
-                let (child, stream) = start_proxy(end, command)?;
-                proxy = Some(child);
-                greeting.over(stream).await?
+                let started = Proxy::start(command);
+                let (running, stream) =
+                    started.map_err(|error| unreachable(end, error))?;
+                let running = proxy.insert(running);
+                match greeting.over(stream).await {
+                    Ok(handle) => handle,
+                    Err(failure) => return Err(explain(end, running, failure).await),
+                }
             }
             (None, None) => {
                 greeting.over(connect_tcp(end, timing.connect).await?).await?
@@ -102,7 +105,7 @@ impl Link {
             started,
             ended,
             _way: way,
-            _proxy: proxy,
+            proxy,
         })
     }
 
@@ -127,7 +130,7 @@ impl Link {
         during: &str,
         deadline: Duration,
     ) -> Result<(Channel<Msg>, Session<'_>), RemoteError> {
-        let mut pauses = Pauses::until(Instant::now() + FREED);
+        let mut pauses = None;
         loop {
             let place = self.sessions.enter().await;
             let open = self.handle.channel_open_session();
@@ -138,9 +141,13 @@ impl Link {
                 Ok(Err(_)) => return Err(self.lost(during)),
             };
             match place.refused() {
-                Refused::Wait => {}
+                // Waiting for a place takes as long as the commands of others do.
+                Refused::Wait => pauses = None,
                 // The server may not have done with one that ended a moment ago.
-                Refused::Alone { before: true } => match pauses.next() {
+                Refused::Alone { before: true } => match pauses
+                    .get_or_insert_with(|| Pauses::until(Instant::now() + FREED))
+                    .next()
+                {
                     Some(pause) => sleep(pause).await,
                     None => return Err(self.no_session(during, &refusal)),
                 },
@@ -213,8 +220,14 @@ impl Link {
             Ok(Err(russh::Error::ChannelOpenFailure(
                 ChannelOpenFailure::AdministrativelyProhibited,
             ))) => Err(RemoteError::Forwarding { host: host() }),
-            Ok(Err(russh::Error::ChannelOpenFailure(_))) => {
+            Ok(Err(russh::Error::ChannelOpenFailure(
+                ChannelOpenFailure::ConnectFailed,
+            ))) => {
                 Err(RemoteError::Dial { host: host(), address: address.to_owned(), port })
+            }
+            Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
+                let said = format!("its SSH server opens no channel ({reason:?})");
+                Err(RemoteError::Refused { host: host(), during: during(), said })
             }
             Ok(Err(_)) => Err(self.lost(&during())),
         }
@@ -242,9 +255,14 @@ impl Link {
 
     /// The error of a call that the connection did not survive.
     pub(super) fn lost(&self, during: &str) -> RemoteError {
-        let during = match self.ended.get() {
-            Some(why) => format!("{during} ({why})"),
-            None => during.to_owned(),
+        let words = self.proxy.as_ref().map(Proxy::last_words).unwrap_or_default();
+        let words =
+            (!words.is_empty()).then(|| format!("its ProxyCommand said: {words}"));
+        let why: Vec<String> =
+            self.ended.get().cloned().into_iter().chain(words).collect();
+        let during = match why.is_empty() {
+            false => format!("{during} ({})", why.join("; ")),
+            true => during.to_owned(),
         };
         RemoteError::Lost { host: self.host.clone(), during }
     }
@@ -305,23 +323,31 @@ async fn connect_tcp(end: &Endpoint, limit: Duration) -> Result<Prompt, RemoteEr
     Prompt::new(stream).map_err(|source| unreachable(end, source))
 }
 
-/// Starts the operator's `ProxyCommand`; its input and output are the way to the server.
-fn start_proxy(
-    end: &Endpoint,
-    command: &str,
-) -> Result<(Child, impl AsyncRead + AsyncWrite + Unpin + Send + 'static), RemoteError> {
-    let command = format!("exec {}", expand_tokens(command, &end.config));
-    let mut child = Command::new("sh")
-        .args(["-c", &command])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|source| unreachable(end, source))?;
-    match (child.stdout.take(), child.stdin.take()) {
-        (Some(from), Some(to)) => Ok((child, tokio::io::join(from, to))),
-        _ => Err(unreachable(end, io::Error::other("the ProxyCommand has no pipes"))),
+/// Why there was no greeting over a `ProxyCommand`: in its own words, where it has any.
+async fn explain(end: &Endpoint, proxy: &mut Proxy, failure: Failure) -> Failure {
+    match failure {
+        Failure::HungUp(_) => {
+            let ended = proxy.end().await;
+            let error = unreachable(end, io::Error::other(ended.told));
+            // One that failed by its own word would only fail again.
+            if ended.failed { Failure::Error(error) } else { Failure::HungUp(error) }
+        }
+        Failure::Error(RemoteError::TimedOut { host, during, deadline }) => {
+            let during = match proxy.last_words() {
+                words if words.is_empty() => format!("{during} over its ProxyCommand"),
+                words => format!("{during} over its ProxyCommand, which said `{words}`,"),
+            };
+            RemoteError::TimedOut { host, during, deadline }.into()
+        }
+        Failure::Error(RemoteError::Protocol { host, said }) => {
+            let words = proxy.last_words();
+            let said = match words.is_empty() {
+                true => said,
+                false => format!("{said}; its ProxyCommand said: {words}"),
+            };
+            RemoteError::Protocol { host, said }.into()
+        }
+        failure => failure,
     }
 }
 

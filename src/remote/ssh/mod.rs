@@ -2,8 +2,8 @@
 //!
 //! In reading order: [`Connector`] finds the way to a [`Target`] (`route`), holds back logins
 //! that a server would drop (`gates`), makes the connection (`link` over `prompt`), checks the host's key
-//! (`host_keys`), logs in (`auth`), and gives an [`Ssh`], which runs commands (`exec`), as
-//! root where asked (`sudo`).
+//! (`host_keys`), logs in (`auth`), and gives an [`Ssh`], which runs commands (`exec`), told
+//! from what the host says before them (`begin`), as root where asked (`sudo`).
 //!
 //! Invariants: no key passes unchecked; nothing waits without a deadline; a connection that
 //! ends in mid-exec is an error. One [`Ssh`] is one TCP connection, meant to be kept for the
@@ -11,6 +11,7 @@
 //! a look at a service.
 
 mod auth;
+mod begin;
 mod certificate;
 mod endpoint;
 mod exec;
@@ -20,6 +21,7 @@ mod keys;
 mod lasting;
 mod link;
 mod prompt;
+mod proxy;
 mod revoked;
 mod route;
 mod sessions;
@@ -49,7 +51,7 @@ pub use self::host_keys::{Ask, FirstContact};
 pub use self::keys::KeyFileError;
 pub use self::lasting::Lasting;
 pub use self::sudo::SudoProblem;
-pub use self::system::system_ssh;
+pub use self::system::{Purpose, system_ssh};
 
 use self::auth::Means;
 use self::endpoint::Endpoint;

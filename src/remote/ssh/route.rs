@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::host::HostName;
+use crate::host::{HostName, is_safe_user};
 use crate::remote::RemoteError;
 use crate::remote::config::{self, HostConfig, Question};
 use crate::remote::known_hosts::{Key, LookupName};
@@ -63,7 +63,7 @@ impl FromStr for JumpSpec {
             (None, _) => (server, None),
         };
         let port = port.map(|port| port.parse().map_err(|_| BadJump)).transpose()?;
-        match is_address(host) {
+        match is_address(host) && user.as_deref().is_none_or(is_safe_user) {
             true => Ok(Self { user, host: host.to_owned(), port }),
             false => Err(BadJump),
         }
@@ -154,8 +154,13 @@ impl Connector {
         spec: &JumpSpec,
     ) -> Result<HostConfig, RemoteError> {
         let JumpSpec { user, host, port } = spec.clone();
+        // A `Match exec` of the operator's gives both to a shell.
         if !is_address(&host) {
             return Err(bad_address(&target.host, &host));
+        }
+        if let Some(user) = user.as_ref().filter(|user| !is_safe_user(user)) {
+            let (host, user) = (target.host.clone(), user.clone());
+            return Err(RemoteError::BadUser { host, user });
         }
         if !target.operator_config {
             return Ok(HostConfig {
@@ -248,9 +253,20 @@ mod tests {
         check("ssh://ops@b1:22/", Some("ops"), "b1", Some(22));
         check("fe80::1", None, "fe80::1", None);
         check("ops@[fe80::1]:2222", Some("ops"), "fe80::1", Some(2222));
-        for bad in
-            ["", "ops@", "b1:ssh", "b1:70000", "-oProxyCommand=x", "b 1", "[fe80::1", "*"]
-        {
+        for bad in [
+            "",
+            "ops@",
+            "b1:ssh",
+            "b1:70000",
+            "-oProxyCommand=x",
+            "b 1",
+            "[fe80::1",
+            "*",
+            "$(id)@b1",
+            "-lx@b1",
+            "a;b@b1",
+            "`id`",
+        ] {
             assert_eq!(bad.parse::<JumpSpec>(), Err(BadJump), "{bad}");
         }
     }

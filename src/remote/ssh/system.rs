@@ -10,19 +10,44 @@ use crate::remote::{Argv, config, to_shell};
 use super::Target;
 use super::route::JumpSpec;
 
-/// The command that logs in to a target with this computer's own `ssh`; the words of a
-/// command for the host may be appended.
+/// What somebody logs in for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A shell, or what the operator's own settings run in its place.
+    Shell,
+    /// A command for the host, whose words are appended.
+    Command {
+        /// Whether its input and output are a terminal, which it may then have over there too
+        /// where the operator's settings ask for one.
+        on_terminal: bool,
+    },
+}
+
+/// The command that logs in to a target with this computer's own `ssh`.
 ///
 /// Unknown host keys are refused, not asked about: connect once through
 /// [`Connector`](super::Connector) first. The pins go in as a global file, which `ssh` never
 /// writes, and which leaves the operator's own file of known hosts in force.
-pub fn system_ssh(target: &Target, pins: &Path, ssh_config: Option<&Path>) -> Argv {
+pub fn system_ssh(
+    target: &Target,
+    pins: &Path,
+    ssh_config: Option<&Path>,
+    purpose: Purpose,
+) -> Argv {
     let mut words = start(target, ssh_config);
+    if let Purpose::Command { on_terminal } = purpose {
+        // OpenSSH takes one command, the operator's or this one.
+        words.extend(option("RemoteCommand=none".to_owned()));
+        if !on_terminal {
+            words.extend(option("RequestTTY=no".to_owned()));
+        }
+    }
     words.extend(trust(target, pins));
     let jumps = target.access.jump.iter().filter_map(|text| text.parse().ok());
     let jumps: Vec<JumpSpec> = jumps.collect();
     let mut jump = start(target, ssh_config);
     jump.extend(option(global_file(pins)));
+    jump.extend(option("RemoteCommand=none".to_owned()));
     if let Some(command) = proxy_command(&jumps, &jump) {
         words.extend(option(format!("ProxyCommand={command}")));
     }
@@ -83,13 +108,12 @@ fn global_file(pins: &Path) -> String {
 /// hand our options on to them.
 fn proxy_command(jumps: &[JumpSpec], start: &[String]) -> Option<String> {
     let (last, before) = jumps.split_last()?;
-    let mut words = start.to_vec();
-    words.extend(["-W", "[%h]:%p"].map(str::to_owned));
-    if let Some(inner) = proxy_command(before, start) {
-        // The outer `ssh` replaces `%` tokens in all of the text, the inner one's as well.
-        words.extend(option(format!("ProxyCommand={}", inner.replace('%', "%%"))));
-    }
-    words.extend(login(last));
+    let inner = proxy_command(before, start).map(|inner| format!("ProxyCommand={inner}"));
+    let options = inner.map(option).into_iter().flatten();
+    let rest = start.iter().cloned().chain(options).chain(login(last));
+    // The outer `ssh` replaces `%` tokens in all of the text, the inner one's as well.
+    let mut words: Vec<String> = rest.map(|word| word.replace('%', "%%")).collect();
+    words.splice(1..1, ["-W", "[%h]:%p"].map(str::to_owned));
     Some(to_shell(&Argv::new(words)))
 }
 

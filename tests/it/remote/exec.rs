@@ -313,6 +313,66 @@ async fn a_server_that_allows_few_sessions_gets_no_more_at_once() {
     }
 }
 
+/// A server that says this, as a login shell's start-up would, and then runs the command.
+fn greeting_sshd(script: &str) -> Sshd {
+    let config = format!("ForceCommand {script}; eval \"$SSH_ORIGINAL_COMMAND\"");
+    Sshd::start_with(&["ed25519"], &config)
+}
+
+#[tokio::test]
+async fn what_a_host_says_before_a_command_is_none_of_its_output() {
+    let sshd = greeting_sshd("echo === rack 7 ===; printf '\\033[0m'; echo careful >&2");
+    let ssh = connect(&sshd).await;
+    let output = ssh.exec(script("echo out; echo err >&2; exit 3")).await.unwrap();
+    assert_eq!(output.status, 3);
+    assert_eq!(
+        (output.stdout.as_slice(), output.stderr.as_slice()),
+        (&b"out\n"[..], &b"err\n"[..])
+    );
+    assert_eq!(output.greeting, b"=== rack 7 ===\n\x1b[0mcareful\n");
+
+    let mut lines = Vec::new();
+    let mut on_line = |line: &str| lines.push(line.to_owned());
+    let input = Input::Bytes(b"one\ntwo\n".to_vec());
+    let exec = Exec { input, on_line: Some(&mut on_line), ..script("cat") };
+    assert_eq!(ssh.exec(exec).await.unwrap().status, 0);
+    assert_eq!(lines, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn what_a_host_says_in_place_of_a_command_is_told_with_what_to_do() {
+    for (instead, said) in [
+        (
+            "echo Log in as the user platform, not as root.; echo; exit 142",
+            "`Log in as the user platform, not as root.` and ends with status 142",
+        ),
+        (
+            "/usr/sbin/nologin",
+            "`This account is currently not available.` and ends with status 1",
+        ),
+        ("/bin/false", "says nothing and ends with status 1"),
+        ("echo no >&2; exit 5", "`no` and ends with status 5"),
+    ] {
+        let sshd = Sshd::start_with(&["ed25519"], &format!("ForceCommand {instead}"));
+        let ssh = connect(&sshd).await;
+        let error = ssh.exec(script("true")).await.err().unwrap();
+        assert!(matches!(error, RemoteError::NotRun { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(said) && text.contains("set `user`"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_talks_and_never_begins_with_a_command_is_given_up() {
+    let sshd = greeting_sshd("echo choose a menu; sleep 1000");
+    let ssh = connect(&sshd).await;
+    let start = Instant::now();
+    let exec = Exec { deadline: Duration::from_secs(120), ..script("true") };
+    let error = ssh.exec(exec).await.err().unwrap();
+    assert!(error.to_string().contains("`choose a menu` and goes on"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
+}
+
 #[tokio::test]
 async fn input_that_cannot_be_read_ends_the_command() {
     let sshd = Sshd::start();

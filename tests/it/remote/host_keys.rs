@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use platform::inventory::HostKeyPolicy;
-use platform::remote::ssh::{Target, system_ssh};
+use platform::remote::ssh::{Purpose, Target, system_ssh};
 use platform::remote::{ErrorKind, Remote, RemoteError};
 
 use super::sshd::{Sshd, answer, bare_public, connector, keygen, run, script, settings};
@@ -34,7 +34,8 @@ async fn accept_new_pins_the_key_in_a_private_file_that_openssh_can_use() {
     second.connect(asking(&sshd)).await.unwrap();
     assert_eq!(fs::read_to_string(&pins).unwrap(), expected);
 
-    let argv = system_ssh(&sshd.target(), &pins, None);
+    let argv =
+        system_ssh(&sshd.target(), &pins, None, Purpose::Command { on_terminal: false });
     let mut ssh = Command::new(&argv.words()[0]);
     assert_eq!(run(ssh.args(&argv.words()[1..]).arg("echo hello")), "hello\n");
 }
@@ -216,7 +217,12 @@ async fn of_a_machine_that_its_provider_vouches_for_only_that_key_passes() {
     let (connector, _) = connector(settings(sshd.path()));
     connector.connect(target.clone()).await.unwrap();
     assert!(!sshd.file("pins").exists(), "the provider's word needs no pin");
-    let argv = system_ssh(&target, &sshd.file("pins"), None);
+    let argv = system_ssh(
+        &target,
+        &sshd.file("pins"),
+        None,
+        Purpose::Command { on_terminal: false },
+    );
     let mut ssh = Command::new(&argv.words()[0]);
     assert_eq!(run(ssh.args(&argv.words()[1..]).arg("echo hello")), "hello\n");
 
@@ -224,7 +230,12 @@ async fn of_a_machine_that_its_provider_vouches_for_only_that_key_passes() {
     target.host_keys = vec![bare_public(&other)];
     let error = connector.connect(target.clone()).await.err().unwrap();
     assert!(matches!(error, RemoteError::HostKeyNotVouched { .. }), "{error:?}");
-    let argv = system_ssh(&target, &sshd.file("pins"), None);
+    let argv = system_ssh(
+        &target,
+        &sshd.file("pins"),
+        None,
+        Purpose::Command { on_terminal: false },
+    );
     let mut ssh = Command::new(&argv.words()[0]);
     let refused = ssh.args(&argv.words()[1..]).arg("true").output().unwrap();
     assert_eq!(refused.status.code(), Some(255), "{refused:?}");

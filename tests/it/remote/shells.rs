@@ -1,5 +1,6 @@
 //! Login shells that read a command line in ways of their own.
 
+use platform::remote::ssh::{Purpose, system_ssh};
 use platform::remote::{Argv, Exec, Remote, to_login_shell};
 
 use super::sshd::{Sshd, connector, run, script, settings};
@@ -92,8 +93,8 @@ async fn words_arrive_as_they_are_whatever_the_login_shell() {
 fn the_operators_own_ssh_hands_on_the_same_words() {
     for shell in ["bash", "fish", "tcsh"] {
         let sshd = sshd_with(shell);
-        let argv =
-            platform::remote::ssh::system_ssh(&sshd.target(), &sshd.file("pins"), None);
+        let purpose = Purpose::Command { on_terminal: false };
+        let argv = system_ssh(&sshd.target(), &sshd.file("pins"), None, purpose);
         let key = super::sshd::bare_public(&sshd.file("host_ed25519"));
         std::fs::write(sshd.file("pins"), format!("[127.0.0.1]:{} {key}\n", sshd.port))
             .unwrap();

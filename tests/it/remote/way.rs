@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use platform::remote::ssh::{Ssh, Target, system_ssh};
+use platform::remote::ssh::{Purpose, Ssh, Target, system_ssh};
 use platform::remote::{ErrorKind, Remote, RemoteError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -47,7 +47,12 @@ async fn two_jump_hosts_in_a_row_are_passed_in_order_by_us_and_by_openssh() {
     target.access.jump.push(format!("{}@127.0.0.1:{}", user(), far.port));
     let (connector, _) = connector(settings(sshd.path()));
     works(&connector.connect(target.clone()).await.unwrap()).await;
-    let argv = system_ssh(&target, &sshd.file("pins"), None);
+    let argv = system_ssh(
+        &target,
+        &sshd.file("pins"),
+        None,
+        Purpose::Command { on_terminal: false },
+    );
     let mut ssh = Command::new(&argv.words()[0]);
     assert_eq!(run(ssh.args(&argv.words()[1..]).arg("echo hello")), "hello\n");
     for jump in [near, far] {
@@ -229,4 +234,14 @@ async fn dial_on_a_host_that_forbids_it_names_the_setting() {
         assert!(matches!(error, RemoteError::Forwarding { .. }), "{setting}: {error:?}");
         assert!(error.to_string().contains("AllowTcpForwarding"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn dial_to_where_a_host_permits_no_connection_names_the_setting() {
+    let sshd = Sshd::start_with(&["ed25519"], "PermitOpen 127.0.0.1:1");
+    let (connector, _) = connector(settings(sshd.path()));
+    let ssh = connector.connect(sshd.target()).await.unwrap();
+    let error = ssh.dial("127.0.0.1", sshd.port, LONG).await.err().unwrap();
+    assert!(matches!(error, RemoteError::Forwarding { .. }), "{error:?}");
+    assert!(error.to_string().contains("PermitOpen"), "{error}");
 }

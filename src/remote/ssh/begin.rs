@@ -1,0 +1,108 @@
+//! Tells what a command says from what the host says before it begins.
+//!
+//! Pure. A greeting that a login shell prints for every session, a "log in as the user …" in
+//! place of the command, `nologin`: all come on the same streams as the command's own output.
+//! So a line that nobody else can know is printed on both just before the command begins.
+
+use crate::remote::Argv;
+
+const KEPT: usize = 64 * 1024;
+
+/// A mark of one command.
+#[derive(Debug, Clone)]
+pub(super) struct Mark(String);
+
+impl Mark {
+    /// The mark with this number; each command has another one.
+    pub(super) fn new(number: u64) -> Self {
+        Self(format!("platform-begins-{number:016x}"))
+    }
+
+    /// The command that prints the mark and becomes another command.
+    pub(super) fn before(&self, argv: &Argv) -> Argv {
+        let script = format!("echo {0}; echo {0} >&2; exec \"$@\"", self.0);
+        let shell = ["sh", "-c", script.as_str(), "sh"].map(str::to_owned);
+        Argv::new(shell.into_iter().chain(argv.words().iter().cloned()))
+    }
+}
+
+/// One stream, until its mark comes.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    line: Vec<u8>,
+    before: Vec<u8>,
+    has_begun: bool,
+}
+
+impl Beginning {
+    pub(super) fn new(mark: &Mark) -> Self {
+        let line = format!("{}\n", mark.0).into_bytes();
+        Self { line, before: Vec::new(), has_begun: false }
+    }
+
+    /// Takes the next bytes of the stream and leaves those that are the command's.
+    pub(super) fn read(&mut self, bytes: &mut Vec<u8>) {
+        if self.has_begun {
+            return;
+        }
+        // The mark may be cut anywhere: what was there already counts but for its own search.
+        let from = self.before.len().saturating_sub(self.line.len());
+        self.before.append(bytes);
+        let mut windows = self.before[from..].windows(self.line.len());
+        if let Some(at) = windows.position(|window| window == self.line) {
+            *bytes = self.before.split_off(from + at + self.line.len());
+            self.before.truncate(from + at);
+            self.has_begun = true;
+        }
+        let excess = self.before.len().saturating_sub(KEPT);
+        self.before.drain(..excess);
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// What came before the mark.
+    pub(super) fn before(&self) -> &[u8] {
+        &self.before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_the_mark_is_the_commands_however_the_stream_is_cut() {
+        let mark = Mark::new(0xab);
+        let text = "=== rack 7 ===\n\u{1b}[0mplatform-begins-00000000000000ab\nout\nput";
+        for step in 1..text.len() {
+            let mut beginning = Beginning::new(&mark);
+            let mut own = Vec::new();
+            for piece in text.as_bytes().chunks(step) {
+                let mut bytes = piece.to_vec();
+                beginning.read(&mut bytes);
+                own.append(&mut bytes);
+            }
+            assert_eq!(String::from_utf8_lossy(&own), "out\nput", "pieces of {step}");
+            assert_eq!(beginning.before(), "=== rack 7 ===\n\u{1b}[0m".as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_command_as_text_is_no_mark() {
+        let mark = Mark::new(1);
+        let mut beginning = Beginning::new(&mark);
+        let mut bytes = mark.before(&Argv::new(["true"])).words().join(" ").into_bytes();
+        bytes.push(b'\n');
+        beginning.read(&mut bytes);
+        assert!(!beginning.has_begun() && bytes.is_empty());
+    }
+
+    #[test]
+    fn a_host_that_talks_without_end_does_not_fill_the_memory() {
+        let mut beginning = Beginning::new(&Mark::new(1));
+        beginning.read(&mut vec![b'x'; 5 * KEPT]);
+        assert_eq!(beginning.before().len(), KEPT);
+    }
+}

@@ -1,0 +1,55 @@
+//! What something said last, for the text of an error.
+
+/// So many lines say enough.
+const MOST_LINES: usize = 8;
+/// So much of them is shown, in whole lines; the last line is shown in any case.
+const MOST_BYTES: usize = 1000;
+
+/// The last lines that something said, whole and in one line, without signs that steer a
+/// terminal; empty where it said nothing.
+pub(super) fn last_words(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let clean = |line: &str| {
+        let line: String =
+            without_escapes(line).chars().filter(|c| !c.is_control()).collect();
+        line.trim().to_owned()
+    };
+    let lines = said.lines().rev().map(clean).filter(|line| !line.is_empty());
+    let mut kept: Vec<String> = Vec::new();
+    for line in lines.take(MOST_LINES) {
+        let n_bytes: usize = kept.iter().map(String::len).sum();
+        if !kept.is_empty() && n_bytes + line.len() > MOST_BYTES {
+            break;
+        }
+        kept.push(line);
+    }
+    kept.reverse();
+    kept.join("; ")
+}
+
+/// Without sequences such as those that set colours.
+fn without_escapes(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| ('@'..='~').contains(&c));
+        kept.push_str(end.map_or("", |end| &part[end + 1..]));
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_told_whole_and_without_what_steers_a_terminal() {
+        assert_eq!(last_words(b""), "");
+        assert_eq!(last_words(b"\n \r\n"), "");
+        assert_eq!(last_words(b"one\r\n\n\x1b[31mtwo\x1b[0m\n\x07"), "one; two");
+        let lines: String = (0..20).map(|n| format!("{n}\n")).collect();
+        assert_eq!(last_words(lines.as_bytes()), "12; 13; 14; 15; 16; 17; 18; 19");
+        let long = "x".repeat(2000);
+        assert_eq!(last_words(format!("a\n{long}\n").as_bytes()), long);
+    }
+}
