@@ -20,7 +20,11 @@ impl Mark {
 
     /// The command that prints the mark and becomes another command.
     pub(super) fn before(&self, argv: &Argv) -> Argv {
-        let script = format!("echo {0}; echo {0} >&2; exec \"$@\"", self.0);
+        // What is no program may be a word of the shell itself, such as `umask`.
+        let script = format!(
+            "echo {0}; echo {0} >&2; case $(command -v \"$1\") in (/*) exec \"$@\";; esac; \"$@\"",
+            self.0
+        );
         let shell = ["sh", "-c", script.as_str(), "sh"].map(str::to_owned);
         Argv::new(shell.into_iter().chain(argv.words().iter().cloned()))
     }
