@@ -5,7 +5,9 @@
 
 use super::{Context, Stage, Wants, path};
 use crate::resource::probe::Questions;
-use crate::resource::{Directory, Facts, File, Package, PackageState, Resource, Unit};
+use crate::resource::{
+    Brings, Directory, Facts, File, Package, PackageState, Resource, Unit,
+};
 use crate::secret::Secret;
 use crate::topology::{Node, REGISTRY_PORT};
 
@@ -15,11 +17,18 @@ const HOME: &str = "/etc/platform";
 /// The unit that runs the engine.
 pub const UNIT: &str = "docker.service";
 
+/// Its package, by its names for apt and for dnf.
+const PACKAGES: [&str; 2] = ["docker.io", "moby-engine"];
+
+/// Its client, which is a package of its own since Debian 13.
+const CLIENT: Brings = Brings { command: "docker", package: "docker-cli" };
+
 /// The engine, the trust in the cluster's registries, and the password for them.
 pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
     let mut wants = Vec::new();
-    let engine = Package::by_manager("docker.io", "moby-engine");
-    if !is_foreign(&engine, facts) {
+    let [apt, dnf] = PACKAGES;
+    let engine = Package::by_manager(apt, dnf).that_brings(CLIENT);
+    if !is_foreign(facts) {
         wants.push(Resource::Package(engine));
     }
     // Without the parser, an engine on a kernel with AppArmor starts no container at all.
@@ -44,9 +53,10 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
     wants.into_iter().map(|resource| (Stage::Base, resource)).collect()
 }
 
-/// Asks for what only some hosts get.
+/// Asks for what only some hosts get, and for an engine that may be there.
 pub(super) fn ask(questions: &mut Questions) {
     parser().ask(questions);
+    questions.docker();
 }
 
 /// What reads AppArmor's profiles.
@@ -55,11 +65,13 @@ fn parser() -> Resource {
 }
 
 /// Whether there is an engine that did not come from the distribution's package: it stays as
-/// it is, and the package, which would replace it, is not installed.
-fn is_foreign(engine: &Package, facts: &Facts) -> bool {
-    let manager = facts.system.manager();
-    let packaged = manager.and_then(|manager| facts.package(engine.name(manager)));
-    facts.system.docker.is_some() && packaged == Ok(&PackageState::Missing)
+/// it is, and the package, which would replace it, is not installed. A client alone is none.
+pub fn is_foreign(facts: &Facts) -> bool {
+    let is_here = |package: &&str| {
+        facts.package(package).is_ok_and(|state| *state != PackageState::Missing)
+    };
+    let runs = facts.unit(UNIT).is_ok_and(|unit| unit.load == "loaded");
+    runs && !PACKAGES.iter().any(is_here)
 }
 
 /// Docker reads the authority that it trusts for a registry at each pull: no restart.

@@ -300,7 +300,9 @@ impl Seen<'_> {
             address: node.address.to_string(),
             reachable: facts.is_some(),
             os: facts.map(|facts| facts.system.os.clone()),
-            docker: facts.and_then(|facts| facts.system.docker.clone()),
+            docker: facts
+                .and_then(|facts| facts.system.engine.there())
+                .map(str::to_owned),
             docker_down: facts.filter(|_| node.has_containers()).and_then(docker_down),
             services: units(node).into_iter().map(service).collect(),
         }

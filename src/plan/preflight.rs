@@ -1,5 +1,8 @@
 //! What would make a run fail half-way, found before anything is touched.
 
+mod address;
+mod engine;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -62,7 +65,8 @@ pub fn objections(
         .iter()
         .filter_map(|node| facts.get(&node.host).map(|facts| (node, facts)));
     let unfit = known.flat_map(|(node, facts)| of_host(node, catalog, facts));
-    of_other_clusters(&topology.cluster, facts).into_iter().chain(unfit).collect()
+    let others = of_other_clusters(&topology.cluster, facts).into_iter();
+    others.chain(address::twins(topology, facts)).chain(unfit).collect()
 }
 
 /// The hosts that lack the room for what a plan brings there. One that gets nothing of size, or
@@ -140,7 +144,9 @@ fn of_host(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<Objection> {
         );
     }
     if node.has_containers() {
-        for (problem, help) in unmet(node, catalog, facts) {
+        let unfit = address::not_its_own(node, facts).into_iter();
+        let unfit = unfit.chain(engine::unusable(facts));
+        for (problem, help) in unfit.chain(unmet(node, catalog, facts)) {
             object(problem, &help, None);
         }
         containers(facts, &mut object);
@@ -161,7 +167,7 @@ fn comes_later(sysctl: &str, node: &Node, facts: &Facts) -> bool {
     let name = sysctl.replace('/', ".");
     let of_docker = ["net.bridge.", "net.netfilter.", "net.nf_conntrack_max"];
     node.has_containers()
-        && facts.system.docker.is_none()
+        && !engine::is_there(facts)
         && of_docker.iter().any(|of_docker| name.starts_with(of_docker))
 }
 
@@ -253,8 +259,7 @@ fn not_version_2_alone(what: &str, facts: &Facts) -> Option<(String, String)> {
 /// the first that is too new.
 fn too_new_docker<'a>(needs: &Needs, facts: &'a Facts) -> Option<(&'a str, u32)> {
     let below = needs.docker_below?;
-    let version =
-        facts.system.docker.as_deref().or(facts.system.docker_offered.as_deref())?;
+    let version = engine::version(facts)?;
     let major: u32 = version.split('.').next()?.parse().ok()?;
     (major >= below).then_some((version, below))
 }

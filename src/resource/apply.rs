@@ -11,7 +11,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-use super::{Action, Change, Content, Directory, File, Image, Owned, User, sysctl};
+use super::{
+    Action, Brings, Change, Content, Directory, Enabling, File, Image, Manager, Owned,
+    User, sysctl,
+};
 use crate::reason;
 
 const FUNCTIONS: &str = include_str!("apply.sh");
@@ -76,6 +79,7 @@ pub fn loader(Image { name, id, .. }: &Image) -> [String; 5] {
 mkdir -p $home
 grep -Fxq -- "$1" $manifest 2>/dev/null ||
   printf '%s\n' "$1" | dd of=$manifest oflag=append conv=notrunc,fsync status=none || exit 1
+export DOCKER_HOST=unix:///var/run/docker.sock
 exec docker load --quiet 9>&-"#
     );
     ["sh".to_owned(), "-c".to_owned(), script, "load".to_owned(), owned.line()]
@@ -219,7 +223,9 @@ fn entry(name: &str, content: Content) -> Vec<Content> {
 fn call(n: usize, action: &Action) -> String {
     let n = n.to_string();
     match action {
-        Action::InstallPackage { manager, name } => words(&[manager.install(), name]),
+        Action::InstallPackage { manager, name, brings } => {
+            install(*manager, name, brings.as_ref())
+        }
         Action::AddUser(user) => {
             words(&["add_user", &user.name, &user.shell, &user_record(user)])
         }
@@ -268,14 +274,28 @@ fn call(n: usize, action: &Action) -> String {
         ]),
         Action::ReloadSystemd => words(&["systemctl", "daemon-reload"]),
         Action::StartUnit { name, restart, enable, failed, ours } => {
-            let verb = if *restart { "restart" } else { "start" };
-            let enable = if *enable { "enable" } else { "" };
-            let failed = if *failed { "failed" } else { "" };
             let line = if *ours { unit_record(name) } else { String::new() };
-            words(&["start_unit", name, verb, enable, failed, &line])
+            start(name, *restart, *enable, [if *failed { "failed" } else { "" }, &line])
         }
         Action::Retire(owned) => retire(owned),
     }
+}
+
+fn install(manager: Manager, name: &str, brings: Option<&Brings>) -> String {
+    let brings = brings.into_iter().flat_map(|it| [it.command, it.package]);
+    let call = [manager.install(), name].into_iter().chain(brings);
+    words(&call.collect::<Vec<&str>>())
+}
+
+fn start(name: &str, restart: bool, enable: Enabling, rest: [&str; 2]) -> String {
+    let verb = if restart { "restart" } else { "start" };
+    let enable = match enable {
+        Enabling::New => "new",
+        Enabling::Known => "known",
+        Enabling::Not => "",
+    };
+    let [failed, line] = rest;
+    words(&["start_unit", name, verb, enable, failed, line])
 }
 
 /// The call that notes beforehand what a step brings; none for what cannot be known then.

@@ -3,6 +3,7 @@
 set -u
 umask 077
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export DOCKER_HOST=unix:///var/run/docker.sock
 home=/var/lib/platform
 manifest=$home/manifest
 staged=$PWD
@@ -39,9 +40,8 @@ reread() {
 # place: half a line, as a full disk leaves it, could not be read.
 add() {
   known=${known:+$known$newline}$1
-  printf '%s\n' "$known" >"$manifest.new"
-  sync "$manifest.new"
-  mv -f -- "$manifest.new" "$manifest"
+  printf '%s\n' "$known" >"$manifest.new" && sync "$manifest.new" &&
+    mv -f -- "$manifest.new" "$manifest"
 }
 
 # What the steps to come will bring is noted at once: each note costs a host three programs.
@@ -289,31 +289,112 @@ record_package() {
   record "{\"q\":\"ours\",\"kind\":\"package\",\"manager\":\"$1\",\"name\":\"$2\",\"asked\":\"$3\"}"
 }
 
+# A mirror that does not answer is given up after half a minute; what the host's own settings
+# say of that counts more.
 apt() {
-  DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 \
-    -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@"
+  cat >"$staged/apt.conf" <<'END'
+Acquire::http::Timeout "15";
+Acquire::https::Timeout "15";
+Acquire::Retries "1";
+END
+  DEBIAN_FRONTEND=noninteractive APT_CONFIG=$staged/apt.conf apt-get -q -y \
+    -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@"
 }
 
-# What came with a package goes with it, so all of it is noted before the first of it comes.
+# patiently COMMAND… — again, as long as another process holds a lock, for two minutes: apt waits
+# for some of its locks by itself, not for that of its lists. It says who holds them.
+patiently() {
+  deadline=$(($(date +%s) + 120))
+  while :; do
+    status=0
+    words=$("$@" 2>&1) || status=$?
+    case $status:$words in
+      0:*) break ;;
+      *'E: Could not get lock'* | *'lock was locked by'* | *'lock is locked by'*) ;;
+      *) break ;;
+    esac
+    [ "$(date +%s)" -lt $deadline ] || {
+      words="gave up after two minutes: another process holds the lock$newline$words"
+      break
+    }
+    sleep 1
+  done
+  printf '%s\n' "$words"
+  return $status
+}
+
+# Reads the package lists anew. Of all sources only those count that a package comes from: what
+# apt says against any is kept, to be told where a package cannot be had.
+complaints=
+refresh_lists() {
+  complaints=$(patiently apt update | grep -E '^(gave up|[EW]:)' | tail -n 12)
+}
+
+# tell WORDS — why a package cannot be had, with what may be the cause.
+tell() {
+  printf '%s\n' "$1"
+  [ -z "$complaints" ] || printf 'the package lists could not all be read:\n%s\n' "$complaints"
+}
+
+# plan_packages NAME [COMMAND PACKAGE] — sets $packages, what apt is asked for, and $planned, what
+# it would do. The engine must take the place of no other: whoever has one decides on that.
+plan_packages() {
+  packages=$1 keep=
+  if [ $# = 3 ]; then
+    keep=--no-remove
+    if apt-cache depends -- "$1" 2>/dev/null | grep -q "Recommends: $3\$"; then
+      if is_installed "$1"; then packages=$3; else packages="$1 $3"; fi
+    fi
+  fi
+  planned=$(apt $keep --no-install-recommends -s install -- $packages 2>&1)
+}
+
+# apt_install NAME [COMMAND PACKAGE] — with PACKAGE, which brings COMMAND, where the distribution
+# made two packages of one and only recommends it. What came with a package goes with it, so all
+# of it is noted before the first of it comes.
 apt_install() {
   note_before_engine "$1"
   if [ -n "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] || dpkg --audit | grep -q .; then
-    dpkg --force-confold --configure -a
+    patiently dpkg --force-confold --configure -a
   fi
-  if ! planned=$(apt --no-install-recommends -s install -- "$1" 2>&1); then
-    apt update
-    planned=$(apt --no-install-recommends -s install -- "$1" 2>&1) || {
-      printf '%s\n' "$planned"
+  plan_packages "$@" || {
+    refresh_lists
+    plan_packages "$@" || {
+      tell "$planned"
       return 1
     }
-  fi
-  for name in $(printf '%s\n' "$planned" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p'); do
-    record_package apt "$name" "$1"
-  done
-  apt --no-install-recommends install -- "$1" || {
-    apt update
-    apt --no-install-recommends install -- "$1"
   }
+  fetch_packages "$1" || {
+    stale=$planned
+    refresh_lists
+    # Where the lists were not old, there is nothing else to fetch.
+    { plan_packages "$@" && [ "$planned" != "$stale" ] && fetch_packages "$1"; } || {
+      tell "$said"
+      return 1
+    }
+  }
+  has_brought "$@"
+}
+
+# fetch_packages NAME — installs what was planned for it; $said is what apt says.
+fetch_packages() {
+  said="cannot write the record $manifest"
+  for name in $(printf '%s\n' "$planned" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p'); do
+    record_package apt "$name" "$1" || return 1
+  done
+  said=$(patiently apt $keep --no-install-recommends install -- $packages)
+}
+
+# has_brought NAME [COMMAND PACKAGE] — whether an installed package brought its command.
+has_brought() {
+  [ $# = 1 ] || command -v "$2" >/dev/null || {
+    echo "the package $1 brought no \`$2\` command"
+    return 1
+  }
+}
+
+is_installed() {
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
 known_to_dpkg() {
@@ -360,14 +441,23 @@ apt_remove() {
   forget "$2"
 }
 
+# dnf_install NAME [COMMAND PACKAGE]
 dnf_install() {
   note_before_engine "$1"
   rpm -qa --qf '%{NAME}\n' | sort >"$staged/.before"
   record_package dnf "$1" "$1"
-  dnf -q -y install --setopt=install_weak_deps=False -- "$1"
+  patient_dnf -- "$1"
+  [ $# = 1 ] || command -v "$2" >/dev/null || patient_dnf -- "$3"
   rpm -qa --qf '%{NAME}\n' | sort | comm -13 "$staged/.before" - | while read -r name; do
     record_package dnf "$name" "$1"
   done
+  has_brought "$@"
+}
+
+# A mirror that does not answer is given up, and another vendor's dead source is no concern.
+patient_dnf() {
+  dnf -q -y install --setopt=install_weak_deps=False --setopt=timeout=15 --setopt=retries=2 \
+    --setopt='*.skip_if_unavailable=1' "$@"
 }
 
 dnf_remove() {
@@ -470,16 +560,17 @@ remove_tree() {
   forget "$2"
 }
 
-# start_unit NAME start|restart enable|'' failed|'' RECORD — without a record where it ran before.
+# start_unit NAME start|restart new|known|'' failed|'' RECORD — without a record where it ran
+# before.
 start_unit() {
   [ -z "$5" ] || record "$5"
   [ -z "$4" ] || systemctl reset-failed "$1"
-  # Being enabled is for the next boot: nothing has to be read again for it now.
-  case $3.$2 in
-    enable.start) systemctl --quiet enable --no-reload --now "$1" ;;
-    enable.restart) systemctl --quiet enable --no-reload "$1" && systemctl restart "$1" ;;
-    *) systemctl "$2" "$1" ;;
-  esac || {
+  # Being enabled is for the next boot. Of a new unit only the links are made: once systemd has
+  # made them itself, it wants all units read again. One that it knows it has to be told of.
+  case $3 in
+    new) systemctl --quiet --root=/ enable "$1" ;;
+    known) systemctl --quiet enable "$1" ;;
+  esac && systemctl "$2" "$1" || {
     journalctl --no-pager --lines 20 --output cat --unit "$1"
     return 1
   }

@@ -18,6 +18,7 @@ pub struct Facts {
     pub generation: String,
     pub(super) files: BTreeMap<HostPath, FileState>,
     pub(super) packages: BTreeMap<String, PackageState>,
+    pub(super) commands: BTreeMap<String, bool>,
     pub(super) users: BTreeMap<String, UserState>,
     pub(super) units: BTreeMap<String, UnitState>,
     pub(super) images: BTreeMap<String, bool>,
@@ -61,6 +62,15 @@ impl Facts {
     /// As [`Facts::file`].
     pub fn package(&self, name: &str) -> Result<&PackageState, Unknown> {
         self.packages.get(name).ok_or_else(|| Unknown::about(format!("package {name}")))
+    }
+
+    /// Whether there is a command of this name.
+    ///
+    /// # Errors
+    /// As [`Facts::file`].
+    pub fn has_command(&self, name: &str) -> Result<bool, Unknown> {
+        let known = self.commands.get(name).copied();
+        known.ok_or_else(|| Unknown::about(format!("command {name}")))
     }
 
     /// A user's state.

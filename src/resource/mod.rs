@@ -11,6 +11,7 @@ mod absent;
 pub mod apply;
 pub mod boot;
 mod directory;
+pub mod engine;
 mod facts;
 mod file;
 mod image;
@@ -30,15 +31,16 @@ pub use crate::path::HostPath;
 pub use absent::Absent;
 pub use boot::{Boot, BootState};
 pub use directory::Directory;
+pub use engine::Engine;
 pub use facts::{Facts, Unknown};
 pub use file::{Content, File, FileKind, FileState};
 pub use image::{Image, ImageOrigin};
 pub use manifest::{Manifest, Owned};
-pub use package::{Manager, Package, PackageState};
+pub use package::{Brings, Manager, Package, PackageState};
 pub use sysctl::Sysctl;
 pub use system::{Cgroups, System};
 pub use tree::Tree;
-pub use unit::{Unit, UnitState};
+pub use unit::{Enabling, Unit, UnitState};
 pub use user::{User, UserState};
 
 use questions::Questions;
@@ -173,6 +175,8 @@ pub enum Action {
         manager: Manager,
         /// The package's name there.
         name: String,
+        /// What it has to bring, by itself or by another package.
+        brings: Option<Brings>,
     },
     /// Add a system user, or give it its shell.
     AddUser(User),
@@ -206,8 +210,8 @@ pub enum Action {
         name: String,
         /// Whether it runs, or is about to, and has to start anew.
         restart: bool,
-        /// Whether it is to start at boot: not where that is not its own to say.
-        enable: bool,
+        /// How it is made to start at boot.
+        enable: Enabling,
         /// Whether its last run failed, which systemd may hold against the next.
         failed: bool,
         /// Whether it is ours to stop one day: it did not run before.

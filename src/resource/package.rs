@@ -10,6 +10,16 @@ use super::{Action, Change, Facts, Key, Unknown};
 pub struct Package {
     apt: String,
     dnf: String,
+    brings: Option<Brings>,
+}
+
+/// A command that a package has to bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brings {
+    /// The command.
+    pub command: &'static str,
+    /// The package that brings it where the distribution made two of one.
+    pub package: &'static str,
 }
 
 /// The package managers that this program can drive.
@@ -44,7 +54,18 @@ impl Package {
 
     /// A package by its names for apt and for dnf.
     pub fn by_manager(apt: &str, dnf: &str) -> Self {
-        Self { apt: apt.to_owned(), dnf: dnf.to_owned() }
+        Self { apt: apt.to_owned(), dnf: dnf.to_owned(), brings: None }
+    }
+
+    /// The same package, which is there only with a command.
+    pub fn that_brings(mut self, brings: Brings) -> Self {
+        self.brings = Some(brings);
+        self
+    }
+
+    /// The command that it has to bring.
+    pub fn command(&self) -> Option<&'static str> {
+        self.brings.map(|brings| brings.command)
     }
 
     /// Its name for a package manager.
@@ -58,13 +79,21 @@ impl Package {
     pub(super) fn ask(&self, questions: &mut Questions) {
         questions.package(&self.apt);
         questions.package(&self.dnf);
+        if let Some(command) = self.command() {
+            questions.command(command);
+        }
     }
 
     pub(super) fn diff(&self, facts: &Facts) -> Result<Option<Change>, Unknown> {
         let manager = facts.system.manager()?;
         let name = self.name(manager);
         let reason = match facts.package(name)? {
-            PackageState::Installed(_) => return Ok(None),
+            PackageState::Installed(_) => match self.command() {
+                Some(command) if !facts.has_command(command)? => {
+                    format!("brought no `{command}` command")
+                }
+                _ => return Ok(None),
+            },
             PackageState::Missing => "is not installed".to_owned(),
             PackageState::Broken(state) => format!("is {state}"),
         };
@@ -73,7 +102,11 @@ impl Package {
             verb: "install",
             reason,
             diff: None,
-            action: Action::InstallPackage { manager, name: name.to_owned() },
+            action: Action::InstallPackage {
+                manager,
+                name: name.to_owned(),
+                brings: self.brings,
+            },
         }))
     }
 }
@@ -139,7 +172,13 @@ elif command -v rpm >/dev/null; then
   printf '{{"q":"manager","manager":"dnf"}}\n'{dnf}
 fi
 for name do printf '{{"q":"package_asked","name":"%s"}}\n' "$name"; done
+for name in {commands}; do
+  present=false
+  command -v "$name" >/dev/null && present=true
+  printf '{{"q":"command","name":"%s","present":%s}}\n' "$name" $present
+done
 "#,
+        commands = questions.commands().collect::<Vec<&str>>().join(" "),
         names = names.join(" "),
         apt = ask(Apt::QUERY),
         dnf = ask(Dnf::QUERY),
@@ -158,6 +197,20 @@ pub(super) struct PackageLine {
 #[derive(Debug, Deserialize)]
 pub(super) struct PackageAskedLine {
     name: String,
+}
+
+/// A command that a package has to bring.
+#[derive(Debug, Deserialize)]
+pub(super) struct CommandLine {
+    name: String,
+    present: bool,
+}
+
+impl CommandLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        facts.commands.insert(self.name, self.present);
+        Some(())
+    }
 }
 
 impl PackageLine {

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use super::apply::LOCK;
 pub use super::questions::Questions;
 use super::{
-    Facts, Owned, boot, file, image, manifest, package, sysctl, system, tree, unit, user,
+    Engine, Facts, Owned, boot, engine, file, image, manifest, package, sysctl, system,
+    tree, unit, user,
 };
 
 /// How `flock` says that another holds the lock: no other failure of it has this number.
@@ -51,12 +52,13 @@ fi
     /// line that may be longer than a pipe writes in one piece.
     pub fn script(&self) -> String {
         let mut script = String::from("export LC_ALL=C\n");
+        script.push_str(engine::HERE);
         script.push_str(system::SCRIPT);
         let aside = |script: &str| format!("{{\n{script}}} </dev/null &\n");
         let images = image::script(self);
         let docker = self.docker || images.is_some();
         let parts = [
-            docker.then(|| aside(system::DOCKER)),
+            docker.then(|| aside(engine::SCRIPT)),
             images.map(|images| aside(&images)),
             package::script(self),
             user::script(self),
@@ -81,11 +83,15 @@ enum Line {
     System(system::SystemLine),
     Clock(system::ClockLine),
     Generation(system::GenerationLine),
+    Identity(system::IdentityLine),
+    Address(system::AddressLine),
+    Address6(system::Address6Line),
     Manager(system::ManagerLine),
     Port(system::PortLine),
-    Docker(system::DockerLine),
+    Docker(Engine),
     Package(package::PackageLine),
     PackageAsked(package::PackageAskedLine),
+    Command(package::CommandLine),
     User(user::UserLine),
     Missing(file::MissingLine),
     Path(file::PathLine),
@@ -116,36 +122,16 @@ pub fn parse(answer: &str, now: f64) -> Result<Facts, BadAnswer> {
         let senseless = || BadAnswer::Senseless(text.to_owned());
         let line: Line = serde_json::from_str(text).map_err(|_| senseless())?;
         let taken = match line {
-            Line::System(line) => line.add_to(&mut facts),
             Line::Clock(line) => line.seconds.parse::<f64>().ok().map(|seconds| {
                 facts.system.clock_skew = seconds - now;
             }),
-            Line::Generation(line) => line.add_to(&mut facts),
-            Line::Manager(line) => line.add_to(&mut facts),
-            Line::Port(line) => line.add_to(&mut facts),
-            Line::Docker(line) => line.add_to(&mut facts),
-            Line::Package(line) => line.add_to(&mut facts),
-            Line::PackageAsked(line) => line.add_to(&mut facts),
-            Line::User(line) => line.add_to(&mut facts),
-            Line::Missing(line) => line.add_to(&mut facts),
-            Line::Path(line) => line.add_to(&mut facts),
-            Line::Sha256(line) => line.add_to(&mut facts),
-            Line::Text(line) => line.add_to(&mut facts),
             Line::Unit(line) => unit.take(line, &mut facts),
-            Line::Started(line) => line.add_to(&mut facts),
-            Line::Image(line) => line.add_to(&mut facts),
-            Line::Sysctl(line) => line.add_to(&mut facts),
-            Line::Boot(line) => line.add_to(&mut facts),
-            Line::Runs(line) => line.add_to(&mut facts),
-            Line::Ours(owned) => {
-                facts.manifest.add(owned);
-                Some(())
-            }
             Line::Busy => return Err(BadAnswer::Busy),
             Line::End => {
                 ended = true;
                 Some(())
             }
+            line => line.add_to(&mut facts),
         };
         taken.ok_or_else(senseless)?;
     }
@@ -153,5 +139,39 @@ pub fn parse(answer: &str, now: f64) -> Result<Facts, BadAnswer> {
         Ok(facts)
     } else {
         Err(BadAnswer::CutOff { n_lines: answer.lines().count() })
+    }
+}
+
+impl Line {
+    /// Takes a line that says all by itself.
+    fn add_to(self, facts: &mut Facts) -> Option<()> {
+        match self {
+            Self::System(line) => line.add_to(facts),
+            Self::Generation(line) => line.add_to(facts),
+            Self::Identity(line) => line.add_to(facts),
+            Self::Address(line) => line.add_to(facts),
+            Self::Address6(line) => line.add_to(facts),
+            Self::Manager(line) => line.add_to(facts),
+            Self::Port(line) => line.add_to(facts),
+            Self::Docker(line) => line.add_to(facts),
+            Self::Package(line) => line.add_to(facts),
+            Self::PackageAsked(line) => line.add_to(facts),
+            Self::Command(line) => line.add_to(facts),
+            Self::User(line) => line.add_to(facts),
+            Self::Missing(line) => line.add_to(facts),
+            Self::Path(line) => line.add_to(facts),
+            Self::Sha256(line) => line.add_to(facts),
+            Self::Text(line) => line.add_to(facts),
+            Self::Started(line) => line.add_to(facts),
+            Self::Image(line) => line.add_to(facts),
+            Self::Sysctl(line) => line.add_to(facts),
+            Self::Boot(line) => line.add_to(facts),
+            Self::Runs(line) => line.add_to(facts),
+            Self::Ours(owned) => {
+                facts.manifest.add(owned);
+                Some(())
+            }
+            Self::Clock(_) | Self::Unit(_) | Self::Busy | Self::End => None,
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::{HostPath, Resource};
 pub struct Questions {
     files: BTreeMap<HostPath, Option<String>>,
     packages: BTreeSet<String>,
+    commands: BTreeSet<String>,
     users: BTreeSet<String>,
     units: BTreeSet<String>,
     images: BTreeSet<String>,
@@ -37,10 +38,15 @@ impl Questions {
         self
     }
 
-    /// Also asks for the version of Docker; questions about images do so by themselves.
+    /// Also asks what answers to `docker`; questions about images do so by themselves.
     pub fn with_docker(mut self) -> Self {
-        self.docker = true;
+        self.docker();
         self
+    }
+
+    /// The same, of questions that are being gathered.
+    pub fn docker(&mut self) {
+        self.docker = true;
     }
 
     /// Also asks how the machine was booted, and how it will be.
@@ -62,6 +68,10 @@ impl Questions {
 
     pub(super) fn package(&mut self, name: &str) {
         self.packages.insert(name.to_owned());
+    }
+
+    pub(super) fn command(&mut self, name: &str) {
+        self.commands.insert(name.to_owned());
     }
 
     pub(super) fn user(&mut self, name: &str) {
@@ -86,6 +96,10 @@ impl Questions {
 
     pub(super) fn packages(&self) -> impl Iterator<Item = &str> {
         self.packages.iter().map(String::as_str)
+    }
+
+    pub(super) fn commands(&self) -> impl Iterator<Item = &str> {
+        self.commands.iter().map(String::as_str)
     }
 
     pub(super) fn users(&self) -> impl Iterator<Item = &str> {

@@ -2,10 +2,11 @@
 //! reads.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::Deserialize;
 
-use super::{Facts, Manager, Unknown};
+use super::{Engine, Facts, Manager, Unknown};
 use crate::unit::Size;
 
 /// A machine and its system.
@@ -34,12 +35,15 @@ pub struct System {
     pub systemd: bool,
     /// Whether AppArmor is on.
     pub apparmor: bool,
-    /// The version of its Docker, where there is one.
-    pub docker: Option<String>,
-    /// The version of Docker that its distribution would install, where it has none.
-    pub docker_offered: Option<String>,
+    /// What answers to `docker`.
+    pub engine: Engine,
     /// The TCP ports on which something listens.
     pub listening: BTreeSet<u16>,
+    /// The addresses that it has, but for those of its own loop; none where it cannot tell.
+    pub addresses: BTreeSet<IpAddr>,
+    /// What no other running machine has: its boot and its network. Clones of one disk share
+    /// more than that, and containers on one computer share its boot. Empty where it cannot tell.
+    pub identity: String,
     pub(super) manager: Option<Manager>,
 }
 
@@ -67,7 +71,8 @@ impl System {
 
 /// The part of the probe that answers for the machine. It is made of what the shell can read
 /// by itself: fifty hosts of one lab may share a processor, and each program that a probe
-/// starts costs a millisecond. `df`, `uname`, `nproc` and `date` are the only ones.
+/// starts costs a millisecond. `df`, `uname`, `nproc`,
+/// `readlink` and `date` are the only ones.
 pub(super) const SCRIPT: &str = r#"os=unknown
 [ -r /etc/os-release ] && while IFS='=' read -r key value; do
   [ "$key" = PRETTY_NAME ] && os=$value && break
@@ -100,6 +105,18 @@ set -- $(uname -rm)
 printf '{"q":"system","os":"%s","kernel":"%s","arch":"%s","cpus":%s,"memory_kib":%s,"free_kib":%s,"disk":"%s","cgroups":"%s","systemd":%s,"apparmor":%s}\n' \
   "$os" "$1" "$2" "$(nproc)" "$memory" "$free" "$disk" "$cgroups" "$systemd" "$apparmor"
 printf '{"q":"clock","seconds":"%s"}\n' "$(date +%s.%N)"
+boot=
+[ -r /proc/sys/kernel/random/boot_id ] && read -r boot </proc/sys/kernel/random/boot_id
+printf '{"q":"identity","boot":"%s","network":"%s"}\n' "$boot" "$(readlink /proc/self/ns/net)"
+[ -r /proc/net/fib_trie ] && while read -r word what kind; do
+  case "$word $what $kind" in
+    '|-- '*) address=$what ;;
+    '/32 host LOCAL') printf '{"q":"address","address":"%s"}\n' "$address" ;;
+  esac
+done </proc/net/fib_trie
+[ -r /proc/net/if_inet6 ] && while read -r address _; do
+  printf '{"q":"address6","hex":"%s"}\n' "$address"
+done </proc/net/if_inet6
 generation=
 [ -r /var/lib/platform/generation ] && read -r generation </var/lib/platform/generation
 printf '{"q":"generation","generation":"%s"}\n' "$generation"
@@ -111,16 +128,6 @@ pub(super) const PORTS: &str = r#"for table in /proc/net/tcp /proc/net/tcp6; do
     [ "$state" = 0A ] && printf '{"q":"port","hex":"%s"}\n' "${local##*:}"
   done <$table
 done
-"#;
-
-/// The part of the probe that answers for Docker.
-pub(super) const DOCKER: &str = r#"if command -v docker >/dev/null; then
-  version=$(docker version --format '{{.Server.Version}}' 2>/dev/null) ||
-    version=$(docker version --format '{{.Client.Version}}' 2>/dev/null)
-  printf '{"q":"docker","version":"%s"}\n' "$version"
-elif command -v apt-cache >/dev/null; then
-  printf '{"q":"docker","offered":"%s"}\n' "$(apt-cache policy docker.io | sed -n 's/^ *Candidate: //p')"
-fi
 "#;
 
 /// The machine.
@@ -151,6 +158,25 @@ pub(super) struct GenerationLine {
     generation: String,
 }
 
+/// What tells the machine from all others.
+#[derive(Debug, Deserialize)]
+pub(super) struct IdentityLine {
+    boot: String,
+    network: String,
+}
+
+/// An address of the machine.
+#[derive(Debug, Deserialize)]
+pub(super) struct AddressLine {
+    address: IpAddr,
+}
+
+/// An address of version 6, in hexadecimal.
+#[derive(Debug, Deserialize)]
+pub(super) struct Address6Line {
+    hex: String,
+}
+
 /// The package manager.
 #[derive(Debug, Deserialize)]
 pub(super) struct ManagerLine {
@@ -161,15 +187,6 @@ pub(super) struct ManagerLine {
 #[derive(Debug, Deserialize)]
 pub(super) struct PortLine {
     hex: String,
-}
-
-/// Docker's version, or that of the package.
-#[derive(Debug, Deserialize)]
-pub(super) struct DockerLine {
-    #[serde(default)]
-    version: String,
-    #[serde(default)]
-    offered: String,
 }
 
 impl SystemLine {
@@ -196,6 +213,31 @@ impl GenerationLine {
     }
 }
 
+impl IdentityLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        if !self.boot.is_empty() && !self.network.is_empty() {
+            facts.system.identity = format!("{} {}", self.boot, self.network);
+        }
+        Some(())
+    }
+}
+
+impl AddressLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        if !self.address.is_loopback() {
+            facts.system.addresses.insert(self.address);
+        }
+        Some(())
+    }
+}
+
+impl Address6Line {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        let address = Ipv6Addr::from_bits(u128::from_str_radix(&self.hex, 16).ok()?);
+        AddressLine { address: address.into() }.add_to(facts)
+    }
+}
+
 impl ManagerLine {
     pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
         facts.system.manager = Some(self.manager);
@@ -206,15 +248,6 @@ impl ManagerLine {
 impl PortLine {
     pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
         facts.system.listening.insert(u16::from_str_radix(&self.hex, 16).ok()?);
-        Some(())
-    }
-}
-
-impl DockerLine {
-    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
-        let known = |version: String| (!version.is_empty()).then_some(version);
-        facts.system.docker = known(self.version);
-        facts.system.docker_offered = known(self.offered);
         Some(())
     }
 }

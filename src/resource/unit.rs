@@ -41,6 +41,17 @@ pub struct UnitState {
     pub started_with: BTreeMap<HostPath, String>,
 }
 
+/// How a unit is made to start at boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enabling {
+    /// It does already, or that is not its own to say.
+    Not,
+    /// By its links alone: systemd has not heard of it yet.
+    New,
+    /// By systemd itself, which keeps in mind how it found a unit until it reads all again.
+    Known,
+}
+
 impl Unit {
     /// A unit that runs; it restarts only when someone else restarts it.
     pub fn named(name: impl Into<String>) -> Self {
@@ -81,10 +92,7 @@ impl Unit {
         let start = |restart, ours| Action::StartUnit {
             name: self.name.clone(),
             restart,
-            enable: !matches!(
-                state.enabled.as_str(),
-                "static" | "generated" | "indirect" | "alias"
-            ),
+            enable: state.enabling(),
             failed: state.active == "failed",
             ours,
         };
@@ -121,6 +129,18 @@ impl Unit {
             .collect();
         (!stale.is_empty())
             .then(|| format!("was started with another {}", stale.join(", ")))
+    }
+}
+
+impl UnitState {
+    fn enabling(&self) -> Enabling {
+        match (self.enabled.as_str(), self.load.as_str()) {
+            ("enabled" | "static" | "generated" | "indirect" | "alias", _) => {
+                Enabling::Not
+            }
+            (_, "not-found") => Enabling::New,
+            _ => Enabling::Known,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use platform::inventory::{self, Inventory, Needs, Provider};
 use platform::plan::{self, NoPlan, Plan, Push, Situation, Standing};
 use platform::provider::{local, ssh};
 use platform::resource::probe;
-use platform::resource::{Content, Facts, File, Manager, Owned, Resource};
+use platform::resource::{Content, Facts, File, Manager, Owned, Package, Resource};
 use platform::secret::Secret;
 use platform::topology::{Machine, Node, Topology};
 use serde_json::{Value, json};
@@ -207,7 +207,8 @@ fn machine(there: &[Resource]) -> Vec<Value> {
     let cgroups = if is_hybrid { "v1" } else { "v2" };
     let docker = Resource::Unit(platform::resource::Unit::named("docker.service"));
     let docker = match is_there(&docker, there) {
-        true => json!({"q": "docker", "version": "20.10.24"}),
+        true => json!({"q": "docker", "command": "/usr/bin/docker",
+            "version": "20.10.24", "in_place": true}),
         false => json!({"q": "docker", "offered": "20.10.24+dfsg1"}),
     };
     let generation = if there.is_empty() { "" } else { "run-1/0/0" };
@@ -227,16 +228,7 @@ fn state(asked: &Resource, there: &[Resource]) -> Vec<Value> {
     let found =
         there.iter().find(|other| other.key(Manager::Apt) == asked.key(Manager::Apt));
     match (asked, found) {
-        (Resource::Package(package), found) => {
-            let known = found.map(|_| {
-                let name = package.name(Manager::Apt);
-                json!({"q": "package", "name": name, "status": "installed", "version": "1"})
-            });
-            let asked = [Manager::Apt, Manager::Dnf].map(
-                |manager| json!({"q": "package_asked", "name": package.name(manager)}),
-            );
-            known.into_iter().chain(asked).collect()
-        }
+        (Resource::Package(package), found) => self::package(package, found.is_some()),
         (Resource::User(user), None) => vec![json!({"q": "user", "name": user.name})],
         (_, Some(Resource::User(user))) => {
             vec![json!({"q": "user", "name": user.name, "shell": user.shell})]
@@ -283,6 +275,20 @@ fn state(asked: &Resource, there: &[Resource]) -> Vec<Value> {
         (Resource::Booted(_), _) => Vec::new(),
         (_, Some(other)) => panic!("{other:?} has the key of another kind"),
     }
+}
+
+/// A package, and the command that it has to bring.
+fn package(package: &Package, is_there: bool) -> Vec<Value> {
+    let name = package.name(Manager::Apt);
+    let known = is_there.then(
+        || json!({"q": "package", "name": name, "status": "installed", "version": "1"}),
+    );
+    let asked = [Manager::Apt, Manager::Dnf]
+        .map(|manager| json!({"q": "package_asked", "name": package.name(manager)}));
+    let command = package
+        .command()
+        .map(|command| json!({"q": "command", "name": command, "present": is_there}));
+    known.into_iter().chain(asked).chain(command).collect()
 }
 
 /// A machine that GRUB boots, with control groups of version 2 alone unless it is set otherwise.

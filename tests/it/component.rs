@@ -203,8 +203,17 @@ fn a_marker_to_start_empty_comes_only_while_the_ensemble_is_formed_and_there_is_
 fn an_engine_that_was_there_before_is_kept_and_none_is_installed_beside_it() {
     let cluster = Cluster::of(ALONE);
     let node = &cluster.topology.nodes[0];
-    let foreign = "{\"q\":\"docker\",\"version\":\"24.0.7\"}";
-    for (also, expected) in [("", true), (foreign, false)] {
+    let answers = r#"{"q":"docker","version":"24.0.7"}"#;
+    let client = r#"{"q":"docker","client":"24.0.7"}"#;
+    let unit = r#"{"q":"unit","show":"Id=docker.service"}
+{"q":"unit","show":"LoadState=loaded"}
+{"q":"unit","show":"ActiveState=active"}
+{"q":"unit","show":""}
+"#;
+    let (foreign, stopped) = (format!("{unit}{answers}"), format!("{unit}{client}"));
+    for (also, expected) in
+        [("", true), (client, true), (&foreign, false), (&stopped, false)]
+    {
         let wants = cluster.wants(node, &cluster.answer(node, &[], also));
         let engine = |resource: &Resource| {
             let key = resource.key(platform::resource::Manager::Apt).to_string();

@@ -4,4 +4,5 @@ mod guards;
 mod newcomers;
 mod peers;
 mod quorum;
+mod unfit;
 mod whole;

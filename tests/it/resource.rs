@@ -3,7 +3,9 @@
 mod absent;
 mod apply;
 mod crash;
+mod engine;
 mod host;
+mod packages;
 mod played;
 mod probe;
 mod property;

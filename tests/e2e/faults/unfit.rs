@@ -12,6 +12,9 @@ fn a_host_that_is_not_fit_is_told_before_anything_is_changed() {
     a_full_disk(&lab, &machine);
     a_clock_that_is_off(&lab, &machine);
     a_docker_that_is_too_new(&lab, &machine);
+    engines_that_cannot_be_used(&lab, &given);
+    an_address_that_a_host_does_not_have(&given);
+    one_machine_that_is_written_twice(&given);
     control_groups_of_version_2_alone(&lab, &machine);
     a_port_that_another_program_holds(&lab, &machine);
     servers_that_forbid_forwarding(&lab, &given);
@@ -48,7 +51,7 @@ fn a_docker_that_is_too_new(lab: &Lab, machine: &Machine) {
     wrap(
         machine,
         "docker",
-        "[ \"$1\" = version ] && echo 28.0.0 || exec /usr/bin/docker \"$@\"",
+        "[ \"$1\" = info ] && echo '28.0.0 [] []' || exec /usr/bin/docker \"$@\"",
     );
     let inventory = with_needs(lab, "{docker: \"<26\"}");
     check_up(
@@ -102,6 +105,43 @@ fn harden(machine: &Machine, setting: &str) {
 
 fn soften(machine: &Machine) {
     machine.sh("rm /etc/ssh/sshd_config.d/00-hard.conf && systemctl reload ssh");
+}
+
+/// Two hosts, each with another reason: both are told at once.
+fn engines_that_cannot_be_used(lab: &Lab, given: &Given) {
+    let [podman, remapped] = [1, 2].map(|number| given.machine(number));
+    wrap(&podman, "docker", "exec podman \"$@\"");
+    let settings = "/etc/docker/daemon.json";
+    remapped.sh(&format!(
+        "mkdir -p /etc/docker && echo '{{\"userns-remap\": \"default\"}}' >{settings}"
+    ));
+    check_up(
+        lab,
+        4,
+        &[
+            "control-1: /usr/local/bin/docker is Podman's",
+            "edge-1: Docker's setting `userns-remap` in /etc/docker/daemon.json does not allow",
+        ],
+    );
+    unwrap(&podman, "docker");
+    remapped.sh(&format!("rm {settings}"));
+}
+
+fn an_address_that_a_host_does_not_have(given: &Given) {
+    let control = "[{address: '{1}', name: control-1}]";
+    let outer = "[{address: 203.0.113.11, name: control-1, ssh: '{1}'}]";
+    let lab = given.lab(&SMALL.replace(control, outer));
+    let (own, problem) = (given.address(1), "203.0.113.11 is none of its addresses");
+    let expected = format!("control-1: {problem} ({own}");
+    check_up(&lab, 4, &[&expected, "nothing was changed", "as `ssh`"]);
+}
+
+fn one_machine_that_is_written_twice(given: &Given) {
+    let (machine, second) = (given.machine(1), given.address(9));
+    machine.sh(&format!("ip address add {second}/24 dev eth0"));
+    let twice = SMALL.replace("'{2}'", "'{9}'");
+    check_up(&given.lab(&twice), 4, &["control-1 and edge-1 are the same machine"]);
+    machine.sh(&format!("ip address delete {second}/24 dev eth0"));
 }
 
 /// What version 2 alone is known by is a file at the root of the control groups.

@@ -61,10 +61,10 @@ fn everything_that_is_wrong_is_said_at_once() {
     };
     let mut one = of(&mut facts, "control-1");
     one.system.clock_skew = -10.4;
-    one.system.docker_offered = Some("26.1.5+dfsg1".to_owned());
+    one.system.engine.offered = Some("26.1.5+dfsg1".to_owned());
     let mut two = of(&mut facts, "control-2");
     two.system.clock_skew = 5.1;
-    two.system.docker = Some("28.0.1".to_owned());
+    two.system.engine.version = Some("28.0.1".to_owned());
     two.system.memory = Size::mib(511);
     two.system.listening = [22, 2181, 3888, 5000].into();
     let mut edge = of(&mut facts, "edge-1");
@@ -118,7 +118,7 @@ fn limits_are_met_exactly_at_their_edge() {
     for facts in facts.values_mut() {
         facts.system.clock_skew = -5.0;
         facts.system.memory = Size::mib(512);
-        facts.system.docker = Some("25.99.0".to_owned());
+        facts.system.engine.version = Some("25.99.0".to_owned());
     }
     assert_eq!(objected(&cluster, &facts), []);
 }
@@ -158,7 +158,7 @@ fn a_host_without_containers_needs_neither_memory_nor_an_old_docker() {
     let mut facts = facts(&cluster, "");
     for facts in facts.values_mut() {
         facts.system.memory = Size::mib(1);
-        facts.system.docker = Some("28.0.0".to_owned());
+        facts.system.engine.version = Some("28.0.0".to_owned());
         facts.system.listening = [2181, 5000].into();
     }
     assert_eq!(objected(&cluster, &facts), []);
@@ -282,7 +282,7 @@ fn what_a_version_needs_is_asked_of_the_hosts_that_run_it_alone() {
     );
     let mut facts = facts(&cluster, "");
     for facts in facts.values_mut() {
-        facts.system.docker = Some("26.0.0".to_owned());
+        facts.system.engine.version = Some("26.0.0".to_owned());
     }
     let one = facts.get_mut(&name("10.0.0.22")).expect("it answered");
     one.system.cgroups = platform::resource::Cgroups::V1;
@@ -570,7 +570,7 @@ fn objected_setting(name: &str, has_docker: bool) -> Vec<String> {
     let lacks = format!("{{\"q\":\"sysctl\",\"name\":\"{name}\"}}\n");
     let mut facts = facts(&cluster, &lacks);
     let docker = has_docker.then(|| "20.10.24".to_owned());
-    facts.values_mut().for_each(|facts| facts.system.docker = docker.clone());
+    facts.values_mut().for_each(|facts| facts.system.engine.version = docker.clone());
     let found = objected(&cluster, &facts);
     found.iter().map(|o| format!("{}: {}; {}", o.host, o.problem, o.help)).collect()
 }

@@ -14,7 +14,7 @@ use platform::plan::quorum::waves;
 use platform::plan::{
     Agents, Gate, HostChanges, MemberStanding, Peers, Refused, Standing, Wave,
 };
-use platform::resource::{Action, Change, Key, Sysctl};
+use platform::resource::{Action, Change, Enabling, Key, Sysctl};
 
 use crate::cluster::Cluster;
 
@@ -46,7 +46,7 @@ fn change(kind: Kind, n: usize) -> Change {
             Action::StartUnit {
                 name,
                 restart: true,
-                enable: true,
+                enable: Enabling::New,
                 failed: false,
                 ours: false,
             }

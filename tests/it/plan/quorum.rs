@@ -13,7 +13,7 @@ use platform::plan::quorum::waves;
 use platform::plan::{
     Agents, Gate, HostChanges, MemberStanding, Peers, Refused, Standing, Wave,
 };
-use platform::resource::{Action, Change, Key, Owned, Sysctl};
+use platform::resource::{Action, Change, Enabling, Key, Owned, Sysctl};
 use platform::topology::Ensemble;
 
 use crate::cluster::Cluster;
@@ -31,7 +31,7 @@ fn change(kind: Kind, n: usize) -> Change {
             Action::StartUnit {
                 name,
                 restart: true,
-                enable: true,
+                enable: Enabling::New,
                 failed: false,
                 ours: true,
             }

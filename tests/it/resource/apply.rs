@@ -349,6 +349,18 @@ fn a_unit_is_started_once_and_again_only_when_its_inputs_change() {
 }
 
 #[test]
+fn a_unit_that_is_made_to_start_at_boot_makes_systemd_read_nothing_again() {
+    let host = Host::new();
+    host.write("/etc/systemd/system/theirs.service", b"[Service]\n");
+    host.write("/fake/units/theirs.service", b"active disabled\n");
+    let mut want = service("x.service", "1");
+    want.push(Resource::Unit(Unit::named("theirs.service")));
+    assert!(is_done(&host.apply(&want)));
+    assert_eq!(host.text("/fake/units/theirs.service"), "active enabled\n");
+    assert_eq!(host.changes(&want).1, []);
+}
+
+#[test]
 fn a_restart_that_is_owed_stays_owed() {
     let host = Host::new();
     assert!(is_done(&host.apply(&service("x.service", "1"))));

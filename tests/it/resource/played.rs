@@ -4,16 +4,18 @@ use super::host::Host;
 
 /// A unit is a file `/fake/units/NAME` of two words: its state, and whether it starts at boot.
 /// A start runs what the unit's drop-in has to run before it. What a unit's file says is read
-/// at its first start, when `/fake/read/NAME` comes into being, and at each reload.
+/// at its first start, when `/fake/read/NAME` comes into being, and at each reload. As
+/// does since version 254, it wants to read all again once it was asked to enable a unit.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 [ "$1" = --quiet ] && shift
+root= now= told=1
+[ "$1" = --root=/ ] && root=1 && shift
 verb=$1
 shift
-now=
 while :; do
   case ${1:-} in
     --now) now=1 ;;
-    --no-reload) ;;
+    --no-reload) told= ;;
     *) break ;;
   esac
   shift
@@ -31,6 +33,7 @@ show)
     words "$name"
     load=not-found reload=no
     known "$name" && load=loaded
+    [ ! -e /fake/outdated ] || reload=yes
     [ -e "/fake/read/$name" ] && [ "/etc/systemd/system/$name" -nt "/fake/read/$name" ] &&
       [ "/etc/systemd/system/$name" -nt /fake/reloaded ] && reload=yes
     printf 'Id=%s\nLoadState=%s\nActiveState=%s\nUnitFileState=%s\nNeedDaemonReload=%s\n\n' \
@@ -38,12 +41,14 @@ show)
   done ;;
 is-active) words "$1"; echo "$active"; [ "$active" = active ] ;;
 cat) known "$1" ;;
-daemon-reload) touch /fake/reloaded ;;
+daemon-reload) touch /fake/reloaded; rm -f /fake/outdated ;;
 reset-failed | kill) ;;
 enable)
   known "$1" || exit 1
   words "$1"
   echo "$active enabled" >"/fake/units/$1"
+  [ -n "$root" ] || touch /fake/outdated
+  [ -n "$root" ] || [ -z "$told" ] || "$0" daemon-reload
   [ -z "$now" ] || "$0" start "$1" ;;
 disable) rm -f "/fake/units/$1" "/fake/read/$1"; known "$1" ;;
 start | restart)
@@ -60,6 +65,7 @@ esac
 /// An image is a file `/fake/images/ID`; what a reference means is in `/fake/registry/NAME`.
 const DOCKER: &str = r#"#!/bin/sh
 case "$*" in
+"info --format"*) [ ! -e /fake/engine ] || cat /fake/engine ;;
 version*) echo 20.10.24 ;;
 "image inspect --format"*)
   shift 4
@@ -84,8 +90,11 @@ version*) echo 20.10.24 ;;
 esac
 "#;
 
-/// A package is a file `/fake/packages/NAME`; `/fake/depends/NAME` says what it needs. Like
-/// apt, it knows no package before an update. dpkg itself is real.
+/// A package is a file `/fake/packages/NAME`; `/fake/depends/NAME` says what it needs, and
+/// `/fake/brings/NAME` is the command `tool`, where it brings that. Like apt, it knows no package
+/// before an update. `/fake/locked` says how often its lists are found locked, `/fake/dead-source`
+/// what it says of a source; `/fake/stale` is there while they are older than the mirror, and
+/// `/fake/unreachable` while no package can be fetched. dpkg itself is real.
 const APT_GET: &str = r#"#!/bin/sh
 simulate=
 while [ $# -gt 0 ]; do
@@ -108,14 +117,32 @@ installed() {
   done
 }
 case $verb in
-update) touch /fake/updated ;;
+update)
+  if [ -s /fake/locked ]; then
+    read -r tries </fake/locked
+    echo $((tries - 1)) >/fake/locked
+    [ "$tries" -le 0 ] || {
+      echo "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 77 (perl)"
+      exit 100
+    }
+  fi
+  touch /fake/updated
+  rm -f /fake/stale
+  [ ! -e /fake/dead-source ] || { cat /fake/dead-source; exit 100; } ;;
 install)
+  version=1.0
+  [ ! -e /fake/stale ] || version=0.9
+  [ -n "$simulate" ] || [ ! -e /fake/stale ] || { echo "E: Failed to fetch: 404 Not Found"; exit 100; }
+  [ -n "$simulate" ] || [ ! -e /fake/unreachable ] || { echo "E: Failed to fetch"; echo >>/fake/unreachable; exit 100; }
   for name in $names; do
     [ -e /fake/updated ] && [ "$name" != nowhere ] ||
       { echo "E: Unable to locate package $name"; exit 100; }
     for each in $(cat "/fake/depends/$name" 2>/dev/null) "$name"; do
       [ -e "/fake/packages/$each" ] && continue
-      if [ -n "$simulate" ]; then echo "Inst $each (1.0 Debian:12 [all])"; else touch "/fake/packages/$each"; fi
+      if [ -n "$simulate" ]; then echo "Inst $each ($version Debian:12 [all])"; else
+        touch "/fake/packages/$each"
+        [ ! -e "/fake/brings/$each" ] || cp -a "/fake/brings/$each" /usr/local/bin/tool
+      fi
     done
   done
   [ -n "$simulate" ] || installed ;;
@@ -131,6 +158,16 @@ purge)
     if [ -n "$simulate" ]; then echo "Purg $name [1.0]"; else rm -f "/fake/packages/$name"; fi
   done
   [ -n "$simulate" ] || installed ;;
+esac
+"#;
+
+/// What a package recommends is in `/fake/recommends/NAME`.
+const APT_CACHE: &str = r#"#!/bin/sh
+case $1 in
+policy) printf '%s:\n  Installed: (none)\n  Candidate: 20.10.24\n' "$2" ;;
+depends)
+  echo "$3"
+  for each in $(cat "/fake/recommends/$3" 2>/dev/null); do echo "  Recommends: $each"; done ;;
 esac
 "#;
 
@@ -164,6 +201,7 @@ pub(super) fn install(host: &Host) {
         ("systemctl", SYSTEMCTL),
         ("docker", DOCKER),
         ("apt-get", APT_GET),
+        ("apt-cache", APT_CACHE),
         ("sysctl", SYSCTL),
         ("journalctl", JOURNALCTL),
     ] {
@@ -181,6 +219,10 @@ pub(super) fn install(host: &Host) {
     host.dir("/run/systemd/system");
     for (path, text) in [
         ("/fake/reloaded", ""),
+        (
+            "/fake/engine",
+            "20.10.24 [name=seccomp,profile=default] [[Backing Filesystem extfs]]\n",
+        ),
         ("/var/lib/dpkg/status", ""),
         ("/etc/os-release", "PRETTY_NAME=\"A \\\"test\\\" host\"\n"),
         ("/etc/nsswitch.conf", "passwd: files\ngroup: files\n"),

@@ -139,7 +139,7 @@ fn every_shell_finds_the_same_facts_and_changes_nothing() {
     assert_eq!(facts.system.os, "A test host");
     assert_eq!(facts.system.memory, Size::bytes(2_048_000 << 10));
     assert_eq!(facts.system.cgroups, Cgroups::V1);
-    assert_eq!(facts.system.docker.as_deref(), Some("20.10.24"));
+    assert_eq!(facts.system.engine.version.as_deref(), Some("20.10.24"));
     assert_eq!(facts.system.manager(), Ok(Manager::Apt));
     assert!(facts.system.systemd && !facts.system.apparmor);
     assert!(facts.system.cpus > 0);
@@ -208,7 +208,7 @@ fn what_a_host_without_systemd_docker_or_dpkg_lacks_is_unknown_or_absent() {
     let facts = platform::resource::probe::parse(&answer, 0.0).expect("a whole answer");
     assert!(!facts.system.systemd);
     assert!(facts.system.manager().is_err());
-    assert_eq!(facts.system.docker, None);
+    assert_eq!(facts.system.engine.command, None);
     assert!(facts.package("here").is_err(), "nobody could say that it is missing");
     assert!(facts.unit("old.service").is_err());
     assert_eq!(facts.has_image("sha256:here"), Ok(false));
@@ -238,6 +238,32 @@ fn ports_on_which_something_listens_are_read_from_the_kernel_s_table() {
     host.write("/proc/net/tcp6", b"  sl\n   0: 0000:0885 0000:0000 0A 1\n");
     let facts = host.ask_with(&["sh"], &Questions::default().with_ports());
     assert_eq!(Vec::from_iter(facts.system.listening), [22, 2181]);
+}
+
+#[test]
+fn a_host_tells_its_addresses_and_what_no_other_machine_has() {
+    let host = Host::new();
+    assert_eq!(host.ask(&[]).system.identity, "", "it cannot tell");
+    host.write("/proc/sys/kernel/random/boot_id", b"b-1\n");
+    host.dir("/proc/self/ns");
+    host.link("/proc/self/ns/net", "net:[4026531840]");
+    host.write(
+        "/proc/net/fib_trie",
+        b"Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n\
+          \x20    +-- 10.79.0.0/24 2 0 2\n        |-- 10.79.0.0\n           /24 link UNICAST\n\
+          \x20       |-- 10.79.0.11\n           /32 host LOCAL\n        |-- 10.79.0.255\n\
+          \x20          /32 link BROADCAST\n     |-- 127.0.0.1\n        /32 host LOCAL\n",
+    );
+    host.write(
+        "/proc/net/if_inet6",
+        b"fd000079000000000000000000000011 02 40 00 80     eth0\n\
+          00000000000000000000000000000001 01 80 10 80       lo\n",
+    );
+    let system = host.ask(&[]).system;
+    let addresses: Vec<String> =
+        system.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["10.79.0.11", "fd00:79::11"]);
+    assert_eq!(system.identity, "b-1 net:[4026531840]");
 }
 
 #[test]

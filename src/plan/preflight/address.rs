@@ -1,0 +1,63 @@
+//! Whether a host is where the inventory says, and one of its kind.
+
+use std::collections::BTreeMap;
+
+use super::Objection;
+use crate::host::HostName;
+use crate::resource::Facts;
+use crate::topology::{Node, Topology};
+
+/// How many of a host's addresses are shown.
+const SHOWN: usize = 4;
+
+/// An address that the host does not have, where one of its services is to listen on it.
+pub(super) fn not_its_own(node: &Node, facts: &Facts) -> Option<(String, String)> {
+    let listens =
+        node.zookeeper || node.master || node.agent || node.marathon || node.chronos;
+    let (address, own) = (node.address, &facts.system.addresses);
+    if !listens || own.is_empty() || own.contains(&address) {
+        return None;
+    }
+    let alike = own.iter().filter(|own| own.is_ipv4() == address.is_ipv4());
+    let alike: Vec<String> = alike.map(ToString::to_string).collect();
+    let more = if alike.len() > SHOWN { ", …" } else { "" };
+    let shown = alike[..alike.len().min(SHOWN)].join(", ");
+    Some((
+        format!("{address} is none of its addresses ({shown}{more})"),
+        "write as `address` the one of these by which the other hosts reach it, and as `ssh` \
+         the one by which this computer does"
+            .to_owned(),
+    ))
+}
+
+/// Entries that lead to one machine.
+pub(super) fn twins(
+    topology: &Topology,
+    facts: &BTreeMap<HostName, Facts>,
+) -> Vec<Objection> {
+    let mut machines: BTreeMap<_, Vec<&HostName>> = BTreeMap::new();
+    for node in &topology.nodes {
+        let Some(facts) = facts.get(&node.host) else { continue };
+        let system = &facts.system;
+        if !system.identity.is_empty() {
+            let machine = (&system.identity, &system.addresses);
+            machines.entry(machine).or_default().push(&node.host);
+        }
+    }
+    let twins = machines.into_values().filter(|hosts| hosts.len() > 1);
+    twins
+        .flat_map(|hosts| hosts.clone().into_iter().map(move |host| twin(host, &hosts)))
+        .collect()
+}
+
+fn twin(host: &HostName, all: &[&HostName]) -> Objection {
+    let names: Vec<&str> = all.iter().map(|host| host.as_str()).collect();
+    let (last, first) = names.split_last().expect("there are two at least");
+    Objection {
+        host: host.clone(),
+        problem: format!("{} and {last} are the same machine", first.join(", ")),
+        help: "leave one of these entries in the inventory: each has to be a machine of its own"
+            .to_owned(),
+        port: None,
+    }
+}
