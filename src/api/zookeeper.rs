@@ -1,6 +1,8 @@
-//! ZooKeeper's four-letter words: what a member says of itself.
+//! ZooKeeper: its four-letter words, by which a member says what it is, and [sessions](session).
 //!
 //! The parsers are pure. What a member leaves out stays unknown: it is never taken for zero.
+
+pub mod session;
 
 use std::time::Duration;
 

@@ -140,9 +140,10 @@ fn files(context: Context<'_>, identity: &Identity) -> Vec<File> {
     let own = |name: &str, content| private(&format!("{CONFIG}/{name}"), content, "root");
     let mesos = &context.materials.mesos;
     let operator = json!({ "credentials": [credential(OPERATOR, &mesos.operator)] });
+    let zookeeper = (AGENT, &mesos.agent_zookeeper);
     let login = docker::login(context);
     let mut files = vec![
-        own("zk", Content::from(mesos::masters_url(context))),
+        own("zk", Content::from(mesos::masters_url(context.topology, zookeeper))),
         own("credential.json", secret(credential(AGENT, &mesos.agent).to_string())),
         own("http-credentials.json", secret(operator.to_string())),
         own("docker.json", login.clone().into()),

@@ -16,8 +16,11 @@ use crate::unit::Size;
 const USER: &str = "4400";
 /// Where its configuration is on its host.
 const CONFIG: &str = "/etc/platform/chronos";
-/// The name under which it registers and proves who it is.
-const PRINCIPAL: &str = "chronos";
+/// The name under which it registers and proves who it is, and its user in ZooKeeper.
+pub(super) const PRINCIPAL: &str = "chronos";
+/// Its nodes in ZooKeeper: it gives those that it makes itself no list, so they are made for it.
+pub(super) const NODES: [&str; 4] =
+    ["/chronos", "/chronos/state", "/chronos/state/state", "/chronos/state/candidate"];
 /// The unit that runs it.
 pub const UNIT: &str = "platform-chronos.service";
 
@@ -55,11 +58,12 @@ fn environment(context: Context<'_>) -> Secret {
 /// it was given a file.
 fn arguments(context: Context<'_>) -> Result<Secret, BadTemplate> {
     let own = &context.materials.chronos;
+    let zookeeper = (PRINCIPAL, &own.zookeeper);
     let text = render(
         "chronos/arguments",
         include_str!("../../templates/chronos/arguments"),
         context! {
-            master => mesos::masters_url(context).expose(),
+            master => mesos::masters_url(context.topology, zookeeper).expose(),
             zk_hosts => mesos::zookeepers(context.topology),
             zk_auth => format!("{PRINCIPAL}:{}", own.zookeeper.expose()),
             address => context.node.address.to_string(),

@@ -11,14 +11,15 @@ use super::{agent, chronos, marathon, master, registry, zookeeper};
 use crate::host::HostName;
 use crate::resource::{Facts, Owned};
 
-/// The files that hosts were given something of, and the units that started with it.
+/// The files that hosts were given something of, and the units that started with it. The agents'
+/// password in ZooKeeper is not among them: they only read there, which anyone may.
 const GIVEN: [(&str, &[&str]); 14] = [
     ("ca/ca.key", &[registry::UNIT]),
     ("ca/ca.crt", &[registry::UNIT]),
     ("secrets/registry", &[registry::UNIT]),
     ("secrets/zookeeper-quorum", &[zookeeper::UNIT]),
     ("secrets/zookeeper-super", &[zookeeper::UNIT]),
-    ("secrets/mesos-zookeeper", &[master::UNIT, agent::UNIT]),
+    ("secrets/mesos-zookeeper", &[master::UNIT]),
     ("secrets/mesos-operator", &[master::UNIT, agent::UNIT]),
     ("secrets/mesos-agent", &[master::UNIT, agent::UNIT]),
     ("secrets/marathon-zookeeper", &[marathon::UNIT]),

@@ -16,8 +16,8 @@ use crate::unit::Size;
 const USER: &str = "8080";
 /// Where its configuration is on its host.
 const CONFIG: &str = "/etc/platform/marathon";
-/// The name under which it registers and proves who it is.
-const PRINCIPAL: &str = "marathon";
+/// The name under which it registers and proves who it is, and its user in ZooKeeper.
+pub(super) const PRINCIPAL: &str = "marathon";
 /// The unit that runs it.
 pub const UNIT: &str = "platform-marathon.service";
 
@@ -46,11 +46,12 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
 /// What must not be seen in the list of processes.
 fn environment(context: Context<'_>) -> Secret {
     let own = &context.materials.marathon;
-    let state = mesos::zookeeper_url(context.topology, PRINCIPAL, &own.zookeeper);
+    let zookeeper = (PRINCIPAL, &own.zookeeper);
+    let state = mesos::zookeeper_url(context.topology, zookeeper, "/marathon");
     Secret::new(format!(
         "MARATHON_MASTER={}\nMARATHON_ZK={}\nMESOSPHERE_HTTP_CREDENTIALS={OPERATOR}:{}\n\
          LIBPROCESS_IP={}\nLIBPROCESS_PORT={MARATHON_DRIVER_PORT}\n",
-        mesos::masters_url(context).expose(),
+        mesos::masters_url(context.topology, zookeeper).expose(),
         state.expose(),
         own.password.expose(),
         context.node.address,

@@ -178,8 +178,9 @@ fn may_begin(context: Context<'_>, facts: &Facts) -> bool {
 
 fn files(context: Context<'_>) -> Vec<File> {
     let own = |name: &str, content| private(&format!("{CONFIG}/{name}"), content, USER);
+    let zookeeper = (mesos::MASTERS, &context.materials.mesos.zookeeper);
     let mut files = vec![
-        own("zk", mesos::masters_url(context)),
+        own("zk", mesos::masters_url(context.topology, zookeeper)),
         own("credentials.json", mesos::credentials(context)),
         File::public(path(&format!("{CONFIG}/acls.json")), mesos::acls()),
     ];

@@ -14,14 +14,19 @@ use crate::topology::{Topology, ZOOKEEPER_PORT};
 /// The account with which this program speaks to masters and agents.
 pub const OPERATOR: &str = "platform";
 
-/// The account with which agents register.
+/// The account with which agents register, and their user in ZooKeeper.
 pub(super) const AGENT: &str = "agent";
+
+/// The user in ZooKeeper who may change what masters write there: the masters themselves.
+pub(super) const MASTERS: &str = "mesos";
 
 /// What Mesos needs.
 #[derive(Clone)]
 pub struct Materials {
-    /// The password of the user `mesos` in ZooKeeper, who may change what masters write there.
+    /// The masters' password in ZooKeeper.
     pub zookeeper: Secret,
+    /// The agents' password in ZooKeeper, where they only read.
+    pub agent_zookeeper: Secret,
     /// The password of [`OPERATOR`].
     pub operator: Secret,
     /// The password of agents.
@@ -63,23 +68,24 @@ pub(super) fn zookeepers(topology: &Topology) -> String {
     places.join(",")
 }
 
-/// A place in ZooKeeper, with the user to whom it belongs. Passwords that this program makes
-/// are letters and digits, so nothing in them ends anything here.
+/// A user in ZooKeeper and his password. Passwords that this program makes are letters and
+/// digits, so nothing in them ends anything in an address.
+pub(super) type User<'a> = (&'a str, &'a Secret);
+
+/// A place in ZooKeeper, as a user reaches it.
 pub(super) fn zookeeper_url(
     topology: &Topology,
-    user: &str,
-    password: &Secret,
+    (user, password): User<'_>,
+    path: &str,
 ) -> Secret {
-    Secret::new(format!(
-        "zk://{user}:{}@{}/{user}",
-        password.expose(),
-        zookeepers(topology)
-    ))
+    let (password, servers) = (password.expose(), zookeepers(topology));
+    Secret::new(format!("zk://{user}:{password}@{servers}{path}"))
 }
 
-/// Where masters elect their leader, and everyone else finds it.
-pub(super) fn masters_url(context: Context<'_>) -> Secret {
-    zookeeper_url(context.topology, "mesos", &context.materials.mesos.zookeeper)
+/// Where masters elect their leader, and everyone else finds it. Only masters come as
+/// [`MASTERS`]: all others read, each as a user of its own.
+pub(super) fn masters_url(topology: &Topology, user: User<'_>) -> Secret {
+    zookeeper_url(topology, user, "/mesos")
 }
 
 /// Who may speak to the masters, and how each proves it.

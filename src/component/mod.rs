@@ -15,6 +15,7 @@ pub mod master;
 pub mod mesos;
 pub mod registry;
 mod service;
+pub mod znode;
 pub mod zookeeper;
 
 use std::collections::BTreeMap;
@@ -51,6 +52,8 @@ pub enum Stage {
     Images,
     /// The ZooKeeper ensemble.
     Zookeeper,
+    /// Who may do what in ZooKeeper.
+    Access,
     /// The Mesos masters.
     Masters,
     /// The Mesos agents, and the mark that the masters have a registry.
@@ -73,6 +76,7 @@ impl fmt::Display for Stage {
             Self::Registry => "registry",
             Self::Images => "images",
             Self::Zookeeper => "zookeeper",
+            Self::Access => "access",
             Self::Masters => "masters",
             Self::Agents => "agents",
             Self::Frameworks => "frameworks",

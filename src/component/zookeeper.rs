@@ -10,13 +10,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use minijinja::context;
-use sha1::{Digest, Sha1};
 
 use super::service::Service;
-use super::{Context, Stage, Wants, data_directory, data_file, path};
+use super::{Context, Stage, Wants, data_directory, data_file, path, znode};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
@@ -33,6 +30,8 @@ const USER: &str = "2181";
 const DATA: &str = "/var/lib/platform/zookeeper";
 /// Where a member's configuration is on its host.
 const CONFIG: &str = "/etc/platform/zookeeper";
+/// The administrator, whom no access list binds.
+pub const ADMINISTRATOR: &str = "super";
 /// The unit that runs a member.
 pub const UNIT: &str = "platform-zookeeper.service";
 
@@ -41,7 +40,7 @@ pub const UNIT: &str = "platform-zookeeper.service";
 pub struct Materials {
     /// With which members prove to each other that they belong together.
     pub quorum_password: Secret,
-    /// The password of the administrator, `super`, whom no access list binds.
+    /// The password of [`ADMINISTRATOR`].
     pub super_password: Secret,
     /// Whether the ensemble is being formed: see [`forming`].
     pub forming: bool,
@@ -242,6 +241,7 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
         config(context, ensemble)?,
         jaas(&context.materials.zookeeper.quorum_password),
         administrator(&context.materials.zookeeper.super_password),
+        users(context),
         data_file(path(&format!("{DATA}/myid")), USER, format!("{}\n", member.id)),
     ];
     let text = unit(context, member, &image.id, facts)?;
@@ -296,12 +296,19 @@ fn jaas(password: &Secret) -> File {
 /// Options for the JVM that must not be seen in the list of processes: it reads them from
 /// this file. ZooKeeper knows the administrator by the hash of name and password.
 fn administrator(password: &Secret) -> File {
-    let hash = Sha1::digest(format!("super:{}", password.expose()));
     let text = format!(
-        "-Dzookeeper.DigestAuthenticationProvider.superDigest=super:{}\n",
-        BASE64_STANDARD.encode(hash)
+        "-Dzookeeper.DigestAuthenticationProvider.superDigest={}\n",
+        znode::identity(ADMINISTRATOR, password)
     );
     File::private(path(&format!("{CONFIG}/super.args")), Secret::new(text))
+        .owned_by(USER, USER)
+}
+
+/// Whom the member lets in: its image's own provider looks there.
+fn users(context: Context<'_>) -> File {
+    let users = znode::users(context.topology, context.materials);
+    let lines: String = users.into_iter().map(|user| format!("{user}\n")).collect();
+    File::private(path(&format!("{CONFIG}/users")), Secret::new(lines))
         .owned_by(USER, USER)
 }
 

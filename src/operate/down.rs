@@ -10,6 +10,7 @@ use super::trouble::Trouble;
 use super::up::{finish, fit, shown, take_lock};
 use super::{Ambient, connect, machines, passage, survey};
 use crate::component::Stage;
+use crate::component::znode::Znode;
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
 use crate::inventory::Provider;
@@ -18,7 +19,7 @@ use crate::provider::local;
 use crate::resource::probe::Questions;
 use crate::resource::{Cgroups, Facts, Image, Owned};
 use crate::run::Fleet;
-use crate::run::apply::{Bytes, Courier, CourierError, Crew, apply};
+use crate::run::apply::{Bytes, Courier, CourierError, Crew, Warden, apply};
 use crate::run::gate::{Look, Witness};
 use crate::topology::{Machine, Topology};
 
@@ -180,6 +181,7 @@ impl Hosts<'_> {
         let crew = Crew {
             fleet,
             courier: &Nothing,
+            warden: &Nothing,
             witness: &Nothing,
             events: &ambient.events,
             parallel: ambient.parallel,
@@ -254,6 +256,17 @@ impl Courier for Nothing {
         Box::pin(async move {
             Err(format!("a {} sends no {}", Stage::Retire, push.component).into())
         })
+    }
+}
+
+impl Warden for Nothing {
+    fn secure<'a>(
+        &'a self,
+        node: &'a Znode,
+    ) -> futures::future::BoxFuture<'a, Result<(), String>> {
+        Box::pin(
+            async move { Err(format!("a {} secures no {}", Stage::Retire, node.path)) },
+        )
     }
 }
 

@@ -80,6 +80,7 @@ pub(super) async fn gather(
         },
         mesos: mesos::Materials {
             zookeeper: secret("mesos-zookeeper")?,
+            agent_zookeeper: secret("agent-zookeeper")?,
             operator: secret("mesos-operator")?,
             agent: secret("mesos-agent")?,
             forming: false,

@@ -3,6 +3,7 @@
 //! Nothing in here parses a command line or writes to a screen. What an operator is asked goes
 //! through [`Ask`], what happens goes out as events.
 
+mod access;
 pub mod add_node;
 mod arrival;
 mod cannot_add;

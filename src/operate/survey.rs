@@ -7,11 +7,13 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
 use super::Ambient;
+use super::access::Access;
 use super::courier::Registries;
 use super::gather::Gathered;
 use super::services::Services;
 use super::trouble::Trouble;
 use crate::api::zookeeper::{self, Answer, Mode};
+use crate::component::znode::{self, Secure, Seen, Znode};
 use crate::component::{self, Context, Wants};
 use crate::event::in_words;
 use crate::host::HostName;
@@ -36,6 +38,10 @@ pub(super) struct Survey {
     pub(super) wants: BTreeMap<HostName, Wants>,
     /// Images that registries lack.
     pub(super) pushes: Vec<Push>,
+    /// Nodes of ZooKeeper that lack their access lists.
+    pub(super) nodes: Vec<Secure>,
+    /// Whether ZooKeeper told of its nodes, or has none yet.
+    pub(super) nodes_told: bool,
     /// How the ensemble stands.
     pub(super) standing: Standing,
 }
@@ -49,6 +55,7 @@ impl Survey {
             facts: &self.facts,
             standing: &self.standing,
             pushes: &self.pushes,
+            nodes: &self.nodes,
         }
     }
 }
@@ -71,7 +78,7 @@ pub(super) async fn survey(
     );
     let (facts, waited) = probed?;
     // What ran while an earlier run's script was at work may have been taken away by it since.
-    let (members, others, pushes) = match waited {
+    let Around { members, seen, others, pushes } = match waited {
         true => look_around(fleet, topology, gathered).await,
         false => around,
     };
@@ -82,6 +89,9 @@ pub(super) async fn survey(
     let masters = topology.masters.iter().flat_map(|masters| masters.members());
     let of_masters = masters.filter_map(|master| facts.get(&master.host));
     gathered.materials.mesos.forming = component::master::forming(of_masters)?;
+    let seen = if gathered.materials.zookeeper.forming { Seen::of_new() } else { seen };
+    let nodes_told = topology.ensemble.is_none() || seen != Seen::Unknown;
+    let nodes = znode::changes(nodes(topology, gathered), &seen);
     let wants = wants(topology, gathered, &facts)?;
     let ensemble = Standing::of(members.into_iter().map(|(host, answer)| {
         let standing = standing_of(answer.as_ref().ok());
@@ -90,7 +100,7 @@ pub(super) async fn survey(
     let standing = others.into_iter().fold(ensemble, |standing, (component, members)| {
         standing.with(component, members)
     });
-    Ok(Survey { facts, wants, pushes, standing })
+    Ok(Survey { facts, wants, pushes, nodes, nodes_told, standing })
 }
 
 /// What the services say that are asked beside the hosts themselves: the members of the
@@ -99,16 +109,23 @@ async fn look_around(
     fleet: &Fleet,
     topology: &Topology,
     gathered: &Gathered,
-) -> (
-    BTreeMap<HostName, Result<Answer, String>>,
-    Vec<(Component, BTreeMap<HostName, MemberStanding>)>,
-    Vec<Push>,
-) {
-    tokio::join!(
-        members(fleet, topology),
+) -> Around {
+    let ((members, seen), others, pushes) = tokio::join!(
+        ensemble(fleet, topology, gathered),
         others(fleet, topology, gathered),
         lacking(fleet, topology, gathered),
-    )
+    );
+    Around { members, seen, others, pushes }
+}
+
+/// What the services said.
+struct Around {
+    members: BTreeMap<HostName, Result<Answer, String>>,
+    /// What is known of ZooKeeper's nodes.
+    seen: Seen,
+    others: Vec<(Component, BTreeMap<HostName, MemberStanding>)>,
+    /// Images that registries lack.
+    pushes: Vec<Push>,
 }
 
 /// What each host should have of which something is known.
@@ -224,6 +241,25 @@ async fn probe_all(
         }
     }
     if failed.is_empty() { Ok((facts, waited)) } else { Err(Trouble::Probe(failed)) }
+}
+
+/// How the members of the ensemble are, and what the one that leads knows of nodes.
+async fn ensemble(
+    fleet: &Fleet,
+    topology: &Topology,
+    gathered: &Gathered,
+) -> (BTreeMap<HostName, Result<Answer, String>>, Seen) {
+    let members = members(fleet, topology).await;
+    let password = &gathered.materials.zookeeper.super_password;
+    let access = Access { fleet, topology, password };
+    let seen = access.seen(&members, &nodes(topology, gathered)).await;
+    (members, seen)
+}
+
+/// The nodes that the ensemble should have; none where there is no ensemble.
+pub(super) fn nodes(topology: &Topology, gathered: &Gathered) -> Vec<Znode> {
+    let ensemble = topology.ensemble.iter();
+    ensemble.flat_map(|_| znode::wanted(topology, &gathered.materials)).collect()
 }
 
 /// What each member of the ensemble says of itself, or why it says nothing.

@@ -183,6 +183,9 @@ pub enum Trouble {
     /// The platform does not work as a whole.
     #[error(transparent)]
     NotProved(#[from] super::proof::NotProved),
+    /// Nodes of ZooKeeper are open to others than their owners.
+    #[error(transparent)]
+    NotSecured(#[from] super::access::NotSecured),
     /// A component does not say that it works.
     #[error(transparent)]
     Gate(#[from] Closed),

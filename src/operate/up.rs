@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::access::Access;
 use super::arrival::Lookout;
 use super::courier::{Registries, Van};
 use super::down::Hosts;
@@ -10,7 +11,7 @@ use super::lab::Lab;
 use super::machines::Made;
 use super::run::Ended;
 use super::services::Services;
-use super::survey::{Survey, survey};
+use super::survey::{self, Survey, survey};
 use super::trouble::Trouble;
 use super::witness::Eyes;
 use super::{Ambient, connect, machines, passage, proof};
@@ -180,6 +181,12 @@ impl Look {
         Services { fleet, topology: &self.topology, logins: &self.gathered.logins }
     }
 
+    /// The nodes of the cluster's ensemble.
+    fn access<'a>(&'a self, fleet: &'a Fleet) -> Access<'a> {
+        let password = &self.gathered.materials.zookeeper.super_password;
+        Access { fleet, topology: &self.topology, password }
+    }
+
     /// The changes that the plan had, in words.
     pub(super) fn changes(&self) -> String {
         let (changes, hosts) =
@@ -279,9 +286,11 @@ pub(super) async fn act(
     let lookout = Some(Lookout { fleet, lock, ambient });
     let redactor = &seen.gathered.redactor;
     let eyes = Eyes { services, registries: registries(), lookout, redactor };
+    let access = seen.access(fleet);
     let crew = Crew {
         fleet,
         courier: &van,
+        warden: &access,
         witness: &eyes,
         events: &ambient.events,
         parallel: ambient.parallel,
@@ -306,6 +315,11 @@ async fn prove(
     stand(&gates_of_all(&seen.topology), seen, fleet, ambient).await?;
     if seen.topology.ensemble.is_some() {
         note_ensemble(lab, ambient);
+    }
+    // It served too late to be asked when everything was looked at.
+    if !seen.survey.nodes_told {
+        let nodes = survey::nodes(&seen.topology, &seen.gathered);
+        seen.access(fleet).insist(nodes).await?;
     }
     let changed = before.n_made + seen.n_changes > 0;
     let due = proof::can_be_made(&seen.topology)

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::component::znode::Secure;
 use crate::component::{Stage, Wants};
 use crate::event::PlannedStage;
 use crate::host::HostName;
@@ -64,6 +65,13 @@ pub enum Work {
     Push(Vec<Push>),
     /// Changes to hosts, in waves: all of one before the next.
     Hosts(Vec<Wave>),
+    /// Nodes of ZooKeeper that are made, or get their access lists, once these members serve.
+    Access {
+        /// The members of the ensemble.
+        members: Vec<Member>,
+        /// The nodes, parents first.
+        nodes: Vec<Secure>,
+    },
 }
 
 /// An image for a registry that lacks it.
@@ -155,6 +163,8 @@ pub struct Situation<'a> {
     pub standing: &'a Standing,
     /// Images that registries lack.
     pub pushes: &'a [Push],
+    /// Nodes of ZooKeeper that lack their access lists.
+    pub nodes: &'a [Secure],
 }
 
 /// Why there is no plan.
@@ -195,6 +205,7 @@ pub fn build_within(
     for stage in STAGES {
         let work = match stage {
             Stage::Images => Work::Push(scope.pushes(situation.pushes)),
+            Stage::Access => access(situation, scope),
             _ => {
                 let changes = stage_changes(situation, stage, scope)?;
                 hosts(changes, situation.topology, &standing)?
@@ -216,12 +227,13 @@ pub fn build_within(
 }
 
 /// The stages that bring something, in order.
-const STAGES: [Stage; 8] = [
+const STAGES: [Stage; 9] = [
     Stage::Boot,
     Stage::Base,
     Stage::Registry,
     Stage::Images,
     Stage::Zookeeper,
+    Stage::Access,
     Stage::Masters,
     Stage::Agents,
     Stage::Frameworks,
@@ -294,6 +306,7 @@ impl Plan {
                     let get = of_waves.filter(|host| host.changes.iter().any(is_large));
                     hosts.extend(get.map(|host| &host.host));
                 }
+                Work::Access { .. } => {}
             }
         }
         hosts
@@ -320,6 +333,7 @@ impl Work {
     pub fn n_changes(&self) -> usize {
         match self {
             Self::Push(pushes) => pushes.len(),
+            Self::Access { nodes, .. } => nodes.len(),
             Self::Hosts(waves) => {
                 waves.iter().flat_map(Wave::hosts).map(|host| host.changes.len()).sum()
             }
@@ -330,6 +344,9 @@ impl Work {
     pub fn hosts(&self) -> Vec<&HostName> {
         let mut hosts: Vec<&HostName> = match self {
             Self::Push(pushes) => pushes.iter().map(|push| &push.to).collect(),
+            Self::Access { members, .. } => {
+                members.iter().map(|member| &member.host).collect()
+            }
             Self::Hosts(waves) => {
                 waves.iter().flat_map(Wave::hosts).map(|host| &host.host).collect()
             }
@@ -338,6 +355,17 @@ impl Work {
         hosts.dedup();
         hosts
     }
+}
+
+/// The nodes of ZooKeeper that are in scope: they are all hosts' and not a new one's.
+fn access(situation: &Situation<'_>, scope: &Scope<'_>) -> Work {
+    let ensemble = situation.topology.ensemble.iter();
+    let members = ensemble.flat_map(|ensemble| ensemble.members()).cloned().collect();
+    let nodes = match scope {
+        Scope::Everything => situation.nodes.to_vec(),
+        Scope::Newcomers { .. } => Vec::new(),
+    };
+    Work::Access { members, nodes }
 }
 
 fn hosts(

@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 
 use super::{Gate, HostChanges, Plan, Push, StagePlan, Stay, Wave, Work};
+use crate::component::znode::Secure;
 use crate::topology::Member;
 
 impl Plan {
@@ -62,6 +63,11 @@ fn show_stage(stage: &StagePlan, out: &mut impl Write) -> fmt::Result {
                 )?;
             }
         }
+        Work::Access { nodes, .. } => {
+            for node in nodes {
+                writeln!(out, "  {node}: {}", node.reason)?;
+            }
+        }
         Work::Hosts(waves) => {
             for (n, wave) in waves.iter().enumerate() {
                 if let (true, Some(gates)) = (waves.len() > 1, awaited(waves, n)) {
@@ -80,7 +86,7 @@ fn show_stage(stage: &StagePlan, out: &mut impl Write) -> fmt::Result {
 /// What has to be true at the end of a stage: that the last machines are back, and its gates.
 fn proofs(stage: &StagePlan) -> impl Iterator<Item = &Gate> {
     let last = match &stage.work {
-        Work::Push(_) => None,
+        Work::Push(_) | Work::Access { .. } => None,
         Work::Hosts(waves) => waves.last(),
     };
     let after = last.into_iter().flat_map(Wave::after);
@@ -171,6 +177,8 @@ struct StageView<'a> {
     pushes: Vec<&'a Push>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waves: Vec<WaveView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nodes: Vec<ChangeView<'a>>,
     gates: Vec<String>,
 }
 
@@ -197,15 +205,24 @@ struct ChangeView<'a> {
 
 impl<'a> StageView<'a> {
     fn new(stage: &'a StagePlan) -> Self {
-        let (pushes, waves) = match &stage.work {
-            Work::Push(pushes) => (pushes.iter().collect(), Vec::new()),
-            Work::Hosts(waves) => {
-                let view = |n| WaveView::new(waves, n);
-                (Vec::new(), (0..waves.len()).map(view).collect())
-            }
-        };
         let gates = proofs(stage).map(Gate::to_string).collect();
-        Self { stage: stage.stage.to_string(), pushes, waves, gates }
+        let (pushes, waves, nodes) = (Vec::new(), Vec::new(), Vec::new());
+        let view = Self { stage: stage.stage.to_string(), pushes, waves, nodes, gates };
+        match &stage.work {
+            Work::Push(pushes) => Self { pushes: pushes.iter().collect(), ..view },
+            Work::Hosts(waves) => {
+                let wave = |n| WaveView::new(waves, n);
+                Self { waves: (0..waves.len()).map(wave).collect(), ..view }
+            }
+            Work::Access { nodes, .. } => {
+                let node = |node: &'a Secure| ChangeView {
+                    change: node.to_string(),
+                    reason: &node.reason,
+                    diff: None,
+                };
+                Self { nodes: nodes.iter().map(node).collect(), ..view }
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_util::io::StreamReader;
 use super::Fleet;
 use super::gate::{self, Closed, Witness};
 use super::steps::{NOT_STARTED, Steps};
+use crate::component::znode::{Secure, Znode};
 use crate::event::{Event, Events, Outcome, in_words};
 use crate::host::HostName;
 use crate::plan::{Gate, HostChanges, Plan, Push, StagePlan, Wave, Work};
@@ -50,12 +51,21 @@ pub trait Courier: Send + Sync {
     fn push<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), CourierError>>;
 }
 
+/// Gives nodes of ZooKeeper to those who may use them.
+pub trait Warden: Send + Sync {
+    /// Makes a node for those on its list, or has one that is there follow the list. Repeated,
+    /// it changes nothing.
+    fn secure<'a>(&'a self, node: &'a Znode) -> BoxFuture<'a, Result<(), String>>;
+}
+
 /// What a plan is carried out with.
 pub struct Crew<'a> {
     /// The hosts.
     pub fleet: &'a Fleet,
     /// Brings images.
     pub courier: &'a dyn Courier,
+    /// Secures nodes of ZooKeeper.
+    pub warden: &'a dyn Warden,
     /// Asks components how they are.
     pub witness: &'a dyn Witness,
     /// Takes what happens.
@@ -114,6 +124,13 @@ async fn run_stage(
     let name = stage.stage.to_string();
     match &stage.work {
         Work::Push(pushes) => push_all(&name, pushes, crew, tally).await,
+        Work::Access { members, nodes } => {
+            let serves = Gate::Ensemble(members.clone());
+            match pass(&name, &serves, crew, tally).await {
+                true => secure_all(&name, nodes, crew, tally).await,
+                false => skip_nodes(&name, nodes, crew, tally),
+            }
+        }
         Work::Hosts(waves) => {
             for (n, wave) in waves.iter().enumerate() {
                 let open = tally.failed.is_empty() && !(crew.stopped)();
@@ -315,10 +332,51 @@ async fn push_all(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tal
     }
 }
 
+/// Secures nodes one after the other, parents first; none after one that could not be.
+async fn secure_all(stage: &str, nodes: &[Secure], crew: &Crew<'_>, tally: &mut Tally) {
+    for (n, node) in nodes.iter().enumerate() {
+        if !tally.failed.is_empty() || (crew.stopped)() {
+            return skip_nodes(stage, &nodes[n..], crew, tally);
+        }
+        let (stage, step, begun) = (stage.to_owned(), node.to_string(), Instant::now());
+        let started =
+            Event::StepStarted { stage: stage.clone(), host: None, step: step.clone() };
+        crew.events.emit(&started);
+        let outcome = match crew.warden.secure(&node.node).await {
+            Ok(()) => {
+                tally.n_done += 1;
+                Outcome::Done
+            }
+            Err(reason) => {
+                let why = Why::failed(reason.clone());
+                let (stage, step) = (stage.clone(), step.clone());
+                tally.failed.push(Failure { stage, host: None, step, why });
+                Outcome::Failed { reason }
+            }
+        };
+        let took = begun.elapsed();
+        crew.events.emit(&Event::StepFinished { stage, host: None, step, took, outcome });
+    }
+}
+
+fn skip_nodes(stage: &str, nodes: &[Secure], crew: &Crew<'_>, tally: &mut Tally) {
+    for node in nodes {
+        crew.events.emit(&Event::StepFinished {
+            stage: stage.to_owned(),
+            host: None,
+            step: node.to_string(),
+            took: Duration::ZERO,
+            outcome: Outcome::NotStarted { reason: NOT_STARTED.to_owned() },
+        });
+        tally.n_not_started += 1;
+    }
+}
+
 fn skip_stage(stage: &StagePlan, crew: &Crew<'_>, tally: &mut Tally) {
     let name = stage.stage.to_string();
     match &stage.work {
         Work::Push(pushes) => skip_pushes(&name, pushes, crew, tally),
+        Work::Access { nodes, .. } => skip_nodes(&name, nodes, crew, tally),
         Work::Hosts(waves) => {
             for wave in waves {
                 skip_hosts(&name, wave.hosts(), crew, tally);

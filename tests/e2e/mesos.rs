@@ -4,6 +4,7 @@
 //! It is one test, because a platform is dear to make: it reads as the life of one.
 
 mod rolling;
+mod strangers;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ fn a_platform_comes_up_runs_apps_and_jobs_survives_its_leader_and_goes() {
     let lab = Lab::local(BODY);
     comes_up_and_proves_itself(&lab);
     is_not_touched_by_a_second_run(&lab);
+    strangers::may_change_nothing(&lab);
     tells_how_it_is(&lab);
     runs_a_job(&lab);
     finds_an_agent_that_may_not_register(&lab);

@@ -6,3 +6,4 @@ mod marathon;
 mod mesos;
 mod net;
 mod recordings;
+mod zookeeper;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use platform::component::znode::{self, Secure, Seen};
 use platform::component::{
     self, Context, ImageFacts, Materials, Wants, master, mesos, registry, zookeeper,
 };
@@ -99,7 +100,28 @@ impl Cluster {
     ) -> Result<Plan, NoPlan> {
         self.look(facts);
         let (topology, wants) = (&self.topology, self.all_wants(facts));
-        plan::build(&Situation { topology, wants: &wants, facts, standing, pushes })
+        let nodes = self.nodes();
+        let nodes = &nodes;
+        plan::build(&Situation {
+            topology,
+            wants: &wants,
+            facts,
+            standing,
+            pushes,
+            nodes,
+        })
+    }
+
+    /// What has to be done for ZooKeeper's nodes: all where the ensemble has yet to form, and
+    /// nothing where it serves.
+    fn nodes(&self) -> Vec<Secure> {
+        let ensemble = self.topology.ensemble.iter();
+        let wanted =
+            ensemble.flat_map(|_| znode::wanted(&self.topology, &self.materials));
+        match self.materials.zookeeper.forming {
+            true => znode::changes(wanted.collect(), &Seen::of_new()),
+            false => Vec::new(),
+        }
     }
 
     /// Sees whether the ensemble and the masters have yet to form.
@@ -177,6 +199,7 @@ fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
         },
         mesos: mesos::Materials {
             zookeeper: Secret::new("secret-mesos-zk"),
+            agent_zookeeper: Secret::new("secret-agent-zk"),
             operator: Secret::new("secret-operator"),
             agent: Secret::new("secret-agent"),
             forming: false,

@@ -85,10 +85,12 @@ fn check_kept(lab: &Lab) {
     }
 }
 
-/// Gives a member a command, with ZooKeeper's own client.
+/// Gives a member a command as the administrator, with ZooKeeper's own client.
 fn zookeeper(lab: &Lab, host: &str, command: &str) -> String {
+    let password = std::fs::read_to_string(lab.state().join("secrets/zookeeper-super"));
+    let password = password.expect("the state folder keeps it");
     lab.machine(host).sh(&format!(
-        "printf 'addauth digest a:b\\n{command}\\nquit\\n' |
+        "printf 'addauth digest super:{password}\\n{command}\\nquit\\n' |
          docker exec -i platform-zookeeper /usr/lib/java/bin/java -Xmx64m \
            -Dorg.slf4j.simpleLogger.defaultLogLevel=off \
            -cp /usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar \

@@ -68,7 +68,8 @@ impl Cluster {
         let without = before.all_wants(facts);
         let scope = Scope::Newcomers { hosts: &hosts, without: &without };
         let (topology, wants) = (&self.topology, self.all_wants(facts));
-        let situation = Situation { topology, wants: &wants, facts, standing, pushes };
+        let situation =
+            Situation { topology, wants: &wants, facts, standing, pushes, nodes: &[] };
         plan::build_within(&situation, &scope)
     }
 }
@@ -135,7 +136,7 @@ fn for_a_new_registry_others_learn_of_it_and_agents_are_started_anew_with_its_pa
     assert!(changes(&plan, "e2").contains("start platform-registry.service"));
     let pushed = plan.stages.iter().find_map(|stage| match &stage.work {
         Work::Push(pushes) => Some(pushes.clone()),
-        Work::Hosts(_) => None,
+        Work::Hosts(_) | Work::Access { .. } => None,
     });
     assert_eq!(pushed.as_deref(), Some(&pushes[1..]));
 }

@@ -200,7 +200,7 @@ fn check_peers(
         let waves: Vec<Wave> = stages
             .filter_map(|stage| match &stage.work {
                 Work::Hosts(waves) => Some(waves.clone()),
-                Work::Push(_) => None,
+                Work::Push(_) | Work::Access { .. } => None,
             })
             .flatten()
             .collect();

@@ -9,7 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use zookeeper_client::{Acls, Client, CreateMode, Error as ClientError, SessionState};
+use zookeeper_client::{
+    Acl, Acls, Client, CreateMode, Error as ClientError, Permission, SessionState,
+};
 
 /// The digits that ZooKeeper ends a sequential node's name with.
 const N_SEQUENCE_DIGITS: usize = 10;
@@ -104,11 +106,27 @@ fn parse_user(user: &str) -> Result<(String, String), ZkError> {
     Ok((name.to_owned(), password.to_owned()))
 }
 
+/// Whom a component lets use the nodes that it makes, where it has a user of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lists {
+    /// Itself alone, as Marathon does.
+    Own,
+    /// Everyone reads, as with Mesos.
+    EveryoneReads,
+    /// Everyone does everything, but only reads values, as with Chronos.
+    Open,
+}
+
+const OWNER: Acl = Acl::new_const(Permission::ALL, "auth", "");
+static EVERYONE_READS: [Acl; 2] =
+    [OWNER, Acl::new_const(Permission::READ, "world", "anyone")];
+
 /// A ZooKeeper session; clones share it.
 #[derive(Clone)]
 pub struct Session {
     client: Client,
     authenticated: bool,
+    lists: Lists,
 }
 
 impl fmt::Debug for Session {
@@ -138,7 +156,13 @@ impl Session {
                 ClientError::Timeout | ClientError::NoHosts => unreachable(),
                 source => ZkError::Request { path: url.path().to_owned(), source },
             })?;
-        Ok(Self { client, authenticated: url.credentials().is_some() })
+        let authenticated = url.credentials().is_some();
+        Ok(Self { client, authenticated, lists: Lists::Own })
+    }
+
+    /// The same session, whose nodes these may use.
+    pub fn with(self, lists: Lists) -> Self {
+        Self { lists, ..self }
     }
 
     /// The client of this session.
@@ -146,9 +170,22 @@ impl Session {
         &self.client
     }
 
-    /// Who may use the nodes of this session: its user alone, or anyone when it has none.
+    /// Who may use the nodes of this session; anyone when it has no user.
     pub fn acl(&self) -> Acls<'static> {
-        if self.authenticated { Acls::creator_all() } else { Acls::anyone_all() }
+        match self.lists {
+            _ if !self.authenticated => Acls::anyone_all(),
+            Lists::Own => Acls::creator_all(),
+            Lists::EveryoneReads => Acls::new(&EVERYONE_READS),
+            Lists::Open => Acls::anyone_all(),
+        }
+    }
+
+    /// Who may use a node of this session that holds a value.
+    pub fn value_acl(&self) -> Acls<'static> {
+        match self.lists {
+            Lists::Open if self.authenticated => Acls::new(&EVERYONE_READS),
+            _ => self.acl(),
+        }
     }
 
     /// Resolves when the session is lost, after which nothing of it can be used.

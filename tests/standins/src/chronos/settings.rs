@@ -6,7 +6,7 @@ use crate::framework::credentials::Credentials;
 use crate::framework::offer::Roles;
 use crate::framework::options::{Kind, Known, Options, OptionsError};
 use crate::framework::setup::{MasterAt, Setup};
-use crate::zk::{ZkError, ZkUrl};
+use crate::zk::{Lists, ZkError, ZkUrl};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -139,6 +139,7 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
         realm: options.text_or("http_realm", "Mesosphere").to_owned(),
         candidates: format!("{}/candidate", zk.path()),
         state: format!("{}/state", zk.path()),
+        lists: Lists::Open,
         zk,
         zk_timeout: Duration::from_millis(options.whole_or("zk_timeout", 10_000)),
         master,

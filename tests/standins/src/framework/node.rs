@@ -160,7 +160,7 @@ async fn serve<S: Service>(
 
 /// Stands for election as Curator's latch does.
 async fn stand(setup: &Setup) -> Result<(Session, Candidate), ZkError> {
-    let session = Session::connect(&setup.zk, setup.zk_timeout).await?;
+    let session = Session::connect(&setup.zk, setup.zk_timeout).await?.with(setup.lists);
     let prefix = format!("_c_{}-latch-", Uuid::new_v4());
     let id = setup.id();
     let joined = Candidate::join(&session, &setup.candidates, &prefix, id.as_bytes());

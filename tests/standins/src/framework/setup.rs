@@ -1,7 +1,7 @@
 //! What flags say that Marathon and Chronos have in common, each by names of its own.
 
 use super::credentials::Credentials;
-use crate::zk::{Session, ZkError, ZkUrl, watch_leader};
+use crate::zk::{Lists, Session, ZkError, ZkUrl, watch_leader};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -31,6 +31,8 @@ pub struct Setup {
     pub candidates: String,
     /// The path of what is kept.
     pub state: String,
+    /// Who may use its nodes there.
+    pub lists: Lists,
     /// The master.
     pub master: MasterAt,
     /// Who we are to the master.

@@ -92,7 +92,7 @@ impl Store {
         if let Some((parent, _)) = full.rsplit_once('/') {
             self.session.make_path(parent).await?;
         }
-        let options = CreateMode::Persistent.with_acls(self.session.acl());
+        let options = CreateMode::Persistent.with_acls(self.session.value_acl());
         let made = self.session.client().create(&full, value, &options).await;
         made.map(|_| ()).map_err(failed)
     }

@@ -4,7 +4,7 @@ use super::core::Rules;
 use crate::framework::credentials::Credentials;
 use crate::framework::options::{Kind, Known, Options, OptionsError};
 use crate::framework::setup::{MasterAt, Setup};
-use crate::zk::ZkUrl;
+use crate::zk::{Lists, ZkUrl};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -152,6 +152,7 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
         realm: options.text_or("http_realm", "Mesosphere").to_owned(),
         candidates: format!("{}/leader", zk.path()),
         state: format!("{}/state", zk.path()),
+        lists: Lists::Own,
         zk,
         zk_timeout: millis(options, "zk_session_timeout", 10_000),
         master: MasterAt::read(master).map_err(|_| SettingsError::Address("master"))?,

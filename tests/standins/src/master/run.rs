@@ -14,7 +14,7 @@ use super::replica::{Replica, Rules};
 use super::shared::{Master, Recorder, master_info};
 use super::{operate, server};
 use crate::mesos::now;
-use crate::zk::{Candidate, Session, Standing, ZkError};
+use crate::zk::{Candidate, Lists, Session, Standing, ZkError};
 
 /// How long one master waits for another.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -66,7 +66,10 @@ pub async fn run(config: Config) -> Result<std::convert::Infallible, Fatal> {
     let id = uuid::Uuid::new_v4().to_string();
     let (fatal, mut ends) = mpsc::unbounded_channel();
     let session = match &config.zk {
-        Some(url) => Some(Session::connect(url, config.zk_session_timeout).await?),
+        Some(url) => {
+            let session = Session::connect(url, config.zk_session_timeout).await?;
+            Some(session.with(Lists::EveryoneReads))
+        }
         None => None,
     };
     let ensemble = join_registry(&config, session.as_ref()).await?;

@@ -1,0 +1,258 @@
+//! The nodes of ZooKeeper that are there before those who use them, and who may do what with
+//! each.
+//!
+//! A member lets in those users alone that it is told of. What each of them may do a node's own
+//! list says, and nothing else: a new ensemble lets everyone do everything at its root, and Chronos
+//! gives its first nodes no list at all. So these nodes are made for their owners, with their
+//! lists, before an owner starts; and nobody but the administrator makes any beside them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use sha1::{Digest, Sha1};
+
+use super::{Materials, chronos, marathon, mesos, zookeeper};
+use crate::inventory::catalog::Component;
+use crate::secret::Secret;
+use crate::topology::Topology;
+
+/// What someone may do with a node, in ZooKeeper's own bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rights(pub u32);
+
+impl Rights {
+    /// To see its data and its children's names.
+    pub const READ: Self = Self(1);
+    /// Everything: to read, write, create and delete children, and change the list itself.
+    pub const ALL: Self = Self(31);
+
+    /// The words for each right.
+    const WORDS: [(u32, &'static str); 5] = [
+        (1, "read it"),
+        (2, "write it"),
+        (4, "create nodes below it"),
+        (8, "delete nodes below it"),
+        (16, "decide who may"),
+    ];
+}
+
+impl fmt::Display for Rights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let has = |(bit, _): &&(u32, &str)| self.0 & bit != 0;
+        let words = Self::WORDS.iter().filter(has).map(|(_, word)| *word);
+        f.write_str(&words.collect::<Vec<&str>>().join(", "))
+    }
+}
+
+/// What one user, or everyone, may do with a node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grant {
+    /// How ZooKeeper tells who it is: `digest` or `world`.
+    pub scheme: String,
+    /// Who it is: a user with a hash of his password, or `anyone`.
+    pub id: String,
+    /// What he may do.
+    pub rights: Rights,
+}
+
+impl Grant {
+    /// What everyone may do.
+    pub fn anyone(rights: Rights) -> Self {
+        Self { scheme: "world".to_owned(), id: "anyone".to_owned(), rights }
+    }
+
+    /// Everything, for one user.
+    fn owner((user, password): User<'_>) -> Self {
+        let id = identity(user, password);
+        Self { scheme: "digest".to_owned(), id, rights: Rights::ALL }
+    }
+
+    fn is_for_anyone(&self) -> bool {
+        self.scheme == "world"
+    }
+}
+
+/// Who may do what with a node. Nobody else may do anything, but the administrator.
+pub type AccessList = BTreeSet<Grant>;
+
+/// A node and who may do what with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Znode {
+    /// Its path.
+    pub path: &'static str,
+    /// Its list.
+    pub access: AccessList,
+}
+
+/// What is known of the nodes of an ensemble.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// It did not tell.
+    Unknown,
+    /// The list of each node that was asked for; none where there is no such node.
+    Told(BTreeMap<String, Option<AccessList>>),
+}
+
+impl Seen {
+    /// What a new ensemble has: its own nodes, open to everyone.
+    pub fn of_new() -> Self {
+        let open = || Some(AccessList::from([Grant::anyone(Rights::ALL)]));
+        Self::Told(OWN.map(|path| (path.to_owned(), open())).into())
+    }
+}
+
+/// A node that is to be made, or to get another list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secure {
+    /// The node as it should be.
+    pub node: Znode,
+    /// Why.
+    pub reason: String,
+}
+
+impl fmt::Display for Secure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "secure node {}", self.node.path)
+    }
+}
+
+/// The nodes that ZooKeeper itself makes and leaves open.
+const OWN: [&str; 3] = ["/", "/zookeeper", "/zookeeper/quota"];
+
+/// A user as ZooKeeper's lists name him: with a hash of name and password.
+pub fn identity(user: &str, password: &Secret) -> String {
+    let hash = Sha1::digest(format!("{user}:{}", password.expose()));
+    format!("{user}:{}", BASE64_STANDARD.encode(hash))
+}
+
+/// A user of ZooKeeper and his password.
+type User<'a> = (&'a str, &'a Secret);
+
+/// Whom members let in: the administrator, and the users of what the cluster runs.
+pub fn users(topology: &Topology, materials: &Materials) -> Vec<String> {
+    let of = |(user, password): User<'_>| identity(user, password);
+    let own = (zookeeper::ADMINISTRATOR, &materials.zookeeper.super_password);
+    let components = Component::ALL.into_iter();
+    let components = components.filter(|it| runs(topology, *it));
+    let of_components = components.filter_map(|component| user(component, materials));
+    std::iter::once(own).chain(of_components).map(of).collect()
+}
+
+/// As whom a component uses ZooKeeper; none where it does not.
+fn user(component: Component, materials: &Materials) -> Option<User<'_>> {
+    let mesos = &materials.mesos;
+    Some(match component {
+        Component::MesosMaster => (mesos::MASTERS, &mesos.zookeeper),
+        Component::MesosAgent => (mesos::AGENT, &mesos.agent_zookeeper),
+        Component::Marathon => (marathon::PRINCIPAL, &materials.marathon.zookeeper),
+        Component::Chronos => (chronos::PRINCIPAL, &materials.chronos.zookeeper),
+        Component::Registry | Component::Zookeeper => return None,
+    })
+}
+
+fn runs(topology: &Topology, component: Component) -> bool {
+    topology.nodes.iter().any(|node| node.runs(component))
+}
+
+/// The nodes that a cluster's ensemble should have, parents first.
+pub fn wanted(topology: &Topology, materials: &Materials) -> Vec<Znode> {
+    let everyone_reads = || Grant::anyone(Rights::READ);
+    let owner = |component| {
+        let user = user(component, materials).filter(|_| runs(topology, component));
+        user.map(Grant::owner)
+    };
+    let mut nodes: Vec<Znode> =
+        OWN.map(|path| Znode { path, access: [everyone_reads()].into() }).into();
+    // Whoever looks for the leading master reads: agents, frameworks.
+    nodes.extend(owner(Component::MesosMaster).map(|masters| Znode {
+        path: "/mesos",
+        access: [masters, everyone_reads()].into(),
+    }));
+    nodes.extend(
+        owner(Component::Marathon)
+            .map(|owner| Znode { path: "/marathon", access: [owner].into() }),
+    );
+    nodes.extend(owner(Component::Chronos).into_iter().flat_map(|owner| {
+        chronos::NODES.map(|path| Znode { path, access: [owner.clone()].into() })
+    }));
+    nodes
+}
+
+/// What has to be done for the nodes to be as wanted. Of an ensemble that does not tell, that is
+/// nothing: it is asked again once it serves.
+pub fn changes(wanted: Vec<Znode>, seen: &Seen) -> Vec<Secure> {
+    let Seen::Told(lists) = seen else { return Vec::new() };
+    let change = |node: Znode| {
+        let reason = reason(&node, lists)?;
+        Some(Secure { node, reason })
+    };
+    wanted.into_iter().filter_map(change).collect()
+}
+
+/// Why something has to be done for a node; none where nothing has to.
+fn reason(node: &Znode, lists: &BTreeMap<String, Option<AccessList>>) -> Option<String> {
+    let Some(found) = lists.get(node.path).and_then(Option::as_ref) else {
+        return Some("it is not there".to_owned());
+    };
+    if *found == node.access {
+        return None;
+    }
+    let excess = found.difference(&node.access).find(|grant| grant.is_for_anyone());
+    Some(match excess {
+        Some(grant) => format!("anyone may {}", grant.rights),
+        None => "others than its owner may use it, or its owner may not".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(access: &[Grant]) -> Znode {
+        Znode { path: "/mesos", access: access.iter().cloned().collect() }
+    }
+
+    fn check(found: Option<&[Grant]>, reason: Option<&str>) {
+        let masters = Grant::owner(("mesos", &Secret::new("secret")));
+        let wanted = node(&[Grant::anyone(Rights::READ), masters]);
+        let found = found.map(|grants| node(grants).access);
+        let seen = Seen::Told([("/mesos".to_owned(), found)].into());
+        let changes = changes(vec![wanted], &seen);
+        let reasons: Vec<&str> =
+            changes.iter().map(|change| change.reason.as_str()).collect();
+        assert_eq!(reasons, reason.into_iter().collect::<Vec<&str>>());
+    }
+
+    #[test]
+    fn a_node_is_secured_unless_its_list_says_what_it_should() {
+        let masters = Grant::owner(("mesos", &Secret::new("secret")));
+        let read = Grant::anyone(Rights::READ);
+        check(Some(&[masters.clone(), read.clone()]), None);
+        check(None, Some("it is not there"));
+        let open = Grant::anyone(Rights::ALL);
+        check(
+            Some(&[open]),
+            Some(
+                "anyone may read it, write it, create nodes below it, delete nodes below \
+                 it, decide who may",
+            ),
+        );
+        let other = "others than its owner may use it, or its owner may not";
+        check(Some(std::slice::from_ref(&read)), Some(other));
+        check(Some(&[Grant::owner(("mesos", &Secret::new("old"))), read]), Some(other));
+    }
+
+    #[test]
+    fn of_an_ensemble_that_does_not_tell_nothing_is_planned() {
+        assert!(changes(vec![node(&[])], &Seen::Unknown).is_empty());
+    }
+
+    #[test]
+    fn a_user_is_named_as_zookeeper_itself_does() {
+        // As `DigestAuthenticationProvider super:test` prints it.
+        let named = identity("super", &Secret::new("test"));
+        assert_eq!(named, "super:D/InIHSb7yEEbrWz8b9l71RjZJU=");
+    }
+}

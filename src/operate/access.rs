@@ -1,0 +1,128 @@
+//! Sees to it that nodes of ZooKeeper are used by their owners alone.
+//!
+//! The administrator's word goes to the member that leads, through the SSH connection to its own
+//! host: other members may not know yet what was changed last.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::survey;
+use crate::api::zookeeper::session::{Session, SessionError};
+use crate::api::zookeeper::{Answer, Mode};
+use crate::component::znode::{self, AccessList, Seen, Znode};
+use crate::component::zookeeper::ADMINISTRATOR;
+use crate::event::in_words;
+use crate::host::HostName;
+use crate::remote::Stream;
+use crate::run::Fleet;
+use crate::run::apply::Warden;
+use crate::secret::Secret;
+use crate::topology::{Member, Topology, ZOOKEEPER_PORT};
+
+/// How long a member may take to answer a question.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What it takes to ask an ensemble as its administrator.
+pub(super) struct Access<'a> {
+    pub(super) fleet: &'a Fleet,
+    pub(super) topology: &'a Topology,
+    /// The administrator's password.
+    pub(super) password: &'a Secret,
+}
+
+/// Nodes that others than their owners may use.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; run `platform up` again, which mends it")]
+pub struct NotSecured(String);
+
+impl Access<'_> {
+    /// Insists that these nodes are used by their owners alone.
+    ///
+    /// # Errors
+    /// When one is not, or ZooKeeper does not tell.
+    pub(super) async fn insist(&self, nodes: Vec<Znode>) -> Result<(), NotSecured> {
+        let members = survey::members(self.fleet, self.topology).await;
+        let seen = self.seen(&members, &nodes).await;
+        if seen == Seen::Unknown {
+            let why = "ZooKeeper does not say who may use its nodes";
+            return Err(NotSecured(why.to_owned()));
+        }
+        let open = znode::changes(nodes, &seen);
+        let open = open.iter().map(|it| format!("{}: {}", it.node.path, it.reason));
+        let open: Vec<String> = open.collect();
+        match open.is_empty() {
+            true => Ok(()),
+            false => Err(NotSecured(format!(
+                "nodes of ZooKeeper are not as they should be: {}",
+                open.join("; ")
+            ))),
+        }
+    }
+
+    /// What the ensemble says of nodes; `members` is what its members say of themselves.
+    pub(super) async fn seen(
+        &self,
+        members: &BTreeMap<HostName, Result<Answer, String>>,
+        nodes: &[Znode],
+    ) -> Seen {
+        match self.leader(members) {
+            Some(leader) => self.lists(leader, nodes).await.unwrap_or(Seen::Unknown),
+            None => Seen::Unknown,
+        }
+    }
+
+    async fn lists(&self, leader: &Member, nodes: &[Znode]) -> Result<Seen, String> {
+        let mut session = self.open(leader).await?;
+        let mut lists: BTreeMap<String, Option<AccessList>> = BTreeMap::new();
+        for node in nodes {
+            let list = session.access(node.path).await.map_err(said)?;
+            lists.insert(node.path.to_owned(), list);
+        }
+        session.close().await.map_err(said)?;
+        Ok(Seen::Told(lists))
+    }
+
+    async fn secure(&self, node: &Znode) -> Result<(), String> {
+        let members = survey::members(self.fleet, self.topology).await;
+        let leader = self.leader(&members).ok_or("no member of ZooKeeper leads")?;
+        let mut session = self.open(leader).await?;
+        session.secure(node.path, &node.access).await.map_err(said)?;
+        session.close().await.map_err(said)
+    }
+
+    fn leader(
+        &self,
+        members: &BTreeMap<HostName, Result<Answer, String>>,
+    ) -> Option<&Member> {
+        let leads = |member: &&Member| match members.get(&member.host) {
+            Some(Ok(Answer::Serving(status))) => {
+                matches!(status.mode, Mode::Leader | Mode::Standalone)
+            }
+            _ => false,
+        };
+        self.topology.ensemble.as_ref()?.members().iter().find(leads)
+    }
+
+    async fn open(&self, member: &Member) -> Result<Session<Box<dyn Stream>>, String> {
+        let remote = self.fleet.get(&member.host);
+        let remote = remote.ok_or("there is no connection to its host")?;
+        let address = member.address.to_string();
+        let stream = remote.dial(&address, ZOOKEEPER_PORT, ANSWER).await;
+        let stream = stream.map_err(|error| in_words(&error))?;
+        let session = Session::open(stream, ADMINISTRATOR, self.password, ANSWER).await;
+        session.map_err(said)
+    }
+}
+
+impl Warden for Access<'_> {
+    fn secure<'a>(&'a self, node: &'a Znode) -> BoxFuture<'a, Result<(), String>> {
+        self.secure(node).boxed()
+    }
+}
+
+fn said(error: SessionError) -> String {
+    in_words(&error)
+}
