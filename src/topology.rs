@@ -2,7 +2,7 @@
 //!
 //! Pure. Invariant: an [`Ensemble`] has an odd number of members, each with an id of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::host::HostName;
@@ -94,7 +94,8 @@ pub struct Ensemble(Vec<Member>);
 /// A member of an [`Ensemble`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Its number, counted from 1 in the order of the inventory.
+    /// Its number: the one that it has already, or else one that is free, in the order of the
+    /// inventory.
     pub id: u8,
     /// The host.
     pub host: HostName,
@@ -127,6 +128,25 @@ impl Ensemble {
             }
             _ => Ok(Some(Self(members))),
         }
+    }
+
+    /// Lets members keep the numbers that they have already, by their addresses; the others get
+    /// those that are free.
+    pub fn keep(&mut self, numbers: &BTreeMap<IpAddr, u8>) {
+        let mut taken: BTreeSet<u8> = BTreeSet::new();
+        let kept = |member: &Member| numbers.get(&member.address).copied();
+        let mut news = Vec::new();
+        for (n, member) in self.0.iter_mut().enumerate() {
+            match kept(member).filter(|id| taken.insert(*id)) {
+                Some(id) => member.id = id,
+                None => news.push(n),
+            }
+        }
+        let mut free = (1..=u8::MAX).filter(|id| !taken.contains(id));
+        for (n, id) in news.into_iter().zip(free.by_ref()) {
+            self.0[n].id = id;
+        }
+        self.0.sort_by_key(|member| member.id);
     }
 
     /// The members, by id.
@@ -240,6 +260,29 @@ fn numbered<'a>(nodes: impl Iterator<Item = &'a Node>) -> Vec<Member> {
 mod tests {
     use super::*;
     use crate::inventory::SERVICE_PORTS;
+
+    #[test]
+    fn members_keep_their_numbers_and_new_ones_get_free_ones() {
+        let at = |n: u8| IpAddr::from([10, 0, 0, n]);
+        let check = |addresses: &[u8], known: &[(u8, u8)], expected: &[(u8, u8)]| {
+            let member = |n: &u8| Member {
+                id: 0,
+                host: format!("c{n}").parse().unwrap(),
+                address: at(*n),
+            };
+            let mut ensemble = Ensemble(addresses.iter().map(member).collect());
+            ensemble.keep(&known.iter().map(|(n, id)| (at(*n), *id)).collect());
+            let numbers = ensemble.members().iter().map(|it| (it.id, it.address));
+            let expected = expected.iter().map(|(id, n)| (*id, at(*n)));
+            assert_eq!(numbers.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        };
+        check(&[11, 12, 13], &[], &[(1, 11), (2, 12), (3, 13)]);
+        let known = [(11, 1), (12, 2), (13, 3)];
+        check(&[13, 11, 12], &known, &[(1, 11), (2, 12), (3, 13)]);
+        check(&[14, 13, 11], &known, &[(1, 11), (2, 14), (3, 13)]);
+        // Two that claim one number are told apart, and then refused.
+        check(&[11, 12], &[(11, 7), (12, 7)], &[(1, 12), (7, 11)]);
+    }
 
     #[test]
     fn no_task_is_given_a_port_of_the_platform() {

@@ -6,7 +6,7 @@
 //! where no master holds the mark of a log that was begun. The mark comes one stage after the
 //! masters, when they have proved themselves: it outlives them with their data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::context;
 
@@ -75,14 +75,14 @@ pub fn check_members<'a>(
     masters: &Ensemble,
     facts: impl IntoIterator<Item = (&'a HostName, &'a Facts)>,
 ) -> Result<(), OtherMasters> {
-    let wanted = in_a_line(&names(masters));
+    let wanted = names(masters);
     for (host, facts) in facts {
         let Ok(FileState::Present { text: Some(text), .. }) = facts.file(&formed_path())
         else {
             continue;
         };
-        let found = in_a_line(text);
-        if found != wanted {
+        if !are_the_same(text, &wanted) {
+            let (found, wanted) = (in_a_line(text), in_a_line(&wanted));
             return Err(OtherMasters { host: host.clone(), found, wanted });
         }
     }
@@ -141,6 +141,26 @@ fn names(masters: &Ensemble) -> String {
     masters.members().iter().map(|member| format!("{}\n", member.address)).collect()
 }
 
+/// Whether two marks name the same masters. Their order says nothing.
+fn are_the_same(one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|names| names.split_whitespace().collect());
+    let [one, other]: [BTreeSet<&str>; 2] = [one, other];
+    one == other
+}
+
+/// The mark of these masters, or as a host has it already, where it names the same.
+fn mark(masters: &Ensemble, facts: &Facts) -> String {
+    let wanted = names(masters);
+    match facts.file(&formed_path()) {
+        Ok(FileState::Present { text: Some(text), .. })
+            if are_the_same(text, &wanted) =>
+        {
+            text.clone()
+        }
+        _ => wanted,
+    }
+}
+
 fn list(hosts: &[HostName]) -> String {
     hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
 }
@@ -165,7 +185,7 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
     let marker = may_begin(context, facts).then(initialize);
     let service = Service { data, image, files, unit: UNIT, text, marker };
     let mut wants = service.wants(Stage::Masters);
-    let formed = data_file(formed_path(), USER, names(masters));
+    let formed = data_file(formed_path(), USER, mark(masters, facts));
     wants.push((Stage::Agents, Resource::File(formed)));
     Ok(wants)
 }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use minijinja::context;
@@ -112,10 +113,7 @@ pub fn check_members<'a>(
     let of = |member: &Member| (member.id.to_string(), member.address.to_string());
     let wanted: BTreeMap<String, String> = ensemble.members().iter().map(of).collect();
     for (host, facts) in facts {
-        let found = match facts.file(&path(&format!("{CONFIG}/zoo.cfg"))) {
-            Ok(FileState::Present { text: Some(text), .. }) => members_in(text),
-            _ => continue,
-        };
+        let Some(found) = members_of(facts) else { continue };
         if found != wanted {
             let (found, wanted) = (in_words(&found), in_words(&wanted));
             return Err(OtherMembers { host: host.clone(), found, wanted });
@@ -206,6 +204,21 @@ fn may_vote(facts: &Facts) -> bool {
     let missing = |state| matches!(state, Some(FileState::Missing));
     let formed = epoch.as_ref().is_none_or(|state| !is_before_the_first(state));
     formed || !missing(snapshot) || !missing(marker)
+}
+
+/// The numbers by which members know each other already, by their addresses: a member keeps its
+/// own, wherever the inventory has it.
+pub fn numbers<'a>(members: impl IntoIterator<Item = &'a Facts>) -> BTreeMap<IpAddr, u8> {
+    let known = members.into_iter().filter_map(members_of).flatten();
+    known.filter_map(|(id, at)| Some((at.parse().ok()?, id.parse().ok()?))).collect()
+}
+
+/// The members that a host's own configuration names, by id; none where it has none.
+fn members_of(facts: &Facts) -> Option<BTreeMap<String, String>> {
+    match facts.file(&path(&format!("{CONFIG}/zoo.cfg"))) {
+        Ok(FileState::Present { text: Some(text), .. }) => Some(members_in(text)),
+        _ => None,
+    }
 }
 
 /// The members that a `zoo.cfg` names, by id.

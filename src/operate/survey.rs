@@ -60,13 +60,14 @@ impl Survey {
     }
 }
 
-/// Looks at all hosts of the fleet; writes nothing.
+/// Looks at all hosts of the fleet; writes nothing. Members of an ensemble get the numbers in the
+/// topology that they have already.
 ///
 /// # Errors
 /// When a host does not answer the probe: all that did not are named.
 pub(super) async fn survey(
     fleet: &Fleet,
-    topology: &Topology,
+    topology: &mut Topology,
     gathered: &mut Gathered,
     ambient: &Ambient<'_>,
 ) -> Result<Survey, Trouble> {
@@ -82,6 +83,9 @@ pub(super) async fn survey(
         true => look_around(fleet, topology, gathered).await,
         false => around,
     };
+    if let Some(ensemble) = &mut topology.ensemble {
+        ensemble.keep(&component::zookeeper::numbers(facts.values()));
+    }
     let of_members = topology.ensemble.iter().flat_map(|ensemble| ensemble.members());
     let of_members: Vec<&Facts> =
         of_members.filter_map(|member| facts.get(&member.host)).collect();

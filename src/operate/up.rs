@@ -205,9 +205,9 @@ pub(super) async fn look(
     fleet: &Fleet,
     ambient: &Ambient<'_>,
 ) -> Result<Look, Trouble> {
-    let topology = Topology::new(&lab.inventory, machines)?;
+    let mut topology = Topology::new(&lab.inventory, machines)?;
     let mut gathered = gather(lab, &topology, ambient).await?;
-    let survey = survey(fleet, &topology, &mut gathered, ambient).await?;
+    let survey = survey(fleet, &mut topology, &mut gathered, ambient).await?;
     let objections = preflight::objections(&topology, &gathered.catalog, &survey.facts);
     let mut objections = without_ours(objections, fleet).await;
     objections.extend(passage::objections(fleet, &topology).await);

@@ -126,6 +126,9 @@ impl Cluster {
 
     /// Sees whether the ensemble and the masters have yet to form.
     pub(crate) fn look(&mut self, facts: &BTreeMap<HostName, Facts>) {
+        if let Some(ensemble) = &mut self.topology.ensemble {
+            ensemble.keep(&zookeeper::numbers(facts.values()));
+        }
         let members = self.topology.nodes.iter().filter(|node| node.zookeeper);
         let of_members = members.filter_map(|node| facts.get(&node.host));
         self.materials.zookeeper.forming =

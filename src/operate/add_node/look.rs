@@ -9,7 +9,7 @@ use super::super::passage;
 use super::super::survey::{self, Survey, survey};
 use super::super::trouble::Trouble;
 use super::super::up::{Look, fit, without_ours};
-use crate::component::{agent, lost};
+use crate::component::{agent, lost, zookeeper};
 use crate::host::HostName;
 use crate::plan::{self, Plan, Scope, preflight};
 use crate::run::Fleet;
@@ -27,9 +27,9 @@ pub(super) async fn look(
     new: &BTreeSet<HostName>,
     ambient: &Ambient<'_>,
 ) -> Result<(Look, Vec<HostName>), Trouble> {
-    let topology = Topology::new(&lab.inventory, machines)?;
+    let mut topology = Topology::new(&lab.inventory, machines)?;
     let mut gathered = gather(lab, &topology, ambient).await?;
-    let survey = survey(fleet, &topology, &mut gathered, ambient).await?;
+    let survey = survey(fleet, &mut topology, &mut gathered, ambient).await?;
     let mut objections =
         preflight::objections(&topology, &gathered.catalog, &survey.facts);
     objections.retain(|objection| new.contains(&objection.host));
@@ -43,7 +43,10 @@ pub(super) async fn look(
     )?;
     let before = machines.iter().filter(|machine| !new.contains(&machine.host));
     let before: Vec<Machine> = before.cloned().collect();
-    let before = Topology::new(&lab.inventory, &before)?;
+    let mut before = Topology::new(&lab.inventory, &before)?;
+    if let Some(ensemble) = &mut before.ensemble {
+        ensemble.keep(&zookeeper::numbers(survey.facts.values()));
+    }
     let without = survey::wants(&before, &gathered, &survey.facts)?;
     let scope = Scope::Newcomers { hosts: new, without: &without };
     let plan = plan::build_within(&survey.situation(&topology), &scope)?;
