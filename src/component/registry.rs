@@ -17,8 +17,10 @@ use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 use crate::topology::REGISTRY_PORT;
 
-/// The account with which this program pushes and hosts pull.
+/// The account with which this program pushes: no host knows its password.
 pub const ACCOUNT: &str = "platform";
+/// The account with which hosts pull, and their tasks with them.
+pub const PULL_ACCOUNT: &str = "platform-pull";
 
 /// The numeric user and group as which it runs in its container.
 const USER: &str = "5000";
@@ -28,6 +30,8 @@ const USER: &str = "5000";
 pub struct Materials {
     /// The password of [`ACCOUNT`].
     pub password: Secret,
+    /// The password of [`PULL_ACCOUNT`].
+    pub pull_password: Secret,
     /// The lines of the password file, one for each account.
     pub htpasswd: Secret,
     /// The secret that signs uploads in progress; the same on all registries.
@@ -45,10 +49,11 @@ impl fmt::Debug for Materials {
 }
 
 impl Materials {
-    /// The account and its password in the form of HTTP's basic authentication.
+    /// The account that pulls and its password in the form of HTTP's basic authentication.
     pub fn basic_auth(&self) -> Secret {
         Secret::new(
-            BASE64_STANDARD.encode(format!("{ACCOUNT}:{}", self.password.expose())),
+            BASE64_STANDARD
+                .encode(format!("{PULL_ACCOUNT}:{}", self.pull_password.expose())),
         )
     }
 }

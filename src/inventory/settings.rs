@@ -105,13 +105,13 @@ fn account(node: &Node, names: &mut Names, r: &mut Reader) -> Option<Account> {
     Some(Account { name: name?, password: password? })
 }
 
-/// The name under which the program itself uses the platform's services.
-const OWN_ACCOUNT: &str = "platform";
+/// The names under which the program and its hosts use the platform's services.
+const OWN_ACCOUNTS: [&str; 2] = ["platform", "platform-pull"];
 
 fn account_name(node: &Node, r: &mut Reader) -> Option<String> {
     let text = r.text(node)?;
-    if text == OWN_ACCOUNT {
-        let message = format!("the user `{OWN_ACCOUNT}` is the platform itself");
+    if OWN_ACCOUNTS.contains(&text) {
+        let message = format!("the user `{text}` is the platform itself");
         return r.refuse(Diagnostic::new(&node.span, message).help("take another name"));
     }
     let bad = |c: char| c == ':' || c.is_whitespace() || c.is_control();

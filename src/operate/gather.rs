@@ -53,6 +53,7 @@ pub(super) async fn gather(
         lab.state.resolve(&SecretSource::Generate, name, &lab.folder(), ambient.env)
     };
     let password = registry_password(lab, ambient)?;
+    let pull_password = secret("registry-pull")?;
     let mut certificates = BTreeMap::new();
     for node in topology.registries() {
         let Leaf { cert_chain_pem, key } = ca.certificate(
@@ -64,7 +65,7 @@ pub(super) async fn gather(
     }
     let htpasswd = match certificates.is_empty() {
         true => Secret::new(""),
-        false => htpasswd(lab, &password, ambient).await?,
+        false => htpasswd(lab, [&password, &pull_password], ambient).await?,
     };
     let http_secret = secret("registry-http")?;
     let materials = Materials {
@@ -72,7 +73,13 @@ pub(super) async fn gather(
         images: images.facts(&listed.catalog),
         files: files(lab)?,
         ca: ca.cert_pem().to_owned(),
-        registry: registry::Materials { htpasswd, password, http_secret, certificates },
+        registry: registry::Materials {
+            htpasswd,
+            password,
+            pull_password,
+            http_secret,
+            certificates,
+        },
         zookeeper: zookeeper::Materials {
             quorum_password: secret("zookeeper-quorum")?,
             super_password: secret("zookeeper-super")?,
@@ -161,14 +168,16 @@ fn names(node: &Node, domain: &str) -> Vec<San> {
     ]
 }
 
-/// The registries' password file. Hashing a password is slow on purpose, so the hashes are made
-/// side by side.
+/// The registries' password file; `own` are the passwords of the platform's own accounts. Hashing a
+/// password is slow on purpose, so the hashes are made side by side.
 async fn htpasswd(
     lab: &Lab,
-    password: &Secret,
+    own: [&Secret; 2],
     ambient: &Ambient<'_>,
 ) -> Result<Secret, Trouble> {
-    let mut accounts = vec![(registry::ACCOUNT.to_owned(), password.clone())];
+    let names = [registry::ACCOUNT, registry::PULL_ACCOUNT].map(str::to_owned);
+    let mut accounts: Vec<(String, Secret)> =
+        names.into_iter().zip(own.map(Secret::clone)).collect();
     for account in &lab.inventory.platform.users {
         let name = format!("user-{}", account.name);
         let password =

@@ -191,6 +191,7 @@ fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
         ca: "certificate of the authority\n".to_owned(),
         registry: registry::Materials {
             password: Secret::new("secret-registry"),
+            pull_password: Secret::new("secret-registry-pull"),
             htpasswd: Secret::new("platform:secret-hash\n"),
             http_secret: Secret::new("secret-http"),
             certificates: topology.registries().map(certificate).collect(),
