@@ -109,11 +109,7 @@ pub(super) async fn survey(
 
 /// What the services say that are asked beside the hosts themselves: the members of the
 /// ensemble, those that are asked over HTTP, the registries.
-async fn look_around(
-    fleet: &Fleet,
-    topology: &Topology,
-    gathered: &Gathered,
-) -> Around {
+async fn look_around(fleet: &Fleet, topology: &Topology, gathered: &Gathered) -> Around {
     let ((members, seen), others, pushes) = tokio::join!(
         ensemble(fleet, topology, gathered),
         others(fleet, topology, gathered),
