@@ -132,7 +132,11 @@ impl Link {
     ) -> Result<(Channel<Msg>, Session<'_>), RemoteError> {
         let mut pauses = None;
         loop {
-            let place = self.sessions.enter().await;
+            let (place, waited) = self.sessions.enter().await;
+            if waited {
+                // That took as long as the commands of others do.
+                pauses = None;
+            }
             let open = self.handle.channel_open_session();
             let refusal = match timeout(deadline, open).await {
                 Err(_) => return Err(timed_out(&self.host, during, deadline)),
@@ -141,19 +145,15 @@ impl Link {
                 Ok(Err(_)) => return Err(self.lost(during)),
             };
             match place.refused() {
-                // Waiting for a place takes as long as the commands of others do.
-                Refused::Wait => pauses = None,
+                Refused::Wait => {}
                 // The server may not have done with one that ended a moment ago.
-                Refused::Alone { before: true } => match pauses
+                Refused::Alone => match pauses
                     .get_or_insert_with(|| Pauses::until(Instant::now() + FREED))
                     .next()
                 {
                     Some(pause) => sleep(pause).await,
                     None => return Err(self.no_session(during, &refusal)),
                 },
-                Refused::Alone { before: false } => {
-                    return Err(self.no_session(during, &refusal));
-                }
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! sshd allows 10 unless its `MaxSessions` says otherwise, which it does not tell beforehand.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -13,8 +13,6 @@ const SESSIONS: usize = 8;
 pub(super) struct Sessions {
     places: Semaphore,
     n_open: AtomicUsize,
-    /// Whether the server has ever opened one.
-    any: AtomicBool,
 }
 
 /// A place, for which the server is asked for a session.
@@ -31,22 +29,26 @@ pub(super) struct Session<'a>(Place<'a>);
 pub(super) enum Refused {
     /// The server allows fewer at once: the next place is one that another command gives back.
     Wait,
-    /// No other command runs; whether one ever did.
-    Alone { before: bool },
+    /// No other command runs.
+    Alone,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
         let places = Semaphore::new(SESSIONS);
-        Self { places, n_open: AtomicUsize::new(0), any: AtomicBool::new(false) }
+        Self { places, n_open: AtomicUsize::new(0) }
     }
 }
 
 impl Sessions {
-    /// Waits for a place.
-    pub(super) async fn enter(&self) -> Place<'_> {
-        // A closed semaphore is the only error, and this one is never closed.
-        Place { sessions: self, permit: self.places.acquire().await.ok() }
+    /// A place, and whether it had to be waited for.
+    pub(super) async fn enter(&self) -> (Place<'_>, bool) {
+        let (permit, waited) = match self.places.try_acquire() {
+            Ok(permit) => (Some(permit), false),
+            // A closed semaphore is the only error, and this one is never closed.
+            Err(_) => (self.places.acquire().await.ok(), true),
+        };
+        (Place { sessions: self, permit }, waited)
     }
 }
 
@@ -54,7 +56,6 @@ impl<'a> Place<'a> {
     /// The server opened a session.
     pub(super) fn opened(self) -> Session<'a> {
         self.sessions.n_open.fetch_add(1, Ordering::AcqRel);
-        self.sessions.any.store(true, Ordering::Release);
         Session(self)
     }
 
@@ -62,7 +63,7 @@ impl<'a> Place<'a> {
     pub(super) fn refused(self) -> Refused {
         let Self { sessions, permit } = self;
         if sessions.n_open.load(Ordering::Acquire) == 0 {
-            return Refused::Alone { before: sessions.any.load(Ordering::Acquire) };
+            return Refused::Alone;
         }
         if let Some(permit) = permit {
             permit.forget();
