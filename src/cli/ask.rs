@@ -7,7 +7,7 @@ use dialoguer::{Confirm, Input};
 
 use crate::operate::Ask;
 use crate::remote::ssh::FirstContact;
-use crate::report::Screen;
+use crate::report::{Screen, visible};
 
 /// Asks on the terminal, around what else is on it.
 pub(super) struct Prompt {
@@ -81,5 +81,5 @@ impl Ask for Prompt {
 
 fn tell(text: &str) {
     // Nobody can be told that standard error is closed.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr().lock().write_all(visible(text).as_bytes());
 }

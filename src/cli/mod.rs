@@ -27,6 +27,8 @@ use std::io::{self, Write};
 use args::{Args, ImageVerb, Verb};
 use exit::Exit;
 
+use crate::report::{visible, visible_json};
+
 /// Runs what the command line asks for. What goes wrong is told on standard error.
 pub fn run(args: Args) -> Exit {
     memory::keep_off_the_disk();
@@ -57,8 +59,14 @@ async fn verb(Args { global, verb }: Args) -> Exit {
     }
 }
 
-/// Writes to standard output. Whoever reads it may stop early: that is no failure of ours.
+/// Prints a text, in which hosts and others may have had their say: nothing of it moves the
+/// cursor.
 fn print(text: &str) -> Exit {
+    write(&visible(text))
+}
+
+/// Writes to standard output. Whoever reads it may stop early: that is no failure of ours.
+fn write(text: &str) -> Exit {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -70,5 +78,5 @@ fn print(text: &str) -> Exit {
 
 /// Prints a document as JSON.
 fn print_json(document: &serde_json::Value) -> Exit {
-    print(&format!("{document:#}\n"))
+    write(&visible_json(&format!("{document:#}\n")))
 }

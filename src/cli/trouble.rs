@@ -8,10 +8,11 @@ use crate::event::in_words;
 use crate::inventory::{Paint, Source, render};
 use crate::operate::lab::LabError;
 use crate::operate::{Kind, Trouble};
+use crate::report::visible;
 
 /// Tells an error on standard error, with its causes.
 pub(super) fn tell(error: &dyn Error, exit: Exit) -> Exit {
-    write(&format!("error: {}\n", in_words(error)));
+    write(&visible(&format!("error: {}\n", in_words(error))));
     exit
 }
 

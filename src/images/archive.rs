@@ -3,6 +3,10 @@
 //! A plain archive is read by position: finding out what is in it takes a few small reads,
 //! whatever its size. A compressed one is unpacked once into a cache folder. Layers are not
 //! read here, but checked when they are sent; manifest and configuration are.
+//!
+//! An archive may come from anyone: what is in it never decides how much memory or disk is used.
+
+mod headers;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,6 +28,10 @@ use super::{Blob, Damaged, Digest, Image, ManifestError, Source, cache};
 const MAX_DEPTH: usize = 4;
 /// Manifests and configurations are small; more is an attack or a mistake.
 const MAX_JSON_BYTES: u64 = 8 << 20;
+/// Images shrink to a third; one that grows by more than this is made to fill the disk.
+const MOST_GROWTH: u64 = 100;
+/// What a small archive may grow to all the same: mostly empty files shrink to nearly nothing.
+const LEAST_MOST: u64 = 64 << 20;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 2] = [0x28, 0xb5];
 
@@ -155,12 +163,19 @@ struct Layout {
 impl Archive {
     fn open(path: &Path, cache: &Path) -> Result<Self, ArchiveError> {
         let unreadable = |source| ArchiveError::Read { path: path.to_owned(), source };
+        // To open a pipe would wait until somebody writes to it.
+        if !path.metadata().map_err(unreadable)?.is_file() {
+            return Err(unreadable(io::Error::other("it is no ordinary file")));
+        }
         let mut file = File::open(path).map_err(unreadable)?;
         let mut plain = path.to_owned();
         if begins_with(&mut file, 0, GZIP).map_err(unreadable)? {
             plain = unpacked(path, &mut file, cache)?;
             file = File::open(&plain).map_err(unreadable)?;
         }
+        let broken =
+            |detail: String| ArchiveError::Broken { path: path.to_owned(), detail };
+        headers::check(&mut file).map_err(|error| broken(error.to_string()))?;
         let entries = places(path, &mut file)?;
         let plain = Arc::from(plain);
         Ok(Self { path: path.to_owned(), plain, file, entries, cache: cache.to_owned() })
@@ -447,8 +462,21 @@ fn unpacked(path: &Path, file: &mut File, cache: &Path) -> Result<PathBuf, Archi
         return Ok(copy);
     }
     file.rewind().map_err(failed)?;
-    let mut plain = MultiGzDecoder::new(BufReader::new(file));
-    cache::keep_with(&copy, |to| io::copy(&mut plain, to).map(drop)).map_err(failed)?;
+    let compressed = path.metadata().map_err(failed)?.len();
+    let most = compressed.saturating_mul(MOST_GROWTH).max(LEAST_MOST);
+    let mut plain = MultiGzDecoder::new(BufReader::new(file)).take(most + 1);
+    let written =
+        cache::keep_with(&copy, |to| match io::copy(&mut plain, to)? {
+            written if written > most => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "unpacked it has more than {MOST_GROWTH} times its size; where that is \
+                     right, unpack it by hand (`gunzip`) and name the plain archive"
+                ),
+            )),
+            _ => Ok(()),
+        });
+    written.map_err(failed)?;
     forget_older(path, cache).map_err(failed)?;
     Ok(copy)
 }

@@ -1,6 +1,6 @@
 //! Reads `groups`: the machines and what they do.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 
 use super::access::Kind;
@@ -295,7 +295,7 @@ fn given(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<DraftMembers
 fn host(node: &Node, r: &mut Reader) -> Option<DraftHost> {
     if matches!(node.value, Value::Scalar { .. }) {
         let address = address(node, r)?;
-        return draft_host(address, None, None, r);
+        return draft_host(address, None, None);
     }
     let known = ["address", "name", "ssh", "attributes", "resources", "domain"];
     let fields = r.fields(node, "a host", &known)?;
@@ -308,7 +308,7 @@ fn host(node: &Node, r: &mut Reader) -> Option<DraftHost> {
         None => None,
     };
     let traits = draft_traits(&fields, r);
-    let host = draft_host(address?, name, ssh, r)?;
+    let host = draft_host(address?, name, ssh)?;
     let given = GivenHost { traits: traits.value.clone(), ..host.host };
     Some(DraftHost { host: given, traits, ..host })
 }
@@ -332,41 +332,57 @@ fn draft_traits(fields: &Fields, r: &mut Reader) -> DraftTraits {
 }
 
 fn draft_host(
-    address: Spanned<IpAddr>,
+    address: Spanned<Ipv4Addr>,
     name: Option<(HostName, Range<usize>)>,
     ssh: Option<String>,
-    r: &mut Reader,
 ) -> Option<DraftHost> {
     let (name, name_at) = match name {
         Some((name, at)) => (name, Some(at)),
-        None => (name_of(&address, r)?, None),
+        None => (name_of(&address)?, None),
     };
     let traits = Traits::default();
-    let host = GivenHost { name, address: address.value, ssh, traits };
+    let host = GivenHost { name, address: address.value.into(), ssh, traits };
     let traits = DraftTraits::default();
     Some(DraftHost { host, name_at, address_at: address.span, traits })
 }
 
-fn name_of(address: &Spanned<IpAddr>, r: &mut Reader) -> Option<HostName> {
-    let text = address.value.to_string();
-    text.parse().ok().or_else(|| {
-        let help = format!("write `{{address: \"{text}\", name: w1}}`");
-        let message = "a host with an IPv6 address needs a name";
-        r.refuse(Diagnostic::new(&address.span, message).help(help))
-    })
+/// A host without a name is called by its address.
+fn name_of(address: &Spanned<Ipv4Addr>) -> Option<HostName> {
+    address.value.to_string().parse().ok()
 }
 
-fn address(node: &Node, r: &mut Reader) -> Option<Spanned<IpAddr>> {
+/// The address that a machine has in the cluster.
+fn address(node: &Node, r: &mut Reader) -> Option<Spanned<Ipv4Addr>> {
     let text = r.text(node)?;
+    let fault = |message: String| Diagnostic::new(&node.span, message);
     let fault = match text.parse::<IpAddr>() {
-        Ok(value) if !value.is_unspecified() && !value.is_multicast() => {
-            return Some(Spanned { value, span: node.span.clone() });
-        }
-        Ok(_) => Diagnostic::new(&node.span, format!("`{text}` is no machine's address")),
-        Err(_) => Diagnostic::new(&node.span, format!("`{text}` is not an IP address"))
-            .help(instead_of(text)),
+        Ok(IpAddr::V4(value)) => match is_of_no_machine(value) {
+            None => return Some(Spanned { value, span: node.span.clone() }),
+            Some(why) => fault(format!("`{text}` {why}"))
+                .help("write the address at which the others of the cluster reach the machine"),
+        },
+        Ok(IpAddr::V6(_)) => fault(format!("`{text}`: IPv6 is not supported here"))
+            .help(format!(
+                "write the machine's IPv4 address; where SSH is to reach it by IPv6, write \
+                 `{{address: 10.0.0.11, ssh: \"{text}\"}}`"
+            )),
+        Err(_) => fault(format!("`{text}` is not an IP address")).help(instead_of(text)),
     };
     r.refuse(fault)
+}
+
+/// Why no machine of a cluster can have an address.
+fn is_of_no_machine(address: Ipv4Addr) -> Option<&'static str> {
+    match address {
+        _ if address.is_loopback() => Some("is each machine's own: no other reaches it"),
+        _ if address.is_link_local() => {
+            Some("is one that a machine gives itself where nothing gave it one: it changes")
+        }
+        _ => match address.octets()[0] {
+            0 | 224.. => Some("is no machine's address"),
+            _ => None,
+        },
+    }
 }
 
 /// What to write instead of a text that is not an address.

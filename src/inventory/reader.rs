@@ -81,12 +81,9 @@ impl<'a> Reader<'a> {
     ) -> Option<Fields<'n>> {
         let entries = self.map(node, what)?;
         let mut misspelt = BTreeSet::new();
+        let is_free = |known: &&str| !entries.iter().any(|entry| entry.key == *known);
+        let free: Vec<&str> = known.iter().copied().filter(is_free).collect();
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            let free: Vec<&str> = known
-                .iter()
-                .copied()
-                .filter(|known| !entries.iter().any(|entry| entry.key == *known))
-                .collect();
             let meant = nearest(&entry.key, &free);
             misspelt.extend(known.iter().filter(|known| Some(**known) == meant));
             let message = format!("unknown key `{}` in {what}", entry.key);

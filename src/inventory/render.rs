@@ -30,6 +30,9 @@ pub enum Paint {
 /// Longer source lines are shown in part.
 const WIDEST_LINE: usize = 110;
 
+/// Of more faults than this the first are shown, and the others counted.
+const MOST_FAULTS: usize = 50;
+
 /// Writes each fault with its file, line and column, the line itself, carets and help.
 ///
 /// # Errors
@@ -41,7 +44,7 @@ pub fn render(
     out: &mut dyn fmt::Write,
 ) -> fmt::Result {
     let secrets = redact::secret_spans(source.text);
-    for (i, fault) in faults.iter().enumerate() {
+    for (i, fault) in faults.iter().take(MOST_FAULTS).enumerate() {
         if i > 0 {
             writeln!(out)?;
         }
@@ -49,7 +52,10 @@ pub fn render(
         let excerpt = Excerpt::cut(source.text, &place, &secrets);
         write_fault(source.name, fault, &place, (&excerpt, paint), out)?;
     }
-    Ok(())
+    match faults.len().saturating_sub(MOST_FAULTS) {
+        0 => Ok(()),
+        more => writeln!(out, "\nand {more} more: mend these first"),
+    }
 }
 
 fn write_fault(
@@ -249,5 +255,17 @@ error: wrong
             .unwrap();
         assert!(out.contains("\x1b[1;31merror"));
         assert!(!shown("a: 1", 0..1).contains('\x1b'));
+    }
+
+    #[test]
+    fn of_very_many_faults_the_first_are_shown_and_the_others_counted() {
+        let text = "a: 1\n".repeat(60);
+        let faults: Vec<Diagnostic> =
+            (0..60).map(|n| Diagnostic::new(&(n * 5..n * 5 + 1), "wrong")).collect();
+        let mut out = String::new();
+        let source = Source { name: "lab.yaml", text: &text };
+        render(source, &faults, Paint::Plain, &mut out).unwrap();
+        assert_eq!(out.matches("error: wrong").count(), 50);
+        assert!(out.ends_with("and 10 more: mend these first\n"), "{out}");
     }
 }

@@ -55,27 +55,73 @@ pub(super) struct Entry {
 
 /// Aliases may make a text stand for this many values in all, and no more.
 const MOST_NODES: usize = 100_000;
+/// And for so many bytes of text.
+const MOST_BYTES: usize = 16 << 20;
+
+/// Characters that look like a space and are none to YAML. They come with text that was copied
+/// from a page or a chat.
+const ODD_SPACES: [(char, &str); 6] = [
+    ('\u{a0}', "a no-break space"),
+    ('\u{202f}', "a narrow no-break space"),
+    ('\u{2007}', "a figure space, which is a no-break space"),
+    ('\u{3000}', "an ideographic space"),
+    ('\u{200b}', "a zero-width space"),
+    ('\u{feff}', "a byte-order mark"),
+];
 
 /// Reads one YAML document.
 ///
 /// # Errors
 /// When the text is not YAML, holds several documents, or is made to explode.
 pub(super) fn parse(text: &str) -> Result<Tree, Diagnostic> {
+    if let Some(fault) = odd_space(text) {
+        return Err(fault);
+    }
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
     let parser = Parser::new_from_str_with_options(text, options);
     let mut builder =
-        Builder { parser, text, anchors: HashMap::new(), n_nodes: 0, faults: Vec::new() };
+        Builder { parser, text, anchors: HashMap::new(), size: Size::default(), faults: Vec::new() };
     let root = builder.document()?;
     Ok(Tree { root, faults: builder.faults })
+}
+
+/// The first character that only looks like a space, where YAML would take it for a part of a
+/// word. In quotes and comments it harms nobody, and neither does a mark at the very beginning.
+fn odd_space(text: &str) -> Option<Diagnostic> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let found = line.char_indices().find_map(|(at, c)| {
+            let (_, name) = ODD_SPACES.iter().find(|(odd, _)| *odd == c)?;
+            let is_mark_of_file = start + at == 0 && c == '\u{feff}';
+            (!is_mark_of_file).then_some((at, c.len_utf8(), name))
+        });
+        if let Some((at, length, name)) = found
+            && !line[..at].contains(['#', '"', '\''])
+        {
+            let at = start + at..start + at + length;
+            let help = "it looks like an ordinary space, or like nothing, and is another \
+                        character: delete it and type the space anew";
+            return Some(Diagnostic::new(&at, format!("{name} stands here")).help(help));
+        }
+        start += line.len();
+    }
+    None
+}
+
+/// How much a text stands for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    n_nodes: usize,
+    n_bytes: usize,
 }
 
 struct Builder<'t> {
     parser: Parser<'t, StrInput<'t>>,
     text: &'t str,
-    /// Finished values by the number of their anchor, with how many nodes each has.
-    anchors: HashMap<usize, (Node, usize)>,
-    n_nodes: usize,
+    /// Finished values by the number of their anchor, with how large each is.
+    anchors: HashMap<usize, (Node, Size)>,
+    size: Size,
     faults: Vec<Diagnostic>,
 }
 
@@ -115,8 +161,9 @@ impl<'t> Builder<'t> {
     }
 
     fn node(&mut self, event: Event<'t>, at: Range<usize>) -> Result<Node, Diagnostic> {
-        let before = self.n_nodes;
-        self.count(1, &at)?;
+        let before = self.size;
+        let n_bytes = if let Event::Scalar(text, ..) = &event { text.len() } else { 0 };
+        self.count(Size { n_nodes: 1, n_bytes }, &at)?;
         let (anchor, node) = match event {
             Event::Alias(anchor) => return self.alias(anchor, &at),
             Event::Scalar(text, style, anchor, tag) => {
@@ -135,7 +182,11 @@ impl<'t> Builder<'t> {
             _ => return Err(Diagnostic::new(&at, "there is no value here")),
         };
         if anchor > 0 {
-            self.anchors.insert(anchor, (node.clone(), self.n_nodes - before));
+            let size = Size {
+                n_nodes: self.size.n_nodes - before.n_nodes,
+                n_bytes: self.size.n_bytes - before.n_bytes,
+            };
+            self.anchors.insert(anchor, (node.clone(), size));
         }
         Ok(node)
     }
@@ -154,6 +205,7 @@ impl<'t> Builder<'t> {
 
     fn map(&mut self, at: Range<usize>) -> Result<Node, Diagnostic> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         loop {
             let (key, key_span) = match self.next()? {
                 (Event::MappingEnd, end) => {
@@ -169,9 +221,14 @@ impl<'t> Builder<'t> {
             let (event, at) = self.next()?;
             let mut node = self.node(event, at)?;
             node.at = key_span.clone();
-            match entries.iter().find(|entry| entry.key == key) {
-                Some(first) => self.faults.push(self.written_twice(first, &key_span)),
-                None => entries.push(Entry { key, key_span, node }),
+            match places.get(&key) {
+                Some(first) => {
+                    self.faults.push(self.written_twice(&entries[*first], &key_span));
+                }
+                None => {
+                    places.insert(key.clone(), entries.len());
+                    entries.push(Entry { key, key_span, node });
+                }
             }
         }
     }
@@ -187,21 +244,25 @@ impl<'t> Builder<'t> {
     }
 
     fn alias(&mut self, anchor: usize, at: &Range<usize>) -> Result<Node, Diagnostic> {
-        let Some((node, n_nodes)) = self.anchors.get(&anchor) else {
+        let Some((_, size)) = self.anchors.get(&anchor) else {
             return Err(Diagnostic::new(at, "this alias stands in the value it names"));
         };
-        let (node, n_nodes) = (node.clone(), *n_nodes);
-        self.count(n_nodes, at)?;
-        Ok(Node { written: at.clone(), ..node })
+        self.count(*size, at)?;
+        let (node, _) = &self.anchors[&anchor];
+        Ok(Node { written: at.clone(), ..node.clone() })
     }
 
-    fn count(&mut self, n_nodes: usize, at: &Range<usize>) -> Result<(), Diagnostic> {
-        self.n_nodes += n_nodes;
-        if self.n_nodes <= MOST_NODES {
-            return Ok(());
-        }
-        let message = format!("the file stands for more than {MOST_NODES} values");
-        Err(Diagnostic::new(at, message)
+    fn count(&mut self, more: Size, at: &Range<usize>) -> Result<(), Diagnostic> {
+        self.size.n_nodes += more.n_nodes;
+        self.size.n_bytes += more.n_bytes;
+        let most = match self.size {
+            Size { n_nodes, .. } if n_nodes > MOST_NODES => format!("{MOST_NODES} values"),
+            Size { n_bytes, .. } if n_bytes > MOST_BYTES => {
+                format!("{} MiB of text", MOST_BYTES >> 20)
+            }
+            _ => return Ok(()),
+        };
+        Err(Diagnostic::new(at, format!("the file stands for more than {most}"))
             .help("aliases (`*name`) multiply what they name: write less with them"))
     }
 

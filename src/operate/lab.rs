@@ -1,7 +1,8 @@
 //! A cluster as the operator's files describe it: the inventory, the catalogue, the folder of
 //! what is kept.
 
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::inventory::catalog::{self, Catalog, Component};
@@ -9,6 +10,9 @@ use crate::inventory::pin::{self, Loose};
 use crate::inventory::{self, Diagnostic, Inventory};
 use crate::remote::config::expand_home;
 use crate::state::{State, StateError};
+
+/// The largest file of the operator's that is read: a thousand hosts take less than a tenth.
+const LARGEST: u64 = 4 << 20;
 
 /// A cluster as the operator's files describe it.
 #[derive(Debug)]
@@ -31,6 +35,14 @@ pub enum LabError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A file is no text that could be read.
+    #[error("{} is not UTF-8: {why}; save it as UTF-8", path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// What shows it.
+        why: String,
     },
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]
@@ -146,8 +158,28 @@ impl Images {
 
 /// The text of a file of the operator's.
 pub(super) fn read(path: &Path) -> Result<String, LabError> {
-    std::fs::read_to_string(path)
-        .map_err(|source| LabError::Read { path: path.to_owned(), source })
+    let unreadable = |source| LabError::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    // A device or a pipe may go on for ever.
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST {
+        let said = format!("it is larger than {} MiB", LARGEST >> 20);
+        return Err(unreadable(io::Error::other(said)));
+    }
+    text_of(bytes).map_err(|why| LabError::Encoding { path: path.to_owned(), why })
+}
+
+/// Bytes as text; else why they are none.
+fn text_of(bytes: Vec<u8>) -> Result<String, String> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("it looks like UTF-16".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let (good, byte) = (error.utf8_error().valid_up_to(), error.as_bytes());
+        let line = byte[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("line {line} holds the byte 0x{:02x}, as Latin-1 has it", byte[good])
+    })
 }
 
 /// Replaces the text of a file of the operator's, whole; it stays as accessible as it was, and
@@ -175,4 +207,27 @@ fn folder_of(path: &Path) -> PathBuf {
 /// Whether a file is there that one in this folder names.
 pub(super) fn exists(folder: &Path, file: &Path) -> bool {
     folder.join(expand_home(file)).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_in_another_encoding_is_told_with_its_line() {
+        let latin1 = b"cluster: lab\n# f\xfcr\n".to_vec();
+        assert_eq!(
+            text_of(latin1),
+            Err("line 2 holds the byte 0xfc, as Latin-1 has it".to_owned())
+        );
+        let utf16 = b"\xff\xfec\0l\0".to_vec();
+        assert_eq!(text_of(utf16), Err("it looks like UTF-16".to_owned()));
+        assert_eq!(text_of(b"a: \xc3\xbc".to_vec()), Ok("a: ü".to_owned()));
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_not_read_to_it() {
+        let error = read(Path::new("/dev/zero")).unwrap_err();
+        assert!(matches!(&error, LabError::Read { source, .. } if source.to_string().contains("4 MiB")));
+    }
 }

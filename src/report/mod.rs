@@ -24,3 +24,4 @@ pub use plain::{Detail, Plain};
 pub use recorder::Recorder;
 pub use summary::{Failure, StageAccount, Summary};
 pub use terminal::Terminal;
+pub use text::{visible, visible_json};

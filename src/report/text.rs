@@ -38,6 +38,35 @@ pub(super) fn count(n: usize, noun: &str) -> String {
     }
 }
 
+/// A text in which nothing is left that a terminal would act upon, or that would show it in
+/// another order than it is in: such characters are shown as `\\x1b` or `\\u202e`.
+pub fn visible(text: &str) -> String {
+    escaped(text, |c| match u8::try_from(c) {
+        Ok(byte) => format!("\\x{byte:02x}"),
+        Err(_) => format!("\\u{:04x}", u32::from(c)),
+    })
+}
+
+/// The same of a document of JSON, which it leaves as valid as it was: in JSON, control characters
+/// stand in texts alone.
+pub fn visible_json(document: &str) -> String {
+    escaped(document, |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            // Marks of the order in which text runs: they make a line look like another one.
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => shown.push_str(&escape(c)),
+            c if c.is_control() => shown.push_str(&escape(c)),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// A text from elsewhere, made harmless to a terminal: no escape codes, no control characters
 /// but the end of a line.
 pub(super) fn clean(text: &str) -> String {
@@ -146,6 +175,18 @@ mod tests {
         let shown = brief(&format!("why\nbefore{frames}\nafter"));
         assert_eq!(shown[0], "    why");
         assert_eq!(shown[2..], ["    before", "    after"]);
+    }
+
+    #[test]
+    fn what_a_terminal_would_act_upon_is_shown_instead() {
+        assert_eq!(visible("a\u{1b}[2J\u{9b}b\n\tc\r"), "a\\x1b[2J\\x9bb\n\tc\\x0d");
+        assert_eq!(visible("\u{202e}txt"), "\\u202etxt");
+        assert_eq!(visible("größer ✓"), "größer ✓");
+        let document = serde_json::json!({"said": "\u{1b}[2J\u{9b}\u{202e}"});
+        let shown = visible_json(&format!("{document:#}\n"));
+        assert!(!shown.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{shown}");
+        let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(read, document);
     }
 
     #[test]
