@@ -349,6 +349,21 @@ pub enum RemoteError {
         /// What it said.
         said: String,
     },
+    /// A command wrote more than is taken.
+    #[error(
+        "{host} wrote more than {most_mib} MiB{what} to standard output during {during}, and it \
+         was cut off; have it write to a file there, or less"
+    )]
+    TooMuch {
+        /// The host.
+        host: HostName,
+        /// The command.
+        during: String,
+        /// What of it was too much: begins with a blank, or is empty where it is all.
+        what: &'static str,
+        /// The most that is taken.
+        most_mib: usize,
+    },
     /// The SSH server runs one command at a time.
     #[error(
         "{host} runs only one command at a time on a connection: set `MaxSessions 10` in its \

@@ -14,11 +14,12 @@ use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
 use crate::event::Event;
 use crate::remote::words::last_words;
-use crate::remote::{Argv, As, Exec, Input, OnLine, Output, RemoteError, to_login_shell};
+use crate::remote::{Argv, As, Exec, Input, Output, RemoteError, to_login_shell};
 use crate::secret::Secret;
 
 use super::Ssh;
 use super::begin::{Beginning, Mark};
+use super::stdout::{Stdout, TooMuch};
 use super::sudo::{self, Call, Preamble, SudoProblem};
 
 const STDERR_KEPT: usize = 64 * 1024;
@@ -157,7 +158,7 @@ impl Conversation<'_> {
     /// Takes a message; says whether it brought the sign that sudo let the command through.
     async fn take(&mut self, message: ChannelMsg) -> Result<bool, RemoteError> {
         match message {
-            ChannelMsg::Data { data } => self.take_stdout(&data),
+            ChannelMsg::Data { data } => self.take_stdout(&data)?,
             ChannelMsg::ExtendedData { data, .. } => {
                 return self.take_stderr(&data).await;
             }
@@ -177,10 +178,10 @@ impl Conversation<'_> {
         Ok(false)
     }
 
-    fn take_stdout(&mut self, data: &[u8]) {
+    fn take_stdout(&mut self, data: &[u8]) -> Result<(), RemoteError> {
         let [beginning, _] = &mut self.beginnings;
         if beginning.has_begun() {
-            return self.stdout.take(data);
+            return self.stdout.take(data).map_err(|much| self.too_much(much));
         }
         let mut own = data.to_vec();
         beginning.read(&mut own);
@@ -188,7 +189,12 @@ impl Conversation<'_> {
             true => None,
             false => self.talks_since.or_else(|| Some(Instant::now())),
         };
-        self.stdout.take(&own);
+        self.stdout.take(&own).map_err(|much| self.too_much(much))
+    }
+
+    fn too_much(&self, TooMuch { what, most_mib }: TooMuch) -> RemoteError {
+        let (host, during) = (self.ssh.host.clone(), self.purpose.clone());
+        RemoteError::TooMuch { host, during, what, most_mib }
     }
 
     async fn take_stderr(&mut self, data: &[u8]) -> Result<bool, RemoteError> {
@@ -319,51 +325,6 @@ async fn feed(writer: &ChannelWriteHalf<Msg>, input: Input) -> io::Result<()> {
     Ok(())
 }
 
-/// Standard output: kept, or given away line by line.
-enum Stdout<'a> {
-    Kept(Vec<u8>),
-    Lines { rest: Vec<u8>, on_line: OnLine<'a> },
-}
-
-impl<'a> Stdout<'a> {
-    fn new(on_line: Option<OnLine<'a>>) -> Self {
-        match on_line {
-            None => Self::Kept(Vec::new()),
-            Some(on_line) => Self::Lines { rest: Vec::new(), on_line },
-        }
-    }
-
-    fn take(&mut self, data: &[u8]) {
-        match self {
-            Self::Kept(kept) => kept.extend_from_slice(data),
-            Self::Lines { rest, on_line } => {
-                let mut pieces = data.split(|&byte| byte == b'\n');
-                // `split` gives at least one piece; the last one has no newline yet.
-                let last = pieces.next_back().unwrap_or_default();
-                for piece in pieces {
-                    rest.extend_from_slice(piece);
-                    on_line(&String::from_utf8_lossy(rest));
-                    rest.clear();
-                }
-                rest.extend_from_slice(last);
-            }
-        }
-    }
-
-    /// What was kept; a last line without a newline is a line too.
-    fn end(self) -> Vec<u8> {
-        match self {
-            Self::Kept(kept) => kept,
-            Self::Lines { rest, on_line } => {
-                if !rest.is_empty() {
-                    on_line(&String::from_utf8_lossy(&rest));
-                }
-                Vec::new()
-            }
-        }
-    }
-}
-
 fn keep_end(bytes: &mut Vec<u8>) {
     let excess = bytes.len().saturating_sub(STDERR_KEPT);
     bytes.drain(..excess);
@@ -392,18 +353,6 @@ fn number_of(signal: &Sig) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_arrive_whole_however_the_data_is_cut() {
-        let mut lines = Vec::new();
-        let mut on_line = |line: &str| lines.push(line.to_owned());
-        let mut stdout = Stdout::new(Some(&mut on_line));
-        for piece in ["on", "e\ntwo\n", "\n", "thr", "ee"] {
-            stdout.take(piece.as_bytes());
-        }
-        assert_eq!(stdout.end(), b"");
-        assert_eq!(lines, ["one", "two", "", "three"]);
-    }
 
     #[test]
     fn only_the_end_of_a_long_text_is_kept() {

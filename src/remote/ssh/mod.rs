@@ -27,6 +27,7 @@ mod route;
 mod sessions;
 mod shown;
 mod signer;
+mod stdout;
 mod sudo;
 mod system;
 mod watcher;

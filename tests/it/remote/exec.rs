@@ -404,3 +404,13 @@ async fn a_look_at_a_service_is_over_a_new_connection_where_the_old_one_ended() 
     assert_eq!(sshd.log().matches("Accepted publickey").count(), 2, "one is enough");
     assert_eq!(host.exec(script("exit 7")).await.unwrap().status, 7);
 }
+
+#[tokio::test]
+async fn a_host_that_writes_without_an_end_is_cut_off() {
+    let sshd = Sshd::start();
+    let ssh = connect(&sshd).await;
+    let error = ssh.exec(script("cat /dev/zero")).await.err().unwrap();
+    assert!(matches!(error, RemoteError::TooMuch { .. }), "{error:?}");
+    assert!(error.to_string().contains("more than 32 MiB"), "{error}");
+    assert_eq!(ssh.exec(script("true")).await.unwrap().status, 0);
+}
