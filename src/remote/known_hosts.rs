@@ -126,7 +126,10 @@ pub struct KnownHosts(Vec<Arc<KnownFile>>);
 
 /// One file of known hosts.
 #[derive(Debug, Clone, Default)]
-pub struct KnownFile(Vec<Entry>);
+pub struct KnownFile {
+    entries: Vec<Entry>,
+    n_lines: usize,
+}
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -152,16 +155,26 @@ enum Names {
 impl KnownFile {
     /// Reads the text of a file; lines that cannot be read say nothing.
     pub fn parse(file: &Path, text: &str) -> Self {
-        let entry = |(text, line): (&str, usize)| {
-            let (marker, names, key) = parse_line(text)?;
-            Some(Entry {
-                place: Place { file: file.to_owned(), line },
-                marker,
-                names,
-                key,
-            })
-        };
-        Self(text.lines().zip(1..).filter_map(entry).collect())
+        Self::parse_after(0, file, text)
+    }
+
+    /// Reads text that was added to a file after so many lines.
+    pub fn parse_after(n_before: usize, file: &Path, text: &str) -> Self {
+        let mut known = Self::default();
+        for line in text.lines() {
+            known.n_lines += 1;
+            if let Some((marker, names, key)) = parse_line(line) {
+                let line = n_before + known.n_lines;
+                let place = Place { file: file.to_owned(), line };
+                known.entries.push(Entry { place, marker, names, key });
+            }
+        }
+        known
+    }
+
+    /// How many lines were read.
+    pub fn n_lines(&self) -> usize {
+        self.n_lines
     }
 }
 
@@ -249,7 +262,7 @@ impl KnownHosts {
 
     fn about(&self, host: &LookupName) -> Vec<&Entry> {
         let host = host.to_string();
-        let entries = self.0.iter().flat_map(|file| &file.0);
+        let entries = self.0.iter().flat_map(|file| &file.entries);
         entries.filter(|entry| entry.names.include(&host)).collect()
     }
 }
@@ -274,10 +287,14 @@ impl Names {
     fn include(&self, host: &str) -> bool {
         match self {
             Self::Patterns(patterns) => {
-                let (not, plain): (Vec<&str>, Vec<&str>) =
-                    patterns.iter().map(String::as_str).partition(|p| p.starts_with('!'));
-                plain.iter().any(|pattern| matches(pattern, host))
-                    && !not.iter().any(|pattern| matches(&pattern[1..], host))
+                let is_meant = |pattern: &String| match pattern.strip_prefix('!') {
+                    Some(_) => false,
+                    None => matches(pattern, host),
+                };
+                let is_excepted = |pattern: &String| {
+                    pattern.strip_prefix('!').is_some_and(|not| matches(not, host))
+                };
+                patterns.iter().any(is_meant) && !patterns.iter().any(is_excepted)
             }
             Self::Hashed { salt, hash } => Hmac::<Sha1>::new_from_slice(salt)
                 .is_ok_and(|mac| mac.chain_update(host).verify_slice(hash).is_ok()),
@@ -495,6 +512,17 @@ mod tests {
             ["ssh-rsa", "ssh-ed25519"]
         );
         assert_eq!(known.kinds(&LookupName::new("web", 22)), ["ssh-ed25519"]);
+    }
+
+    #[test]
+    fn what_is_added_to_a_file_is_known_at_its_line() {
+        let host = LookupName::new("web", 22);
+        let (file, line) = (Path::new("kh"), render(&host, &ed(2)));
+        let before = KnownFile::parse(file, "# note\n\n");
+        let added = KnownFile::parse_after(before.n_lines(), file, &line);
+        let known = KnownHosts::of(vec![Arc::new(before), Arc::new(added)]);
+        assert_eq!(known.check(&host, &ed(2)), Verdict::Known);
+        assert_eq!(known.check(&host, &ed(1)), Verdict::Changed(at(3)));
     }
 
     #[test]

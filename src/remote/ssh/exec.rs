@@ -4,12 +4,12 @@
 //! last output; a channel that ends without a status is an error, and so is one on which the
 //! command never began.
 
-use std::io;
+use std::io::{self, Cursor};
 use std::sync::Arc;
 
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
 use crate::event::Event;
@@ -19,12 +19,11 @@ use crate::secret::Secret;
 
 use super::Ssh;
 use super::begin::{Beginning, Mark};
+use super::pace::{PIECE, Pace};
 use super::stdout::{Stdout, TooMuch};
 use super::sudo::{self, Call, Preamble, SudoProblem};
 
 const STDERR_KEPT: usize = 64 * 1024;
-/// sshd's largest packet; larger pieces would only be cut.
-const PIECE: usize = 32 * 1024;
 
 /// A host that talks for so long and does not begin with the command runs something else.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -129,7 +128,7 @@ impl Conversation<'_> {
         input: Input,
     ) -> Result<Output, RemoteError> {
         let writer = self.leash.writer.clone();
-        let feed = feed(&writer, input);
+        let feed = feed(&writer, input, self.ssh.link.pace.clone());
         tokio::pin!(feed);
         // Sudo may read a password from the input: nothing else may be there before.
         let mut feeding = self.password.is_none();
@@ -301,27 +300,32 @@ async fn stuck(preamble: Option<&Preamble>, question: Duration) -> SudoProblem {
     }
 }
 
-/// Sends the input and its end. That the command does not take it is no error: its status
-/// tells.
-async fn feed(writer: &ChannelWriteHalf<Msg>, input: Input) -> io::Result<()> {
-    let sent = match input {
-        Input::Empty => Ok(()),
-        Input::Bytes(bytes) => writer.data_bytes(bytes).await,
-        Input::Stream(mut stream) => loop {
-            let mut piece = Vec::with_capacity(PIECE);
-            match stream.read_buf(&mut piece).await? {
-                0 => break Ok(()),
-                _ => match writer.data_bytes(piece).await {
-                    Ok(()) => {}
-                    failed => break failed,
-                },
-            }
-        },
+/// Sends the input and its end, piece by piece. That the command does not take it is no error:
+/// its status tells.
+async fn feed(
+    writer: &ChannelWriteHalf<Msg>,
+    input: Input,
+    mut pace: Pace,
+) -> io::Result<()> {
+    let mut stream: Box<dyn AsyncRead + Send + Unpin> = match input {
+        Input::Empty => Box::new(tokio::io::empty()),
+        Input::Bytes(bytes) => Box::new(Cursor::new(bytes)),
+        Input::Stream(stream) => stream,
     };
-    if sent.is_ok() {
-        // The channel may be closed by now; then nobody waits for the end.
-        let _ = writer.eof().await;
+    loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        let n_bytes = stream.read_buf(&mut piece).await?;
+        if n_bytes == 0 {
+            break;
+        }
+        let before = pace.sent();
+        if writer.data_bytes(piece).await.is_err() {
+            return Ok(());
+        }
+        pace.beyond(before, n_bytes).await;
     }
+    // The channel may be closed by now; then nobody waits for the end.
+    let _ = writer.eof().await;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Mutex;
 
@@ -90,7 +90,7 @@ impl HostKeys {
         clock: Clock,
         events: Events,
     ) -> Self {
-        let pins = Arc::new(Pins { file: pins, writing: std::sync::Mutex::default() });
+        let pins = Arc::new(Pins { file: pins, known: std::sync::Mutex::default() });
         let (operator, refused) = (Mutex::default(), Mutex::default());
         Self { pins, ask, clock, events, operator, refused }
     }
@@ -111,7 +111,7 @@ impl HostKeys {
     }
 
     async fn known(&self, end: &Endpoint) -> Result<KnownHosts, RemoteError> {
-        let mut files = vec![Arc::new(self.pins.read()?)];
+        let mut files = self.pins.all()?;
         let mut operator = self.operator.lock().await;
         for file in &end.config.known_hosts {
             let known = match operator.get(file) {
@@ -313,19 +313,36 @@ pub(super) enum CertificateKinds {
 #[derive(Debug)]
 struct Pins {
     file: PathBuf,
-    writing: std::sync::Mutex<()>,
+    /// What the file said when it was read, and each line that was added since. It is read
+    /// once: with a thousand hosts, to read it for each takes most of a run.
+    known: std::sync::Mutex<Vec<Arc<KnownFile>>>,
 }
 
 impl Pins {
-    fn read(&self) -> Result<KnownFile, RemoteError> {
-        read(&self.file)
+    /// All that is pinned now.
+    fn all(&self) -> Result<Vec<Arc<KnownFile>>, RemoteError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        self.read_once(&mut known)?;
+        Ok(known.clone())
+    }
+
+    fn read_once(&self, known: &mut Vec<Arc<KnownFile>>) -> Result<(), RemoteError> {
+        if known.is_empty() {
+            known.push(Arc::new(read(&self.file)?));
+        }
+        Ok(())
     }
 
     /// Adds a line, synced to disk: whole, beside what other processes add.
     fn add(&self, host: &LookupName, key: &Key) -> Result<(), RemoteError> {
-        let _writing = self.writing.lock();
-        append(&self.file, &known_hosts::render(host, key))
-            .map_err(|source| RemoteError::KnownHosts { file: self.file.clone(), source })
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        self.read_once(&mut known)?;
+        let line = known_hosts::render(host, key);
+        append(&self.file, &line)
+            .map_err(|source| RemoteError::KnownHosts { file: self.file.clone(), source })?;
+        let n_lines = known.iter().map(|part| part.n_lines()).sum();
+        known.push(Arc::new(KnownFile::parse_after(n_lines, &self.file, &line)));
+        Ok(())
     }
 }
 

@@ -7,19 +7,20 @@ use std::time::Duration;
 
 use russh::client::{self, Config, Handle, Msg};
 use russh::keys::ssh_key::{Algorithm, EcdsaCurve, HashAlg};
-use russh::{Channel, ChannelOpenFailure, ChannelStream, Preferred, cipher};
+use russh::{Channel, ChannelOpenFailure, Preferred, cipher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::host::HostName;
-use crate::remote::RemoteError;
+use crate::remote::{RemoteError, Stream};
 
 use super::Timing;
 use super::auth::{self, Means};
 use super::endpoint::Endpoint;
 use super::gates::Pauses;
 use super::host_keys::{CertificateKinds, Guard, Rejection, Unseen};
+use super::pace::{Pace, Paced, at_pace};
 use super::prompt::Prompt;
 use super::proxy::Proxy;
 use super::sessions::{Refused, Session, Sessions};
@@ -36,6 +37,8 @@ pub(super) struct Link {
     /// `user@host:port`.
     pub name: String,
     pub handle: Handle<Watcher>,
+    /// How fast it takes what is to be sent.
+    pub pace: Pace,
     /// From the first packet to the end of the login.
     pub took: Duration,
     sessions: Sessions,
@@ -78,7 +81,7 @@ impl Link {
         let watcher = Watcher::new(guard, ended.clone());
         let mut proxy = None;
         let greeting = Greeting { end, config, watcher, limit: timing.handshake };
-        let handle = match (&way, &end.config.proxy_command) {
+        let (handle, pace) = match (&way, &end.config.proxy_command) {
             (Some(way), _) => {
                 greeting.over(way.reach(end, timing.connect).await?).await?
             }
@@ -88,7 +91,7 @@ impl Link {
                     started.map_err(|error| unreachable(end, error))?;
                 let running = proxy.insert(running);
                 match greeting.over(stream).await {
-                    Ok(handle) => handle,
+                    Ok(made) => made,
                     Err(failure) => return Err(explain(end, running, failure).await),
                 }
             }
@@ -99,6 +102,7 @@ impl Link {
         Ok(Self {
             name: end.name(),
             handle,
+            pace,
             took: Duration::ZERO,
             sessions: Sessions::default(),
             host: end.host.clone(),
@@ -205,7 +209,7 @@ impl Link {
         address: &str,
         port: u16,
         deadline: Duration,
-    ) -> Result<ChannelStream<Msg>, RemoteError> {
+    ) -> Result<Box<dyn Stream>, RemoteError> {
         let during = || format!("connecting to {address}:{port}");
         let host = || self.host.clone();
         let open = self.handle.channel_open_direct_tcpip(
@@ -216,7 +220,9 @@ impl Link {
         );
         match timeout(deadline, open).await {
             Err(_) => Err(timed_out(&self.host, &during(), deadline)),
-            Ok(Ok(channel)) => Ok(channel.into_stream()),
+            Ok(Ok(channel)) => {
+                Ok(Box::new(at_pace(channel.into_stream(), self.pace.clone())))
+            }
             Ok(Err(russh::Error::ChannelOpenFailure(
                 ChannelOpenFailure::AdministrativelyProhibited,
             ))) => Err(RemoteError::Forwarding { host: host() }),
@@ -238,7 +244,7 @@ impl Link {
         &self,
         end: &Endpoint,
         limit: Duration,
-    ) -> Result<ChannelStream<Msg>, RemoteError> {
+    ) -> Result<Box<dyn Stream>, RemoteError> {
         let dialled = self.dial(&end.config.hostname, end.config.port, limit).await;
         dialled.map_err(|error| match error {
             RemoteError::Dial { address, port, .. } => {
@@ -277,14 +283,15 @@ struct Greeting<'a> {
 }
 
 impl Greeting<'_> {
-    async fn over<S>(self, stream: S) -> Result<Handle<Watcher>, Failure>
+    async fn over<S>(self, stream: S) -> Result<(Handle<Watcher>, Pace), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { end, config, watcher, limit } = self;
+        let (stream, pace) = Paced::new(stream);
         match timeout(limit, client::connect_stream(config, stream, watcher)).await {
             Err(_) => Err(timed_out(&end.host, "the SSH key exchange", limit).into()),
-            Ok(Ok(handle)) => Ok(handle),
+            Ok(Ok(handle)) => Ok((handle, pace)),
             Ok(Err(Closed::Rejected(Rejection::Unseen(unseen)))) => {
                 Err(Failure::Unseen(unseen))
             }

@@ -20,6 +20,7 @@ mod host_keys;
 mod keys;
 mod lasting;
 mod link;
+mod pace;
 mod prompt;
 mod proxy;
 mod revoked;
@@ -269,11 +270,7 @@ impl Remote for Ssh {
         port: u16,
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
-        async move {
-            let stream = self.link.dial(address, port, deadline).await?;
-            Ok(Box::new(stream) as Box<dyn Stream>)
-        }
-        .boxed()
+        self.link.dial(address, port, deadline).boxed()
     }
 
     fn has_room(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
