@@ -465,17 +465,16 @@ fn unpacked(path: &Path, file: &mut File, cache: &Path) -> Result<PathBuf, Archi
     let compressed = path.metadata().map_err(failed)?.len();
     let most = compressed.saturating_mul(MOST_GROWTH).max(LEAST_MOST);
     let mut plain = MultiGzDecoder::new(BufReader::new(file)).take(most + 1);
-    let written =
-        cache::keep_with(&copy, |to| match io::copy(&mut plain, to)? {
-            written if written > most => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!(
-                    "unpacked it has more than {MOST_GROWTH} times its size; where that is \
+    let written = cache::keep_with(&copy, |to| match io::copy(&mut plain, to)? {
+        written if written > most => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "unpacked it has more than {MOST_GROWTH} times its size; where that is \
                      right, unpack it by hand (`gunzip`) and name the plain archive"
-                ),
-            )),
-            _ => Ok(()),
-        });
+            ),
+        )),
+        _ => Ok(()),
+    });
     written.map_err(failed)?;
     forget_older(path, cache).map_err(failed)?;
     Ok(copy)

@@ -375,9 +375,9 @@ fn address(node: &Node, r: &mut Reader) -> Option<Spanned<Ipv4Addr>> {
 fn is_of_no_machine(address: Ipv4Addr) -> Option<&'static str> {
     match address {
         _ if address.is_loopback() => Some("is each machine's own: no other reaches it"),
-        _ if address.is_link_local() => {
-            Some("is one that a machine gives itself where nothing gave it one: it changes")
-        }
+        _ if address.is_link_local() => Some(
+            "is one that a machine gives itself where nothing gave it one: it changes",
+        ),
         _ => match address.octets()[0] {
             0 | 224.. => Some("is no machine's address"),
             _ => None,

@@ -80,8 +80,13 @@ pub(super) fn parse(text: &str) -> Result<Tree, Diagnostic> {
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut builder =
-        Builder { parser, text, anchors: HashMap::new(), size: Size::default(), faults: Vec::new() };
+    let mut builder = Builder {
+        parser,
+        text,
+        anchors: HashMap::new(),
+        size: Size::default(),
+        faults: Vec::new(),
+    };
     let root = builder.document()?;
     Ok(Tree { root, faults: builder.faults })
 }
@@ -256,7 +261,9 @@ impl<'t> Builder<'t> {
         self.size.n_nodes += more.n_nodes;
         self.size.n_bytes += more.n_bytes;
         let most = match self.size {
-            Size { n_nodes, .. } if n_nodes > MOST_NODES => format!("{MOST_NODES} values"),
+            Size { n_nodes, .. } if n_nodes > MOST_NODES => {
+                format!("{MOST_NODES} values")
+            }
             Size { n_bytes, .. } if n_bytes > MOST_BYTES => {
                 format!("{} MiB of text", MOST_BYTES >> 20)
             }

@@ -228,6 +228,8 @@ mod tests {
     #[test]
     fn a_file_without_an_end_is_not_read_to_it() {
         let error = read(Path::new("/dev/zero")).unwrap_err();
-        assert!(matches!(&error, LabError::Read { source, .. } if source.to_string().contains("4 MiB")));
+        assert!(
+            matches!(&error, LabError::Read { source, .. } if source.to_string().contains("4 MiB"))
+        );
     }
 }

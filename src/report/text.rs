@@ -59,7 +59,9 @@ fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
         match c {
             '\n' | '\t' => shown.push(c),
             // Marks of the order in which text runs: they make a line look like another one.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => shown.push_str(&escape(c)),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                shown.push_str(&escape(c))
+            }
             c if c.is_control() => shown.push_str(&escape(c)),
             c => shown.push(c),
         }

@@ -338,8 +338,10 @@ impl Pins {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         self.read_once(&mut known)?;
         let line = known_hosts::render(host, key);
-        append(&self.file, &line)
-            .map_err(|source| RemoteError::KnownHosts { file: self.file.clone(), source })?;
+        append(&self.file, &line).map_err(|source| RemoteError::KnownHosts {
+            file: self.file.clone(),
+            source,
+        })?;
         let n_lines = known.iter().map(|part| part.n_lines()).sum();
         known.push(Arc::new(KnownFile::parse_after(n_lines, &self.file, &line)));
         Ok(())

@@ -55,9 +55,10 @@ impl<'a> Stdout<'a> {
                 }
                 rest.extend_from_slice(last);
                 match rest.len() > LONGEST_LINE {
-                    true => {
-                        Err(TooMuch { what: " in one line", most_mib: LONGEST_LINE >> 20 })
-                    }
+                    true => Err(TooMuch {
+                        what: " in one line",
+                        most_mib: LONGEST_LINE >> 20,
+                    }),
                     false => Ok(()),
                 }
             }
