@@ -193,12 +193,11 @@ fn addition() -> impl Strategy<Value = Vec<GivenHost>> {
         prop::sample::select(&["a", "true", "3.10", "-x", "null", "r/1", "no"][..]);
     let pair = ("[a-z]{1,4}", word.prop_map(str::to_owned));
     let attributes = prop::collection::btree_map(pair.0, pair.1, 0..3);
-    let host = (attributes, any::<bool>(), any::<bool>());
+    let host = (attributes, any::<bool>());
     prop::collection::vec(host, 1..4).prop_map(|hosts| {
-        let host = |(n, (attributes, named, six)): (usize, _)| {
-            let v4 = format!("10.0.1.{n}");
-            let address = if six { format!("fd00::{n}") } else { v4.clone() };
-            let name = if named || six { format!("new-{n}") } else { v4 };
+        let host = |(n, (attributes, named)): (usize, _)| {
+            let address = format!("10.0.1.{n}");
+            let name = if named { format!("new-{n}") } else { address.clone() };
             GivenHost {
                 name: name.parse::<HostName>().expect("a name"),
                 address: address.parse().expect("an address"),

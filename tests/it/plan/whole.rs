@@ -307,8 +307,16 @@ fn stages_come_in_order_and_images_only_where_a_registry_lacks_them() {
     let plan = cluster.plan(&facts, &Standing::default(), &[push]).expect("a first run");
     let stages: Vec<String> =
         plan.stages.iter().map(|stage| stage.stage.to_string()).collect();
-    let made =
-        ["base", "registry", "images", "zookeeper", "masters", "agents", "frameworks"];
+    let made = [
+        "base",
+        "registry",
+        "images",
+        "zookeeper",
+        "access",
+        "masters",
+        "agents",
+        "frameworks",
+    ];
     assert_eq!(stages, made);
     let plan = cluster.plan(&facts, &Standing::default(), &[]).expect("a first run");
     assert!(plan.stages.iter().all(|stage| stage.stage != Stage::Images));
