@@ -113,9 +113,21 @@ pub(super) fn credential(principal: &str, secret: &Secret) -> Value {
 pub(super) fn acls() -> String {
     let any = || json!({ "type": "ANY" });
     let frameworks = || json!({ "values": ["marathon", "chronos"] });
+    let marathon = || json!({ "values": ["marathon"] });
+    let chronos = || json!({ "values": ["chronos"] });
     let mut acls = json!({
         "permissive": false,
-        "register_frameworks": [{ "principals": frameworks(), "roles": { "values": ["*"] } }],
+        // Marathon runs apps in the roles of their groups, reserves for them and keeps their
+        // volumes. What is another's it may neither take nor destroy.
+        "register_frameworks": [
+            { "principals": marathon(), "roles": any() },
+            { "principals": chronos(), "roles": { "values": ["*"] } },
+        ],
+        "reserve_resources": [{ "principals": marathon(), "roles": any() }],
+        "unreserve_resources": [{ "principals": marathon(), "reserver_principals": marathon() }],
+        "create_volumes": [{ "principals": marathon(), "roles": any() }],
+        "resize_volumes": [{ "principals": marathon(), "roles": any() }],
+        "destroy_volumes": [{ "principals": marathon(), "creator_principals": marathon() }],
         "run_tasks": [{ "principals": frameworks(), "users": any() }],
         "register_agents": [{ "principals": { "values": [AGENT] }, "agents": any() }],
         "teardown_frameworks": [{
@@ -206,14 +218,22 @@ mod tests {
     fn who_is_not_named_may_nothing_and_an_agent_may_only_register() {
         let lists = lists();
         assert_eq!(lists["permissive"], false);
-        let names = |key: &str| lists[key][0]["principals"]["values"].clone();
+        let names = |key: &str| {
+            let entries = lists[key].as_array().unwrap().iter();
+            let named =
+                entries.map(|entry| entry["principals"]["values"].as_array().unwrap());
+            Value::from(named.flatten().cloned().collect::<Vec<_>>())
+        };
         for key in lists.keys().filter(|key| *key != "permissive") {
-            assert_eq!(lists[key].as_array().unwrap().len(), 1, "{key}");
             let named = names(key);
-            assert!(named.as_array().is_some_and(|named| !named.is_empty()), "{key}");
             let expected = match key.as_str() {
                 "register_frameworks" | "run_tasks" => json!(["marathon", "chronos"]),
                 "register_agents" => json!(["agent"]),
+                "reserve_resources"
+                | "unreserve_resources"
+                | "create_volumes"
+                | "resize_volumes"
+                | "destroy_volumes" => json!(["marathon"]),
                 _ => json!(["platform"]),
             };
             assert_eq!(named, expected, "{key}");

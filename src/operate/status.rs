@@ -10,8 +10,8 @@ use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use self::mesos::Asked;
 pub use self::mesos::{AgentStatus, FrameworkStatus, MesosStatus};
+use self::mesos::{Asked, NOT_TOLD, REGISTERED};
 use self::words::{Words, words};
 
 use super::courier::Pass;
@@ -262,7 +262,8 @@ impl Seen<'_> {
                 let on = &host.host;
                 format!("Docker on {on}: {state}; no container runs or starts there")
             }));
-            let bad = host.services.iter().filter(|(_, service)| !is_good(service));
+            let told = host.services.iter().filter(|(_, it)| it.state != NOT_TOLD);
+            let bad = told.filter(|(_, service)| !is_good(service));
             problems.extend(bad.map(|(name, service)| {
                 let said = name.parse().ok().and_then(|component| {
                     self.words.get(&(host.host.clone(), unit_of(component)))
@@ -396,7 +397,7 @@ fn version(facts: &Facts, component: &str) -> Option<String> {
 }
 
 fn is_good(service: &ServiceStatus) -> bool {
-    let good = ["active", "leads", "follows", "serves", "serves alone", "registered"];
+    let good = ["active", "leads", "follows", "serves", "serves alone", REGISTERED];
     good.contains(&service.state.as_str())
 }
 

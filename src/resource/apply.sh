@@ -581,7 +581,20 @@ stop_unit() {
   # A unit may leave processes behind on purpose, for its next start: there is none.
   systemctl kill --signal=SIGKILL "$1" 2>/dev/null || true
   systemctl reset-failed "$1" 2>/dev/null || true
+  # What a unit keeps in /run between its starts goes too; most keep nothing there.
+  systemctl clean --what=runtime "$1" 2>/dev/null || true
+  case $1 in platform-mesos-agent.service) end_tasks ;; esac
   forget "$2"
+}
+
+# The containers of the agent's tasks: each outlives the agent, and the executor that waits for
+# its end. Those of another agent have their sandboxes elsewhere, and stay.
+end_tasks() {
+  command -v docker >/dev/null || return 0
+  containers=$(docker ps --all --no-trunc --filter label=MESOS_TASK_ID \
+    --format '{{.ID}} {{.Mounts}}' |
+    sed -n 's|^\([0-9a-f]*\) .*/var/lib/platform/mesos-agent/.*|\1|p')
+  [ -z "$containers" ] || docker rm --force --volumes $containers
 }
 
 # step NUMBER — runs step_NUMBER and says how it went; the first failure ends the stage. What

@@ -222,3 +222,22 @@ fn an_engine_that_was_there_before_is_kept_and_none_is_installed_beside_it() {
         assert_eq!(wants.iter().any(|(_, r)| engine(r)), expected, "{also}");
     }
 }
+
+/// A program that is a container's first gets no SIGTERM that it does not ask for; and what
+/// ends by one says so with a status that systemd takes for a failure.
+#[test]
+fn a_container_that_is_a_service_ends_when_it_is_told() {
+    let cluster = Cluster::of(MESOS);
+    let node = &cluster.topology.nodes[0];
+    let mut n_services = 0;
+    for (_, resource) in cluster.wants(node, &cluster.answer(node, &[], "")) {
+        let Resource::File(file) = resource else { continue };
+        let text = String::from_utf8_lossy(file.content.bytes());
+        if text.contains("/usr/bin/docker run ") {
+            n_services += 1;
+            assert!(text.contains("/usr/bin/docker run --rm --init "), "{}", file.path);
+            assert!(text.contains("\nSuccessExitStatus=143\n"), "{}", file.path);
+        }
+    }
+    assert_eq!(n_services, 5, "ZooKeeper, the registry, the master, Marathon, Chronos");
+}

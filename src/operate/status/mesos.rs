@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::super::services::{Services, Word, agent_of};
-use crate::api::mesos::{AgentInfo, Framework};
+use crate::api::mesos::{AgentInfo, DrainState, Framework};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::topology::{Node, Topology};
@@ -14,6 +14,9 @@ use crate::topology::{Node, Topology};
 /// How Mesos is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MesosStatus {
+    /// Whether a master leads and answers: where none does, nothing is known of agents and
+    /// frameworks.
+    pub led: bool,
     /// The host whose master leads.
     pub leader: Option<HostName>,
     /// How many masters there are.
@@ -40,6 +43,8 @@ pub struct AgentStatus {
     pub active: bool,
     /// Whether an operator deactivated or drained it.
     pub deactivated: bool,
+    /// What it is to the master that leads: `registered`, `drained`, ….
+    pub state: String,
     /// Its attributes.
     pub attributes: BTreeMap<String, String>,
     /// Processors: in use, and in all.
@@ -56,6 +61,13 @@ pub struct FrameworkStatus {
     /// Whether its scheduler is connected and gets offers.
     pub active: bool,
 }
+
+/// What is said of an agent that its master knows and offers.
+pub(super) const REGISTERED: &str = "registered";
+
+/// What is said of an agent while no master leads: that is one problem of Mesos as a whole, and
+/// none of the agent.
+pub(super) const NOT_TOLD: &str = "not known: no master leads";
 
 /// What was asked of Mesos, Marathon and Chronos, and what came.
 pub(super) struct Asked {
@@ -103,33 +115,35 @@ impl Asked {
             return Some(self.state_of_agent(node));
         }
         Some(match self.words.get(&(component, node.host.clone()))? {
-            Ok(true) => "leads".to_owned(),
-            Ok(false) => "serves".to_owned(),
+            // One that says so and does not answer as the leader will lead, or did.
+            Ok(true) if component != Component::MesosMaster || self.agents.is_ok() => {
+                "leads".to_owned()
+            }
+            Ok(_) => "serves".to_owned(),
             Err(why) => format!("does not serve: {why}"),
         })
     }
 
     fn state_of_agent(&self, node: &Node) -> String {
         match self.agents.as_ref().map(|agents| agent_of(node, agents)) {
-            Ok(Some(agent)) if agent.active => "registered".to_owned(),
-            Ok(Some(agent)) if agent.deactivated => "deactivated".to_owned(),
-            Ok(Some(_)) => "registered, and does not answer its master".to_owned(),
-            Ok(None) => "not registered".to_owned(),
-            Err(_) => "unknown: no master leads".to_owned(),
+            Ok(agent) => state_of(agent).to_owned(),
+            Err(_) => NOT_TOLD.to_owned(),
         }
     }
 
     /// How Mesos is; none where the cluster has none.
     pub(super) fn status(&self, topology: &Topology) -> Option<MesosStatus> {
         let masters = topology.masters.as_ref()?;
-        let leader = self.serving().find(|(_, leads)| *leads);
+        let led = self.agents.is_ok();
+        let leader = self.serving().find(|(_, leads)| led && *leads);
         let agents = self.agents.as_deref().unwrap_or_default();
         let frameworks = self.frameworks.as_deref().unwrap_or_default();
         Some(MesosStatus {
             leader: leader.map(|(host, _)| host.clone()),
             n_masters: masters.members().len(),
             n_serving: self.n_serving(),
-            can_lose: self.n_serving().checked_sub(masters.majority()),
+            can_lose: self.n_serving().checked_sub(masters.majority()).filter(|_| led),
+            led,
             agents: topology.agents().map(|node| agent(node, agents)).collect(),
             frameworks: frameworks.iter().map(framework).collect(),
         })
@@ -141,8 +155,14 @@ impl Asked {
             return Vec::new();
         };
         vec![match self.n_serving() >= masters.majority() {
-            true => format!("Mesos elects a leader, which takes some seconds: {why}"),
-            false => format!("Mesos has no quorum of masters: {why}"),
+            true => format!(
+                "no master of Mesos leads; to elect one takes some seconds, and until then \
+                 nothing is known of agents and frameworks: {why}"
+            ),
+            false => format!(
+                "Mesos has no quorum of masters, so that nothing is known of agents and \
+                 frameworks: {why}"
+            ),
         }]
     }
 
@@ -159,6 +179,22 @@ impl Asked {
     }
 }
 
+/// What an agent is to the master that leads.
+fn state_of(agent: Option<&AgentInfo>) -> &'static str {
+    let Some(agent) = agent else { return "not registered" };
+    if !agent.deactivated {
+        return match agent.active {
+            true => REGISTERED,
+            false => "registered, and does not answer its master",
+        };
+    }
+    match agent.drain.as_ref().map(|drain| drain.state) {
+        Some(DrainState::Drained) => "drained",
+        Some(DrainState::Draining) => "draining",
+        Some(DrainState::Unknown) | None => "deactivated",
+    }
+}
+
 fn agent(node: &Node, agents: &[AgentInfo]) -> AgentStatus {
     let known = agent_of(node, agents);
     let amounts = |amount: fn(&crate::api::mesos::Resources) -> f64| {
@@ -169,6 +205,7 @@ fn agent(node: &Node, agents: &[AgentInfo]) -> AgentStatus {
         id: known.map(|agent| agent.id.clone()),
         active: known.is_some_and(|agent| agent.active),
         deactivated: known.is_some_and(|agent| agent.deactivated),
+        state: state_of(known).to_owned(),
         attributes: known.map(|agent| agent.attributes.clone()).unwrap_or_default(),
         cpus: amounts(|resources| resources.cpus),
         mem_mib: amounts(|resources| resources.mem_mib),
@@ -192,7 +229,11 @@ impl fmt::Display for MesosStatus {
         match self.can_lose {
             Some(0) => write!(f, "; it can lose none")?,
             Some(n) => write!(f, "; it can lose {n} more")?,
+            None if self.n_serving > self.n_masters / 2 => write!(f, ", none leads")?,
             None => write!(f, "; that is no majority")?,
+        }
+        if !self.led {
+            return Ok(());
         }
         self.agents.iter().try_for_each(|agent| write!(f, "\n  {agent}"))?;
         let frameworks = self.frameworks.iter().map(|framework| match framework.active {
@@ -221,6 +262,81 @@ impl fmt::Display for AgentStatus {
         for (key, value) in &self.attributes {
             write!(f, ", {key}:{value}")?;
         }
-        Ok(())
+        match self.state.as_str() {
+            REGISTERED => Ok(()),
+            state => write!(f, ", {state}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::api::mesos::{Drain, Resources};
+    use crate::inventory;
+    use crate::provider::ssh;
+
+    const LAB: &str = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
+        all: {roles: [control, edge], hosts: [{address: 10.0.0.1, name: c1}]}\n  \
+        workers: {roles: [agent], hosts: [{address: 10.0.0.2, name: w1}]}\n";
+
+    fn topology() -> Topology {
+        let inventory = inventory::read(LAB, &|_: &Path| true).unwrap();
+        Topology::new(&inventory, &ssh::machines(&inventory)).unwrap()
+    }
+
+    fn asked(topology: &Topology, agents: Result<Vec<AgentInfo>, String>) -> Asked {
+        let host = topology.nodes[0].host.clone();
+        let words = [((Component::MesosMaster, host), Ok(true))].into();
+        Asked { words, agents, frameworks: Ok(Vec::new()) }
+    }
+
+    /// A master that was killed and is back says for seconds that it leads, and does not.
+    #[test]
+    fn while_nobody_leads_one_thing_is_said() {
+        let topology = topology();
+        let asked = asked(&topology, Err("it sends to itself".to_owned()));
+        let [control, worker] = &topology.nodes[..] else { panic!("two hosts") };
+        let state = |component, node| asked.state(component, node).unwrap();
+        assert_eq!(state(Component::MesosMaster, control), "serves");
+        assert_eq!(state(Component::MesosAgent, worker), NOT_TOLD);
+        let status = asked.status(&topology).unwrap();
+        assert_eq!((status.led, &status.leader, status.can_lose), (false, &None, None));
+        assert_eq!(status.to_string(), "Mesos: 1 of 1 masters serve, none leads");
+        let problems = asked.problems(&topology);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with("no master of Mesos leads; "), "{problems:?}");
+    }
+
+    #[test]
+    fn an_agent_that_is_drained_is_said_to_be() {
+        let topology = topology();
+        let drained = |state, deactivated: bool| AgentInfo {
+            id: "S0".to_owned(),
+            hostname: "10.0.0.2".to_owned(),
+            address: None,
+            version: "1.11.0".to_owned(),
+            active: !deactivated,
+            deactivated,
+            registered: None,
+            attributes: BTreeMap::new(),
+            total: Resources::default(),
+            allocated: Resources::default(),
+            drain: Some(Drain { state, mark_gone: false, started: None }),
+        };
+        for (state, deactivated, expected) in [
+            (DrainState::Drained, true, "drained"),
+            (DrainState::Draining, true, "draining"),
+            (DrainState::Unknown, true, "deactivated"),
+            (DrainState::Drained, false, "registered"),
+        ] {
+            let asked = asked(&topology, Ok(vec![drained(state, deactivated)]));
+            let said = asked.state(Component::MesosAgent, &topology.nodes[1]).unwrap();
+            assert_eq!(said, expected);
+            let shown = asked.status(&topology).unwrap().to_string();
+            assert_eq!(shown.contains(", drained"), expected == "drained", "{shown}");
+        }
     }
 }

@@ -56,7 +56,7 @@ fn app() -> serde_json::Value {
         "id": "/polled", "cmd": server, "cpus": 0.1, "mem": 32, "instances": 2,
         "constraints": [["hostname", "UNIQUE"]],
         "portDefinitions": [{"port": PORT, "protocol": "tcp"}], "requirePorts": true,
-        "healthChecks": [{"protocol": "MESOS_TCP", "portIndex": 0, "intervalSeconds": 2}],
+        "healthChecks": [{"protocol": "MESOS_HTTP", "path": "/", "portIndex": 0, "intervalSeconds": 2}],
     })
 }
 

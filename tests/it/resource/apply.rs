@@ -387,6 +387,27 @@ fn a_service_that_ran_before_the_first_run_still_runs_after_the_last() {
     assert!(host.tree() == before, "{}", host.text("/fake/units/theirs.service"));
 }
 
+/// An agent is to be outlived by its tasks, also by those that Docker runs; but not for good.
+#[test]
+fn an_agent_that_goes_for_good_leaves_no_task_and_nothing_in_run() {
+    let host = Host::new();
+    let unit = "platform-mesos-agent.service";
+    assert!(is_done(&host.apply(&service(unit, "1"))));
+    host.write("/fake/runtime/platform-mesos-agent.service/containers/1", b"");
+    let own = b"/var/lib/platform/mesos-agent/work/slaves/S0,/srv\n";
+    host.write("/fake/containers/1f2e", own);
+    host.write(
+        "/fake/containers/3a4b",
+        b"/srv,/var/lib/platform/mesos-agent/work/links/x\n",
+    );
+    host.write("/fake/containers/5c6d", b"/var/lib/mesos/slaves/S9\n");
+    assert!(is_done(&host.retire()));
+    let is_there = |path: &str| host.path(path).exists();
+    assert!(!is_there("/fake/containers/1f2e") && !is_there("/fake/containers/3a4b"));
+    assert!(is_there("/fake/containers/5c6d"), "another agent's");
+    assert!(!is_there("/fake/runtime/platform-mesos-agent.service"));
+}
+
 #[test]
 fn the_first_step_that_fails_is_the_last_and_brings_the_unit_s_own_words() {
     let host = Host::new();

@@ -43,6 +43,7 @@ is-active) words "$1"; echo "$active"; [ "$active" = active ] ;;
 cat) known "$1" ;;
 daemon-reload) touch /fake/reloaded; rm -f /fake/outdated ;;
 reset-failed | kill) ;;
+clean) [ "$1" != --what=runtime ] || rm -rf "/fake/runtime/$2" ;;
 enable)
   known "$1" || exit 1
   words "$1"
@@ -62,7 +63,8 @@ start | restart)
 esac
 "#;
 
-/// An image is a file `/fake/images/ID`; what a reference means is in `/fake/registry/NAME`.
+/// An image is a file `/fake/images/ID`; what a reference means is in `/fake/registry/NAME`. A
+/// container of a task is a file `/fake/containers/ID` with its mounts.
 const DOCKER: &str = r#"#!/bin/sh
 case "$*" in
 "info --format"*) [ ! -e /fake/engine ] || cat /fake/engine ;;
@@ -76,6 +78,11 @@ version*) echo 20.10.24 ;;
   [ $found = 0 ] || { echo; exit 1; } ;;
 "image inspect"*) [ -e "/fake/images/$3" ] ;;
 "image rm"*) rm "/fake/images/$4" ;;
+"ps --all --no-trunc --filter label=MESOS_TASK_ID --format {{.ID}} {{.Mounts}}")
+  (cd /fake/containers 2>/dev/null && grep '' ./* | sed 's|^./||; s|:| |') || true ;;
+"rm --force --volumes "*)
+  shift 3
+  for id do rm "/fake/containers/$id"; done ;;
 "rm --force platform-unpack") rm -f /fake/unpacking ;;
 "create --name platform-unpack "*)
   [ -e "/fake/images/$4" ] && [ ! -e /fake/unpacking ] || { echo "no such image" >&2; exit 1; }

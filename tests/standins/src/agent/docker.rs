@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::process::Command;
 
 use super::record::Record;
@@ -92,6 +92,7 @@ pub fn run_arguments(
     for parameter in items(&docker["parameters"]) {
         argv.push(format!("--{}={}", text(&parameter["key"]), text(&parameter["value"])));
     }
+    argv.push(format!("--label=MESOS_TASK_ID={}", record.task_id()));
     argv.push(format!("--name={}", record.container_name()));
     let (entrypoint, arguments) = command(&record.task["command"]);
     argv.extend(entrypoint);
@@ -191,14 +192,14 @@ fn command(command: &Value) -> (Option<String>, Vec<String>) {
     }
 }
 
-/// The `config.json` that pulls of a task use: the sandbox's own, or the agent's.
-pub fn pull_config(sandbox: &Path, settings: &DockerSettings) -> Option<Value> {
-    let read = |name: &str| -> Option<Value> {
-        serde_json::from_slice(&std::fs::read(sandbox.join(name)).ok()?).ok()
-    };
-    read(".docker/config.json")
-        .or_else(|| read(".dockercfg").map(|auths| json!({"auths": auths})))
-        .or_else(|| settings.config.clone())
+/// The `config.json` of the agent's own flag, where a task brought none: what pulls use.
+pub fn pull_config<'a>(
+    sandbox: &Path,
+    settings: &'a DockerSettings,
+) -> Option<&'a Value> {
+    let brought = |name: &str| sandbox.join(name).exists();
+    let is_brought = brought(".docker/config.json") || brought(".dockercfg");
+    settings.config.as_ref().filter(|_| !is_brought)
 }
 
 /// The Docker client.
@@ -225,23 +226,22 @@ impl Docker {
         head.into_iter().chain(arguments).collect()
     }
 
-    /// Runs the client, and kills it when it takes longer than `deadline`.
+    /// Runs the client, and kills it when it takes longer than `deadline`. A task's pull has
+    /// its sandbox as home, and so the `.docker/config.json` there.
     ///
     /// # Errors
     /// When it fails or takes too long.
     pub async fn run(
         &self,
         arguments: &[&str],
-        config: Option<&Path>,
+        home: Option<&Path>,
         deadline: Duration,
     ) -> Result<String, DockerError> {
         let owned = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let argv = self.argv(owned);
         let mut command = Command::new(&argv[0]);
         command.args(&argv[1..]).stdin(Stdio::null()).kill_on_drop(true);
-        if let Some(config) = config {
-            command.env("DOCKER_CONFIG", config);
-        }
+        command.envs(home.map(|home| ("HOME", home)));
         let failed =
             |reason: String| DockerError::Run { command: argv.join(" "), reason };
         let output = tokio::time::timeout(deadline, command.output())
@@ -259,14 +259,14 @@ impl Docker {
         &self,
         image: &str,
         force: bool,
-        config: Option<&Path>,
+        home: &Path,
         deadline: Duration,
     ) -> Result<(), DockerError> {
         let look = ["image", "inspect", "--format={{.Id}}", image];
         if !force && self.run(&look, None, ANSWER).await.is_ok() {
             return Ok(());
         }
-        self.run(&["pull", image], config, deadline).await.map(|_| ())
+        self.run(&["pull", image], Some(home), deadline).await.map(|_| ())
     }
 
     /// Whether the container runs, and the address it has of its own, if any.
@@ -338,6 +338,7 @@ fn outcome(output: &Output, argv: &[String]) -> Result<String, DockerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::path::PathBuf;
 
     fn record(task: Value) -> Record {
@@ -367,12 +368,12 @@ mod tests {
                     {"host_port": 31001, "container_port": 53, "protocol": "UDP"}],
                 "parameters": [{"key": "label", "value": "a=b"}]}});
         let got = argv(json!({"container": container, "resources": resources,
-            "command": {"value": "exec x"}}));
+            "task_id": {"value": "t"}, "command": {"value": "exec x"}}));
         let want = "run --privileged --cpu-shares=512 --memory=67108864 \
             --env-file=/m/env -e LONG -v /srv:/data:ro -v /w/s/t:/mnt/mesos/sandbox/tmp:rw \
             -v /own --mount=type=bind,\"source=/w/s\",target=/mnt/mesos/sandbox \
             --net=bridge --hostname=inside \
-            -p 31000:80/tcp -p 31001:53/udp --label=a=b --name=mesos-c \
+            -p 31000:80/tcp -p 31001:53/udp --label=a=b --label=MESOS_TASK_ID=t --name=mesos-c \
             --entrypoint=/bin/sh i:1 -c exec x";
         assert_eq!(got, want);
     }

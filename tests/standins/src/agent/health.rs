@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::docker::Docker;
 use super::launch::{command_words, variables_of};
 use super::record::Record;
-use crate::http;
 
 /// What a check has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +79,7 @@ pub async fn watch(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let result =
-            tokio::time::timeout(timeout, is_healthy(record, docker, timeout)).await;
+        let result = tokio::time::timeout(timeout, is_healthy(record, docker)).await;
         let verdict = counter.count(result.unwrap_or(false), begin.elapsed());
         if let Some(verdict) = verdict
             && verdicts.send(verdict).await.is_err()
@@ -91,7 +89,7 @@ pub async fn watch(
     }
 }
 
-async fn is_healthy(record: &Record, docker: Option<&Docker>, timeout: Duration) -> bool {
+async fn is_healthy(record: &Record, docker: Option<&Docker>) -> bool {
     let check = &record.task["health_check"];
     let host = record.address.as_deref().unwrap_or("127.0.0.1");
     let port = |kind: &str| {
@@ -102,23 +100,23 @@ async fn is_healthy(record: &Record, docker: Option<&Docker>, timeout: Duration)
         (Some("TCP"), Some(port), _) => {
             tokio::net::TcpStream::connect((host, port)).await.is_ok()
         }
-        (Some("HTTP"), _, Some(port)) => {
-            http_answers(&check["http"], host, port, timeout).await
-        }
+        (Some("HTTP"), _, Some(port)) => http_answers(&check["http"], host, port).await,
         _ => false,
     }
 }
 
-async fn http_answers(check: &Value, host: &str, port: u16, timeout: Duration) -> bool {
+/// Asks with the program `curl`, as executors do: where the agent's file system lacks it, no
+/// task is healthy.
+async fn http_answers(check: &Value, host: &str, port: u16) -> bool {
     let scheme = check["scheme"].as_str().unwrap_or("http");
     let path = check["path"].as_str().unwrap_or_default();
-    let Ok(client) = http::client(timeout) else { return false };
     let url = format!("{scheme}://{host}:{port}{path}");
-    client
-        .get(url)
-        .send()
-        .await
-        .is_ok_and(|response| (200..400).contains(&response.status().as_u16()))
+    let mut curl = Command::new("curl");
+    curl.args(["-s", "-S", "-L", "-k", "-w", "%{http_code}", "-o", "/dev/null", "-g"]);
+    curl.arg(url).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let said = curl.output().await.map(|output| output.stdout).unwrap_or_default();
+    let status = String::from_utf8_lossy(&said).parse::<u16>();
+    status.is_ok_and(|status| (200..400).contains(&status))
 }
 
 async fn command_succeeds(record: &Record, docker: Option<&Docker>) -> bool {

@@ -71,6 +71,9 @@ fn begin(arguments: impl Iterator<Item = String>) -> Result<Begun, Exit> {
         });
     }
     let settings = Settings::check(flags).map_err(fatal)?;
+    let shown =
+        settings.flags.all().iter().map(|(name, value)| format!("--{name}={value:?}"));
+    log(&format!("Flags at startup: {}", shown.collect::<Vec<_>>().join(" ")));
     let store = Store::open(&settings.work_dir).map_err(fatal)?;
     let (agent, exits) = Agent::new(settings, store);
     Ok((Arc::new(agent), exits))

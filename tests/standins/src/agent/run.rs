@@ -2,7 +2,6 @@
 //!
 //! Decides little: what a state or an end means is in `record`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,6 +119,12 @@ fn launch_failed(error: impl std::fmt::Display) -> Refusal {
 /// Brings everything that the task needs, and starts it.
 async fn prepare(agent: &Agent, key: &Key) -> Result<(), Refusal> {
     let record = agent.record(key).ok_or_else(|| launch_failed("it is gone"))?;
+    if record.task["executor"]["type"] == "DEFAULT" && !agent.settings.admits_executors()
+    {
+        return Err(launch_failed(
+            "the default executor received unexpected '401 Unauthorized' for SUBSCRIBE",
+        ));
+    }
     let framework = agent.framework(&key.framework_id);
     let switches = agent.settings.flags.is_on("switch_user");
     let user = launch::user_of(&record, &framework, switches).map_err(launch_failed)?;
@@ -162,23 +167,19 @@ async fn bring(
         .docker
         .as_ref()
         .ok_or_else(|| launch_failed(launch::LaunchError::NoDocker))?;
-    let config = match docker::pull_config(&record.sandbox, docker.settings()) {
+    let home = match docker::pull_config(&record.sandbox, docker.settings()) {
         Some(config) => {
-            let folder = agent.store.task_meta(record).join("docker");
-            let path = folder.join("config.json");
+            let home = agent.store.task_meta(record).join("home");
+            let path = home.join(".docker/config.json");
             write_file(&path, config.to_string().as_bytes(), 0o600)
                 .map_err(launch_failed)?;
-            Some(folder)
+            home
         }
-        None => None,
+        None => record.sandbox.clone(),
     };
     let force = record.task["container"]["docker"]["force_pull_image"] == true;
     let image = docker::image(record);
-    let config: Option<&PathBuf> = config.as_ref();
-    docker
-        .ensure_image(image, force, config.map(PathBuf::as_path), deadline)
-        .await
-        .map_err(launch_failed)
+    docker.ensure_image(image, force, &home, deadline).await.map_err(launch_failed)
 }
 
 /// Stays with a process until its end, whoever started it.

@@ -157,6 +157,18 @@ impl Settings {
         let attributes = crate::mesos::attributes(attributes)
             .ok_or_else(|| BadValue::new("attributes", attributes))?;
         let domain = flags.json("domain")?;
+        if flags.is_on("authenticate_http_executors")
+            && flags.file("jwt_secret_key")?.is_none()
+        {
+            return Err(other(
+                "--jwt_secret_key must be given to authenticate executors",
+            ));
+        }
+        let docker = docker(&flags)?;
+        // As the real one shows it: not the file that the flag names, but what is in it.
+        if let Some(config) = docker.as_ref().and_then(|docker| docker.config.as_ref()) {
+            flags.set("docker_config", config.to_string());
+        }
         Ok(Self {
             master: master(&flags)?,
             ip,
@@ -167,9 +179,15 @@ impl Settings {
             policy: policy(&flags)?,
             credential: credential(&flags)?,
             http_credentials: http_credentials(&flags)?,
-            docker: docker(&flags)?,
+            docker,
             flags,
         })
+    }
+
+    /// Whether executors that speak HTTP may register, as the default one of task groups does.
+    pub fn admits_executors(&self) -> bool {
+        let is_on = |flag: &str| self.flags.is_on(&format!("authenticate_http_{flag}"));
+        !is_on("readwrite") || is_on("executors")
     }
 
     /// `ip:port`.
@@ -369,6 +387,7 @@ mod tests {
             "--containerizers=lxc",
             "--reconfiguration_policy=any",
             "--authenticate_http_readonly",
+            "--authenticate_http_executors",
             "--resources=cpus",
             "--domain=file:///does/not/exist",
         ] {

@@ -81,7 +81,13 @@ async fn take(
     call: &Value,
 ) -> Result<(), Box<Response>> {
     match kind {
-        "ACCEPT" => master.cluster().accept(framework_id, &call["accept"]),
+        "ACCEPT" => {
+            let access = &master.config.access;
+            let may_run = |principal: Option<&str>, user: &str| {
+                access.permit_on(principal, ("run_tasks", "users"), Some(user)).is_ok()
+            };
+            master.cluster().accept(framework_id, &call["accept"], &may_run);
+        }
         "DECLINE" => master.cluster().decline(framework_id, &call["decline"]),
         "REVIVE" => {
             master.cluster().revive(framework_id);

@@ -215,6 +215,52 @@ async fn health_is_told_and_a_sick_task_is_killed() {
     assert_eq!(seen, expected.map(|(state, healthy)| (state.to_owned(), healthy)));
 }
 
+/// The default executor speaks HTTP: an agent that asks who writes to it asks that too.
+#[tokio::test]
+async fn a_task_of_a_group_runs_where_executors_can_prove_who_they_are() {
+    let folder = crate::cluster::folder();
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).display().to_string()
+    };
+    let known = file("known", r#"{"credentials":[{"principal":"p","secret":"s"}]}"#);
+    let closed = [
+        "--authenticate_http_readwrite".to_owned(),
+        format!("--http_credentials={known}"),
+    ];
+    let key = format!("--jwt_secret_key={}", file("key", "k"));
+    let open = ["--authenticate_http_executors".to_owned(), key];
+    let mut master = Master::listen("127.0.71.23").await;
+    for (flags, state) in
+        [(closed.to_vec(), "TASK_FAILED"), ([closed, open].concat(), "TASK_STARTING")]
+    {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let _agent = AgentProcess::start("127.0.71.24", master.address(), &flags);
+        master.registered().await;
+        let mut grouped = task(state, json!({"value": "exec sleep 600"}));
+        grouped["executor"] = json!({"type": "DEFAULT"});
+        master.say(run(grouped));
+        let status = expect(&mut master, state, state).await;
+        let is_refused = text(&status["message"]).contains("401 Unauthorized");
+        assert_eq!(is_refused, state == "TASK_FAILED", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_logs_its_flags_and_what_is_in_the_files_of_some() {
+    let folder = crate::cluster::folder();
+    let config = folder.path().join("config.json");
+    std::fs::write(&config, r#"{"auths":{"r":{"auth":"c2VjcmV0"}}}"#).unwrap();
+    let flags = [
+        "--containerizers=docker,mesos",
+        &format!("--docker_config={}", config.display()),
+    ];
+    let master = Master::refuse("127.0.71.25", 401).await;
+    let mut agent = AgentProcess::start("127.0.71.26", master.address(), &flags);
+    let (_, log) = agent.ended().await;
+    assert!(log.contains("Flags at startup: ") && log.contains("c2VjcmV0"), "{log}");
+}
+
 #[tokio::test]
 async fn a_refusal_ends_the_agent_as_it_ends_the_real_one() {
     let master = Master::refuse("127.0.71.9", 401).await;

@@ -12,17 +12,31 @@ use crate::mesos::{id, list, now, text, wrapped};
 /// For how long a declined agent is not offered again, unless the framework says otherwise.
 const REFUSE_SECONDS: f64 = 5.0;
 
+/// Whether a principal may run tasks as a user.
+type MayRun<'a> = &'a dyn Fn(Option<&str>, &str) -> bool;
+
 impl Cluster {
-    /// Launches tasks on offers; what they leave is as good as declined.
-    pub(in crate::master) fn accept(&mut self, framework_id: &str, call: &Value) {
+    /// Launches tasks on offers; what they leave is as good as declined. The tasks of a group
+    /// are launched one by one, each for the default executor.
+    pub(in crate::master) fn accept(
+        &mut self,
+        framework_id: &str,
+        call: &Value,
+        may_run: MayRun<'_>,
+    ) {
         let (agent, mut rest) = self.take_offers(framework_id, &call["offer_ids"]);
         for operation in list(&call["operations"]) {
-            let infos = list(&operation["launch"]["task_infos"]);
-            if text(operation, "type") != "LAUNCH" {
-                continue;
-            }
-            for info in infos {
-                self.launch(framework_id, agent.as_deref(), info, &mut rest);
+            let (infos, executor) = match text(operation, "type") {
+                "LAUNCH" => (&operation["launch"]["task_infos"], None),
+                "LAUNCH_GROUP" => {
+                    let group = &operation["launch_group"];
+                    (&group["task_group"]["tasks"], Some(&group["executor"]))
+                }
+                _ => continue,
+            };
+            for info in list(infos) {
+                let launch = Launch { info, executor, may_run };
+                self.launch(framework_id, agent.as_deref(), launch, &mut rest);
             }
         }
         if let Some(agent) = agent {
@@ -101,7 +115,7 @@ impl Cluster {
         &mut self,
         framework_id: &str,
         agent_id: Option<&str>,
-        info: &Value,
+        Launch { info, executor, may_run }: Launch<'_>,
         rest: &mut Resources,
     ) {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
@@ -117,7 +131,8 @@ impl Cluster {
         let is_duplicate = framework.tasks.contains_key(id(info, "task_id"));
         let fault = match agent_id {
             None => Some(dropped(framework.can("PARTITION_AWARE"))),
-            Some(agent_id) => invalid(&task, agent_id, is_duplicate, rest),
+            Some(agent_id) => invalid(&task, agent_id, is_duplicate, rest)
+                .or_else(|| unauthorized(&framework.info, info, may_run)),
         };
         if let Some(status) = fault {
             framework.tell(&task, &status, now());
@@ -128,12 +143,35 @@ impl Cluster {
             let mut info = info.clone();
             let allocated = json!({"allocation_info": {"role": task.role}});
             info["resources"] = task.resources.full(&allocated);
+            if let Some(executor) = executor {
+                info["executor"] = executor.clone();
+            }
             agent.send(
                 json!({"type": "LAUNCH", "framework": framework.info, "task": info}),
             );
         }
         framework.tasks.insert(id(info, "task_id").to_owned(), task);
     }
+}
+
+/// A task to launch: for the default executor, where it is one of a group.
+struct Launch<'a> {
+    info: &'a Value,
+    executor: Option<&'a Value>,
+    may_run: MayRun<'a>,
+}
+
+/// The refusal of a task whose user its framework may not name.
+fn unauthorized(framework: &Value, info: &Value, may_run: MayRun<'_>) -> Option<Value> {
+    let user = info["command"]["user"].as_str().or(framework["user"].as_str());
+    let user = user.unwrap_or_default();
+    let message = format!(
+        "Task '{}' is not authorized to launch as user '{user}'",
+        id(info, "task_id")
+    );
+    let reason = "REASON_TASK_UNAUTHORIZED";
+    (!may_run(framework["principal"].as_str(), user))
+        .then(|| json!({"state": "TASK_ERROR", "reason": reason, "message": message}))
 }
 
 fn dropped(partition_aware: bool) -> Value {
@@ -177,4 +215,28 @@ fn invalid(
     };
     let reason = "REASON_TASK_INVALID";
     Some(json!({"state": "TASK_ERROR", "reason": reason, "message": message}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_runs_as_a_user_that_its_framework_may_name() {
+        let framework = json!({"principal": "marathon", "user": "tasks"});
+        let may_run = |principal: Option<&str>, user: &str| {
+            (principal, user) == (Some("marathon"), "tasks")
+        };
+        let fault = |command: Value| {
+            let info = json!({"task_id": {"value": "t"}, "command": command});
+            unauthorized(&framework, &info, &may_run)
+        };
+        assert_eq!(fault(json!({})), None);
+        assert_eq!(fault(json!({"user": "tasks"})), None);
+        let fault = fault(json!({"user": "root"})).unwrap();
+        assert_eq!(
+            fault["message"],
+            "Task 't' is not authorized to launch as user 'root'"
+        );
+    }
 }
