@@ -10,6 +10,7 @@
 //! the one that it was: its unit lets it rest, and leaves a mark. A host that the inventory
 //! still has is wanted, so it comes back as a new agent, with all that only a new one may be.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use flate2::{Compression, GzBuilder};
@@ -17,7 +18,7 @@ use minijinja::context;
 use serde_json::json;
 
 use super::identity::{self, Identity};
-use super::mesos::{self, AGENT, OPERATOR, credential, private};
+use super::mesos::{self, AGENT, OPERATOR, TASKS, credential, private};
 use super::service::unit_file;
 use super::{Context, Stage, Wants, docker, path};
 use crate::host::HostName;
@@ -25,12 +26,12 @@ use crate::inventory::catalog::Component;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
 use crate::resource::{
-    Absent, Content, Directory, Facts, File, FileState, Owned, Resource, Tree, Unit,
-    UnitState,
+    Absent, Cgroups, Content, Directory, Facts, File, FileState, Owned, Resource, Tree,
+    Unit, UnitState, User,
 };
 use crate::secret::{Secret, SecretBytes};
 use crate::template::{BadTemplate, render};
-use crate::topology::{AGENT_PORT, Node};
+use crate::topology::{AGENT_PORT, Node, Topology};
 
 /// Where an agent's data is on its host, and in its own eyes: containers of tasks get folders
 /// of it by the same name.
@@ -39,6 +40,12 @@ const DATA: &str = "/var/lib/platform/mesos-agent";
 const CONFIG: &str = "/etc/platform/mesos-agent";
 /// The registries' passwords as apps fetch them, by a name that apps have relied on for long.
 const LOGIN: &str = "/etc/docker.tar.gz";
+/// The same for the agent's own pulls, in the folder of a configuration of Docker's client.
+const PULL_LOGIN: &str = "/etc/platform/mesos-agent/docker/config.json";
+/// Docker's client as the agent calls it.
+const CLIENT: &str = "/etc/platform/mesos-agent/docker-client";
+/// The key with which an agent signs the tokens of executors.
+const KEY: &str = "/var/lib/platform/mesos-agent/executors.key";
 /// The unit that runs an agent.
 pub const UNIT: &str = "platform-mesos-agent.service";
 
@@ -121,15 +128,17 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
     };
     let identity = Identity::of(context.node);
     let files = files(context, &identity);
-    let service = service(context, &identity, &tree)?;
-    // Apps fetch the login whenever they start: a new one is no reason to start the agent anew.
-    let inputs = files.iter().filter(|file| file.path.as_str() != LOGIN);
+    let service = service(context, &identity, &tree, facts)?;
+    // The login is read whenever a task starts: a new one is no reason to start the agent anew.
+    let is_login = |file: &&File| [LOGIN, PULL_LOGIN].contains(&file.path.as_str());
+    let inputs = files.iter().filter(|file| !is_login(file));
     let unit = Unit::named(UNIT).started_with(inputs.chain([&service]));
     let drop_in = unit.drop_in();
     let forgotten = is_gone(facts).then(forgotten);
     let resources = [Resource::Directory(data()), Resource::Image(image)]
         .into_iter()
         .chain([Resource::Tree(tree), Resource::File(identity.file())])
+        .chain([Resource::User(tasks())])
         .chain(files.into_iter().chain([service]).chain(drop_in).map(Resource::File))
         .chain(forgotten.map(Resource::Absent))
         .chain([Resource::Unit(unit)]);
@@ -139,21 +148,38 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
 fn files(context: Context<'_>, identity: &Identity) -> Vec<File> {
     let own = |name: &str, content| private(&format!("{CONFIG}/{name}"), content, "root");
     let mesos = &context.materials.mesos;
-    let operator = json!({ "credentials": [credential(OPERATOR, &mesos.operator)] });
     let zookeeper = (AGENT, &mesos.agent_zookeeper);
+    let of_this_agent = mesos.agents.get(&context.node.host);
+    let operator = of_this_agent.map(|password| credential(OPERATOR, password));
+    let operator = json!({ "credentials": Vec::from_iter(operator) });
     let login = docker::login(context);
     let mut files = vec![
         own("zk", Content::from(mesos::masters_url(context.topology, zookeeper))),
         own("credential.json", secret(credential(AGENT, &mesos.agent).to_string())),
         own("http-credentials.json", secret(operator.to_string())),
-        own("docker.json", login.clone().into()),
-        private(LOGIN, packed(&login), "root"),
+        private(PULL_LOGIN, login.clone(), "root"),
+        docker_client(),
+        File::public(path(&format!("{CONFIG}/acls.json")), mesos::acls_of_agent(context)),
+        login_of_tasks(&login),
     ];
     if let Some(domain) = &identity.domain {
         let text = format!("{}\n", mesos::domain(domain));
         files.push(File::public(path(&format!("{CONFIG}/domain.json")), text));
     }
     files
+}
+
+/// Docker's client, with the login for pulls of tasks that have not fetched one of their own. The
+/// agent has a flag for that login, and writes all that it says to its log.
+fn docker_client() -> File {
+    let script = include_str!("../../templates/mesos-agent/docker-client");
+    File { mode: 0o755, ..File::public(path(CLIENT), script.to_owned()) }
+}
+
+/// What apps fetch is fetched as their user, who has to be able to read it.
+fn login_of_tasks(login: &Secret) -> File {
+    let file = File::private(path(LOGIN), packed(login));
+    File { mode: 0o640, ..file }.owned_by("root", TASKS)
 }
 
 fn secret(text: String) -> Content {
@@ -181,12 +207,38 @@ fn packed(login: &Secret) -> SecretBytes {
     SecretBytes::new(gzip.finish().expect(in_memory))
 }
 
-/// The flags of an agent, the same whatever the host's cgroups are. Its own support for systemd
-/// needs systemd's programs, which its file system lacks. The `linux` launcher mounts a
-/// hierarchy of version 1 onto a host of version 2, and of both versions the `posix` one is
-/// known to let tasks go on while the agent is started anew. Whether the host's cgroups let an
-/// agent run containers at all is a matter of its version: the catalogue says what that needs.
-fn flags(context: Context<'_>, identity: &Identity) -> Vec<String> {
+/// The user as which tasks run: he owns nothing, and cannot log in.
+fn tasks() -> User {
+    User { name: TASKS.to_owned(), shell: "/usr/sbin/nologin".to_owned() }
+}
+
+/// Says of which hosts the command tasks can use more memory than they asked for; none where all
+/// are limited. Docker limits those that it runs by itself.
+pub fn unlimited(
+    topology: &Topology,
+    facts: &BTreeMap<HostName, Facts>,
+) -> Option<String> {
+    let is_limited = |facts: &Facts| facts.system.cgroups == Cgroups::V1;
+    let free = |host: &HostName| facts.get(host).is_some_and(|facts| !is_limited(facts));
+    let hosts = topology.agents().map(|node| &node.host).filter(|host| free(host));
+    let hosts: Vec<&str> = hosts.map(HostName::as_str).collect();
+    (!hosts.is_empty()).then(|| {
+        format!(
+            "the memory of tasks that run without Docker is not limited on {}: Mesos limits it \
+             under control groups of version 1, and these hosts have version 2 alone",
+            hosts.join(", ")
+        )
+    })
+}
+
+/// The flags of an agent. Its own support for systemd needs systemd's programs, which its file
+/// system lacks. The `linux` launcher mounts a hierarchy of version 1 onto a host of version 2,
+/// and of both versions the `posix` one is known to let tasks go on while the agent is started
+/// anew. Tasks are held to their memory and processors where the host has control groups of
+/// version 1; with version 2 alone that flag takes from it what others need. Whether the host's
+/// cgroups let an agent run containers at all is a matter of its version: the catalogue says
+/// what that needs.
+fn flags(context: Context<'_>, identity: &Identity, facts: &Facts) -> Vec<String> {
     let address = context.node.address;
     let mut flags = vec![
         format!("--master=file://{CONFIG}/zk"),
@@ -200,7 +252,7 @@ fn flags(context: Context<'_>, identity: &Identity) -> Vec<String> {
         "--launcher=posix".to_owned(),
         // Containers that it does not know may be of others on the same host.
         "--no-docker_kill_orphans".to_owned(),
-        format!("--docker_config={CONFIG}/docker.json"),
+        format!("--docker={CLIENT}"),
         "--docker_socket=/run/docker.sock".to_owned(),
         // The time in which an image is pulled counts.
         "--executor_registration_timeout=10mins".to_owned(),
@@ -209,8 +261,17 @@ fn flags(context: Context<'_>, identity: &Identity) -> Vec<String> {
         "--authenticate_http_readonly".to_owned(),
         "--authenticate_http_readwrite".to_owned(),
         format!("--http_credentials={CONFIG}/http-credentials.json"),
+        format!("--acls=file://{CONFIG}/acls.json"),
+        // The executor of pods speaks HTTP, and has to prove by a token who it is. The key of
+        // the tokens is made on the host, and never leaves it.
+        "--authenticate_http_executors".to_owned(),
+        format!("--jwt_secret_key={KEY}"),
+        "--switch_user".to_owned(),
         format!("--resources={}", identity.resources()),
     ];
+    if facts.system.cgroups == Cgroups::V1 {
+        flags.push("--isolation=cgroups/cpu,cgroups/mem".to_owned());
+    }
     if !identity.attributes.is_empty() {
         flags.push(format!("--attributes={}", identity.attributes()));
     }
@@ -224,17 +285,20 @@ fn service(
     context: Context<'_>,
     identity: &Identity,
     tree: &Tree,
+    facts: &Facts,
 ) -> Result<File, BadTemplate> {
     let text = render(
         "mesos-agent/platform-mesos-agent.service",
         include_str!("../../templates/mesos-agent/platform-mesos-agent.service"),
         context! {
             cluster => context.topology.cluster.as_str(),
-            flags => flags(context, identity),
+            flags => flags(context, identity, facts),
             root => tree.path().as_str(),
             config => CONFIG,
             data => DATA,
             gone => gone().as_str(),
+            key => KEY,
+            users => mesos::task_users(context).join(", "),
         },
     )?;
     Ok(unit_file(UNIT, text))

@@ -69,6 +69,7 @@ fn arguments(context: Context<'_>) -> Result<Secret, BadTemplate> {
             address => context.node.address.to_string(),
             port => CHRONOS_PORT,
             principal => PRINCIPAL,
+            user => mesos::task_users(context)[0],
             cluster => context.topology.cluster.as_str(),
         },
     )?;

@@ -20,7 +20,7 @@ const GIVEN: [(&str, &[&str]); 14] = [
     ("secrets/zookeeper-quorum", &[zookeeper::UNIT]),
     ("secrets/zookeeper-super", &[zookeeper::UNIT]),
     ("secrets/mesos-zookeeper", &[master::UNIT]),
-    ("secrets/mesos-operator", &[master::UNIT, agent::UNIT]),
+    ("secrets/mesos-operator", &[master::UNIT]),
     ("secrets/mesos-agent", &[master::UNIT, agent::UNIT]),
     ("secrets/marathon-zookeeper", &[marathon::UNIT]),
     ("secrets/marathon-mesos", &[marathon::UNIT]),

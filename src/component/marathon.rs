@@ -2,11 +2,12 @@
 
 use minijinja::context;
 
-use super::mesos::{self, OPERATOR, private};
+use super::mesos::{self, OPERATOR, TASKS, private};
 use super::service::Service;
-use super::{Context, Stage, Wants, path};
+use super::{Context, Materials, Stage, Wants, path};
 use crate::inventory::catalog::Component;
-use crate::resource::{Facts, File};
+use crate::path::HostPath;
+use crate::resource::{Facts, File, FileState};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 use crate::topology::{MARATHON_DRIVER_PORT, MARATHON_PORT};
@@ -43,6 +44,35 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
     Ok(service.wants(Stage::Frameworks))
 }
 
+/// Whether one of these hosts has a Marathon that an earlier version of this program started for
+/// tasks of root. Mesos keeps the user with which a framework first registered, and apps that
+/// name none run as him: a list that does not allow root would end them all.
+pub fn registered_as_root<'a>(marathons: impl IntoIterator<Item = &'a Facts>) -> bool {
+    let at = unit_path();
+    marathons.into_iter().any(|facts| match facts.file(&at) {
+        Ok(FileState::Present { text: Some(text), .. }) => text
+            .lines()
+            .any(|line| line.trim().trim_end_matches(" \\") == "--mesos_user root"),
+        _ => false,
+    })
+}
+
+/// Warns of tasks that go on as root; none where they do not.
+pub fn warning(materials: &Materials) -> Option<String> {
+    mesos::stays_root(materials).then(|| {
+        format!(
+            "tasks run as root, as they did before: Marathon has registered so, and Mesos keeps \
+             that; whatever an agent's host keeps, an app can read. To end it, give every app and \
+             job the user `{TASKS}`, and write `platform: {{agents: {{task_users: []}}}}` into \
+             the inventory: apps of another user are refused from then on"
+        )
+    })
+}
+
+fn unit_path() -> HostPath {
+    path(&format!("/etc/systemd/system/{UNIT}"))
+}
+
 /// What must not be seen in the list of processes.
 fn environment(context: Context<'_>) -> Secret {
     let own = &context.materials.marathon;
@@ -68,8 +98,8 @@ fn flags(context: Context<'_>) -> Vec<String> {
         "--mesos_authentication".to_owned(),
         format!("--mesos_authentication_principal {PRINCIPAL}"),
         "--mesos_authentication_secret_file /etc/marathon/secret".to_owned(),
-        // It cannot be changed after the first registration, and the image's own user is nobody.
-        "--mesos_user root".to_owned(),
+        // Mesos keeps the user of the first registration: see [`registered_as_root`].
+        format!("--mesos_user {}", mesos::task_users(context)[0]),
         "--mesos_role *".to_owned(),
         // Those below are for apps that ask for a service port of their own choice.
         "--local_port_min 10101".to_owned(),

@@ -202,7 +202,7 @@ fn files(context: Context<'_>) -> Vec<File> {
     let mut files = vec![
         own("zk", mesos::masters_url(context.topology, zookeeper)),
         own("credentials.json", mesos::credentials(context)),
-        File::public(path(&format!("{CONFIG}/acls.json")), mesos::acls()),
+        File::public(path(&format!("{CONFIG}/acls.json")), mesos::acls(context)),
     ];
     if let Some(domain) = &context.node.traits.domain {
         let text = format!("{}\n", mesos::domain(domain));

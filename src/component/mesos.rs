@@ -1,18 +1,24 @@
 //! What masters, agents and frameworks of Mesos share: who they are to each other, what each
 //! of them may do, and where they find the master that leads.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
 
 use super::{Context, path};
+use crate::host::HostName;
 use crate::inventory::FaultDomain;
 use crate::resource::{Content, File};
 use crate::secret::Secret;
 use crate::topology::{Topology, ZOOKEEPER_PORT};
 
-/// The account with which this program speaks to masters and agents.
+/// The account with which this program speaks to masters and agents: by one name, but with a
+/// password of its own for the masters and for each agent.
 pub const OPERATOR: &str = "platform";
+
+/// The user as which tasks run on agents, where an app names no other that it may.
+pub const TASKS: &str = "platform-tasks";
 
 /// The account with which agents register, and their user in ZooKeeper.
 pub(super) const AGENT: &str = "agent";
@@ -27,10 +33,15 @@ pub struct Materials {
     pub zookeeper: Secret,
     /// The agents' password in ZooKeeper, where they only read.
     pub agent_zookeeper: Secret,
-    /// The password of [`OPERATOR`].
+    /// The password of [`OPERATOR`] for the masters.
     pub operator: Secret,
-    /// The password of agents.
+    /// The same for each agent, which nobody else takes.
+    pub agents: BTreeMap<HostName, Secret>,
+    /// The password with which agents register.
     pub agent: Secret,
+    /// Whether an earlier version had Marathon register for tasks of root: see
+    /// [`super::marathon::registered_as_root`].
+    pub as_root: bool,
     /// Whether the masters' registry is being begun: see [`super::master::forming`].
     pub forming: bool,
 }
@@ -110,7 +121,7 @@ pub(super) fn credential(principal: &str, secret: &Secret) -> Value {
 /// What each may do; whatever is not said here, nobody may. Mesos takes a key that it does not
 /// know without a word, and then it protects nothing: each of these is one of those that
 /// Mesos 1.11 defines.
-pub(super) fn acls() -> String {
+pub(super) fn acls(context: Context<'_>) -> String {
     let any = || json!({ "type": "ANY" });
     let frameworks = || json!({ "values": ["marathon", "chronos"] });
     let marathon = || json!({ "values": ["marathon"] });
@@ -128,21 +139,55 @@ pub(super) fn acls() -> String {
         "create_volumes": [{ "principals": marathon(), "roles": any() }],
         "resize_volumes": [{ "principals": marathon(), "roles": any() }],
         "destroy_volumes": [{ "principals": marathon(), "creator_principals": marathon() }],
-        "run_tasks": [{ "principals": frameworks(), "users": any() }],
+        "run_tasks": run_tasks(context),
         "register_agents": [{ "principals": { "values": [AGENT] }, "agents": any() }],
         "teardown_frameworks": [{
             "principals": { "values": [OPERATOR] },
             "framework_principals": frameworks(),
         }],
     });
-    for (key, object) in OPERATOR_MAY {
+    for (key, object) in OPERATOR_READS.into_iter().chain(OPERATOR_MAY) {
         acls[key] = json!([{ "principals": { "values": [OPERATOR] }, object: any() }]);
     }
     format!("{acls:#}\n")
 }
 
-/// The operator reads everything, and takes agents in and out of service.
-const OPERATOR_MAY: [(&str, &str); 21] = [
+/// The same for an agent, which its masters' word alone could not keep from running a task as
+/// another user. Executors prove by themselves which containers are theirs.
+pub(super) fn acls_of_agent(context: Context<'_>) -> String {
+    let mut acls = json!({ "permissive": false, "run_tasks": run_tasks(context) });
+    for (key, object) in OPERATOR_READS {
+        let any = json!({ "type": "ANY" });
+        acls[key] = json!([{ "principals": { "values": [OPERATOR] }, object: any }]);
+    }
+    format!("{acls:#}\n")
+}
+
+/// Frameworks may name these users alone.
+fn run_tasks(context: Context<'_>) -> Value {
+    json!([{
+        "principals": { "values": ["marathon", "chronos"] },
+        "users": { "values": task_users(context) },
+    }])
+}
+
+/// The users as which tasks may run: the one as which they do where an app names none comes
+/// first.
+pub(super) fn task_users(context: Context<'_>) -> Vec<&str> {
+    let platform = &context.materials.platform;
+    let allowed = platform.task_users.iter().flatten().map(String::as_str);
+    let root = stays_root(context.materials).then_some("root");
+    root.into_iter().chain([TASKS]).chain(allowed).collect()
+}
+
+/// Whether tasks go on as root, as they began under an earlier version: until the inventory
+/// says who else may run any.
+pub(super) fn stays_root(materials: &super::Materials) -> bool {
+    materials.mesos.as_root && materials.platform.task_users.is_none()
+}
+
+/// The operator reads everything.
+const OPERATOR_READS: [(&str, &str); 11] = [
     ("get_endpoints", "paths"),
     ("view_frameworks", "users"),
     ("view_tasks", "users"),
@@ -151,10 +196,14 @@ const OPERATOR_MAY: [(&str, &str); 21] = [
     ("view_roles", "roles"),
     ("view_flags", "flags"),
     ("view_resource_providers", "resource_providers"),
-    ("get_quotas", "roles"),
     ("access_sandboxes", "users"),
     ("access_mesos_logs", "logs"),
     ("set_log_level", "level"),
+];
+
+/// He takes agents in and out of service.
+const OPERATOR_MAY: [(&str, &str); 10] = [
+    ("get_quotas", "roles"),
     ("drain_agents", "agents"),
     ("deactivate_agents", "agents"),
     ("reactivate_agents", "agents"),
@@ -177,66 +226,4 @@ pub(super) fn domain(domain: &FaultDomain) -> Value {
 /// A file that only `user` may read.
 pub(super) fn private(at: &str, content: impl Into<Content>, user: &str) -> File {
     File::private(path(at), content).owned_by(user, user)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every key that an access list of Mesos 1.11 may have, as its `acls.proto` defines them.
-    const DEFINED: &str = "permissive register_frameworks run_tasks reserve_resources \
-        unreserve_resources create_volumes destroy_volumes teardown_frameworks update_weights \
-        get_endpoints get_quotas update_quotas view_frameworks view_tasks view_executors \
-        access_sandboxes access_mesos_logs view_roles view_flags \
-        launch_nested_containers_as_user launch_nested_containers_under_parent_with_user \
-        kill_nested_containers wait_nested_containers launch_nested_container_sessions_as_user \
-        launch_nested_container_sessions_under_parent_with_user attach_containers_input \
-        attach_containers_output view_containers set_log_level remove_nested_containers \
-        register_agents update_maintenance_schedules get_maintenance_schedules \
-        start_maintenances stop_maintenances get_maintenance_statuses drain_agents \
-        deactivate_agents reactivate_agents mark_agents_gone launch_standalone_containers \
-        kill_standalone_containers wait_standalone_containers remove_standalone_containers \
-        view_standalone_containers modify_resource_provider_configs \
-        mark_resource_providers_gone view_resource_providers prune_images resize_volumes \
-        create_block_disks destroy_block_disks create_mount_disks destroy_mount_disks \
-        destroy_raw_disks";
-
-    fn lists() -> serde_json::Map<String, Value> {
-        let acls: Value = serde_json::from_str(&acls()).unwrap();
-        acls.as_object().unwrap().clone()
-    }
-
-    #[test]
-    fn every_key_of_the_access_lists_is_one_that_mesos_knows() {
-        let defined: Vec<&str> = DEFINED.split_whitespace().collect();
-        for key in lists().keys() {
-            assert!(defined.contains(&key.as_str()), "{key}");
-        }
-    }
-
-    #[test]
-    fn who_is_not_named_may_nothing_and_an_agent_may_only_register() {
-        let lists = lists();
-        assert_eq!(lists["permissive"], false);
-        let names = |key: &str| {
-            let entries = lists[key].as_array().unwrap().iter();
-            let named =
-                entries.map(|entry| entry["principals"]["values"].as_array().unwrap());
-            Value::from(named.flatten().cloned().collect::<Vec<_>>())
-        };
-        for key in lists.keys().filter(|key| *key != "permissive") {
-            let named = names(key);
-            let expected = match key.as_str() {
-                "register_frameworks" | "run_tasks" => json!(["marathon", "chronos"]),
-                "register_agents" => json!(["agent"]),
-                "reserve_resources"
-                | "unreserve_resources"
-                | "create_volumes"
-                | "resize_volumes"
-                | "destroy_volumes" => json!(["marathon"]),
-                _ => json!(["platform"]),
-            };
-            assert_eq!(named, expected, "{key}");
-        }
-    }
 }

@@ -66,13 +66,7 @@ impl fmt::Display for Batch {
     }
 }
 
-/// Reads `agents`: the settings that all agents share.
-pub(super) fn of_agents(node: &Node, r: &mut Reader) -> Option<Batch> {
-    let fields = r.fields(node, "agents", &["batch"])?;
-    batch(fields.get("batch")?, r)
-}
-
-fn batch(node: &Node, r: &mut Reader) -> Option<Batch> {
+pub(super) fn batch(node: &Node, r: &mut Reader) -> Option<Batch> {
     match &node.value {
         // A number stands without quotes.
         Value::Scalar { text, .. } if !text.is_empty() => {

@@ -309,6 +309,8 @@ pub struct Platform {
     pub zookeeper: Zookeeper,
     /// How many agents may be interrupted at once.
     pub batch: Batch,
+    /// As which users apps may run tasks beside the usual one; none where the file is silent.
+    pub task_users: Option<Vec<String>>,
 }
 
 /// A person or program that may use the platform's services.

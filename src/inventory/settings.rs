@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::access::Kind;
-use super::batch::{self, Batch};
+use super::batch::{Batch, batch};
 use super::diagnostic::Diagnostic;
 use super::reader::{Reader, Spanned, did_you_mean};
 use super::source::secret;
@@ -27,6 +27,7 @@ pub(super) struct DraftPlatform {
     pub(super) base: Base,
     pub(super) zookeeper: Zookeeper,
     pub(super) batch: Batch,
+    pub(super) task_users: Option<Vec<String>>,
     /// The heap, and where it stands.
     pub(super) heap: Option<Spanned<Size>>,
 }
@@ -45,6 +46,7 @@ impl DraftPlatform {
             base: self.base,
             zookeeper: self.zookeeper,
             batch: self.batch,
+            task_users: self.task_users,
         })
     }
 }
@@ -57,17 +59,52 @@ pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Draft
     };
     let (zookeeper, heap) =
         fields.get("zookeeper").map(|node| zookeeper(node, r)).unwrap_or_default();
-    let agents = fields.get("agents").and_then(|node| batch::of_agents(node, r));
+    let base = fields.get("base").and_then(|node| base(node, kind, r)).unwrap_or_default();
+    let agents = fields.get("agents").map(|node| agents(node, &base.users, r));
+    let (batch, task_users) = agents.unwrap_or_default();
     DraftPlatform {
         at,
         domain: fields.get("domain").and_then(|node| domain(node, r)),
         images: fields.get("images").map(|node| r.file(node)),
         users: fields.get("access").map(|node| access(node, r)).unwrap_or_default(),
-        base: fields.get("base").and_then(|node| base(node, kind, r)).unwrap_or_default(),
+        base,
         zookeeper,
-        batch: agents.unwrap_or_default(),
+        batch,
+        task_users,
         heap,
     }
+}
+
+/// What all agents share: how many may be interrupted at once, and as which users apps may run
+/// tasks beside the usual one.
+fn agents(
+    node: &Node,
+    users: &[BaseUser],
+    r: &mut Reader,
+) -> (Batch, Option<Vec<String>>) {
+    let Some(fields) = r.fields(node, "agents", &["batch", "task_users"]) else {
+        return Default::default();
+    };
+    let batch = fields.get("batch").and_then(|node| batch(node, r)).unwrap_or_default();
+    let allowed = fields.get("task_users").map(|node| {
+        let known = r.distinct(node, "task_users", |r, node| task_user(node, users, r));
+        known.into_iter().map(|user| user.value).collect()
+    });
+    (batch, allowed)
+}
+
+/// A user as which tasks may run: one that every agent has.
+fn task_user(node: &Node, users: &[BaseUser], r: &mut Reader) -> Option<String> {
+    let text = r.text(node)?;
+    let made = users.iter().map(|user| user.name.as_str());
+    let known: Vec<&str> = ["root"].into_iter().chain(made).collect();
+    if known.contains(&text) {
+        return Some(text.to_owned());
+    }
+    let message = format!("`{text}` is no user that every agent has");
+    let near = did_you_mean(text, &known);
+    let help = format!("add the user to `platform.base.users`; {near}");
+    r.refuse(Diagnostic::new(&node.span, message).help(help))
 }
 
 fn domain(node: &Node, r: &mut Reader) -> Option<String> {
@@ -166,6 +203,12 @@ fn user(node: &Node, names: &mut Names, r: &mut Reader) -> Option<BaseUser> {
             let help = "leave it out: every machine has it";
             return r
                 .refuse(Diagnostic::new(&node.span, "`root` is not ours").help(help));
+        }
+        if name.starts_with("platform-") {
+            let message =
+                "users whose name begins with `platform-` are the platform's own";
+            return r
+                .refuse(Diagnostic::new(&node.span, message).help("take another name"));
         }
         names.unused(node, name, r)
     });

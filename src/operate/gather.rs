@@ -68,6 +68,13 @@ pub(super) async fn gather(
         false => htpasswd(lab, [&password, &pull_password], ambient).await?,
     };
     let http_secret = secret("registry-http")?;
+    let mut agents = BTreeMap::new();
+    for node in topology.agents() {
+        agents.insert(
+            node.host.clone(),
+            secret(&format!("mesos-agent-http-{}", node.host))?,
+        );
+    }
     let materials = Materials {
         platform: lab.inventory.platform.clone(),
         images: images.facts(&listed.catalog),
@@ -89,7 +96,9 @@ pub(super) async fn gather(
             zookeeper: secret("mesos-zookeeper")?,
             agent_zookeeper: secret("agent-zookeeper")?,
             operator: secret("mesos-operator")?,
+            agents,
             agent: secret("mesos-agent")?,
+            as_root: false,
             forming: false,
         },
         marathon: framework("marathon", &secret)?,

@@ -51,6 +51,8 @@ pub struct Status {
     pub expires: Option<Timestamp>,
     /// What is wrong, in sentences; empty when all is well.
     pub problems: Vec<String>,
+    /// What is as it has to be here, and not as one may expect, in sentences.
+    pub notes: Vec<String>,
 }
 
 /// How a host is.
@@ -285,6 +287,7 @@ impl Seen<'_> {
             mesos: self.asked.status(self.topology),
             expires: None,
             problems,
+            notes: agent::unlimited(self.topology, self.facts).into_iter().collect(),
         }
     }
 

@@ -15,7 +15,7 @@ use super::trouble::Trouble;
 use crate::api::zookeeper::{self, Answer, Mode};
 use crate::component::znode::{self, Secure, Seen, Znode};
 use crate::component::{self, Context, Wants};
-use crate::event::in_words;
+use crate::event::{Event, in_words};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::plan::{MemberStanding, Push, Situation, Standing};
@@ -96,6 +96,7 @@ pub(super) async fn survey(
     let seen = if gathered.materials.zookeeper.forming { Seen::of_new() } else { seen };
     let nodes_told = topology.ensemble.is_none() || seen != Seen::Unknown;
     let nodes = znode::changes(nodes(topology, gathered), &seen);
+    see_users(topology, gathered, &facts, ambient);
     let wants = wants(topology, gathered, &facts)?;
     let ensemble = Standing::of(members.into_iter().map(|(host, answer)| {
         let standing = standing_of(answer.as_ref().ok());
@@ -126,6 +127,23 @@ struct Around {
     others: Vec<(Component, BTreeMap<HostName, MemberStanding>)>,
     /// Images that registries lack.
     pushes: Vec<Push>,
+}
+
+/// Sees as whom tasks run, and says what the operator should know of that is no fault of a host.
+fn see_users(
+    topology: &Topology,
+    gathered: &mut Gathered,
+    facts: &BTreeMap<HostName, Facts>,
+    ambient: &Ambient<'_>,
+) {
+    let marathons = topology.nodes.iter().filter(|node| node.marathon);
+    let of_marathons = marathons.filter_map(|node| facts.get(&node.host));
+    let materials = &mut gathered.materials;
+    materials.mesos.as_root = component::marathon::registered_as_root(of_marathons);
+    let as_root = component::marathon::warning(materials);
+    for message in as_root.into_iter().chain(component::agent::unlimited(topology, facts)) {
+        ambient.events.emit(&Event::Warned { message });
+    }
 }
 
 /// What each host should have of which something is known.

@@ -38,6 +38,8 @@ fn a_platform_comes_up_runs_apps_and_jobs_survives_its_leader_and_goes() {
     strangers::may_change_nothing(&lab);
     tells_how_it_is(&lab);
     runs_a_job(&lab);
+    keeps_tasks_from_what_is_not_theirs(&lab);
+    ends_containers_when_they_are_told(&lab);
     finds_an_agent_that_may_not_register(&lab);
     takes_an_attribute_that_is_added_and_no_other_change(&lab);
     survives_the_host_that_leads(&lab);
@@ -59,6 +61,16 @@ fn comes_up_and_proves_itself(lab: &Lab) {
     secrets.are_not_in("the display", &up.said());
     for host in ["control-1", "workers-1"] {
         secrets.are_hidden_on(&lab.machine(host));
+    }
+    secrets_are_in_no_journal(lab);
+}
+
+fn secrets_are_in_no_journal(lab: &Lab) {
+    let secrets = Secrets::of(lab);
+    for host in
+        ["control-1", "control-2", "control-3", "edge-1", "workers-1", "workers-2"]
+    {
+        secrets.are_in_no_journal_of(&lab.machine(host));
     }
 }
 
@@ -113,11 +125,65 @@ fn runs_a_job(lab: &Lab) {
         assert_eq!(member.chronos_to_strangers(), Some(401), "{address}");
         assert_eq!(member.chronos_leader().as_ref(), leader.first(), "{address}");
     }
-    runs_once(&Services::at(lab, &others[0]), "first");
+    runs_once(
+        &Services::at(lab, &others[0]),
+        "first",
+        "test $CHRONOS_JOB_RUN_ATTEMPT = 0",
+    );
 }
 
-fn runs_once(services: &Services<'_>, name: &str) {
-    let command = "test $CHRONOS_JOB_RUN_ATTEMPT = 0";
+/// What README.md says that a task can reach, tried by one; and what it may not be.
+fn keeps_tasks_from_what_is_not_theirs(lab: &Lab) {
+    let services = Services::of(lab);
+    let command = "test $(id -un) = platform-tasks && test -r /etc/docker.tar.gz || exit 1
+        for secret in /etc/platform/mesos-agent/*credential*.json /etc/platform/mesos-agent/zk \
+          /etc/platform/mesos-agent/docker/config.json \
+          /var/lib/platform/mesos-agent/executors.key /run/docker.sock; do
+          test -e $secret && test ! -r $secret && test ! -w $secret || exit 1
+        done";
+    runs_once(&services, "confined", command);
+    services.put_job(&json!({"name": "unconfined", "command": "true", "retries": 0,
+        "schedule": "R1//PT1H", "runAsUser": "root"}));
+    let refused = until("the job of root to be refused", JOB, || {
+        services.job("unconfined").filter(|job| job["errorCount"] != 0)
+    });
+    assert_eq!(refused["successCount"], 0, "{refused}");
+    agents_take_the_masters_password_no_more(lab);
+}
+
+/// Each password opens one door: that of the masters none of an agent, and the other way round.
+fn agents_take_the_masters_password_no_more(lab: &Lab) {
+    let status = |port: u16, address: &str, secret: &str| {
+        let at = Services::at(lab, &format!("{}.{address}", lab.prefix()));
+        at.status_for(port, "/flags", secret)
+    };
+    let own = "mesos-agent-http-workers-1";
+    assert_eq!(status(5051, "15", own), Some(200));
+    for (port, address, secret) in
+        [(5051, "15", "mesos-operator"), (5051, "16", own), (5050, "11", own)]
+    {
+        assert_eq!(status(port, address, secret), Some(401), "{port} {address} {secret}");
+    }
+}
+
+/// A container whose first program hears no SIGTERM takes the whole time until it is killed, and
+/// its unit has failed then.
+fn ends_containers_when_they_are_told(lab: &Lab) {
+    let control = lab.machine("control-2");
+    for unit in ["chronos", "marathon", "mesos-master", "zookeeper"] {
+        let unit = format!("platform-{unit}");
+        let show = format!("systemctl show --property Result --value {unit}");
+        control.sh(&format!("systemctl stop {unit}"));
+        assert_eq!(control.sh(&show), "success\n", "{unit}");
+        control.sh(&format!("systemctl start {unit}"));
+    }
+    until("all to be well again", FAILOVER, || {
+        lab.run(&["status"]).stdout.contains("All is well.").then_some(())
+    });
+}
+
+/// A job that is there to be run once, and does not fail.
+fn runs_once(services: &Services<'_>, name: &str, command: &str) {
     services.put_job(&json!({"name": name, "command": command, "schedule": "R1//PT1H"}));
     let job = until("the job to run", JOB, || {
         services.job(name).filter(|job| job["disabled"] == true)
@@ -172,7 +238,7 @@ fn survives_the_host_that_leads(lab: &Lab) {
     let services = Services::of(lab);
     let kept = services.job("first").expect("the next leader knows the jobs");
     assert_eq!(kept["successCount"], 1, "{kept}");
-    runs_once(&services, "second");
+    runs_once(&services, "second", "test $CHRONOS_JOB_RUN_ATTEMPT = 0");
     assert_eq!(after["missing"], json!([leader]), "{after:#}");
     assert_eq!(after["mesos"]["can_lose"], 0, "{after:#}");
     for agent in 0..2 {

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use platform::component::znode::{self, Secure, Seen};
 use platform::component::{
-    self, Context, ImageFacts, Materials, Wants, master, mesos, registry, zookeeper,
+    self, Context, ImageFacts, Materials, Wants, marathon, master, mesos, registry,
+    zookeeper,
 };
 use platform::host::HostName;
 use platform::inventory::catalog::Component;
@@ -137,6 +138,9 @@ impl Cluster {
         let of_masters = masters.filter_map(|node| facts.get(&node.host));
         self.materials.mesos.forming =
             master::forming(of_masters).expect("every master answered");
+        let marathons = self.topology.nodes.iter().filter(|node| node.marathon);
+        let of_marathons = marathons.filter_map(|node| facts.get(&node.host));
+        self.materials.mesos.as_root = marathon::registered_as_root(of_marathons);
     }
 
     /// What each host should have.
@@ -174,6 +178,9 @@ fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
         let chain = format!("certificate of {}\n", node.host);
         (node.host.clone(), (chain, Secret::new("secret-tls-key")))
     };
+    let of_agent = |node: &Node| {
+        (node.host.clone(), Secret::new(format!("secret-of-{}", node.host)))
+    };
     let base = &inventory.platform.base;
     let of_units = base.units.iter().filter_map(|unit| unit.source.as_ref());
     let sources = base.files.iter().map(|file| &file.source).chain(of_units);
@@ -205,7 +212,9 @@ fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
             zookeeper: Secret::new("secret-mesos-zk"),
             agent_zookeeper: Secret::new("secret-agent-zk"),
             operator: Secret::new("secret-operator"),
+            agents: topology.agents().map(of_agent).collect(),
             agent: Secret::new("secret-agent"),
+            as_root: false,
             forming: false,
         },
         marathon: framework("marathon"),

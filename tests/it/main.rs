@@ -1,6 +1,7 @@
 //! Tests that look at the program from outside its modules.
 #![cfg(test)]
 
+mod access;
 mod api;
 mod calls;
 mod cluster;

@@ -42,6 +42,9 @@ impl Status {
         if let Some(at) = self.expires {
             writeln!(out, "It expires at {at}.")?;
         }
+        for note in &self.notes {
+            writeln!(out, "note: {note}")?;
+        }
         for problem in &self.problems {
             writeln!(out, "problem: {problem}")?;
         }

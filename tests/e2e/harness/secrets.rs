@@ -9,7 +9,10 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::{Lab, Machine, pause};
+use super::{Lab, Machine, pause, until};
+
+/// The longest until the journal has what it was told.
+const LOGGED: Duration = Duration::from_secs(10);
 
 /// Every secret of a cluster, as text that is found nowhere else by chance.
 pub(crate) struct Secrets(Vec<String>);
@@ -48,6 +51,21 @@ impl Secrets {
              rm /tmp/sought /run/planted",
         );
         assert_eq!(found, "/run/planted\n", "on {}", machine.container());
+    }
+
+    /// Insists that none is in the journal of a machine: in nothing that any unit ever said.
+    pub(crate) fn are_in_no_journal_of(&self, machine: &Machine) {
+        machine.put("/run/sought", self.0.join("\n").as_bytes());
+        // One that is found shows that what is not found is not there.
+        machine.sh("head -n 1 /run/sought | systemd-cat --identifier=planted");
+        let found = until("the planted secret", LOGGED, || {
+            let found = machine
+                .sh("journalctl --no-pager --output=short | grep -aF -f /run/sought |
+                   sed -E 's/^([^ ]+ +){4}([^][: ]+).*/\\2/' | sort -u");
+            (!found.is_empty()).then_some(found)
+        });
+        machine.sh("rm /run/sought");
+        assert_eq!(found, "planted\n", "in the journal of {}", machine.container());
     }
 
     /// Insists that none is an argument of any process while `work` is done. This computer's

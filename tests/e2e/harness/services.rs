@@ -46,6 +46,12 @@ impl<'a> Services<'a> {
         self.answer(&asked, None).map(|answer| answer.0)
     }
 
+    /// The status with which one answers at a port to whoever knows this secret.
+    pub(crate) fn status_for(&self, port: u16, path: &str, secret: &str) -> Option<u16> {
+        let asked = Asked { method: Method::GET, port, path, body: None };
+        self.answer(&asked, Some(&self.secret(secret))).map(|answer| answer.0)
+    }
+
     /// Gives Chronos a job.
     pub(crate) fn put_job(&self, job: &Value) {
         let at = (4400, "/v1/scheduler/iso8601", "chronos-http");
@@ -103,11 +109,15 @@ impl<'a> Services<'a> {
         (port, path, secret): (u16, &str, &str),
         body: Option<&Value>,
     ) -> Option<Value> {
-        let password = fs::read_to_string(self.lab.state().join("secrets").join(secret));
-        let password = password.expect("the state folder keeps it");
+        let password = self.secret(secret);
         let asked = Asked { method, port, path, body };
         let (status, answer) = self.answer(&asked, Some(&password))?;
         (200..300).contains(&status).then_some(answer)
+    }
+
+    fn secret(&self, name: &str) -> String {
+        let secret = fs::read_to_string(self.lab.state().join("secrets").join(name));
+        secret.expect("the state folder keeps it")
     }
 
     /// The status and the answer of the first host that does what is asked; of the last one that
