@@ -117,7 +117,7 @@ fn for_a_new_agent_nothing_is_changed_on_another_host_not_even_what_differs_ther
 }
 
 #[test]
-fn for_a_new_registry_others_learn_of_it_and_agents_are_started_anew_with_its_password() {
+fn for_a_new_registry_others_learn_of_it_and_agents_get_its_login_without_a_new_start() {
     let mut before = cluster("", "", "");
     let mut now = cluster(", {address: 10.0.0.12, name: e2}", "", "");
     let pushes = ["e1", "e2"]
@@ -132,7 +132,9 @@ fn for_a_new_registry_others_learn_of_it_and_agents_are_started_anew_with_its_pa
         assert_eq!(changes(&plan, host), login.map(str::to_owned).into(), "{host}");
     }
     let agent = changes(&plan, "w1");
-    assert!(agent.contains("file /etc/platform/mesos-agent/docker.json"), "{agent:?}");
+    let login = "file /etc/platform/mesos-agent/docker/config.json";
+    assert!(agent.contains(login), "{agent:?}");
+    assert!(!agent.iter().any(|change| change.starts_with("restart ")), "{agent:?}");
     assert!(changes(&plan, "e2").contains("start platform-registry.service"));
     let pushed = plan.stages.iter().find_map(|stage| match &stage.work {
         Work::Push(pushes) => Some(pushes.clone()),
