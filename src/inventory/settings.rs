@@ -59,7 +59,8 @@ pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Draft
     };
     let (zookeeper, heap) =
         fields.get("zookeeper").map(|node| zookeeper(node, r)).unwrap_or_default();
-    let base = fields.get("base").and_then(|node| base(node, kind, r)).unwrap_or_default();
+    let base =
+        fields.get("base").and_then(|node| base(node, kind, r)).unwrap_or_default();
     let agents = fields.get("agents").map(|node| agents(node, &base.users, r));
     let (batch, task_users) = agents.unwrap_or_default();
     DraftPlatform {
