@@ -141,7 +141,8 @@ fn see_users(
     let materials = &mut gathered.materials;
     materials.mesos.as_root = component::marathon::registered_as_root(of_marathons);
     let as_root = component::marathon::warning(materials);
-    for message in as_root.into_iter().chain(component::agent::unlimited(topology, facts)) {
+    for message in as_root.into_iter().chain(component::agent::unlimited(topology, facts))
+    {
         ambient.events.emit(&Event::Warned { message });
     }
 }

@@ -23,17 +23,19 @@ const APART: &str = "cluster: tiny\nprovider: {ssh: {}}\ngroups:\n  \
         hosts: [{address: 10.0.0.6, name: agent-1}, {address: 10.0.0.7, name: agent-2}]\n";
 
 /// Every secret of the cluster, and the hosts that need it.
-const HOLDERS: [(&str, &[&str]); 17] = [
+const HOLDERS: [(&str, &[&str]); 19] = [
     (
-        "secret-registry",
+        "secret-registry-pull",
         &["agent-1", "agent-2", "chronos", "edge", "marathon", "master", "zookeeper"],
     ),
+    ("secret-registry", &[]),
     ("secret-hash", &["edge"]),
     ("secret-http", &["edge"]),
     ("secret-tls-key", &["edge"]),
     ("secret-quorum", &["zookeeper"]),
     ("secret-super", &[]),
-    ("secret-mesos-zk", &["agent-1", "agent-2", "chronos", "marathon", "master"]),
+    ("secret-mesos-zk", &["master"]),
+    ("secret-agent-zk", &["agent-1", "agent-2"]),
     // The operator's rights end at the masters: no other host may be able to speak for him.
     ("secret-operator", &["master"]),
     ("secret-agent", &["agent-1", "agent-2", "master"]),
@@ -124,7 +126,7 @@ fn a_task_can_read_the_login_for_images_and_no_other_secret() {
         let readable = files.iter().filter(is_readable);
         let found: BTreeSet<String> =
             readable.flat_map(|file| secrets(&read(file))).collect();
-        assert_eq!(found, BTreeSet::from(["secret-registry".to_owned()]), "{host}");
+        assert_eq!(found, BTreeSet::from(["secret-registry-pull".to_owned()]), "{host}");
     }
 }
 

@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(state(Component::MesosAgent, worker), NOT_TOLD);
         let status = asked.status(&topology).unwrap();
         assert_eq!((status.led, &status.leader, status.can_lose), (false, &None, None));
-        assert_eq!(status.to_string(), "Mesos: 1 of 1 masters serve, none leads");
+        assert_eq!(status.to_string(), "Mesos: 1 of 1 masters serves, none leads");
         let problems = asked.problems(&topology);
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].starts_with("no master of Mesos leads; "), "{problems:?}");
