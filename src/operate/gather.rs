@@ -11,11 +11,12 @@ use super::services::Logins;
 use super::trouble::Trouble;
 use crate::component::{Materials, mesos, registry, zookeeper};
 use crate::event::Event;
+use crate::host::HostName;
 use crate::inventory::SecretSource;
 use crate::inventory::catalog::{Catalog, Component, Entry};
 use crate::resource::Content;
 use crate::secret::{Redactor, Secret};
-use crate::state::{Leaf, San, SecretError};
+use crate::state::{Ca, CaError, Leaf, San, SecretError};
 use crate::topology::{Node, Topology};
 
 /// Everything that is decided from and acted with, beside the hosts themselves.
@@ -54,27 +55,16 @@ pub(super) async fn gather(
     };
     let password = registry_password(lab, ambient)?;
     let pull_password = secret("registry-pull")?;
-    let mut certificates = BTreeMap::new();
-    for node in topology.registries() {
-        let Leaf { cert_chain_pem, key } = ca.certificate(
-            &format!("registry-{}", node.host),
-            &names(node, &lab.inventory.platform.domain),
-            (ambient.clock)(),
-        )?;
-        certificates.insert(node.host.clone(), (cert_chain_pem, key));
-    }
+    let certificates = certificates(lab, topology, &ca, ambient)?;
     let htpasswd = match certificates.is_empty() {
         true => Secret::new(""),
         false => htpasswd(lab, [&password, &pull_password], ambient).await?,
     };
     let http_secret = secret("registry-http")?;
-    let mut agents = BTreeMap::new();
-    for node in topology.agents() {
-        agents.insert(
-            node.host.clone(),
-            secret(&format!("mesos-agent-http-{}", node.host))?,
-        );
-    }
+    let agents = topology.agents().map(|Node { host, .. }| {
+        Ok((host.clone(), secret(&format!("mesos-agent-http-{host}"))?))
+    });
+    let agents = agents.collect::<Result<_, SecretError>>()?;
     let materials = Materials {
         platform: lab.inventory.platform.clone(),
         images: images.facts(&listed.catalog),
@@ -107,6 +97,23 @@ pub(super) async fn gather(
     let logins = logins(lab, ambient)?;
     let redactor = lab.state.redactor();
     Ok(Gathered { materials, catalog: listed.catalog, images, logins, redactor })
+}
+
+/// The certificates of the registries with their keys, by host.
+fn certificates(
+    lab: &Lab,
+    topology: &Topology,
+    ca: &Ca,
+    ambient: &Ambient<'_>,
+) -> Result<BTreeMap<HostName, (String, Secret)>, CaError> {
+    let certificate = |node: &Node| {
+        let name = format!("registry-{}", node.host);
+        let names = names(node, &lab.inventory.platform.domain);
+        let Leaf { cert_chain_pem, key } =
+            ca.certificate(&name, &names, (ambient.clock)())?;
+        Ok((node.host.clone(), (cert_chain_pem, key)))
+    };
+    topology.registries().map(certificate).collect()
 }
 
 /// What there is to say of components that were never seen to run as this program runs them.
