@@ -35,7 +35,7 @@ class Launching:
         call = calls.current()
         token = call.parameters.get("ClientToken")
         if token in self.launched:
-            return self.launched[token]
+            return self._launched_before(token)
         # As many as there is room for, up to the greatest number; moto makes the least.
         count = int(call.parameters.get("MaxCount", count))
         self._check(call, image_id, kwargs, count)
@@ -50,6 +50,17 @@ class Launching:
         self.follow("run", made.instances)
         if token:
             self.launched[token] = made
+        return made
+
+    def _launched_before(self, token):
+        """What a call of this token launched, unless it has ended since."""
+        made = self.launched[token]
+        if all(instance.state == "terminated" for instance in made.instances):
+            raise EC2ClientError(
+                "IdempotentInstanceTerminated",
+                "The client token of this request is that of an earlier one, whose instance was "
+                "terminated.",
+            )
         return made
 
     def _check(self, call, image_id, kwargs, count) -> None:

@@ -55,8 +55,7 @@ pub(super) async fn remove(
     ambient.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
     let left = left?;
     if !left.is_empty() {
-        let told = |left: &Left| left.told(cloud.region());
-        return Err(Trouble::Left(left.iter().map(told).collect()));
+        return Err(Trouble::Left(Left::told(&left, cloud.region())));
     }
     lab.state.end_removal()?;
     let summary = format!("{} removed; 0 left", count(there.things.len(), "thing"));

@@ -1,7 +1,7 @@
 //! Every call of EC2 that this provider makes: what the least policy allows is held against it.
 
 /// The calls, by the names that AWS and its policies have for them.
-pub const CALLS: [&str; 37] = [
+pub const CALLS: [&str; 38] = [
     // They look.
     "DescribeAvailabilityZones",
     "DescribeImages",
@@ -15,6 +15,7 @@ pub const CALLS: [&str; 37] = [
     "DescribeSecurityGroups",
     "DescribeSubnets",
     "DescribeVolumes",
+    "DescribeVpcEndpoints",
     "DescribeVpcs",
     // They make and change.
     "AttachInternetGateway",

@@ -21,9 +21,7 @@ pub enum AwsError {
     NoRegion,
     /// There are no credentials.
     #[error(
-        "no AWS credentials can be had: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
-         AWS_PROFILE to a profile of ~/.aws/config, or log in with `aws sso login`; what was \
-         found: {said}"
+        "no AWS credentials can be had: {}; what was found: {said}", credentials_help(said)
     )]
     NoCredentials {
         /// What the SDK said.
@@ -97,9 +95,9 @@ pub enum AwsError {
     },
     /// An instance ended while it was waited for.
     #[error(
-        "{host} ({id}) was {state} while it was waited for{}: run this again to have another \
-         launched",
-        reason.as_ref().map(|reason| format!(", and AWS says: {reason}")).unwrap_or_default()
+        "{host} ({id}) was {state} while it was waited for{}: {}",
+        reason.as_ref().map(|reason| format!(", and AWS says: {reason}")).unwrap_or_default(),
+        end_help(reason.as_deref().unwrap_or_default())
     )]
     Ended {
         /// The machine.
@@ -199,6 +197,11 @@ impl AwsError {
         self.code().is_some_and(|code| CODES.contains(&code))
     }
 
+    /// Whether AWS remembers the same launch from before, and its instances have ended since.
+    pub fn is_of_an_ended_launch(&self) -> bool {
+        self.code() == Some("IdempotentInstanceTerminated")
+    }
+
     /// Whether something of that name or place was made meanwhile.
     pub fn is_taken(&self) -> bool {
         const CODES: [&str; 4] = [
@@ -209,6 +212,32 @@ impl AwsError {
         ];
         self.code().is_some_and(|code| CODES.contains(&code))
     }
+}
+
+/// What to do where there are no credentials.
+fn credentials_help(said: &str) -> &'static str {
+    let said = said.to_ascii_lowercase();
+    if said.contains("assume") || said.contains("mfa") {
+        return "the profile's role was not given to this program; where the profile has \
+                `mfa_serial`, which asks for a code that this program does not ask for, get a \
+                session by `aws sts assume-role … --serial-number … --token-code …`, or \
+                `aws configure export-credentials --profile … --format env`, and set what it \
+                gives as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
+    }
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile of \
+     ~/.aws/config, or log in with `aws sso login`"
+}
+
+/// What to do about an instance that ended while it was waited for.
+fn end_help(reason: &str) -> &'static str {
+    // An instance whose disk cannot be made for want of the key ends as if by an inner error.
+    if reason.contains("KMS") || reason.contains("Client.InternalError") {
+        return "the key that encrypts its disk may not be used: see which it is \
+                (`aws ec2 get-ebs-default-kms-key-id`), have its policy allow kms:CreateGrant, \
+                kms:Decrypt and kms:GenerateDataKeyWithoutPlaintext to these credentials (for spot \
+                instances also to the role AWSServiceRoleForEC2Spot), and run this again";
+    }
+    "run this again to have another launched"
 }
 
 /// What to do about a refusal; begins with a separator, or is empty.
@@ -229,6 +258,11 @@ fn help(call: &str, code: &str) -> String {
              that this computer's clock is right"
         }
         "OptInRequired" => "enable the region, or the image's terms, for the account",
+        "AuthFailure.ServiceLinkedRoleCreationNotPermitted" => {
+            "spot instances need a role that the account does not have yet: have an administrator \
+             make it (`aws iam create-service-linked-role --aws-service-name \
+             spot.amazonaws.com`), or write `spot: false`"
+        }
         "PendingVerification" => "AWS verifies the account still: try again in an hour",
         code if code.ends_with("LimitExceeded") && code != "RequestLimitExceeded" => {
             "remove what is not needed any more, or have the account's quota raised in AWS's \
@@ -265,6 +299,35 @@ mod tests {
         assert!(lacking.contains("ec2:RunInstances"), "{lacking}");
         assert!(lacking.contains("platform init --provider aws"), "{lacking}");
         assert!(refused("VpcLimitExceeded").contains("quota"));
+        let role = refused("AuthFailure.ServiceLinkedRoleCreationNotPermitted");
+        assert!(role.contains("create-service-linked-role"), "{role}");
         assert_eq!(refused("Strange"), "AWS refused RunInstances: No. (Strange)");
+    }
+
+    #[test]
+    fn missing_credentials_say_what_fits_the_way_they_were_looked_for() {
+        let told =
+            |said: &str| AwsError::NoCredentials { said: said.to_owned() }.to_string();
+        let role = told("an error occurred while loading credentials: AssumeRole: denied");
+        assert!(role.contains("mfa_serial"), "{role}");
+        assert!(!told("nothing").contains("mfa_serial"));
+        assert!(told("nothing").contains("aws sso login"));
+    }
+
+    #[test]
+    fn an_instance_that_ended_for_want_of_its_key_says_so() {
+        let told = |reason: &str| {
+            AwsError::Ended {
+                host: "c1".to_owned(),
+                id: "i-1".to_owned(),
+                state: "terminated".to_owned(),
+                reason: Some(reason.to_owned()),
+            }
+            .to_string()
+        };
+        let key = told("Client.InternalError: Client error on launch");
+        assert!(key.contains("kms:CreateGrant"), "{key}");
+        let other = told("Server.SpotInstanceTermination");
+        assert!(other.ends_with("run this again to have another launched"), "{other}");
     }
 }

@@ -84,18 +84,94 @@ impl Launch {
         })
     }
 
-    /// The token of one of its attempts, for so many instances.
-    pub fn token(
-        &self,
-        cluster: &ClusterName,
-        attempt: &Attempt,
-        count: usize,
-    ) -> String {
-        let count = count.to_string();
+    /// The token of one of its attempts in a network. It is of all that the call asks for, so
+    /// that no other call ever has the same: a network that is made anew has other ids.
+    pub fn token(&self, cluster: &ClusterName, order: &Order<'_>) -> String {
+        let Order { attempt, subnet, security_groups, count, turn } = order;
+        let numbers = [*count, *turn].map(|number| number.to_string());
+        let address = attempt.place.address.map(|at| at.to_string()).unwrap_or_default();
         let node = self.node.as_ref().map_or("", HostName::as_str);
-        let place = [self.home(), &attempt.place.zone, &attempt.kind];
-        let words =
-            [cluster.as_str(), &self.group, node, &count, &self.image].into_iter();
-        token::of(words.chain(place).chain(self.known.iter().map(String::as_str)))
+        let flags = format!(
+            "{} GiB, {}{}{}",
+            self.disk_gib,
+            if self.spot { "spot " } else { "" },
+            if self.protected { "protected " } else { "" },
+            if self.public_address { "public" } else { "" },
+        );
+        let words = [cluster.as_str(), &self.group, node, &self.image, &flags];
+        let place = [self.home(), &attempt.place.zone, &attempt.kind, &address, subnet];
+        let ids = security_groups.iter().chain(&self.known).map(String::as_str);
+        let numbers = numbers.iter().map(String::as_str);
+        token::of(words.into_iter().chain(place).chain(numbers).chain(ids))
+    }
+}
+
+/// One call that launches instances.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// As what, where.
+    pub attempt: &'a Attempt,
+    /// The id of the subnet.
+    pub subnet: &'a str,
+    /// The ids of their security groups.
+    pub security_groups: &'a [String],
+    /// How many.
+    pub count: usize,
+    /// How many such calls were answered with instances that have ended since. AWS remembers
+    /// what a token launched for longer than it shows instances that have ended.
+    pub turn: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch() -> Launch {
+        Launch {
+            group: "workers".to_owned(),
+            node: None,
+            count: 2,
+            attempts: Vec::new(),
+            image: "ami-1".to_owned(),
+            root_device: "/dev/xvda".to_owned(),
+            disk_gib: 8,
+            spot: false,
+            protected: false,
+            firewalls: Vec::new(),
+            public_address: true,
+            known: Vec::new(),
+            reason: "there is none".to_owned(),
+        }
+    }
+
+    #[test]
+    fn only_the_very_same_call_has_the_same_token() {
+        let place = Place { zone: "us-east-1a".to_owned(), address: None };
+        let attempt = Attempt { kind: "t3.micro".to_owned(), place };
+        let cluster = "lab1".parse().unwrap();
+        let groups = ["sg-1".to_owned()];
+        let order = Order {
+            attempt: &attempt,
+            subnet: "subnet-1",
+            security_groups: &groups,
+            count: 2,
+            turn: 0,
+        };
+        let token = launch().token(&cluster, &order);
+        assert_eq!(launch().token(&cluster, &order), token);
+        let made_anew = ["sg-2".to_owned()];
+        let others = [
+            Order { subnet: "subnet-2", ..order },
+            Order { security_groups: &made_anew, ..order },
+            Order { count: 1, ..order },
+            Order { turn: 1, ..order },
+        ];
+        for other in others {
+            assert_ne!(launch().token(&cluster, &other), token, "{other:?}");
+        }
+        let larger = Launch { disk_gib: 9, ..launch() };
+        assert_ne!(larger.token(&cluster, &order), token);
+        let after_another = Launch { known: vec!["i-1".to_owned()], ..launch() };
+        assert_ne!(after_another.token(&cluster, &order), token);
     }
 }

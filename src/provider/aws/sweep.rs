@@ -49,6 +49,8 @@ pub enum Kind {
 pub struct Stranger {
     /// What it is, such as `instance i-0abc`.
     pub what: String,
+    /// The command of AWS's own tool that takes it out of the way.
+    pub command: String,
     /// What it stands on: ids of its VPC, subnet and security groups.
     pub on: Vec<String>,
 }
@@ -70,33 +72,36 @@ pub struct Left {
     /// The thing.
     pub thing: Thing,
     /// Why it stays.
-    pub why: String,
+    pub why: Why,
+}
+
+/// Why a thing stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// A stranger stands on it.
+    Stranger(Stranger),
+    /// Something else, in words.
+    Said(String),
 }
 
 impl Remains {
     /// What can go, in order, and what stays because a stranger stands on it.
     pub fn sort(&self) -> (Vec<Thing>, Vec<Left>) {
-        let mut held: Vec<(&str, &str)> = Vec::new();
-        for stranger in &self.strangers {
-            held.extend(
-                stranger.on.iter().map(|id| (id.as_str(), stranger.what.as_str())),
-            );
-        }
         let holder = |thing: &Thing| {
-            let is_it = |id: &str| match thing.kind {
+            let holds = |id: &String| match thing.kind {
                 // Whoever stands in the network needs its way out.
-                Kind::Gateway => thing.within.iter().any(|within| within == id),
-                _ => thing.id == id,
+                Kind::Gateway => thing.within.contains(id),
+                _ => thing.id == *id,
             };
-            held.iter().find(|(id, _)| is_it(id)).map(|(_, what)| *what)
+            self.strangers.iter().find(|stranger| stranger.on.iter().any(holds))
         };
         let (mut go, mut stay) = (Vec::new(), Vec::new());
         for thing in &self.things {
             match holder(thing) {
-                Some(what) => stay.push(Left {
-                    thing: thing.clone(),
-                    why: format!("{what}, which is not this cluster's, uses it"),
-                }),
+                Some(stranger) => {
+                    let why = Why::Stranger(stranger.clone());
+                    stay.push(Left { thing: thing.clone(), why });
+                }
                 None => go.push(thing.clone()),
             }
         }
@@ -104,7 +109,7 @@ impl Remains {
         if let (false, Some(at)) =
             (stay.is_empty(), go.iter().position(|thing| thing.kind == Kind::KeyPair))
         {
-            let why = "it goes with the last of the cluster".to_owned();
+            let why = Why::Said("it goes with the last of the cluster".to_owned());
             stay.push(Left { thing: go.remove(at), why });
         }
         go.sort_by_key(|thing| thing.kind);
@@ -134,10 +139,44 @@ impl Remains {
 }
 
 impl Left {
-    /// What is left, why, and the command that removes it by hand.
-    pub fn told(&self, region: &str) -> String {
-        let Self { thing, why } = self;
-        format!("{thing}: {why} (`{} --region {region}`)", thing.command())
+    /// What is left, why, and the command that takes away what is in the way. A stranger is
+    /// named once, with all that it keeps.
+    pub fn told(left: &[Self], region: &str) -> Vec<String> {
+        let mut kept: Vec<(&Stranger, Vec<String>)> = Vec::new();
+        let mut told = Vec::new();
+        for Self { thing, why } in left {
+            let stranger = match why {
+                Why::Stranger(stranger) => stranger,
+                Why::Said(why) => {
+                    let command = thing.command();
+                    told.push(format!("{thing}: {why} (`{command} --region {region}`)"));
+                    continue;
+                }
+            };
+            match kept.iter_mut().find(|(known, _)| *known == stranger) {
+                Some((_, things)) => things.push(thing.to_string()),
+                None => kept.push((stranger, vec![thing.to_string()])),
+            }
+        }
+        let kept = kept.into_iter().map(|(Stranger { what, command, .. }, things)| {
+            format!(
+                "{what}, not this cluster's, keeps {}: where nobody needs it any more, remove \
+                 it (`{command} --region {region}`) and run this again",
+                things.join(", ")
+            )
+        });
+        kept.chain(told).collect()
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stranger(Stranger { what, .. }) => {
+                write!(f, "{what}, which is not this cluster's, uses it")
+            }
+            Self::Said(why) => f.write_str(why),
+        }
     }
 }
 
@@ -221,6 +260,14 @@ mod tests {
         Remains { things, strangers, expires: None }
     }
 
+    fn stranger(on: &[&str]) -> Stranger {
+        Stranger {
+            what: "instance i-9".to_owned(),
+            command: "aws ec2 terminate-instances --instance-ids i-9".to_owned(),
+            on: on.iter().map(|id| (*id).to_owned()).collect(),
+        }
+    }
+
     fn ids<'a>(things: impl IntoIterator<Item = &'a Thing>) -> Vec<&'a str> {
         things.into_iter().map(|thing| thing.id.as_str()).collect()
     }
@@ -235,11 +282,23 @@ mod tests {
 
     #[test]
     fn what_a_stranger_stands_on_stays_with_its_way_out() {
-        let on = ["vpc-1", "subnet-2"].map(str::to_owned).into();
-        let stranger = Stranger { what: "instance i-9".to_owned(), on };
-        let (go, stay) = remains(vec![stranger]).sort();
+        let (go, stay) = remains(vec![stranger(&["vpc-1", "subnet-2"])]).sort();
         assert_eq!(ids(&go), ["i-1", "sg-1", "subnet-1"]);
         let stay: Vec<&Thing> = stay.iter().map(|left| &left.thing).collect();
         assert_eq!(ids(stay), ["vpc-1", "igw-1", "subnet-2", "key-1"]);
+    }
+
+    #[test]
+    fn a_stranger_is_named_once_with_all_that_it_keeps_and_what_removes_it() {
+        let (_, stay) = remains(vec![stranger(&["vpc-1", "subnet-2"])]).sort();
+        let told = Left::told(&stay, "us-east-1");
+        let [first, key] = &told[..] else { panic!("{told:?}") };
+        for part in [
+            "VPC vpc-1, internet gateway igw-1, subnet subnet-2",
+            "`aws ec2 terminate-instances --instance-ids i-9 --region us-east-1`",
+        ] {
+            assert!(first.contains(part), "{part} is not said: {first}");
+        }
+        assert!(key.starts_with("key pair key-1"), "{key}");
     }
 }

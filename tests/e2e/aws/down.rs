@@ -29,6 +29,8 @@ fn down_shows_all_asks_and_leaves_nothing() {
     is_empty(&ec2);
     let again = lab.run(&["down", "--yes", "-o", "json"]).exits(0);
     assert_eq!(again.result(), RunResult::Unchanged);
+    // AWS remembers the calls that launched what has ended.
+    assert_eq!(up(&lab).exits(0).result(), RunResult::Changed);
 }
 
 #[test]
@@ -68,7 +70,8 @@ fn a_strangers_instance_stays_and_so_does_what_it_stands_on() {
     assert!(preview.said().contains(&kept), "{}", preview.said());
 
     let down = lab.run(&["down", "--yes", "-o", "json"]).exits(1);
-    for part in [&stranger, &subnet, "aws ec2 delete-vpc", "not this cluster's"] {
+    let command = format!("aws ec2 terminate-instances --instance-ids {stranger}");
+    for part in [&stranger, &subnet, &command, "not this cluster's"] {
         assert!(down.stdout.contains(part), "{part} is not said: {}", down.said());
     }
     let alive: Vec<String> =
@@ -82,6 +85,50 @@ fn a_strangers_instance_stays_and_so_does_what_it_stands_on() {
         ec2.has_to("DescribeInstances", &[]);
         ec2.of_kind("instance").is_empty().then_some(())
     });
+    lab.run(&["down", "--yes"]).exits(0);
+    is_empty(&ec2);
+}
+
+#[test]
+fn what_a_service_of_the_account_left_in_the_network_is_named_once() {
+    let ec2 = Ec2::start();
+    let lab = Lab::aws(&ec2, BODY);
+    up(&lab).exits(0);
+    let vpc = ec2.of_kind("vpc")[0].id.clone();
+    let made = ec2.has_to(
+        "CreateSecurityGroup",
+        &[("GroupName", "Guarded"), ("GroupDescription", "a service's"), ("VpcId", &vpc)],
+    );
+    let group = inner(&made, "groupId").expect("an id");
+    let subnet = ec2.of_kind("subnet")[0].id.clone();
+    let made = ec2.has_to(
+        "CreateVpcEndpoint",
+        &[
+            ("VpcEndpointType", "Interface"),
+            ("VpcId", &vpc),
+            ("SubnetId.1", &subnet),
+            ("SecurityGroupId.1", &group),
+            ("ServiceName", "com.amazonaws.us-east-1.guardduty-data"),
+        ],
+    );
+    let endpoint = inner(&made, "vpcEndpointId").expect("an id");
+
+    let down = lab.run(&["down", "--yes"]).exits(1);
+    for command in [
+        format!("aws ec2 delete-security-group --group-id {group}"),
+        format!("aws ec2 delete-vpc-endpoints --vpc-endpoint-ids {endpoint}"),
+    ] {
+        let n_times = down.said().matches(&command).count();
+        assert!(n_times <= 1, "{command} is said {n_times} times: {}", down.said());
+    }
+    assert!(down.said().contains(&endpoint), "{}", down.said());
+    assert_eq!(ec2.of_kind("instance").len(), 0, "what nobody stands on goes");
+
+    ec2.has_to("DeleteVpcEndpoints", &[("VpcEndpointId.1", &endpoint)]);
+    let down = lab.run(&["down", "--yes"]).exits(1);
+    let command = format!("aws ec2 delete-security-group --group-id {group}");
+    assert_eq!(down.said().matches(&command).count(), 1, "{}", down.said());
+    ec2.has_to("DeleteSecurityGroup", &[("GroupId", &group)]);
     lab.run(&["down", "--yes"]).exits(0);
     is_empty(&ec2);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::super::launch::Launch;
+use super::super::launch::{Launch, Order};
 use super::super::plan::{AwsPlan, Site, Step};
 use super::super::seen::{Instance, InstanceState};
 use super::super::wanted::Firewall;
@@ -24,6 +24,9 @@ const RUNNING: Duration = Duration::from_secs(600);
 const SETTLED: Duration = Duration::from_secs(60);
 /// The longest to wait where AWS asks to slow down.
 const THROTTLED: Duration = Duration::from_secs(180);
+/// How often the same instances can have been launched, and have ended, while AWS remembers the
+/// calls: for a day or two.
+const TURNS: usize = 100;
 /// What a step brought.
 enum Made {
     Nothing,
@@ -237,12 +240,19 @@ async fn launched(
     making: &Making<'_>,
 ) -> Result<Made, AwsError> {
     let (mut found, mut tried) = (Vec::new(), Vec::new());
+    let site = maker.site;
+    let security_groups = launch.firewalls.iter();
+    let security_groups: Vec<String> =
+        security_groups.filter_map(|which| site.firewalls.get(which).cloned()).collect();
     for attempt in &launch.attempts {
-        let left = launch.count - found.len();
-        let token = launch.token(&maker.wanted.cluster, attempt, left);
-        let key = HostKey::of(making.seed, &token)?;
-        let call = async || maker.launch(launch, attempt, left, &key).await;
-        let why = match patiently(call).await {
+        let order = Order {
+            attempt,
+            subnet: site.subnets.get(&attempt.place.zone).map_or("", String::as_str),
+            security_groups: &security_groups,
+            count: launch.count - found.len(),
+            turn: 0,
+        };
+        let why = match launched_anew(maker, launch, order, making).await {
             Ok(new) => {
                 found.extend(new);
                 match launch.count.saturating_sub(found.len()) {
@@ -259,6 +269,27 @@ async fn launched(
         tried.push(said);
     }
     Err(AwsError::NoCapacity { whom: launch.whom(), tried: tried.join("; ") })
+}
+
+/// Launches instances by one call. Where AWS remembers that very call from a time before, and
+/// the instances that it brought have ended, it is made another one.
+async fn launched_anew(
+    maker: &Maker<'_>,
+    launch: &Launch,
+    mut order: Order<'_>,
+    making: &Making<'_>,
+) -> Result<Vec<Instance>, AwsError> {
+    loop {
+        let token = launch.token(&maker.wanted.cluster, &order);
+        let key = HostKey::of(making.seed, &token)?;
+        let call = async || maker.launch(launch, &order, &token, &key).await;
+        match patiently(call).await {
+            Err(error) if error.is_of_an_ended_launch() && order.turn < TURNS => {
+                order.turn += 1;
+            }
+            ended => return ended,
+        }
+    }
 }
 
 /// Does a call, and again while AWS asks to slow down, or does not know yet what was just made.

@@ -1,14 +1,15 @@
 //! The door to AWS: its calls as functions of values.
 //!
 //! In reading order: [`Cloud::open`] finds credentials and region as every AWS tool does; `read`
-//! looks, `write` makes one thing at a time, `make` does a plan's steps, `sweep` removes; both
-//! `tell` what they do.
+//! looks, `write` makes one thing at a time, `make` does a plan's steps, `sweep` removes, but
+//! not what `strangers` stand on; both `tell` what they do.
 //!
 //! Invariants: every call has a deadline; none is repeated by itself that would make a second
 //! thing.
 
 mod make;
 mod read;
+mod strangers;
 mod sweep;
 mod tell;
 mod write;

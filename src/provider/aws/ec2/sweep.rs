@@ -8,13 +8,13 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::super::plan::noted_end;
-use super::super::seen::{Instance, InstanceState, Vpc};
-use super::super::sweep::{AT_ONCE, Kind, Left, Remains, Stranger, Thing};
-use super::super::{AwsError, CLUSTER_TAG};
+use super::super::seen::{Instance, InstanceState};
+use super::super::sweep::{AT_ONCE, Kind, Left, Remains, Thing, Why};
+use super::super::AwsError;
 use super::make::states;
 use super::read::{of_cluster, tags};
 use super::tell::{Look, Pauses, Teller};
-use super::{Cloud, filter, undone};
+use super::{Cloud, undone};
 use crate::event::{Events, in_words};
 use crate::inventory::ClusterName;
 
@@ -40,13 +40,16 @@ impl Cloud {
             self.vpcs_that(tagged()),
             self.key_pairs_that(tagged()),
         )?;
-        let (interfaces, strangers) = self.interfaces(cluster, &vpcs, &instances).await?;
+        let groups = groups.into_iter().map(|group| {
+            Thing::new(Kind::SecurityGroup, group.id, group.name, [group.vpc])
+        });
+        let groups: Vec<Thing> = groups.collect();
+        let (interfaces, strangers) =
+            self.in_networks(cluster, &vpcs, &groups, &instances).await?;
         let expires = keys.iter().filter_map(|key| noted_end(&key.tags)).min();
         let alive = instances.iter().filter(|found| found.state.is_alive());
         let things = alive.map(of_instance).chain(interfaces).chain(volumes);
-        let things = things.chain(groups.into_iter().map(|group| {
-            Thing::new(Kind::SecurityGroup, group.id, group.name, [group.vpc])
-        }));
+        let things = things.chain(groups);
         let things = things.chain(subnets.into_iter().map(|subnet| {
             let name = format!("{cluster}-{}", subnet.zone);
             Thing::new(Kind::Subnet, subnet.id, name, [subnet.vpc])
@@ -80,10 +83,10 @@ impl Cloud {
         let (instances, rest): (Vec<Thing>, Vec<Thing>) =
             go.into_iter().partition(|thing| thing.kind == Kind::Instance);
         let teller = Teller { stage, events };
-        let mut why: BTreeMap<String, String> =
+        let mut why: BTreeMap<String, Why> =
             stay.into_iter().map(|left| (left.thing.id, left.why)).collect();
         if let Err(error) = self.end(&instances, &teller).await {
-            let reason = in_words(&error);
+            let reason = Why::Said(in_words(&error));
             why.extend(instances.iter().map(|thing| (thing.id.clone(), reason.clone())));
         } else {
             self.until_gone(cluster, &instances, &teller).await?;
@@ -91,10 +94,11 @@ impl Cloud {
         why.extend(self.remove_all(rest, &teller).await);
         let left = self.remains(cluster).await?;
         let stays = left.sort().1.into_iter().map(|left| (left.thing.id, left.why));
-        let stays: BTreeMap<String, String> = stays.collect();
+        let stays: BTreeMap<String, Why> = stays.collect();
         let left = left.things.into_iter().map(|thing| {
             let known = stays.get(&thing.id).or(why.get(&thing.id)).cloned();
-            let why = known.unwrap_or_else(|| "it came while the rest went".to_owned());
+            let came = || Why::Said("it came while the rest went".to_owned());
+            let why = known.unwrap_or_else(came);
             Left { thing, why }
         });
         Ok(left.collect())
@@ -167,7 +171,7 @@ impl Cloud {
         &self,
         mut things: Vec<Thing>,
         teller: &Teller<'_>,
-    ) -> BTreeMap<String, String> {
+    ) -> BTreeMap<String, Why> {
         let (mut pauses, mut progress) = (Pauses::new(), Instant::now());
         loop {
             let (mut left, mut why) = (Vec::new(), BTreeMap::new());
@@ -178,7 +182,7 @@ impl Cloud {
                 let ended = join_all(first_tries).await;
                 for (thing, error) in kind.iter().zip(ended) {
                     if let Err(error) = error {
-                        why.insert(thing.id.clone(), in_words(&error));
+                        why.insert(thing.id.clone(), Why::Said(in_words(&error)));
                         left.push((thing.clone(), error.is_dependency()));
                     }
                 }
@@ -272,40 +276,6 @@ impl Cloud {
         }
         Ok(things)
     }
-
-    /// Interfaces with the cluster's tag that no instance has, and those in its networks that
-    /// are not its own.
-    async fn interfaces(
-        &self,
-        cluster: &ClusterName,
-        vpcs: &[Vpc],
-        instances: &[Instance],
-    ) -> Result<(Vec<Thing>, Vec<Stranger>), AwsError> {
-        let which = match vpcs {
-            [] => of_cluster(cluster),
-            vpcs => filter("vpc-id", vpcs.iter().map(|vpc| &vpc.id)),
-        };
-        let ask = self.client.describe_network_interfaces().filters(which);
-        let mut pages = ask.into_paginator().items().send();
-        let (mut things, mut strangers) = (Vec::new(), Vec::new());
-        while let Some(found) = pages.next().await {
-            let found = found.map_err(self.unseen("DescribeNetworkInterfaces"))?;
-            let tags = tags(found.tag_set());
-            let owner = found.attachment().and_then(|to| to.instance_id());
-            let tagged = tags.get(CLUSTER_TAG).is_some_and(|tag| tag == cluster.as_str());
-            let of_ours =
-                owner.is_some_and(|id| instances.iter().any(|own| own.id == id));
-            match (of_ours, tagged, owner) {
-                (true, ..) => {}
-                (false, true, None) => {
-                    let (id, subnet) = (found.network_interface_id, found.subnet_id);
-                    things.extend(id.map(|id| thing(Kind::Interface, id, &tags, subnet)));
-                }
-                _ => strangers.push(stranger(&found)),
-            }
-        }
-        Ok((things, strangers))
-    }
 }
 
 fn thing(
@@ -321,18 +291,4 @@ fn of_instance(found: &Instance) -> Thing {
     let name = found.tags.get("Name").cloned().unwrap_or_default();
     let name = format!("{name}, {}", found.state);
     Thing::new(Kind::Instance, found.id.clone(), name, [])
-}
-
-fn stranger(found: &sdk::NetworkInterface) -> Stranger {
-    let owner = found.attachment().and_then(|to| to.instance_id());
-    let id = found.network_interface_id().unwrap_or_default();
-    let what = match owner {
-        Some(owner) => format!("instance {owner}"),
-        None => {
-            format!("network interface {id} ({})", found.description().unwrap_or("?"))
-        }
-    };
-    let groups = found.groups().iter().filter_map(|group| group.group_id.clone());
-    let on = found.vpc_id.iter().chain(&found.subnet_id).cloned().chain(groups).collect();
-    Stranger { what, on }
 }

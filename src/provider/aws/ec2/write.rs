@@ -9,7 +9,7 @@ use aws_sdk_ec2::types::{self as sdk, ResourceType};
 use base64::Engine;
 use jiff::Timestamp;
 
-use super::super::launch::{Attempt, Launch};
+use super::super::launch::{Launch, Order};
 use super::super::plan::Site;
 use super::super::seen::{Instance, Rule, Source};
 use super::super::wanted::Wanted;
@@ -175,14 +175,14 @@ impl Maker<'_> {
     pub(super) async fn launch(
         &self,
         launch: &Launch,
-        attempt: &Attempt,
-        count: usize,
+        order: &Order<'_>,
+        token: &str,
         host_key: &HostKey,
     ) -> Result<Vec<Instance>, AwsError> {
-        let token = launch.token(&self.wanted.cluster, attempt, count);
+        let attempt = order.attempt;
         let user_data = base64::engine::general_purpose::STANDARD
             .encode(host_key.user_data().expose());
-        let most = i32::try_from(count).unwrap_or(i32::MAX);
+        let most = i32::try_from(order.count).unwrap_or(i32::MAX);
         let options = sdk::InstanceMetadataOptionsRequest::builder()
             .http_endpoint(sdk::InstanceMetadataEndpointState::Enabled)
             .http_tokens(sdk::HttpTokensState::Required)
@@ -201,7 +201,7 @@ impl Maker<'_> {
             .user_data(user_data)
             .metadata_options(options.build())
             .block_device_mappings(disk(launch))
-            .network_interfaces(self.interface(launch, attempt))
+            .network_interfaces(interface(launch, order))
             .disable_api_termination(launch.protected);
         if launch.spot {
             call = call.instance_market_options(spot());
@@ -227,24 +227,6 @@ impl Maker<'_> {
         Ok(made.instances().iter().filter_map(instance).collect())
     }
 
-    fn interface(
-        &self,
-        launch: &Launch,
-        attempt: &Attempt,
-    ) -> sdk::InstanceNetworkInterfaceSpecification {
-        let subnet = self.site.subnets.get(&attempt.place.zone).cloned();
-        let ids =
-            launch.firewalls.iter().filter_map(|which| self.site.firewalls.get(which));
-        sdk::InstanceNetworkInterfaceSpecification::builder()
-            .device_index(0)
-            .set_subnet_id(subnet)
-            .set_groups(Some(ids.cloned().collect()))
-            .associate_public_ip_address(launch.public_address)
-            .set_private_ip_address(attempt.place.address.map(|at| at.to_string()))
-            .delete_on_termination(true)
-            .build()
-    }
-
     /// What everything is tagged with as it is made; `part` follows the cluster's name.
     fn tags(
         &self,
@@ -267,6 +249,20 @@ fn extra_tags(launch: &Launch, host_key: &HostKey) -> Vec<sdk::Tag> {
     let node = launch.node.as_ref().map(|node| tag(NODE_TAG, node.as_str()));
     let own = [tag(GROUP_TAG, &launch.group), tag(HOST_KEY_TAG, &host_key.public)];
     own.into_iter().chain(node).collect()
+}
+
+fn interface(
+    launch: &Launch,
+    order: &Order<'_>,
+) -> sdk::InstanceNetworkInterfaceSpecification {
+    sdk::InstanceNetworkInterfaceSpecification::builder()
+        .device_index(0)
+        .subnet_id(order.subnet)
+        .set_groups(Some(order.security_groups.to_vec()))
+        .associate_public_ip_address(launch.public_address)
+        .set_private_ip_address(order.attempt.place.address.map(|at| at.to_string()))
+        .delete_on_termination(true)
+        .build()
 }
 
 fn disk(launch: &Launch) -> sdk::BlockDeviceMapping {
