@@ -97,14 +97,15 @@ fn a_server_that_runs_one_command_at_a_time(lab: &Lab, machine: &Machine) {
     soften(machine);
 }
 
+/// A restart ends when the server listens again, a reload before; sessions go on through both.
 fn harden(machine: &Machine, setting: &str) {
     machine.sh(&format!(
-        "echo '{setting}' >/etc/ssh/sshd_config.d/00-hard.conf && systemctl reload ssh"
+        "echo '{setting}' >/etc/ssh/sshd_config.d/00-hard.conf && systemctl restart ssh"
     ));
 }
 
 fn soften(machine: &Machine) {
-    machine.sh("rm /etc/ssh/sshd_config.d/00-hard.conf && systemctl reload ssh");
+    machine.sh("rm /etc/ssh/sshd_config.d/00-hard.conf && systemctl restart ssh");
 }
 
 /// Two hosts, each with another reason: both are told at once.
