@@ -21,7 +21,8 @@ pub enum AwsError {
     NoRegion,
     /// There are no credentials.
     #[error(
-        "no AWS credentials can be had: {}; what was found: {said}", credentials_help(said)
+        "no AWS credentials can be had: {}; what was found: {said}",
+        credentials_help(said)
     )]
     NoCredentials {
         /// What the SDK said.
@@ -308,7 +309,8 @@ mod tests {
     fn missing_credentials_say_what_fits_the_way_they_were_looked_for() {
         let told =
             |said: &str| AwsError::NoCredentials { said: said.to_owned() }.to_string();
-        let role = told("an error occurred while loading credentials: AssumeRole: denied");
+        let role =
+            told("an error occurred while loading credentials: AssumeRole: denied");
         assert!(role.contains("mfa_serial"), "{role}");
         assert!(!told("nothing").contains("mfa_serial"));
         assert!(told("nothing").contains("aws sso login"));

@@ -87,7 +87,8 @@ impl Cloud {
         let mut endpoints = Vec::new();
         while let Some(found) = pages.next().await {
             let found = found.map_err(self.unseen("DescribeVpcEndpoints"))?;
-            if !matches!(found.state(), Some(sdk::State::Deleting | sdk::State::Deleted)) {
+            if !matches!(found.state(), Some(sdk::State::Deleting | sdk::State::Deleted))
+            {
                 endpoints.push(found);
             }
         }
@@ -201,7 +202,8 @@ mod tests {
 
     fn rule(group: &str) -> sdk::IpPermission {
         let pair = sdk::UserIdGroupPair::builder().group_id(group).build();
-        let rule = sdk::IpPermission::builder().ip_protocol("tcp").user_id_group_pairs(pair);
+        let rule =
+            sdk::IpPermission::builder().ip_protocol("tcp").user_id_group_pairs(pair);
         rule.from_port(22).to_port(22).build()
     }
 
@@ -216,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_group_in_the_network_keeps_the_network() {
-        let found = of_group(&group("Guard", "vpc-1").build(), &vpcs(), &["sg-1"]).unwrap();
+        let found =
+            of_group(&group("Guard", "vpc-1").build(), &vpcs(), &["sg-1"]).unwrap();
         assert_eq!(found.what, "security group sg-9 (Guard)");
         assert_eq!(found.command, "aws ec2 delete-security-group --group-id sg-9");
         assert_eq!(found.on, ["vpc-1"]);

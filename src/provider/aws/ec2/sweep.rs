@@ -7,10 +7,10 @@ use aws_sdk_ec2::types::{self as sdk, AttributeBooleanValue};
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
+use super::super::AwsError;
 use super::super::plan::noted_end;
 use super::super::seen::{Instance, InstanceState};
 use super::super::sweep::{AT_ONCE, Kind, Left, Remains, Thing, Why};
-use super::super::AwsError;
 use super::make::states;
 use super::read::{of_cluster, tags};
 use super::tell::{Look, Pauses, Teller};
