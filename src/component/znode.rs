@@ -13,10 +13,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha1::{Digest, Sha1};
 
-use super::{Materials, chronos, marathon, mesos, zookeeper};
+use super::{Materials, chronos, marathon, mesos};
 use crate::inventory::catalog::Component;
 use crate::secret::Secret;
 use crate::topology::Topology;
+
+/// The administrator, whom no access list binds.
+pub const ADMINISTRATOR: &str = "super";
 
 /// What someone may do with a node, in ZooKeeper's own bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,7 +136,7 @@ type User<'a> = (&'a str, &'a Secret);
 /// Whom members let in: the administrator, and the users of what the cluster runs.
 pub fn users(topology: &Topology, materials: &Materials) -> Vec<String> {
     let of = |(user, password): User<'_>| identity(user, password);
-    let own = (zookeeper::ADMINISTRATOR, &materials.zookeeper.super_password);
+    let own = (ADMINISTRATOR, &materials.zookeeper.super_password);
     let components = Component::ALL.into_iter();
     let components = components.filter(|it| runs(topology, *it));
     let of_components = components.filter_map(|component| user(component, materials));

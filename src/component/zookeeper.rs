@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use minijinja::context;
 
 use super::service::Service;
-use super::{Context, Stage, Wants, data_directory, data_file, path, znode};
+use super::znode::{self, ADMINISTRATOR};
+use super::{Context, Stage, Wants, data_directory, data_file, path};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
@@ -31,8 +32,6 @@ const USER: &str = "2181";
 const DATA: &str = "/var/lib/platform/zookeeper";
 /// Where a member's configuration is on its host.
 const CONFIG: &str = "/etc/platform/zookeeper";
-/// The administrator, whom no access list binds.
-pub const ADMINISTRATOR: &str = "super";
 /// The unit that runs a member.
 pub const UNIT: &str = "platform-zookeeper.service";
 

@@ -9,11 +9,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::survey;
+use super::members::members;
 use crate::api::zookeeper::session::{Session, SessionError};
 use crate::api::zookeeper::{Answer, Mode};
-use crate::component::znode::{self, AccessList, Seen, Znode};
-use crate::component::zookeeper::ADMINISTRATOR;
+use crate::component::znode::{self, ADMINISTRATOR, AccessList, Seen, Znode};
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::remote::Stream;
@@ -44,7 +43,7 @@ impl Access<'_> {
     /// # Errors
     /// When one is not, or ZooKeeper does not tell.
     pub(super) async fn insist(&self, nodes: Vec<Znode>) -> Result<(), NotSecured> {
-        let members = survey::members(self.fleet, self.topology).await;
+        let members = members(self.fleet, self.topology).await;
         let seen = self.seen(&members, &nodes).await;
         if seen == Seen::Unknown {
             let why = "ZooKeeper does not say who may use its nodes";
@@ -86,7 +85,7 @@ impl Access<'_> {
     }
 
     async fn secure(&self, node: &Znode) -> Result<(), String> {
-        let members = survey::members(self.fleet, self.topology).await;
+        let members = members(self.fleet, self.topology).await;
         let leader = self.leader(&members).ok_or("no member of ZooKeeper leads")?;
         let mut session = self.open(leader).await?;
         session.secure(node.path, &node.access).await.map_err(said)?;

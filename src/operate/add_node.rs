@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 use super::cannot_add::CannotAdd;
 use super::lab::Lab;
 use super::machines::Made;
-use super::run::Ended;
+use super::run::{Ended, finish, shown, take_lock};
 use super::services::Services;
 use super::trouble::Trouble;
-use super::up::{self, Look, act, finish, stand, take_lock};
+use super::up::{Look, act, stand};
 use super::{Ambient, connect, gather, machines, proof};
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
@@ -97,7 +97,7 @@ async fn bring_in(
     let (mut seen, drifted) = look::look(lab, machines, fleet, new, ambient).await?;
     tell_of_others(&drifted, silent, ambient);
     let beyond = seen.plan.hosts().into_iter().any(|host| !new.contains(host));
-    if beyond && !agreed && !ambient.ask.proceed(&up::shown(&seen.plan)) {
+    if beyond && !agreed && !ambient.ask.proceed(&shown(&seen.plan)) {
         return Err(CannotAdd::Declined.into());
     }
     lab.state.keep()?;

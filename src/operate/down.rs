@@ -4,10 +4,10 @@ mod aws;
 
 use std::collections::BTreeMap;
 
+use super::fit::fit;
 use super::lab::Lab;
-use super::run::Ended;
+use super::run::{Ended, finish, shown, take_lock};
 use super::trouble::Trouble;
-use super::up::{finish, fit, shown, take_lock};
 use super::{Ambient, connect, machines, passage, survey};
 use crate::component::Stage;
 use crate::component::znode::Znode;

@@ -1,4 +1,4 @@
-//! The frame of a run: its first and last event, and the lock on this computer.
+//! The frame of a run: its first and last event, and the locks on this computer and on the hosts.
 
 use std::future::Future;
 use std::time::Instant;
@@ -7,9 +7,14 @@ use jiff::Timestamp;
 
 use super::lab::Lab;
 use super::trouble::Trouble;
-use super::{Ambient, Kind};
+use super::{Ambient, Kind, passage};
 use crate::event::{Event, RunResult, in_words};
+use crate::plan::Plan;
+use crate::run::Fleet;
+use crate::run::apply::Tally;
+use crate::run::lock::{self as hosts, Claim, ClusterLock, LockError};
 use crate::state::{Environment, Holder, Lock, operator};
+use crate::topology::Topology;
 
 /// How a verb ended that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,4 +83,45 @@ impl Ambient<'_> {
     pub(super) fn holder(&self, verb: &str) -> String {
         holder(verb, self.env, (self.clock)()).to_string()
     }
+}
+
+/// Whether all was done.
+pub(super) fn finish(tally: Tally, ambient: &Ambient<'_>) -> Result<(), Trouble> {
+    if tally.is_complete() {
+        return Ok(());
+    }
+    if ambient.is_stopped() && tally.failed.is_empty() {
+        return Err(Trouble::Interrupted {
+            n_done: tally.n_done,
+            n_left: tally.n_not_started,
+        });
+    }
+    Err(Trouble::Incomplete(tally))
+}
+
+/// Takes the cluster's lock on its hosts.
+///
+/// # Errors
+/// When another run holds it, or a host does not answer.
+pub(super) async fn take_lock(
+    lab: &Lab,
+    topology: &Topology,
+    fleet: &Fleet,
+    verb: &str,
+    ambient: &Ambient<'_>,
+) -> Result<ClusterLock, LockError> {
+    let claim = Claim {
+        run: &ambient.run,
+        holder: &ambient.holder(verb),
+        is_over: &|run| lab.state.run(run).is_ok(),
+    };
+    hosts::take(fleet, &passage::locked(topology), &claim, &ambient.events).await
+}
+
+/// A plan as text.
+pub(super) fn shown(plan: &Plan) -> String {
+    let mut text = String::new();
+    // Writing to a text does not fail.
+    let _ = plan.show(&mut text);
+    text
 }

@@ -20,7 +20,7 @@ use super::lab::Lab;
 use super::services::Services;
 use super::survey;
 use super::trouble::Trouble;
-use super::{Ambient, connect, machines, reach};
+use super::{Ambient, connect, machines, members, reach};
 use crate::api::zookeeper::{Answer, Mode};
 use crate::component::{agent, docker, lost, unit_of};
 use crate::event::in_words;
@@ -124,7 +124,7 @@ pub async fn status(
     let services = Services { fleet: &fleet, topology: &topology, logins: &logins };
     let (facts, answers, registries, asked, barred) = tokio::join!(
         survey::facts_now(&fleet, &questions, ambient),
-        survey::members(&fleet, &topology),
+        members::members(&fleet, &topology),
         registries(lab, &topology, &fleet, ambient),
         Asked::of(services),
         reach::barred(&fleet, reach::ways(&topology)),

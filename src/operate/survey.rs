@@ -1,7 +1,6 @@
 //! Looks at everything once: hosts, members of the ensemble, registries, side by side.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
@@ -10,25 +9,22 @@ use super::Ambient;
 use super::access::Access;
 use super::courier::Registries;
 use super::gather::Gathered;
+use super::members::members;
 use super::services::Services;
 use super::trouble::Trouble;
-use crate::api::zookeeper::{self, Answer, Mode};
+use crate::api::zookeeper::{Answer, Mode};
 use crate::component::znode::{self, Secure, Seen, Znode};
 use crate::component::{self, Context, Wants};
-use crate::event::{Event, in_words};
+use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::plan::{MemberStanding, Push, Situation, Standing};
-use crate::remote::RemoteError;
 use crate::resource::Facts;
 use crate::resource::probe::Questions;
 use crate::run::Fleet;
 use crate::run::probe::Prober;
 use crate::template::BadTemplate;
-use crate::topology::{Member, Topology, ZOOKEEPER_PORT};
-
-/// How long a member may take to answer a short question.
-const ANSWER: Duration = Duration::from_secs(5);
+use crate::topology::Topology;
 
 /// What was seen.
 pub(super) struct Survey {
@@ -279,33 +275,6 @@ async fn ensemble(
 pub(super) fn nodes(topology: &Topology, gathered: &Gathered) -> Vec<Znode> {
     let ensemble = topology.ensemble.iter();
     ensemble.flat_map(|_| znode::wanted(topology, &gathered.materials)).collect()
-}
-
-/// What each member of the ensemble says of itself, or why it says nothing.
-pub(super) async fn members(
-    fleet: &Fleet,
-    topology: &Topology,
-) -> BTreeMap<HostName, Result<Answer, String>> {
-    let members = topology.ensemble.iter().flat_map(|ensemble| ensemble.members());
-    let asked = members.map(|member| async move {
-        (member.host.clone(), ask_member(fleet, member).await)
-    });
-    join_all(asked).await.into_iter().collect()
-}
-
-/// Asks a member how it is, through its own host.
-pub(super) async fn ask_member(fleet: &Fleet, member: &Member) -> Result<Answer, String> {
-    let remote = fleet.get(&member.host).ok_or("there is no connection to its host")?;
-    let address = member.address.to_string();
-    let stream = remote.dial(&address, ZOOKEEPER_PORT, ANSWER).await.map_err(
-        |error| match error {
-            RemoteError::Dial { .. } => {
-                format!("nothing answers on port {ZOOKEEPER_PORT}")
-            }
-            error => in_words(&error),
-        },
-    )?;
-    zookeeper::mntr(stream, ANSWER).await.map_err(|error| error.to_string())
 }
 
 /// How those stand that serve together and are asked over HTTP.

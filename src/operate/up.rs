@@ -6,10 +6,11 @@ use super::access::Access;
 use super::arrival::Lookout;
 use super::courier::{Registries, Van};
 use super::down::Hosts;
+use super::fit::{fit, without_ours};
 use super::gather::{Gathered, gather};
 use super::lab::Lab;
 use super::machines::Made;
-use super::run::Ended;
+use super::run::{Ended, finish, shown, take_lock};
 use super::services::Services;
 use super::survey::{self, Survey, survey};
 use super::trouble::Trouble;
@@ -20,11 +21,10 @@ use crate::component::{agent, lost, master};
 use crate::event::{Event, RunResult, in_words};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
-use crate::plan::preflight::{self, Objection};
+use crate::plan::preflight;
 use crate::plan::{self, Gate, Peers, Plan, count};
 use crate::run::apply::{Crew, Tally, apply};
-use crate::run::listener::{Listener, listener};
-use crate::run::lock::{self, Claim, ClusterLock, LockError};
+use crate::run::lock::ClusterLock;
 use crate::run::{Fleet, gate};
 use crate::topology::{Machine, Node, Topology};
 
@@ -238,34 +238,6 @@ pub(super) async fn look(
     Ok(Look::new(topology, plan, gathered, survey))
 }
 
-/// Whether there is nothing against it.
-pub(super) fn fit(objections: Vec<Objection>) -> Result<(), Trouble> {
-    if objections.is_empty() { Ok(()) } else { Err(Trouble::Unfit(objections)) }
-}
-
-/// Names the programs that hold ports: who has to stop one wants to know which. A container of
-/// ours whose unit waits to start it anew is no reason not to begin, nor is one that has ended.
-pub(super) async fn without_ours(
-    objections: Vec<Objection>,
-    fleet: &Fleet,
-) -> Vec<Objection> {
-    let mut left = Vec::new();
-    for mut objection in objections {
-        let remote = fleet.get(&objection.host);
-        let listener = match (objection.port, remote) {
-            (Some((port, _)), Some(remote)) => listener(remote.as_ref(), port).await,
-            _ => Listener::Unknown,
-        };
-        match listener {
-            Listener::Ours | Listener::Nobody => continue,
-            Listener::Stranger(program) => objection.name_holder(&program),
-            Listener::Unknown => {}
-        }
-        left.push(objection);
-    }
-    left
-}
-
 /// Carries the plan out.
 pub(super) async fn act(
     seen: &mut Look,
@@ -416,45 +388,4 @@ fn gates_of_all(topology: &Topology) -> Vec<Gate> {
     let agents: Vec<Node> = topology.agents().cloned().collect();
     let agents = (!agents.is_empty()).then_some(Gate::Agents(agents));
     registries.chain(peers).chain(agents).collect()
-}
-
-/// Whether all was done.
-pub(super) fn finish(tally: Tally, ambient: &Ambient<'_>) -> Result<(), Trouble> {
-    if tally.is_complete() {
-        return Ok(());
-    }
-    if ambient.is_stopped() && tally.failed.is_empty() {
-        return Err(Trouble::Interrupted {
-            n_done: tally.n_done,
-            n_left: tally.n_not_started,
-        });
-    }
-    Err(Trouble::Incomplete(tally))
-}
-
-/// Takes the cluster's lock on its hosts.
-///
-/// # Errors
-/// When another run holds it, or a host does not answer.
-pub(super) async fn take_lock(
-    lab: &Lab,
-    topology: &Topology,
-    fleet: &Fleet,
-    verb: &str,
-    ambient: &Ambient<'_>,
-) -> Result<ClusterLock, LockError> {
-    let claim = Claim {
-        run: &ambient.run,
-        holder: &ambient.holder(verb),
-        is_over: &|run| lab.state.run(run).is_ok(),
-    };
-    lock::take(fleet, &passage::locked(topology), &claim, &ambient.events).await
-}
-
-/// A plan as text.
-pub(super) fn shown(plan: &Plan) -> String {
-    let mut text = String::new();
-    // Writing to a text does not fail.
-    let _ = plan.show(&mut text);
-    text
 }

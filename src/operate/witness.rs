@@ -6,9 +6,9 @@ use futures::stream::{self, StreamExt};
 
 use super::arrival::Lookout;
 use super::courier::Registries;
+use super::members::ask_member;
 use super::reach;
 use super::services::Services;
-use super::survey::ask_member;
 use crate::api::zookeeper::{Answer, Mode, Status};
 use crate::component::unit_of;
 use crate::event;

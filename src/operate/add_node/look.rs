@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::super::Ambient;
+use super::super::fit::{fit, without_ours};
 use super::super::gather::gather;
 use super::super::lab::Lab;
 use super::super::passage;
 use super::super::survey::{self, Survey, survey};
 use super::super::trouble::Trouble;
-use super::super::up::{Look, fit, without_ours};
+use super::super::up::Look;
 use crate::component::{agent, lost, zookeeper};
 use crate::host::HostName;
 use crate::plan::{self, Plan, Scope, preflight};
