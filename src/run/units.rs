@@ -17,8 +17,12 @@ const CIRCLE: u64 = 3;
 /// A unit that is at rest in so many looks one after the other stays so.
 const RESTS: usize = 2;
 
-/// Its journal's end: more than one start, and no more than is kept of it.
-const LAST_WORDS: &str = r#"journalctl --quiet --no-pager --output cat --lines 60 --unit "$1" | tail -c 16385"#;
+/// Its journal's end: more than one start. What a start says before it fails takes a Java
+/// program 60 lines.
+const LAST_WORDS: &str = r#"journalctl --quiet --no-pager --output cat --lines 300 --unit "$1" | tail -c 65536"#;
+
+/// So many lines are more than any program says about its end.
+const LINES: usize = 60;
 
 /// A unit of a host, as systemd shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,13 +124,24 @@ pub async fn look(
     })
 }
 
-/// The last that a unit said, in whole lines, the decisive one first; empty where the host does
-/// not tell.
+/// The last that a unit said before it ended, in whole lines, the decisive one first; empty where
+/// the host does not tell.
 pub async fn last_words(remote: &dyn Remote, unit: &str) -> String {
     let words = Argv::new(["sh", "-c", LAST_WORDS, "journal", unit]);
     let said = ask(remote, format!("read the journal of {unit}"), words, As::Root).await;
-    let said = said.unwrap_or_default();
-    reason::decisive_first(reason::whole_lines(&said, said.len() > reason::KEPT))
+    reason::decisive_first(&before_its_end(&said.unwrap_or_default(), unit))
+}
+
+/// What a unit said up to its last end: where it is started again by now, what the new start says
+/// has not come to the reason yet. All of it where it has not ended.
+fn before_its_end(said: &str, unit: &str) -> String {
+    let ended = format!("{unit}: Main process exited");
+    let lines: Vec<&str> = said.lines().collect();
+    let end = lines.iter().rposition(|line| line.starts_with(&ended));
+    let until = end.map_or(lines.len(), |end| end + 1);
+    let text = lines[until.saturating_sub(LINES)..until].join("\n");
+    let cut = text.ceil_char_boundary(text.len().saturating_sub(reason::KEPT));
+    reason::whole_lines(&text[cut..], cut > 0).to_owned()
 }
 
 async fn ask(
@@ -179,6 +194,18 @@ mod tests {
             &[None; 4],
         );
         check(&[("active", 2), ("active", 0), ("active", 2)], &[None; 3]);
+    }
+
+    #[test]
+    fn of_a_unit_that_is_started_again_the_words_before_its_end_count() {
+        let start = "one\n".repeat(80);
+        let end = "why\nx.service: Main process exited, code=exited, status=1/FAILURE\n";
+        let said = before_its_end(&format!("{start}{end}{start}"), "x.service");
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!((lines.len(), lines[LINES - 2]), (LINES, "why"));
+        assert_eq!(before_its_end("still\nat it\n", "x.service"), "still\nat it");
+        let long = "x".repeat(100_000);
+        assert_eq!(before_its_end(&format!("{long}\nwhy"), "x.service"), "why");
     }
 
     #[test]
