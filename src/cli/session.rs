@@ -60,7 +60,9 @@ impl Session {
         let journal = work.iter().map(|work| Arc::clone(&work.journal) as Arc<dyn Sink>);
         let sinks = Fanout::to(journal.chain([screen.sink()]).collect());
         let events = Events::to(Arc::new(sinks));
-        let ambient = ambient(global, screen, events, run.unwrap_or_default());
+        let state = lab.state.clone();
+        let mut ambient = ambient(global, screen, events, run.unwrap_or_default());
+        ambient.is_own_run = Arc::new(move |run| state.run(run).is_ok());
         Ok(Self { lab, ambient, work })
     }
 
@@ -113,6 +115,7 @@ pub(super) fn ambient(
         clock: Arc::new(now),
         events,
         run,
+        is_own_run: Arc::new(|_| false),
         ask: Arc::new(Prompt::on(screen)),
         parallel: global.parallel.get(),
         stopped: Arc::default(),

@@ -101,7 +101,7 @@ async fn bring_in(
         return Err(CannotAdd::Declined.into());
     }
     lab.state.keep()?;
-    let held = take_lock(lab, &seen.topology, fleet, "add-node", ambient).await?;
+    let held = take_lock(&seen.topology, fleet, "add-node", ambient).await?;
     let proved = apply_and_prove(&mut seen, new, (fleet, &held), ambient).await;
     held.release().await;
     let proved = proved?;

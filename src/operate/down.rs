@@ -173,7 +173,7 @@ impl Hosts<'_> {
         let Self { lab, machines, fleet } = self;
         ambient.events.emit(&Event::Planned { stages: plan.summary() });
         let topology = Topology::new(&lab.inventory, machines)?;
-        let held = take_lock(lab, &topology, fleet, "down", ambient).await?;
+        let held = take_lock(&topology, fleet, "down", ambient).await?;
         let generations = facts
             .iter()
             .map(|(host, facts)| (host.clone(), facts.generation.clone()))

@@ -52,6 +52,8 @@ pub struct Ambient<'a> {
     pub events: Events,
     /// Names the run.
     pub run: String,
+    /// Whether a run was begun on this computer, in this folder.
+    pub is_own_run: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Asks the operator.
     pub ask: Arc<dyn Ask>,
     /// How many hosts to work on at once.
@@ -104,6 +106,7 @@ mod fixture {
             clock: Arc::new(|| jiff::Timestamp::UNIX_EPOCH),
             events: Events::to(Arc::new(Nobody)),
             run: "test".to_owned(),
+            is_own_run: Arc::new(|_| false),
             ask: Arc::new(Nobody),
             parallel: 4,
             stopped: Arc::new(AtomicBool::new(stopped)),

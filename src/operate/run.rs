@@ -104,7 +104,6 @@ pub(super) fn finish(tally: Tally, ambient: &Ambient<'_>) -> Result<(), Trouble>
 /// # Errors
 /// When another run holds it, or a host does not answer.
 pub(super) async fn take_lock(
-    lab: &Lab,
     topology: &Topology,
     fleet: &Fleet,
     verb: &str,
@@ -113,7 +112,7 @@ pub(super) async fn take_lock(
     let claim = Claim {
         run: &ambient.run,
         holder: &ambient.holder(verb),
-        is_over: &|run| lab.state.run(run).is_ok(),
+        is_over: &*ambient.is_own_run,
     };
     hosts::take(fleet, &passage::locked(topology), &claim, &ambient.events).await
 }

@@ -1,6 +1,7 @@
 //! Looks at everything once: hosts, members of the ensemble, registries, side by side.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
@@ -22,7 +23,7 @@ use crate::plan::{MemberStanding, Push, Situation, Standing};
 use crate::resource::Facts;
 use crate::resource::probe::Questions;
 use crate::run::Fleet;
-use crate::run::probe::Prober;
+use crate::run::probe::{ProbeError, Prober};
 use crate::template::BadTemplate;
 use crate::topology::Topology;
 
@@ -229,9 +230,17 @@ async fn probe_all(
     busy: Busy,
     ambient: &Ambient<'_>,
 ) -> Result<(BTreeMap<HostName, Facts>, bool), Trouble> {
-    let (clock, stopped) = (|| ambient.seconds(), || ambient.is_stopped());
-    let prober = Prober { clock: &clock, events: &ambient.events, stopped: &stopped };
-    let prober = &prober;
+    // Where one host is being changed by another run, no other is waited for.
+    let held = AtomicBool::new(false);
+    let clock = || ambient.seconds();
+    let stopped = || ambient.is_stopped() || held.load(Ordering::Relaxed);
+    let prober = Prober {
+        clock: &clock,
+        events: &ambient.events,
+        stopped: &stopped,
+        is_over: &*ambient.is_own_run,
+    };
+    let (prober, held) = (&prober, &held);
     let asked = questions.iter().filter_map(|(host, questions)| {
         let remote = fleet.get(host)?.as_ref();
         Some(async move {
@@ -239,6 +248,10 @@ async fn probe_all(
                 Busy::Wait => prober.probe(host, remote, questions).await,
                 Busy::Ignore => prober.look(host, remote, questions).await,
             };
+            held.fetch_or(
+                matches!(probed, Err(ProbeError::Held { .. })),
+                Ordering::Relaxed,
+            );
             (host.clone(), probed)
         })
     });
@@ -254,6 +267,9 @@ async fn probe_all(
             }
             Err(error) => failed.push(error),
         }
+    }
+    if failed.iter().any(|error| matches!(error, ProbeError::Held { .. })) {
+        failed.retain(|error| !matches!(error, ProbeError::Stopped { .. }));
     }
     if failed.is_empty() { Ok((facts, waited)) } else { Err(Trouble::Probe(failed)) }
 }

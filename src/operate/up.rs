@@ -70,7 +70,7 @@ pub async fn up(
     lab.state.keep()?;
     lab.state.begin_proof()?;
     ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
-    let held = take_lock(lab, &seen.topology, &fleet, "up", ambient).await?;
+    let held = take_lock(&seen.topology, &fleet, "up", ambient).await?;
     let tally = act(&mut seen, &fleet, &held, ambient).await;
     let ended = match finish(tally, ambient) {
         Ok(()) => prove(&hosts, &seen, before, Some(&held), ambient).await,
@@ -299,7 +299,7 @@ async fn prove(
     if due {
         let own = match held {
             Some(_) => None,
-            None => Some(take_lock(lab, &seen.topology, fleet, "up", ambient).await?),
+            None => Some(take_lock(&seen.topology, fleet, "up", ambient).await?),
         };
         let ground = proof::Ground::Any;
         let proved = proof::prove(seen.services(fleet), ground, ambient).await;

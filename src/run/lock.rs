@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use super::Fleet;
 use crate::event::{Event, Events};
 use crate::host::HostName;
-use crate::remote::{Argv, As, Exec, Input};
+use crate::remote::{Argv, As, Exec, Input, Remote};
 
 /// The longest that one run may hold it.
 const HELD: Duration = Duration::from_secs(24 * 3600);
@@ -40,6 +40,27 @@ if flock -w "$3" 9; then
 else
   printf 'held %s\n' "$(cat /run/platform/holder 2>/dev/null)"
 fi"#;
+
+/// Tells who has the lock, and nothing where nobody has it.
+const WHO: &str = r#"[ ! -e /run/platform/cluster ] || flock -n /run/platform/cluster true ||
+cat /run/platform/holder"#;
+
+/// Who has the cluster's lock on a host: his run, and his name. None where nobody has it there, or
+/// the host does not say.
+pub async fn holder(remote: &dyn Remote) -> Option<(String, String)> {
+    let exec = Exec {
+        purpose: "look at the lock".to_owned(),
+        argv: Argv::new(["sh", "-c", WHO]),
+        user: As::Root,
+        input: Input::Empty,
+        on_line: None,
+        deadline: ANSWER,
+    };
+    let output = remote.exec(exec).await.ok()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (run, holder) = said.trim_end().split_once(' ')?;
+    Some((run.to_owned(), holder.to_owned()))
+}
 
 /// Holds the lock; dropping it lets go.
 #[derive(Debug)]

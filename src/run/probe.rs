@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::lock;
 use crate::event::{Event, Events};
 use crate::host::HostName;
 use crate::reason;
@@ -64,6 +65,14 @@ pub enum ProbeError {
         /// The longest that it was waited for.
         deadline: Duration,
     },
+    /// Another run changes the cluster at this moment.
+    #[error("{host} is being changed by another run: {holder}; wait for it to end")]
+    Held {
+        /// The host.
+        host: HostName,
+        /// Who, since when, doing what.
+        holder: String,
+    },
     /// The operator did not want to wait any longer.
     #[error("stopped while waiting until {host} has ended what an earlier run began")]
     Stopped {
@@ -78,6 +87,7 @@ impl ProbeError {
         match self {
             Self::Remote(error) => error.kind(),
             Self::Busy { .. } => ErrorKind::TimedOut,
+            Self::Held { .. } => ErrorKind::Unsafe,
             Self::Failed { .. } | Self::Answer { .. } | Self::Stopped { .. } => {
                 ErrorKind::Failed
             }
@@ -93,6 +103,9 @@ pub struct Prober<'a> {
     pub events: &'a Events,
     /// Whether the operator wants to stop.
     pub stopped: &'a (dyn Fn() -> bool + Send + Sync),
+    /// Whether a run was begun on this computer. It cannot go on, since this computer's own lock
+    /// is held: its work on a host is waited for, that of any other run is not.
+    pub is_over: &'a (dyn Fn(&str) -> bool + Send + Sync),
 }
 
 /// What a host answered.
@@ -133,6 +146,11 @@ impl Prober<'_> {
                 return Ok(Probed { facts, waited });
             }
             let host = host.clone();
+            if let Some((run, holder)) = lock::holder(remote).await
+                && !(self.is_over)(&run)
+            {
+                return Err(ProbeError::Held { host, holder });
+            }
             if (self.stopped)() {
                 return Err(ProbeError::Stopped { host });
             }

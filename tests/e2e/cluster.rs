@@ -323,7 +323,7 @@ fn ends_the_wait_for_a_member_that_ends_at_each_start(lab: &Lab) {
     let runs = lab.run(&["audit", "-o", "json"]).exits(0).json();
     let id = runs.as_array().and_then(|runs| runs.last()?["id"].as_str()).expect("a run");
     let shown = lab.run(&["audit", id]).exits(0).stdout;
-    assert!(shown.contains("\tat ") || shown.contains("at java"), "all lines:\n{shown}");
+    assert!(shown.contains(" at org.apache.zookeeper."), "all lines:\n{shown}");
     until("its words in the status", SOON, || {
         lab.run(&["status"]).stdout.contains("it says: Caused by: ").then_some(())
     });

@@ -17,8 +17,12 @@ async fn ask_with(
 ) -> (Result<Probed, ProbeError>, Vec<Event>) {
     let kept = Arc::new(Kept::default());
     let (clock, stopped) = (|| 100.0, || stopped);
-    let prober =
-        Prober { clock: &clock, events: &Events::to(kept.clone()), stopped: &stopped };
+    let prober = Prober {
+        clock: &clock,
+        events: &Events::to(kept.clone()),
+        stopped: &stopped,
+        is_over: &|run| run == "own",
+    };
     let probed = prober.probe(&host.name(), host, &Questions::default()).await;
     (probed, kept.all())
 }
@@ -82,7 +86,9 @@ fn busy() -> Act {
 async fn a_host_that_an_earlier_run_s_script_still_changes_is_waited_for_and_that_is_told()
  {
     let free = Act::Ends(lines(&[r#"{"q":"end"}"#]), 0, "");
-    let host = Fake::new("a", [busy(), busy(), busy(), free]);
+    let nobody = || Act::Ends(Vec::new(), 0, "");
+    let own = Act::Ends(lines(&["own me since 10 o'clock"]), 0, "");
+    let host = Fake::new("a", [busy(), nobody(), busy(), own, busy(), nobody(), free]);
     let (probed, told) = ask_with(&host, false).await;
     assert!(probed.expect("it is free by then").waited);
     let gate = "a has ended what an earlier run began";
@@ -92,13 +98,26 @@ async fn a_host_that_an_earlier_run_s_script_still_changes_is_waited_for_and_tha
         }
         other => panic!("{other:?}"),
     }
-    let patience = host.asked().into_iter().map(|asked| {
+    let probes = host.asked().into_iter().filter(|asked| asked.purpose == "probe");
+    let patience = probes.map(|asked| {
         let text = String::from_utf8_lossy(&asked.input).into_owned();
         let (_, rest) = text.split_once("flock -s -w ").expect("it asks for the lock");
         rest.split(' ').next().map(str::to_owned)
     });
     let patience: Vec<String> = patience.flatten().collect();
     assert_eq!(patience, ["0", "5", "5", "5"], "the first answer is had at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_another_run_changes_now_is_not_waited_for() {
+    let other = Act::Ends(lines(&["other you since 10 o'clock"]), 0, "");
+    let host = Fake::new("a", [busy(), other]);
+    let (probed, told) = ask_with(&host, false).await;
+    let error = probed.expect_err("another run goes on");
+    let said =
+        "a is being changed by another run: you since 10 o'clock; wait for it to end";
+    assert_eq!((in_words(&error).as_str(), error.kind()), (said, ErrorKind::Unsafe));
+    assert_eq!(told, []);
 }
 
 #[tokio::test(start_paused = true)]
