@@ -61,7 +61,7 @@ impl Secrets {
         let found = until("the planted secret", LOGGED, || {
             let found = machine
                 .sh("journalctl --no-pager --output=short | grep -aF -f /run/sought |
-                   sed -E 's/^([^ ]+ +){4}([^][: ]+).*/\\2/' | sort -u");
+                   sed -E 's/^([^ ]+ +){4}([^]: []+).*/\\2/' | sort -u");
             (!found.is_empty()).then_some(found)
         });
         machine.sh("rm /run/sought");
