@@ -56,20 +56,19 @@ impl Lookout<'_> {
         }
     }
 
-    /// What was seen at a gate, once the lock is held on all of its hosts. It goes with a
-    /// connection that is lost; no gate lets a run through that does not hold it.
+    /// What was seen at a gate, once the lock was taken again on those of its hosts that answer: it
+    /// goes with a connection that is lost. No gate lets a run through whose lock another has. A
+    /// host that is away keeps no gate of others shut: its own steps fail, and say so.
     pub(super) async fn with_lock(&self, seen: Look) -> Look {
         let lost = self.lock.lost().await;
         let retaken = join_all(lost.iter().map(|host| self.retake(host))).await;
         let failed: Vec<&LockError> =
             retaken.iter().filter_map(|retaken| retaken.as_ref().err()).collect();
-        let why =
-            failed.iter().map(|error| in_words(*error)).collect::<Vec<_>>().join("; ");
-        let is_taken = failed.iter().any(|error| matches!(error, LockError::Held { .. }));
-        match seen {
-            _ if is_taken => Look::Never(why),
-            Look::Open(_) if !failed.is_empty() => Look::Closed(why),
-            seen => seen,
+        let taken =
+            failed.into_iter().find(|error| matches!(error, LockError::Held { .. }));
+        match taken {
+            Some(error) => Look::Never(in_words(error)),
+            None => seen,
         }
     }
 

@@ -328,7 +328,8 @@ fn ends_the_wait_for_a_member_that_ends_at_each_start(lab: &Lab) {
         lab.run(&["status"]).stdout.contains("it says: Caused by: ").then_some(())
     });
     member.put(epoch, &kept);
-    until("all to be well", SOON, || (lab.run(&["status"]).code == 0).then_some(()));
+    lab.up();
+    lab.run(&["status"]).exits(0);
 }
 
 fn leaves_nothing(lab: &Lab) {
