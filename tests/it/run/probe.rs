@@ -122,7 +122,7 @@ async fn a_host_that_another_run_changes_now_is_not_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_stays_busy_is_given_up_and_an_operator_who_stops_is_obeyed() {
-    let always = || Fake::new("a", (0..3000).map(|_| busy()));
+    let always = || Fake::new("a", (0..6000).map(|_| busy()));
     let begun = tokio::time::Instant::now();
     let late = ask_with(&always(), false).await.0.expect_err("it stays busy");
     assert_eq!(
