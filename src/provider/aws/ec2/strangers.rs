@@ -87,8 +87,10 @@ impl Cloud {
         let mut endpoints = Vec::new();
         while let Some(found) = pages.next().await {
             let found = found.map_err(self.unseen("DescribeVpcEndpoints"))?;
-            if !matches!(found.state(), Some(sdk::State::Deleting | sdk::State::Deleted))
-            {
+            // AWS writes the word small, its own list of words large.
+            let state = found.state().map_or("", sdk::State::as_str);
+            let goes = ["deleting", "deleted"];
+            if !goes.iter().any(|going| state.eq_ignore_ascii_case(going)) {
                 endpoints.push(found);
             }
         }
