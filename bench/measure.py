@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
@@ -86,6 +86,10 @@ class Limit:
     bound: float
     unit: str
     at_least: bool = False
+
+    def of(self, which: str) -> "Limit":
+        """The same figure, said to be that of one of several."""
+        return replace(self, what=f"{which}: {self.what}")
 
     def is_kept(self) -> bool:
         return self.found >= self.bound if self.at_least else self.found <= self.bound

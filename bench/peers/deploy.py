@@ -1,4 +1,4 @@
-"""What hosts/given.yaml asks for, for pyinfra."""
+"""What .work/given.yaml asks for, for pyinfra."""
 
 from pyinfra import host
 from pyinfra.operations import files, server, systemd

@@ -10,7 +10,7 @@ use super::session::{For, Session};
 use super::trouble;
 use crate::operate::connect::ssh;
 use crate::remote::ssh::Purpose;
-use crate::remote::{Argv, to_login_shell};
+use crate::remote::{Argv, to_login_shell, to_script};
 
 /// Becomes this computer's `ssh`, so that the terminal is its own.
 pub(super) async fn run(args: &Ssh, global: &Global) -> Exit {
@@ -36,7 +36,7 @@ pub(super) async fn run(args: &Ssh, global: &Global) -> Exit {
     command.args(words);
     if !args.command.is_empty() {
         // ssh joins its words with spaces, and the login user's shell splits them again.
-        command.arg(to_login_shell(&Argv::new(args.command.clone())));
+        command.arg(to_login_shell(&to_script(&Argv::new(args.command.clone()))));
     }
     trouble::tell(&command.exec(), Exit::Failed)
 }

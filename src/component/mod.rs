@@ -98,6 +98,15 @@ pub fn unit_of(component: Component) -> &'static str {
     }
 }
 
+/// What heals a component whose unit said this as it ended, where its own words do not say that.
+/// An instruction without the host's name.
+pub fn remedy(unit: &str, said: &str) -> Option<String> {
+    match unit {
+        zookeeper::UNIT => zookeeper::remedy(said),
+        _ => None,
+    }
+}
+
 /// What the components are made from, beside the topology: gathered before anything is
 /// decided.
 #[derive(Debug, Clone)]

@@ -196,6 +196,19 @@ pub fn check_data(
     }
 }
 
+/// What heals a member that cannot read its data, as after a loss of power; none where it says
+/// that something else is wrong. A member without data copies it from those that lead.
+pub fn remedy(said: &str) -> Option<String> {
+    said.contains("Unable to load database on disk").then(|| {
+        format!(
+            "its data is broken: where `platform status` says that most of the other members \
+             serve, run `mv {DATA}/version-2 {DATA}/version-2.broken` as root on this host, then \
+             `platform up`: the member copies the data from the others; where they do not, put \
+             {DATA}/version-2 back from a copy"
+        )
+    })
+}
+
 /// Whether a member has data, or may start without.
 fn may_vote(facts: &Facts) -> bool {
     let paths = [accepted_epoch(), first_snapshot(), start_empty().path];
@@ -366,4 +379,18 @@ fn first_snapshot() -> HostPath {
 /// The marker that lets a member start a new database; ZooKeeper takes it away as it does.
 fn start_empty() -> File {
     data_file(path(&format!("{DATA}/initialize")), USER, String::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_member_whose_data_is_broken_is_told_to_copy_the_others() {
+        let said = "java.io.IOException: Found null in /data/version-2/acceptedEpoch\n\
+                    ERROR Unable to load database on disk";
+        let told = remedy(said).unwrap();
+        assert!(told.contains("mv /var/lib/platform/zookeeper/version-2 "), "{told}");
+        assert_eq!(remedy("java.net.BindException: Address already in use"), None);
+    }
 }

@@ -10,7 +10,7 @@ use super::members::ask_member;
 use super::reach;
 use super::services::Services;
 use crate::api::zookeeper::{Answer, Mode, Status};
-use crate::component::unit_of;
+use crate::component::{self, unit_of};
 use crate::event;
 use crate::inventory::catalog::Component;
 use crate::plan::Gate;
@@ -72,7 +72,11 @@ impl Witness for Eyes<'_> {
             match self.services.fleet.get(&stuck.host) {
                 Some(remote) => {
                     let words = units::last_words(remote.as_ref(), stuck.unit).await;
-                    self.redactor.clean(&words)
+                    let words = self.redactor.clean(&words);
+                    match component::remedy(stuck.unit, &words) {
+                        Some(remedy) => format!("{words}\n{remedy}"),
+                        None => words,
+                    }
                 }
                 None => String::new(),
             }

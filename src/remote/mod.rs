@@ -45,8 +45,8 @@ impl Argv {
     }
 }
 
-/// A command as text for a POSIX shell. With [`to_login_shell`], which builds on it, the only
-/// place where a command becomes text.
+/// A command as text for a POSIX shell. With [`to_script`] and [`to_login_shell`], which build on
+/// it, the only place where a command becomes text.
 pub fn to_shell(argv: &Argv) -> String {
     let quote = |word: &String| format!("'{}'", word.replace('\'', r"'\''"));
     argv.0.iter().map(quote).collect::<Vec<String>>().join(" ")
@@ -58,23 +58,29 @@ const BUILTINS: [&str; 19] = [
     "return", "set", "times", "trap", "type", "ulimit", "umask", "wait",
 ];
 
-/// A command as text for a login shell, whichever that is: sshd hands a command line to the
-/// user's own shell, and fish and csh read quotes, backslashes, `!` and newlines in ways of
-/// their own. So the text starts a POSIX shell, in words that all of them read alike, and
-/// whatever they do not is written as the octal numbers of its bytes, for that shell to decode.
-pub fn to_login_shell(argv: &Argv) -> String {
+/// The end of a script for a POSIX shell: a command in place of the shell, as if it had been
+/// started at once.
+pub fn to_script(argv: &Argv) -> String {
     let is_builtin = |word: &String| BUILTINS.contains(&word.as_str());
-    // In place of the shell, as if the command had been started at once.
     let run = if argv.0.first().is_some_and(is_builtin) { "" } else { "exec " };
+    format!("{run}{}", to_shell(argv))
+}
+
+/// A script for a POSIX shell as text for a login shell, whichever that is: sshd hands a command
+/// line to the user's own shell, and fish and csh read quotes, backslashes, `!` and newlines in
+/// ways of their own. So the text starts a POSIX shell, in words that all of them read alike,
+/// and whatever they do not is written as the octal numbers of its bytes, for that shell to
+/// decode.
+pub fn to_login_shell(script: &str) -> String {
     let mut encoded = String::new();
-    for byte in to_shell(argv).bytes() {
+    for byte in script.bytes() {
         match byte {
             b'\'' | b'\\' | b'!' => encoded.push_str(&format!("\\0{byte:03o}")),
             b' '..=b'~' => encoded.push(char::from(byte)),
             _ => encoded.push_str(&format!("\\0{byte:03o}")),
         }
     }
-    format!(r#"sh -c 'eval "{run}$(printf %b "$1")"' sh '{encoded}'"#)
+    format!(r#"sh -c 'eval "$(printf %b "$1")"' sh '{encoded}'"#)
 }
 
 /// As whom a command runs.
@@ -500,14 +506,15 @@ mod tests {
 
     #[test]
     fn every_login_shell_reads_a_command_alike() {
-        let text = to_login_shell(&Argv::new(["printf", "it's a\\b!\n\u{e9}"]));
+        let text = to_login_shell("printf 'it's a\\b!\n\u{e9}");
         let (start, words) = text.split_at(text.rfind(" '").unwrap());
-        assert_eq!(start, r#"sh -c 'eval "exec $(printf %b "$1")"' sh"#);
-        assert_eq!(
-            words,
-            r" '\0047printf\0047 \0047it\0047\0134\0047\0047s a\0134b\0041\0012\0303\0251\0047'"
-        );
-        let umask = to_login_shell(&Argv::new(["umask"]));
-        assert!(umask.starts_with(r#"sh -c 'eval "$(printf"#), "{umask}");
+        assert_eq!(start, r#"sh -c 'eval "$(printf %b "$1")"' sh"#);
+        assert_eq!(words, r" 'printf \0047it\0047s a\0134b\0041\0012\0303\0251'");
+    }
+
+    #[test]
+    fn a_command_takes_the_shells_place_unless_the_shell_itself_runs_it() {
+        assert_eq!(to_script(&Argv::new(["printf", "a b"])), "exec 'printf' 'a b'");
+        assert_eq!(to_script(&Argv::new(["umask"])), "'umask'");
     }
 }

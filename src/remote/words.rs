@@ -10,8 +10,8 @@ const MOST_BYTES: usize = 1000;
 pub(super) fn last_words(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let clean = |line: &str| {
-        let line: String =
-            without_escapes(line).chars().filter(|c| !c.is_control()).collect();
+        let line = console::strip_ansi_codes(line);
+        let line: String = line.chars().filter(|c| !c.is_control()).collect();
         line.trim().to_owned()
     };
     let lines = said.lines().rev().map(clean).filter(|line| !line.is_empty());
@@ -25,17 +25,6 @@ pub(super) fn last_words(said: &[u8]) -> String {
     }
     kept.reverse();
     kept.join("; ")
-}
-
-/// Without sequences such as those that set colours.
-fn without_escapes(line: &str) -> String {
-    let mut parts = line.split("\u{1b}[");
-    let mut kept = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|c: char| ('@'..='~').contains(&c));
-        kept.push_str(end.map_or("", |end| &part[end + 1..]));
-    }
-    kept
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@ const STAGED: &str = "/var/lib/platform/staged";
 /// Tar counts in blocks of so many bytes.
 const BLOCK: usize = 512;
 
-/// What whoever changes a host holds a lock on while it does.
+/// What whoever changes a host holds a lock on while it does. It is empty while nobody is at
+/// work, but for one who was killed: asking for the lock costs a probe another program.
 pub(super) const LOCK: &str = "/run/platform/lock";
 
 /// How a command that changes a host begins. Only one run changes a host at a time; what a
@@ -36,16 +37,16 @@ pub(super) const LOCK: &str = "/run/platform/lock";
 const BEGIN: &str = r#"umask 077
 home=/var/lib/platform
 manifest=$home/manifest
-held=none
-until [ "$held" = "$(stat -c %d:%i /run/platform/lock 2>/dev/null)" ]; do
+while :; do
   [ -d /run/platform ] || mkdir -p -m 755 /run/platform
-  exec 9>/run/platform/lock
+  exec 9>>/run/platform/lock
   flock -w 120 9 || {
     printf '{"refused":"another run of platform has been changing this host for two minutes"}\n'
     exit 1
   }
-  held=$(stat -c %d:%i - <&9)
+  [ "$(stat -c %d:%i - <&9)" != "$(stat -c %d:%i /run/platform/lock 2>/dev/null)" ] || break
 done
+echo 'at work' >&9 || exit 1
 if [ -s $manifest ] && [ -n "$(tail -c 1 $manifest)" ]; then
   sed '$d' $manifest >$manifest.new && mv -f $manifest.new $manifest || exit 1
 fi"#;
@@ -64,6 +65,7 @@ else
 fi
 status=$?
 cd / && rm -rf {STAGED}
+: >{LOCK}
 [ -e $manifest ] || rmdir --ignore-fail-on-non-empty $home 2>/dev/null
 [ -e $home ] || rm -rf /run/platform
 exit $status"#
@@ -80,6 +82,7 @@ mkdir -p $home
 grep -Fxq -- "$1" $manifest 2>/dev/null ||
   printf '%s\n' "$1" | dd of=$manifest oflag=append conv=notrunc,fsync status=none || exit 1
 export DOCKER_HOST=unix:///var/run/docker.sock
+: >{LOCK}
 exec docker load --quiet 9>&-"#
     );
     ["sh".to_owned(), "-c".to_owned(), script, "load".to_owned(), owned.line()]

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use similar::TextDiff;
 
 use super::questions::Questions;
+use super::system::{self, NETWORK, NOW};
 use super::{Action, Change, Facts, HostPath, Key, Unknown};
 use crate::secret::{Secret, SecretBytes};
 
@@ -253,13 +254,11 @@ pub(super) fn wrong_access(
     (!wrong.is_empty()).then(|| wrong.join(", "))
 }
 
-/// The part of the probe that answers for files and directories. `stat` and `sha256sum` run
-/// once for all of them; the text of a file comes only where its hash is not the expected one.
-pub(super) fn script(questions: &Questions) -> Option<String> {
+/// The part of the probe that answers for files and directories, and for the machine's clock and
+/// network. `stat` and `sha256sum` run once for all of them; the text of a file comes only where
+/// its hash is not the expected one.
+pub(super) fn script(questions: &Questions) -> String {
     let files = questions.files();
-    if files.is_empty() {
-        return None;
-    }
     let mut expected = String::new();
     for (path, expect) in files {
         if let Some(sha256) = expect {
@@ -267,23 +266,28 @@ pub(super) fn script(questions: &Questions) -> Option<String> {
         }
     }
     let paths: Vec<String> = files.keys().map(|path| format!("'{path}'")).collect();
-    Some(format!(
+    format!(
         r#"set -- {paths}
 for path do
   [ -e "$path" ] || [ -L "$path" ] || printf '{{"q":"missing","path":"%s"}}\n' "$path"
 done
-stat -c '{{"q":"path","path":"%n","kind":"%F","mode":"%a","owner":["%U","%u"],"group":["%G","%g"]}}' -- "$@" 2>/dev/null
-sha256sum -- "$@" 2>/dev/null | while read -r sum path; do
+stat -c '{{"q":"path","path":"%n","kind":"%F","mode":"%a","owner":["%U","%u"],"group":["%G","%g"],"inode":%i,"changed":%Z}}' -- "$@" {NOW} {NETWORK} <{NOW} 2>/dev/null
+sums=
+[ $# = 0 ] || sums=$(sha256sum -- "$@" 2>/dev/null)
+while read -r sum path; do
+  [ "$path" ] || continue
   printf '{{"q":"sha256","path":"%s","sha256":"%s"}}\n' "$path" "$sum"
   shown=0 expect=
   case $path in
 {expected}  esac
   [ $shown = 1 ] && [ "$sum" != "$expect" ] &&
     printf '{{"q":"text","path":"%s","base64":"%s"}}\n' "$path" "$(head -c {SHOWN} -- "$path" | base64 -w0)"
-done
+done <<SUMS
+$sums
+SUMS
 "#,
         paths = paths.join(" ")
-    ))
+    )
 }
 
 /// A path at which nothing is.
@@ -300,6 +304,11 @@ pub(super) struct PathLine {
     mode: String,
     owner: [String; 2],
     group: [String; 2],
+    #[serde(default)]
+    inode: u64,
+    /// In seconds since 1970.
+    #[serde(default)]
+    changed: f64,
 }
 
 /// A file's hash.
@@ -324,7 +333,18 @@ impl MissingLine {
 }
 
 impl PathLine {
-    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+    /// Takes the line; `now` is this computer's clock when it was written, in seconds since 1970.
+    pub(super) fn add_to(self, facts: &mut Facts, now: f64) -> Option<()> {
+        match self.path.as_str() {
+            // The middle of the second that it names.
+            system::NOW => facts.system.clock_skew = self.changed + 0.5 - now,
+            system::NETWORK => system::add_network(self.inode, facts),
+            _ => return self.add_file_to(facts),
+        }
+        Some(())
+    }
+
+    fn add_file_to(self, facts: &mut Facts) -> Option<()> {
         let kind = match self.kind.as_str() {
             "regular file" | "regular empty file" => FileKind::File,
             "directory" => FileKind::Directory,

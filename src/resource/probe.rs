@@ -35,8 +35,8 @@ impl Questions {
     /// answer is that, [`BadAnswer::Busy`].
     pub fn script_when_free(&self, seconds: u64) -> String {
         format!(
-            r#"if [ -e {LOCK} ]; then
-  flock -s -w {seconds} -E {HELD} {LOCK} true 2>/dev/null
+            r#"if [ -s {LOCK} ]; then
+  flock -s -w {seconds} -E {HELD} 9 2>/dev/null 9<{LOCK}
   if [ $? = {HELD} ]; then
     printf '{{"q":"busy"}}\n'
     exit
@@ -67,7 +67,7 @@ fi
             self.ports.then(|| system::PORTS.to_owned()),
             boot::script(self),
             Some("wait\n".to_owned()),
-            file::script(self),
+            Some(file::script(self)),
         ];
         script.extend(parts.into_iter().flatten());
         script.push_str(&tree::script());
@@ -81,9 +81,8 @@ fi
 #[serde(tag = "q", rename_all = "snake_case")]
 enum Line {
     System(system::SystemLine),
-    Clock(system::ClockLine),
     Generation(system::GenerationLine),
-    Identity(system::IdentityLine),
+    BootId(system::BootIdLine),
     Address(system::AddressLine),
     Address6(system::Address6Line),
     Manager(system::ManagerLine),
@@ -122,9 +121,7 @@ pub fn parse(answer: &str, now: f64) -> Result<Facts, BadAnswer> {
         let senseless = || BadAnswer::Senseless(text.to_owned());
         let line: Line = serde_json::from_str(text).map_err(|_| senseless())?;
         let taken = match line {
-            Line::Clock(line) => line.seconds.parse::<f64>().ok().map(|seconds| {
-                facts.system.clock_skew = seconds - now;
-            }),
+            Line::Path(line) => line.add_to(&mut facts, now),
             Line::Unit(line) => unit.take(line, &mut facts),
             Line::Busy => return Err(BadAnswer::Busy),
             Line::End => {
@@ -148,7 +145,7 @@ impl Line {
         match self {
             Self::System(line) => line.add_to(facts),
             Self::Generation(line) => line.add_to(facts),
-            Self::Identity(line) => line.add_to(facts),
+            Self::BootId(line) => line.add_to(facts),
             Self::Address(line) => line.add_to(facts),
             Self::Address6(line) => line.add_to(facts),
             Self::Manager(line) => line.add_to(facts),
@@ -159,7 +156,6 @@ impl Line {
             Self::Command(line) => line.add_to(facts),
             Self::User(line) => line.add_to(facts),
             Self::Missing(line) => line.add_to(facts),
-            Self::Path(line) => line.add_to(facts),
             Self::Sha256(line) => line.add_to(facts),
             Self::Text(line) => line.add_to(facts),
             Self::Started(line) => line.add_to(facts),
@@ -171,7 +167,7 @@ impl Line {
                 facts.manifest.add(owned);
                 Some(())
             }
-            Self::Clock(_) | Self::Unit(_) | Self::Busy | Self::End => None,
+            Self::Path(_) | Self::Unit(_) | Self::Busy | Self::End => None,
         }
     }
 }

@@ -27,7 +27,7 @@ pub struct System {
     /// Where the disk with that space is mounted.
     pub disk: String,
     /// How many seconds its clock is ahead of this computer's; negative where it is behind.
-    /// No more exact than half the time that the probe took.
+    /// No more exact than half a second, and half the time that the probe took.
     pub clock_skew: f64,
     /// Which cgroups its processes get.
     pub cgroups: Cgroups,
@@ -70,9 +70,9 @@ impl System {
 }
 
 /// The part of the probe that answers for the machine. It is made of what the shell can read
-/// by itself: fifty hosts of one lab may share a processor, and each program that a probe
-/// starts costs a millisecond. `df`, `uname`, `nproc`,
-/// `readlink` and `date` are the only ones.
+/// by itself: all hosts of a lab may share a processor, and each program that a probe starts
+/// costs a millisecond of it. `df` is the only one, and `uname` where the kernel does not show
+/// its machine name (before 6.1).
 pub(super) const SCRIPT: &str = r#"os=unknown
 [ -r /etc/os-release ] && while IFS='=' read -r key value; do
   [ "$key" = PRETTY_NAME ] && os=$value && break
@@ -101,13 +101,20 @@ systemd=false
 [ -d /run/systemd/system ] && systemd=true
 apparmor=false
 [ -r /sys/module/apparmor/parameters/enabled ] && read -r on </sys/module/apparmor/parameters/enabled && [ "$on" = Y ] && apparmor=true
-set -- $(uname -rm)
+read -r kernel </proc/sys/kernel/osrelease
+arch=
+[ -r /proc/sys/kernel/arch ] && read -r arch </proc/sys/kernel/arch
+[ "$arch" ] || arch=$(uname -m)
+cpus=0
+while read -r key value; do [ "$key" = Cpus_allowed_list: ] && break; done </proc/self/status
+IFS=,
+for range in $value; do cpus=$((cpus + ${range#*-} - ${range%-*} + 1)); done
+unset IFS
 printf '{"q":"system","os":"%s","kernel":"%s","arch":"%s","cpus":%s,"memory_kib":%s,"free_kib":%s,"disk":"%s","cgroups":"%s","systemd":%s,"apparmor":%s}\n' \
-  "$os" "$1" "$2" "$(nproc)" "$memory" "$free" "$disk" "$cgroups" "$systemd" "$apparmor"
-printf '{"q":"clock","seconds":"%s"}\n' "$(date +%s.%N)"
+  "$os" "$kernel" "$arch" "$cpus" "$memory" "$free" "$disk" "$cgroups" "$systemd" "$apparmor"
 boot=
 [ -r /proc/sys/kernel/random/boot_id ] && read -r boot </proc/sys/kernel/random/boot_id
-printf '{"q":"identity","boot":"%s","network":"%s"}\n' "$boot" "$(readlink /proc/self/ns/net)"
+printf '{"q":"boot_id","boot_id":"%s"}\n' "$boot"
 [ -r /proc/net/fib_trie ] && while read -r word what kind; do
   case "$word $what $kind" in
     '|-- '*) address=$what ;;
@@ -121,6 +128,13 @@ generation=
 [ -r /var/lib/platform/generation ] && read -r generation </var/lib/platform/generation
 printf '{"q":"generation","generation":"%s"}\n' "$generation"
 "#;
+
+/// A name that the probe's `stat` of files is asked about as well: who looks at it makes it, so
+/// its last change is the time of now.
+pub(super) const NOW: &str = "/proc/self/ns/net";
+
+/// How `stat` names its input, which is the machine's network.
+pub(super) const NETWORK: &str = "-";
 
 /// The part of the probe that lists the listening ports, as the kernel shows them.
 pub(super) const PORTS: &str = r#"for table in /proc/net/tcp /proc/net/tcp6; do
@@ -146,23 +160,16 @@ pub(super) struct SystemLine {
     apparmor: bool,
 }
 
-/// The machine's clock, in seconds since 1970.
-#[derive(Debug, Deserialize)]
-pub(super) struct ClockLine {
-    pub(super) seconds: String,
-}
-
 /// The last change that a run made.
 #[derive(Debug, Deserialize)]
 pub(super) struct GenerationLine {
     generation: String,
 }
 
-/// What tells the machine from all others.
+/// What tells the machine's boot from all others.
 #[derive(Debug, Deserialize)]
-pub(super) struct IdentityLine {
-    boot: String,
-    network: String,
+pub(super) struct BootIdLine {
+    boot_id: String,
 }
 
 /// An address of the machine.
@@ -213,12 +220,18 @@ impl GenerationLine {
     }
 }
 
-impl IdentityLine {
+impl BootIdLine {
     pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
-        if !self.boot.is_empty() && !self.network.is_empty() {
-            facts.system.identity = format!("{} {}", self.boot, self.network);
-        }
+        facts.system.identity = self.boot_id;
         Some(())
+    }
+}
+
+/// Takes the number of the machine's network. It comes after its boot.
+pub(super) fn add_network(number: u64, facts: &mut Facts) {
+    let identity = &mut facts.system.identity;
+    if !identity.is_empty() {
+        identity.push_str(&format!(" {number}"));
     }
 }
 

@@ -49,13 +49,18 @@ impl User {
     }
 }
 
-/// The part of the probe that answers for users. `getent` ends with 2 where there is none.
+/// The part of the probe that answers for users. Those that are not in the host's own file are
+/// asked of whatever else it asks for users; `getent` ends with 2 where there is none.
 pub(super) fn script(questions: &Questions) -> Option<String> {
     let names: Vec<String> = questions.users().map(|name| format!("'{name}'")).collect();
     (!names.is_empty()).then(|| {
         format!(
             r#"for name in {names}; do
-  entry=$(getent passwd "$name")
+  entry=
+  while IFS= read -r line; do
+    case $line in "$name":*) entry=$line && break ;; esac
+  done </etc/passwd
+  [ "$entry" ] || entry=$(getent passwd "$name")
   case $? in
     0) printf '{{"q":"user","name":"%s","shell":"%s"}}\n' "$name" "${{entry##*:}}" ;;
     2) printf '{{"q":"user","name":"%s"}}\n' "$name" ;;

@@ -26,8 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to rest between two times.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Takes the script as its input: a command line would bound the number of questions.
-const RECEIVER: &str = r#"script=$(cat) && eval "$script""#;
+/// Takes the script as its input: a command line would bound the number of questions. All answers
+/// are sent at once: a packet of its own for each costs the host and this computer more than
+/// another shell.
+const RECEIVER: &str = r#"script=$(cat) && answers=$(eval "$script")
+status=$?
+printf '%s\n' "$answers"
+exit $status"#;
 
 /// Why a host could not be probed.
 #[derive(Debug, thiserror::Error)]

@@ -6,13 +6,15 @@ use futures::future::join_all;
 
 use super::super::lab::Lab;
 use super::{not_running, units};
+use crate::component::remedy;
 use crate::host::HostName;
 use crate::resource::Facts;
 use crate::run::Fleet;
 use crate::run::units::last_words;
 use crate::topology::Topology;
 
-/// The decisive line of each service that does not run, by its host and its unit.
+/// The decisive line of each service that does not run, and what heals it where that is known, by
+/// its host and its unit.
 pub(super) type Words = BTreeMap<(HostName, &'static str), String>;
 
 /// Reads the journals of units that do not run: where all do, no host is asked.
@@ -39,11 +41,13 @@ pub(super) async fn words(
         }
     }
     let said = join_all(asked).await.into_iter();
-    let decisive =
-        |words: String| redactor.clean(words.lines().next().unwrap_or_default());
-    said.map(|(of, words)| (of, decisive(words)))
-        .filter(|(_, line)| !line.is_empty())
-        .collect()
+    said.filter_map(|((host, unit), words)| {
+        let words = redactor.clean(&words);
+        let decisive = words.lines().next()?.to_owned();
+        let line = [Some(decisive), remedy(unit, &words)].into_iter().flatten();
+        Some(((host, unit), line.collect::<Vec<_>>().join("; ")))
+    })
+    .collect()
 }
 
 /// Whether a unit that the host knows does not run.

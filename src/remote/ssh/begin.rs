@@ -4,8 +4,6 @@
 //! place of the command, `nologin`: all come on the same streams as the command's own output.
 //! So a line that nobody else can know is printed on both just before the command begins.
 
-use crate::remote::Argv;
-
 const KEPT: usize = 64 * 1024;
 
 /// A mark of one command.
@@ -18,15 +16,9 @@ impl Mark {
         Self(format!("platform-begins-{number:016x}"))
     }
 
-    /// The command that prints the mark and becomes another command.
-    pub(super) fn before(&self, argv: &Argv) -> Argv {
-        // What is no program may be a word of the shell itself, such as `umask`.
-        let script = format!(
-            "echo {0}; echo {0} >&2; case $(command -v \"$1\") in (/*) exec \"$@\";; esac; \"$@\"",
-            self.0
-        );
-        let shell = ["sh", "-c", script.as_str(), "sh"].map(str::to_owned);
-        Argv::new(shell.into_iter().chain(argv.words().iter().cloned()))
+    /// The script for a POSIX shell that prints the mark before another script.
+    pub(super) fn before(&self, script: &str) -> String {
+        format!("echo {0}; echo {0} >&2; {script}", self.0)
     }
 }
 
@@ -97,7 +89,7 @@ mod tests {
     fn the_command_as_text_is_no_mark() {
         let mark = Mark::new(1);
         let mut beginning = Beginning::new(&mark);
-        let mut bytes = mark.before(&Argv::new(["true"])).words().join(" ").into_bytes();
+        let mut bytes = mark.before("exec true").into_bytes();
         bytes.push(b'\n');
         beginning.read(&mut bytes);
         assert!(!beginning.has_begun() && bytes.is_empty());

@@ -14,7 +14,7 @@ use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
 use crate::event::Event;
 use crate::remote::words::last_words;
-use crate::remote::{Argv, As, Exec, Input, Output, RemoteError, to_login_shell};
+use crate::remote::{As, Exec, Input, Output, RemoteError, to_login_shell, to_script};
 use crate::secret::Secret;
 
 use super::Ssh;
@@ -47,9 +47,9 @@ async fn converse<'a>(
     let Exec { purpose, argv, user, input, on_line, .. } = exec;
     let by_sudo = user == As::Root && ssh.user != "root";
     let password = ssh.sudo_password.as_ref().filter(|_| by_sudo);
-    let command = match by_sudo {
-        true => sudo::command(&argv, password.is_some()),
-        false => argv,
+    let script = match by_sudo {
+        true => sudo::script(&argv, password.is_some()),
+        false => to_script(&argv),
     };
     let mark = Mark::new(rand::random());
     let (reader, writer) = channel.split();
@@ -65,7 +65,7 @@ async fn converse<'a>(
         stderr: Vec::new(),
         status: None,
     };
-    call.start(&mark.before(&command)).await?;
+    call.start(&mark.before(&script)).await?;
     call.hold(reader, input).await
 }
 
@@ -113,9 +113,9 @@ struct Conversation<'a> {
 }
 
 impl Conversation<'_> {
-    async fn start(&mut self, command: &Argv) -> Result<(), RemoteError> {
+    async fn start(&mut self, script: &str) -> Result<(), RemoteError> {
         // The answer comes among the output: waiting for it would cost a round trip.
-        let sent = self.leash.writer.exec(true, to_login_shell(command)).await;
+        let sent = self.leash.writer.exec(true, to_login_shell(script)).await;
         sent.map_err(|_| self.lost())?;
         let (host, purpose) = (self.ssh.host.clone(), self.purpose.clone());
         self.ssh.events.emit(&Event::Executed { host, purpose });

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::remote::Argv;
+use crate::remote::{Argv, to_script};
 
 /// What sudo prints on standard error to ask for a password.
 const PROMPT: &str = "platform-asks-for-the-sudo-password:";
@@ -73,20 +73,28 @@ pub enum SudoProblem {
     Other(String),
 }
 
-/// The command that runs a command as root.
+/// The script for a POSIX shell that runs a command as root.
 ///
-/// Sudo's own texts are asked for in English, so that [`diagnose`] knows them; the command
-/// does not see that setting.
-pub(super) fn command(argv: &Argv, with_password: bool) -> Argv {
-    let script = format!("unset LC_ALL; echo {MARKER} >&2; exec \"$@\"");
+/// Sudo's own texts are asked for in English, so that [`diagnose`] knows them; the command does
+/// not see that setting. A command that is a script itself runs in the same shell that says that
+/// sudo let us through: another one would cost the host a millisecond.
+pub(super) fn script(argv: &Argv, with_password: bool) -> String {
     let ask: &[&str] = match with_password {
         true => &["-S", "-p", PROMPT],
         false => &["-n"],
     };
-    let head = ["env", "LC_ALL=C", "sudo"].iter().chain(ask);
-    let shell = ["--", "sh", "-c", script.as_str(), "sh"];
-    let words = head.copied().chain(shell).map(str::to_owned);
-    Argv::new(words.chain(argv.words().iter().cloned()))
+    let (run, words) = match argv.words() {
+        [shell, option, script, words @ ..] if shell == "sh" && option == "-c" => {
+            (script.as_str(), words.to_vec())
+        }
+        words => ("exec \"$@\"", [&["sh".to_owned()], words].concat()),
+    };
+    // On a line of its own, for a script that the shell cannot read must not silence the marker.
+    let script = format!("unset LC_ALL; echo {MARKER} >&2\n{run}");
+    let shell = ["--", "sh", "-c", script.as_str()];
+    let head = ["sudo"].iter().chain(ask).chain(&shell);
+    let command = Argv::new(head.copied().map(str::to_owned).chain(words));
+    format!("LC_ALL=C; export LC_ALL; {}", to_script(&command))
 }
 
 /// What sudo's side of the conversation calls for.
@@ -202,7 +210,6 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::to_shell;
 
     fn feed(preamble: &mut Preamble, text: &str) -> (Option<Call>, String) {
         let mut bytes = text.as_bytes().to_vec();
@@ -214,12 +221,22 @@ mod tests {
     fn the_command_stays_words_and_holds_no_password() {
         let argv = Argv::new(["cat", "a b"]);
         assert_eq!(
-            to_shell(&command(&argv, false)),
-            "'env' 'LC_ALL=C' 'sudo' '-n' '--' 'sh' '-c' \
-             'unset LC_ALL; echo platform-is-root-now: >&2; exec \"$@\"' 'sh' 'cat' 'a b'"
+            script(&argv, false),
+            "LC_ALL=C; export LC_ALL; exec 'sudo' '-n' '--' 'sh' '-c' \
+             'unset LC_ALL; echo platform-is-root-now: >&2\nexec \"$@\"' 'sh' 'cat' 'a b'"
         );
-        let words = command(&argv, true);
-        assert_eq!(words.words()[3..6], ["-S", "-p", PROMPT]);
+        let asks = format!("exec 'sudo' '-S' '-p' '{PROMPT}' '--' 'sh'");
+        assert!(script(&argv, true).contains(&asks));
+    }
+
+    #[test]
+    fn a_script_runs_in_the_shell_that_is_there() {
+        let argv = Argv::new(["sh", "-c", "echo $0 $1", "name", "a b"]);
+        assert_eq!(
+            script(&argv, false),
+            "LC_ALL=C; export LC_ALL; exec 'sudo' '-n' '--' 'sh' '-c' \
+             'unset LC_ALL; echo platform-is-root-now: >&2\necho $0 $1' 'name' 'a b'"
+        );
     }
 
     #[test]
@@ -304,7 +321,7 @@ mod tests {
             0,
             SudoProblem::Terminal,
         );
-        check("env: 'sudo': No such file or directory", 127, 0, SudoProblem::Missing);
+        check("sh: 1: exec: sudo: not found", 127, 0, SudoProblem::Missing);
         let refusal = "amy is not in the sudoers file.";
         check(refusal, 1, 1, SudoProblem::NotAllowed(refusal.into()));
         check("sudo: broken", 1, 0, SudoProblem::Other("sudo: broken".into()));

@@ -218,27 +218,29 @@ fn an_address_that_a_host_does_not_have_is_named_with_those_that_it_has() {
 #[test]
 fn entries_that_lead_to_one_machine_are_named_together() {
     let address = |host: &str| format!(r#"{{"q":"address","address":"{host}"}}"#);
-    let machine = |boot: &str, network: &str, own: &[&str]| {
+    let machine = |boot: &str, network: u64, own: &[&str]| {
         let own: Vec<String> = own.iter().map(|own| address(own)).collect();
-        let identity =
-            format!(r#"{{"q":"identity","boot":"{boot}","network":"{network}"}}"#);
-        format!("{identity}\n{}", own.join("\n"))
+        let boot = format!(r#"{{"q":"boot_id","boot_id":"{boot}"}}"#);
+        let network = format!(
+            r#"{{"q":"path","path":"-","kind":"regular empty file","mode":"444","owner":["root","0"],"group":["root","0"],"inode":{network},"changed":1}}"#
+        );
+        format!("{boot}\n{network}\n{}", own.join("\n"))
     };
-    let both = machine("a", "net:[1]", &["10.0.0.2", "10.0.0.3"]);
+    let both = machine("a", 1, &["10.0.0.2", "10.0.0.3"]);
     let help = "leave one of these entries in the inventory: each has to be a machine of its own";
     let twins = ["c2", "c3"]
         .map(|host| format!("{host}: c2 and c3 are the same machine; {help}"));
     assert_eq!(objected(&[("c2", &both), ("c3", &both)]), twins);
 
-    let one = machine("a", "net:[1]", &["10.0.0.2"]);
+    let one = machine("a", 1, &["10.0.0.2"]);
     for (other, why) in [
-        (machine("a", "net:[2]", &["10.0.0.3"]), "containers of one kernel"),
-        (machine("b", "net:[1]", &["10.0.0.3"]), "two kernels"),
-        (machine("a", "net:[1]", &["10.0.0.3"]), "a machine and its resumed snapshot"),
-        (machine("", "", &["10.0.0.3"]), "a host that does not tell"),
+        (machine("a", 2, &["10.0.0.3"]), "containers of one kernel"),
+        (machine("b", 1, &["10.0.0.3"]), "two kernels"),
+        (machine("a", 1, &["10.0.0.3"]), "a machine and its resumed snapshot"),
+        (machine("", 1, &["10.0.0.3"]), "a host that does not tell"),
     ] {
         assert_eq!(objected(&[("c2", &one), ("c3", &other)]), [""; 0], "{why}");
     }
-    let silent = machine("", "", &["10.0.0.2", "10.0.0.3"]);
+    let silent = machine("", 1, &["10.0.0.2", "10.0.0.3"]);
     assert_eq!(objected(&[("c2", &silent), ("c3", &silent)]), [""; 0]);
 }

@@ -1,7 +1,7 @@
 //! Login shells that read a command line in ways of their own.
 
 use platform::remote::ssh::{Purpose, system_ssh};
-use platform::remote::{Argv, Exec, Remote, to_login_shell};
+use platform::remote::{Argv, Exec, Remote, to_login_shell, to_script};
 
 use super::sshd::{Sshd, connector, run, script, settings};
 
@@ -98,7 +98,8 @@ fn the_operators_own_ssh_hands_on_the_same_words() {
         let key = super::sshd::bare_public(&sshd.file("host_ed25519"));
         std::fs::write(sshd.file("pins"), format!("[127.0.0.1]:{} {key}\n", sshd.port))
             .unwrap();
-        let text = to_login_shell(&Argv::new(["printf", "%s|", "it's", "a!\\b\n"]));
+        let text =
+            to_login_shell(&to_script(&Argv::new(["printf", "%s|", "it's", "a!\\b\n"])));
         let mut ssh = std::process::Command::new(&argv.words()[0]);
         let said = run(ssh.args(&argv.words()[1..]).arg(text));
         assert_eq!(said, "it's|a!\\b\n|", "{shell}");

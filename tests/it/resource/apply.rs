@@ -467,7 +467,8 @@ impl AtWork {
         host.dir("/run/platform");
         let mut other = Command::new("flock")
             .arg(host.path("/run/platform/lock"))
-            .args(["sh", "-c", "echo held; cat"])
+            .args(["sh", "-c", "echo at work >>\"$0\"; echo held; cat"])
+            .arg(host.path("/run/platform/lock"))
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .spawn()

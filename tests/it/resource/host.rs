@@ -56,6 +56,10 @@ impl Host {
             symlink(format!("usr/{name}"), host.path(name)).expect("the folder is ours");
         }
         host.write("/dev/null", b"");
+        host.write("/proc/sys/kernel/osrelease", b"6.1.0-18\n");
+        host.write("/proc/sys/kernel/arch", b"x86_64\n");
+        host.write("/proc/self/status", b"Name:\tsh\nCpus_allowed_list:\t0-1,4,6-7\n");
+        host.write("/proc/self/ns/net", b"");
         played::install(&host);
         host
     }
