@@ -72,7 +72,7 @@ impl Chronos {
         self.http.leader(&format!("{API}/leader")).await
     }
 
-    /// All jobs.
+    /// All jobs. None just after a change of the leader may mean that it has not read them yet.
     ///
     /// # Errors
     /// When Chronos does not answer, or refuses the password.
@@ -80,8 +80,10 @@ impl Chronos {
         self.http.json(&Call::get(format!("{API}/jobs"))).await
     }
 
-    /// Creates a job from its definition, or replaces it: with a `schedule`, or with `parents`.
-    /// Repeated, it changes nothing, so it is repeated when the connection breaks.
+    /// Creates a job from its definition, or replaces it: with a `schedule`, or with `parents`. It
+    /// shows among the [jobs](Self::jobs) up to a second later. Never repeated: the job would run
+    /// once more, and its counters begin anew. After a cut connection the jobs tell what became
+    /// of it.
     ///
     /// # Errors
     /// When Chronos does not answer, or finds faults in the definition.
@@ -91,7 +93,7 @@ impl Chronos {
             None => "iso8601",
         };
         let call = Call::order(Method::POST, format!("{API}/{kind}")).body(definition);
-        self.http.answer(&call.repeatable()).await.map(drop)
+        self.http.answer(&call).await.map(drop)
     }
 
     /// Deletes a job. Never repeated: a job that is gone already is an error.

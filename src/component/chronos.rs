@@ -17,7 +17,7 @@ const USER: &str = "4400";
 /// Where its configuration is on its host.
 const CONFIG: &str = "/etc/platform/chronos";
 /// The name under which it registers and proves who it is, and its user in ZooKeeper.
-pub(super) const PRINCIPAL: &str = "chronos";
+pub const PRINCIPAL: &str = "chronos";
 /// Its nodes in ZooKeeper: it gives those that it makes itself no list, so they are made for it.
 pub(super) const NODES: [&str; 4] =
     ["/chronos", "/chronos/state", "/chronos/state/state", "/chronos/state/candidate"];

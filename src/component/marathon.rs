@@ -18,7 +18,9 @@ const USER: &str = "8080";
 /// Where its configuration is on its host.
 const CONFIG: &str = "/etc/platform/marathon";
 /// The name under which it registers and proves who it is, and its user in ZooKeeper.
-pub(super) const PRINCIPAL: &str = "marathon";
+pub const PRINCIPAL: &str = "marathon";
+/// What it writes into its log: see the file.
+const LOGGING: &str = include_str!("../../templates/marathon/logback.xml");
 /// The unit that runs it.
 pub const UNIT: &str = "platform-marathon.service";
 
@@ -38,6 +40,7 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
             context.materials.marathon.secret.clone(),
             USER,
         ),
+        File::public(path(&format!("{CONFIG}/logback.xml")), LOGGING.to_owned()),
     ];
     let text = unit(context, &image.id, facts)?;
     let service = Service { data: None, image, files, unit: UNIT, text, marker: None };

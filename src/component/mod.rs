@@ -98,6 +98,21 @@ pub fn unit_of(component: Component) -> &'static str {
     }
 }
 
+/// The components that must not even be interrupted for it to run on: each Marathon ends when its
+/// connection to ZooKeeper does, and the leading one with the master that leads; Chronos answers
+/// nobody while ZooKeeper is away. All are back by themselves, after seconds in which nothing of
+/// the kind may be interrupted again.
+pub fn ends_with(component: Component) -> &'static [Component] {
+    match component {
+        Component::Marathon => &[Component::Zookeeper, Component::MesosMaster],
+        Component::Chronos => &[Component::Zookeeper],
+        Component::Registry
+        | Component::Zookeeper
+        | Component::MesosMaster
+        | Component::MesosAgent => &[],
+    }
+}
+
 /// What heals a component whose unit said this as it ended, where its own words do not say that.
 /// An instruction without the host's name.
 pub fn remedy(unit: &str, said: &str) -> Option<String> {

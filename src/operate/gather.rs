@@ -12,8 +12,8 @@ use super::trouble::Trouble;
 use crate::component::{Materials, mesos, registry, zookeeper};
 use crate::event::Event;
 use crate::host::HostName;
-use crate::inventory::SecretSource;
 use crate::inventory::catalog::{Catalog, Component, Entry};
+use crate::inventory::{Inventory, SecretSource};
 use crate::resource::Content;
 use crate::secret::{Redactor, Secret};
 use crate::state::{Ca, CaError, Leaf, San, SecretError};
@@ -45,9 +45,7 @@ pub(super) async fn gather(
 ) -> Result<Gathered, Trouble> {
     let needed = needed(topology);
     let listed = lab.images()?;
-    if let Some(message) = unverified(&listed, &needed) {
-        ambient.events.emit(&Event::Warned { message });
-    }
+    warn_of_unverified(lab, &listed, ambient);
     let images = image::resolve(&listed, &needed, &Bench::of(ambient)).await?;
     let ca = lab.state.ca((ambient.clock)())?;
     let secret = |name: &str| {
@@ -116,10 +114,18 @@ fn certificates(
     topology.registries().map(certificate).collect()
 }
 
-/// What there is to say of components that were never seen to run as this program runs them.
-fn unverified(images: &Images, needed: &[Component]) -> Option<String> {
+/// Warns of components that were never seen to run as this program runs them.
+pub(super) fn warn_of_unverified(lab: &Lab, images: &Images, ambient: &Ambient<'_>) {
+    if let Some(message) = unverified(&lab.inventory, images) {
+        ambient.events.emit(&Event::Warned { message });
+    }
+}
+
+fn unverified(inventory: &Inventory, images: &Images) -> Option<String> {
+    let runs =
+        |component| inventory.groups.iter().any(|group| inventory.runs(group, component));
     let unverified = |(component, entry): (&Component, &Entry)| {
-        let concerns = needed.contains(component) && !entry.verified;
+        let concerns = !entry.verified && runs(*component);
         concerns.then(|| format!("{component} {}", entry.version))
     };
     let found: Vec<String> =

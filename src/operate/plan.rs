@@ -1,6 +1,7 @@
 //! `platform plan`: what `up` would do.
 
 use super::down::Hosts;
+use super::gather::warn_of_unverified;
 use super::lab::Lab;
 use super::trouble::Trouble;
 use super::up::Look;
@@ -36,9 +37,10 @@ pub enum Pending {
 /// As [`up`](super::up::up) before its first change.
 pub async fn plan(lab: &Lab, ambient: &Ambient<'_>) -> Result<Outlook, Trouble> {
     // A catalogue that cannot work is said before machines are planned that are made for it.
-    lab.images()?;
+    let images = lab.images()?;
     let roster = machines::roster(lab, ambient).await?;
     if !roster.is_complete() {
+        warn_of_unverified(lab, &images, ambient);
         let (text, json) = (roster.show(), roster.to_json());
         let pending = Pending::Machines { text, json };
         return Ok(Outlook { pending, notes: Vec::new() });

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::Ambient;
 use super::services::{Services, agent_of};
 use crate::api::http::{ApiError, Reason};
-use crate::api::marathon::{App, Force, Marathon, Task, Then};
+use crate::api::marathon::{Force, Marathon, Task, Then};
 use crate::api::mesos::AgentInfo;
 use crate::component::Stage;
 use crate::event::{Event, Outcome, in_words};
@@ -189,9 +189,8 @@ impl<'a> Proof<'a> {
     }
 
     async fn reach_all(&self) -> Result<(), String> {
-        let app = self.app().await?;
-        let hosts: BTreeSet<&str> =
-            app.tasks.iter().map(|task| task.host.as_str()).collect();
+        let tasks = self.tasks().await?;
+        let hosts: BTreeSet<&str> = tasks.iter().map(|task| task.host.as_str()).collect();
         if hosts.len() < self.n_instances {
             let agents = count(hosts.len(), "agent");
             return Err(format!("its tasks are on {agents} only"));
@@ -200,7 +199,7 @@ impl<'a> Proof<'a> {
         if let Some(stray) = hosts.iter().find(|host| !is_right(host)) {
             return Err(format!("a task is on {stray}, where none should be"));
         }
-        for task in &app.tasks {
+        for task in &tasks {
             self.reach(task).await?;
         }
         Ok(())
@@ -208,6 +207,7 @@ impl<'a> Proof<'a> {
 
     async fn reach(&self, task: &Task) -> Result<(), String> {
         let port = *task.ports.first().ok_or("a task has no port")?;
+        let port = u16::try_from(port).map_err(|_| format!("a task has port {port}"))?;
         let at = format!("{}:{port}", task.host);
         let asked = timeout(REACH, ask(self.from, &task.host, port)).await;
         let answer = asked.map_err(|_| format!("{at} does not answer within 10 s"))?;
@@ -219,15 +219,15 @@ impl<'a> Proof<'a> {
     }
 
     async fn lose_one(&self) -> Result<(), String> {
-        let lost = self.app().await?.tasks.into_iter().next().ok_or("it has no task")?;
+        let lost = self.tasks().await?.into_iter().next().ok_or("it has no task")?;
         self.marathon.kill_task(APP, &lost.id, Then::Replace).await.map_err(said)?;
         let begun = Instant::now();
         loop {
             let left = DEADLINE.saturating_sub(begun.elapsed());
             self.marathon.wait_settled(APP, left).await.map_err(said)?;
-            let app = self.app().await?;
-            let is_gone = app.tasks.iter().all(|task| task.id != lost.id);
-            if is_gone && app.tasks.len() == self.n_instances {
+            let tasks = self.tasks().await?;
+            let is_gone = tasks.iter().all(|task| task.id != lost.id);
+            if is_gone && tasks.len() == self.n_instances {
                 break;
             }
             if begun.elapsed() > DEADLINE {
@@ -247,8 +247,10 @@ impl<'a> Proof<'a> {
         self.marathon.wait_deployment(&change.deployment, DEADLINE).await.map_err(said)
     }
 
-    async fn app(&self) -> Result<App, String> {
-        self.marathon.app(APP).await.map_err(said)
+    /// The app's tasks that have not ended.
+    async fn tasks(&self) -> Result<Vec<Task>, String> {
+        let app = self.marathon.app(APP).await.map_err(said)?;
+        Ok(app.tasks.into_iter().filter(|task| !task.has_ended()).collect())
     }
 }
 

@@ -3,7 +3,9 @@
 //! A master that answers proves nothing by it: one without a registry answers too. So masters
 //! are asked whether they recovered their log, and the leader for what it says only once it
 //! has. Marathon lets everyone in where it cannot read its own credentials, so a stranger has
-//! to be refused.
+//! to be refused. Marathon and Chronos name as their leader whom ZooKeeper remembers, be he dead
+//! or without any master: who of them leads is asked of Mesos' leading master, which knows whose
+//! framework it makes offers to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use crate::api::http::{Access, ApiError, Endpoint, Login, Through};
 use crate::api::marathon::Marathon;
 use crate::api::mesos::{AgentInfo, Framework, Master};
 use crate::component::mesos::OPERATOR;
+use crate::component::{chronos, marathon};
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -44,12 +47,22 @@ pub(super) struct Logins {
     pub(super) chronos: Secret,
 }
 
-/// Whether a member leads, by its own word, or why it does not serve.
+/// Whether a member leads, or why it does not serve.
 pub(super) type Word = Result<bool, String>;
 
 impl Services<'_> {
+    /// What is known of each of these members, by its own word and its master's.
+    async fn words(&self, component: Component, members: &[Member]) -> Vec<Word> {
+        let own = self.own_words(component, members);
+        if framework_of(component).is_none() {
+            return own.await;
+        }
+        let (words, frameworks) = tokio::join!(own, self.frameworks());
+        confirm(component, members, words, &frameworks)
+    }
+
     /// What each of these members says of itself.
-    pub(super) async fn words(
+    pub(super) async fn own_words(
         &self,
         component: Component,
         members: &[Member],
@@ -237,6 +250,51 @@ fn leads(member: &Member, leader: Result<Option<Endpoint>, ApiError>) -> Word {
     }
 }
 
+/// The name under which a component is a framework of Mesos.
+fn framework_of(component: Component) -> Option<&'static str> {
+    match component {
+        Component::Marathon => Some(marathon::PRINCIPAL),
+        Component::Chronos => Some(chronos::PRINCIPAL),
+        Component::Registry
+        | Component::Zookeeper
+        | Component::MesosMaster
+        | Component::MesosAgent => None,
+    }
+}
+
+/// Corrects what members of a framework say of themselves by what the leading master knows. While
+/// it cannot be asked, none of them leads.
+pub(super) fn confirm(
+    component: Component,
+    members: &[Member],
+    words: Vec<Word>,
+    frameworks: &Result<Vec<Framework>, String>,
+) -> Vec<Word> {
+    let Some(name) = framework_of(component) else { return words };
+    let works = |frameworks: &[Framework], member: &Member| {
+        let mut of_it = frameworks.iter().filter(|framework| framework.name == name);
+        of_it.any(|framework| {
+            framework.active && framework.connected && is_of(framework, member)
+        })
+    };
+    let word = |(member, word): (&Member, Word)| match (word?, frameworks) {
+        (_, Ok(frameworks)) if works(frameworks, member) => Ok(true),
+        (true, Ok(_)) => {
+            Err("is to lead, and is not connected to the leading master".into())
+        }
+        (false, _) | (true, Err(_)) => Ok(false),
+    };
+    members.iter().zip(words).map(word).collect()
+}
+
+/// Whether the scheduler of a framework runs on a member's host.
+fn is_of(framework: &Framework, member: &Member) -> bool {
+    let address = member.address.to_string();
+    let page = framework.webui_url.as_deref().and_then(|url| url.split("://").nth(1));
+    let page = page.and_then(|rest| rest.split([':', '/']).next());
+    framework.hostname.as_deref() == Some(&address) || page == Some(&address)
+}
+
 fn standing_of(word: &Word) -> MemberStanding {
     match word {
         Ok(true) => MemberStanding::Leads,
@@ -307,6 +365,47 @@ mod tests {
         let members: Vec<Member> = ids.map(member).collect();
         let look = judge(&members, words, whole);
         assert_eq!(matches!(look, Look::Open(_)), open, "{look:?}");
+    }
+
+    fn framework(host: &str, active: bool) -> Framework {
+        Framework {
+            id: "F".to_owned(),
+            name: "marathon".to_owned(),
+            active,
+            connected: active,
+            principal: None,
+            hostname: Some(host.to_owned()),
+            webui_url: None,
+        }
+    }
+
+    /// After the death of its leader the old one is named until its session ends.
+    #[test]
+    fn who_leads_is_whose_framework_the_master_has() {
+        let member = |id| Member {
+            id,
+            host: format!("control-{id}").parse().unwrap(),
+            address: [10, 0, 0, id].into(),
+        };
+        let members = [member(1), member(2)];
+        let check = |frameworks: &Result<Vec<Framework>, String>, expected: [Word; 2]| {
+            let words = vec![Ok(true), Ok(false)];
+            let words = confirm(Component::Marathon, &members, words, frameworks);
+            assert_eq!(words, expected);
+        };
+        let not_connected =
+            || Err("is to lead, and is not connected to the leading master".to_owned());
+        check(&Ok(vec![framework("10.0.0.1", true)]), [Ok(true), Ok(false)]);
+        check(&Ok(vec![framework("10.0.0.1", false)]), [not_connected(), Ok(false)]);
+        check(&Ok(vec![framework("10.0.0.2", true)]), [not_connected(), Ok(true)]);
+        check(&Ok(Vec::new()), [not_connected(), Ok(false)]);
+        check(&Err("nobody leads".to_owned()), [Ok(false), Ok(false)]);
+        let page = Framework {
+            hostname: Some("c1.example.com".to_owned()),
+            webui_url: Some("http://10.0.0.1:8080".to_owned()),
+            ..framework("", true)
+        };
+        check(&Ok(vec![page]), [Ok(true), Ok(false)]);
     }
 
     #[test]

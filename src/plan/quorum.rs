@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::peers::Peers;
 use super::{Gate, HostChanges, Reboot};
+use crate::component::ends_with;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::resource::Action;
@@ -249,15 +250,20 @@ fn has_something_to_lose(peers: &Peers, standing: &Standing) -> bool {
 /// Peers, and those of them that serve at some point of a plan.
 struct Group<'a> {
     peers: &'a Peers,
+    /// Those on other hosts that end where one of these is interrupted, and come back.
+    ends_with: Vec<&'a Peers>,
     up: Vec<Member>,
     n_serving: usize,
 }
 
 impl<'a> Group<'a> {
-    fn new(peers: &'a Peers, standing: &Standing) -> Self {
+    fn new(peers: &'a Peers, live: &[&'a Peers], standing: &Standing) -> Self {
         let serves = |m: &&Member| standing.serves(peers.component, &m.host);
         let up: Vec<Member> = peers.members.iter().filter(serves).cloned().collect();
-        Self { peers, n_serving: up.len(), up }
+        let components = ends_with(peers.component);
+        let of = |other: &&&Peers| components.contains(&other.component);
+        let ends_with = live.iter().filter(of).copied().collect();
+        Self { peers, ends_with, n_serving: up.len(), up }
     }
 
     fn serves(&self, host: &HostName) -> bool {
@@ -285,10 +291,12 @@ impl<'a> Group<'a> {
     }
 
     /// What has to be true before these changes and after them. After them, those serve too
-    /// that they start.
+    /// that they start, and again those that they end on other hosts.
     fn pass(&mut self, changes: &HostChanges) -> Option<(Option<Gate>, Gate)> {
         if !self.peers.are_disturbed_by(changes) {
-            return None;
+            let ends = self.ends_with.iter().any(|peers| peers.are_disturbed_by(changes));
+            let whole = || self.peers.gate(self.up.clone());
+            return ends.then(|| (Some(whole()), whole()));
         }
         let is_other = |member: &&Member| member.host != changes.host;
         let others: Vec<Member> = self.up.iter().filter(is_other).cloned().collect();
@@ -302,14 +310,15 @@ impl<'a> Group<'a> {
 }
 
 /// One wave for each host, each as soon as nothing speaks against it: all others have to serve,
-/// those that serve now and those that an earlier wave brought back.
+/// those that serve now and those that an earlier wave brought back, and so do those that the
+/// wave before ended elsewhere.
 fn roll(
     mut rolled: Vec<HostChanges>,
     live: &[&Peers],
     standing: &Standing,
 ) -> Result<Vec<Wave>, Refused> {
     let mut groups: Vec<Group<'_>> =
-        live.iter().map(|peers| Group::new(peers, standing)).collect();
+        live.iter().map(|peers| Group::new(peers, live, standing)).collect();
     let mut waves = Vec::new();
     while !rolled.is_empty() {
         let refusals = |host| groups.iter().find_map(|group| group.refusal(host));

@@ -104,10 +104,15 @@ impl Unit {
                 }
                 (None, _) => return Ok(None),
             },
-            "activating" | "deactivating" if state.load == "loaded" => {
-                ("start", format!("is {}", state.active), start(true, true))
+            // One that is about to run is waited for: a machine that boots would else stop its
+            // Docker, and all that is in it, a second time. Only what began with other inputs
+            // has to begin anew.
+            "activating" if state.load == "loaded" => {
+                let restart =
+                    !state.started_with.is_empty() && self.stale(state).is_some();
+                ("start", "is activating".to_owned(), start(restart, true))
             }
-            "inactive" | "failed" if state.load == "loaded" => {
+            "deactivating" | "inactive" | "failed" if state.load == "loaded" => {
                 ("start", format!("is {}", state.active), start(false, true))
             }
             "inactive" | "failed" => ("start", "is new".to_owned(), start(false, true)),

@@ -97,6 +97,9 @@ pub enum Reason {
         /// What is still missing.
         still: String,
     },
+    /// It answers 500 without a word: it would pass the request on to a leader that has gone.
+    #[error("answered 500 without a word, as one does whose leader has gone")]
+    Speechless,
     /// Any other refusal.
     #[error("answered {status}: {said}")]
     Status {
@@ -124,6 +127,7 @@ impl ApiError {
             | Reason::Broken(_)
             | Reason::TimedOut(_)
             | Reason::Redirects(_)
+            | Reason::Speechless
             | Reason::NotRecovered => true,
             Reason::Status { status, .. } => matches!(status, 502..=504),
             _ => false,
@@ -135,7 +139,7 @@ impl ApiError {
     pub(super) fn may_be_repeated(&self, repeatable: bool) -> bool {
         match &self.reason {
             Reason::Unreachable(_) => true,
-            Reason::Broken(_) | Reason::NotRecovered => repeatable,
+            Reason::Broken(_) | Reason::Speechless | Reason::NotRecovered => repeatable,
             Reason::Status { status, .. } => repeatable && matches!(status, 502 | 503),
             _ => false,
         }

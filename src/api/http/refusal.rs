@@ -10,6 +10,10 @@ use super::wire::Reply;
 
 const MAX_CHARS: usize = 200;
 
+/// How pages write signs of their own; the sign that begins them all comes last.
+const ENTITIES: [(&str, &str); 5] =
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
+
 /// A refusal as Marathon and Chronos write it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -46,6 +50,7 @@ pub(super) fn read(reply: &Reply, user: Option<String>) -> Reason {
         }
         (409, None) => Reason::Exists(said),
         (422, _) => Reason::Invalid { said, faults: faults(&json.details) },
+        (500, _) if reply.body.is_empty() => Reason::Speechless,
         (503, _) if text.contains("has not finished recovery") => Reason::NotRecovered,
         _ => Reason::Status { status, said },
     }
@@ -73,8 +78,15 @@ fn faults(details: &Value) -> Vec<Fault> {
     details.iter().filter_map(read).map(detail).collect()
 }
 
-/// The title of a page; without one, all of its text.
+/// What a page says: the reason that Jetty quotes, which is the first line of what Java said; or its
+/// title; without either, all of its text.
 fn title(page: &str) -> String {
+    let quoted = page.split_once("<pre>").and_then(|(_, rest)| rest.split_once("</pre>"));
+    if let Some((quoted, _)) = quoted.filter(|(quoted, _)| !quoted.trim().is_empty()) {
+        return ENTITIES
+            .iter()
+            .fold(short(quoted), |text, (name, sign)| text.replace(name, sign));
+    }
     let title = page.split_once("<title>").and_then(|(_, rest)| rest.split_once('<'));
     if let Some((title, _)) = title {
         return title.to_owned();
@@ -133,8 +145,21 @@ mod tests {
         assert_eq!(said(500, "<h1>Bad\n Gateway</h1><p>x</p>"), "Bad Gateway x");
         assert_eq!(said(400, "Unknown agent"), "Unknown agent");
         assert_eq!(said(500, "\u{1b}[2Jgone"), "[2Jgone");
-        assert_eq!(said(500, ""), "Internal Server Error");
+        assert_eq!(said(502, ""), "Bad Gateway");
+        let reason = "<html><head><title>Error 500 </title></head><body><pre>    \
+                      java.util.NoSuchElementException: No value found for &apos;RKT&apos;\n\
+                      \tat a.b(C.scala:1)</pre></body>";
+        assert_eq!(
+            said(500, reason),
+            "java.util.NoSuchElementException: No value found for 'RKT'"
+        );
         assert_eq!(said(500, &"x".repeat(900)).chars().count(), MAX_CHARS + 1);
+    }
+
+    /// A standby in a failover: the next answer may be the new leader's.
+    #[test]
+    fn a_500_without_a_word_passes_by_itself() {
+        assert!(matches!(refusal(500, ""), Reason::Speechless));
     }
 
     #[test]

@@ -283,7 +283,8 @@ impl Marathon {
     /// # Errors
     /// When Marathon does not answer, or refuses the password.
     pub async fn groups(&self) -> Result<Group, ApiError> {
-        let path = "/v2/groups?embed=group.groups&embed=group.apps";
+        let path =
+            "/v2/groups?embed=group.groups&embed=group.apps&embed=group.apps.counts";
         self.http.json(&Call::get(path)).await
     }
 }

@@ -43,7 +43,12 @@ pub enum Waiting {
 pub fn settled(app: &App, deployments: &[Deployment]) -> Result<(), Waiting> {
     let under_way = under_way(app, deployments);
     let (running, want) = (app.tasks_running, app.instances);
-    let old = app.tasks.iter().find(|task| is_old(app, task));
+    let tasks = || app.tasks.iter().filter(|task| !task.has_ended());
+    let old = tasks().find(|task| is_old(app, task));
+    let n_checks = app.health_checks.len();
+    let healthy = tasks().filter(|task| task.passes(n_checks)).count();
+    // Marathon's own number counts what a task has inherited from the one before it.
+    let healthy = app.tasks_healthy.min(u32::try_from(healthy).unwrap_or(u32::MAX));
     if !under_way.is_empty() {
         return Err(Waiting::Deployments(under_way));
     }
@@ -53,8 +58,8 @@ pub fn settled(app: &App, deployments: &[Deployment]) -> Result<(), Waiting> {
     if running != want {
         return Err(Waiting::Running { have: running, want });
     }
-    if !app.health_checks.is_empty() && app.tasks_healthy != want {
-        return Err(Waiting::Healthy { have: app.tasks_healthy, want });
+    if n_checks > 0 && (app.tasks_healthy != want || healthy != want) {
+        return Err(Waiting::Healthy { have: healthy, want });
     }
     old.map_or(Ok(()), |task| Err(Waiting::Old(task.id.clone())))
 }
@@ -98,7 +103,12 @@ mod tests {
     use super::*;
 
     fn app(changes: &Value) -> App {
-        let task = |id: &str, version: &str| json!({"id": id, "version": version});
+        let task = |id: &str, version: &str| {
+            json!({"id": id, "version": version, "state": "TASK_RUNNING",
+                   "startedAt": "2020-10-29T11:00:01.000Z",
+                   "healthCheckResults": [
+                       {"alive": true, "lastSuccess": "2020-10-29T11:00:02.000Z"}]})
+        };
         let mut app = json!({
             "id": "/web", "instances": 2, "tasksStaged": 0, "tasksRunning": 2,
             "tasksHealthy": 2, "healthChecks": [{"protocol": "MESOS_TCP"}],
@@ -142,9 +152,35 @@ mod tests {
     #[test]
     fn a_task_of_an_older_or_unknown_definition_is_waited_for() {
         let old = json!([{"id": "a", "version": "2020-10-29T09:59:59.999Z"}]);
-        check(json!({"tasks": old}), Err(Waiting::Old("a".to_owned())));
-        check(json!({"tasks": [{"id": "a"}]}), Err(Waiting::Old("a".to_owned())));
-        check(json!({"tasks": old, "versionInfo": null}), Ok(()));
+        let unchecked = |tasks: &Value| json!({"tasks": tasks, "healthChecks": []});
+        check(unchecked(&old), Err(Waiting::Old("a".to_owned())));
+        check(unchecked(&json!([{"id": "a"}])), Err(Waiting::Old("a".to_owned())));
+        let unversioned = json!({"tasks": old, "healthChecks": [], "versionInfo": null});
+        check(unversioned, Ok(()));
+    }
+
+    /// Both as Marathon 1.11 shows them after a task has failed.
+    #[test]
+    fn neither_a_task_that_ended_nor_the_health_that_it_left_counts() {
+        let ended = json!({"id": "c", "state": "TASK_FAILED", "ports": []});
+        let own = |started: &str| {
+            json!({"id": "a", "version": "2020-10-29T11:00:00.000Z", "state": "TASK_RUNNING",
+                   "startedAt": started, "healthCheckResults": [
+                       {"alive": true, "lastSuccess": "2020-10-29T11:00:02.000Z"}]})
+        };
+        let before = own("2020-10-29T11:00:01.000Z");
+        check(json!({"tasks": [before, before, ended]}), Ok(()));
+        let inherits = own("2020-10-29T11:00:03.000Z");
+        check(
+            json!({"tasks": [before, inherits]}),
+            Err(Waiting::Healthy { have: 1, want: 2 }),
+        );
+        let staging = json!({"id": "a", "state": "TASK_STAGING", "version": "2020-10-29T11:00:00.000Z",
+                   "healthCheckResults": [{"alive": true, "lastSuccess": "2020-10-29T11:00:02.000Z"}]});
+        check(
+            json!({"tasks": [before, staging]}),
+            Err(Waiting::Healthy { have: 1, want: 2 }),
+        );
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What Marathon 1.11 says, as callers need it. What is not there is empty; how an app runs
 //! in full is in its [definition](super::Marathon::definition).
+//!
+//! Ports are wider than TCP's: Marathon takes and shows any up to 2³¹ − 1, and one such app must
+//! not make all of a list unreadable.
 
 use std::collections::BTreeMap;
 
@@ -127,11 +130,11 @@ pub struct Container {
 #[serde(default, rename_all = "camelCase")]
 pub struct PortMapping {
     /// Inside the container.
-    pub container_port: u16,
+    pub container_port: u32,
     /// On the host; 0 and none are any.
-    pub host_port: Option<u16>,
+    pub host_port: Option<u32>,
     /// On the balancer.
-    pub service_port: Option<u16>,
+    pub service_port: Option<u32>,
     /// `tcp`, `udp` or `udp,tcp`.
     pub protocol: String,
     /// Its name.
@@ -145,7 +148,7 @@ pub struct PortMapping {
 #[serde(default)]
 pub struct PortDefinition {
     /// On the balancer, and on the host where the app requires its ports.
-    pub port: u16,
+    pub port: u32,
     /// `tcp`, `udp` or `udp,tcp`.
     pub protocol: String,
     /// Its name.
@@ -154,7 +157,8 @@ pub struct PortDefinition {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A task of an app.
+/// A task of an app, or one that has ended: its place is kept, without ports and version, until
+/// the next one takes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Task {
@@ -174,13 +178,40 @@ pub struct Task {
     /// When it began; none while it does not run yet.
     pub started_at: Option<Timestamp>,
     /// Its ports on the host, in the order of the app's ports.
-    pub ports: Vec<u16>,
+    pub ports: Vec<u32>,
     /// The ports on the balancer that go with them.
-    pub service_ports: Vec<u16>,
+    pub service_ports: Vec<u32>,
     /// Its own addresses.
     pub ip_addresses: Vec<IpAddress>,
     /// The last result of each health check; none before the first result.
     pub health_check_results: Vec<HealthCheckResult>,
+}
+
+impl Task {
+    /// Whether it has ended, however that was.
+    pub fn has_ended(&self) -> bool {
+        const ENDS: [&str; 7] = [
+            "TASK_FINISHED",
+            "TASK_FAILED",
+            "TASK_KILLED",
+            "TASK_ERROR",
+            "TASK_DROPPED",
+            "TASK_GONE",
+            "TASK_GONE_BY_OPERATOR",
+        ];
+        ENDS.contains(&self.state.as_str())
+    }
+
+    /// Whether it has passed so many health checks itself. A task that takes the place of another
+    /// inherits that one's results, which are of before its own start.
+    pub fn passes(&self, n_checks: usize) -> bool {
+        let is_own = |result: &HealthCheckResult| {
+            result.alive && result.last_success > self.started_at
+        };
+        self.started_at.is_some()
+            && self.health_check_results.iter().filter(|result| is_own(result)).count()
+                >= n_checks
+    }
 }
 
 /// An address of a task.
@@ -197,6 +228,8 @@ pub struct IpAddress {
 pub struct HealthCheckResult {
     /// Whether the task passed.
     pub alive: bool,
+    /// When it last did; perhaps before the task began.
+    pub last_success: Option<Timestamp>,
     /// Why it last did not.
     pub last_failure_cause: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::super::services::{Services, Word, agent_of};
+use super::super::services::{Services, Word, agent_of, confirm};
 use crate::api::mesos::{AgentInfo, DrainState, Framework};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -85,9 +85,8 @@ impl Asked {
         }
         let of = |component| async move {
             let members = topology.members_of(component);
-            let words = services.words(component, &members).await;
-            let hosts = members.into_iter().map(|member| (component, member.host));
-            hosts.zip(words).collect::<Vec<_>>()
+            let words = services.own_words(component, &members).await;
+            (component, members, words)
         };
         let (masters, marathon, chronos, agents, frameworks) = tokio::join!(
             of(Component::MesosMaster),
@@ -96,8 +95,13 @@ impl Asked {
             services.agents(),
             services.frameworks(),
         );
-        let words = masters.into_iter().chain(marathon).chain(chronos).collect();
-        Self { words, agents, frameworks }
+        let words = [masters, marathon, chronos].into_iter();
+        let words = words.flat_map(|(component, members, words)| {
+            let words = confirm(component, &members, words, &frameworks);
+            let hosts = members.into_iter().map(move |member| (component, member.host));
+            hosts.zip(words).collect::<Vec<_>>()
+        });
+        Self { words: words.collect(), agents, frameworks }
     }
 
     /// Of a cluster in which there is nobody to ask.
@@ -109,7 +113,7 @@ impl Asked {
         }
     }
 
-    /// What a component on a host says of itself, where it was asked.
+    /// What is known of a component on a host, where it was asked.
     pub(super) fn state(&self, component: Component, node: &Node) -> Option<String> {
         if component == Component::MesosAgent {
             return Some(self.state_of_agent(node));

@@ -1,9 +1,14 @@
 //! Members that lose their data or their machine: what the others have is never put at risk.
 
+use std::time::Duration;
+
 use super::{check_finished, check_up};
-use crate::harness::{Lab, docker, turn};
+use crate::harness::{Lab, docker, turn, until};
 
 const DATA: &str = "/var/lib/platform/zookeeper";
+
+/// The longest until a unit that ends at each start is seen to.
+const SOON: Duration = Duration::from_secs(60);
 
 const BODY: &str = "groups:\n\
     \x20 control: {roles: [control], count: 3, memory: 768MiB}\n\
@@ -19,6 +24,7 @@ fn what_members_lose_comes_back_from_a_majority_and_is_never_begun_anew() {
     lab.up();
     zookeeper(&lab, "control-1", "create /kept precious");
     one_member_loses_its_data(&lab);
+    one_member_cannot_read_its_data(&lab);
     one_member_loses_its_machine(&lab);
     two_members_lose_their_data(&lab);
     all_members_lose_their_data(&lab);
@@ -27,6 +33,29 @@ fn what_members_lose_comes_back_from_a_majority_and_is_never_begun_anew() {
 fn one_member_loses_its_data(lab: &Lab) {
     wipe(lab, "control-3");
     check_up(lab, 0, &["control-3"]);
+    check_kept(lab);
+}
+
+/// As after a loss of power, which leaves a file that is there and empty.
+fn one_member_cannot_read_its_data(lab: &Lab) {
+    lab.machine("control-3").sh(&format!(
+        "systemctl stop platform-zookeeper; : >{DATA}/version-2/acceptedEpoch; \
+         systemctl start --no-block platform-zookeeper"
+    ));
+    let said = until("status to say what heals it", SOON, || {
+        let status = lab.run(&["status"]).exits(1).said();
+        status.contains("its data is broken: ").then_some(status)
+    });
+    assert!(said.contains("acceptedEpoch"), "ZooKeeper's own words: {said}");
+    check_up(
+        lab,
+        6,
+        &["platform-zookeeper.service on control-3", "its data is broken: "],
+    );
+    let (_, advice) = said.split_once("run `").expect("advice");
+    let (command, _) = advice.split_once("` as root on this host").expect("advice");
+    lab.machine("control-3").sh(command);
+    check_up(lab, 0, &[]);
     check_kept(lab);
 }
 

@@ -6,18 +6,21 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use platform::event::RunResult;
 use platform::images::build::tag;
 use serde_json::json;
 
+use super::FAILOVER;
 use crate::harness::{Lab, Services, copy_folder, docker, entries, pause};
 
 /// Where each instance of the app listens.
 const PORT: u16 = 31_500;
 /// A client that asks 20 times a second.
 const BETWEEN: Duration = Duration::from_millis(50);
+/// Another, of Marathon's API, that asks 5 times a second.
+const BETWEEN_CALLS: Duration = Duration::from_millis(200);
 /// The longest that an instance may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -29,11 +32,14 @@ pub(super) fn everything_is_replaced_and_no_request_fails(lab: &Lab, body: &str)
     let tasks = services.tasks();
     let next = NextVersion::beside(lab);
     let client = Client::default();
-    let up = client.during(&tasks, || {
-        lab.rewrite(&body.replace("{rehearsed}", &next.catalog));
-        lab.up()
+    let (up, silence) = longest_silence_during(lab, || {
+        client.during(&tasks, || {
+            lab.rewrite(&body.replace("{rehearsed}", &next.catalog));
+            lab.up()
+        })
     });
     assert_eq!(up.result(), RunResult::Changed);
+    assert!(silence < FAILOVER, "no Marathon answered for {silence:?}");
     let failed = client.failed.into_inner().expect("no request panics");
     let n_asked = client.n_asked.into_inner();
     assert!(failed.is_empty(), "{} of {n_asked} requests: {failed:#?}", failed.len());
@@ -45,6 +51,30 @@ pub(super) fn everything_is_replaced_and_no_request_fails(lab: &Lab, body: &str)
     let up = lab.up();
     assert_eq!(up.result(), RunResult::Changed, "{}", up.said());
     lab.is_settled();
+}
+
+/// How long no Marathon answered at a time while this work was done. Each ends when the member of
+/// ZooKeeper or the master that it speaks to does.
+fn longest_silence_during<T>(lab: &Lab, work: impl FnOnce() -> T) -> (T, Duration) {
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let services = Services::of(lab);
+            let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+            while !ended.load(Ordering::Relaxed) {
+                if services.status_for(8080, "/v2/apps", "marathon-http") == Some(200) {
+                    last = Instant::now();
+                }
+                longest = longest.max(last.elapsed());
+                pause(BETWEEN_CALLS);
+            }
+            longest
+        });
+        let end = End(&ended);
+        let done = work();
+        drop(end);
+        (done, asking.join().expect("no call panics"))
+    })
 }
 
 fn app() -> serde_json::Value {

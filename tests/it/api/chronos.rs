@@ -39,11 +39,14 @@ async fn jobs_are_read_and_the_leader_is_named() {
 }
 
 #[tokio::test]
-async fn orders_go_to_their_paths_and_only_a_definition_is_sent_twice() {
+async fn orders_go_to_their_paths_and_none_is_sent_twice() {
     let script = [Act::Drops, done(), done(), done(), done(), Act::Drops, done()];
     let net = Net::with(AT, script).await;
     let chronos = Chronos::new(net.access(AT, &[]));
-    chronos.put(&json!({"name": "a", "schedule": "R/P1D"})).await.unwrap();
+    let definition = json!({"name": "a", "schedule": "R/P1D"});
+    let error = chronos.put(&definition).await.unwrap_err();
+    assert!(matches!(error.reason, Reason::Broken(_)), "{error:?}");
+    chronos.put(&definition).await.unwrap();
     chronos.put(&json!({"name": "b", "parents": ["a"]})).await.unwrap();
     chronos.run("a").await.unwrap();
     chronos.delete("a b").await.unwrap();

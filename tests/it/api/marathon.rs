@@ -17,7 +17,10 @@ fn app(running: u32, healthy: u32, deployments: &str) -> String {
         "state":"TASK_RUNNING","startedAt":"2020-10-29T10:00:01.000Z",
         "version":"2020-10-29T10:00:00.000Z","ports":[31876],"servicePorts":[10056],
         "ipAddresses":[{"ipAddress":"172.17.0.3","protocol":"IPv4"}],
-        "healthCheckResults":[{"instanceId":"i","alive":true,"consecutiveFailures":0}]}"#;
+        "healthCheckResults":[{"instanceId":"i","alive":true,"consecutiveFailures":0,
+            "lastSuccess":"2020-10-29T10:00:02.000Z"}]}"#;
+    // As many of one kind as are healthy, but one at least.
+    let tasks = vec![task; healthy.max(1) as usize].join(",");
     let failure = r#"{"appId":"/web","host":"w2","message":"exit status 1",
         "state":"TASK_FAILED","taskId":"t","timestamp":"2020-10-29T10:00:00.000Z"}"#;
     format!(
@@ -30,7 +33,7 @@ fn app(running: u32, healthy: u32, deployments: &str) -> String {
         "constraints":[["hostname","UNIQUE"]],"healthChecks":[{{"protocol":"MESOS_TCP"}}],
         "upgradeStrategy":{{"minimumHealthCapacity":1,"maximumOverCapacity":0.5}},
         "tasksStaged":0,"tasksRunning":{running},"tasksHealthy":{healthy},"tasksUnhealthy":0,
-        "deployments":[{deployments}],"tasks":[{task}],"lastTaskFailure":{failure}}}}}"#
+        "deployments":[{deployments}],"tasks":[{tasks}],"lastTaskFailure":{failure}}}}}"#
     )
 }
 
@@ -118,7 +121,7 @@ async fn lists_are_read() {
             "GET /v2/apps?embed=apps.tasks&embed=apps.lastTaskFailure",
             "GET /v2/deployments",
             "GET /v2/queue",
-            "GET /v2/groups?embed=group.groups&embed=group.apps",
+            "GET /v2/groups?embed=group.groups&embed=group.apps&embed=group.apps.counts",
         ]
     );
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use platform::component::{agent, chronos, marathon, master, zookeeper};
+use platform::component::{agent, chronos, ends_with, marathon, master, zookeeper};
 use platform::host::HostName;
 use platform::inventory::catalog::Component;
 use platform::plan::quorum::waves;
@@ -235,6 +235,38 @@ proptest! {
                 made.sort_by(|a, b| a.host.cmp(&b.host));
                 wanted.sort_by(|a, b| a.host.cmp(&b.host));
                 prop_assert_eq!(made, wanted);
+            }
+        }
+    }
+
+    /// A Marathon ends with its connection to ZooKeeper, whatever host that is on: the next member
+    /// may be interrupted only when all of them are back.
+    #[test]
+    fn who_ends_with_another_is_back_before_the_next_is_interrupted(case in case()) {
+        let Ok(waves) = case.waves() else { return Ok(()) };
+        let (standing, all) = (case.standing(), Peers::all(&CLUSTER.topology));
+        let up = |peers: &Peers| -> Vec<HostName> {
+            let hosts = peers.members.iter().map(|member| member.host.clone());
+            hosts.filter(|host| standing.serves(peers.component, host)).collect()
+        };
+        let live = all.iter().filter(|peers| up(peers).len() >= peers.needed);
+        let live: Vec<&Peers> = live.collect();
+        for (wave, peers) in waves.iter().flat_map(|wave| live.iter().map(move |peers| (wave, *peers))) {
+            let is_disturbed = |peers: &Peers| {
+                wave.hosts().iter().any(|host| peers.are_disturbed_by(host))
+            };
+            let ends = live.iter().any(|other| {
+                ends_with(peers.component).contains(&other.component) && is_disturbed(other)
+            });
+            if !ends || is_disturbed(peers) {
+                continue;
+            }
+            for gates in [wave.before(), wave.after()] {
+                let whole = gates.iter().filter_map(Gate::who).any(|(component, hosts)| {
+                    component == peers.component
+                        && up(peers).iter().all(|host| hosts.contains(&host))
+                });
+                prop_assert!(whole, "{:?}: {gates:?}", peers.component);
             }
         }
     }

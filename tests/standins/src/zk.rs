@@ -199,6 +199,17 @@ impl Session {
         }
     }
 
+    /// Resolves when the connection is lost, be it for a moment.
+    pub fn interrupted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut states = self.client.state_watcher();
+        async move {
+            let mut state = states.peek_state();
+            while state == SessionState::SyncConnected {
+                state = states.changed().await;
+            }
+        }
+    }
+
     /// Creates a persistent path with its parents; those that exist are left alone.
     pub async fn make_path(&self, path: &str) -> Result<(), ZkError> {
         if path == "/" {

@@ -141,7 +141,9 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
         state: format!("{}/state", zk.path()),
         lists: Lists::Open,
         zk,
-        zk_timeout: Duration::from_millis(options.whole_or("zk_timeout", 10_000)),
+        // Whatever `zk_timeout` says, its election asks for this.
+        zk_timeout: Duration::from_secs(60),
+        ends_when_cut_off: false,
         master,
         mesos_credentials: mesos_credentials(options, world)?,
         framework: framework(options, &hostname, http_port),

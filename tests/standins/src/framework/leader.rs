@@ -56,6 +56,9 @@ pub(super) enum LeaderEnd {
     /// The store holds what cannot be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+    /// The master is gone, and this one does not wait for the next.
+    #[error("the connection to the master is lost")]
+    MasterLost,
     /// The master wants nothing of us.
     #[error("the master refused this framework: {0}")]
     Refused(String),
@@ -162,7 +165,7 @@ impl<C: Core> Duties<C> {
         let hands = Hands { store, caller, setup: &setup, leader: leader.clone() };
         tokio::select! {
             end = hands.work(work) => end,
-            end = hear(&leader, heard) => end,
+            end = hear(&leader, heard, setup.ends_when_cut_off) => end,
             () = watch_time(&leader, setup.reconcile_every) => LeaderEnd::Refused("time stopped".into()),
         }
     }
@@ -229,12 +232,14 @@ impl<C> Hands<'_, C> {
 async fn hear<C: Core>(
     leader: &Leader<C>,
     mut heard: mpsc::UnboundedReceiver<Event>,
+    ends_with_master: bool,
 ) -> LeaderEnd {
     while let Some(event) = heard.recv().await {
         match event {
             Event::Subscribed { framework_id, again } => {
                 leader.note(|core, now| core.subscribed(&framework_id, again, now));
             }
+            Event::Disconnected if ends_with_master => return LeaderEnd::MasterLost,
             Event::Disconnected => leader.note(C::disconnected),
             Event::Offers(offers) => leader.note(|core, now| core.offers(offers, now)),
             Event::Update(status) => leader.note(|core, now| core.update(&status, now)),

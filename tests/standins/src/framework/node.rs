@@ -146,7 +146,7 @@ async fn serve<S: Service>(
             log(setup.name, &format!("the server ended: {served:?}"));
             End::CannotBind
         }
-        () = session.expired() => End::StoreLost,
+        () = lost(&session, &setup) => End::StoreLost,
         end = lead(&node, &session) => end,
         () = node.service.abdicated() => End::LeadershipLost,
         () = terminated.as_mut() => End::Terminated,
@@ -166,6 +166,14 @@ async fn stand(setup: &Setup) -> Result<(Session, Candidate), ZkError> {
     let joined = Candidate::join(&session, &setup.candidates, &prefix, id.as_bytes());
     let candidate = joined.await?;
     Ok((session, candidate))
+}
+
+/// Ends when ZooKeeper is lost to it.
+async fn lost(session: &Session, setup: &Setup) {
+    match setup.ends_when_cut_off {
+        true => session.interrupted().await,
+        false => session.expired().await,
+    }
 }
 
 /// Waits to lead, leads, and says why that ended.
@@ -195,6 +203,7 @@ fn end_of(setup: &Setup, end: &LeaderEnd) -> End {
     log(setup.name, &end.to_string());
     match end {
         LeaderEnd::Store(_) => End::StoreLost,
+        LeaderEnd::MasterLost => End::LeadershipLost,
         LeaderEnd::Unreadable(_) | LeaderEnd::Refused(_) => End::Refused,
     }
 }

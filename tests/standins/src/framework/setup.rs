@@ -27,6 +27,9 @@ pub struct Setup {
     pub zk: ZkUrl,
     /// How long a session outlives its connection.
     pub zk_timeout: Duration,
+    /// Whether it ends as soon as its connection to ZooKeeper does, or that to the master while it
+    /// leads, however short that is.
+    pub ends_when_cut_off: bool,
     /// The path of the election.
     pub candidates: String,
     /// The path of what is kept.

@@ -63,10 +63,27 @@ pub async fn run(
             Exit::WrongFlags
         }
         Ok(settings) => {
+            log_credentials(&environment);
             exit_of(node::run(member::Marathon::new(settings), &environment).await)
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// The real one writes all its options at each start, its password among them, by a logger that
+/// can be told to be silent: in a file that one of Java's options names.
+fn log_credentials(environment: &BTreeMap<String, String>) {
+    const OPTION: &str = "-Dlogback.configurationFile=";
+    const SILENCED: &str = r#"name="mesosphere.marathon.MarathonApp" level="WARN""#;
+    let words = environment.get("JAVA_OPTS").map(String::as_str).unwrap_or_default();
+    let file = words.split_whitespace().find_map(|word| word.strip_prefix(OPTION));
+    let logging = file.and_then(|file| std::fs::read_to_string(file).ok());
+    if logging.is_some_and(|logging| logging.contains(SILENCED)) {
+        return;
+    }
+    if let Some(credentials) = environment.get("MESOSPHERE_HTTP_CREDENTIALS") {
+        framework::log(NAME, &format!("http_credentials = {credentials}"));
+    }
 }
 
 fn exit_of(end: End) -> Exit {

@@ -155,6 +155,7 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
         lists: Lists::Own,
         zk,
         zk_timeout: millis(options, "zk_session_timeout", 10_000),
+        ends_when_cut_off: true,
         master: MasterAt::read(master).map_err(|_| SettingsError::Address("master"))?,
         mesos_credentials: mesos_credentials(options, world)?,
         framework: framework(options, &hostname, http_port),
