@@ -255,6 +255,33 @@ impl Registry {
         Ok(Pushed { sent_bytes: total, n_blobs_there, tagged })
     }
 
+    /// Lets a repository have an image's blobs that another one of this registry has, without
+    /// sending them: the push that follows sends what is missing. Repeated, it changes nothing.
+    ///
+    /// # Errors
+    /// When the registry does not answer in time.
+    pub async fn mount(
+        &self,
+        image: &Image,
+        from: &str,
+        to: &str,
+    ) -> Result<(), RegistryError> {
+        let of = |repository: &str| {
+            Reference::with_tag(
+                self.address.clone(),
+                repository.to_owned(),
+                "latest".to_owned(),
+            )
+        };
+        for blob in image.blobs() {
+            let (from, to) = (of(from), of(to));
+            let mounted = self.oci.mount_blob(&to, &from, blob.digest.as_str());
+            // One that cannot be had so is sent.
+            let _ = self.in_time(&blob.name, ANSWER, mounted).await?;
+        }
+        Ok(())
+    }
+
     /// The digest of the manifest that a tag or digest leads to.
     async fn manifest(
         &self,

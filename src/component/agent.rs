@@ -20,14 +20,14 @@ use serde_json::json;
 use super::identity::{self, Identity};
 use super::mesos::{self, AGENT, OPERATOR, TASKS, credential, private};
 use super::service::unit_file;
-use super::{Context, Stage, Wants, docker, path};
+use super::{Context, Stage, Wants, docker, path, ports};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
 use crate::resource::{
-    Absent, Cgroups, Content, Directory, Facts, File, FileState, Owned, Resource, Tree,
-    Unit, UnitState, User,
+    Absent, Cgroups, Content, Directory, Facts, File, FileState, Owned, Resource, Sysctl,
+    Tree, Unit, UnitState, User,
 };
 use crate::secret::{Secret, SecretBytes};
 use crate::template::{BadTemplate, render};
@@ -135,14 +135,23 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTem
     let unit = Unit::named(UNIT).started_with(inputs.chain([&service]));
     let drop_in = unit.drop_in();
     let forgotten = is_gone(facts).then(forgotten);
-    let resources = [Resource::Directory(data()), Resource::Image(image)]
+    let resources = reserved_ports(context, facts)
+        .map(Resource::Sysctl)
         .into_iter()
+        .chain([Resource::Directory(data()), Resource::Image(image)])
         .chain([Resource::Tree(tree), Resource::File(identity.file())])
         .chain([Resource::User(tasks())])
         .chain(files.into_iter().chain([service]).chain(drop_in).map(Resource::File))
         .chain(forgotten.map(Resource::Absent))
         .chain([Resource::Unit(unit)]);
     Ok(resources.map(|resource| (Stage::Agents, resource)).collect())
+}
+
+/// What keeps the ports of its tasks back; where the inventory sets that itself, its word counts.
+fn reserved_ports(context: Context<'_>, facts: &Facts) -> Option<Sysctl> {
+    let is_set = context.materials.platform.base.sysctls.contains_key(ports::SETTING);
+    let own = (!is_set).then_some(&context.node.traits.resources.ports)?;
+    ports::reserved(own, facts)
 }
 
 fn files(context: Context<'_>, identity: &Identity) -> Vec<File> {

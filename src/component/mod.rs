@@ -13,6 +13,7 @@ pub mod lost;
 pub mod marathon;
 pub mod master;
 pub mod mesos;
+mod ports;
 pub mod registry;
 mod service;
 pub mod znode;

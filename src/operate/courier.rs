@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::gather::Gathered;
@@ -32,6 +33,8 @@ pub(super) struct Registries<'a> {
     fleet: &'a Fleet,
     topology: &'a Topology,
     gathered: &'a Gathered,
+    /// Held while one of several components with one image is sent: the others then have it.
+    twins: Mutex<()>,
 }
 
 /// What it takes to be let in by the cluster's registries.
@@ -73,7 +76,7 @@ impl<'a> Registries<'a> {
         topology: &'a Topology,
         gathered: &'a Gathered,
     ) -> Self {
-        Self { fleet, topology, gathered }
+        Self { fleet, topology, gathered, twins: Mutex::default() }
     }
 
     /// Whether a host's registry has a component's image.
@@ -99,15 +102,36 @@ impl<'a> Registries<'a> {
             .node(&push.to)
             .ok_or(NoRegistry::NoConnection(push.to.clone()))?;
         let (version, image) = self.image(push.component)?;
+        let twins = self.twins_of(push.component)?;
+        let _turn = match twins.is_empty() {
+            true => None,
+            false => Some(self.twins.lock().await),
+        };
         self.until_it_listens(node).await?;
         let (tunnel, registry) = self.open(node).await?;
         let (what, to) = (format!("push {} {version}", push.component), events.clone());
         let on_bytes: OnBytes = Arc::new(move |done, total| {
             to.emit(&Event::Progress { what: what.clone(), done, total });
         });
-        let pushed =
-            registry.push(image, push.component.as_str(), version, on_bytes).await;
-        told(pushed.map(drop), &tunnel)
+        let pushed = async {
+            for twin in twins.iter().map(|twin| twin.as_str()) {
+                if registry.has(twin, &image.digest).await? {
+                    registry.mount(image, twin, push.component.as_str()).await?;
+                }
+            }
+            registry.push(image, push.component.as_str(), version, on_bytes).await
+        };
+        told(pushed.await.map(drop), &tunnel)
+    }
+
+    /// The other components that have the same image, such as Mesos' masters and agents.
+    fn twins_of(&self, component: Component) -> Result<Vec<Component>, NoRegistry> {
+        let digest = &self.image(component)?.1.digest;
+        let has_it = |other: &Component| {
+            let image = self.gathered.images.get(*other);
+            *other != component && image.is_some_and(|(_, image)| image.digest == *digest)
+        };
+        Ok(Component::ALL.into_iter().filter(has_it).collect())
     }
 
     /// Waits for a registry that an earlier run started just before it was cut off: its unit

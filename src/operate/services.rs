@@ -217,6 +217,15 @@ impl Services<'_> {
                     Err(why) => Look::Closed(format!("{seen}; the leader: {why}")),
                 }
             }
+            // Without a master none of them leads, for all that they are well.
+            (Look::Closed(seen), _) if framework_of(component).is_some() => {
+                match self.frameworks().await {
+                    Ok(_) => Look::Closed(seen),
+                    Err(why) => {
+                        Look::Closed(format!("{seen}; the leading master: {why}"))
+                    }
+                }
+            }
             (look, _) => look,
         }
     }

@@ -1,5 +1,6 @@
 //! The clients of Mesos, Marathon and Chronos against servers that answer by a script.
 
+mod answered;
 mod chronos;
 mod http;
 mod marathon;

@@ -210,6 +210,15 @@ async fn an_image_is_sent_once_and_the_second_push_sends_nothing() {
     assert!(!second.tagged);
     let sent = written.load(Ordering::Relaxed) - before;
     assert!(sent < 10_000, "{sent} bytes for nothing");
+
+    // The same image for another component.
+    registry.mount(&image, "platform/zk", "platform/twin").await.unwrap();
+    let twin = registry.push(&image, "platform/twin", "3.8.0", ignore()).await.unwrap();
+    assert_eq!((twin.sent_bytes, twin.n_blobs_there, twin.tagged), (0, 5, true));
+    // What cannot be had so is sent.
+    registry.mount(&image, "platform/none", "platform/third").await.unwrap();
+    let third = registry.push(&image, "platform/third", "1", ignore()).await.unwrap();
+    assert_eq!((third.sent_bytes, third.n_blobs_there), (size, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -298,11 +298,12 @@ pub struct Action {
     pub app: Option<String>,
 }
 
-/// An app that waits for offers.
+/// An app or a pod that waits for offers.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Queued {
-    /// The app.
+    /// The app or the pod.
+    #[serde(alias = "pod")]
     pub app: Reference,
     /// Tasks that are still to be launched.
     pub count: u32,

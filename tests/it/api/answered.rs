@@ -1,0 +1,73 @@
+//! Answers of a real Marathon and a real Chronos, each read by the client's own types.
+//!
+//! The files have one answer to a line. Of several hundred recorded answers they keep those that
+//! have a member, or a type of one, that no answer before them has.
+
+use std::path::Path;
+
+use platform::api::chronos::Job;
+use platform::api::marathon::{App, Deployment, Group, Info, Queued, Task};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+#[derive(Deserialize)]
+struct Answer {
+    kind: String,
+    request: String,
+    body: Value,
+}
+
+/// Reads all answers in a file and insists that each is what its kind says.
+fn check(file: &str, read: fn(&Answer) -> Result<bool, serde_json::Error>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    let text = std::fs::read_to_string(folder.join(file)).expect("it is there");
+    assert!(text.lines().count() > 5, "{file} has answers");
+    for line in text.lines() {
+        let answer: Answer = serde_json::from_str(line).expect("a line of the file");
+        let (kind, request) = (&answer.kind, &answer.request);
+        match read(&answer) {
+            Ok(says_something) => assert!(says_something, "{request}: nothing is read"),
+            Err(error) => panic!("{request} ({kind}): {error}\n{}", answer.body),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &Value) -> Result<T, serde_json::Error> {
+    T::deserialize(body)
+}
+
+#[test]
+fn every_answer_of_a_real_marathon_is_read() {
+    check("marathon-1.11.24.jsonl", |Answer { kind, body, .. }| {
+        Ok(match kind.as_str() {
+            "info" => read::<Info>(body)?.name == "marathon",
+            "app" => read::<App>(&body["app"])?.id.starts_with('/'),
+            "apps" => {
+                read::<Vec<App>>(&body["apps"])?.iter().all(|app| !app.id.is_empty())
+            }
+            "tasks" => read::<Vec<Task>>(&body["tasks"])?
+                .iter()
+                .all(|task| !task.state.is_empty()),
+            "deployments" => read::<Vec<Deployment>>(body)?
+                .iter()
+                .all(|under_way| !under_way.id.is_empty()),
+            "queue" => read::<Vec<Queued>>(&body["queue"])?
+                .iter()
+                .all(|held| !held.app.id.is_empty()),
+            "group" => read::<Group>(body)?.id.starts_with('/'),
+            other => panic!("no answer is `{other}`"),
+        })
+    });
+}
+
+#[test]
+fn every_answer_of_a_real_chronos_is_read() {
+    check("chronos-3.0.2.jsonl", |Answer { kind, body, .. }| {
+        Ok(match kind.as_str() {
+            "job" => !read::<Job>(body)?.name.is_empty(),
+            "jobs" => read::<Vec<Job>>(body)?.iter().all(|job| !job.name.is_empty()),
+            other => panic!("no answer is `{other}`"),
+        })
+    });
+}
