@@ -49,7 +49,7 @@ fn one_member_cannot_read_its_data(lab: &Lab) {
     assert!(said.contains("acceptedEpoch"), "ZooKeeper's own words: {said}");
     check_up(
         lab,
-        6,
+        1,
         &["platform-zookeeper.service on control-3", "its data is broken: "],
     );
     let (_, advice) = said.split_once("run `").expect("advice");
