@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
+use hyper::Uri;
 
 use crate::api::chronos::Chronos;
 use crate::api::http::{Access, ApiError, Endpoint, Login, Through};
@@ -51,14 +52,19 @@ pub(super) struct Logins {
 pub(super) type Word = Result<bool, String>;
 
 impl Services<'_> {
-    /// What is known of each of these members, by its own word and its master's.
-    async fn words(&self, component: Component, members: &[Member]) -> Vec<Word> {
+    /// What is known of each of these members, by its own word and its master's; and why that one
+    /// could not be asked, where it had to be.
+    async fn words(
+        &self,
+        component: Component,
+        members: &[Member],
+    ) -> (Vec<Word>, Option<String>) {
         let own = self.own_words(component, members);
         if framework_of(component).is_none() {
-            return own.await;
+            return (own.await, None);
         }
         let (words, frameworks) = tokio::join!(own, self.frameworks());
-        confirm(component, members, words, &frameworks)
+        (confirm(component, members, words, &frameworks), frameworks.err())
     }
 
     /// What each of these members says of itself.
@@ -201,30 +207,25 @@ impl Services<'_> {
         component: Component,
     ) -> BTreeMap<HostName, MemberStanding> {
         let members = self.topology.members_of(component);
-        let words = self.words(component, &members).await;
+        let (words, _) = self.words(component, &members).await;
         let hosts = members.into_iter().map(|member| member.host);
         hosts.zip(words.iter().map(standing_of)).collect()
     }
 
     /// Whether these members serve, and of all that run the component one leads.
     pub(super) async fn look(&self, component: Component, members: &[Member]) -> Look {
-        let words = self.words(component, members).await;
+        let (words, unasked) = self.words(component, members).await;
         let whole = self.topology.members_of(component).len() == members.len();
-        match (judge(members, &words, whole), component) {
-            (Look::Open(seen), Component::MesosMaster) => {
+        match (judge(members, &words, whole), unasked) {
+            (Look::Open(seen), _) if component == Component::MesosMaster => {
                 match self.registry(members).await {
                     Ok(()) => Look::Open(seen),
                     Err(why) => Look::Closed(format!("{seen}; the leader: {why}")),
                 }
             }
             // Without a master none of them leads, for all that they are well.
-            (Look::Closed(seen), _) if framework_of(component).is_some() => {
-                match self.frameworks().await {
-                    Ok(_) => Look::Closed(seen),
-                    Err(why) => {
-                        Look::Closed(format!("{seen}; the leading master: {why}"))
-                    }
-                }
+            (Look::Closed(seen), Some(why)) => {
+                Look::Closed(format!("{seen}; the leading master: {why}"))
             }
             (look, _) => look,
         }
@@ -299,8 +300,8 @@ pub(super) fn confirm(
 /// Whether the scheduler of a framework runs on a member's host.
 fn is_of(framework: &Framework, member: &Member) -> bool {
     let address = member.address.to_string();
-    let page = framework.webui_url.as_deref().and_then(|url| url.split("://").nth(1));
-    let page = page.and_then(|rest| rest.split([':', '/']).next());
+    let page = framework.webui_url.as_deref().and_then(|url| url.parse::<Uri>().ok());
+    let page = page.as_ref().and_then(Uri::host);
     framework.hostname.as_deref() == Some(&address) || page == Some(&address)
 }
 
@@ -364,13 +365,16 @@ fn judge_agents(nodes: &[Node], agents: &[AgentInfo]) -> Look {
 mod tests {
     use super::*;
 
-    fn check(words: &[Word], whole: bool, open: bool) {
-        let ids = 1..=u8::try_from(words.len()).unwrap();
-        let member = |id| Member {
+    fn member(id: u8) -> Member {
+        Member {
             id,
             host: format!("control-{id}").parse().unwrap(),
             address: [10, 0, 0, id].into(),
-        };
+        }
+    }
+
+    fn check(words: &[Word], whole: bool, open: bool) {
+        let ids = 1..=u8::try_from(words.len()).unwrap();
         let members: Vec<Member> = ids.map(member).collect();
         let look = judge(&members, words, whole);
         assert_eq!(matches!(look, Look::Open(_)), open, "{look:?}");
@@ -391,11 +395,6 @@ mod tests {
     /// After the death of its leader the old one is named until its session ends.
     #[test]
     fn who_leads_is_whose_framework_the_master_has() {
-        let member = |id| Member {
-            id,
-            host: format!("control-{id}").parse().unwrap(),
-            address: [10, 0, 0, id].into(),
-        };
         let members = [member(1), member(2)];
         let check = |frameworks: &Result<Vec<Framework>, String>, expected: [Word; 2]| {
             let words = vec![Ok(true), Ok(false)];

@@ -250,7 +250,7 @@ fn has_something_to_lose(peers: &Peers, standing: &Standing) -> bool {
 /// Peers, and those of them that serve at some point of a plan.
 struct Group<'a> {
     peers: &'a Peers,
-    /// Those on other hosts that end where one of these is interrupted, and come back.
+    /// Those whose interruption ends these too, on whatever host it is; they come back.
     ends_with: Vec<&'a Peers>,
     up: Vec<Member>,
     n_serving: usize,
