@@ -1,5 +1,6 @@
 //! `platform status`: what runs where, who leads, what can be lost.
 
+mod launches;
 mod mesos;
 mod show;
 mod words;
@@ -126,7 +127,7 @@ pub async fn status(
         survey::facts_now(&fleet, &questions, ambient),
         members::members(&fleet, &topology),
         registries(lab, &topology, &fleet, ambient),
-        Asked::of(services),
+        Asked::of(services, ambient),
         reach::barred(&fleet, reach::ways(&topology)),
     );
     let facts = facts?;

@@ -309,6 +309,8 @@ pub struct Queued {
     pub count: u32,
     /// How long launches are held back after failures.
     pub delay: Delay,
+    /// Since when it waits.
+    pub since: Option<Timestamp>,
     /// Why offers were turned down.
     #[serde(rename = "processedOffersSummary")]
     pub offers: Offers,
@@ -332,6 +334,10 @@ pub struct Offers {
     pub processed_offers_count: u64,
     /// Of these, the ones that did not fit.
     pub unused_offers_count: u64,
+    /// When the last one fitted.
+    pub last_used_offer_at: Option<Timestamp>,
+    /// When the last one did not fit.
+    pub last_unused_offer_at: Option<Timestamp>,
     /// Why the last ones did not fit.
     #[serde(rename = "rejectSummaryLastOffers")]
     pub rejected: Vec<Rejected>,

@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::super::Ambient;
 use super::super::services::{Services, Word, agent_of, confirm};
+use super::launches;
 use crate::api::mesos::{AgentInfo, DrainState, Framework};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -74,11 +76,12 @@ pub(super) struct Asked {
     words: BTreeMap<(Component, HostName), Word>,
     agents: Result<Vec<AgentInfo>, String>,
     frameworks: Result<Vec<Framework>, String>,
+    launches: Option<String>,
 }
 
 impl Asked {
     /// Asks everyone, side by side; a cluster without Mesos is not asked at all.
-    pub(super) async fn of(services: Services<'_>) -> Self {
+    pub(super) async fn of(services: Services<'_>, ambient: &Ambient<'_>) -> Self {
         let topology = services.topology;
         if topology.masters.is_none() {
             return Self::nobody();
@@ -101,7 +104,19 @@ impl Asked {
             let hosts = members.into_iter().map(move |member| (component, member.host));
             hosts.zip(words).collect::<Vec<_>>()
         });
-        Self { words: words.collect(), agents, frameworks }
+        let mut asked =
+            Self { words: words.collect(), agents, frameworks, launches: None };
+        if let (Some(leader), Ok(agents)) = (asked.marathon(), &asked.agents) {
+            asked.launches = launches::problem(services, leader, agents, ambient).await;
+        }
+        asked
+    }
+
+    /// The host whose Marathon leads.
+    fn marathon(&self) -> Option<&HostName> {
+        self.words.iter().find_map(|((component, host), word)| {
+            (*component == Component::Marathon && *word == Ok(true)).then_some(host)
+        })
     }
 
     /// Of a cluster in which there is nobody to ask.
@@ -110,6 +125,7 @@ impl Asked {
             words: BTreeMap::new(),
             agents: Ok(Vec::new()),
             frameworks: Ok(Vec::new()),
+            launches: None,
         }
     }
 
@@ -156,7 +172,7 @@ impl Asked {
     /// What is wrong with Mesos as a whole, in sentences.
     pub(super) fn problems(&self, topology: &Topology) -> Vec<String> {
         let (Some(masters), Err(why)) = (&topology.masters, &self.agents) else {
-            return Vec::new();
+            return self.launches.iter().cloned().collect();
         };
         vec![match self.n_serving() >= masters.majority() {
             true => format!(
@@ -294,7 +310,7 @@ mod tests {
     fn asked(topology: &Topology, agents: Result<Vec<AgentInfo>, String>) -> Asked {
         let host = topology.nodes[0].host.clone();
         let words = [((Component::MesosMaster, host), Ok(true))].into();
-        Asked { words, agents, frameworks: Ok(Vec::new()) }
+        Asked { words, agents, frameworks: Ok(Vec::new()), launches: None }
     }
 
     /// A master that was killed and is back says for seconds that it leads, and does not.

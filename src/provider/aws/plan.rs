@@ -10,6 +10,7 @@ mod groups;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
@@ -294,6 +295,16 @@ pub enum Refusal {
     },
 }
 
+impl Step {
+    /// The private address that it gives an instance, where that is decided before.
+    fn address(&self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Launch(launch) => launch.attempts.first()?.place.address,
+            _ => None,
+        }
+    }
+}
+
 impl Refusal {
     /// Whether the inventory asks for what cannot be had.
     pub fn is_of_inventory(&self) -> bool {
@@ -319,10 +330,14 @@ pub fn plan(wanted: &Wanted, seen: &Seen, now: Timestamp) -> Result<AwsPlan, Ref
     let mut plan = ground.plan;
     plan.notes.extend(groups.notes);
     expire(wanted, seen, now, &mut plan);
-    let mut last = groups.steps;
-    last.extend(groups::protect(wanted, &plan.site, &groups.instances));
+    // AWS gives whom it chooses an address for any that is free, so those whose address is
+    // decided take theirs first.
+    let (mut placed, alike): (Vec<Step>, Vec<Step>) =
+        groups.steps.into_iter().partition(|step| step.address().is_some());
+    placed.extend(groups::protect(wanted, &plan.site, &groups.instances));
     plan.instances = groups.instances;
-    push(&mut plan, last);
+    push(&mut plan, placed);
+    push(&mut plan, alike);
     Ok(plan)
 }
 

@@ -10,7 +10,6 @@ fn a_host_that_is_not_fit_is_told_before_anything_is_changed() {
     let given = Given::new(2);
     let (lab, machine) = (given.lab(SMALL), given.machine(1));
     a_full_disk(&lab, &machine);
-    a_clock_that_is_off(&lab, &machine);
     a_docker_that_is_too_new(&lab, &machine);
     engines_that_cannot_be_used(&lab, &given);
     an_address_that_a_host_does_not_have(&given);
@@ -39,12 +38,6 @@ fn a_full_disk(lab: &Lab, machine: &Machine) {
         ],
     );
     machine.sh("umount /var/lib/platform && rmdir /var/lib/platform");
-}
-
-fn a_clock_that_is_off(lab: &Lab, machine: &Machine) {
-    wrap(machine, "date", "exec /usr/bin/date -d '-10 seconds' \"$@\"");
-    check_up(lab, 4, &["control-1: its clock is 10 s behind this computer's", "chrony"]);
-    unwrap(machine, "date");
 }
 
 fn a_docker_that_is_too_new(lab: &Lab, machine: &Machine) {

@@ -87,9 +87,14 @@ impl Vm {
     }
 
     /// Gives it this computer's time: an emulated clock falls behind when there is much to do.
-    /// The time is sent once the login stands, which may take seconds.
-    #[expect(clippy::disallowed_methods, reason = "the time itself is what is sent")]
     pub(crate) fn set_clock(&self) {
+        self.set_clock_behind(Duration::ZERO);
+    }
+
+    /// Gives it a time that is behind this computer's. The time is sent once the login stands,
+    /// which may take seconds.
+    #[expect(clippy::disallowed_methods, reason = "the time itself is what is sent")]
+    pub(crate) fn set_clock_behind(&self, behind: Duration) {
         let set = "sudo sh -c 'echo ready; read -r now; date -s @$now'";
         let mut child =
             self.command(set).stdin(Stdio::piped()).spawn().expect("ssh runs");
@@ -97,9 +102,9 @@ impl Vm {
         let stdout = child.stdout.take().expect("a pipe");
         BufReader::new(stdout).read_line(&mut said).expect("it speaks text");
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let now = now.expect("it is after 1970").as_secs_f64();
+        let time = now.expect("it is after 1970") - behind;
         let mut stdin = child.stdin.take().expect("a pipe");
-        writeln!(stdin, "{now}").expect("it listens");
+        writeln!(stdin, "{}", time.as_secs_f64()).expect("it listens");
         assert!(child.wait().expect("ssh runs").success(), "{said}");
     }
 

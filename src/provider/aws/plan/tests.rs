@@ -234,6 +234,23 @@ fn machines_with_names_are_replaced_in_their_place() {
 }
 
 #[test]
+fn an_address_that_is_decided_is_taken_before_aws_chooses_any() {
+    let wanted = wanted(TEXT);
+    let plan = plan(&wanted, &nothing(), now()).unwrap();
+    let launches = plan.phases.iter().map(|phase| {
+        let launched = phase.iter().filter_map(|step| match step {
+            Step::Launch(launch) => Some(launch.planned().is_some()),
+            _ => None,
+        });
+        launched.collect::<Vec<bool>>()
+    });
+    let launches: Vec<Vec<bool>> = launches.filter(|phase| !phase.is_empty()).collect();
+    let [placed, alike] = launches.as_slice() else { panic!("{launches:?}") };
+    assert!(placed.iter().all(|decided| *decided), "{launches:?}");
+    assert!(alike.iter().all(|decided| !decided), "{launches:?}");
+}
+
+#[test]
 fn a_type_is_tried_in_its_zone_and_then_elsewhere() {
     let wanted = wanted(TEXT);
     let plan = plan(&wanted, &nothing(), now()).unwrap();
