@@ -69,18 +69,8 @@ pub struct Node {
     pub group: String,
     /// Its private address.
     pub address: IpAddr,
-    /// Whether it is a member of the ZooKeeper ensemble.
-    pub zookeeper: bool,
-    /// Whether it runs a registry.
-    pub registry: bool,
-    /// Whether it runs a Mesos master.
-    pub master: bool,
-    /// Whether it runs a Mesos agent.
-    pub agent: bool,
-    /// Whether it runs Marathon.
-    pub marathon: bool,
-    /// Whether it runs Chronos.
-    pub chronos: bool,
+    /// What it runs.
+    pub components: BTreeSet<Component>,
     /// Whether it may be booted with control groups of version 1 beside version 2.
     pub hybrid: bool,
     /// What its agent says of itself; its fault domain is its master's too.
@@ -96,7 +86,7 @@ pub struct Ensemble(Vec<Member>);
 pub struct Member {
     /// Its number: the one that it has already, or else one that is free, in the order of the
     /// inventory.
-    pub id: u8,
+    pub id: u16,
     /// The host.
     pub host: HostName,
     /// The host's private address.
@@ -123,7 +113,7 @@ impl Ensemble {
         let members: Vec<Member> = numbered(nodes);
         match members.len() {
             0 => Ok(None),
-            n_members if n_members.is_multiple_of(2) || n_members > 254 => {
+            n_members if n_members.is_multiple_of(2) || n_members > 255 => {
                 Err(BadEnsemble { n_members, what })
             }
             _ => Ok(Some(Self(members))),
@@ -132,8 +122,8 @@ impl Ensemble {
 
     /// Lets members keep the numbers that they have already, by their addresses; the others get
     /// those that are free.
-    pub fn keep(&mut self, numbers: &BTreeMap<IpAddr, u8>) {
-        let mut taken: BTreeSet<u8> = BTreeSet::new();
+    pub fn keep(&mut self, numbers: &BTreeMap<IpAddr, u16>) {
+        let mut taken: BTreeSet<u16> = BTreeSet::new();
         let kept = |member: &Member| numbers.get(&member.address).copied();
         let mut news = Vec::new();
         for (n, member) in self.0.iter_mut().enumerate() {
@@ -142,7 +132,7 @@ impl Ensemble {
                 None => news.push(n),
             }
         }
-        let mut free = (1..=u8::MAX).filter(|id| !taken.contains(id));
+        let mut free = (1..=u16::MAX).filter(|id| !taken.contains(id));
         for (n, id) in news.into_iter().zip(free.by_ref()) {
             self.0[n].id = id;
         }
@@ -181,27 +171,45 @@ impl Topology {
             .map(|machine| node(inventory, machine, groups[machine.group.as_str()]))
             .collect();
         let ensemble = Ensemble::of(
-            nodes.iter().filter(|node| node.zookeeper),
+            nodes.iter().filter(|node| node.runs(Component::Zookeeper)),
             "ZooKeeper members",
         )?;
-        let masters =
-            Ensemble::of(nodes.iter().filter(|node| node.master), "Mesos masters")?;
+        let masters = Ensemble::of(
+            nodes.iter().filter(|node| node.runs(Component::MesosMaster)),
+            "Mesos masters",
+        )?;
         let (cluster, batch) = (inventory.cluster.clone(), inventory.platform.batch);
         Ok(Self { cluster, nodes, ensemble, masters, batch })
     }
 
     /// The hosts that run a registry, in order.
     pub fn registries(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| node.registry)
+        self.nodes.iter().filter(|node| node.runs(Component::Registry))
     }
 
     /// The hosts that run a Mesos agent, in order.
     pub fn agents(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| node.agent)
+        self.nodes.iter().filter(|node| node.runs(Component::MesosAgent))
     }
 
-    /// The hosts that run a component, numbered in order.
+    /// The members of a component of which a majority has to serve; none of any other, and where
+    /// the cluster has none.
+    pub fn ensemble_of(&self, component: Component) -> Option<&Ensemble> {
+        match component {
+            Component::Zookeeper => self.ensemble.as_ref(),
+            Component::MesosMaster => self.masters.as_ref(),
+            Component::Registry
+            | Component::MesosAgent
+            | Component::Marathon
+            | Component::Chronos => None,
+        }
+    }
+
+    /// The hosts that run a component, each with its number.
     pub fn members_of(&self, component: Component) -> Vec<Member> {
+        if let Some(ensemble) = self.ensemble_of(component) {
+            return ensemble.members().to_vec();
+        }
         numbered(self.nodes.iter().filter(|node| node.runs(component)))
     }
 
@@ -214,57 +222,44 @@ impl Topology {
 impl Node {
     /// Whether the host runs containers, and so needs Docker.
     pub fn has_containers(&self) -> bool {
-        Component::ALL.into_iter().any(|component| self.runs(component))
+        !self.components.is_empty()
     }
 
     /// Whether the host runs a component.
     pub fn runs(&self, component: Component) -> bool {
-        match component {
-            Component::Registry => self.registry,
-            Component::Zookeeper => self.zookeeper,
-            Component::MesosMaster => self.master,
-            Component::MesosAgent => self.agent,
-            Component::Marathon => self.marathon,
-            Component::Chronos => self.chronos,
-        }
+        self.components.contains(&component)
     }
 }
 
 fn node(inventory: &Inventory, machine: &Machine, group: &Group) -> Node {
-    let runs = |component| inventory.runs(group, component);
+    let components = Component::ALL.into_iter();
     Node {
         host: machine.host.clone(),
         group: group.name.clone(),
         address: machine.address,
-        zookeeper: runs(Component::Zookeeper),
-        registry: runs(Component::Registry),
-        master: runs(Component::MesosMaster),
-        agent: runs(Component::MesosAgent),
-        marathon: runs(Component::Marathon),
-        chronos: runs(Component::Chronos),
+        components: components.filter(|it| inventory.runs(group, *it)).collect(),
         hybrid: group.host.hybrid,
         traits: group.traits_of(&machine.host),
     }
 }
 
 fn numbered<'a>(nodes: impl Iterator<Item = &'a Node>) -> Vec<Member> {
-    let member = |(id, node): (u8, &Node)| Member {
+    let member = |(id, node): (u16, &Node)| Member {
         id,
         host: node.host.clone(),
         address: node.address,
     };
-    (1..=u8::MAX).zip(nodes).map(member).collect()
+    (1..=u16::MAX).zip(nodes).map(member).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::SERVICE_PORTS;
 
     #[test]
     fn members_keep_their_numbers_and_new_ones_get_free_ones() {
         let at = |n: u8| IpAddr::from([10, 0, 0, n]);
-        let check = |addresses: &[u8], known: &[(u8, u8)], expected: &[(u8, u8)]| {
+        let check = |addresses: &[u8], known: &[(u8, u16)], expected: &[(u16, u8)]| {
             let member = |n: &u8| Member {
                 id: 0,
                 host: format!("c{n}").parse().unwrap(),
@@ -282,24 +277,5 @@ mod tests {
         check(&[14, 13, 11], &known, &[(1, 11), (2, 14), (3, 13)]);
         // Two that claim one number are told apart, and then refused.
         check(&[11, 12], &[(11, 7), (12, 7)], &[(1, 12), (7, 11)]);
-    }
-
-    #[test]
-    fn no_task_is_given_a_port_of_the_platform() {
-        let [data, election] = ZOOKEEPER_PEER_PORTS;
-        let mut ports = [
-            ZOOKEEPER_PORT,
-            data,
-            election,
-            REGISTRY_PORT,
-            MASTER_PORT,
-            AGENT_PORT,
-            MARATHON_PORT,
-            CHRONOS_PORT,
-            MARATHON_DRIVER_PORT,
-            CHRONOS_DRIVER_PORT,
-        ];
-        ports.sort_unstable();
-        assert_eq!(ports, SERVICE_PORTS);
     }
 }

@@ -20,6 +20,7 @@ use serde_json::json;
 use super::identity::{self, Identity};
 use super::mesos::{self, AGENT, OPERATOR, TASKS, credential, private};
 use super::service::unit_file;
+use super::spec::{Clients, Given, Port, Redundancy, Spec, no_remedy};
 use super::{Context, Stage, Wants, docker, path, ports};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -49,8 +50,28 @@ const KEY: &str = "/var/lib/platform/mesos-agent/executors.key";
 /// The unit that runs an agent.
 pub const UNIT: &str = "platform-mesos-agent.service";
 
+/// Mesos' agents. Their password in ZooKeeper is not among what they were given: they only read
+/// there, which anyone may.
+pub(super) const SPEC: Spec = Spec {
+    component: Component::MesosAgent,
+    title: "the Mesos agents",
+    instance: "the Mesos agent",
+    instances: "Mesos agents",
+    serve: ["the agent on {} is registered", "the agents on {} are registered"],
+    unit: UNIT,
+    stage: Stage::Agents,
+    ports: &[Port::new(AGENT_PORT, Clients::Hosts(&[Component::MesosMaster]))],
+    redundancy: Redundancy::Pool,
+    interrupted_by: &[],
+    framework: None,
+    given: &[Given::Secret(mesos::AGENT_SECRET)],
+    wants,
+    ask,
+    remedy: no_remedy,
+};
+
 /// Adds what has to be known of an agent that may have been marked gone.
-pub fn ask(questions: &mut Questions) {
+fn ask(questions: &mut Questions) {
     questions.path(&latest());
     questions.path(&gone());
 }
@@ -98,7 +119,7 @@ fn differences(node: &Node, facts: &Facts) -> Vec<String> {
     }
     let unit = |owned: &Owned| matches!(owned, Owned::Unit { name } if name == UNIT);
     let runs = facts.manifest.entries().iter().any(unit);
-    if !node.agent {
+    if !node.runs(Component::MesosAgent) {
         return runs.then(|| "would be taken away".to_owned()).into_iter().collect();
     }
     match facts.file(&identity::kept_at()) {
@@ -117,7 +138,7 @@ fn differences(node: &Node, facts: &Facts) -> Vec<String> {
 ///
 /// # Errors
 /// When the template cannot be rendered.
-pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
+fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::MesosAgent) else {
         return Ok(Vec::new());
     };

@@ -4,6 +4,7 @@ use minijinja::context;
 
 use super::mesos::{self, OPERATOR, private};
 use super::service::Service;
+use super::spec::{Clients, Given, Port, Redundancy, Spec, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, path};
 use crate::inventory::catalog::Component;
 use crate::resource::{Facts, File};
@@ -23,12 +24,45 @@ pub(super) const NODES: [&str; 4] =
     ["/chronos", "/chronos/state", "/chronos/state/state", "/chronos/state/candidate"];
 /// The unit that runs it.
 pub const UNIT: &str = "platform-chronos.service";
+/// Its passwords: in ZooKeeper, at Mesos' masters, and the operator's at its API.
+pub const SECRETS: [&str; 3] = ["chronos-zookeeper", "chronos-mesos", HTTP_SECRET];
+/// The operator's password at its API.
+pub const HTTP_SECRET: &str = "chronos-http";
+
+/// Chronos. It answers nobody while ZooKeeper is away.
+pub(super) const SPEC: Spec = Spec {
+    component: Component::Chronos,
+    title: "Chronos",
+    instance: "Chronos",
+    instances: "hosts of Chronos",
+    serve: ["Chronos on {} serves", "Chronos on {} serve and one leads"],
+    unit: UNIT,
+    stage: Stage::Frameworks,
+    ports: &[
+        Port::new(CHRONOS_PORT, Clients::Hosts(&[Component::Chronos])),
+        Port::new(
+            CHRONOS_DRIVER_PORT,
+            Clients::Hosts(&[Component::MesosMaster, Component::MesosAgent]),
+        ),
+    ],
+    redundancy: Redundancy::Standby,
+    interrupted_by: &[Component::Zookeeper],
+    framework: Some(PRINCIPAL),
+    given: &[
+        Given::Secret(SECRETS[0]),
+        Given::Secret(SECRETS[1]),
+        Given::Secret(SECRETS[2]),
+    ],
+    wants,
+    ask: asks_nothing,
+    remedy: no_remedy,
+};
 
 /// Chronos' image, files and unit.
 ///
 /// # Errors
 /// When a template cannot be rendered.
-pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
+fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::Chronos) else {
         return Ok(Vec::new());
     };

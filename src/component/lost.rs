@@ -4,31 +4,12 @@
 //! would be told it one by one, and those with the old would not know those with the new; data
 //! that belongs to the old would be nobody's. So nothing is made anew that a host was given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{agent, chronos, marathon, master, registry, zookeeper};
+use super::spec::{Given, Spec};
 use crate::host::HostName;
 use crate::resource::{Facts, Owned};
-
-/// The files that hosts were given something of, and the units that started with it. The agents'
-/// password in ZooKeeper is not among them: they only read there, which anyone may.
-const GIVEN: [(&str, &[&str]); 14] = [
-    ("ca/ca.key", &[registry::UNIT]),
-    ("ca/ca.crt", &[registry::UNIT]),
-    ("secrets/registry", &[registry::UNIT]),
-    ("secrets/zookeeper-quorum", &[zookeeper::UNIT]),
-    ("secrets/zookeeper-super", &[zookeeper::UNIT]),
-    ("secrets/mesos-zookeeper", &[master::UNIT]),
-    ("secrets/mesos-operator", &[master::UNIT]),
-    ("secrets/mesos-agent", &[master::UNIT, agent::UNIT]),
-    ("secrets/marathon-zookeeper", &[marathon::UNIT]),
-    ("secrets/marathon-mesos", &[marathon::UNIT]),
-    ("secrets/marathon-http", &[marathon::UNIT]),
-    ("secrets/chronos-zookeeper", &[chronos::UNIT]),
-    ("secrets/chronos-mesos", &[chronos::UNIT]),
-    ("secrets/chronos-http", &[chronos::UNIT]),
-];
 
 /// A cluster runs with what its folder no longer holds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +24,7 @@ const GIVEN: [(&str, &[&str]); 14] = [
 )]
 pub struct SecretsLost {
     folder: PathBuf,
-    missing: Vec<&'static str>,
+    missing: Vec<String>,
     hosts: Vec<HostName>,
 }
 
@@ -57,29 +38,40 @@ pub fn check(
     folder: &Path,
     facts: &BTreeMap<HostName, Facts>,
 ) -> Result<(), SecretsLost> {
-    let lacked = |name: &str| made.iter().any(|made| made == Path::new(name));
-    let users = |units| {
-        facts.iter().filter(move |(_, facts)| runs(facts, units)).map(|(it, _)| it)
-    };
-    let lost: Vec<_> = GIVEN
-        .into_iter()
-        .filter(|(name, units)| lacked(name) && users(units).next().is_some())
-        .collect();
-    if lost.is_empty() {
+    let lacked = |file: &String| made.iter().any(|made| made == Path::new(file));
+    let (mut missing, mut hosts) = (BTreeSet::new(), BTreeSet::new());
+    for spec in Spec::all() {
+        let users: Vec<&HostName> = facts
+            .iter()
+            .filter(|(_, facts)| runs(facts, spec.unit))
+            .map(|(host, _)| host)
+            .collect();
+        let lost: Vec<String> =
+            spec.given.iter().flat_map(files).filter(lacked).collect();
+        if !lost.is_empty() && !users.is_empty() {
+            missing.extend(lost);
+            hosts.extend(users.into_iter().cloned());
+        }
+    }
+    if missing.is_empty() {
         return Ok(());
     }
-    let mut hosts: Vec<HostName> =
-        lost.iter().flat_map(|(_, units)| users(units)).cloned().collect();
-    hosts.sort();
-    hosts.dedup();
-    let missing = lost.iter().map(|(name, _)| *name).collect();
+    let (missing, hosts) = (missing.into_iter().collect(), hosts.into_iter().collect());
     Err(SecretsLost { folder: folder.to_owned(), missing, hosts })
 }
 
-/// Whether earlier runs brought one of these units to a host.
-fn runs(facts: &Facts, units: &[&str]) -> bool {
-    let one = |owned: &Owned| matches!(owned, Owned::Unit { name } if units.contains(&name.as_str()));
-    facts.manifest.entries().iter().any(one)
+/// The files of the state folder that hold it.
+fn files(given: &Given) -> Vec<String> {
+    match given {
+        Given::Authority => vec!["ca/ca.crt".to_owned(), "ca/ca.key".to_owned()],
+        Given::Secret(name) => vec![format!("secrets/{name}")],
+    }
+}
+
+/// Whether an earlier run brought this unit to a host.
+fn runs(facts: &Facts, unit: &str) -> bool {
+    let is_it = |owned: &Owned| matches!(owned, Owned::Unit { name } if name == unit);
+    facts.manifest.entries().iter().any(is_it)
 }
 
 fn list(hosts: &[HostName]) -> String {
@@ -88,6 +80,7 @@ fn list(hosts: &[HostName]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{master, registry, zookeeper};
     use super::*;
     use crate::resource::probe;
 

@@ -4,6 +4,7 @@ use minijinja::context;
 
 use super::mesos::{self, OPERATOR, TASKS, private};
 use super::service::Service;
+use super::spec::{Clients, Given, Port, Redundancy, Spec, asks_nothing, no_remedy};
 use super::{Context, Materials, Stage, Wants, path};
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
@@ -23,12 +24,46 @@ pub const PRINCIPAL: &str = "marathon";
 const LOGGING: &str = include_str!("../../templates/marathon/logback.xml");
 /// The unit that runs it.
 pub const UNIT: &str = "platform-marathon.service";
+/// Its passwords: in ZooKeeper, at Mesos' masters, and the operator's at its API.
+pub const SECRETS: [&str; 3] = ["marathon-zookeeper", "marathon-mesos", HTTP_SECRET];
+/// The operator's password at its API.
+pub const HTTP_SECRET: &str = "marathon-http";
+
+/// Marathon. Each ends when its connection to ZooKeeper does, and the leading one with the
+/// master that leads.
+pub(super) const SPEC: Spec = Spec {
+    component: Component::Marathon,
+    title: "Marathon",
+    instance: "Marathon",
+    instances: "hosts of Marathon",
+    serve: ["Marathon on {} serves", "Marathon on {} serve and one leads"],
+    unit: UNIT,
+    stage: Stage::Frameworks,
+    ports: &[
+        Port::new(MARATHON_PORT, Clients::Hosts(&[Component::Marathon])),
+        Port::new(
+            MARATHON_DRIVER_PORT,
+            Clients::Hosts(&[Component::MesosMaster, Component::MesosAgent]),
+        ),
+    ],
+    redundancy: Redundancy::Standby,
+    interrupted_by: &[Component::Zookeeper, Component::MesosMaster],
+    framework: Some(PRINCIPAL),
+    given: &[
+        Given::Secret(SECRETS[0]),
+        Given::Secret(SECRETS[1]),
+        Given::Secret(SECRETS[2]),
+    ],
+    wants,
+    ask: asks_nothing,
+    remedy: no_remedy,
+};
 
 /// Marathon's image, files and unit.
 ///
 /// # Errors
 /// When the template cannot be rendered.
-pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
+fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::Marathon) else {
         return Ok(Vec::new());
     };

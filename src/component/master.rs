@@ -12,6 +12,7 @@ use minijinja::context;
 
 use super::mesos::{self, private};
 use super::service::Service;
+use super::spec::{Clients, Given, Port, Redundancy, Spec, no_remedy};
 use super::{Context, Stage, Wants, data_directory, data_file, path};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -30,8 +31,39 @@ const CONFIG: &str = "/etc/platform/mesos-master";
 /// The unit that runs a master.
 pub const UNIT: &str = "platform-mesos-master.service";
 
+/// Mesos' masters.
+pub(super) const SPEC: Spec = Spec {
+    component: Component::MesosMaster,
+    title: "Mesos",
+    instance: "the Mesos master",
+    instances: "Mesos masters",
+    serve: ["Mesos on {} serves", "Mesos on {} serve and one leads"],
+    unit: UNIT,
+    stage: Stage::Masters,
+    ports: &[Port::new(
+        MASTER_PORT,
+        Clients::Hosts(&[
+            Component::MesosMaster,
+            Component::MesosAgent,
+            Component::Marathon,
+            Component::Chronos,
+        ]),
+    )],
+    redundancy: Redundancy::Quorum,
+    interrupted_by: &[],
+    framework: None,
+    given: &[
+        Given::Secret(mesos::ZOOKEEPER_SECRET),
+        Given::Secret(mesos::OPERATOR_SECRET),
+        Given::Secret(mesos::AGENT_SECRET),
+    ],
+    wants,
+    ask,
+    remedy: no_remedy,
+};
+
 /// Adds what [`forming`] needs to know of a master, and what a forming brings.
-pub fn ask(questions: &mut Questions) {
+fn ask(questions: &mut Questions) {
     questions.path(&formed_path());
     questions.path(&log());
     questions.path(&initialize().path);
@@ -173,7 +205,7 @@ fn in_a_line(names: &str) -> String {
 ///
 /// # Errors
 /// When the template cannot be rendered.
-pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
+fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let (Some(masters), Some(image)) =
         (&context.topology.masters, context.pulled(Component::MesosMaster))
     else {

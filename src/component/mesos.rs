@@ -17,6 +17,13 @@ use crate::topology::{Topology, ZOOKEEPER_PORT};
 /// password of its own for the masters and for each agent.
 pub const OPERATOR: &str = "platform";
 
+/// The masters' password in ZooKeeper.
+pub const ZOOKEEPER_SECRET: &str = "mesos-zookeeper";
+/// The password of [`OPERATOR`] for the masters.
+pub const OPERATOR_SECRET: &str = "mesos-operator";
+/// The password with which agents register.
+pub const AGENT_SECRET: &str = "mesos-agent";
+
 /// The user as which tasks run on agents, where an app names no other that it may.
 pub const TASKS: &str = "platform-tasks";
 

@@ -1,7 +1,8 @@
 //! What each component wants on a host.
 //!
 //! Pure: a component is a function from the topology, the materials and what is known of the
-//! host to a list of resources. Adding a component is adding such a function to [`wants`].
+//! host to a list of resources. Its [`Spec`] holds that function, and all else that the rest of the
+//! program has to know of it.
 
 pub mod agent;
 mod base;
@@ -16,8 +17,11 @@ pub mod mesos;
 mod ports;
 pub mod registry;
 mod service;
+mod spec;
 pub mod znode;
 pub mod zookeeper;
+
+pub use spec::{Clients, Given, Port, Redundancy, Spec, remedy};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -87,42 +91,6 @@ impl fmt::Display for Stage {
     }
 }
 
-/// The unit that runs a component.
-pub fn unit_of(component: Component) -> &'static str {
-    match component {
-        Component::Registry => registry::UNIT,
-        Component::Zookeeper => zookeeper::UNIT,
-        Component::MesosMaster => master::UNIT,
-        Component::MesosAgent => agent::UNIT,
-        Component::Marathon => marathon::UNIT,
-        Component::Chronos => chronos::UNIT,
-    }
-}
-
-/// The components that must not even be interrupted for it to run on: each Marathon ends when its
-/// connection to ZooKeeper does, and the leading one with the master that leads; Chronos answers
-/// nobody while ZooKeeper is away. All are back by themselves, after seconds in which nothing of
-/// the kind may be interrupted again.
-pub fn ends_with(component: Component) -> &'static [Component] {
-    match component {
-        Component::Marathon => &[Component::Zookeeper, Component::MesosMaster],
-        Component::Chronos => &[Component::Zookeeper],
-        Component::Registry
-        | Component::Zookeeper
-        | Component::MesosMaster
-        | Component::MesosAgent => &[],
-    }
-}
-
-/// What heals a component whose unit said this as it ended, where its own words do not say that.
-/// An instruction without the host's name.
-pub fn remedy(unit: &str, said: &str) -> Option<String> {
-    match unit {
-        zookeeper::UNIT => zookeeper::remedy(said),
-        _ => None,
-    }
-}
-
 /// What the components are made from, beside the topology: gathered before anything is
 /// decided.
 #[derive(Debug, Clone)]
@@ -186,23 +154,8 @@ pub fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> 
     if context.node.has_containers() {
         wants.extend(docker::wants(context, facts));
     }
-    if context.node.registry {
-        wants.extend(registry::wants(context)?);
-    }
-    if context.node.zookeeper {
-        wants.extend(zookeeper::wants(context, facts)?);
-    }
-    if context.node.master {
-        wants.extend(master::wants(context, facts)?);
-    }
-    if context.node.agent {
-        wants.extend(agent::wants(context, facts)?);
-    }
-    if context.node.marathon {
-        wants.extend(marathon::wants(context, facts)?);
-    }
-    if context.node.chronos {
-        wants.extend(chronos::wants(context, facts)?);
+    for spec in Spec::all().filter(|spec| context.node.runs(spec.component)) {
+        wants.extend((spec.wants)(context, facts)?);
     }
     Ok(wants)
 }
@@ -212,6 +165,9 @@ pub fn ask(context: Context<'_>, questions: &mut Questions) {
     boot::ask(context, questions);
     if context.node.has_containers() {
         docker::ask(questions);
+    }
+    for spec in Spec::all().filter(|spec| context.node.runs(spec.component)) {
+        (spec.ask)(questions);
     }
 }
 

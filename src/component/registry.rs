@@ -9,10 +9,11 @@ use base64::prelude::BASE64_STANDARD;
 use minijinja::context;
 
 use super::service::Service;
+use super::spec::{Clients, Given, Port, Redundancy, Spec, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, data_directory, path};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
-use crate::resource::{Content, File, Image, ImageOrigin};
+use crate::resource::{Content, Facts, File, Image, ImageOrigin};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 use crate::topology::REGISTRY_PORT;
@@ -60,9 +61,33 @@ impl Materials {
 
 /// The unit that runs it.
 pub const UNIT: &str = "platform-registry.service";
+/// The password with which this program sends images.
+pub const SECRET: &str = "registry";
+
+/// The registry of a host.
+pub(super) const SPEC: Spec = Spec {
+    component: Component::Registry,
+    title: "the registry",
+    instance: "the registry",
+    instances: "registries",
+    serve: ["the registry on {} serves", "the registries on {} serve"],
+    unit: UNIT,
+    stage: Stage::Registry,
+    ports: &[Port::new(REGISTRY_PORT, Clients::Containers).on_all_addresses()],
+    redundancy: Redundancy::Single,
+    interrupted_by: &[],
+    framework: None,
+    given: &[Given::Authority, Given::Secret(SECRET)],
+    wants,
+    ask: asks_nothing,
+    remedy: no_remedy,
+};
 
 /// The registry's image, files and unit.
-pub(super) fn wants(context: Context<'_>) -> Result<Wants, BadTemplate> {
+///
+/// # Errors
+/// When a template cannot be rendered.
+fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     let materials = &context.materials.registry;
     let Some(image) = context.materials.images.get(&Component::Registry) else {
         return Ok(Vec::new());

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use minijinja::context;
 
 use super::service::Service;
+use super::spec::{Clients, Given, Port, Redundancy, Spec};
 use super::znode::{self, ADMINISTRATOR};
 use super::{Context, Stage, Wants, data_directory, data_file, path};
 use crate::host::HostName;
@@ -34,6 +35,42 @@ const DATA: &str = "/var/lib/platform/zookeeper";
 const CONFIG: &str = "/etc/platform/zookeeper";
 /// The unit that runs a member.
 pub const UNIT: &str = "platform-zookeeper.service";
+/// The password with which members know each other.
+pub const QUORUM_SECRET: &str = "zookeeper-quorum";
+/// The administrator's password.
+pub const SUPER_SECRET: &str = "zookeeper-super";
+
+/// ZooKeeper.
+pub(super) const SPEC: Spec = Spec {
+    component: Component::Zookeeper,
+    title: "ZooKeeper",
+    instance: "ZooKeeper",
+    instances: "ZooKeeper members",
+    serve: ["ZooKeeper on {} serves", "ZooKeeper on {} serve and are synced"],
+    unit: UNIT,
+    stage: Stage::Zookeeper,
+    ports: &[
+        Port::new(
+            ZOOKEEPER_PORT,
+            Clients::Hosts(&[
+                Component::Zookeeper,
+                Component::MesosMaster,
+                Component::MesosAgent,
+                Component::Marathon,
+                Component::Chronos,
+            ]),
+        ),
+        Port::new(ZOOKEEPER_PEER_PORTS[0], Clients::Hosts(&[Component::Zookeeper])),
+        Port::new(ZOOKEEPER_PEER_PORTS[1], Clients::Hosts(&[Component::Zookeeper])),
+    ],
+    redundancy: Redundancy::Quorum,
+    interrupted_by: &[],
+    framework: None,
+    given: &[Given::Secret(QUORUM_SECRET), Given::Secret(SUPER_SECRET)],
+    wants,
+    ask,
+    remedy,
+};
 
 /// What the ensemble needs.
 #[derive(Clone)]
@@ -55,7 +92,7 @@ impl fmt::Debug for Materials {
 }
 
 /// Adds what [`forming`] needs to know of a member, and what a forming brings.
-pub fn ask(questions: &mut Questions) {
+fn ask(questions: &mut Questions) {
     questions.path(&accepted_epoch());
     questions.path(&first_snapshot());
     questions.path(&start_empty().path);
@@ -198,7 +235,7 @@ pub fn check_data(
 
 /// What heals a member that cannot read its data, as after a loss of power; none where it says
 /// that something else is wrong. A member without data copies it from those that lead.
-pub fn remedy(said: &str) -> Option<String> {
+fn remedy(said: &str) -> Option<String> {
     said.contains("Unable to load database on disk").then(|| {
         format!(
             "its data is broken: where `platform status` says that most of the other members \
@@ -220,7 +257,9 @@ fn may_vote(facts: &Facts) -> bool {
 
 /// The numbers by which members know each other already, by their addresses: a member keeps its
 /// own, wherever the inventory has it.
-pub fn numbers<'a>(members: impl IntoIterator<Item = &'a Facts>) -> BTreeMap<IpAddr, u8> {
+pub fn numbers<'a>(
+    members: impl IntoIterator<Item = &'a Facts>,
+) -> BTreeMap<IpAddr, u16> {
     let known = members.into_iter().filter_map(members_of).flatten();
     known.filter_map(|(id, at)| Some((at.parse().ok()?, id.parse().ok()?))).collect()
 }
@@ -252,7 +291,7 @@ fn in_words(members: &BTreeMap<String, String>) -> String {
 }
 
 /// A member's image, directories, files and unit.
-pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
+fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let ensemble = context.topology.ensemble.as_ref();
     let member = ensemble.and_then(|ensemble| {
         ensemble.member_on(&context.node.host).map(|member| (ensemble, member))

@@ -18,11 +18,12 @@ use super::services::Services;
 use super::trouble::Trouble;
 use super::up::{Look, act, stand};
 use super::{Ambient, connect, gather, machines, proof};
+use crate::component::{Redundancy, Spec};
 use crate::event::{Event, RunResult};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::inventory::edit::Addition;
-use crate::plan::{Gate, Peers, count};
+use crate::plan::{Gate, count, gates_of};
 use crate::remote::{ErrorKind, RemoteError};
 use crate::run::Fleet;
 use crate::run::lock::ClusterLock;
@@ -159,14 +160,16 @@ async fn reach(
     ambient: &Ambient<'_>,
 ) -> Result<(Fleet, Vec<HostName>), Trouble> {
     let (fleet, failed) = connect::connect(lab, others, ambient).await?;
-    let serves = |component: &Component| *component != Component::MesosAgent;
-    let services: Vec<Component> = Component::ALL.into_iter().filter(serves).collect();
+    let services: Vec<&Spec> =
+        Spec::all().filter(|spec| spec.redundancy != Redundancy::Pool).collect();
     let is_needed = |host: &HostName| {
         let machine = others.iter().find(|machine| machine.host == *host);
         let group = machine.and_then(|machine| {
             lab.inventory.groups.iter().find(|group| group.name == machine.group)
         });
-        group.is_none_or(|group| services.iter().any(|it| lab.inventory.runs(group, *it)))
+        group.is_none_or(|group| {
+            services.iter().any(|it| lab.inventory.runs(group, it.component))
+        })
     };
     let is_silent = |error: &RemoteError| {
         matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut)
@@ -220,16 +223,11 @@ fn tell_of_others(drifted: &[HostName], silent: &[HostName], ambient: &Ambient<'
 
 /// What has to be true of new hosts.
 fn gates(topology: &Topology, new: &BTreeSet<HostName>) -> Vec<Gate> {
-    let is_new = |node: &&Node| new.contains(&node.host);
-    let registries = topology.registries().filter(is_new).cloned().map(Gate::Registry);
-    let agents: Vec<Node> = topology.agents().filter(is_new).cloned().collect();
-    let agents = (!agents.is_empty()).then_some(Gate::Agents(agents));
-    let peers = Peers::all(topology).into_iter().filter_map(|peers| {
-        let members = peers.members.iter().filter(|member| new.contains(&member.host));
-        let members: Vec<_> = members.cloned().collect();
-        (!members.is_empty()).then(|| peers.gate(members))
+    let gates = Component::ALL.into_iter().flat_map(|component| {
+        let members = topology.members_of(component).into_iter();
+        gates_of(component, members.filter(|it| new.contains(&it.host)).collect())
     });
-    registries.chain(peers).chain(agents).collect()
+    gates.collect()
 }
 
 /// Proves each new agent by a task, where the cluster can run any; says so.

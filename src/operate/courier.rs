@@ -13,6 +13,7 @@ use crate::api::registry::{Access, OnBytes, Registry, RegistryError};
 use crate::api::tunnel::Tunnel;
 use crate::component::registry::ACCOUNT;
 use crate::event::{Event, Events};
+use crate::host::HostName;
 use crate::images::load;
 use crate::inventory::catalog::Component;
 use crate::plan::Push;
@@ -92,7 +93,9 @@ impl<'a> Registries<'a> {
     }
 
     /// Whether a host's registry serves.
-    pub(super) async fn check(&self, node: &Node) -> Result<(), NoRegistry> {
+    pub(super) async fn check(&self, host: &HostName) -> Result<(), NoRegistry> {
+        let node = self.topology.node(host);
+        let node = node.ok_or_else(|| NoRegistry::NoConnection(host.clone()))?;
         self.pass().check(node).await
     }
 
@@ -139,7 +142,7 @@ impl<'a> Registries<'a> {
     async fn until_it_listens(&self, node: &Node) -> Result<(), NoRegistry> {
         let begun = Instant::now();
         loop {
-            match self.check(node).await {
+            match self.check(&node.host).await {
                 Err(NoRegistry::Silent(_)) if begun.elapsed() < START => {
                     sleep(PAUSE).await;
                 }

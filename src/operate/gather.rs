@@ -9,7 +9,7 @@ use super::image::{self, Bench, Resolved};
 use super::lab::{Images, Lab, LabError};
 use super::services::Logins;
 use super::trouble::Trouble;
-use crate::component::{Materials, mesos, registry, zookeeper};
+use crate::component::{Materials, chronos, marathon, mesos, registry, zookeeper};
 use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::catalog::{Catalog, Component, Entry};
@@ -76,21 +76,21 @@ pub(super) async fn gather(
             certificates,
         },
         zookeeper: zookeeper::Materials {
-            quorum_password: secret("zookeeper-quorum")?,
-            super_password: secret("zookeeper-super")?,
+            quorum_password: secret(zookeeper::QUORUM_SECRET)?,
+            super_password: secret(zookeeper::SUPER_SECRET)?,
             forming: false,
         },
         mesos: mesos::Materials {
-            zookeeper: secret("mesos-zookeeper")?,
+            zookeeper: secret(mesos::ZOOKEEPER_SECRET)?,
             agent_zookeeper: secret("agent-zookeeper")?,
-            operator: secret("mesos-operator")?,
+            operator: secret(mesos::OPERATOR_SECRET)?,
             agents,
-            agent: secret("mesos-agent")?,
+            agent: secret(mesos::AGENT_SECRET)?,
             as_root: false,
             forming: false,
         },
-        marathon: framework("marathon", &secret)?,
-        chronos: framework("chronos", &secret)?,
+        marathon: framework(marathon::SECRETS, &secret)?,
+        chronos: framework(chronos::SECRETS, &secret)?,
     };
     let logins = logins(lab, ambient)?;
     let redactor = lab.state.redactor();
@@ -145,21 +145,21 @@ pub(super) fn logins(lab: &Lab, ambient: &Ambient<'_>) -> Result<Logins, SecretE
         lab.state.resolve(&SecretSource::Generate, name, &lab.folder(), ambient.env)
     };
     Ok(Logins {
-        mesos: secret("mesos-operator")?,
-        marathon: secret("marathon-http")?,
-        chronos: secret("chronos-http")?,
+        mesos: secret(mesos::OPERATOR_SECRET)?,
+        marathon: secret(marathon::HTTP_SECRET)?,
+        chronos: secret(chronos::HTTP_SECRET)?,
     })
 }
 
-/// What a framework needs: passwords for what it keeps, where it registers, and what it serves.
+/// What a framework needs, by the names of its secrets.
 fn framework(
-    name: &str,
+    [zookeeper, mesos, http]: [&str; 3],
     secret: &impl Fn(&str) -> Result<Secret, SecretError>,
 ) -> Result<mesos::Framework, SecretError> {
     Ok(mesos::Framework {
-        zookeeper: secret(&format!("{name}-zookeeper"))?,
-        secret: secret(&format!("{name}-mesos"))?,
-        password: secret(&format!("{name}-http"))?,
+        zookeeper: secret(zookeeper)?,
+        secret: secret(mesos)?,
+        password: secret(http)?,
     })
 }
 
@@ -171,7 +171,12 @@ pub(super) fn registry_password(
     lab: &Lab,
     ambient: &Ambient<'_>,
 ) -> Result<Secret, SecretError> {
-    lab.state.resolve(&SecretSource::Generate, "registry", &lab.folder(), ambient.env)
+    lab.state.resolve(
+        &SecretSource::Generate,
+        registry::SECRET,
+        &lab.folder(),
+        ambient.env,
+    )
 }
 
 /// The components that this cluster's hosts run.

@@ -8,14 +8,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
+use crate::component::{Redundancy, Spec};
 use crate::host::HostName;
 use crate::plan::preflight::Objection;
 use crate::remote::RemoteError;
 use crate::run::Fleet;
-use crate::topology::{
-    CHRONOS_PORT, MARATHON_PORT, MASTER_PORT, Node, REGISTRY_PORT, Topology,
-    ZOOKEEPER_PORT,
-};
+use crate::topology::{Node, Topology};
 
 /// The longest to wait for a server to open the way, or to refuse it.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -37,16 +35,12 @@ pub(super) async fn without_room(fleet: &Fleet, topology: &Topology) -> Vec<Obje
     room.into_iter().flatten().collect()
 }
 
-/// The first port of a host that is spoken to through its SSH server.
+/// The first port of a host that is spoken to through its SSH server; agents are not: their master
+/// tells of them.
 fn asked(node: &Node) -> Option<u16> {
-    let ports = [
-        (node.registry, REGISTRY_PORT),
-        (node.zookeeper, ZOOKEEPER_PORT),
-        (node.master, MASTER_PORT),
-        (node.marathon, MARATHON_PORT),
-        (node.chronos, CHRONOS_PORT),
-    ];
-    ports.into_iter().find(|(here, _)| *here).map(|(_, port)| port)
+    let asked = Spec::all().filter(|spec| spec.redundancy != Redundancy::Pool);
+    let mut here = asked.filter(|spec| node.runs(spec.component));
+    here.next().map(Spec::port)
 }
 
 /// Tries the way: that nothing listens yet at its end is no matter.

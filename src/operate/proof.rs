@@ -275,7 +275,7 @@ fn names_of_active(
     nodes: &[Node],
     agents: &[AgentInfo],
 ) -> Result<BTreeSet<String>, String> {
-    let name = |node: &Node| match agent_of(node, agents) {
+    let name = |node: &Node| match agent_of(node.address, agents) {
         Some(agent) if agent.active => Ok(agent.hostname.clone()),
         Some(_) => Err(format!("the agent on {} is not active", node.host)),
         None => Err(format!("the agent on {} is not registered", node.host)),

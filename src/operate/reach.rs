@@ -8,15 +8,12 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 
+use crate::component::{Clients, Redundancy, Spec};
 use crate::event::in_words;
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
 use crate::remote::RemoteError;
 use crate::run::Fleet;
-use crate::topology::{
-    AGENT_PORT, CHRONOS_PORT, MARATHON_PORT, MASTER_PORT, Node, REGISTRY_PORT, Topology,
-    ZOOKEEPER_PORT,
-};
+use crate::topology::{Node, Topology};
 
 /// A connection inside one network comes about much sooner, or not at all.
 const DIAL: Duration = Duration::from_secs(5);
@@ -44,18 +41,19 @@ pub(super) struct Barred {
 /// each of them asks one of those that serve together, and is asked by one.
 pub(super) fn ways(topology: &Topology) -> Vec<Way> {
     let mut ways = Vec::new();
-    for component in Component::ALL {
+    for spec in Spec::all() {
         let nodes = topology.nodes.iter();
         let sources: Vec<&Node> =
-            nodes.clone().filter(|node| needs(node, component)).collect();
-        let targets: Vec<&Node> = nodes.filter(|node| node.runs(component)).collect();
+            nodes.clone().filter(|node| needs(node, spec)).collect();
+        let targets: Vec<&Node> =
+            nodes.filter(|node| node.runs(spec.component)).collect();
         for (n, target) in targets.iter().enumerate() {
-            let sources = askers(component, &sources, (n, targets.len()), target);
+            let sources = askers(spec, &sources, (n, targets.len()), target);
             ways.extend(sources.into_iter().map(|from| Way {
                 from: from.host.clone(),
                 to: target.host.clone(),
                 address: target.address,
-                port: port_of(component),
+                port: spec.port(),
             }));
         }
     }
@@ -71,52 +69,42 @@ pub(super) fn ways_of(topology: &Topology, hosts: &[&HostName]) -> Vec<Way> {
 
 /// Who asks a target, which is one of so many.
 fn askers<'a>(
-    component: Component,
+    spec: &Spec,
     sources: &[&'a Node],
     (n, n_targets): (usize, usize),
     target: &Node,
 ) -> Vec<&'a Node> {
     let others = sources.iter().copied().enumerate();
     let others = others.filter(|(_, from)| from.host != target.host);
-    match component {
-        Component::MesosAgent => {
+    match spec.redundancy {
+        Redundancy::Pool => {
             let others: Vec<&Node> = others.map(|(_, from)| from).collect();
             let turn = n.checked_rem(others.len());
             turn.map(|turn| others[turn]).into_iter().collect()
         }
-        Component::Registry => others.map(|(_, from)| from).collect(),
-        _ => others
+        Redundancy::Single => others.map(|(_, from)| from).collect(),
+        Redundancy::Quorum | Redundancy::Standby => others
             .filter(|(turn, from)| !is_worker(from) || turn % n_targets == n)
             .map(|(_, from)| from)
             .collect(),
     }
 }
 
+/// Whether a host is one of a pool, and serves together with no others.
 fn is_worker(node: &Node) -> bool {
-    node.agent && !(node.zookeeper || node.master || node.marathon || node.chronos)
+    let runs = |redundancy: &[Redundancy]| {
+        Spec::all().any(|spec| {
+            redundancy.contains(&spec.redundancy) && node.runs(spec.component)
+        })
+    };
+    runs(&[Redundancy::Pool]) && !runs(&[Redundancy::Quorum, Redundancy::Standby])
 }
 
-/// Whether what runs on a host connects to a component.
-fn needs(node: &Node, component: Component) -> bool {
-    let of_mesos = node.master || node.agent || node.marathon || node.chronos;
-    match component {
-        Component::Registry => node.has_containers(),
-        Component::Zookeeper => node.zookeeper || of_mesos,
-        Component::MesosMaster => of_mesos,
-        Component::MesosAgent => node.master,
-        Component::Marathon => node.marathon,
-        Component::Chronos => node.chronos,
-    }
-}
-
-fn port_of(component: Component) -> u16 {
-    match component {
-        Component::Registry => REGISTRY_PORT,
-        Component::Zookeeper => ZOOKEEPER_PORT,
-        Component::MesosMaster => MASTER_PORT,
-        Component::MesosAgent => AGENT_PORT,
-        Component::Marathon => MARATHON_PORT,
-        Component::Chronos => CHRONOS_PORT,
+/// Whether what runs on a host connects to the port on which a component serves.
+fn needs(node: &Node, spec: &Spec) -> bool {
+    match spec.ports[0].clients {
+        Clients::Containers => node.has_containers(),
+        Clients::Hosts(of) => of.iter().any(|component| node.runs(*component)),
     }
 }
 
@@ -183,6 +171,9 @@ mod tests {
     use crate::inventory;
     use crate::provider::ssh;
     use crate::remote::{Exec, Output, Remote, Stream};
+    use crate::topology::{
+        AGENT_PORT, MARATHON_PORT, MASTER_PORT, REGISTRY_PORT, ZOOKEEPER_PORT,
+    };
 
     fn topology() -> Topology {
         let text = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \

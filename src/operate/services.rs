@@ -8,6 +8,7 @@
 //! framework it makes offers to.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::api::chronos::Chronos;
 use crate::api::http::{Access, ApiError, Endpoint, Login, Through};
 use crate::api::marathon::Marathon;
 use crate::api::mesos::{AgentInfo, Framework, Master};
+use crate::component::Spec;
 use crate::component::mesos::OPERATOR;
-use crate::component::{chronos, marathon};
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -27,7 +28,7 @@ use crate::plan::MemberStanding;
 use crate::run::Fleet;
 use crate::run::gate::Look;
 use crate::secret::Secret;
-use crate::topology::{CHRONOS_PORT, MARATHON_PORT, MASTER_PORT, Member, Node, Topology};
+use crate::topology::{CHRONOS_PORT, MARATHON_PORT, MASTER_PORT, Member, Topology};
 
 /// How long a member may take to answer a short question.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -60,7 +61,7 @@ impl Services<'_> {
         members: &[Member],
     ) -> (Vec<Word>, Option<String>) {
         let own = self.own_words(component, members);
-        if framework_of(component).is_none() {
+        if Spec::of(component).framework.is_none() {
             return (own.await, None);
         }
         let (words, frameworks) = tokio::join!(own, self.frameworks());
@@ -85,7 +86,9 @@ impl Services<'_> {
             Component::MesosMaster => Box::pin(self.word_of_master(member)),
             Component::Marathon => Box::pin(self.word_of_marathon(member)),
             Component::Chronos => Box::pin(self.word_of_chronos(member)),
-            _ => Box::pin(async move { Err(format!("{component} is not asked so")) }),
+            Component::Registry | Component::Zookeeper | Component::MesosAgent => {
+                Box::pin(async move { Err(format!("{component} is not asked so")) })
+            }
         }
     }
 
@@ -232,9 +235,9 @@ impl Services<'_> {
     }
 
     /// Whether the agents of these hosts are registered and get tasks.
-    pub(super) async fn look_at_agents(&self, nodes: &[Node]) -> Look {
+    pub(super) async fn look_at_agents(&self, members: &[Member]) -> Look {
         match self.agents().await {
-            Ok(agents) => judge_agents(nodes, &agents),
+            Ok(agents) => judge_agents(members, &agents),
             Err(why) => Look::Closed(why),
         }
     }
@@ -260,18 +263,6 @@ fn leads(member: &Member, leader: Result<Option<Endpoint>, ApiError>) -> Word {
     }
 }
 
-/// The name under which a component is a framework of Mesos.
-fn framework_of(component: Component) -> Option<&'static str> {
-    match component {
-        Component::Marathon => Some(marathon::PRINCIPAL),
-        Component::Chronos => Some(chronos::PRINCIPAL),
-        Component::Registry
-        | Component::Zookeeper
-        | Component::MesosMaster
-        | Component::MesosAgent => None,
-    }
-}
-
 /// Corrects what members of a framework say of themselves by what the leading master knows. While
 /// it cannot be asked, none of them leads.
 pub(super) fn confirm(
@@ -280,7 +271,7 @@ pub(super) fn confirm(
     words: Vec<Word>,
     frameworks: &Result<Vec<Framework>, String>,
 ) -> Vec<Word> {
-    let Some(name) = framework_of(component) else { return words };
+    let Some(name) = Spec::of(component).framework else { return words };
     let works = |frameworks: &[Framework], member: &Member| {
         let mut of_it = frameworks.iter().filter(|framework| framework.name == name);
         of_it.any(|framework| {
@@ -331,11 +322,8 @@ fn judge(members: &[Member], words: &[Word], whole: bool) -> Look {
 }
 
 /// The agent of a host, as the leader knows it.
-pub(super) fn agent_of<'a>(
-    node: &Node,
-    agents: &'a [AgentInfo],
-) -> Option<&'a AgentInfo> {
-    let address = node.address.to_string();
+pub(super) fn agent_of(address: IpAddr, agents: &[AgentInfo]) -> Option<&AgentInfo> {
+    let address = address.to_string();
     let is_of = |agent: &&AgentInfo| match &agent.address {
         Some(endpoint) => endpoint.host == address,
         None => agent.hostname == address,
@@ -343,17 +331,17 @@ pub(super) fn agent_of<'a>(
     agents.iter().find(is_of)
 }
 
-fn judge_agents(nodes: &[Node], agents: &[AgentInfo]) -> Look {
-    let state = |node: &Node| match agent_of(node, agents) {
+fn judge_agents(members: &[Member], agents: &[AgentInfo]) -> Look {
+    let state = |member: &Member| match agent_of(member.address, agents) {
         Some(agent) if agent.active => (true, "is registered"),
         Some(agent) if agent.deactivated => (true, "is registered and deactivated"),
         Some(_) => (false, "is registered and does not answer"),
         None => (false, "is not registered"),
     };
-    let states: Vec<_> = nodes.iter().map(|node| (node, state(node))).collect();
+    let states: Vec<_> = members.iter().map(|it| (it, state(it))).collect();
     let seen: Vec<String> = states
         .iter()
-        .map(|(node, (_, state))| format!("{} {state}", node.host))
+        .map(|(member, (_, state))| format!("{} {state}", member.host))
         .collect();
     match states.iter().all(|(_, (well, _))| *well) {
         true => Look::Open(seen.join(", ")),
@@ -367,7 +355,7 @@ mod tests {
 
     fn member(id: u8) -> Member {
         Member {
-            id,
+            id: id.into(),
             host: format!("control-{id}").parse().unwrap(),
             address: [10, 0, 0, id].into(),
         }

@@ -23,7 +23,7 @@ use super::survey;
 use super::trouble::Trouble;
 use super::{Ambient, connect, machines, members, reach};
 use crate::api::zookeeper::{Answer, Mode};
-use crate::component::{agent, docker, lost, unit_of};
+use crate::component::{Spec, agent, docker, lost};
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -187,20 +187,19 @@ fn expiry(at: Timestamp, now: Timestamp) -> Option<String> {
 /// What is asked of a host: its services, and what it is.
 fn questions(node: &Node) -> Questions {
     let docker = node.has_containers().then_some(docker::UNIT);
-    let units = units(node).into_iter().map(|(_, unit)| unit).chain(docker);
+    let units = specs(node).map(|spec| spec.unit).chain(docker);
     let units = units.map(|unit| Resource::Unit(Unit::named(unit)));
     let units: Vec<Resource> = units.collect();
     let mut questions = Questions::about(&units).with_docker();
-    if node.agent {
-        agent::ask(&mut questions);
+    for spec in specs(node) {
+        (spec.ask)(&mut questions);
     }
     questions
 }
 
-/// The services of a host and their units.
-fn units(node: &Node) -> Vec<(&'static str, &'static str)> {
-    let units = Component::ALL.into_iter().filter(|component| node.runs(*component));
-    units.map(|component| (component.as_str(), unit_of(component))).collect()
+/// What a host runs.
+fn specs(node: &Node) -> impl Iterator<Item = &'static Spec> {
+    Spec::all().filter(|spec| node.runs(spec.component))
 }
 
 /// Whether each registry serves, or in words that it does not and why. Those whose hosts do not
@@ -269,7 +268,7 @@ impl Seen<'_> {
             let bad = told.filter(|(_, service)| !is_good(service));
             problems.extend(bad.map(|(name, service)| {
                 let said = name.parse().ok().and_then(|component| {
-                    self.words.get(&(host.host.clone(), unit_of(component)))
+                    self.words.get(&(host.host.clone(), Spec::of(component).unit))
                 });
                 let said = said.map(|line| format!("; it says: {line}"));
                 let said = said.unwrap_or_default();
@@ -294,9 +293,10 @@ impl Seen<'_> {
 
     fn host(&self, node: &Node) -> HostStatus {
         let facts = self.facts.get(&node.host);
-        let service = |(name, unit): (&str, &str)| {
+        let service = |spec: &Spec| {
+            let name = spec.component.as_str();
             let version = facts.and_then(|facts| version(facts, name));
-            let state = self.service(node, name, unit);
+            let state = self.service(node, spec);
             (name.to_owned(), ServiceStatus { version, state })
         };
         HostStatus {
@@ -309,41 +309,33 @@ impl Seen<'_> {
                 .and_then(|facts| facts.system.engine.there())
                 .map(str::to_owned),
             docker_down: facts.filter(|_| node.has_containers()).and_then(docker_down),
-            services: units(node).into_iter().map(service).collect(),
+            services: specs(node).map(service).collect(),
         }
     }
 
     /// A component's own word where it has one, else the unit's state.
-    fn service(&self, node: &Node, name: &str, unit: &str) -> String {
+    fn service(&self, node: &Node, spec: &Spec) -> String {
         let Some(facts) = self.facts.get(&node.host) else {
             return "unknown: the host does not answer".to_owned();
         };
-        if unit == agent::UNIT && agent::is_gone(facts) {
+        if spec.component == Component::MesosAgent && agent::is_gone(facts) {
             return GONE.to_owned();
         }
-        if let Some(down) = not_running(facts.unit(unit).ok()) {
-            return format!("{down} ({unit})");
+        if let Some(down) = not_running(facts.unit(spec.unit).ok()) {
+            return format!("{down} ({})", spec.unit);
         }
-        if let ("registry", Some(Err(said))) = (name, self.registries.get(&node.host)) {
-            return said.clone();
-        }
-        match (name, self.answers.get(&node.host)) {
-            ("zookeeper", Some(Ok(Answer::Serving(status)))) => match status.mode {
-                Mode::Leader => "leads",
-                Mode::Follower | Mode::Observer => "follows",
-                Mode::Standalone => "serves alone",
+        let said = match spec.component {
+            Component::Registry => {
+                let answer = self.registries.get(&node.host);
+                answer.and_then(|answer| answer.as_ref().err().cloned())
             }
-            .to_owned(),
-            ("zookeeper", Some(Ok(Answer::NotServing))) => {
-                "runs without a quorum".to_owned()
-            }
-            ("zookeeper", Some(Err(error))) => format!("does not serve: {error}"),
-            _ => {
-                let component = name.parse().ok();
-                let said = component.and_then(|it| self.asked.state(it, node));
-                said.unwrap_or_else(|| "active".to_owned())
-            }
-        }
+            Component::Zookeeper => self.answers.get(&node.host).map(of_member),
+            Component::MesosMaster
+            | Component::MesosAgent
+            | Component::Marathon
+            | Component::Chronos => self.asked.state(spec.component, node),
+        };
+        said.unwrap_or_else(|| "active".to_owned())
     }
 
     fn ensemble(&self, ensemble: &Ensemble) -> EnsembleStatus {
@@ -367,6 +359,19 @@ impl Seen<'_> {
             n_serving: serving.len(),
             can_lose: serving.len().checked_sub(ensemble.majority()),
         }
+    }
+}
+
+/// How a member of the ensemble is, by its own word.
+fn of_member(answer: &Result<Answer, String>) -> String {
+    match answer {
+        Ok(Answer::Serving(status)) => match status.mode {
+            Mode::Leader => "leads".to_owned(),
+            Mode::Follower | Mode::Observer => "follows".to_owned(),
+            Mode::Standalone => "serves alone".to_owned(),
+        },
+        Ok(Answer::NotServing) => "runs without a quorum".to_owned(),
+        Err(error) => format!("does not serve: {error}"),
     }
 }
 

@@ -15,7 +15,7 @@ use super::services::Services;
 use super::trouble::Trouble;
 use crate::api::zookeeper::{Answer, Mode};
 use crate::component::znode::{self, Secure, Seen, Znode};
-use crate::component::{self, Context, Wants};
+use crate::component::{self, Context, Spec, Wants};
 use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -133,7 +133,7 @@ fn see_users(
     facts: &BTreeMap<HostName, Facts>,
     ambient: &Ambient<'_>,
 ) {
-    let marathons = topology.nodes.iter().filter(|node| node.marathon);
+    let marathons = topology.nodes.iter().filter(|node| node.runs(Component::Marathon));
     let of_marathons = marathons.filter_map(|node| facts.get(&node.host));
     let materials = &mut gathered.materials;
     materials.mesos.as_root = component::marathon::registered_as_root(of_marathons);
@@ -177,15 +177,6 @@ fn questions(
         component::ask(context, &mut of_host);
         if node.has_containers() {
             of_host = of_host.with_ports();
-        }
-        if node.zookeeper {
-            component::zookeeper::ask(&mut of_host);
-        }
-        if node.master {
-            component::master::ask(&mut of_host);
-        }
-        if node.agent {
-            component::agent::ask(&mut of_host);
         }
         questions.insert(node.host.clone(), of_host);
     }
@@ -300,9 +291,11 @@ async fn others(
     gathered: &Gathered,
 ) -> Vec<(Component, BTreeMap<HostName, MemberStanding>)> {
     let services = Services { fleet, topology, logins: &gathered.logins };
-    let components = [Component::MesosMaster, Component::Marathon, Component::Chronos];
-    let asked = components
-        .map(|component| async move { (component, services.standing(component).await) });
+    let together = Spec::all().filter(|spec| spec.serves_together());
+    let by_http = together.filter(|spec| spec.component != Component::Zookeeper);
+    let asked = by_http.map(|spec| async move {
+        (spec.component, services.standing(spec.component).await)
+    });
     join_all(asked).await
 }
 

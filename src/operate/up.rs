@@ -22,11 +22,11 @@ use crate::event::{Event, RunResult, in_words};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::plan::preflight;
-use crate::plan::{self, Gate, Peers, Plan, count};
+use crate::plan::{self, Gate, Plan, count, gates_of};
 use crate::run::apply::{Crew, Tally, apply};
 use crate::run::lock::ClusterLock;
 use crate::run::{Fleet, gate};
-use crate::topology::{Machine, Node, Topology};
+use crate::topology::{Machine, Topology};
 
 /// Brings a cluster up, or up to date: makes missing machines, looks, plans, asks, applies,
 /// proves. Run again, it goes on where a run that was cut off ended; where nothing differs it
@@ -382,10 +382,8 @@ fn note_ensemble(lab: &Lab, ambient: &Ambient<'_>) {
 
 /// What has to be true of a cluster where all is well.
 fn gates_of_all(topology: &Topology) -> Vec<Gate> {
-    let registries = topology.registries().cloned().map(Gate::Registry);
-    let peers = Peers::all(topology).into_iter();
-    let peers = peers.map(|peers| peers.gate(peers.members.clone()));
-    let agents: Vec<Node> = topology.agents().cloned().collect();
-    let agents = (!agents.is_empty()).then_some(Gate::Agents(agents));
-    registries.chain(peers).chain(agents).collect()
+    let components = Component::ALL.into_iter();
+    let gates = components
+        .flat_map(|component| gates_of(component, topology.members_of(component)));
+    gates.collect()
 }

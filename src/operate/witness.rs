@@ -10,7 +10,7 @@ use super::members::ask_member;
 use super::reach;
 use super::services::Services;
 use crate::api::zookeeper::{Answer, Mode, Status};
-use crate::component::{self, unit_of};
+use crate::component::{Spec, remedy};
 use crate::event;
 use crate::inventory::catalog::Component;
 use crate::plan::Gate;
@@ -49,7 +49,7 @@ impl Witness for Eyes<'_> {
             let Some((component, hosts)) = gate.who() else { return Vec::new() };
             let looks = hosts.into_iter().filter_map(|host| {
                 let remote = self.services.fleet.get(host)?;
-                Some(units::look(host, remote.as_ref(), unit_of(component)))
+                Some(units::look(host, remote.as_ref(), Spec::of(component).unit))
             });
             let looks = stream::iter(looks.collect::<Vec<_>>());
             looks.buffer_unordered(AT_ONCE).filter_map(ready).collect().await
@@ -73,7 +73,7 @@ impl Witness for Eyes<'_> {
                 Some(remote) => {
                     let words = units::last_words(remote.as_ref(), stuck.unit).await;
                     let words = self.redactor.clean(&words);
-                    match component::remedy(stuck.unit, &words) {
+                    match remedy(stuck.unit, &words) {
                         Some(remedy) => format!("{words}\n{remedy}"),
                         None => words,
                     }
@@ -88,33 +88,42 @@ impl Witness for Eyes<'_> {
 impl Eyes<'_> {
     async fn see(&self, gate: &Gate) -> Look {
         match gate {
-            Gate::Registry(node) => match self.registries.check(node).await {
-                Ok(()) => Look::Open("it asks for a password and takes ours".to_owned()),
-                Err(error) if error.is_final() => Look::Never(event::in_words(&error)),
-                Err(error) => Look::Closed(event::in_words(&error)),
-            },
-            Gate::Ensemble(members) => {
-                let asked =
-                    members.iter().map(|member| ask_member(self.services.fleet, member));
-                let answers = join_all(asked).await;
-                let whole =
-                    self.services.topology.ensemble.as_ref().is_some_and(|ensemble| {
-                        ensemble.members().len() == members.len()
-                    });
-                judge(members, &answers, whole)
-            }
-            Gate::Masters { members, .. } => {
-                self.services.look(Component::MesosMaster, members).await
-            }
-            Gate::Agents(nodes) => self.services.look_at_agents(nodes).await,
-            Gate::Marathon(members) => {
-                self.services.look(Component::Marathon, members).await
-            }
-            Gate::Chronos(members) => {
-                self.services.look(Component::Chronos, members).await
-            }
+            Gate::Serves { component, members } => self.ask(*component, members).await,
             Gate::Booted(_) => Look::Never("nobody looks out for it".to_owned()),
         }
+    }
+
+    /// How these instances of a component are, by their own word.
+    async fn ask(&self, component: Component, members: &[Member]) -> Look {
+        match component {
+            Component::Registry => self.ask_registries(members).await,
+            Component::Zookeeper => self.ask_ensemble(members).await,
+            Component::MesosAgent => self.services.look_at_agents(members).await,
+            Component::MesosMaster | Component::Marathon | Component::Chronos => {
+                self.services.look(component, members).await
+            }
+        }
+    }
+
+    async fn ask_registries(&self, members: &[Member]) -> Look {
+        for member in members {
+            match self.registries.check(&member.host).await {
+                Ok(()) => {}
+                Err(error) if error.is_final() => {
+                    return Look::Never(event::in_words(&error));
+                }
+                Err(error) => return Look::Closed(event::in_words(&error)),
+            }
+        }
+        Look::Open("it asks for a password and takes ours".to_owned())
+    }
+
+    async fn ask_ensemble(&self, members: &[Member]) -> Look {
+        let fleet = self.services.fleet;
+        let answers =
+            join_all(members.iter().map(|member| ask_member(fleet, member))).await;
+        let all = self.services.topology.members_of(Component::Zookeeper);
+        judge(members, &answers, all.len() == members.len())
     }
 }
 
@@ -173,7 +182,7 @@ mod tests {
 
     fn member(id: u8) -> Member {
         Member {
-            id,
+            id: id.into(),
             host: format!("control-{id}").parse().unwrap(),
             address: [10, 0, 0, id].into(),
         }

@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::component::znode::Secure;
-use crate::component::{Stage, Wants};
+use crate::component::{Redundancy, Spec, Stage, Wants};
 use crate::event::PlannedStage;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::resource::{self, Action, Change, Facts, Owned, Resource, Unknown};
-use crate::topology::{Member, Node, Topology};
+use crate::topology::{Member, Topology};
 
 pub(crate) use show::count;
 
@@ -95,23 +95,14 @@ pub struct HostChanges {
 /// A condition that a component itself confirms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gate {
-    /// The host's registry serves: it refuses a stranger and lets the platform in.
-    Registry(Node),
-    /// These members of the ensemble serve, one leads, and all of its followers are synced.
-    Ensemble(Vec<Member>),
-    /// These masters serve, and of all masters one leads with the registry of a quorum.
-    Masters {
-        /// The masters.
+    /// A component serves on these hosts, by its own word; where several serve together, one
+    /// leads.
+    Serves {
+        /// The component.
+        component: Component,
+        /// Its instances.
         members: Vec<Member>,
-        /// How many of all masters make a quorum.
-        quorum: usize,
     },
-    /// The agents on these hosts are registered at the leading master.
-    Agents(Vec<Node>),
-    /// Marathon serves on these hosts, and one of all its hosts leads.
-    Marathon(Vec<Member>),
-    /// Chronos serves on these hosts, and one of all its hosts leads.
-    Chronos(Vec<Member>),
     /// These machines, which were told to boot anew, are back with control groups of version 1.
     Booted(Vec<Reboot>),
 }
@@ -121,24 +112,12 @@ impl Gate {
     /// is the machines that are waited for.
     pub fn who(&self) -> Option<(Component, Vec<&HostName>)> {
         match self {
-            Self::Registry(node) => Some((Component::Registry, vec![&node.host])),
-            Self::Ensemble(all) => Some((Component::Zookeeper, hosts_of(all))),
-            Self::Masters { members: all, .. } => {
-                Some((Component::MesosMaster, hosts_of(all)))
-            }
-            Self::Marathon(all) => Some((Component::Marathon, hosts_of(all))),
-            Self::Chronos(all) => Some((Component::Chronos, hosts_of(all))),
-            Self::Agents(nodes) => {
-                let hosts = nodes.iter().map(|node| &node.host).collect();
-                Some((Component::MesosAgent, hosts))
+            Self::Serves { component, members } => {
+                Some((*component, members.iter().map(|member| &member.host).collect()))
             }
             Self::Booted(_) => None,
         }
     }
-}
-
-fn hosts_of(members: &[Member]) -> Vec<&HostName> {
-    members.iter().map(|member| &member.host).collect()
 }
 
 /// A machine that boots anew.
@@ -433,26 +412,27 @@ fn retired(
     (hosts, stays)
 }
 
-/// What proves a stage: the registries and agents that it changed, and all who serve together.
+/// What proves a stage: those of its components that it changed, and of those who serve together
+/// all.
 fn gates(stage: Stage, work: &Work, situation: &Situation<'_>) -> Vec<Gate> {
-    let topology = situation.topology;
-    let changed = |node: &&Node| work.hosts().contains(&&node.host);
-    let whole = |components: &[Component]| {
-        let peers = Peers::all(topology).into_iter();
-        let peers = peers.filter(|peers| components.contains(&peers.component));
-        peers.map(|peers| peers.gate(peers.members.clone())).collect()
-    };
-    match stage {
-        Stage::Registry => {
-            topology.registries().filter(changed).cloned().map(Gate::Registry).collect()
+    let hosts = work.hosts();
+    let of_stage = Spec::all().filter(|spec| spec.stage == stage);
+    let gates = of_stage.flat_map(|spec| {
+        let members = situation.topology.members_of(spec.component).into_iter();
+        let together = spec.serves_together();
+        let asked = members.filter(|member| together || hosts.contains(&&member.host));
+        gates_of(spec.component, asked.collect())
+    });
+    gates.collect()
+}
+
+/// That these instances of a component serve: each by itself, or all together.
+pub fn gates_of(component: Component, members: Vec<Member>) -> Vec<Gate> {
+    let gate = |members| Gate::Serves { component, members };
+    match Spec::of(component).redundancy {
+        Redundancy::Single => members.into_iter().map(|it| gate(vec![it])).collect(),
+        Redundancy::Quorum | Redundancy::Standby | Redundancy::Pool => {
+            if members.is_empty() { Vec::new() } else { vec![gate(members)] }
         }
-        Stage::Zookeeper => whole(&[Component::Zookeeper]),
-        Stage::Masters => whole(&[Component::MesosMaster]),
-        Stage::Agents => {
-            let nodes: Vec<Node> = topology.agents().filter(changed).cloned().collect();
-            (!nodes.is_empty()).then_some(Gate::Agents(nodes)).into_iter().collect()
-        }
-        Stage::Frameworks => whole(&[Component::Marathon, Component::Chronos]),
-        _ => Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! Hosts that serve together: what each of them needs of the others.
 
-use crate::component::unit_of;
+use crate::component::{Redundancy, Spec};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::resource::{Action, Change, Owned};
@@ -20,9 +20,19 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// The members of a ZooKeeper ensemble.
-    pub fn ensemble(ensemble: &Ensemble) -> Self {
-        Self::quorum(Component::Zookeeper, ensemble)
+    /// Those who run a component; none where they do not serve together, or there are none.
+    pub fn of(topology: &Topology, component: Component) -> Option<Self> {
+        match Spec::of(component).redundancy {
+            Redundancy::Quorum => {
+                let ensemble = topology.ensemble_of(component)?;
+                Some(Self::quorum(component, ensemble))
+            }
+            Redundancy::Standby => {
+                let members = topology.members_of(component);
+                (!members.is_empty()).then_some(Self { component, members, needed: 1 })
+            }
+            Redundancy::Pool | Redundancy::Single => None,
+        }
     }
 
     /// Members that decide by a majority.
@@ -33,18 +43,12 @@ impl Peers {
 
     /// All that serve together in a cluster.
     pub fn all(topology: &Topology) -> Vec<Self> {
-        let ensemble = topology.ensemble.as_ref().map(Self::ensemble);
-        let masters = topology.masters.as_ref();
-        let masters = masters.map(|all| Self::quorum(Component::MesosMaster, all));
-        let frameworks = [Component::Marathon, Component::Chronos].map(|component| {
-            let members = topology.members_of(component);
-            (!members.is_empty()).then_some(Self { component, members, needed: 1 })
-        });
-        ensemble
-            .into_iter()
-            .chain(masters)
-            .chain(frameworks.into_iter().flatten())
-            .collect()
+        let components = Component::ALL.into_iter();
+        components.filter_map(|component| Self::of(topology, component)).collect()
+    }
+
+    fn spec(&self) -> &'static Spec {
+        Spec::of(self.component)
     }
 
     pub(super) fn has(&self, host: &HostName) -> bool {
@@ -81,12 +85,7 @@ impl Peers {
 
     /// That these members serve.
     pub fn gate(&self, members: Vec<Member>) -> Gate {
-        match self.component {
-            Component::MesosMaster => Gate::Masters { members, quorum: self.needed },
-            Component::Marathon => Gate::Marathon(members),
-            Component::Chronos => Gate::Chronos(members),
-            _ => Gate::Ensemble(members),
-        }
+        Gate::Serves { component: self.component, members }
     }
 
     /// That these do not serve together now, and why; none where they do.
@@ -95,7 +94,7 @@ impl Peers {
         let n_serving =
             hosts().filter(|host| standing.serves(self.component, host)).count();
         let leads = |host| standing.get(self.component, host) == MemberStanding::Leads;
-        let (title, n_members) = (self.title(), self.members.len());
+        let (title, n_members) = (self.spec().title, self.members.len());
         if n_serving < self.needed {
             let serve = if n_serving == 1 { "serves" } else { "serve" };
             let what = if self.needed > 1 { "has no majority" } else { "does not serve" };
@@ -104,29 +103,25 @@ impl Peers {
         (n_members > 1 && !hosts().any(leads)).then(|| format!("{title} has no leader"))
     }
 
-    fn title(&self) -> &'static str {
-        match self.component {
-            Component::MesosMaster => "Mesos",
-            Component::Marathon => "Marathon",
-            Component::Chronos => "Chronos",
-            _ => "ZooKeeper",
-        }
-    }
-
     /// What its members are called.
     pub(super) fn name(&self) -> &'static str {
-        match self.component {
-            Component::MesosMaster => "Mesos masters",
-            Component::Marathon => "hosts of Marathon",
-            Component::Chronos => "hosts of Chronos",
-            _ => "members",
+        self.spec().instances
+    }
+
+    /// How many of them are needed, in words.
+    pub(super) fn needed_in_words(&self) -> String {
+        match self.spec().redundancy {
+            Redundancy::Quorum => format!("a majority of {} is", self.needed),
+            Redundancy::Standby | Redundancy::Pool | Redundancy::Single => {
+                "one is".to_owned()
+            }
         }
     }
 }
 
 /// The component that a unit of this program runs.
 fn component_of(unit: &str) -> Option<Component> {
-    Component::ALL.into_iter().find(|component| unit_of(*component) == unit)
+    Spec::of_unit(unit).map(|spec| spec.component)
 }
 
 #[cfg(test)]
@@ -139,7 +134,7 @@ mod tests {
         let check =
             |component, needed, standings: &[MemberStanding], said: Option<&str>| {
                 let member = |id: u8| Member {
-                    id,
+                    id: id.into(),
                     host: format!("c{id}").parse().unwrap(),
                     address: [10, 0, 0, id].into(),
                 };

@@ -8,15 +8,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Plan;
-use crate::component::{agent, chronos, marathon, master, registry, zookeeper};
+use crate::component::Spec;
 use crate::host::HostName;
 use crate::inventory::catalog::Catalog;
 use crate::inventory::{CgroupNeed, ClusterName, Needs};
 use crate::resource::{BootState, Cgroups, Facts, Owned};
-use crate::topology::{
-    AGENT_PORT, CHRONOS_DRIVER_PORT, CHRONOS_PORT, MARATHON_DRIVER_PORT, MARATHON_PORT,
-    MASTER_PORT, Node, REGISTRY_PORT, Topology, ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT,
-};
+use crate::topology::{Node, Topology};
 use crate::unit::Size;
 
 /// How far a host's clock may be off, in seconds. ZooKeeper and TLS bear more, but logs of
@@ -266,36 +263,14 @@ fn too_new_docker<'a>(needs: &Needs, facts: &'a Facts) -> Option<(&'a str, u32)>
 
 /// The ports of services that do not run yet, on which something else listens.
 fn taken_ports(node: &Node, facts: &Facts) -> Vec<(u16, &'static str)> {
-    let [data, election] = ZOOKEEPER_PEER_PORTS;
-    let services = [
-        (node.registry, registry::UNIT, "the registry", vec![REGISTRY_PORT]),
-        (
-            node.zookeeper,
-            zookeeper::UNIT,
-            "ZooKeeper",
-            vec![ZOOKEEPER_PORT, data, election],
-        ),
-        (node.master, master::UNIT, "the Mesos master", vec![MASTER_PORT]),
-        (node.agent, agent::UNIT, "the Mesos agent", vec![AGENT_PORT]),
-        (
-            node.marathon,
-            marathon::UNIT,
-            "Marathon",
-            vec![MARATHON_PORT, MARATHON_DRIVER_PORT],
-        ),
-        (node.chronos, chronos::UNIT, "Chronos", vec![CHRONOS_PORT, CHRONOS_DRIVER_PORT]),
-    ];
     let idle = |unit: &str| {
         facts.unit(unit).is_ok_and(|state| {
             matches!(state.active.as_str(), "inactive" | "failed" | "activating")
         })
     };
-    services
-        .into_iter()
-        .filter(|(here, unit, ..)| *here && idle(unit))
-        .flat_map(|(_, _, service, ports)| {
-            ports.into_iter().map(move |port| (port, service))
-        })
+    Spec::all()
+        .filter(|spec| node.runs(spec.component) && idle(spec.unit))
+        .flat_map(|spec| spec.ports.iter().map(|port| (port.number, spec.instance)))
         .filter(|(port, _)| facts.system.listening.contains(port))
         .collect()
 }

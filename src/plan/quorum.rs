@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use super::peers::Peers;
-use super::{Gate, HostChanges, Reboot};
-use crate::component::ends_with;
+use super::{Gate, HostChanges, Reboot, gates_of};
+use crate::component::Spec;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::resource::Action;
-use crate::topology::{Member, Node, Topology};
+use crate::topology::{Member, Topology};
 
 /// Changes that are made side by side.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,15 +117,12 @@ impl<'a> Agents<'a> {
         let mut left = changes.into_iter().peekable();
         while left.peek().is_some() {
             let hosts: Vec<HostChanges> = left.by_ref().take(self.batch()).collect();
-            let nodes: Vec<Node> = hosts
-                .iter()
-                .filter_map(|host| self.topology.node(&host.host).cloned())
-                .collect();
-            waves.push(Wave {
-                hosts,
-                before: Vec::new(),
-                after: vec![Gate::Agents(nodes)],
-            });
+            let members = self.topology.members_of(Component::MesosAgent).into_iter();
+            let is_here =
+                |member: &Member| hosts.iter().any(|host| host.host == member.host);
+            let after =
+                gates_of(Component::MesosAgent, members.filter(is_here).collect());
+            waves.push(Wave { hosts, before: Vec::new(), after });
         }
         waves
     }
@@ -260,7 +257,7 @@ impl<'a> Group<'a> {
     fn new(peers: &'a Peers, live: &[&'a Peers], standing: &Standing) -> Self {
         let serves = |m: &&Member| standing.serves(peers.component, &m.host);
         let up: Vec<Member> = peers.members.iter().filter(serves).cloned().collect();
-        let components = ends_with(peers.component);
+        let components = Spec::of(peers.component).interrupted_by;
         let of = |other: &&&Peers| components.contains(&other.component);
         let ends_with = live.iter().filter(of).copied().collect();
         Self { peers, ends_with, n_serving: up.len(), up }
@@ -283,10 +280,7 @@ impl<'a> Group<'a> {
             down,
             n_serving: self.n_serving,
             what: self.peers.name(),
-            needed: match self.peers.component {
-                Component::Marathon | Component::Chronos => "one is".to_owned(),
-                _ => format!("a majority of {} is", self.peers.needed),
-            },
+            needed: self.peers.needed_in_words(),
         })
     }
 

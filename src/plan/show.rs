@@ -6,8 +6,8 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 
 use super::{Gate, HostChanges, Plan, Push, StagePlan, Stay, Wave, Work};
+use crate::component::Spec;
 use crate::component::znode::Secure;
-use crate::topology::Member;
 
 impl Plan {
     /// The plan as text: stage by stage, host by host, each change with its reason and diff.
@@ -125,40 +125,18 @@ impl fmt::Display for Stay {
 
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts = |members: &[Member]| -> String {
-            let hosts = members.iter().map(|member| member.host.as_str());
-            hosts.collect::<Vec<&str>>().join(", ")
-        };
-        let serve = |n: usize, one, several| if n == 1 { one } else { several };
         match self {
-            Self::Registry(node) => write!(f, "the registry on {} serves", node.host),
-            Self::Ensemble(members) => {
-                let serve = serve(members.len(), "serves", "serve and are synced");
-                write!(f, "ZooKeeper on {} {serve}", hosts(members))
-            }
-            Self::Masters { members, .. } => {
-                let serve = serve(members.len(), "serves", "serve and one leads");
-                write!(f, "Mesos on {} {serve}", hosts(members))
-            }
-            Self::Agents(nodes) => {
-                let names: Vec<&str> =
-                    nodes.iter().map(|node| node.host.as_str()).collect();
-                let agents = serve(nodes.len(), "agent", "agents");
-                let are = serve(nodes.len(), "is", "are");
-                write!(f, "the {agents} on {} {are} registered", names.join(", "))
-            }
-            Self::Marathon(members) => {
-                let serve = serve(members.len(), "serves", "serve and one leads");
-                write!(f, "Marathon on {} {serve}", hosts(members))
-            }
-            Self::Chronos(members) => {
-                let serve = serve(members.len(), "serves", "serve and one leads");
-                write!(f, "Chronos on {} {serve}", hosts(members))
+            Self::Serves { component, members } => {
+                let names = members.iter().map(|member| member.host.as_str());
+                let names = names.collect::<Vec<&str>>().join(", ");
+                let [one, several] = Spec::of(*component).serve;
+                let said = if members.len() == 1 { one } else { several };
+                f.write_str(&said.replace("{}", &names))
             }
             Self::Booted(reboots) => {
                 let names: Vec<&str> =
                     reboots.iter().map(|reboot| reboot.host.as_str()).collect();
-                let are = serve(reboots.len(), "is", "are");
+                let are = if reboots.len() == 1 { "is" } else { "are" };
                 write!(f, "{} {are} back with cgroup v1", names.join(", "))
             }
         }

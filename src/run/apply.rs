@@ -18,6 +18,7 @@ use super::steps::{NOT_STARTED, Steps};
 use crate::component::znode::{Secure, Znode};
 use crate::event::{Event, Events, Outcome, in_words};
 use crate::host::HostName;
+use crate::inventory::catalog::Component;
 use crate::plan::{Gate, HostChanges, Plan, Push, StagePlan, Wave, Work};
 use crate::reason;
 use crate::remote::{Argv, As, ErrorKind, Exec, Input, Output, Remote, RemoteError};
@@ -125,7 +126,8 @@ async fn run_stage(
     match &stage.work {
         Work::Push(pushes) => push_all(&name, pushes, crew, tally).await,
         Work::Access { members, nodes } => {
-            let serves = Gate::Ensemble(members.clone());
+            let component = Component::Zookeeper;
+            let serves = Gate::Serves { component, members: members.clone() };
             match pass(&name, &serves, crew, tally).await {
                 true => secure_all(&name, nodes, crew, tally).await,
                 false => skip_nodes(&name, nodes, crew, tally),

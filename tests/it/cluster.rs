@@ -73,10 +73,10 @@ impl Cluster {
         for resource in &asked {
             lines.extend(state(resource, there));
         }
-        if node.zookeeper {
+        if node.runs(Component::Zookeeper) {
             lines.extend(data(there));
         }
-        if node.master {
+        if node.runs(Component::MesosMaster) {
             lines.extend(log(there));
         }
         lines.extend(there.iter().flat_map(|resource| records(resource, there)));
@@ -130,15 +130,18 @@ impl Cluster {
         if let Some(ensemble) = &mut self.topology.ensemble {
             ensemble.keep(&zookeeper::numbers(facts.values()));
         }
-        let members = self.topology.nodes.iter().filter(|node| node.zookeeper);
+        let members =
+            self.topology.nodes.iter().filter(|node| node.runs(Component::Zookeeper));
         let of_members = members.filter_map(|node| facts.get(&node.host));
         self.materials.zookeeper.forming =
             zookeeper::forming(of_members).expect("every member answered");
-        let masters = self.topology.nodes.iter().filter(|node| node.master);
+        let masters =
+            self.topology.nodes.iter().filter(|node| node.runs(Component::MesosMaster));
         let of_masters = masters.filter_map(|node| facts.get(&node.host));
         self.materials.mesos.forming =
             master::forming(of_masters).expect("every master answered");
-        let marathons = self.topology.nodes.iter().filter(|node| node.marathon);
+        let marathons =
+            self.topology.nodes.iter().filter(|node| node.runs(Component::Marathon));
         let of_marathons = marathons.filter_map(|node| facts.get(&node.host));
         self.materials.mesos.as_root = marathon::registered_as_root(of_marathons);
     }

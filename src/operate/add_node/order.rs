@@ -9,10 +9,9 @@ use super::super::lab::{self, Lab, LabError};
 use super::super::machines::Roster;
 use super::super::trouble::Trouble;
 use super::Request;
-use crate::component::Stage;
+use crate::component::{Redundancy, Spec, Stage};
 use crate::event::{Event, Outcome, in_words};
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
 use crate::inventory::edit::{self, Edited, Refused};
 use crate::inventory::{GivenHost, Group, Inventory, Members, Provider, edit::Addition};
 use crate::plan::count;
@@ -224,8 +223,8 @@ fn fits(provider: &Provider, addition: &Addition) -> Result<(), CannotAdd> {
 
 /// Whether a group may just have more machines.
 fn grows(inventory: &Inventory, group: &Group) -> Result<(), CannotAdd> {
-    let of_quorum = [Component::Zookeeper, Component::MesosMaster];
-    match of_quorum.into_iter().any(|component| inventory.runs(group, component)) {
+    let mut of_quorum = Spec::all().filter(|spec| spec.redundancy == Redundancy::Quorum);
+    match of_quorum.any(|spec| inventory.runs(group, spec.component)) {
         true => Err(CannotAdd::Quorum(group.name.clone())),
         false => Ok(()),
     }

@@ -145,7 +145,7 @@ impl Asked {
     }
 
     fn state_of_agent(&self, node: &Node) -> String {
-        match self.agents.as_ref().map(|agents| agent_of(node, agents)) {
+        match self.agents.as_ref().map(|agents| agent_of(node.address, agents)) {
             Ok(agent) => state_of(agent).to_owned(),
             Err(_) => NOT_TOLD.to_owned(),
         }
@@ -216,7 +216,7 @@ fn state_of(agent: Option<&AgentInfo>) -> &'static str {
 }
 
 fn agent(node: &Node, agents: &[AgentInfo]) -> AgentStatus {
-    let known = agent_of(node, agents);
+    let known = agent_of(node.address, agents);
     let amounts = |amount: fn(&crate::api::mesos::Resources) -> f64| {
         known.map_or([0.0; 2], |agent| [amount(&agent.allocated), amount(&agent.total)])
     };

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 
 use super::super::lab::Lab;
-use super::{not_running, units};
-use crate::component::remedy;
+use super::{not_running, specs};
+use crate::component::{Spec, remedy};
 use crate::host::HostName;
 use crate::resource::Facts;
 use crate::run::Fleet;
@@ -31,7 +31,7 @@ pub(super) async fn words(
         else {
             continue;
         };
-        for (_, unit) in units(node) {
+        for &Spec { unit, .. } in specs(node) {
             if is_at_fault(facts, unit) {
                 let host = node.host.clone();
                 asked.push(async move {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Objection;
+use crate::component::Spec;
 use crate::host::HostName;
 use crate::resource::Facts;
 use crate::topology::{Node, Topology};
@@ -12,8 +13,9 @@ const SHOWN: usize = 4;
 
 /// An address that the host does not have, where one of its services is to listen on it.
 pub(super) fn not_its_own(node: &Node, facts: &Facts) -> Option<(String, String)> {
+    let at_its_address = |spec: &Spec| spec.ports.iter().any(|port| !port.on_all);
     let listens =
-        node.zookeeper || node.master || node.agent || node.marathon || node.chronos;
+        Spec::all().any(|spec| node.runs(spec.component) && at_its_address(spec));
     let (address, own) = (node.address, &facts.system.addresses);
     if !listens || own.is_empty() || own.contains(&address) {
         return None;

@@ -506,7 +506,11 @@ fn masters_with_a_registry_can_be_neither_added_nor_exchanged() {
 fn masters_begin_a_registry_only_while_none_of_them_has_the_mark_of_one() {
     let cluster = mesos("10.0.0.1, 10.0.0.2, 10.0.0.3", "");
     let masters = |facts: &BTreeMap<HostName, Facts>| {
-        let masters = cluster.topology.nodes.iter().filter(|node| node.master);
+        let masters = cluster
+            .topology
+            .nodes
+            .iter()
+            .filter(|node| node.runs(Component::MesosMaster));
         let of_masters: Vec<Facts> =
             masters.map(|node| facts[&node.host].clone()).collect();
         master::forming(&of_masters)

@@ -111,8 +111,8 @@ fn for_a_new_agent_nothing_is_changed_on_another_host_not_even_what_differs_ther
     assert_eq!(hosts(&plan), ["w2"]);
     let stages: Vec<Stage> = plan.stages.iter().map(|stage| stage.stage).collect();
     assert_eq!(stages, [Stage::Base, Stage::Agents]);
-    let w2 = now.topology.node(&"w2".parse().unwrap()).unwrap().clone();
-    assert_eq!(plan.stages[1].gates, [Gate::Agents(vec![w2])]);
+    let gates: Vec<String> = plan.stages[1].gates.iter().map(Gate::to_string).collect();
+    assert_eq!(gates, ["the agent on w2 is registered"]);
     assert!(plan.stays.is_empty());
 }
 

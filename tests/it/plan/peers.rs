@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use platform::component::{agent, chronos, ends_with, marathon, master, zookeeper};
+use platform::component::{Spec, agent, chronos, marathon, master, zookeeper};
 use platform::host::HostName;
 use platform::inventory::catalog::Component;
 use platform::plan::quorum::waves;
@@ -256,7 +256,7 @@ proptest! {
                 wave.hosts().iter().any(|host| peers.are_disturbed_by(host))
             };
             let ends = live.iter().any(|other| {
-                ends_with(peers.component).contains(&other.component) && is_disturbed(other)
+                Spec::of(peers.component).interrupted_by.contains(&other.component) && is_disturbed(other)
             });
             if !ends || is_disturbed(peers) {
                 continue;
@@ -287,9 +287,8 @@ proptest! {
                 .collect();
             prop_assert!(agents.len() <= 2, "{agents:?}");
             if !agents.is_empty() {
-                let awaited = wave.after().iter().any(|gate| match gate {
-                    Gate::Agents(nodes) => nodes.iter().map(|node| &node.host).eq(agents.clone()),
-                    _ => false,
+                let awaited = wave.after().iter().any(|gate| {
+                    gate.who() == Some((Component::MesosAgent, agents.clone()))
                 });
                 prop_assert!(awaited, "{:?}", wave.after());
             }

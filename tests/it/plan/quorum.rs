@@ -128,7 +128,7 @@ fn in_waves(
     ensemble: &Ensemble,
     standing: &Standing,
 ) -> Result<Vec<Wave>, Refused> {
-    waves(changes, &[Peers::ensemble(ensemble)], None, standing)
+    waves(changes, &[Peers::quorum(Component::Zookeeper, ensemble)], None, standing)
 }
 
 fn stands(standing: &Standing, host: &HostName) -> MemberStanding {
@@ -156,7 +156,7 @@ impl<'a> Played<'a> {
 
     /// The members that a wave interrupts.
     fn disturbed<'w>(&self, wave: &'w Wave) -> Vec<&'w HostChanges> {
-        let peers = Peers::ensemble(self.ensemble);
+        let peers = Peers::quorum(Component::Zookeeper, self.ensemble);
         wave.hosts().iter().filter(|host| peers.are_disturbed_by(host)).collect()
     }
 
@@ -185,7 +185,10 @@ impl<'a> Played<'a> {
         };
         let expected = all_but(&self.down, Some(&one.host));
         let expected: Vec<Gate> = (!expected.is_empty())
-            .then_some(Gate::Ensemble(expected))
+            .then_some(Gate::Serves {
+                component: Component::Zookeeper,
+                members: expected,
+            })
             .into_iter()
             .collect();
         if !expected.iter().all(|gate| wave.before().contains(gate)) {
@@ -195,7 +198,10 @@ impl<'a> Played<'a> {
             self.down.remove(&one.host);
         }
         let expected = all_but(&self.down, None);
-        match wave.after().contains(&Gate::Ensemble(expected)) {
+        match wave.after().contains(&Gate::Serves {
+            component: Component::Zookeeper,
+            members: expected,
+        }) {
             true => Ok(()),
             false => Err(format!("after {}: {:?}", one.host, wave.after())),
         }
@@ -363,7 +369,7 @@ fn a_member_that_is_being_brought_back_is_not_waited_for_before_it_is_started() 
     check(
         [Leads, Serves, Down],
         [&[], &[Disturbs], &[Disturbs]],
-        "refused: to change c1 would interrupt one of 2 serving members while c2 does not \
+        "refused: to change c1 would interrupt one of 2 serving ZooKeeper members while c2 does not \
          serve, and a majority of 2 is needed; bring c2 back first",
     );
 }

@@ -218,15 +218,20 @@ fn check_stages(cluster: &Cluster, plan: &Plan) -> Result<(), TestCaseError> {
             Stage::Zookeeper => {
                 let ensemble =
                     cluster.topology.ensemble.as_ref().expect("it has members");
-                let gates = [Gate::Ensemble(ensemble.members().to_vec())];
+                let gates = [Gate::Serves {
+                    component: Component::Zookeeper,
+                    members: ensemble.members().to_vec(),
+                }];
                 prop_assert_eq!(&stage.gates[..], &gates[..]);
             }
             Stage::Registry => {
                 let gates: Vec<&HostName> = stage
                     .gates
                     .iter()
-                    .map(|gate| match gate {
-                        Gate::Registry(node) => &node.host,
+                    .map(|gate| match gate.who() {
+                        Some((Component::Registry, hosts)) if hosts.len() == 1 => {
+                            hosts[0]
+                        }
                         _ => panic!("a registry stage waits for {gate}"),
                     })
                     .collect();

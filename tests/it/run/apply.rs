@@ -475,8 +475,12 @@ fn rolling() -> StagePlan {
     let standing = Standing::of(hosts.iter().map(standing));
     let all = hosts.iter().map(|host| changes(host.as_str(), 1)).collect();
     let waves =
-        waves(all, &[Peers::ensemble(&ensemble)], None, &standing).expect("all serve");
-    let gates = vec![Gate::Ensemble(ensemble.members().to_vec())];
+        waves(all, &[Peers::quorum(Component::Zookeeper, &ensemble)], None, &standing)
+            .expect("all serve");
+    let gates = vec![Gate::Serves {
+        component: Component::Zookeeper,
+        members: ensemble.members().to_vec(),
+    }];
     StagePlan { stage: Stage::Zookeeper, work: Work::Hosts(waves), gates }
 }
 
@@ -561,11 +565,17 @@ async fn a_run_stops_at_the_first_gate_that_stays_shut() {
     let run = Run::on(&[("a", vec![well(1)])]);
     run.sees([Look::Closed("nobody serves".to_owned())]);
     let mut first = stage(Stage::Base, &[changes("a", 1)]);
-    first.gates = vec![Gate::Ensemble(Vec::new()), Gate::Agents(Vec::new())];
+    first.gates = vec![
+        Gate::Serves { component: Component::Zookeeper, members: Vec::new() },
+        Gate::Serves { component: Component::MesosAgent, members: Vec::new() },
+    ];
     let second = stage(Stage::Registry, &[changes("a", 1)]);
     let begun = tokio::time::Instant::now();
     let tally = run.carry_out(vec![first, second]).await;
     assert_eq!((tally.n_done, tally.failed.len(), tally.n_not_started), (1, 1, 1));
-    assert_eq!(tally.failed[0].step, Gate::Ensemble(Vec::new()).to_string());
+    assert_eq!(
+        tally.failed[0].step,
+        Gate::Serves { component: Component::Zookeeper, members: Vec::new() }.to_string()
+    );
     assert!(begun.elapsed() < Duration::from_secs(182), "{:?}", begun.elapsed());
 }

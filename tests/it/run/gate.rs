@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use platform::event::{Event, Events};
+use platform::inventory::catalog::Component;
 use platform::plan::Gate;
 use platform::run::gate::{Closed, Look, Witness, wait};
 use platform::run::units::{Stuck, UnitRun};
@@ -70,7 +71,7 @@ async fn watch_unit(
 ) -> (Result<(), Closed>, Vec<Event>, Duration) {
     let kept = Arc::new(Kept::default());
     let witness = says(looks, n_restarts);
-    let gate = Gate::Ensemble(Vec::new());
+    let gate = Gate::Serves { component: Component::Zookeeper, members: Vec::new() };
     let begun = Instant::now();
     let ended = wait(&gate, &witness, &Events::to(kept.clone()), &|| false).await;
     (ended, kept.all(), begun.elapsed())
@@ -125,7 +126,13 @@ async fn an_operator_who_stops_does_not_wait_but_an_open_gate_is_seen() {
     let stopped = async |look: Look| {
         let witness = says(&[look], 0);
         let events = Events::to(Arc::new(Kept::default()));
-        wait(&Gate::Ensemble(Vec::new()), &witness, &events, &|| true).await
+        wait(
+            &Gate::Serves { component: Component::Zookeeper, members: Vec::new() },
+            &witness,
+            &events,
+            &|| true,
+        )
+        .await
     };
     assert_eq!(stopped(open("all")).await, Ok(()));
     let seen = match stopped(closed("one")).await {

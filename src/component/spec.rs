@@ -1,0 +1,188 @@
+//! What the rest of the program has to know of each component, in one place.
+//!
+//! Plans, gates, the checks before a run, lost secrets, `status` and the checks of the network
+//! read it. A new component is a variant of [`Component`], a module with a `SPEC`, and its line
+//! in [`Spec::of`]; nowhere else is there an arm for all others that it could fall into.
+
+use super::{
+    Context, Stage, Wants, agent, chronos, marathon, master, registry, zookeeper,
+};
+use crate::inventory::catalog::Component;
+use crate::resource::Facts;
+use crate::resource::probe::Questions;
+use crate::template::BadTemplate;
+
+/// A component, as the rest of the program knows it.
+#[derive(Debug)]
+pub struct Spec {
+    /// Which.
+    pub component: Component,
+    /// All of its instances together, as a sentence begins: `Mesos`.
+    pub title: &'static str,
+    /// One of its instances, within a sentence: `the Mesos master`.
+    pub instance: &'static str,
+    /// Several of its instances, within a sentence: `Mesos masters`.
+    pub instances: &'static str,
+    /// That one instance serves, and that several do; `{}` stands for their hosts.
+    pub serve: [&'static str; 2],
+    /// The unit that runs it.
+    pub unit: &'static str,
+    /// The stage that brings it.
+    pub stage: Stage,
+    /// The ports on which it listens; first the one on which it serves.
+    pub ports: &'static [Port],
+    /// What the loss of an instance means.
+    pub redundancy: Redundancy,
+    /// The components that must not even be interrupted for it to run on. It is back by itself
+    /// after seconds, in which nothing of the kind may be interrupted again.
+    pub interrupted_by: &'static [Component],
+    /// The name under which it is a framework of Mesos.
+    pub framework: Option<&'static str>,
+    /// What its hosts were given, and what made anew would be another than they have.
+    pub given: &'static [Given],
+    /// What it wants on a host.
+    pub wants: fn(Context<'_>, &Facts) -> Result<Wants, BadTemplate>,
+    /// Asks what it needs to know of a host, beside what its wants ask.
+    pub ask: fn(&mut Questions),
+    /// What heals an instance whose unit said this as it ended, where its own words do not say
+    /// that: an instruction without the host's name.
+    pub remedy: fn(&str) -> Option<String>,
+}
+
+/// A TCP port on which a component listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port {
+    /// Its number.
+    pub number: u16,
+    /// Who connects to it.
+    pub clients: Clients,
+    /// Whether it listens on all of its host's addresses, and not on the private one alone.
+    pub on_all: bool,
+}
+
+impl Port {
+    /// A port at a host's private address.
+    pub(super) const fn new(number: u16, clients: Clients) -> Self {
+        Self { number, clients, on_all: false }
+    }
+
+    /// The same at all of its addresses.
+    pub(super) const fn on_all_addresses(self) -> Self {
+        Self { on_all: true, ..self }
+    }
+}
+
+/// Who connects to a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    /// Every host that runs containers.
+    Containers,
+    /// The hosts that run one of these components.
+    Hosts(&'static [Component]),
+}
+
+/// What hosts were given of the state folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// What the cluster's certificate authority signed.
+    Authority,
+    /// A secret of this name.
+    Secret(&'static str),
+}
+
+/// What the loss of an instance means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redundancy {
+    /// A majority has to serve, and one of them leads.
+    Quorum,
+    /// One has to serve and lead; the others stand by.
+    Standby,
+    /// Each does its own share of the work; a part of them may be interrupted at once.
+    Pool,
+    /// Each serves by itself.
+    Single,
+}
+
+impl Spec {
+    /// The spec of a component.
+    pub const fn of(component: Component) -> &'static Self {
+        match component {
+            Component::Registry => &registry::SPEC,
+            Component::Zookeeper => &zookeeper::SPEC,
+            Component::MesosMaster => &master::SPEC,
+            Component::MesosAgent => &agent::SPEC,
+            Component::Marathon => &marathon::SPEC,
+            Component::Chronos => &chronos::SPEC,
+        }
+    }
+
+    /// The specs of all components, in their order.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        Component::ALL.into_iter().map(Self::of)
+    }
+
+    /// The component that a unit runs; none for a unit of another kind.
+    pub fn of_unit(unit: &str) -> Option<&'static Self> {
+        Self::all().find(|spec| spec.unit == unit)
+    }
+
+    /// Whether its instances serve together, so that no two may be interrupted at once.
+    pub const fn serves_together(&self) -> bool {
+        match self.redundancy {
+            Redundancy::Quorum | Redundancy::Standby => true,
+            Redundancy::Pool | Redundancy::Single => false,
+        }
+    }
+
+    /// The port on which it serves.
+    pub const fn port(&self) -> u16 {
+        self.ports[0].number
+    }
+}
+
+/// What heals a component whose unit said this as it ended: see [`Spec::remedy`].
+pub fn remedy(unit: &str, said: &str) -> Option<String> {
+    Spec::of_unit(unit).and_then(|spec| (spec.remedy)(said))
+}
+
+/// Nothing is asked beside what the wants ask.
+pub(super) const fn asks_nothing(_: &mut Questions) {}
+
+/// Its own words say all.
+pub(super) const fn no_remedy(_: &str) -> Option<String> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::SERVICE_PORTS;
+
+    #[test]
+    fn no_task_is_given_a_port_of_the_platform() {
+        let ports =
+            Spec::all().flat_map(|spec| spec.ports.iter().map(|port| port.number));
+        let mut ports: Vec<u16> = ports.collect();
+        ports.sort_unstable();
+        assert_eq!(ports, SERVICE_PORTS);
+    }
+
+    #[test]
+    fn no_two_components_have_one_unit() {
+        for spec in Spec::all() {
+            let found = Spec::of_unit(spec.unit).map(|found| found.component);
+            assert_eq!(found, Some(spec.component), "two have the unit {}", spec.unit);
+        }
+        assert!(Spec::of_unit("ssh.service").is_none());
+    }
+
+    #[test]
+    fn nobody_ends_with_those_who_end_with_it() {
+        for spec in Spec::all() {
+            for other in spec.interrupted_by {
+                let back = Spec::of(*other).interrupted_by;
+                assert!(!back.contains(&spec.component), "{} and {other}", spec.title);
+            }
+        }
+    }
+}
