@@ -14,10 +14,10 @@ use crate::resource::{Facts, Owned};
 /// A cluster runs with what its folder no longer holds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the cluster on {} runs with what {} no longer holds: {}; new ones would be none that its \
-     hosts know, so nothing is changed: bring the folder back from a copy, or from the computer \
-     that ran `platform up` last; where there is none, `platform down --purge` and `platform up` \
-     make the cluster anew, without its data",
+    "the cluster on {} runs with files that {} no longer holds: {}; files made anew would not match \
+     what its hosts have, so nothing is changed: restore the folder from a backup, or copy it from \
+     the computer that ran `platform up` last; where there is neither, `platform down --purge` and \
+     `platform up` make the cluster anew, without its data",
     list(hosts),
     folder.display(),
     missing.join(", ")

@@ -158,7 +158,8 @@ impl Hosts<'_> {
         let every = machines.map(|machine| (machine.host.clone(), Questions::default()));
         let facts = survey::facts(self.fleet, &every.collect(), ambient).await?;
         let others = preflight::of_other_clusters(&self.lab.inventory.cluster, &facts);
-        if others.is_empty() { Ok(facts) } else { Err(Trouble::Unfit(others)) }
+        fit(others)?;
+        Ok(facts)
     }
 
     /// Takes back what the plan says. Where data goes too, that is noted first, and what is true

@@ -1,6 +1,7 @@
 //! Looks at everything once: hosts, members of the ensemble, registries, side by side.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join_all;
@@ -10,6 +11,7 @@ use super::Ambient;
 use super::access::Access;
 use super::courier::Registries;
 use super::gather::Gathered;
+use super::lab::Lab;
 use super::members::members;
 use super::services::Services;
 use super::trouble::Trouble;
@@ -19,7 +21,8 @@ use crate::component::{self, Context, Spec, Wants};
 use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
-use crate::plan::{MemberStanding, Push, Situation, Standing};
+use crate::plan::preflight::Objection;
+use crate::plan::{Folder, Forming, MemberStanding, Push, Situation, Standing};
 use crate::resource::Facts;
 use crate::resource::probe::Questions;
 use crate::run::Fleet;
@@ -41,11 +44,23 @@ pub(super) struct Survey {
     pub(super) nodes_told: bool,
     /// How the ensemble stands.
     pub(super) standing: Standing,
+    /// What has yet to be begun.
+    forming: Forming,
+    /// This computer's folder of the cluster.
+    folder: PathBuf,
+    /// The files that it lacked and that were made anew.
+    made: Vec<PathBuf>,
+    /// The note that the ensemble has served, where there is one.
+    served: Option<PathBuf>,
 }
 
 impl Survey {
     /// What a plan is made from.
-    pub(super) fn situation<'a>(&'a self, topology: &'a Topology) -> Situation<'a> {
+    pub(super) fn situation<'a>(
+        &'a self,
+        topology: &'a Topology,
+        objections: &'a [Objection],
+    ) -> Situation<'a> {
         Situation {
             topology,
             wants: &self.wants,
@@ -53,6 +68,13 @@ impl Survey {
             standing: &self.standing,
             pushes: &self.pushes,
             nodes: &self.nodes,
+            objections,
+            folder: Folder {
+                path: &self.folder,
+                made: &self.made,
+                served: self.served.as_deref(),
+            },
+            forming: self.forming,
         }
     }
 }
@@ -63,6 +85,7 @@ impl Survey {
 /// # Errors
 /// When a host does not answer the probe: all that did not are named.
 pub(super) async fn survey(
+    lab: &Lab,
     fleet: &Fleet,
     topology: &mut Topology,
     gathered: &mut Gathered,
@@ -102,7 +125,24 @@ pub(super) async fn survey(
     let standing = others.into_iter().fold(ensemble, |standing, (component, members)| {
         standing.with(component, members)
     });
-    Ok(Survey { facts, wants, pushes, nodes, nodes_told, standing })
+    let forming = Forming {
+        ensemble: gathered.materials.zookeeper.forming,
+        masters: gathered.materials.mesos.forming,
+    };
+    let (folder, made) = (lab.state.folder().to_owned(), lab.state.made());
+    let served = lab.state.ensemble_served().then(|| lab.state.ensemble_note());
+    Ok(Survey {
+        facts,
+        wants,
+        pushes,
+        nodes,
+        nodes_told,
+        standing,
+        forming,
+        folder,
+        made,
+        served,
+    })
 }
 
 /// What the services say that are asked beside the hosts themselves: the members of the

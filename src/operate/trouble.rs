@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::cannot_add::CannotAdd;
 use super::lab::LabError;
-use crate::component;
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::images::{archive::ArchiveError, build::BuildError, upstream::UpstreamError};
@@ -131,18 +130,6 @@ pub enum Trouble {
     /// Hosts that are not fit; nothing was touched.
     #[error("{}", objections(.0))]
     Unfit(Vec<Objection>),
-    /// The members of a running ensemble would change.
-    #[error(transparent)]
-    Members(#[from] component::zookeeper::OtherMembers),
-    /// Most members of the ensemble lost their data.
-    #[error(transparent)]
-    DataLost(#[from] component::zookeeper::DataLost),
-    /// All members of the ensemble lost their data.
-    #[error(transparent)]
-    AllLost(#[from] component::zookeeper::AllLost),
-    /// The cluster's folder lacks what its hosts were given.
-    #[error(transparent)]
-    SecretsLost(#[from] component::lost::SecretsLost),
     /// The cluster's folder lacks the key of its machines.
     #[error(
         "the machines of this cluster let in only the key that was in {}, which is not there any \
@@ -151,15 +138,6 @@ pub enum Trouble {
         .0.display()
     )]
     KeyLost(PathBuf),
-    /// The Mesos masters would change.
-    #[error(transparent)]
-    Masters(#[from] component::master::OtherMasters),
-    /// Most Mesos masters lost their registry.
-    #[error(transparent)]
-    LogLost(#[from] component::master::LogLost),
-    /// An agent would have to be drained.
-    #[error(transparent)]
-    NeedsDrain(#[from] component::agent::NeedsDrain),
     /// Machines cannot be added.
     #[error(transparent)]
     CannotAdd(#[from] CannotAdd),
@@ -226,7 +204,7 @@ impl From<AwsError> for Trouble {
 impl Trouble {
     /// Whether those who decide by a majority lost what they hold, so that there is no way on.
     pub(super) fn is_of_lost_data(&self) -> bool {
-        matches!(self, Self::DataLost(_) | Self::AllLost(_) | Self::LogLost(_))
+        matches!(self, Self::NoPlan(NoPlan::Refused(all)) if all.are_of_lost_data())
     }
 
     /// What kind of failure it is.
@@ -243,14 +221,7 @@ impl Trouble {
             Self::Lock(_)
             | Self::ClusterLock(_)
             | Self::Unfit(_)
-            | Self::Members(_)
-            | Self::DataLost(_)
-            | Self::AllLost(_)
-            | Self::SecretsLost(_)
             | Self::KeyLost(_)
-            | Self::Masters(_)
-            | Self::LogLost(_)
-            | Self::NeedsDrain(_)
             | Self::Declined
             | Self::DeclinedAfter(_)
             | Self::NoExpiry(_)

@@ -6,7 +6,7 @@ use super::access::Access;
 use super::arrival::Lookout;
 use super::courier::{Registries, Van};
 use super::down::Hosts;
-use super::fit::{fit, without_ours};
+use super::fit::objections;
 use super::gather::{Gathered, gather};
 use super::lab::Lab;
 use super::machines::Made;
@@ -15,13 +15,10 @@ use super::services::Services;
 use super::survey::{self, Survey, survey};
 use super::trouble::Trouble;
 use super::witness::Eyes;
-use super::{Ambient, connect, machines, passage, proof};
-use crate::component::zookeeper::{check_data, check_first, check_members};
-use crate::component::{agent, lost, master};
+use super::{Ambient, connect, machines, proof};
 use crate::event::{Event, RunResult, in_words};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
-use crate::plan::preflight;
 use crate::plan::{self, Gate, Plan, count, gates_of};
 use crate::run::apply::{Crew, Tally, apply};
 use crate::run::lock::ClusterLock;
@@ -207,34 +204,10 @@ pub(super) async fn look(
 ) -> Result<Look, Trouble> {
     let mut topology = Topology::new(&lab.inventory, machines)?;
     let mut gathered = gather(lab, &topology, ambient).await?;
-    let survey = survey(fleet, &mut topology, &mut gathered, ambient).await?;
-    let objections = preflight::objections(&topology, &gathered.catalog, &survey.facts);
-    let mut objections = without_ours(objections, fleet).await;
-    objections.extend(passage::objections(fleet, &topology).await);
-    fit(objections)?;
-    lost::check(&lab.state.made(), lab.state.folder(), &survey.facts)?;
-    if let Some(ensemble) = &topology.ensemble {
-        let forming = gathered.materials.zookeeper.forming;
-        let served = lab.state.ensemble_served().then(|| lab.state.ensemble_note());
-        check_first(ensemble, forming, served)?;
-        if !forming {
-            check_members(ensemble, &survey.facts)?;
-            check_data(ensemble, &survey.facts)?;
-        }
-    }
-    if let Some(masters) = &topology.masters {
-        master::check_members(masters, &survey.facts)?;
-        if !gathered.materials.mesos.forming {
-            let serves =
-                |host: &HostName| survey.standing.serves(Component::MesosMaster, host);
-            master::check_log(masters, &survey.facts, serves)?;
-        }
-    }
-    let nodes = topology.nodes.iter();
-    let known = nodes.filter_map(|node| Some((node, survey.facts.get(&node.host)?)));
-    agent::check(known)?;
-    let plan = plan::build(&survey.situation(&topology))?;
-    fit(preflight::without_room(&plan, &survey.facts))?;
+    let survey = survey(lab, fleet, &mut topology, &mut gathered, ambient).await?;
+    let (catalog, facts) = (&gathered.catalog, &survey.facts);
+    let objections = objections(fleet, &topology, catalog, facts, None).await;
+    let plan = plan::build(&survey.situation(&topology, &objections))?;
     Ok(Look::new(topology, plan, gathered, survey))
 }
 

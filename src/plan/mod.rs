@@ -3,6 +3,7 @@
 //! Pure: reads no clock, file or network. Nothing is decided after a [`Plan`] exists; a dry
 //! run is a run that stops here.
 
+mod guards;
 mod peers;
 pub mod preflight;
 pub mod quorum;
@@ -23,6 +24,7 @@ use crate::topology::{Member, Topology};
 
 pub(crate) use show::count;
 
+pub use guards::{Folder, Forming, Refusal, Refusals};
 pub use peers::Peers;
 pub use quorum::{Agents, MemberStanding, Refused, Standing, Wave};
 pub use scope::Scope;
@@ -144,6 +146,12 @@ pub struct Situation<'a> {
     pub pushes: &'a [Push],
     /// Nodes of ZooKeeper that lack their access lists.
     pub nodes: &'a [Secure],
+    /// What speaks against changing hosts by what they are: see [`preflight::objections`].
+    pub objections: &'a [preflight::Objection],
+    /// What this computer's folder of the cluster holds.
+    pub folder: Folder<'a>,
+    /// What has yet to be begun.
+    pub forming: Forming,
 }
 
 /// Why there is no plan.
@@ -157,15 +165,22 @@ pub enum NoPlan {
         /// The question.
         source: Unknown,
     },
-    /// A change would cost more of those who serve together than they can spare.
+    /// It would not be safe.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(#[from] Refusals),
 }
 
-/// Makes the plan that turns what the hosts have into what they should have.
+impl From<quorum::Refused> for NoPlan {
+    fn from(refused: quorum::Refused) -> Self {
+        Self::Refused(refused.into())
+    }
+}
+
+/// Makes the plan that turns what the hosts have into what they should have. It is the only
+/// judge: there is no plan that a guard speaks against.
 ///
 /// # Errors
-/// When a host did not answer, or no order of the changes keeps the quorum.
+/// When a host did not answer, or the changes would not be safe: all reasons are given together.
 pub fn build(situation: &Situation<'_>) -> Result<Plan, NoPlan> {
     build_within(situation, &Scope::Everything)
 }
@@ -179,6 +194,24 @@ pub fn build_within(
     situation: &Situation<'_>,
     scope: &Scope<'_>,
 ) -> Result<Plan, NoPlan> {
+    let mut refusals = guards::check(situation, scope);
+    let planned = unguarded(situation, scope);
+    match &planned {
+        Ok(plan) => {
+            let full = preflight::without_room(plan, situation.facts);
+            refusals.extend(full.into_iter().map(Refusal::Unfit));
+        }
+        Err(NoPlan::Refused(more)) => refusals.extend(more.all().iter().cloned()),
+        Err(NoPlan::Unknown { .. }) => {}
+    }
+    match Refusals::of(refusals) {
+        Some(refusals) => Err(refusals.into()),
+        None => planned,
+    }
+}
+
+/// The plan, whatever speaks against it but the order of its changes.
+fn unguarded(situation: &Situation<'_>, scope: &Scope<'_>) -> Result<Plan, NoPlan> {
     let mut stages = Vec::new();
     let mut standing = situation.standing.clone();
     for stage in STAGES {

@@ -68,7 +68,10 @@ pub fn objections(
 
 /// The hosts that lack the room for what a plan brings there. One that gets nothing of size, or
 /// nothing at all, needs none.
-pub fn without_room(plan: &Plan, facts: &BTreeMap<HostName, Facts>) -> Vec<Objection> {
+pub(super) fn without_room(
+    plan: &Plan,
+    facts: &BTreeMap<HostName, Facts>,
+) -> Vec<Objection> {
     let full = plan.hosts_that_get().into_iter().filter_map(|host| {
         let system = &facts.get(host)?.system;
         (system.free_disk < DISK).then(|| Objection {

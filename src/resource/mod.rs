@@ -160,7 +160,14 @@ impl Change {
             | Action::PullImage { .. }
             | Action::LoadImage { .. }
             | Action::UnpackTree { .. }
-            | Action::Retire(_)
+            | Action::Retire(
+                Owned::User { .. }
+                | Owned::Directory { .. }
+                | Owned::File { .. }
+                | Owned::Boot { .. }
+                | Owned::Image { .. }
+                | Owned::Tree { .. },
+            )
             | Action::ReloadSystemd => false,
         }
     }

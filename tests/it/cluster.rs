@@ -14,7 +14,7 @@ use platform::component::{
 use platform::host::HostName;
 use platform::inventory::catalog::Component;
 use platform::inventory::{self, Inventory, Needs, Provider};
-use platform::plan::{self, NoPlan, Plan, Push, Situation, Standing};
+use platform::plan::{self, Folder, Forming, NoPlan, Plan, Push, Situation, Standing};
 use platform::provider::{local, ssh};
 use platform::resource::probe;
 use platform::resource::{Content, Facts, File, Manager, Owned, Package, Resource};
@@ -24,6 +24,11 @@ use serde_json::{Value, json};
 
 /// Where a member's data is.
 const DATA: &str = "/var/lib/platform/zookeeper";
+
+/// A folder of the cluster that lacks nothing.
+pub(crate) fn folder() -> Folder<'static> {
+    Folder { path: Path::new(".platform/lab"), made: &[], served: None }
+}
 
 /// Directories that every host has.
 const EVERYWHERE: [&str; 8] = [
@@ -110,7 +115,18 @@ impl Cluster {
             standing,
             pushes,
             nodes,
+            objections: &[],
+            folder: folder(),
+            forming: self.forming(),
         })
+    }
+
+    /// What has yet to be begun, after [`look`](Self::look).
+    pub(crate) fn forming(&self) -> Forming {
+        Forming {
+            ensemble: self.materials.zookeeper.forming,
+            masters: self.materials.mesos.forming,
+        }
     }
 
     /// What has to be done for ZooKeeper's nodes: all where the ensemble has yet to form, and

@@ -1,5 +1,6 @@
 //! Plans: which are made, which are refused, and that none costs a quorum.
 
+mod disturbed;
 mod guards;
 mod newcomers;
 mod peers;

@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::super::Ambient;
-use super::super::fit::{fit, without_ours};
+use super::super::fit::objections;
 use super::super::gather::gather;
 use super::super::lab::Lab;
-use super::super::passage;
 use super::super::survey::{self, Survey, survey};
 use super::super::trouble::Trouble;
 use super::super::up::Look;
-use crate::component::{agent, lost, zookeeper};
+use crate::component::zookeeper;
 use crate::host::HostName;
-use crate::plan::{self, Plan, Scope, preflight};
+use crate::plan::{self, Plan, Scope};
 use crate::run::Fleet;
 use crate::topology::{Machine, Topology};
 
@@ -30,18 +29,9 @@ pub(super) async fn look(
 ) -> Result<(Look, Vec<HostName>), Trouble> {
     let mut topology = Topology::new(&lab.inventory, machines)?;
     let mut gathered = gather(lab, &topology, ambient).await?;
-    let survey = survey(fleet, &mut topology, &mut gathered, ambient).await?;
-    let mut objections =
-        preflight::objections(&topology, &gathered.catalog, &survey.facts);
-    objections.retain(|objection| new.contains(&objection.host));
-    let mut objections = without_ours(objections, fleet).await;
-    objections.extend(passage::objections(fleet, &topology).await);
-    fit(objections)?;
-    lost::check(&lab.state.made(), lab.state.folder(), &survey.facts)?;
-    let newcomers = topology.nodes.iter().filter(|node| new.contains(&node.host));
-    agent::check(
-        newcomers.filter_map(|node| Some((node, survey.facts.get(&node.host)?))),
-    )?;
+    let survey = survey(lab, fleet, &mut topology, &mut gathered, ambient).await?;
+    let (catalog, facts) = (&gathered.catalog, &survey.facts);
+    let objections = objections(fleet, &topology, catalog, facts, Some(new)).await;
     let before = machines.iter().filter(|machine| !new.contains(&machine.host));
     let before: Vec<Machine> = before.cloned().collect();
     let mut before = Topology::new(&lab.inventory, &before)?;
@@ -50,8 +40,7 @@ pub(super) async fn look(
     }
     let without = survey::wants(&before, &gathered, &survey.facts)?;
     let scope = Scope::Newcomers { hosts: new, without: &without };
-    let plan = plan::build_within(&survey.situation(&topology), &scope)?;
-    fit(preflight::without_room(&plan, &survey.facts))?;
+    let plan = plan::build_within(&survey.situation(&topology, &objections), &scope)?;
     let drifted = drifted(&survey, &topology, &plan, new);
     Ok((Look::new(topology, plan, gathered, survey), drifted))
 }
@@ -64,7 +53,7 @@ fn drifted(
     plan: &Plan,
     new: &BTreeSet<HostName>,
 ) -> Vec<HostName> {
-    let Ok(whole) = plan::build(&survey.situation(topology)) else {
+    let Ok(whole) = plan::build(&survey.situation(topology, &[])) else {
         return Vec::new();
     };
     let changed = plan.hosts();

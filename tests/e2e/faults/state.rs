@@ -13,7 +13,9 @@ pub(super) fn a_state_folder_that_was_lost(given: &Given, lab: &Lab) {
     fs::rename(&folder, &away).expect("the folder is ours");
     for (verb, code) in [("status", 1), ("plan", 4), ("status", 1)] {
         let said = lab.run(&[verb]).exits(code).said();
-        for text in ["edge-1 runs with what ", "no longer holds: ca/ca.key"] {
+        for text in
+            ["edge-1 runs with files that ", "no longer holds: ca/ca.crt, ca/ca.key"]
+        {
             assert!(said.contains(text), "{verb}: `{text}` is not in:\n{said}");
         }
         assert!(

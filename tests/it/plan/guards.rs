@@ -7,8 +7,8 @@ use platform::component::{agent, master};
 use platform::host::HostName;
 use platform::inventory::CgroupNeed;
 use platform::inventory::catalog::{self, Catalog, Component};
-use platform::plan::Standing;
-use platform::plan::preflight::{Objection, objections, without_room};
+use platform::plan::preflight::{Objection, objections};
+use platform::plan::{NoPlan, Plan, Refusal, Standing};
 use platform::resource::Facts;
 use platform::unit::Size;
 
@@ -133,9 +133,15 @@ fn only_a_host_that_gets_something_of_size_needs_room_for_it() {
         facts
     };
     let mut check = |facts: &BTreeMap<HostName, Facts>, expected: &[&str]| {
-        let plan = cluster.plan(facts, &Standing::default(), &[]).expect("a safe plan");
-        let found = without_room(&plan, facts);
-        let hosts: Vec<&str> = found.iter().map(|it| it.host.as_str()).collect();
+        let planned = cluster.plan(facts, &Standing::default(), &[]);
+        let found = refusals(planned);
+        let hosts: Vec<&str> = found
+            .iter()
+            .map(|refusal| match refusal {
+                Refusal::Unfit(objection) => objection.host.as_str(),
+                other => panic!("{other}"),
+            })
+            .collect();
         assert_eq!(hosts, expected, "{found:?}");
     };
     let all: Vec<HostName> = facts(&rehearsal(), "").into_keys().collect();
@@ -465,6 +471,27 @@ fn an_agent_that_would_have_to_be_drained_is_refused_with_all_that_differs() {
          in place of cpus:4; an agent with tasks does not take that, and has to be drained \
          first, which cannot be done yet: put the inventory back as it was for this host"
     );
+}
+
+/// Why there is no plan; nothing where there is one.
+fn refusals(planned: Result<Plan, NoPlan>) -> Vec<Refusal> {
+    match planned {
+        Ok(_) => Vec::new(),
+        Err(NoPlan::Refused(refusals)) => refusals.all().to_vec(),
+        Err(unknown) => panic!("{unknown}"),
+    }
+}
+
+#[test]
+fn there_is_no_plan_that_any_guard_speaks_against_and_all_are_told_together() {
+    let before = mesos("10.0.0.1, 10.0.0.2, 10.0.0.3", ", attributes: {rack: a}");
+    let mut now = mesos("10.0.0.1, 10.0.0.2, 10.0.0.4", ", attributes: {rack: b}");
+    let facts = after(&before, &now);
+    let found = refusals(now.plan(&facts, &Standing::default(), &[]));
+    let told = |is_it: fn(&Refusal) -> bool| found.iter().filter(|it| is_it(it)).count();
+    assert_eq!(told(|it| matches!(it, Refusal::Members(_))), 1, "{found:?}");
+    assert_eq!(told(|it| matches!(it, Refusal::Masters(_))), 1, "{found:?}");
+    assert_eq!(told(|it| matches!(it, Refusal::NeedsDrain(_))), 1, "{found:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use platform::plan::{
 };
 use platform::resource::{Action, Facts};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, folder};
 
 /// A cluster with further hosts in its groups.
 fn cluster(edges: &str, workers: &str, marathons: &str) -> Cluster {
@@ -68,8 +68,17 @@ impl Cluster {
         let without = before.all_wants(facts);
         let scope = Scope::Newcomers { hosts: &hosts, without: &without };
         let (topology, wants) = (&self.topology, self.all_wants(facts));
-        let situation =
-            Situation { topology, wants: &wants, facts, standing, pushes, nodes: &[] };
+        let situation = Situation {
+            topology,
+            wants: &wants,
+            facts,
+            standing,
+            pushes,
+            nodes: &[],
+            objections: &[],
+            folder: folder(),
+            forming: self.forming(),
+        };
         plan::build_within(&situation, &scope)
     }
 }
