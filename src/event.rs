@@ -210,6 +210,11 @@ impl Events {
     }
 }
 
+/// A number and its noun: `1 host`, `2 hosts`.
+pub fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 /// An error with all of its causes, in one line: how errors are told in events.
 pub fn in_words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -237,5 +242,18 @@ mod millis {
         d: D,
     ) -> Result<Duration, D::Error> {
         u64::deserialize(d).map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_a_thing_is_singular() {
+        assert_eq!(
+            [count(0, "host"), count(1, "host"), count(2, "host")],
+            ["0 hosts", "1 host", "2 hosts"]
+        );
     }
 }

@@ -62,6 +62,11 @@ impl fmt::Display for HostName {
     }
 }
 
+/// Hosts in a sentence: `a, b, c`.
+pub fn joined<'a>(hosts: impl IntoIterator<Item = &'a HostName>) -> String {
+    hosts.into_iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
+}
+
 /// What a shell could take for something else than a part of a name. `$` and the signs of
 /// file names are among them beyond OpenSSH's own list.
 const SHELL_SIGNS: &str = "'`\"$;&<>|(){}*?[]";

@@ -76,8 +76,7 @@ impl Session {
         let ended = in_run(&self.lab, verb, &self.ambient, work).await;
         if let Some(failure) = self.work.as_ref().and_then(|work| work.journal.failure())
         {
-            let message = format!("the journal is not complete: {failure}");
-            self.ambient.events.emit(&Event::Warned { message });
+            self.ambient.events.emit(&Event::Warned { message: failure });
         }
         match ended {
             Ok(_) => Exit::Done,

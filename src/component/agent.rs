@@ -84,7 +84,7 @@ pub fn is_gone(facts: &Facts) -> bool {
     facts.unit(UNIT).is_ok_and(rests) && facts.file(&gone()).is_ok_and(is_marked)
 }
 
-/// An agent that would have to be another one.
+/// An agent that would have to register anew.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "refused: the agent on {host} {}; an agent with tasks does not take that, and has to be \

@@ -1,6 +1,6 @@
 //! What a running cluster was made with, and has to be found again.
 //!
-//! A password that is made anew is another one than the hosts have. Members that serve together
+//! A password that is made anew differs from the one that hosts have. Members that serve together
 //! would be told it one by one, and those with the old would not know those with the new; data
 //! that belongs to the old would be nobody's. So nothing is made anew that a host was given.
 
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::spec::{Given, Spec};
-use crate::host::HostName;
+use crate::host::{HostName, joined};
 use crate::resource::{Facts, Owned};
 
 /// A cluster runs with what its folder no longer holds.
@@ -18,7 +18,7 @@ use crate::resource::{Facts, Owned};
      what its hosts have, so nothing is changed: restore the folder from a backup, or copy it from \
      the computer that ran `platform up` last; where there is neither, `platform down --purge` and \
      `platform up` make the cluster anew, without its data",
-    list(hosts),
+    joined(hosts),
     folder.display(),
     missing.join(", ")
 )]
@@ -72,10 +72,6 @@ fn files(given: &Given) -> Vec<String> {
 fn runs(facts: &Facts, unit: &str) -> bool {
     let is_it = |owned: &Owned| matches!(owned, Owned::Unit { name } if name == unit);
     facts.manifest.entries().iter().any(is_it)
-}
-
-fn list(hosts: &[HostName]) -> String {
-    hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
 }
 
 #[cfg(test)]

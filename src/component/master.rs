@@ -14,7 +14,7 @@ use super::mesos::{self, private};
 use super::service::Service;
 use super::spec::{Clients, Given, Port, Redundancy, Spec, no_remedy};
 use super::{Context, Stage, Wants, data_directory, data_file, path};
-use crate::host::HostName;
+use crate::host::{HostName, joined};
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
@@ -129,8 +129,8 @@ pub fn check_members<'a>(
      stop {UNIT}; rm -rf {DATA}/formed {DATA}/replicated_log` as root on {}: agents and \
      frameworks register again and their tasks go on, but which agents were marked gone, drained \
      or put under maintenance is forgotten; then run this again",
-    list(lost),
-    list(all)
+    joined(lost),
+    joined(all)
 )]
 pub struct LogLost {
     lost: Vec<HostName>,
@@ -191,10 +191,6 @@ fn mark(masters: &Ensemble, facts: &Facts) -> String {
         }
         _ => wanted,
     }
-}
-
-fn list(hosts: &[HostName]) -> String {
-    hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
 }
 
 fn in_a_line(names: &str) -> String {

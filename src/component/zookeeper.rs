@@ -17,7 +17,7 @@ use super::service::Service;
 use super::spec::{Clients, Given, Port, Redundancy, Spec};
 use super::znode::{self, ADMINISTRATOR};
 use super::{Context, Stage, Wants, data_directory, data_file, path};
-use crate::host::HostName;
+use crate::host::{HostName, joined};
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
@@ -165,9 +165,9 @@ pub fn check_members<'a>(
      any it does not serve; bring {DATA} back there, or, where {} is known to have the newest \
      data, run `mkdir -p {DATA} && touch {DATA}/initialize && systemctl stop {UNIT}` as root on \
      {}; then run this again",
-    list(lost),
-    list(kept),
-    list(needed)
+    joined(lost),
+    joined(kept),
+    joined(needed)
 )]
 pub struct DataLost {
     lost: Vec<HostName>,
@@ -183,7 +183,7 @@ pub struct DataLost {
     "refused: the ensemble has served before, and now none of {} has any data; bring {DATA} back \
      on a majority of them, or, to begin anew on purpose, run `platform down --purge` or remove \
      {}; then run this again",
-    list(lost),
+    joined(lost),
     note.display()
 )]
 pub struct AllLost {
@@ -280,10 +280,6 @@ fn members_in(config: &str) -> BTreeMap<String, String> {
         Some((id.to_owned(), address.to_owned()))
     };
     config.lines().filter_map(member).collect()
-}
-
-fn list(hosts: &[HostName]) -> String {
-    hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
 }
 
 fn in_words(members: &BTreeMap<String, String>) -> String {

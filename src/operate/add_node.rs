@@ -19,11 +19,11 @@ use super::trouble::Trouble;
 use super::up::{Look, act, stand};
 use super::{Ambient, connect, gather, machines, proof};
 use crate::component::{Redundancy, Spec};
-use crate::event::{Event, RunResult};
-use crate::host::HostName;
+use crate::event::{Event, RunResult, count};
+use crate::host::{HostName, joined};
 use crate::inventory::catalog::Component;
 use crate::inventory::edit::Addition;
-use crate::plan::{Gate, count, gates_of};
+use crate::plan::{Gate, gates_of};
 use crate::remote::{ErrorKind, RemoteError};
 use crate::run::Fleet;
 use crate::run::lock::ClusterLock;
@@ -109,7 +109,7 @@ async fn bring_in(
     let names: Vec<HostName> = new.iter().cloned().collect();
     let machines = count(new.len(), "machine");
     let summary =
-        format!("{machines} added: {}; {}{proved}", list(&names), seen.changes());
+        format!("{machines} added: {}; {}{proved}", joined(&names), seen.changes());
     Ok(Ended { result: RunResult::Changed, summary })
 }
 
@@ -215,7 +215,7 @@ fn tell_of_others(drifted: &[HostName], silent: &[HostName], ambient: &Ambient<'
     for (hosts, what) in told.into_iter().filter(|(hosts, _)| !hosts.is_empty()) {
         let message = format!(
             "hosts that {what} are left as they are: {}; see `platform plan`",
-            list(hosts)
+            joined(hosts)
         );
         ambient.events.emit(&Event::Warned { message });
     }
@@ -248,8 +248,4 @@ async fn prove(
     let ground = proof::Ground::Agents(&agents);
     proof::prove(seen.services(fleet), ground, ambient).await?;
     Ok("; each has run a task")
-}
-
-fn list(hosts: &[HostName]) -> String {
-    hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
 }

@@ -11,10 +11,10 @@ use super::trouble::Trouble;
 use super::{Ambient, connect, machines, passage, survey};
 use crate::component::Stage;
 use crate::component::znode::Znode;
-use crate::event::{Event, RunResult};
+use crate::event::{Event, RunResult, count};
 use crate::host::HostName;
 use crate::inventory::Provider;
-use crate::plan::{self, Gate, Plan, Push, count, preflight};
+use crate::plan::{self, Gate, Plan, Push, preflight};
 use crate::provider::local;
 use crate::resource::probe::Questions;
 use crate::resource::{Cgroups, Facts, Image, Owned};
@@ -246,7 +246,8 @@ impl Courier for Nothing {
         image: &'a Image,
     ) -> futures::future::BoxFuture<'a, Result<Bytes, CourierError>> {
         Box::pin(async move {
-            Err(format!("a {} brings no {}", Stage::Retire, image.name).into())
+            Err(format!("the stage {} pulls no image: {}", Stage::Retire, image.name)
+                .into())
         })
     }
 

@@ -16,9 +16,9 @@ use crate::api::http::{ApiError, Reason};
 use crate::api::marathon::{Force, Marathon, Task, Then};
 use crate::api::mesos::AgentInfo;
 use crate::component::Stage;
+use crate::event::count;
 use crate::event::{Event, Outcome, in_words};
 use crate::inventory::catalog::Component;
-use crate::plan::count;
 use crate::remote::Remote;
 use crate::topology::{Member, Node, Topology};
 
@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// A platform that did not stand the proof.
 #[derive(Debug, thiserror::Error)]
-#[error("the platform does not stand its proof: cannot {step}: {why}")]
+#[error("the platform does not work as a whole: cannot {step}: {why}")]
 pub struct NotProved {
     step: String,
     why: String,

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use super::cannot_add::CannotAdd;
 use super::lab::LabError;
-use crate::event::in_words;
-use crate::host::HostName;
+use crate::event::{count, in_words};
+use crate::host::{HostName, joined};
 use crate::images::{archive::ArchiveError, build::BuildError, upstream::UpstreamError};
+use crate::plan::NoPlan;
 use crate::plan::preflight::Objection;
-use crate::plan::{NoPlan, count};
 use crate::provider::aws::AwsError;
 use crate::provider::local::{MachineError, NoRoom};
 use crate::remote::{ErrorKind, RemoteError};
@@ -191,7 +191,7 @@ pub enum Trouble {
         known: Vec<String>,
     },
     /// A command failed on hosts.
-    #[error("the command failed on {}", names(.0))]
+    #[error("the command failed on {}", joined(.0))]
     Command(Vec<HostName>),
 }
 
@@ -226,9 +226,8 @@ impl Trouble {
             | Self::DeclinedAfter(_)
             | Self::NoExpiry(_)
             | Self::NoPlan(NoPlan::Refused(_)) => Kind::Refused,
-            Self::CannotAdd(CannotAdd::NoGroup(_) | CannotAdd::OtherWay(_)) => {
-                Kind::Usage
-            }
+            Self::CannotAdd(CannotAdd::NoGroup(_) | CannotAdd::OtherWay(_))
+            | Self::NoSuchHost { .. } => Kind::Usage,
             Self::CannotAdd(_) => Kind::Refused,
             Self::AfterEdit { why, .. } => why.kind(),
             Self::Unreachable(errors) => of_remotes(errors.iter()),
@@ -326,10 +325,6 @@ fn objections(objections: &[Objection]) -> String {
 fn listed(head: &str, lines: impl Iterator<Item = String>) -> String {
     let lines: String = lines.map(|line| format!("\n  {line}")).collect();
     format!("{head}:{lines}")
-}
-
-fn names(hosts: &[HostName]) -> String {
-    hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
 }
 
 #[cfg(test)]

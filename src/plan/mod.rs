@@ -22,8 +22,6 @@ use crate::inventory::catalog::Component;
 use crate::resource::{self, Action, Change, Facts, Owned, Resource, Unknown};
 use crate::topology::{Member, Topology};
 
-pub(crate) use show::count;
-
 pub use guards::{Folder, Forming, Refusal, Refusals};
 pub use peers::Peers;
 pub use quorum::{Agents, MemberStanding, Refused, Standing, Wave};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::peers::Peers;
 use super::{Gate, HostChanges, Reboot, gates_of};
 use crate::component::Spec;
-use crate::host::HostName;
+use crate::host::{HostName, joined};
 use crate::inventory::catalog::Component;
 use crate::resource::Action;
 use crate::topology::{Member, Topology};
@@ -49,7 +49,7 @@ pub struct Agents<'a> {
     "refused: to change {host} would interrupt one of {n_serving} serving {what} while {} \
      not serve, and {needed} needed; bring {} back first",
     does(down),
-    list(down)
+    joined(down)
 )]
 pub struct Refused {
     host: HostName,
@@ -329,10 +329,6 @@ fn roll(
     Ok(waves)
 }
 
-fn list(hosts: &[HostName]) -> String {
-    hosts.iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
-}
-
 fn does(hosts: &[HostName]) -> String {
-    format!("{} {}", list(hosts), if hosts.len() == 1 { "does" } else { "do" })
+    format!("{} {}", joined(hosts), if hosts.len() == 1 { "does" } else { "do" })
 }

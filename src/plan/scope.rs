@@ -16,8 +16,8 @@ pub enum Scope<'a> {
     Newcomers {
         /// The new hosts.
         hosts: &'a BTreeSet<HostName>,
-        /// What the other hosts should have if there were no new ones: what they should have
-        /// all the same is none of this plan's business, and differs or not.
+        /// What the other hosts should have if there were no new ones. What they should have
+        /// anyway is left alone by this plan, even where it differs.
         without: &'a BTreeMap<HostName, Wants>,
     },
 }

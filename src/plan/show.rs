@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Gate, HostChanges, Plan, Push, StagePlan, Stay, Wave, Work};
 use crate::component::Spec;
 use crate::component::znode::Secure;
+use crate::event::count;
 
 impl Plan {
     /// The plan as text: stage by stage, host by host, each change with its reason and diff.
@@ -141,11 +142,6 @@ impl fmt::Display for Gate {
             }
         }
     }
-}
-
-/// `1 change`, `2 changes`.
-pub(crate) fn count(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 #[derive(Serialize)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use console::{measure_text_width, truncate_str};
 
-use super::text::{count, one_line, place, took};
-use crate::event::{Event, Outcome};
+use super::text::{one_line, place, took};
+use crate::event::{Event, Outcome, count};
 use crate::host::HostName;
 use crate::unit::Size;
 

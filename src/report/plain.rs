@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::out::Out;
 use super::summary::Summary;
-use super::text::{brief, clean, count, indented, one_line, place, took};
-use crate::event::{Event, Outcome, PlannedStage, Sink};
+use super::text::{brief, clean, indented, one_line, place, took};
+use crate::event::{Event, Outcome, PlannedStage, Sink, count};
 use crate::host::HostName;
 use crate::unit::Size;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::text;
-use crate::event::{Event, Outcome, PlannedStage, RunResult};
+use crate::event::{Event, Outcome, PlannedStage, RunResult, count};
 use crate::host::HostName;
 
 /// So many failures are spelt out in the last lines; each was shown in full when it happened.
@@ -276,7 +276,7 @@ impl StageAccount {
             }
             _ => Some(format!(
                 "{hosts} of {} failed in stage {}: {listed}",
-                text::count(self.hosts.len(), "host"),
+                count(self.hosts.len(), "host"),
                 self.stage
             )),
         }

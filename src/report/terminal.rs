@@ -19,8 +19,8 @@ use indicatif::{
 
 use super::live::{Canvas, Live, Paint};
 use super::summary::{StageAccount, Summary};
-use super::text::{brief, count, indented, one_line, place, took, wrapped};
-use crate::event::{Event, Outcome, Sink};
+use super::text::{brief, indented, one_line, place, took, wrapped};
+use crate::event::{Event, Outcome, Sink, count};
 use crate::host::HostName;
 
 const ANIMATION: Duration = Duration::from_millis(100);

@@ -30,14 +30,6 @@ fn tenths(time: Duration) -> f64 {
     (time.as_secs_f64() * 10.0).floor() / 10.0
 }
 
-/// A number and its noun: `1 host`, `2 hosts`.
-pub(super) fn count(n: usize, noun: &str) -> String {
-    match n {
-        1 => format!("1 {noun}"),
-        _ => format!("{n} {noun}s"),
-    }
-}
-
 /// A text in which nothing is left that a terminal would act upon, or that would show it in
 /// another order than it is in: such characters are shown as `\\x1b` or `\\u202e`.
 pub fn visible(text: &str) -> String {
@@ -196,13 +188,5 @@ mod tests {
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(wrapped("a verylongword b", 4), ["a", "verylongword", "b"]);
         assert_eq!(wrapped("", 4), [""]);
-    }
-
-    #[test]
-    fn one_of_a_thing_is_singular() {
-        assert_eq!(
-            [count(0, "host"), count(1, "host"), count(2, "host")],
-            ["0 hosts", "1 host", "2 hosts"]
-        );
     }
 }

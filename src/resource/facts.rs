@@ -31,7 +31,7 @@ pub struct Facts {
 /// A question that a host left unanswered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the host did not say what the state of {0} is; run again, and with `-v` where it repeats"
+    "the host did not report the state of {0}; run the command again, and with `-v` if it fails again"
 )]
 pub struct Unknown(String);
 

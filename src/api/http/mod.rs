@@ -200,7 +200,7 @@ impl Http {
         }
     }
 
-    /// Proves that a server answers which answers as Marathon and Chronos do.
+    /// Checks that a server answers `/ping` as Marathon and Chronos do.
     pub(super) async fn ping(&self) -> Result<(), ApiError> {
         self.answer(&Call::get(PING)).await.map(drop)
     }

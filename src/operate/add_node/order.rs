@@ -10,11 +10,11 @@ use super::super::machines::Roster;
 use super::super::trouble::Trouble;
 use super::Request;
 use crate::component::{Redundancy, Spec, Stage};
+use crate::event::count;
 use crate::event::{Event, Outcome, in_words};
 use crate::host::HostName;
 use crate::inventory::edit::{self, Edited, Refused};
 use crate::inventory::{GivenHost, Group, Inventory, Members, Provider, edit::Addition};
-use crate::plan::count;
 use crate::state::{self, Asked, AskedHost};
 
 /// What has to be done, decided on the operator's files alone.

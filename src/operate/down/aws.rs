@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 use super::{Ended, How};
 use crate::component::Stage;
+use crate::event::count;
 use crate::event::{Event, RunResult};
 use crate::inventory::Aws;
 use crate::operate::Ambient;
 use crate::operate::lab::Lab;
 use crate::operate::trouble::Trouble;
-use crate::plan::count;
 use crate::provider::aws::sweep::{Left, Remains};
 use crate::provider::aws::{Cloud, EXPIRES_TAG};
 

@@ -41,7 +41,7 @@ pub struct Site {
     pub vpc: Option<String>,
     /// Its subnets, by zone.
     pub subnets: BTreeMap<String, String>,
-    /// Its way out.
+    /// Its internet gateway.
     pub gateway: Option<String>,
     /// Its main route table.
     pub route_table: Option<String>,
@@ -73,11 +73,11 @@ pub enum Step {
         /// Its addresses.
         cidr: Cidr,
     },
-    /// Makes the way out.
+    /// Makes the internet gateway.
     MakeGateway,
-    /// Attaches the way out to the network.
+    /// Attaches the internet gateway to the VPC.
     AttachGateway,
-    /// Sends what is for elsewhere through the way out.
+    /// Routes traffic for other networks through the internet gateway.
     Route,
     /// Makes a security group.
     MakeFirewall {

@@ -50,7 +50,7 @@ struct Block {
 /// Why a cluster cannot have the network that its inventory names.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NetworkError {
-    /// It has another one already.
+    /// It has a different one already.
     #[error(
         "the Docker network `{name}` is {has}, and the inventory says {wants}: take the \
          machines down first, or write the network that they have"
@@ -65,7 +65,7 @@ pub enum NetworkError {
     },
     /// Somebody else uses some of its addresses.
     #[error(
-        "the network {wants} overlaps with {other}: write another one as \
+        "the network {wants} overlaps with {other}: write a different one as \
          `provider.local.network.cidr`"
     )]
     Overlaps {
@@ -79,7 +79,7 @@ pub enum NetworkError {
 /// Whether the network is there already; if it is not, it can be made.
 ///
 /// # Errors
-/// When it is there and another one, or overlaps with what this computer uses.
+/// When it exists with other addresses, or overlaps with what this computer uses.
 pub(super) fn is_there(
     name: &str,
     wants: Cidr,
@@ -109,12 +109,12 @@ pub(super) fn routes(text: &str) -> Vec<Route> {
     text.lines().filter_map(route).collect()
 }
 
-/// The interface of the way out, where there is one.
+/// The interface of the default route, where there is one.
 pub(super) fn way_out(routes: &[Route]) -> Option<&str> {
     routes.iter().find(|route| route.is_default()).map(|route| route.interface.as_str())
 }
 
-/// The MTU to give the network, where the way out has a smaller one than Docker takes.
+/// The MTU to give the network, where the default route has a smaller one than Docker takes.
 pub(super) fn narrow(way_out_mtu: Option<u32>) -> Option<u32> {
     way_out_mtu.filter(|mtu| *mtu < DOCKERS_MTU)
 }

@@ -1,4 +1,4 @@
-//! What machines stand on: key pair, network, subnets, the way out.
+//! What machines stand on: key pair, VPC, subnets, internet gateway.
 
 use std::collections::BTreeSet;
 
