@@ -342,7 +342,7 @@ fn a_question_that_a_host_left_open_is_no_ground_for_a_plan() {
     let refused = cluster.plan(&facts, &Standing::default(), &[]).expect_err("open");
     let said = platform::event::in_words(&refused);
     assert!(
-        said.starts_with("cannot plan for control-2: the host did not say"),
+        said.starts_with("cannot plan for control-2: the host did not report"),
         "{said}"
     );
 }
