@@ -7,7 +7,9 @@ use super::lab::LabError;
 use crate::component;
 use crate::event::in_words;
 use crate::host::HostName;
-use crate::images::{archive::ArchiveError, build::BuildError, upstream::UpstreamError};
+use crate::images::{
+    archive::ArchiveError, build::BuildError, pins::PinError, upstream::UpstreamError,
+};
 use crate::plan::preflight::Objection;
 use crate::plan::{NoPlan, count};
 use crate::provider::aws::AwsError;
@@ -79,12 +81,14 @@ pub enum Trouble {
     /// An image's registry.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// The digests that tags stand for.
+    #[error(transparent)]
+    Pins(#[from] PinError),
     /// Local machines need an image.
     #[error(
-        "{} has nothing to make local machines from: add `machine: {{build: FOLDER}}`",
-        .0.display()
+        "{0} has nothing to make local machines from: add `machine: {{build: FOLDER}}`"
     )]
-    NoMachineImage(PathBuf),
+    NoMachineImage(String),
     /// Machines of AWS.
     #[error(transparent)]
     Aws(Box<AwsError>),
@@ -236,6 +240,7 @@ impl Trouble {
             | Self::Lab(LabError::State(StateError::Foreign { .. })) => Kind::Refused,
             Self::Lab(_)
             | Self::NoMachineImage(_)
+            | Self::Pins(PinError::Form { .. })
             | Self::NoRoom(_)
             | Self::NeverExpires
             | Self::Template(_) => Kind::Invalid,
