@@ -1,9 +1,9 @@
 //! Images made from folders, in the operator's own Docker.
 //!
 //! A folder holds either an executable `rootfs`, which writes the tar of a root file system to
-//! its standard output, or a `Dockerfile`; what that is built on is said by
-//! its first `ARG` lines. An image's tag is a hash of its folder and its bases, so what is there is never
-//! built again, and what is built is always of the folder as it is.
+//! its standard output, or a `Dockerfile`, whose first `ARG` lines say what it is built on. An
+//! image's tag is a hash of its folder and its bases, so what is there is never built again, and
+//! what is built is always of the folder as it is.
 //!
 //! Two builds of the same base at once would both build it: build one after the other.
 
