@@ -1,6 +1,7 @@
-# The two commands that matter:
-#   make lab     a complete lab on this computer, from nothing
-#   make test    every test, from nothing
+# The commands that matter:
+#   make lab      a complete lab on this computer, from nothing
+#   make build    the whole program
+#   make test     every test, from nothing
 # Each installs what it needs and is missing, with root's or sudo's rights.
 
 SHELL := /bin/bash
@@ -12,7 +13,10 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Docker may let only root speak to it; found out once it runs.
 WITH_DOCKER = $(if $(SUDO),$$(docker info >/dev/null 2>&1 || echo sudo -E env PATH="$$PATH"))
 
-PLATFORM := target/release/platform
+# The SDK of AWS takes as long to build as all the rest, and a lab on this computer needs none of
+# it. The profile `lab` has a folder of its own: no build of it takes the place of the whole one.
+LAB_BUILD := cargo build --profile lab
+PLATFORM := target/lab/platform
 LAB := inventories/rehearsal.yaml
 CATALOG := tests/standins/catalog.yaml
 # The stand-ins of Mesos, Marathon and Chronos, and the folders that their images are built from.
@@ -32,7 +36,7 @@ help: ## Show this
 .PHONY: lab
 lab: needs := $(LAB_NEEDS)
 lab: tools docker standins ## Make a lab on this computer: machines, registry, ZooKeeper, Mesos
-	cargo build --release
+	$(LAB_BUILD) --no-default-features
 	$(WITH_DOCKER) $(PLATFORM) image build $(CATALOG)
 	$(WITH_DOCKER) $(PLATFORM) up $(LAB) --yes
 	@echo
@@ -47,6 +51,11 @@ lab: tools docker standins ## Make a lab on this computer: machines, registry, Z
 	  'Take it down:' \
 	  '  make lab-down'
 
+.PHONY: build
+build: needs := cc:gcc
+build: tools ## Build the whole program: target/release/platform
+	cargo build --release
+
 .PHONY: lab-down
 lab-down: ## Take the lab down again
 	$(WITH_DOCKER) $(PLATFORM) down $(LAB) --yes
@@ -56,17 +65,17 @@ lab-down: ## Take the lab down again
 # would look for certificates in images that have none.
 .PHONY: standins
 standins: tools
-	cargo build --release --package standins
+	$(LAB_BUILD) --package standins
 	@for name in $(STANDINS); do \
-	  cmp -s target/release/$$name tests/standins/images/$$name/$$name || \
-	    install target/release/$$name tests/standins/images/$$name/$$name; \
+	  cmp -s target/lab/$$name tests/standins/images/$$name/$$name || \
+	    install target/lab/$$name tests/standins/images/$$name/$$name; \
 	done
 
 .PHONY: test
 test: needs := $(TEST_NEEDS)
 test: tools docker lint standins ec2 ## Run every test, the end-to-end ones included
 	cargo test --workspace --no-run
-	$(WITH_DOCKER) target/debug/platform image build images/catalog.yaml
+	$(WITH_DOCKER) target/debug/platform image build images/base.yaml
 	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
 	$(WITH_DOCKER) cargo test --workspace
 

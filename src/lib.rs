@@ -33,7 +33,8 @@
 //!
 //! - [`remote`]: the one narrow door to a host, and its SSH.
 //! - [`provider`]: machines in, machines out; what AWS should have is decided purely there,
-//!   beside the one door to it. [`images`]: built, read and packed.
+//!   beside the one door to it. [`images`]: built, read and packed; what comes with the program
+//!   to build them from, and the digests that are kept of tags.
 //! - [`state`]: the folder beside the inventory: authority, secrets, lock, journal.
 //! - [`api`]: what components themselves answer.
 //! - [`run`]: probe, apply, gates, the cluster's lock.

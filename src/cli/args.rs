@@ -11,9 +11,11 @@ use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 mod add_node;
+mod image;
 
 use super::exit::Exit;
 pub use add_node::AddNode;
+pub use image::{Image, ImageBuild, ImagePin, ImageRecipes, ImageVerb};
 
 /// The variable that names the inventory where the command line does not.
 pub const INVENTORY_VARIABLE: &str = "PLATFORM_INVENTORY";
@@ -105,7 +107,7 @@ pub enum Verb {
     Exec(Exec),
     /// List past runs, or show one
     Audit(Audit),
-    /// Build component images
+    /// Build component images, and pin those of registries
     Image(Image),
     /// Print the completions of a shell
     Completions(Completions),
@@ -407,53 +409,6 @@ pub struct Audit {
     /// The run to show, as the list names it; with it, name the inventory too
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
-}
-
-/// `platform image`
-#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
-#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
-pub struct Image {
-    /// What to do with images.
-    #[command(subcommand)]
-    pub verb: ImageVerb,
-}
-
-/// What to do with images.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum ImageVerb {
-    /// Build the images whose folders a catalogue names
-    Build(ImageBuild),
-    /// Write the digests of images from registries into a catalogue
-    Pin(ImagePin),
-}
-
-/// `platform image build`
-#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
-#[command(after_help = "\
-Needs Docker on this computer.
-
-EXAMPLES
-  Build all of them:
-    platform image build images/catalog.yaml")]
-pub struct ImageBuild {
-    /// The catalogue, a YAML file
-    #[arg(value_name = "CATALOG")]
-    pub catalog: PathBuf,
-}
-
-/// `platform image pin`
-#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
-#[command(after_help = "\
-Asks the registry of each `image:` that has no digest which one its tag stands for now, and
-writes it there; nothing else of the file changes. An image that has one keeps it.
-
-EXAMPLES
-  Before the first cluster from it:
-    platform image pin images/mesos.yaml")]
-pub struct ImagePin {
-    /// The catalogue, a YAML file
-    #[arg(value_name = "CATALOG")]
-    pub catalog: PathBuf,
 }
 
 /// `platform completions`

@@ -1,31 +1,57 @@
 //! `platform image`
 
-use super::args::{Global, ImageBuild, ImagePin};
+use std::path::Path;
+
+use super::args::{Global, ImageBuild, ImagePin, ImageRecipes};
 use super::exit::Exit;
 use super::session::{For, screen};
 use super::{print, trouble};
 use crate::event::Events;
-use crate::operate::{build_all, pin_all};
+use crate::images::pins::{FILE, Pin};
+use crate::images::recipes;
+use crate::inventory::CatalogSource;
+use crate::operate::{Lab, build_all, pin_all};
 
 pub(super) async fn build(args: &ImageBuild, global: &Global) -> Exit {
     let screen = screen(global, For::Work("image"), None);
-    match build_all(&args.catalog, &Events::to(screen.sink())).await {
-        Ok(()) => {
-            print(&format!("The images of {} are there.\n", args.catalog.display()))
-        }
+    let catalog = CatalogSource::from(args.catalog.as_str());
+    match build_all(&catalog, Path::new("."), &Events::to(screen.sink())).await {
+        Ok(()) => print(&format!("The images of {} are there.\n", args.catalog)),
         Err(error) => trouble::report(&error),
     }
 }
 
 pub(super) async fn pin(args: &ImagePin) -> Exit {
-    match pin_all(&args.catalog).await {
-        Ok(pinned) if pinned.is_empty() => {
-            print(&format!("Every image of {} is pinned.\n", args.catalog.display()))
+    let lab = match Lab::open(&args.inventory.inventory) {
+        Ok(lab) => lab,
+        Err(error) => return trouble::report(&error.into()),
+    };
+    match pin_all(&lab, args.update).await {
+        Ok(asked) if asked.is_empty() => {
+            print(&format!("Nothing to ask for: each tag has its digest in {FILE}.\n"))
         }
-        Ok(pinned) => {
-            let lines = pinned.iter().map(|image| format!("pinned {image}\n"));
-            print(&lines.collect::<String>())
-        }
+        Ok(asked) => print(&asked.iter().map(line).collect::<String>()),
         Err(error) => trouble::report(&error),
+    }
+}
+
+fn line(Pin { reference, digest, before }: &Pin) -> String {
+    match before {
+        None => format!("{reference} is {digest}\n"),
+        Some(before) if before == digest => {
+            format!("{reference} is {digest} as before\n")
+        }
+        Some(before) => format!("{reference} is {digest}, and was {before}\n"),
+    }
+}
+
+pub(super) fn recipes(args: &ImageRecipes) -> Exit {
+    match recipes::export(&args.folder) {
+        Ok(()) => print(&format!(
+            "Wrote the built-in catalogues and what they are built from. To use one, changed or \
+             not: `images: {}/mesos.yaml` in the inventory, relative to it.\n",
+            args.folder.display()
+        )),
+        Err(error) => trouble::tell(&error, Exit::Failed),
     }
 }

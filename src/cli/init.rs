@@ -29,16 +29,17 @@ pub(super) fn run(args: &Init) -> Exit {
 }
 
 fn example(args: &Init) -> String {
-    let text = match args.provider {
-        ProviderKind::Local => EXAMPLE_LOCAL,
-        ProviderKind::Ssh => EXAMPLE_SSH,
-        ProviderKind::Aws => EXAMPLE_AWS,
+    let (text, usual) = match args.provider {
+        ProviderKind::Local => (EXAMPLE_LOCAL, "local.yaml"),
+        ProviderKind::Ssh => (EXAMPLE_SSH, "ssh.yaml"),
+        ProviderKind::Aws => (EXAMPLE_AWS, "aws.yaml"),
     };
-    // The examples stand in a folder beside those of the images.
-    let text = text.replace("images: ../", "images: ");
+    let file = args.output_file.as_ref().map(|path| path.display().to_string());
+    let file = file.as_deref().unwrap_or(usual);
+    // What its comments call it: the name that it has among the examples.
+    let text = text.replace(&format!("inventories/{usual}"), file);
     if args.provider != ProviderKind::Aws {
         return text;
     }
-    let file = args.output_file.as_ref().map(|path| path.display().to_string());
-    text + &policy::as_comments(file.as_deref().unwrap_or("aws.yaml"))
+    text + &policy::as_comments(file)
 }

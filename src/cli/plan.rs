@@ -22,12 +22,18 @@ pub(super) async fn run(args: &Plan, global: &Global) -> Exit {
         Pending::Changes(plan) => (show(&plan, &notes, json), Exit::Pending),
         Pending::Machines { text, json: machines } => match json {
             true => {
-                (print_json(&serde_json::json!({ "machines": machines })), Exit::Pending)
+                let document =
+                    serde_json::json!({ "machines": machines, "notes": notes });
+                (print_json(&document), Exit::Pending)
             }
-            false => (print(&text), Exit::Pending),
+            false => (print(&(text + &lines(&notes))), Exit::Pending),
         },
     };
     if printed == Exit::Done { exit } else { printed }
+}
+
+fn lines(notes: &[String]) -> String {
+    notes.iter().map(|note| format!("{note}\n")).collect()
 }
 
 fn show(plan: &Changes, notes: &[String], json: bool) -> Exit {

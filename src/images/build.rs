@@ -1,18 +1,17 @@
 //! Images made from folders, in the operator's own Docker.
 //!
-//! A folder `images/<name>/` holds either an executable `rootfs`, which writes the tar of a
-//! root file system to its standard output, or a `Dockerfile`. One that begins with
-//! `ARG BASE=platform/<sibling>` and `FROM ${BASE}` stands on the image of the folder beside
-//! it. An image's tag is a hash of its folder and its base, so what is there is never built
-//! again, and what is built is always of the folder as it is.
+//! A folder holds either an executable `rootfs`, which writes the tar of a root file system to
+//! its standard output, or a `Dockerfile`, whose first `ARG` lines say what it is built on. An
+//! image's tag is a hash of its folder and its bases, so what is there is never built again, and
+//! what is built is always of the folder as it is.
 //!
 //! Two builds of the same base at once would both build it: build one after the other.
 
+mod folder;
+
 use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -21,20 +20,20 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
-use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Empty};
 use tokio::process::{Child, Command};
 
-use super::{Digest, cache};
+use super::cache;
+use super::pins::Pins;
 use crate::remote::Argv;
 use crate::remote::local::{self, LocalError};
+use folder::{Base, is_executable};
+pub use folder::{references, tag};
 
 /// A root file system from packages takes a minute or two; a slow mirror far more.
 const BUILD: Duration = Duration::from_secs(30 * 60);
 const SAVE: Duration = Duration::from_secs(10 * 60);
 const ASK: Duration = Duration::from_secs(30);
-/// No image stands on more others; a folder that stands on itself is found so.
-const MAX_BASES: usize = 8;
 /// How much of a failed build's last words an error repeats.
 const LAST_LINES: usize = 20;
 
@@ -69,11 +68,18 @@ pub enum BuildError {
     NothingToBuild(PathBuf),
     /// It stands on itself, or on too many others.
     #[error(
-        "the base of {} is not to be found by following `ARG BASE`: it leads in a \
-         circle",
+        "the base of {} cannot be found: its Dockerfile's `ARG …=platform/…` leads in a circle",
         .0.display()
     )]
     Circle(PathBuf),
+    /// An image of a registry that it stands on has no digest yet.
+    #[error("{} is built on {reference}, which has no digest yet", folder.display())]
+    NotPinned {
+        /// The folder.
+        folder: PathBuf,
+        /// The image, by its tag.
+        reference: String,
+    },
     /// There is no `docker` on this computer.
     #[error(
         "cannot build images: there is no `docker` on this computer; install it, or \
@@ -114,28 +120,21 @@ pub enum BuildError {
     },
 }
 
-/// The tag that the image of a folder has: of the names, contents and executable bits in it,
-/// and of its base's. Reads the folder, and nothing else.
-///
-/// # Errors
-/// When the folder cannot be read, or stands on itself.
-pub fn tag(folder: &Path) -> Result<String, BuildError> {
-    tag_of(folder, MAX_BASES)
-}
-
-/// Builds the image of a folder, and those it stands on, where they are not there yet.
+/// Builds the image of a folder, and those it stands on, where they are not there yet. `pins` has
+/// the digests of the registries' images among these.
 ///
 /// # Errors
 /// When Docker is missing or down, or a build fails. A build that fails leaves no tag.
 pub async fn ensure_built(
     folder: &Path,
+    pins: &Pins,
     on_line: OnLine<'_>,
 ) -> Result<Built, BuildError> {
-    let tag = tag(folder)?;
+    let tag = tag(folder, pins)?;
     if is_there(&tag).await? {
         return Ok(Built { tag, was_built: false });
     }
-    build(folder, &tag, on_line).await?;
+    build(folder, pins, &tag, on_line).await?;
     Ok(Built { tag, was_built: true })
 }
 
@@ -146,10 +145,11 @@ pub async fn ensure_built(
 /// As [`ensure_built`], and when the archive cannot be written.
 pub async fn ensure_archive(
     folder: &Path,
+    pins: &Pins,
     cache: &Path,
     on_line: OnLine<'_>,
 ) -> Result<PathBuf, BuildError> {
-    let tag = tag(folder)?;
+    let tag = tag(folder, pins)?;
     let (name, hash) = tag.rsplit_once(':').unwrap_or((&tag, ""));
     let name = name.rsplit('/').next().unwrap_or(name);
     let file = format!("{name}-{hash}.tar");
@@ -157,87 +157,12 @@ pub async fn ensure_archive(
     if archive.is_file() {
         return Ok(archive);
     }
-    ensure_built(folder, on_line).await?;
+    ensure_built(folder, pins, on_line).await?;
     save(&tag, &archive).await?;
     let is_old = |other: &str| other != file && is_archive_of(other, name);
     let failed = |source| BuildError::Cache { path: archive.clone(), source };
     cache::remove(cache, is_old).map_err(failed)?;
     Ok(archive)
-}
-
-fn tag_of(folder: &Path, bases_left: usize) -> Result<String, BuildError> {
-    let mut hasher = Sha256::new();
-    hash_folder(folder, Path::new(""), &mut hasher)?;
-    if let Some(base) = base_of(folder)? {
-        if bases_left == 0 {
-            return Err(BuildError::Circle(folder.to_owned()));
-        }
-        hasher.update(tag_of(&base, bases_left - 1)?);
-    }
-    let name = folder.file_name().unwrap_or(OsStr::new("image")).to_string_lossy();
-    Ok(format!("platform/{name}:{}", Digest::finish(hasher).short()))
-}
-
-/// Of a file's mode only the executable bit counts: the others come from the operator's umask.
-fn hash_folder(root: &Path, inner: &Path, hasher: &mut Sha256) -> Result<(), BuildError> {
-    let folder = root.join(inner);
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |source| BuildError::Read { path, source }
-    };
-    let names = fs::read_dir(&folder)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
-    let mut names: Vec<_> = names.map_err(unreadable(&folder))?;
-    names.sort();
-    for name in names {
-        let (inner, path) = (inner.join(&name), folder.join(&name));
-        let about = path.symlink_metadata().map_err(unreadable(&path))?;
-        if about.is_dir() {
-            hash_folder(root, &inner, hasher)?;
-            continue;
-        }
-        let content = match about.is_symlink() {
-            true => {
-                fs::read_link(&path).map(|to| to.into_os_string().into_encoded_bytes())
-            }
-            false => fs::read(&path),
-        };
-        let content = content.map_err(unreadable(&path))?;
-        let kind = match (about.is_symlink(), is_executable(&about)) {
-            (true, _) => "link",
-            (false, true) => "program",
-            (false, false) => "file",
-        };
-        // Lengths keep one file's end apart from the next one's begin.
-        hasher.update(format!("{kind} {} {}\n", inner.display(), content.len()));
-        hasher.update(content);
-    }
-    Ok(())
-}
-
-fn is_executable(about: &fs::Metadata) -> bool {
-    about.permissions().mode() & 0o111 != 0
-}
-
-/// The folder of the image that a folder's image stands on.
-fn base_of(folder: &Path) -> Result<Option<PathBuf>, BuildError> {
-    let path = folder.join("Dockerfile");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(BuildError::Read { path, source }),
-    };
-    let sibling = base_name(&text);
-    Ok(sibling.map(|name| folder.parent().unwrap_or(Path::new("")).join(name)))
-}
-
-/// The sibling that a Dockerfile names before anything else but comments.
-fn base_name(dockerfile: &str) -> Option<&str> {
-    let mut lines = dockerfile.lines().map(str::trim);
-    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
-    let name = first.strip_prefix("ARG BASE=platform/")?;
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (!name.is_empty() && name.chars().all(plain)).then_some(name)
 }
 
 fn is_archive_of(file: &str, name: &str) -> bool {
@@ -258,6 +183,7 @@ async fn is_there(tag: &str) -> Result<bool, BuildError> {
 /// Boxed, because a base is built by the same function.
 fn build<'a>(
     folder: &'a Path,
+    pins: &'a Pins,
     tag: &'a str,
     on_line: OnLine<'a>,
 ) -> BoxFuture<'a, Result<(), BuildError>> {
@@ -271,9 +197,12 @@ fn build<'a>(
         }
         let mut command = Command::new("docker");
         command.args(["build", "--tag", tag]);
-        if let Some(base) = base_of(folder)? {
-            let base = ensure_built(&base, on_line).await?;
-            command.args(["--build-arg", &format!("BASE={}", base.tag)]);
+        for (name, base) in folder::bases(folder)? {
+            let image = match base {
+                Base::Folder(base) => ensure_built(&base, pins, on_line).await?.tag,
+                Base::Upstream(reference) => folder::pinned(folder, &reference, pins)?,
+            };
+            command.args(["--build-arg", &format!("{name}={image}")]);
         }
         command.arg(folder).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = spawn("docker", &mut command)?;
@@ -408,60 +337,6 @@ fn lines<'a>(from: Option<impl AsyncRead + Send + Unpin + 'a>) -> BoxStream<'a, 
 mod tests {
     use super::*;
 
-    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = dir.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        dir
-    }
-
-    const ON_BASE: &str = "# A comment.\nARG BASE=platform/base\nFROM ${BASE}\n";
-
-    #[test]
-    fn the_tag_follows_names_contents_executable_bits_and_the_base() {
-        let dir = folder(&[("base/rootfs", "#!/bin/sh\n"), ("zk/Dockerfile", ON_BASE)]);
-        let (base, zk) = (dir.path().join("base"), dir.path().join("zk"));
-        let tags = || (tag(&base).unwrap(), tag(&zk).unwrap());
-        let first = tags();
-        assert!(
-            first.1.starts_with("platform/zk:") && first.1.len() == 24,
-            "{}",
-            first.1
-        );
-        assert_eq!(first, tags());
-
-        fs::set_permissions(base.join("rootfs"), fs::Permissions::from_mode(0o755))
-            .unwrap();
-        let executable = tags();
-        assert!(executable.0 != first.0 && executable.1 != first.1);
-
-        fs::write(zk.join("serve"), "x").unwrap();
-        let with_file = tags();
-        assert!(with_file.0 == executable.0 && with_file.1 != executable.1);
-        fs::rename(zk.join("serve"), zk.join("served")).unwrap();
-        assert_ne!(tags().1, with_file.1);
-    }
-
-    #[test]
-    fn group_permissions_and_the_place_of_the_folder_do_not_matter() {
-        let files = [("zk/Dockerfile", "FROM scratch\n"), ("zk/etc/conf", "x")];
-        let (one, other) = (folder(&files), folder(&files));
-        let conf = other.path().join("zk/etc/conf");
-        fs::set_permissions(conf, fs::Permissions::from_mode(0o664)).unwrap();
-        let tag_in = |dir: &tempfile::TempDir| tag(&dir.path().join("zk")).unwrap();
-        assert_eq!(tag_in(&one), tag_in(&other));
-    }
-
-    #[test]
-    fn a_folder_that_stands_on_itself_is_refused() {
-        let dir = folder(&[("base/Dockerfile", ON_BASE)]);
-        let circle = tag(&dir.path().join("base"));
-        assert!(matches!(circle, Err(BuildError::Circle(_))), "{circle:?}");
-    }
-
     #[test]
     fn a_missing_and_a_silent_docker_are_told_from_other_failures() {
         let failed = |stderr: &str| LocalError::Failed {
@@ -483,14 +358,6 @@ mod tests {
         let source = io::ErrorKind::NotFound.into();
         let missing = explain(LocalError::Start { program: "docker".into(), source });
         assert!(matches!(missing, BuildError::NoDocker), "{missing}");
-    }
-
-    #[test]
-    fn only_a_leading_argument_names_a_base() {
-        assert_eq!(base_name(ON_BASE), Some("base"));
-        assert_eq!(base_name("FROM scratch\nARG BASE=platform/base"), None);
-        assert_eq!(base_name("ARG BASE=platform/../../etc"), None);
-        assert_eq!(base_name(""), None);
     }
 
     #[test]

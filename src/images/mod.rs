@@ -2,7 +2,8 @@
 //!
 //! [`archive`] reads files of `docker save` and OCI layouts, [`upstream`] public registries,
 //! [`build`] makes images from folders in the operator's own Docker, [`load`] packs an image
-//! for `docker load`. An [`Image`] is known by its digests before any layer is read; layers
+//! for `docker load`. [`recipes`] has the folders that come with the program, [`pins`] what tags
+//! stand for. An [`Image`] is known by its digests before any layer is read; layers
 //! are streamed, and checked while they stream. Nothing here holds a layer in memory, and
 //! nothing here knows what a component is.
 
@@ -12,6 +13,8 @@ mod cache;
 mod digest;
 pub mod load;
 mod manifest;
+pub mod pins;
+pub mod recipes;
 pub mod upstream;
 mod verified;
 

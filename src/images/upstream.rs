@@ -43,6 +43,11 @@ pub enum UpstreamError {
     /// It is not a reference with a digest.
     #[error("`{0}` is not pinned: write it as REGISTRY/NAME@sha256:…")]
     NotPinned(String),
+    /// It names no image.
+    #[error(
+        "`{0}` is not an image's reference: write one such as docker.io/library/zookeeper:3.8"
+    )]
+    NoReference(String),
     /// The registry did not give what was asked for.
     #[error(
         "cannot fetch {what} of {reference}: check the name and the way to the \
@@ -143,8 +148,9 @@ pub async fn digest_of(
         reference: reference.to_owned(),
         source: Box::new(source),
     };
-    let parsed: Reference =
-        reference.parse().map_err(|_| UpstreamError::NotPinned(reference.to_owned()))?;
+    let parsed: Reference = reference
+        .parse()
+        .map_err(|_| UpstreamError::NoReference(reference.to_owned()))?;
     let client = Client::try_from(settings).map_err(fetch)?;
     let upstream = Upstream { client, reference: parsed };
     let (client, anonymous) = (&upstream.client, RegistryAuth::Anonymous);

@@ -1,6 +1,6 @@
 //! The catalogue: which version of each component there is, and where its image comes from.
 //!
-//! [`read`] turns the text of `images/catalog.yaml` into a [`Catalog`] or into every fault it
+//! [`read`] turns the text of a catalogue into a [`Catalog`] or into every fault it
 //! has. Like the inventory's reading it is pure: it fetches and builds nothing.
 
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ pub enum ImageSource {
     Build(PathBuf),
     /// A docker or OCI archive.
     Archive(PathBuf),
-    /// A reference in a registry, pinned by its digest: `docker.io/library/x@sha256:…`.
+    /// A reference in a registry, by a tag or by a digest: `docker.io/library/x@sha256:…`.
     Upstream(String),
 }
 
@@ -87,14 +87,18 @@ pub fn read(
     reader.finish(catalog)
 }
 
+/// The components that the inventory's roles need.
+pub fn needed(inventory: &Inventory) -> Vec<Component> {
+    let groups = || inventory.groups.iter();
+    let runs =
+        |component: &Component| groups().any(|group| inventory.runs(group, *component));
+    Component::ALL.into_iter().filter(runs).collect()
+}
+
 /// The components that the inventory's roles need and the catalogue does not have.
 pub fn missing(catalog: &Catalog, inventory: &Inventory) -> Vec<Component> {
-    let groups = || inventory.groups.iter();
-    Component::ALL
-        .into_iter()
-        .filter(|component| groups().any(|group| inventory.runs(group, *component)))
-        .filter(|component| !catalog.components.contains_key(component))
-        .collect()
+    let is_missing = |component: &Component| !catalog.components.contains_key(component);
+    needed(inventory).into_iter().filter(is_missing).collect()
 }
 
 fn catalog(root: &Node, r: &mut Reader) -> Option<Catalog> {
@@ -205,7 +209,7 @@ fn source(fields: &Fields, what: &str, r: &mut Reader) -> Option<ImageSource> {
         (None, _) if keys.iter().any(|key| fields.attempts(key)) => None,
         (None, _) => {
             let message = format!("{what} does not say where its image comes from");
-            let help = "write `build: FOLDER`, `archive: FILE` or `image: NAME@sha256:…`";
+            let help = "write `build: FOLDER`, `archive: FILE` or `image: NAME:TAG`";
             r.refuse(Diagnostic::new(fields.at(), message).help(help))
         }
     }
@@ -222,20 +226,15 @@ fn upstream(node: &Node, r: &mut Reader) -> Option<String> {
             "the digest is not `sha256:` and 64 hexadecimal digits",
         )
         .help("copy it whole from the registry"),
-        None if is_name(text) => {
-            let message = format!("`{text}` may be another image tomorrow");
-            let help = "pin it: `platform image pin CATALOG` asks its registry and writes the \
-                        digest after it";
-            Diagnostic::new(&node.span, message).help(help)
-        }
+        None if is_name(text) => return Some(text.to_owned()),
         _ => Diagnostic::new(&node.span, format!("`{text}` is not an image's reference"))
-            .help("write one such as `docker.io/library/zookeeper@sha256:…`"),
+            .help("write one such as `docker.io/library/zookeeper:3.8`"),
     };
     r.refuse(fault)
 }
 
 /// Whether a text is an image's reference without a digest.
-pub(super) fn is_name(text: &str) -> bool {
+fn is_name(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || "._-/:".contains(c);
     text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(inner)
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::path::Path;
 
 use super::access::{DraftProvider, Kind};
 use super::aws;
@@ -14,7 +13,7 @@ use super::diagnostic::Diagnostic;
 use super::group::{DraftGroup, DraftHost};
 use super::reader::{Reader, spoken};
 use super::settings::DraftPlatform;
-use super::{Cidr, DEFAULT_IMAGES, Provider, Role};
+use super::{Cidr, Provider, Role};
 
 mod mesos;
 
@@ -31,7 +30,6 @@ pub(super) fn check(
     registry_exists(groups, r);
     network_has_room(provider, groups, r);
     heap_fits_memory(groups, platform, r);
-    catalogue_exists(groups, platform, r);
 }
 
 /// Who has a name: for the message about the second.
@@ -212,40 +210,21 @@ fn heap_fits_memory(groups: &[DraftGroup], platform: &DraftPlatform, r: &mut Rea
     }
 }
 
-fn catalogue_exists(groups: &[DraftGroup], platform: &DraftPlatform, r: &mut Reader) {
-    let needs_images = |role: Role| role != Role::Base;
-    let mut roles = groups.iter().flat_map(|group| &group.roles);
-    let needed = roles.any(|role| needs_images(role.value));
-    if needed && platform.images.is_none() && !r.exists(Path::new(DEFAULT_IMAGES)) {
-        let message = format!("there is no catalogue of images at `{DEFAULT_IMAGES}`");
-        let help = "name it under `platform`, relative to this file: `images: PATH`";
-        r.fault(Diagnostic::new(&platform.at, message).help(help));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::inventory::read;
 
-    fn faults(roles: &str, has_catalogue: bool) -> Vec<String> {
+    fn faults(roles: &str) -> Vec<String> {
         let text = format!(
             "cluster: x\nprovider: {{local: {{}}}}\ngroups: {{a: {{roles: {roles}, count: 1}}}}"
         );
-        let faults = read(&text, &|_| has_catalogue).err().unwrap_or_default();
+        let faults = read(&text, &|_| true).err().unwrap_or_default();
         faults.into_iter().map(|fault| fault.message).collect()
     }
 
     #[test]
-    fn the_usual_catalogue_must_exist_where_a_role_needs_images() {
-        let fault = "there is no catalogue of images at `images/catalog.yaml`";
-        assert_eq!(faults("[control, edge]", false), [fault]);
-        assert_eq!(faults("[control, edge]", true), [""; 0]);
-        assert_eq!(faults("[base]", false), [""; 0]);
-    }
-
-    #[test]
     fn what_could_not_be_read_gives_no_second_fault() {
-        assert_eq!(faults("[control, egde]", true), ["unknown role `egde`"]);
-        assert_eq!(faults("[control, [edge]]", true).len(), 1);
+        assert_eq!(faults("[control, egde]"), ["unknown role `egde`"]);
+        assert_eq!(faults("[control, [edge]]").len(), 1);
     }
 }

@@ -23,6 +23,7 @@ use crate::unit::Size;
 mod access;
 mod aws;
 mod batch;
+mod builtin;
 pub mod catalog;
 mod check;
 mod cidr;
@@ -31,7 +32,6 @@ pub mod edit;
 mod group;
 mod instances;
 mod needs;
-pub mod pin;
 #[cfg(test)]
 mod properties;
 mod reader;
@@ -45,6 +45,7 @@ mod way;
 
 pub use aws::{Aws, AwsAccess, AwsImage, AwsNetwork};
 pub use batch::{BadBatch, Batch};
+pub use builtin::{BuiltIn, CatalogSource, UnknownCatalog};
 use catalog::Component;
 pub use cidr::{BadAdminCidr, BadCidr};
 pub use diagnostic::Diagnostic;
@@ -61,16 +62,13 @@ pub use traits::{
 use tree::Node;
 
 /// A commented inventory for containers on this computer.
-pub const EXAMPLE_LOCAL: &str = include_str!("../../inventories/rehearsal.yaml");
+pub const EXAMPLE_LOCAL: &str = include_str!("../../inventories/local.yaml");
 
 /// A commented inventory for machines that exist.
 pub const EXAMPLE_SSH: &str = include_str!("../../inventories/ssh.yaml");
 
 /// A commented inventory for instances of AWS EC2.
 pub const EXAMPLE_AWS: &str = include_str!("../../inventories/aws.yaml");
-
-/// Where the catalogue of images is when the inventory is silent, relative to it.
-const DEFAULT_IMAGES: &str = "images/catalog.yaml";
 
 /// Reads an inventory from its text.
 ///
@@ -116,12 +114,9 @@ fn inventory(root: &Node, r: &mut Reader) -> Option<Inventory> {
     check::check(&provider, &groups, &platform, r);
     let cluster = cluster?;
     let groups = groups.into_iter().map(group::DraftGroup::into_group);
-    Some(Inventory {
-        provider: provider.value?,
-        groups: groups.collect::<Option<Vec<Group>>>()?,
-        platform: platform.into_platform(&cluster)?,
-        cluster,
-    })
+    let groups: Vec<Group> = groups.collect::<Option<_>>()?;
+    let platform = platform.into_platform(&cluster, bring_mesos(&groups))?;
+    Some(Inventory { provider: provider.value?, groups, platform, cluster })
 }
 
 fn cluster(node: &Node, r: &mut Reader) -> Option<ClusterName> {
@@ -299,8 +294,9 @@ pub enum Role {
 pub struct Platform {
     /// The DNS domain of the cluster; `<cluster>.internal` where the file is silent.
     pub domain: String,
-    /// The catalogue of component images, relative to the inventory.
-    pub images: PathBuf,
+    /// The catalogue of component images; where the file is silent, the built-in one that fits
+    /// the roles.
+    pub images: CatalogSource,
     /// Who may use the platform's services, beside the platform itself.
     pub users: Vec<Account>,
     /// What every machine gets.
@@ -400,9 +396,12 @@ impl Inventory {
 
     /// Whether the cluster has Mesos: whether any machine has a role of it.
     pub fn has_mesos(&self) -> bool {
-        let mut roles = self.groups.iter().flat_map(|group| &group.roles);
-        roles.any(|role| role.brings_mesos())
+        bring_mesos(&self.groups)
     }
+}
+
+fn bring_mesos(groups: &[Group]) -> bool {
+    groups.iter().flat_map(|group| &group.roles).any(|role| role.brings_mesos())
 }
 
 impl Group {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
 
 use super::access::Kind;
 use super::batch::{Batch, batch};
+use super::builtin::{BuiltIn, CatalogSource, catalog_source};
 use super::diagnostic::Diagnostic;
 use super::reader::{Reader, Spanned, did_you_mean};
 use super::source::secret;
 use super::tree::{Node, Value};
-use super::{Account, Base, BaseFile, BaseUnit, BaseUser, ClusterName, DEFAULT_IMAGES};
+use super::{Account, Base, BaseFile, BaseUnit, BaseUser, ClusterName};
 use super::{Platform, Zookeeper};
 use crate::path::HostPath;
 use crate::unit::Size;
@@ -18,11 +18,9 @@ use crate::unit::Size;
 /// `platform` as far as it can be read.
 #[derive(Default)]
 pub(super) struct DraftPlatform {
-    /// What to point at when something of it is missing.
-    pub(super) at: Range<usize>,
     pub(super) domain: Option<String>,
     /// The catalogue that the file names; the inner value is none where it is wrong.
-    pub(super) images: Option<Option<PathBuf>>,
+    pub(super) images: Option<Option<CatalogSource>>,
     pub(super) users: Vec<Account>,
     pub(super) base: Base,
     pub(super) zookeeper: Zookeeper,
@@ -34,10 +32,14 @@ pub(super) struct DraftPlatform {
 
 impl DraftPlatform {
     /// The settings, if nothing of them is wrong, with what the file leaves out.
-    pub(super) fn into_platform(self, cluster: &ClusterName) -> Option<Platform> {
+    pub(super) fn into_platform(
+        self,
+        cluster: &ClusterName,
+        has_mesos: bool,
+    ) -> Option<Platform> {
         let images = match self.images {
             Some(images) => images?,
-            None => PathBuf::from(DEFAULT_IMAGES),
+            None => CatalogSource::BuiltIn(BuiltIn::usual(has_mesos)),
         };
         Some(Platform {
             domain: self.domain.unwrap_or_else(|| format!("{cluster}.internal")),
@@ -53,9 +55,8 @@ impl DraftPlatform {
 
 pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> DraftPlatform {
     let known = ["domain", "images", "access", "base", "zookeeper", "agents"];
-    let at = node.at.clone();
     let Some(fields) = r.fields(node, "platform", &known) else {
-        return DraftPlatform { at, ..DraftPlatform::default() };
+        return DraftPlatform::default();
     };
     let (zookeeper, heap) =
         fields.get("zookeeper").map(|node| zookeeper(node, r)).unwrap_or_default();
@@ -64,9 +65,8 @@ pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Draft
     let agents = fields.get("agents").map(|node| agents(node, &base.users, r));
     let (batch, task_users) = agents.unwrap_or_default();
     DraftPlatform {
-        at,
         domain: fields.get("domain").and_then(|node| domain(node, r)),
-        images: fields.get("images").map(|node| r.file(node)),
+        images: fields.get("images").map(|node| catalog_source(node, r)),
         users: fields.get("access").map(|node| access(node, r)).unwrap_or_default(),
         base,
         zookeeper,

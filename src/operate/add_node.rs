@@ -17,7 +17,7 @@ use super::run::{Ended, finish, shown, take_lock};
 use super::services::Services;
 use super::trouble::Trouble;
 use super::up::{Look, act, stand};
-use super::{Ambient, connect, gather, machines, proof};
+use super::{Ambient, connect, gather, image, machines, proof};
 use crate::component::{Redundancy, Spec};
 use crate::event::{Event, RunResult, count};
 use crate::host::{HostName, joined};
@@ -52,7 +52,7 @@ pub async fn add_node(
     agreed: bool,
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
-    lab.images()?;
+    image::tell_new_pins(lab, ambient).await?;
     let order = Order::of(lab, request, ambient)?;
     let roster = machines::roster(order.lab(), ambient).await?;
     let known = order.known(&roster)?;

@@ -131,8 +131,8 @@ fn unverified(inventory: &Inventory, images: &Images) -> Option<String> {
     let found: Vec<String> =
         images.catalog.components.iter().filter_map(unverified).collect();
     (!found.is_empty()).then(|| {
-        let (found, path) = (found.join(", "), images.path.display());
-        format!("not verified with this program: {found}, according to {path}")
+        let (found, name) = (found.join(", "), &images.name);
+        format!("not verified with this program: {found}, according to {name}")
     })
 }
 

@@ -6,14 +6,15 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::Ambient;
-use super::lab::{self, Images};
+use super::lab::{Images, Lab};
 use super::trouble::Trouble;
 use crate::component::ImageFacts;
 use crate::event::{Event, Events, Outcome};
 use crate::images::build::BuildError;
+use crate::images::pins::{self, Pin, PinError, Pins};
 use crate::images::{Image, archive, build, upstream};
-use crate::inventory::catalog::{Catalog, Component, Entry, ImageSource};
-use crate::inventory::pin::{self, Loose};
+use crate::inventory::CatalogSource;
+use crate::inventory::catalog::{self, Catalog, Component, Entry, ImageSource};
 
 /// The images of a run.
 pub(super) struct Resolved(BTreeMap<Component, (String, Image)>);
@@ -67,6 +68,38 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// Asks registries for the digests of the tags that the inventory's images have and for which
+/// none is kept yet, and keeps them: what there is to say of that, in sentences.
+///
+/// # Errors
+/// When a registry does not answer, or the file of digests cannot be used.
+pub(super) async fn pin_new(lab: &Lab, images: &Images) -> Result<Vec<String>, Trouble> {
+    let references = images.references(&catalog::needed(&lab.inventory))?;
+    let asked = pins::fill(&images.pins, &references, upstream::settings).await?;
+    Ok(asked.iter().map(first_asked).collect())
+}
+
+/// Does the same for a verb that works, with what there is to say told on the way.
+///
+/// # Errors
+/// As [`pin_new`], and when there is something wrong with the catalogue.
+pub(super) async fn tell_new_pins(
+    lab: &Lab,
+    ambient: &Ambient<'_>,
+) -> Result<(), Trouble> {
+    for message in pin_new(lab, &lab.images()?).await? {
+        ambient.events.emit(&Event::Warned { message });
+    }
+    Ok(())
+}
+
+fn first_asked(Pin { reference, digest, .. }: &Pin) -> String {
+    format!(
+        "{reference} is {digest} from now on: {} keeps it. Commit that file.",
+        pins::FILE
+    )
+}
+
 /// Finds the image of each component; a folder is built where it was not yet.
 ///
 /// # Errors
@@ -76,12 +109,13 @@ pub(super) async fn resolve(
     needed: &[Component],
     bench: &Bench<'_>,
 ) -> Result<Resolved, Trouble> {
+    let pins = pins_of(images, &images.references(needed)?).await?;
     let mut resolved = BTreeMap::new();
     for (component, entry) in &images.catalog.components {
         if needed.contains(component) {
             (bench.begin)(&format!("getting the image of {component}"))?;
             let name = component.to_string();
-            let image = one(images, &name, entry, bench.events).await?;
+            let image = one(images, &name, entry, &pins, bench.events).await?;
             resolved.insert(*component, (entry.version.clone(), image));
         }
     }
@@ -92,33 +126,43 @@ async fn one(
     images: &Images,
     name: &str,
     entry: &Entry,
+    pins: &Pins,
     events: &Events,
 ) -> Result<Image, Trouble> {
-    let (folder, cache) = (images.folder(), images.cache());
+    let Images { folder, cache, .. } = images;
     let architecture = architecture();
     Ok(match &entry.source {
         ImageSource::Build(source) => {
-            let path = saved(name, &folder.join(source), &cache, events).await?;
-            archive::read(&path, &cache, architecture).await?
+            let path = saved(name, &folder.join(source), pins, cache, events).await?;
+            archive::read(&path, cache, architecture).await?
         }
         ImageSource::Archive(path) => {
-            archive::read(&folder.join(path), &cache, architecture).await?
+            archive::read(&folder.join(path), cache, architecture).await?
         }
         ImageSource::Upstream(reference) => {
-            upstream::resolve(reference, &cache, architecture, upstream::settings())
+            let reference = pins.pinned(reference);
+            let reference = reference.expect("the digests of all tags were asked for");
+            upstream::resolve(&reference, cache, architecture, upstream::settings())
                 .await?
         }
     })
 }
 
+/// The digests of these tags, those included that nobody has asked for yet.
+async fn pins_of(images: &Images, references: &[String]) -> Result<Pins, PinError> {
+    pins::fill(&images.pins, references, upstream::settings).await?;
+    Pins::read(&images.pins)
+}
+
 async fn saved(
     name: &str,
     folder: &Path,
+    pins: &Pins,
     cache: &Path,
     events: &Events,
 ) -> Result<PathBuf, BuildError> {
     let step = Building::of(name, events);
-    let saved = build::ensure_archive(folder, cache, &|_| step.begin()).await;
+    let saved = build::ensure_archive(folder, pins, cache, &|_| step.begin()).await;
     step.end(saved.as_ref().err());
     saved
 }
@@ -135,21 +179,27 @@ pub(super) async fn machine(
         Some(ImageSource::Build(source)) => {
             (bench.begin)("getting the image of machines")?;
             let step = Building::of("machine", bench.events);
-            let folder = images.folder().join(source);
-            let built = build::ensure_built(&folder, &|_| step.begin()).await;
+            let folder = images.folder.join(source);
+            let pins = pins_of(images, &build::references(&folder)?).await?;
+            let built = build::ensure_built(&folder, &pins, &|_| step.begin()).await;
             step.end(built.as_ref().err());
             Ok(built?.tag)
         }
-        _ => Err(Trouble::NoMachineImage(images.path.clone())),
+        _ => Err(Trouble::NoMachineImage(images.name.clone())),
     }
 }
 
-/// Builds every folder that a catalogue names, and reads every archive.
+/// Builds every folder that a catalogue names, and reads every archive. What is kept for that,
+/// digests included, is kept in `folder`, as of an inventory there.
 ///
 /// # Errors
 /// When one cannot be built or read.
-pub async fn build_all(catalog: &Path, events: &Events) -> Result<(), Trouble> {
-    let images = Images::read(catalog)?;
+pub async fn build_all(
+    catalog: &CatalogSource,
+    folder: &Path,
+    events: &Events,
+) -> Result<(), Trouble> {
+    let images = Images::read(catalog, folder)?;
     // Whoever interrupts this ends the program: there is nothing else under way.
     let bench = Bench { events, begin: Box::new(|_| Ok(())) };
     if images.catalog.machine.is_some() {
@@ -159,25 +209,18 @@ pub async fn build_all(catalog: &Path, events: &Events) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Asks registries for the digests of a catalogue's references that have none, and writes them
-/// there: what was pinned, in the order of the file. All of them or none.
+/// Asks registries for the digests of the tags that the inventory's images have, and keeps them
+/// beside it: of those for which none is kept, or where `anew` of all.
 ///
 /// # Errors
-/// When the catalogue has other faults, a registry does not answer, or the file cannot be
-/// written.
-pub async fn pin_all(catalog: &Path) -> Result<Vec<String>, Trouble> {
-    let (text, loose) = Images::loose(catalog)?;
-    let mut digests = Vec::new();
-    for loose in loose {
-        let digest = upstream::digest_of(&loose.reference, upstream::settings()).await?;
-        digests.push((loose, digest.to_string()));
-    }
-    if !digests.is_empty() {
-        lab::rewrite(catalog, &pin::pinned(&text, &digests))?;
-    }
-    let written =
-        |(loose, digest): (Loose, String)| format!("{}@{digest}", loose.reference);
-    Ok(digests.into_iter().map(written).collect())
+/// When a file cannot be used or a registry does not answer; then nothing is kept.
+pub async fn pin_all(lab: &Lab, anew: bool) -> Result<Vec<Pin>, Trouble> {
+    let images = lab.images()?;
+    let references = images.references(&catalog::needed(&lab.inventory))?;
+    Ok(match anew {
+        true => pins::update(&images.pins, &references, upstream::settings).await?,
+        false => pins::fill(&images.pins, &references, upstream::settings).await?,
+    })
 }
 
 /// The step of building an image: told only once something has to be built.
@@ -240,7 +283,7 @@ mod tests {
         let text = "components:\n  zookeeper: {version: 3.9.3, archive: x.tar}\n";
         std::fs::write(dir.path().join("x.tar"), b"no archive").unwrap();
         std::fs::write(&path, text).unwrap();
-        let images = Images::read(&path).unwrap();
+        let images = Images::read(&CatalogSource::File(path), dir.path()).unwrap();
         let ambient = fixture::ambient(stopped);
         let ended = resolve(&images, &Component::ALL, &Bench::of(&ambient)).await;
         ended.err().expect("the archive is none")

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::inventory::catalog::{self, Catalog, Component};
-use crate::inventory::pin::{self, Loose};
-use crate::inventory::{self, Diagnostic, Inventory};
+use crate::images::build::{self, BuildError};
+use crate::images::recipes::{self, RecipeError};
+use crate::inventory::catalog::{self, Catalog, Component, ImageSource};
+use crate::inventory::{self, BuiltIn, CatalogSource, Diagnostic, Inventory};
 use crate::remote::config::expand_home;
 use crate::state::{State, StateError};
 
@@ -63,13 +64,16 @@ pub enum LabError {
         faults: Vec<Diagnostic>,
     },
     /// The catalogue lacks the image of a component that the inventory needs.
-    #[error("{} has no image for {component}: add it below `components`", path.display())]
+    #[error("{catalog} has no image for {component}: add it below `components`")]
     NoImage {
         /// The catalogue.
-        path: PathBuf,
+        catalog: String,
         /// The component.
         component: Component,
     },
+    /// What comes with the program cannot be written out.
+    #[error(transparent)]
+    Recipes(#[from] RecipeError),
     /// The folder of what is kept cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -78,10 +82,16 @@ pub enum LabError {
 /// The images that the inventory's components are made from.
 #[derive(Debug)]
 pub struct Images {
-    /// The catalogue's file.
-    pub path: PathBuf,
+    /// The catalogue, for messages: the path of its file, or that it is built in.
+    pub name: String,
     /// What it says.
     pub catalog: Catalog,
+    /// The folder that its relative paths start from.
+    pub folder: PathBuf,
+    /// Where built images and parts of archives are kept; all of it can be made again.
+    pub cache: PathBuf,
+    /// The folder whose file says which digest a tag stands for.
+    pub pins: PathBuf,
 }
 
 impl Lab {
@@ -109,50 +119,69 @@ impl Lab {
     /// # Errors
     /// When it cannot be read, has faults, or lacks a component that the inventory needs.
     pub fn images(&self) -> Result<Images, LabError> {
-        let images = Images::read(&self.folder().join(&self.inventory.platform.images))?;
+        let images = Images::read(&self.inventory.platform.images, &self.folder())?;
         match catalog::missing(&images.catalog, &self.inventory).first() {
             None => Ok(images),
             Some(component) => {
-                Err(LabError::NoImage { path: images.path, component: *component })
+                Err(LabError::NoImage { catalog: images.name, component: *component })
             }
         }
     }
 }
 
 impl Images {
-    /// Reads a catalogue.
+    /// Reads a catalogue. `folder` is the inventory's: a file is named relative to it, and what
+    /// is built of what comes with the program is kept there.
     ///
     /// # Errors
     /// When it cannot be read or has faults.
-    pub fn read(path: &Path) -> Result<Self, LabError> {
+    pub fn read(source: &CatalogSource, folder: &Path) -> Result<Self, LabError> {
+        match source {
+            CatalogSource::File(path) => {
+                Self::of_file(&folder.join(expand_home(path)), folder)
+            }
+            CatalogSource::BuiltIn(name) => Self::built_in(*name, folder),
+        }
+    }
+
+    fn of_file(path: &Path, pins: &Path) -> Result<Self, LabError> {
         let text = read(path)?;
         let folder = folder_of(path);
         let catalog = catalog::read(&text, &|file| exists(&folder, file))
             .map_err(|faults| LabError::Faults { path: path.to_owned(), text, faults })?;
-        Ok(Self { path: path.to_owned(), catalog })
+        let (name, cache) = (path.display().to_string(), folder.join(".cache"));
+        Ok(Self { name, catalog, folder, cache, pins: pins.to_owned() })
     }
 
-    /// The text of a catalogue, and its references without a digest.
+    fn built_in(name: BuiltIn, beside: &Path) -> Result<Self, LabError> {
+        let text = recipes::catalog(name);
+        let catalog = catalog::read(text, &recipes::exists);
+        let catalog = catalog.expect("a test reads each of them");
+        let cache = beside.join(".platform").join(".cache");
+        let folder = recipes::unpack(&cache)?;
+        let name = format!("the built-in catalogue `{name}`");
+        Ok(Self { name, catalog, folder, cache, pins: beside.to_owned() })
+    }
+
+    /// The images of registries that these components, and local machines, are made from, by
+    /// their tags.
     ///
     /// # Errors
-    /// When it cannot be read or has other faults.
-    pub fn loose(path: &Path) -> Result<(String, Vec<Loose>), LabError> {
-        let text = read(path)?;
-        let folder = folder_of(path);
-        match pin::loose(&text, &|file| exists(&folder, file)) {
-            Ok(loose) => Ok((text, loose)),
-            Err(faults) => Err(LabError::Faults { path: path.to_owned(), text, faults }),
+    /// When a folder to build from cannot be read.
+    pub fn references(&self, needed: &[Component]) -> Result<Vec<String>, BuildError> {
+        let entries = self.catalog.components.iter();
+        let needed = entries.filter(|(component, _)| needed.contains(component));
+        let mut found = Vec::new();
+        for entry in needed.map(|(_, entry)| entry).chain(&self.catalog.machine) {
+            match &entry.source {
+                ImageSource::Build(folder) => {
+                    found.extend(build::references(&self.folder.join(folder))?);
+                }
+                ImageSource::Upstream(reference) => found.push(reference.clone()),
+                ImageSource::Archive(_) => (),
+            }
         }
-    }
-
-    /// The folder that the catalogue's relative paths start from.
-    pub fn folder(&self) -> PathBuf {
-        folder_of(&self.path)
-    }
-
-    /// Where built images and parts of archives are kept; all of it can be made again.
-    pub fn cache(&self) -> PathBuf {
-        self.folder().join(".cache")
+        Ok(found)
     }
 }
 

@@ -5,7 +5,7 @@ use super::gather::warn_of_unverified;
 use super::lab::Lab;
 use super::trouble::Trouble;
 use super::up::Look;
-use super::{Ambient, connect, machines, up};
+use super::{Ambient, connect, image, machines, up};
 use crate::plan::{Peers, Plan};
 
 /// What `up` would do, and what else there is to say.
@@ -38,12 +38,13 @@ pub enum Pending {
 pub async fn plan(lab: &Lab, ambient: &Ambient<'_>) -> Result<Outlook, Trouble> {
     // A catalogue that cannot work is said before machines are planned that are made for it.
     let images = lab.images()?;
+    let mut notes = image::pin_new(lab, &images).await?;
     let roster = machines::roster(lab, ambient).await?;
     if !roster.is_complete() {
         warn_of_unverified(lab, &images, ambient);
         let (text, json) = (roster.show(), roster.to_json());
         let pending = Pending::Machines { text, json };
-        return Ok(Outlook { pending, notes: Vec::new() });
+        return Ok(Outlook { pending, notes });
     }
     let machines = &roster.running;
     let fleet = connect::connect_all(lab, machines, ambient).await?;
@@ -53,14 +54,14 @@ pub async fn plan(lab: &Lab, ambient: &Ambient<'_>) -> Result<Outlook, Trouble> 
             let pending = Pending::Changes(hosts.rest(ambient).await?);
             let note = "This is the rest of a `down` that was to take the data too and was cut \
                         off; what comes once it is done is planned then.";
-            Ok(Outlook { pending, notes: vec![note.to_owned()] })
+            notes.push(note.to_owned());
+            Ok(Outlook { pending, notes })
         }
-        seen => Ok(outlook(lab, seen?)),
+        seen => Ok(outlook(lab, seen?, notes)),
     }
 }
 
-fn outlook(lab: &Lab, seen: Look) -> Outlook {
-    let mut notes = Vec::new();
+fn outlook(lab: &Lab, seen: Look, mut notes: Vec<String>) -> Outlook {
     if lab.state.proof_is_open() {
         notes
             .push("An `up` did not come to its proof: the next one makes it.".to_owned());

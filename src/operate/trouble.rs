@@ -6,7 +6,9 @@ use super::cannot_add::CannotAdd;
 use super::lab::LabError;
 use crate::event::{count, in_words};
 use crate::host::{HostName, joined};
-use crate::images::{archive::ArchiveError, build::BuildError, upstream::UpstreamError};
+use crate::images::{
+    archive::ArchiveError, build::BuildError, pins::PinError, upstream::UpstreamError,
+};
 use crate::plan::NoPlan;
 use crate::plan::preflight::Objection;
 use crate::provider::aws::AwsError;
@@ -78,12 +80,14 @@ pub enum Trouble {
     /// An image's registry.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// The digests that tags stand for.
+    #[error(transparent)]
+    Pins(#[from] PinError),
     /// Local machines need an image.
     #[error(
-        "{} has nothing to make local machines from: add `machine: {{build: FOLDER}}`",
-        .0.display()
+        "{0} has nothing to make local machines from: add `machine: {{build: FOLDER}}`"
     )]
-    NoMachineImage(PathBuf),
+    NoMachineImage(String),
     /// Machines of AWS.
     #[error(transparent)]
     Aws(Box<AwsError>),
@@ -214,6 +218,7 @@ impl Trouble {
             | Self::Lab(LabError::State(StateError::Foreign { .. })) => Kind::Refused,
             Self::Lab(_)
             | Self::NoMachineImage(_)
+            | Self::Pins(PinError::Form { .. })
             | Self::NoRoom(_)
             | Self::NeverExpires
             | Self::Template(_) => Kind::Invalid,

@@ -15,7 +15,7 @@ use super::services::Services;
 use super::survey::{self, Survey, survey};
 use super::trouble::Trouble;
 use super::witness::Eyes;
-use super::{Ambient, connect, machines, proof};
+use super::{Ambient, connect, image, machines, proof};
 use crate::event::{Event, RunResult, count, in_words};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
@@ -38,7 +38,7 @@ pub async fn up(
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
     // A catalogue that cannot work is said before anyone is asked for anything.
-    lab.images()?;
+    image::tell_new_pins(lab, ambient).await?;
     let roster = machines::roster(lab, ambient).await?;
     let before = Before { n_made: roster.n_missing(), unchanged: roster.is_complete() };
     let blank = roster.is_blank();

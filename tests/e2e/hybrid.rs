@@ -10,7 +10,7 @@ use crate::harness::{CATALOG, Lab, Vm, turn};
 /// A catalogue in which the registry needs version 1: what a version needs is data, and a
 /// registry is soon there.
 fn catalogue() -> String {
-    let registry = CATALOG.replace("catalog.yaml", "registry");
+    let registry = CATALOG.replace("base.yaml", "registry");
     format!(
         "components:\n  registry: {{version: 2.8.2, build: {registry}, needs: {{cgroups: v1}}}}\n"
     )

@@ -1,6 +1,6 @@
 //! The program on real machines: containers of this computer with systemd, sshd and Docker.
 //!
-//! They need Docker, and the images that `platform image build` builds from images/catalog.yaml and
+//! They need Docker, and the images that `platform image build` builds from images/base.yaml and
 //! from tests/standins/catalog.yaml.
 #![cfg(test)]
 

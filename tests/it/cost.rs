@@ -64,7 +64,7 @@ fn machines_that_cost_nothing_are_said_to() {
     assert_eq!(
         text,
         [
-            "rehearsal: nothing is paid for, because its machines are containers on this computer.\n",
+            "lab: nothing is paid for, because its machines are containers on this computer.\n",
             "rack7: nothing is paid for, because its machines exist already.\n",
         ]
     );

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use platform::images::archive::{self, ArchiveError};
 use platform::images::build::{self, BuildError};
+use platform::images::pins::Pins;
 use platform::images::{Blob, Damaged, Digest, Image, ManifestError, load, media_type};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
@@ -327,12 +328,16 @@ fn write(path: &Path, text: &str) {
 async fn folders_are_built_once_and_saved_as_archives() {
     let shelf = Shelf::new();
     let (base, top) = folders(&shelf);
-    let tags = vec![build::tag(&base).unwrap(), build::tag(&top).unwrap()];
+    let tags = vec![
+        build::tag(&base, &Pins::default()).unwrap(),
+        build::tag(&top, &Pins::default()).unwrap(),
+    ];
     let _removed = Removed(tags.clone());
-    let printed = Mutex::new(Vec::new());
+    let (none, printed) = (Pins::default(), Mutex::new(Vec::new()));
     let on_line = |line: &str| printed.lock().unwrap().push(line.to_owned());
 
-    let first = build::ensure_archive(&top, &shelf.cache(), &on_line).await.unwrap();
+    let first =
+        build::ensure_archive(&top, &none, &shelf.cache(), &on_line).await.unwrap();
     assert!(printed.lock().unwrap().iter().any(|line| line == "making it"));
     let image = archive::read(&first, &shelf.cache(), ARCHITECTURE).await.unwrap();
     let id = docker(&["image", "inspect", "--format", "{{.Id}}", &tags[1]]);
@@ -340,12 +345,13 @@ async fn folders_are_built_once_and_saved_as_archives() {
     for blob in image.blobs() {
         content(blob).await.unwrap();
     }
-    let again = build::ensure_built(&base, &on_line).await.unwrap();
+    let again = build::ensure_built(&base, &Pins::default(), &on_line).await.unwrap();
     assert_eq!(again, build::Built { tag: tags[0].clone(), was_built: false });
 
     write(&top.join("more"), "x");
-    let _changed = Removed(vec![build::tag(&top).unwrap()]);
-    let second = build::ensure_archive(&top, &shelf.cache(), &on_line).await.unwrap();
+    let _changed = Removed(vec![build::tag(&top, &Pins::default()).unwrap()]);
+    let second =
+        build::ensure_archive(&top, &none, &shelf.cache(), &on_line).await.unwrap();
     assert_ne!(first, second);
     assert!(!first.exists() && second.exists(), "the old archive is gone");
     assert_eq!(std::fs::read_dir(shelf.cache()).unwrap().count(), 1);
@@ -356,9 +362,9 @@ async fn a_script_that_breaks_off_leaves_no_image_and_its_last_words() {
     let shelf = Shelf::new();
     let (base, _) = folders(&shelf);
     write(&base.join("rootfs"), "#!/bin/sh\ntar -c rootfs\necho no space >&2\nexit 3\n");
-    let tag = build::tag(&base).unwrap();
+    let tag = build::tag(&base, &Pins::default()).unwrap();
     let _removed = Removed(vec![tag.clone()]);
-    let failed = build::ensure_built(&base, &|_| ()).await.unwrap_err();
+    let failed = build::ensure_built(&base, &Pins::default(), &|_| ()).await.unwrap_err();
     let BuildError::Failed { status, last_lines, .. } = &failed else {
         panic!("{failed}")
     };
@@ -371,6 +377,7 @@ async fn a_folder_without_a_recipe_is_said() {
     let shelf = Shelf::new();
     let empty = shelf.path().join("test-empty");
     std::fs::create_dir(&empty).unwrap();
-    let failed = build::ensure_built(&empty, &|_| ()).await.unwrap_err();
+    let failed =
+        build::ensure_built(&empty, &Pins::default(), &|_| ()).await.unwrap_err();
     assert!(matches!(failed, BuildError::NothingToBuild(_)), "{failed}");
 }

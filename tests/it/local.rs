@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use platform::images::build;
+use platform::images::pins::Pins;
 use platform::inventory::{self, ClusterName, Inventory};
 use platform::provider::Machine;
 use platform::provider::local::{
@@ -58,7 +59,8 @@ fn settings(cluster: &ClusterName, subnet: &str, folder: &Path) -> Settings {
     Settings {
         cluster: cluster.clone(),
         subnet: subnet.parse().expect("a network"),
-        image: build::tag(&image).expect("the folder of the machine's image"),
+        image: build::tag(&image, &Pins::default())
+            .expect("the folder of the machine's image"),
         authorized_key: login_key(folder),
     }
 }

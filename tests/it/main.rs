@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod access;
+mod any_folder;
 mod api;
 mod calls;
 mod cluster;
@@ -14,6 +15,7 @@ mod images;
 mod layers;
 mod local;
 mod memory;
+mod pins;
 mod plan;
 mod registry;
 mod remote;

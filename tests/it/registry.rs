@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig};
 use platform::api::registry::{Access, OnBytes, Registry, RegistryError};
 use platform::api::tunnel::Tunnel;
+use platform::images::pins::Pins;
 use platform::images::{Damaged, Image, build, upstream};
 use platform::remote::{Exec, Output, Remote, RemoteError, Stream};
 use platform::secret::Secret;
@@ -92,8 +93,8 @@ async fn client(tunnel: &Tunnel, ca_pem: &str, password: &str) -> Registry {
 
 /// Runs the registry's own image as this user, on this computer's network.
 fn run(dir: &Path) -> (String, Child) {
-    let image =
-        build::tag(&Path::new(env!("CARGO_MANIFEST_DIR")).join("images/registry"));
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/registry");
+    let image = build::tag(&recipe, &Pins::default());
     let name = dir.file_name().unwrap().to_string_lossy().replace('.', "");
     let container = format!("platform-test-registry-{name}");
     let user = rustix::process::getuid().as_raw();

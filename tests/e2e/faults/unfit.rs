@@ -162,7 +162,7 @@ fn control_groups_of_version_2_alone(lab: &Lab, machine: &Machine) {
 /// to say; returns the inventory as it was.
 fn with_needs(lab: &Lab, needs: &str) -> String {
     let catalog = std::fs::read_to_string(CATALOG).expect("the repository has one");
-    let images = CATALOG.strip_suffix("catalog.yaml").expect("its name");
+    let images = CATALOG.strip_suffix("base.yaml").expect("its name");
     let needy = catalog
         .replace("build: ", &format!("build: {images}"))
         .replace("zookeeper}", &format!("zookeeper, needs: {needs}}}"));

@@ -12,8 +12,7 @@ use super::run::{Run, Running};
 use super::slot::{self, Slot};
 
 /// The catalogue of this repository.
-pub(crate) const CATALOG: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/images/catalog.yaml");
+pub(crate) const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/images/base.yaml");
 
 /// The catalogue of a rehearsal: the stand-ins are in it too.
 const REHEARSED: &str =

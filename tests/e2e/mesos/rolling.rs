@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use platform::event::RunResult;
 use platform::images::build::tag;
+use platform::images::pins::Pins;
 use serde_json::json;
 
 use super::FAILOVER;
@@ -125,7 +126,9 @@ impl NextVersion {
 /// Its images are of use to nobody else.
 impl Drop for NextVersion {
     fn drop(&mut self) {
-        for tag in self.changed.iter().filter_map(|folder| tag(folder).ok()) {
+        for tag in
+            self.changed.iter().filter_map(|folder| tag(folder, &Pins::default()).ok())
+        {
             docker(&["image", "rm", "--force", &tag]);
         }
     }

@@ -105,7 +105,7 @@ fn a_host_of_another_cluster_is_left_to_it() {
     };
     let record = r#"{"q":"ours","kind":"user","name":"theirs"}"#;
     check("rack7 r/0/0", record, &["it belongs to the cluster `rack7`"]);
-    check("rehearsal r/0/0", record, &[]);
+    check("lab r/0/0", record, &[]);
     check("", record, &[]);
     // Taken back to the last thing, it is free.
     check("rack7 r/0/0", "", &[]);
