@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{Cost, Global, Output};
 use super::exit::Exit;
 use super::{print, print_json, trouble};
-use crate::operate::Lab;
+use crate::operate::inventory_alone;
 use crate::provider::aws::cost::{estimate, estimate_in, show_free};
 use crate::provider::aws::prices::{BadPrices, Prices};
 
@@ -19,8 +19,8 @@ enum NoPrices {
 }
 
 pub(super) fn run(args: &Cost, global: &Global) -> Exit {
-    let lab = match Lab::open(&args.inventory.inventory) {
-        Ok(lab) => lab,
+    let inventory = match inventory_alone(&args.inventory.inventory) {
+        Ok(inventory) => inventory,
         Err(error) => return trouble::report(&error.into()),
     };
     let prices = match args.prices.as_deref().map_or_else(|| Ok(Prices::shipped()), read)
@@ -29,8 +29,8 @@ pub(super) fn run(args: &Cost, global: &Global) -> Exit {
         Err(error) => return trouble::tell(&error, Exit::Failed),
     };
     let found = match &args.region {
-        Some(region) => estimate_in(&lab.inventory, region, &prices),
-        None => estimate(&lab.inventory, &prices),
+        Some(region) => estimate_in(&inventory, region, &prices),
+        None => estimate(&inventory, &prices),
     };
     let mut text = String::new();
     let json = match found {
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Cost, global: &Global) -> Exit {
             estimate.to_json()
         }
         None => {
-            let (said, json) = show_free(&lab.inventory);
+            let (said, json) = show_free(&inventory);
             text = said;
             json
         }

@@ -100,10 +100,8 @@ impl Lab {
     /// # Errors
     /// When the inventory cannot be read or has faults, or its state folder is another user's.
     pub fn open(path: &Path) -> Result<Self, LabError> {
-        let text = read(path)?;
         let folder = folder_of(path);
-        let inventory = inventory::read(&text, &|file| exists(&folder, file))
-            .map_err(|faults| LabError::Faults { path: path.to_owned(), text, faults })?;
+        let inventory = inventory(path, &|file| exists(&folder, file))?;
         let state = State::of(path, &inventory.cluster);
         state.check_owner()?;
         Ok(Self { path: path.to_owned(), inventory, state })
@@ -127,6 +125,24 @@ impl Lab {
             }
         }
     }
+}
+
+/// Reads an inventory alone, for who neither connects nor writes: the files that it names need not
+/// be on this computer.
+///
+/// # Errors
+/// When it cannot be read or has faults.
+pub fn inventory_alone(path: &Path) -> Result<Inventory, LabError> {
+    inventory(path, &|_| true)
+}
+
+fn inventory(path: &Path, exists: &dyn Fn(&Path) -> bool) -> Result<Inventory, LabError> {
+    let text = read(path)?;
+    inventory::read(&text, exists).map_err(|faults| LabError::Faults {
+        path: path.to_owned(),
+        text,
+        faults,
+    })
 }
 
 impl Images {

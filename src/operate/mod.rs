@@ -37,7 +37,7 @@ use crate::remote::ssh::FirstContact;
 use crate::state::{Clock, Environment};
 
 pub use image::{build_all, pin_all};
-pub use lab::Lab;
+pub use lab::{Lab, inventory_alone};
 pub use run::{Ended, in_run, lock};
 pub use trouble::{Kind, Trouble};
 

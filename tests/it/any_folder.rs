@@ -226,3 +226,17 @@ fn a_tag_that_nobody_can_be_asked_for_is_said_before_any_host_is_reached() {
     assert_eq!(code, 3, "{said}");
     assert!(said.contains(FILE) && said.contains("`more`"), "{said}");
 }
+
+#[test]
+fn a_cost_is_told_without_the_key_of_the_machines() {
+    let place = Place::new();
+    let missing = place.path("missing").display().to_string();
+    let (before, after) = ("key: ", format!("key: {missing} # "));
+    assert!(inventory::EXAMPLE_AWS.contains(before), "the example has a key");
+    place.write("aws.yaml", &inventory::EXAMPLE_AWS.replacen(before, &after, 1));
+    let (code, said) = place.run(&["plan", "aws.yaml"]);
+    assert!(code == 3 && said.contains("missing"), "{code}: {said}");
+    let (code, said) = place.run(&["cost", "aws.yaml"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("a month"), "{said}");
+}
