@@ -77,7 +77,7 @@ impl Graph {
             jobs.keys().enumerate().map(|(i, name)| (name.as_str(), i + 1)).collect();
         let mut text = String::from("digraph G {\n");
         for (name, number) in &number {
-            writeln!(text, "  {number} [label=\"{name}\"];").unwrap_or_default();
+            writeln!(text, "  {number} [ label=\"{name}\" ];").unwrap_or_default();
         }
         for (child, parent) in self.edges() {
             let ends = (number.get(parent), number.get(child));

@@ -10,7 +10,7 @@ mod api;
 pub mod core;
 pub mod graph;
 pub mod job;
-mod member;
+pub mod member;
 pub mod schedule;
 pub mod settings;
 pub mod task;

@@ -218,7 +218,6 @@ fn rules(options: &Options) -> Rules {
             cpus: options.number_or("mesos_task_cpu", 0.1),
             mem: options.number_or("mesos_task_mem", 128.0),
             disk: options.number_or("mesos_task_disk", 256.0),
-            epsilon: format!("PT{}S", options.whole_or("task_epsilon", 60)),
             user: options.text_or("user", "root").to_owned(),
         },
         roles: Roles::new([role, "*".to_owned()]),
@@ -254,7 +253,7 @@ mod tests {
         assert_eq!(setup.credentials, Some(Credentials::new("e", "v")));
         assert_eq!(setup.framework["name"], "chronos");
         assert_eq!(setup.framework["user"], "root");
-        assert_eq!(rules.defaults.epsilon, "PT60S");
+        assert_eq!(rules.defaults.user, "root");
         assert!(setup.mesos_credentials.is_none());
     }
 

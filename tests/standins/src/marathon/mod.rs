@@ -17,7 +17,7 @@ pub mod id;
 pub mod instance;
 pub mod label;
 pub mod matching;
-mod member;
+pub mod member;
 pub mod normal;
 pub mod plan;
 mod prober;

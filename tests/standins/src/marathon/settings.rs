@@ -149,7 +149,8 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
         http_address: options.text_or("http_address", "0.0.0.0").to_owned(),
         malformed_credentials: given.is_some() && credentials.is_none(),
         credentials,
-        realm: options.text_or("http_realm", "Mesosphere").to_owned(),
+        // Whatever the flag says.
+        realm: "null".to_owned(),
         candidates: format!("{}/leader", zk.path()),
         state: format!("{}/state", zk.path()),
         lists: Lists::Own,

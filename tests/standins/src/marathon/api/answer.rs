@@ -21,12 +21,18 @@ pub(crate) fn json_ok(body: &Value) -> Response {
     json_with(StatusCode::OK, body)
 }
 
-/// Plain text with a status.
-pub(crate) fn plain(status: StatusCode, text: &str) -> Response {
-    let mut response = Response::new(Body::from(text.to_owned()));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain;charset=utf-8");
+/// Plain text.
+pub(crate) fn plain(text: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    let kind = HeaderValue::from_static("text/plain");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Nothing but a status.
+pub(crate) fn bare(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
     response
 }
 

@@ -50,6 +50,7 @@ impl World {
                 Effect::Call(Call::Launch { tasks, .. }) => launched.extend(tasks),
                 Effect::Call(Call::Kill { task, .. }) => self.killed.push(task),
                 Effect::Call(_) => {}
+                Effect::End(reason) => panic!("{reason}"),
                 Effect::Publish(event, _) => self.events.push(event),
             }
         }

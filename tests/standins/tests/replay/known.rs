@@ -1,0 +1,57 @@
+//! Where the stand-ins knowingly differ from the real ones.
+
+use super::recording;
+use super::world::Found;
+
+/// A difference, and the sentence of the stand-ins' README that tells of it.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// Names of recordings; `*` stands for anything.
+    pub(crate) recordings: &'static str,
+    /// The difference as it is found; `*` stands for anything.
+    pub(crate) difference: &'static str,
+    /// What the README says.
+    pub(crate) told: &'static str,
+}
+
+/// Insists that all in a file was replayed, that what was found is known, that what is known was
+/// found, and that the README tells.
+pub(crate) fn check(file: &str, found: &Found, known: &[Known]) {
+    let mut recorded: Vec<String> =
+        recording::read(file).into_iter().map(|recording| recording.name).collect();
+    recorded.sort();
+    assert_eq!(found.keys().cloned().collect::<Vec<_>>(), recorded, "each is replayed");
+    let all: Vec<(&str, &str)> = found
+        .iter()
+        .flat_map(|(name, all)| all.iter().map(move |one| (name.as_str(), one.as_str())))
+        .collect();
+    let unknown = all.iter().filter(|one| !known.iter().any(|known| known.covers(one)));
+    let unknown: Vec<String> =
+        unknown.map(|(name, one)| format!("{name}: {one}")).collect();
+    assert!(unknown.is_empty(), "unknown differences:\n{}", unknown.join("\n"));
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let readme = words(include_str!("../../README.md"));
+    for known in known {
+        assert!(
+            all.iter().any(|one| known.covers(one)),
+            "no longer different: {known:#?}"
+        );
+        assert!(
+            readme.contains(&words(known.told)),
+            "README.md does not tell: {known:#?}"
+        );
+    }
+}
+
+impl Known {
+    fn covers(&self, (recording, difference): &(&str, &str)) -> bool {
+        fits(self.recordings, recording) && fits(self.difference, difference)
+    }
+}
+
+/// Whether a pattern with `*` fits a text.
+fn fits(pattern: &str, text: &str) -> bool {
+    let pieces: Vec<String> = pattern.split('*').map(regex::escape).collect();
+    let pattern = format!("(?s)^{}$", pieces.join(".*"));
+    regex::Regex::new(&pattern).is_ok_and(|pattern| pattern.is_match(text))
+}
