@@ -4,70 +4,35 @@ use super::core::Rules;
 use super::job::Defaults;
 use crate::framework::credentials::Credentials;
 use crate::framework::offer::Roles;
-use crate::framework::options::{Kind, Known, Options, OptionsError};
-use crate::framework::setup::{MasterAt, Setup};
+use crate::framework::options::{Kind, Options, OptionsError, Table};
+use crate::framework::setup::{MasterAt, Setup, World};
 use crate::zk::{Lists, ZkError, ZkUrl};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const fn flag(name: &'static str, kind: Kind) -> Known {
-    Known { name, kind }
-}
-
 /// Every flag that is known. What those of notifications and statistics say is not used.
-pub const TABLE: &[Known] = &[
-    flag("master", Kind::Text),
-    flag("user", Kind::Text),
-    flag("failover_timeout", Kind::Whole),
-    flag("cluster_name", Kind::Text),
-    flag("zk_hosts", Kind::Text),
-    flag("zk_path", Kind::Text),
-    flag("zk_auth", Kind::Text),
-    flag("zk_timeout", Kind::Whole),
-    flag("hostname", Kind::Text),
-    flag("leader_max_idle_time", Kind::Whole),
-    flag("http_address", Kind::Text),
-    flag("http_port", Kind::Whole),
-    flag("http_credentials", Kind::Text),
-    flag("http_realm", Kind::Text),
-    flag("webui_url", Kind::Text),
-    flag("mesos_task_cpu", Kind::Number),
-    flag("mesos_task_mem", Kind::Number),
-    flag("mesos_task_disk", Kind::Number),
-    flag("mesos_checkpoint", Kind::Flag),
-    flag("mesos_role", Kind::Text),
-    flag("mesos_framework_name", Kind::Text),
-    flag("mesos_authentication_principal", Kind::Text),
-    flag("mesos_authentication_secret_file", Kind::Text),
-    flag("task_epsilon", Kind::Whole),
-    flag("failure_retry", Kind::Whole),
-    flag("disable_after_failures", Kind::Whole),
-    flag("reconciliation_interval", Kind::Whole),
-    flag("revive_offers_for_new_jobs", Kind::Flag),
-    flag("decline_offer_duration", Kind::Whole),
-    flag("min_revive_offers_interval", Kind::Whole),
-    flag("mail_server", Kind::Text),
-    flag("mail_user", Kind::Text),
-    flag("mail_password", Kind::Text),
-    flag("mail_from", Kind::Text),
-    flag("mail_ssl", Kind::Flag),
-    flag("raven_dsn", Kind::Text),
-    flag("slack_url", Kind::Text),
-    flag("mattermost_url", Kind::Text),
-    flag("http_notification_url", Kind::Text),
-    flag("http_notification_credentials", Kind::Text),
-    flag("job_history_limit", Kind::Whole),
-    flag("cassandra_contact_points", Kind::Text),
-    flag("cassandra_port", Kind::Whole),
-    flag("cassandra_keyspace", Kind::Text),
-    flag("cassandra_consistency", Kind::Text),
-    flag("cassandra_table", Kind::Text),
-    flag("cassandra_stat_count_table", Kind::Text),
-    flag("cassandra_ttl", Kind::Whole),
-    flag("graphite_host_port", Kind::Text),
-    flag("graphite_reporting_interval", Kind::Whole),
-    flag("graphite_group_prefix", Kind::Text),
+pub const TABLE: Table = &[
+    (
+        Kind::Text,
+        "master user cluster_name zk_hosts zk_path zk_auth hostname http_address \
+            http_credentials http_realm webui_url mesos_role mesos_framework_name \
+            mesos_authentication_principal mesos_authentication_secret_file \
+            mail_server mail_user mail_password mail_from raven_dsn slack_url \
+            mattermost_url http_notification_url http_notification_credentials \
+            cassandra_contact_points cassandra_keyspace cassandra_consistency \
+            cassandra_table cassandra_stat_count_table graphite_host_port \
+            graphite_group_prefix",
+    ),
+    (
+        Kind::Whole,
+        "failover_timeout zk_timeout leader_max_idle_time http_port task_epsilon \
+            failure_retry disable_after_failures reconciliation_interval \
+            decline_offer_duration min_revive_offers_interval job_history_limit \
+            cassandra_port cassandra_ttl graphite_reporting_interval",
+    ),
+    (Kind::Number, "mesos_task_cpu mesos_task_mem mesos_task_disk"),
+    (Kind::Flag, "mesos_checkpoint revive_offers_for_new_jobs mail_ssl"),
 ];
 
 /// Why the flags are refused.
@@ -97,16 +62,6 @@ pub struct Settings {
     pub setup: Setup,
     /// What the leader goes by.
     pub rules: Rules,
-}
-
-/// What is asked of the world.
-pub struct World<'a> {
-    /// The host's name.
-    pub hostname: &'a str,
-    /// `MESOSPHERE_HTTP_CREDENTIALS`.
-    pub http_credentials: Option<&'a str>,
-    /// Reads a file.
-    pub read: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Settings {

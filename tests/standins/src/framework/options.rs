@@ -5,14 +5,8 @@
 
 use std::collections::BTreeMap;
 
-/// One option of a program.
-#[derive(Clone, Copy, Debug)]
-pub struct Known {
-    /// Its name, without dashes.
-    pub name: &'static str,
-    /// What may follow it.
-    pub kind: Kind,
-}
+/// The options of a program, without dashes: of each kind a list of names.
+pub type Table = &'static [(Kind, &'static str)];
 
 /// What an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +146,7 @@ pub fn from_environment(
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn parse(table: &[Known], words: &[String]) -> Result<Options, OptionsError> {
+pub fn parse(table: Table, words: &[String]) -> Result<Options, OptionsError> {
     let mut options = Options::default();
     let mut rest = words.iter().enumerate();
     while let Some((index, word)) = rest.next() {
@@ -161,8 +155,8 @@ pub fn parse(table: &[Known], words: &[String]) -> Result<Options, OptionsError>
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (body, None),
         };
-        let (known, on) = find(table, name)?;
-        let given = match (known.kind, inline) {
+        let (known, kind, on) = find(table, name)?;
+        let given = match (kind, inline) {
             (Kind::Flag | Kind::Toggle, None) if on => Given::On,
             (Kind::Flag | Kind::Toggle, None) => Given::Off,
             (Kind::Flag | Kind::Toggle, Some(_)) => {
@@ -175,18 +169,24 @@ pub fn parse(table: &[Known], words: &[String]) -> Result<Options, OptionsError>
                 value_of(kind, name, value)?
             }
         };
-        options.put(known.name, given)?;
+        options.put(known, given)?;
     }
     Ok(options)
 }
 
-fn find<'a>(table: &'a [Known], name: &str) -> Result<(&'a Known, bool), OptionsError> {
-    if let Some(known) = table.iter().find(|known| known.name == name) {
-        return Ok((known, true));
-    }
-    name.strip_prefix("disable_")
-        .and_then(|base| table.iter().find(|k| k.name == base && k.kind == Kind::Toggle))
-        .map(|known| (known, false))
+/// An option's name and kind, and whether it is on.
+fn find(table: Table, name: &str) -> Result<(&'static str, Kind, bool), OptionsError> {
+    let named = |name: &str| {
+        let all = table.iter().flat_map(|(kind, names)| {
+            names.split_whitespace().map(move |name| (name, *kind))
+        });
+        all.into_iter().find(|(known, _)| *known == name)
+    };
+    let off = || {
+        named(name.strip_prefix("disable_")?).filter(|(_, kind)| *kind == Kind::Toggle)
+    };
+    let on = named(name).map(|(known, kind)| (known, kind, true));
+    on.or_else(|| off().map(|(known, kind)| (known, kind, false)))
         .ok_or_else(|| OptionsError::Unknown(name.to_owned()))
 }
 
@@ -206,11 +206,11 @@ fn value_of(kind: Kind, name: &str, value: String) -> Result<Given, OptionsError
 mod tests {
     use super::*;
 
-    const TABLE: &[Known] = &[
-        Known { name: "zk", kind: Kind::Text },
-        Known { name: "http_port", kind: Kind::Whole },
-        Known { name: "ha", kind: Kind::Toggle },
-        Known { name: "disable_http", kind: Kind::Flag },
+    const TABLE: Table = &[
+        (Kind::Text, "zk"),
+        (Kind::Whole, "http_port"),
+        (Kind::Toggle, "ha"),
+        (Kind::Flag, "disable_http"),
     ];
 
     fn read(line: &str) -> Result<Options, OptionsError> {

@@ -3,8 +3,31 @@
 use super::credentials::Credentials;
 use crate::zk::{Lists, Session, ZkError, ZkUrl, watch_leader};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// What settings ask of the world.
+pub struct World<'a> {
+    /// The host's name.
+    pub hostname: &'a str,
+    /// `MESOSPHERE_HTTP_CREDENTIALS`.
+    pub http_credentials: Option<&'a str>,
+    /// Reads a file.
+    pub read: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl<'a> World<'a> {
+    /// That of a process with this environment.
+    pub fn of(
+        environment: &'a BTreeMap<String, String>,
+        hostname: &'a str,
+        read: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Self {
+        let credentials = environment.get("MESOSPHERE_HTTP_CREDENTIALS");
+        Self { hostname, http_credentials: credentials.map(String::as_str), read }
+    }
+}
 
 /// Where a member listens, whom it talks to, and how it stands for election.
 #[derive(Clone, Debug)]

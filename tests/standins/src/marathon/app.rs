@@ -46,6 +46,8 @@ pub struct App {
     pub fetch: Vec<Artifact>,
     /// Its health checks.
     pub health_checks: Vec<HealthCheck>,
+    /// What must answer before a deployment goes on.
+    pub readiness_checks: Vec<ReadinessCheck>,
     /// Its environment; values other than texts are references to secrets.
     pub env: BTreeMap<String, Value>,
     /// Its labels.
@@ -110,11 +112,11 @@ pub struct Parameter {
 #[serde(default, rename_all = "camelCase")]
 pub struct PortMapping {
     /// Inside; 0 is that of the host.
-    pub container_port: u16,
+    pub container_port: u32,
     /// Outside; 0 is any, none is none.
-    pub host_port: Option<u16>,
+    pub host_port: Option<u32>,
     /// The port that the service has for the world.
-    pub service_port: u16,
+    pub service_port: u32,
     /// `tcp`, `udp` or `udp,tcp`.
     pub protocol: String,
     /// Its name.
@@ -128,7 +130,7 @@ pub struct PortMapping {
 #[serde(default)]
 pub struct PortDefinition {
     /// The service port, and with `requirePorts` the host's.
-    pub port: u16,
+    pub port: u32,
     /// `tcp`, `udp` or `udp,tcp`.
     pub protocol: String,
     /// Its name.
@@ -184,7 +186,7 @@ pub struct HealthCheck {
     /// The path of a request.
     pub path: Option<String>,
     /// A port that is not among the app's.
-    pub port: Option<u16>,
+    pub port: Option<u32>,
     /// Which of the app's ports.
     pub port_index: Option<usize>,
     /// A command.
@@ -199,6 +201,26 @@ pub struct HealthCheck {
     pub max_consecutive_failures: u32,
     /// How long the agent waits before the first, in seconds.
     pub delay_seconds: f64,
+}
+
+/// What must answer before a deployment goes on.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ReadinessCheck {
+    /// Its name.
+    pub name: String,
+    /// The path of the request.
+    pub path: String,
+    /// The name of the port.
+    pub port_name: Option<String>,
+    /// From one to the next, in seconds.
+    pub interval_seconds: f64,
+    /// How long one may take, in seconds.
+    pub timeout_seconds: f64,
+    /// Which answers are good.
+    pub http_status_codes_for_ready: Vec<u16>,
+    /// Whether the last answer is shown.
+    pub preserve_last_response: bool,
 }
 
 /// The command of a check.
@@ -236,11 +258,11 @@ impl Default for UpgradeStrategy {
 #[derive(Clone, Debug, Default)]
 pub struct Port {
     /// Inside the container, when there is an inside.
-    pub container: Option<u16>,
+    pub container: Option<u32>,
     /// Of the host: 0 is any, none is none.
-    pub host: Option<u16>,
+    pub host: Option<u32>,
     /// Of the service.
-    pub service: u16,
+    pub service: u32,
     /// `tcp`, `udp` or `udp,tcp`.
     pub protocol: String,
     /// Its name.
@@ -369,9 +391,19 @@ impl Record {
         self.next(spec, version)
     }
 
-    /// What is shown of it.
+    /// What is shown of it: without what is empty.
     pub fn json(&self) -> Spec {
         let mut shown = self.spec.clone();
+        let is_empty = |value: &Value| {
+            value.as_array().is_some_and(Vec::is_empty)
+                || value.as_object().is_some_and(Spec::is_empty)
+        };
+        let kept = ["labels", "portDefinitions"];
+        shown.retain(|key, value| kept.contains(&key.as_str()) || !is_empty(value));
+        let ports = shown.get_mut("portDefinitions").and_then(Value::as_array_mut);
+        for port in ports.into_iter().flatten().filter_map(Value::as_object_mut) {
+            port.retain(|_, value| !is_empty(value));
+        }
         shown.insert("version".into(), self.version.clone().into());
         let info = json!({
             "lastScalingAt": self.last_scaling, "lastConfigChangeAt": self.last_config,

@@ -1,13 +1,17 @@
 //! What is wrong with an app, as Marathon's validation says it. Pure.
 
-use super::app::{App, HealthCheck};
+use super::app::{App, HealthCheck, Network, Port};
 use super::id;
+use super::normal::Spec;
 use super::shape::Fault;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Every fault of an app in its one form.
-pub fn faults(app: &App) -> Vec<Fault> {
+pub fn faults(app: &App, spec: &Spec) -> Vec<Fault> {
     let mut found = Vec::new();
+    found.extend(not_done_here(spec));
+    found.extend(contradictions(app));
     found.extend(id::fault(&app.id).map(|error| Fault::new("/id", error)));
     found.extend(no_command(app));
     found.extend(amounts(app));
@@ -23,6 +27,78 @@ pub fn faults(app: &App) -> Vec<Fault> {
         (!known).then(|| Fault::new(path, "error.unknown.enum.literal"))
     }));
     found
+}
+
+/// What the real one fails over.
+pub fn broken(app: &App) -> Option<String> {
+    let lower = |word: &&String| word.chars().any(|c| c.is_ascii_lowercase());
+    if app.constraints.iter().any(|words| words.get(1).filter(lower).is_some()) {
+        return Some("illegal constraint specification".to_owned());
+    }
+    let mute =
+        |check: &HealthCheck| check.protocol == "COMMAND" && check.command.is_none();
+    app.health_checks.iter().any(mute).then(|| "no command".to_owned())
+}
+
+/// What the flags do not allow, or this stand-in does not do.
+fn not_done_here(spec: &Spec) -> Vec<Fault> {
+    let has = |pointer: &str| {
+        let found =
+            spec.get("container").and_then(|container| container.pointer(pointer));
+        found.and_then(Value::as_array).into_iter().flatten()
+    };
+    let secret = spec.get("secrets").is_some()
+        || spec["env"].as_object().is_some_and(|env| env.values().any(Value::is_object));
+    let volume = has("/volumes").any(|volume| volume.get("mode").is_none());
+    let persistent = has("/volumes").any(|volume| {
+        volume.get("persistent").or_else(|| volume.get("external")).is_some()
+    });
+    [
+        (secret, "/secrets", "Feature secrets is not enabled."),
+        (spec["gpus"] != 0, "/gpus", "Feature gpu_resources is not enabled."),
+        (volume, "/container/volumes(0)/mode", "undefined"),
+        (persistent, "/container/volumes(0)", "must not be persistent or external here"),
+        (spec.get("residency").is_some(), "/residency", "needs a persistent volume"),
+    ]
+    .into_iter()
+    .filter(|(wrong, ..)| *wrong)
+    .map(|(_, path, text)| Fault::new(path, text))
+    .collect()
+}
+
+fn contradictions(app: &App) -> Vec<Fault> {
+    let times = app.unreachable_seconds();
+    let empty = app.container.as_ref().is_some_and(|c| c.kind.is_empty());
+    let mode = |network: &Network| network.mode == "host";
+    let mixed = app.networks.iter().any(mode) && !app.networks.iter().all(mode);
+    let roles = &app.accepted_resource_roles;
+    let unnamed = app.readiness_checks.iter().any(|check| {
+        !app.ports()
+            .iter()
+            .any(|port| port.name.is_some() && port.name == check.port_name)
+    });
+    [
+        (
+            times.is_some_and(|(inactive, expunge)| expunge < inactive),
+            "/unreachableStrategy",
+        ),
+        (empty, "/container"),
+        (mixed, "/networks"),
+        (
+            roles.iter().any(|role| *role != "*" && *role != app.role),
+            "/acceptedResourceRoles",
+        ),
+        (app.dependencies.contains(&app.id), "/dependencies"),
+        (
+            !["YOUNGEST_FIRST", "OLDEST_FIRST"].contains(&&*app.kill_selection),
+            "/killSelection",
+        ),
+        (unnamed, "/readinessChecks(0)/portName"),
+    ]
+    .into_iter()
+    .filter(|(wrong, _)| *wrong)
+    .map(|(_, path)| Fault::new(path, "is not valid"))
+    .collect()
 }
 
 fn no_command(app: &App) -> Option<Fault> {
@@ -101,8 +177,10 @@ fn ports(app: &App) -> Vec<Fault> {
     if names.iter().collect::<BTreeSet<_>>().len() != names.len() {
         found.push(Fault::new(list, "Port names must be unique."));
     }
-    let fixed: Vec<_> =
-        ports.iter().filter_map(|port| port.host).filter(|p| *p != 0).collect();
+    let number = |port: &Port| {
+        if list == "/portDefinitions" { Some(port.service) } else { port.host }
+    };
+    let fixed: Vec<_> = ports.iter().filter_map(number).filter(|p| *p != 0).collect();
     if fixed.iter().collect::<BTreeSet<_>>().len() != fixed.len() {
         found.push(Fault::new(list, "Ports must be unique."));
     }
@@ -128,8 +206,7 @@ fn health_check(app: &App, index: usize, check: &HealthCheck) -> Option<Fault> {
         ));
     }
     if check.protocol == "COMMAND" {
-        let none = check.command.is_none();
-        return none.then(|| Fault::new(format!("{path}/command"), "must be defined"));
+        return None;
     }
     let outside = check.port_index.is_some_and(|index| index >= app.ports().len());
     let text = "Health check port indices must address an element of the ports array or \
@@ -149,60 +226,4 @@ fn upgrade_strategy(app: &App) -> Vec<Fault> {
         Fault::new(path, format!("got {part}, expected between 0.0 and 1.0"))
     };
     outside.map(fault).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::marathon::normal;
-    use serde_json::{Value, json};
-
-    fn paths(value: Value) -> Vec<String> {
-        let spec = normal::modernise(value.as_object().unwrap().clone()).unwrap();
-        let app = App::read(&normal::complete(spec, "*")).unwrap();
-        faults(&app).into_iter().map(|fault| fault.path).collect()
-    }
-
-    fn with(extra: Value) -> Vec<String> {
-        let mut app = json!({"id": "/a", "cmd": "x"});
-        for (key, value) in extra.as_object().unwrap() {
-            app[key] = value.clone();
-        }
-        paths(app)
-    }
-
-    #[test]
-    fn a_good_app_has_no_fault() {
-        assert!(with(json!({})).is_empty());
-        assert!(
-            with(json!({"constraints": [["hostname", "UNIQUE"], ["rack", "LIKE", "r.*"],
-            ["hostname", "MAX_PER", "2"], ["rack", "GROUP_BY"]]}))
-            .is_empty()
-        );
-    }
-
-    #[test]
-    fn each_fault_is_at_its_path() {
-        assert_eq!(paths(json!({"id": "/a"})), ["/"]);
-        assert_eq!(paths(json!({"id": "/A", "cmd": "x"})), ["/id"]);
-        assert_eq!(with(json!({"args": ["y"]})), ["/"]);
-        assert_eq!(with(json!({"cpus": -1})), ["/cpus"]);
-        assert_eq!(with(json!({"backoffFactor": 0.5})), ["/backoffFactor"]);
-        assert_eq!(
-            with(json!({"constraints": [["hostname", "NOPE"]]})),
-            ["/constraints(0)"]
-        );
-        assert_eq!(
-            with(json!({"constraints": [["rack", "LIKE", "("]]})),
-            ["/constraints(0)"]
-        );
-        assert_eq!(
-            with(json!({"healthChecks": [{"portIndex": 7}]})),
-            ["/healthChecks(0)"]
-        );
-        let half = json!({"upgradeStrategy": {"minimumHealthCapacity": 2}});
-        assert_eq!(with(half), ["/upgradeStrategy/minimumHealthCapacity"]);
-        let twice = json!({"portDefinitions": [{"port": 0, "name": "a"}, {"port": 0, "name": "a"}]});
-        assert_eq!(with(twice), ["/portDefinitions"]);
-    }
 }

@@ -24,6 +24,11 @@ pub fn parent(id: &str) -> &str {
     }
 }
 
+/// Whether an id is directly below the root.
+pub fn is_top_level(id: &str) -> bool {
+    id != "/" && parent(id) == "/"
+}
+
 /// Whether `id` is `group` or in it, at any depth.
 pub fn within(id: &str, group: &str) -> bool {
     group == "/"

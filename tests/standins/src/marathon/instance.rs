@@ -27,7 +27,7 @@ pub struct Instance {
     /// The agent's region and zone.
     pub domain: (Option<String>, Option<String>),
     /// Ports of the host.
-    pub ports: Vec<u16>,
+    pub ports: Vec<u32>,
     /// The role of it.
     pub role: String,
     /// The state that Mesos told last; `TASK_STAGING` before.
@@ -40,6 +40,8 @@ pub struct Instance {
     pub unreachable_since: Option<Timestamp>,
     /// Whether it is to end.
     pub killing: bool,
+    /// Whether nothing is to take its place when it has ended.
+    pub leaving: bool,
     /// When its end was last asked for.
     #[serde(skip)]
     pub kill_sent: Option<Timestamp>,
@@ -48,6 +50,20 @@ pub struct Instance {
     /// What is known of its health: one for each check.
     #[serde(skip)]
     pub health: Vec<Health>,
+    /// What its readiness checks found, while a deployment waits for them.
+    #[serde(skip)]
+    pub readiness: Vec<Readiness>,
+}
+
+/// What a readiness check found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Readiness {
+    /// Whether it was good once.
+    pub ready: bool,
+    /// The last answer.
+    pub response: Option<Value>,
+    /// When it was last asked.
+    pub asked: Option<Timestamp>,
 }
 
 /// What a check found.
@@ -104,8 +120,14 @@ impl Instance {
             region: self.domain.0.clone(),
             zone: self.domain.1.clone(),
         };
-        self.health = vec![Health::default(); n_checks];
+        self.health.resize(n_checks, Health::default());
         self
+    }
+
+    /// The id of the task that takes the place of its own.
+    pub fn next_task(&self) -> String {
+        let number = self.task.rsplit('.').next().and_then(|n| n.parse::<u64>().ok());
+        format!("{}._app.{}", self.id(), number.unwrap_or_default() + 1)
     }
 
     /// Whether it runs.
@@ -148,20 +170,25 @@ impl Instance {
     }
 
     /// How the task is shown.
-    pub fn json(&self, service_ports: &[u16]) -> Value {
+    pub fn json(&self, service_ports: &[u32]) -> Value {
         let addresses = self
             .addresses
             .iter()
             .map(|address| json!({"ipAddress": address, "protocol": "IPv4"}));
         let mut shown = json!({
             "id": self.task, "appId": self.app, "host": self.host, "slaveId": self.agent,
-            "state": self.state, "version": self.version, "ports": self.ports,
-            "servicePorts": service_ports, "ipAddresses": addresses.collect::<Value>(),
-            "localVolumes": [], "role": self.role, "stagedAt": stamp(self.staged_at),
+            "state": self.state, "ports": [], "servicePorts": service_ports,
+            "ipAddresses": addresses.collect::<Value>(), "localVolumes": [], "role": self.role,
             "healthCheckResults": self.health_json(),
         });
-        if let Some(started) = self.started_at {
-            shown["startedAt"] = stamp(started).into();
+        // Of one that has ended less is told.
+        if !is_terminal(&self.state) {
+            shown["version"] = self.version.clone().into();
+            shown["ports"] = json!(self.ports);
+            shown["stagedAt"] = stamp(self.staged_at).into();
+            if let Some(started) = self.started_at {
+                shown["startedAt"] = stamp(started).into();
+            }
         }
         for (key, value) in [("region", &self.domain.0), ("zone", &self.domain.1)] {
             if let Some(value) = value {
@@ -175,7 +202,7 @@ impl Instance {
         let known = self.health.iter().filter(|health| health.alive.is_some());
         let each = known.map(|health| {
             let mut shown = json!({
-                "instanceId": self.id(), "alive": health.alive,
+                "instanceId": format!("instance [{}]", self.id()), "alive": health.alive,
                 "consecutiveFailures": health.consecutive_failures,
             });
             let times = [
@@ -225,7 +252,7 @@ mod tests {
         assert!(instance.judge(0, true, None, at(1)));
         assert!(!instance.judge(0, true, None, at(2)));
         let result = &instance.json(&[])["healthCheckResults"][0];
-        assert_eq!(result["instanceId"], "a.instance-1");
+        assert_eq!(result["instanceId"], "instance [a.instance-1]");
         assert_eq!(result["firstSuccess"], "1970-01-01T00:00:01.000Z");
         assert_eq!(result["lastSuccess"], "1970-01-01T00:00:02.000Z");
     }

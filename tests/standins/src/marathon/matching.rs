@@ -10,6 +10,10 @@ use serde_json::Value;
 pub enum Reason {
     /// The agent goes into maintenance.
     AgentMaintenance,
+    /// A volume that it has is not there; it has none.
+    NoCorrespondingReservationFound,
+    /// Resources that are kept for others; they are not.
+    DeclinedScarceResources,
     /// No resources of a role that the app may use.
     UnfulfilledRole,
     /// A constraint.
@@ -28,15 +32,17 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order in which they are looked at.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::UnfulfilledRole,
         Self::UnfulfilledConstraint,
+        Self::NoCorrespondingReservationFound,
         Self::AgentMaintenance,
         Self::InsufficientCpus,
         Self::InsufficientMemory,
         Self::InsufficientDisk,
         Self::InsufficientGpus,
         Self::InsufficientPorts,
+        Self::DeclinedScarceResources,
     ];
 }
 
@@ -46,7 +52,7 @@ pub struct Room {
     /// Resources of the task.
     pub resources: Vec<Value>,
     /// The host's port for each of the app's ports; none where it has none.
-    pub ports: Vec<Option<u16>>,
+    pub ports: Vec<Option<u32>>,
 }
 
 /// The roles whose resources an app may use.
@@ -82,7 +88,7 @@ pub fn take(
     }
     let free = pool.ports(&roles);
     let ports = ports(app, free, spread).ok_or(Reason::InsufficientPorts)?;
-    let taken: Vec<u16> = ports.iter().copied().flatten().collect();
+    let taken: Vec<u32> = ports.iter().copied().flatten().collect();
     let resources =
         pool.take(&app.needs(), &taken, &roles).ok_or(Reason::InsufficientPorts)?;
     Ok(Room { resources, ports })
@@ -101,9 +107,9 @@ fn short(app: &App, pool: &Pool, roles: &Roles) -> Option<Reason> {
     })
 }
 
-fn ports(app: &App, mut free: Vec<u16>, spread: usize) -> Option<Vec<Option<u16>>> {
-    let wanted: Vec<Option<u16>> = app.ports().iter().map(|port| port.host).collect();
-    let fixed: Vec<u16> =
+fn ports(app: &App, mut free: Vec<u32>, spread: usize) -> Option<Vec<Option<u32>>> {
+    let wanted: Vec<Option<u32>> = app.ports().iter().map(|port| port.host).collect();
+    let fixed: Vec<u32> =
         wanted.iter().copied().flatten().filter(|port| *port != 0).collect();
     if !fixed.iter().all(|port| free.contains(port)) {
         return None;
@@ -151,7 +157,7 @@ mod tests {
         .unwrap()
     }
 
-    fn check(value: Value, expected: Result<Vec<Option<u16>>, Reason>) {
+    fn check(value: Value, expected: Result<Vec<Option<u32>>, Reason>) {
         let app = app(value);
         let offer = offer();
         let mut pool = offer.pool();
@@ -171,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_port_that_must_be_is_had_or_not() {
-        let fixed = |port: u16| {
+        let fixed = |port: u32| {
             json!({"requirePorts": true,
             "portDefinitions": [{"port": port}, {"port": 0}]})
         };

@@ -6,6 +6,7 @@ use super::api::{self, answer};
 use super::core::Core;
 use super::prober::watch_health;
 use super::settings::Settings;
+use crate::framework::leader::Core as _;
 use crate::framework::node::Service;
 use crate::framework::proxy::{forward, plain_client};
 use crate::framework::setup::Setup;
@@ -49,6 +50,14 @@ impl Service for Marathon {
     async fn answer(&self, leader: &Arc<Leader>, request: Request) -> Response {
         let mut response = self.answer_leading(leader, request).await;
         let own = format!("http://{}", self.settings.setup.id());
+        if let Some(location) = response.headers_mut().get_mut(header::LOCATION)
+            && let Ok(whole) = HeaderValue::from_str(&format!(
+                "{own}{}",
+                location.to_str().unwrap_or_default()
+            ))
+        {
+            *location = whole;
+        }
         if let Ok(value) = HeaderValue::from_str(&own) {
             response.headers_mut().insert(LEADER, value);
         }
@@ -93,7 +102,7 @@ impl Service for Marathon {
 impl Marathon {
     async fn answer_leading(&self, leader: &Arc<Leader>, request: Request) -> Response {
         match (request.method(), request.uri().path().trim_end_matches('/')) {
-            (&Method::GET, "/ping") => {
+            (&Method::GET | &Method::HEAD, "/ping") => {
                 let json = crate::http::accepts(request.headers(), "application/json");
                 let any = crate::http::accepts(request.headers(), "text/plain");
                 match json && !any {
@@ -104,6 +113,20 @@ impl Marathon {
             (&Method::GET, "/v2/info") => self.info(leader),
             (&Method::GET, "/v2/leader") => {
                 answer::json_ok(&json!({"leader": self.settings.setup.id()}))
+            }
+            (_, "/ping" | "/v2/info") | (&Method::PUT, "/v2/leader") => {
+                answer::of(StatusCode::METHOD_NOT_ALLOWED)
+            }
+            (&Method::DELETE, "/v2/leader")
+                if request
+                    .uri()
+                    .query()
+                    .is_some_and(|query| query.contains("backup=")) =>
+            {
+                answer::message(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "there are no backups here",
+                )
             }
             (&Method::DELETE, "/v2/leader") => {
                 self.abdicated.notify_one();

@@ -1,6 +1,6 @@
 //! The shapes of what Marathon is sent: the fields of 1.11, and those of the form before 1.5.
 
-use super::shape::Shape::{self, Any, Flag, List, Map, Number, Object, Text};
+use super::shape::Shape::{self, Any, Env, Flag, List, Map, Number, Object, Text};
 
 const LABELS: &Shape = &Map(&Text);
 const TEXTS: &Shape = &List(&Text);
@@ -64,13 +64,14 @@ pub const APP: Shape = Object(&[
     ("cmd", &Text),
     ("args", TEXTS),
     ("user", &Text),
-    ("env", &Map(&Any)),
+    ("env", &Map(&Env)),
     ("instances", &Number),
     ("cpus", &Number),
     ("mem", &Number),
     ("disk", &Number),
     ("gpus", &Number),
     ("resourceLimits", &Any),
+    ("executorResources", &Any),
     ("executor", &Text),
     ("constraints", &List(TEXTS)),
     ("acceptedResourceRoles", TEXTS),
@@ -98,7 +99,19 @@ pub const APP: Shape = Object(&[
         ])),
     ),
     ("healthChecks", HEALTH_CHECKS),
-    ("readinessChecks", &List(&Any)),
+    (
+        "readinessChecks",
+        &List(&Object(&[
+            ("name", &Text),
+            ("protocol", &Text),
+            ("path", &Text),
+            ("portName", &Text),
+            ("intervalSeconds", &Number),
+            ("timeoutSeconds", &Number),
+            ("httpStatusCodesForReady", &List(&Number)),
+            ("preserveLastResponse", &Flag),
+        ])),
+    ),
     ("check", &Any),
     ("backoffSeconds", &Number),
     ("backoffFactor", &Number),

@@ -2,77 +2,44 @@
 
 use super::core::Rules;
 use crate::framework::credentials::Credentials;
-use crate::framework::options::{Kind, Known, Options, OptionsError};
-use crate::framework::setup::{MasterAt, Setup};
+use crate::framework::options::{Kind, Options, OptionsError, Table};
+use crate::framework::setup::{MasterAt, Setup, World};
 use crate::zk::{Lists, ZkUrl};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const fn flag(name: &'static str, kind: Kind) -> Known {
-    Known { name, kind }
-}
-
 /// Every flag that is known.
-pub const TABLE: &[Known] = &[
-    flag("master", Kind::Text),
-    flag("zk", Kind::Text),
-    flag("zk_timeout", Kind::Whole),
-    flag("zk_session_timeout", Kind::Whole),
-    flag("zk_connection_timeout", Kind::Whole),
-    flag("zk_max_versions", Kind::Whole),
-    flag("zk_max_node_size", Kind::Whole),
-    flag("zk_compression", Kind::Toggle),
-    flag("ha", Kind::Toggle),
-    flag("hostname", Kind::Text),
-    flag("leader_proxy_connection_timeout", Kind::Whole),
-    flag("leader_proxy_read_timeout", Kind::Whole),
-    flag("leader_proxy_max_open_connections", Kind::Whole),
-    flag("leader_proxy_ssl_ignore_hostname", Kind::Flag),
-    flag("framework_name", Kind::Text),
-    flag("failover_timeout", Kind::Whole),
-    flag("checkpoint", Kind::Toggle),
-    flag("graceful_shutdown_timeout", Kind::Whole),
-    flag("http_address", Kind::Text),
-    flag("http_port", Kind::Whole),
-    flag("http_credentials", Kind::Text),
-    flag("http_realm", Kind::Text),
-    flag("http_compression", Kind::Toggle),
-    flag("http_max_concurrent_requests", Kind::Whole),
-    flag("access_control_allow_origin", Kind::Text),
-    flag("webui_url", Kind::Text),
-    flag("mesos_role", Kind::Text),
-    flag("mesos_user", Kind::Text),
-    flag("mesos_leader_ui_url", Kind::Text),
-    flag("mesos_authentication", Kind::Toggle),
-    flag("mesos_authentication_principal", Kind::Text),
-    flag("mesos_authentication_secret", Kind::Text),
-    flag("mesos_authentication_secret_file", Kind::Text),
-    flag("accepted_resource_roles_default_behavior", Kind::Text),
-    flag("new_group_enforce_role", Kind::Text),
-    flag("local_port_min", Kind::Whole),
-    flag("local_port_max", Kind::Whole),
-    flag("task_launch_timeout", Kind::Whole),
-    flag("task_launch_confirm_timeout", Kind::Whole),
-    flag("reconciliation_interval", Kind::Whole),
-    flag("max_instances_per_offer", Kind::Whole),
-    flag("max_running_deployments", Kind::Whole),
-    flag("min_revive_offers_interval", Kind::Whole),
-    flag("decline_offer_duration", Kind::Whole),
-    flag("suppress_offers", Kind::Toggle),
-    flag("maintenance_mode", Kind::Toggle),
-    flag("draining_seconds", Kind::Whole),
-    flag("max_concurrent_marathon_health_checks", Kind::Whole),
-    flag("group_versions_cache_size", Kind::Whole),
-    flag("default_network_name", Kind::Text),
-    flag("mesos_bridge_name", Kind::Text),
-    flag("env_vars_prefix", Kind::Text),
-    flag("executor", Kind::Text),
-    flag("enable_features", Kind::Text),
-    flag("deprecated_features", Kind::Text),
-    flag("event_stream_max_outstanding_messages", Kind::Whole),
-    flag("logging_level", Kind::Text),
-    flag("metrics_prometheus", Kind::Toggle),
+pub const TABLE: Table = &[
+    (
+        Kind::Text,
+        "master zk hostname framework_name http_address http_credentials \
+            http_realm access_control_allow_origin webui_url mesos_role mesos_user \
+            mesos_leader_ui_url mesos_authentication_principal \
+            mesos_authentication_secret mesos_authentication_secret_file \
+            accepted_resource_roles_default_behavior new_group_enforce_role \
+            default_network_name mesos_bridge_name env_vars_prefix executor \
+            enable_features deprecated_features logging_level",
+    ),
+    (
+        Kind::Whole,
+        "zk_timeout zk_session_timeout zk_connection_timeout zk_max_versions \
+            zk_max_node_size leader_proxy_connection_timeout \
+            leader_proxy_read_timeout leader_proxy_max_open_connections \
+            failover_timeout graceful_shutdown_timeout http_port \
+            http_max_concurrent_requests local_port_min local_port_max \
+            task_launch_timeout task_launch_confirm_timeout reconciliation_interval \
+            max_instances_per_offer max_running_deployments \
+            min_revive_offers_interval decline_offer_duration draining_seconds \
+            max_concurrent_marathon_health_checks group_versions_cache_size \
+            event_stream_max_outstanding_messages",
+    ),
+    (
+        Kind::Toggle,
+        "zk_compression ha checkpoint http_compression mesos_authentication \
+            suppress_offers maintenance_mode metrics_prometheus",
+    ),
+    (Kind::Flag, "leader_proxy_ssl_ignore_hostname"),
 ];
 
 /// Why the flags are refused.
@@ -106,16 +73,6 @@ pub struct Settings {
     pub proxy_deadline: Duration,
     /// The flags as `/v2/info` shows them.
     pub shown: Value,
-}
-
-/// What is asked of the world.
-pub struct World<'a> {
-    /// The host's name.
-    pub hostname: &'a str,
-    /// `MESOSPHERE_HTTP_CREDENTIALS`.
-    pub http_credentials: Option<&'a str>,
-    /// Reads a file.
-    pub read: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Settings {
@@ -239,7 +196,7 @@ fn framework(options: &Options, hostname: &str, http_port: u16) -> Value {
 
 fn rules(options: &Options) -> Result<Rules, SettingsError> {
     let port = |name: &'static str, default| {
-        u16::try_from(options.whole_or(name, default))
+        u32::try_from(options.whole_or(name, default))
             .map_err(|_| SettingsError::Value(name))
     };
     let number = |name, default| options.whole_or(name, default) as usize;

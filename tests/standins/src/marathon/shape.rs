@@ -13,6 +13,8 @@ pub enum Shape {
     Number,
     /// A boolean.
     Flag,
+    /// A string, or an object that names a secret.
+    Env,
     /// Anything, kept as it is.
     Any,
     /// A list of these.
@@ -55,7 +57,8 @@ pub fn read(shape: &Shape, value: &Value) -> Result<Value, Vec<Fault>> {
 fn visit(shape: &Shape, value: &Value, path: String, faults: &mut Vec<Fault>) -> Value {
     let expected = match (shape, value) {
         (Shape::Any, _)
-        | (Shape::Text, Value::String(_))
+        | (Shape::Text | Shape::Env, Value::String(_))
+        | (Shape::Env, Value::Object(_))
         | (Shape::Number, Value::Number(_))
         | (Shape::Flag, Value::Bool(_)) => return value.clone(),
         (Shape::List(inner), Value::Array(items)) => {
@@ -80,7 +83,7 @@ fn visit(shape: &Shape, value: &Value, path: String, faults: &mut Vec<Fault>) ->
         (Shape::Number, _) => "error.expected.jsnumber",
         (Shape::Flag, _) => "error.expected.jsboolean",
         (Shape::List(_), _) => "error.expected.jsarray",
-        (Shape::Map(_) | Shape::Object(_), _) => "error.expected.jsobject",
+        (Shape::Map(_) | Shape::Object(_) | Shape::Env, _) => "error.expected.jsobject",
     };
     faults.push(Fault::new(if path.is_empty() { "/".into() } else { path }, expected));
     Value::Null

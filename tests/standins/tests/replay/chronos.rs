@@ -1,11 +1,12 @@
 //! Chronos.
 
 use standins::chronos::member::Chronos;
-use standins::chronos::settings::{Settings, TABLE, World as Outside};
+use standins::chronos::settings::{Settings, TABLE};
 use standins::framework::options;
+use standins::framework::setup::World;
 
 use super::known::{self, Known};
-use super::script;
+use super::{recording, script};
 
 const FILE: &str = "chronos-3.0.2-replay.jsonl";
 
@@ -17,12 +18,16 @@ fn service(flags: &str) -> Chronos {
     let words: Vec<String> =
         format!("{at} {flags}").split_whitespace().map(str::to_owned).collect();
     let options = options::parse(TABLE, &words).unwrap();
-    let world = Outside { hostname: "h", http_credentials: None, read: &|_| None };
+    let world = World { hostname: "h", http_credentials: None, read: &|_| None };
     Chronos::new(Settings::read(&options, &world).unwrap())
 }
 
 #[tokio::test]
 async fn it_answers_as_a_real_one_but_for_what_is_known() {
-    let found = script::play(FILE, include_str!("chronos.txt"), service).await;
-    known::check(FILE, &found, KNOWN);
+    let found = script::play(FILE, include_str!("chronos.txt"), service, |_, _, line| {
+        panic!("what is {line}?")
+    })
+    .await;
+    let recorded = recording::read(FILE);
+    known::check(recorded.iter().map(|recording| &recording.name), &found, KNOWN);
 }

@@ -9,6 +9,8 @@ mod compare;
 #[cfg(test)]
 mod known;
 #[cfg(test)]
+mod marathon;
+#[cfg(test)]
 mod recording;
 #[cfg(test)]
 mod script;

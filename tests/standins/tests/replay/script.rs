@@ -1,5 +1,6 @@
 //! Plays what happened to a real Marathon or Chronos while it was recorded, line by line.
 
+use jiff::Timestamp;
 use serde_json::Value;
 use standins::framework::node::Service;
 
@@ -18,11 +19,12 @@ use super::world::{Found, World};
 /// - `later SECONDS`: time passes; `offer`: the master offers; `run`: and what is launched runs.
 /// - `end WORD STATE UPDATE`: running tasks whose ids contain a word end, `end-first` the oldest;
 ///   `tell WORD STATE UPDATE`: they go on; `killed`: those end that are to be killed.
-/// - `ended`: the stand-in has ended itself.
+/// - `ended`: the stand-in has ended itself; any other word is its own.
 pub(crate) async fn play<S: Service>(
     file: &str,
     script: &str,
     service: impl Fn(&str) -> S,
+    own: fn(&mut S::Core, Timestamp, &str),
 ) -> Found {
     let mut found = Found::new();
     let mut flags = String::new();
@@ -36,7 +38,11 @@ pub(crate) async fn play<S: Service>(
                 world = World::start(file, service(rest)).await;
             }
             "restart" => world.restart(service(&flags)).await,
-            _ => step(&mut world, word, rest).await.unwrap_or_else(|| panic!("{line}")),
+            _ => {
+                if step(&mut world, word, rest).await.is_none() {
+                    world.leader.change(|core, now| own(core, now, line)).await;
+                }
+            }
         }
     }
     found.extend(world.found);
