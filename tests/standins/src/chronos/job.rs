@@ -1,70 +1,47 @@
 //! A job: what a client says of it, what became of it, and how it is shown. Pure.
 
+#![expect(missing_docs, reason = "fields are those of Chronos' API")]
+
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// A job. It is kept in the form in which it is shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Job {
-    /// Its name.
     pub name: String,
-    /// What it runs.
     pub command: String,
-    /// Whether a shell runs it.
     pub shell: bool,
     executor: String,
     executor_flags: String,
     task_info_data: String,
-    /// How often a failed run is tried again.
     pub retries: u64,
-    /// Who looks after it.
     pub owner: String,
     owner_name: String,
     description: String,
-    /// Runs that ended well.
     pub success_count: u64,
-    /// Runs that failed for good.
     pub error_count: u64,
-    /// When the last run ended well; empty for never.
     pub last_success: String,
-    /// When the last run failed for good; empty for never.
     pub last_error: String,
-    /// Processors.
     pub cpus: f64,
-    /// Disk, in MiB.
     pub disk: f64,
-    /// Memory, in MiB.
     pub mem: f64,
-    /// Whether it is set aside.
     pub disabled: bool,
-    /// Whether several runs of it may go on at once.
     pub concurrent: bool,
-    /// Whether its children run when it fails, too.
     pub soft_error: bool,
     data_processing_job_type: bool,
-    /// Runs that failed for good since one ended well.
     pub errors_since_last_success: u64,
-    /// Files that are fetched first.
     pub fetch: Vec<Fetch>,
-    /// Files that are fetched first, by the older name.
     pub uris: Vec<String>,
-    /// Variables of its runs.
     pub environment_variables: Vec<Variable>,
-    /// Arguments of a command that no shell runs.
     pub arguments: Vec<String>,
-    /// Whether it goes before others.
     pub high_priority: bool,
-    /// The user of its runs.
     pub run_as_user: String,
-    /// What it runs in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
-    /// Which agents may run it: attribute, operator, value.
     pub constraints: Vec<Vec<String>>,
-    /// When it runs.
     #[serde(flatten)]
     pub timing: Timing,
 }
@@ -73,16 +50,11 @@ pub struct Job {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum Timing {
-    /// After others.
     After {
-        /// Their names.
         parents: Vec<String>,
     },
-    /// At its times.
     At {
-        /// `R[n]/start/period`.
         schedule: String,
-        /// The zone of the start; empty for the one that it names itself.
         #[serde(default)]
         schedule_time_zone: String,
     },
@@ -92,15 +64,10 @@ pub enum Timing {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Fetch {
-    /// Where it is.
     pub uri: String,
-    /// Whether it is a program.
     pub executable: bool,
-    /// Whether agents keep it for others.
     pub cache: bool,
-    /// Whether an archive is unpacked.
     pub extract: bool,
-    /// Its name there.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub output_file: String,
 }
@@ -108,9 +75,7 @@ pub struct Fetch {
 /// A variable of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Variable {
-    /// Its name.
     pub name: String,
-    /// Its value.
     pub value: String,
 }
 
@@ -118,22 +83,15 @@ pub struct Variable {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
-    /// `DOCKER` or `MESOS`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its image.
     pub image: String,
-    /// `HOST`, `BRIDGE` or `USER`.
     pub network: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     network_name: Option<String>,
-    /// Networks that it is in, as Mesos describes them.
     pub network_infos: Vec<Value>,
-    /// Folders of the host.
     pub volumes: Vec<Volume>,
-    /// Whether the image is pulled even where it is there.
     pub force_pull_image: bool,
-    /// Options of Docker's.
     pub parameters: Vec<Parameter>,
 }
 
@@ -141,12 +99,9 @@ pub struct Container {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Volume {
-    /// Where it is on the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_path: Option<String>,
-    /// Where it is in the container.
     pub container_path: String,
-    /// `RW` or `RO`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,9 +111,7 @@ pub struct Volume {
 /// An option of Docker's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
-    /// Its name.
     pub key: String,
-    /// Its value.
     pub value: String,
 }
 
@@ -182,41 +135,9 @@ pub struct Unreadable;
 /// Once, as soon as may be: the schedule of a job that has neither one nor parents.
 const NOW: &str = "R1//PT24H";
 
-impl Default for Job {
+impl Default for Timing {
     fn default() -> Self {
-        Self {
-            name: String::new(),
-            command: String::new(),
-            shell: true,
-            executor: String::new(),
-            executor_flags: String::new(),
-            task_info_data: String::new(),
-            retries: 2,
-            owner: String::new(),
-            owner_name: String::new(),
-            description: String::new(),
-            success_count: 0,
-            error_count: 0,
-            last_success: String::new(),
-            last_error: String::new(),
-            cpus: 0.1,
-            disk: 256.0,
-            mem: 128.0,
-            disabled: false,
-            concurrent: false,
-            soft_error: false,
-            data_processing_job_type: false,
-            errors_since_last_success: 0,
-            fetch: Vec::new(),
-            uris: Vec::new(),
-            environment_variables: Vec::new(),
-            arguments: Vec::new(),
-            high_priority: false,
-            run_as_user: String::new(),
-            container: None,
-            constraints: Vec::new(),
-            timing: Timing::After { parents: Vec::new() },
-        }
+        Self::After { parents: Vec::new() }
     }
 }
 
@@ -228,7 +149,15 @@ impl Job {
     /// When what must be there is not.
     pub fn read(definition: &Value, defaults: &Defaults) -> Result<Self, Unreadable> {
         let Defaults { cpus, mem, disk, user } = defaults.clone();
-        let like = Self { cpus, mem, disk, run_as_user: user, ..Self::default() };
+        let like = Self {
+            cpus,
+            mem,
+            disk,
+            run_as_user: user,
+            shell: true,
+            retries: 2,
+            ..Self::default()
+        };
         let mut shown = json!(like);
         for (name, known) in shown.as_object_mut().into_iter().flatten() {
             if let Some(given) = definition.get(name) {
@@ -444,15 +373,5 @@ mod tests {
         assert_eq!(shown["constraints"], json!([["rack", "EQUALS", "a"]]));
         assert_eq!((&shown["schedule"], shown.get("parents")), (&json!("R//P1D"), None));
         assert_eq!(serde_json::from_value::<Job>(shown).unwrap(), job);
-    }
-
-    #[test]
-    fn the_last_run_tells_the_state() {
-        let mut job = Job::default();
-        assert_eq!(job.last_state(), "fresh");
-        job.last_error = "2020-10-29T10:00:00.000Z".into();
-        assert_eq!(job.last_state(), "failure");
-        job.last_success = "2020-10-29T10:00:00.001Z".into();
-        assert_eq!(job.last_state(), "success");
     }
 }

@@ -16,9 +16,9 @@ pub mod settings;
 pub mod task;
 
 use crate::framework::node::{self, End};
-use crate::framework::setup::World;
+use crate::framework::setup::{SettingsError, World};
 use crate::framework::{self, options};
-use settings::{Settings, SettingsError};
+use settings::Settings;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 

@@ -4,56 +4,15 @@ use super::core::Rules;
 use super::job::Defaults;
 use crate::framework::credentials::Credentials;
 use crate::framework::offer::Roles;
-use crate::framework::options::{Kind, Options, OptionsError, Table};
-use crate::framework::setup::{MasterAt, Setup, World};
-use crate::zk::{Lists, ZkError, ZkUrl};
+use crate::framework::options::Options;
+use crate::framework::setup::{MasterAt, SettingsError, Setup, World};
+use crate::zk::{Lists, ZkUrl};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Every flag that is known. What those of notifications and statistics say is not used.
-pub const TABLE: Table = &[
-    (
-        Kind::Text,
-        "master user cluster_name zk_hosts zk_path zk_auth hostname http_address \
-            http_credentials http_realm webui_url mesos_role mesos_framework_name \
-            mesos_authentication_principal mesos_authentication_secret_file \
-            mail_server mail_user mail_password mail_from raven_dsn slack_url \
-            mattermost_url http_notification_url http_notification_credentials \
-            cassandra_contact_points cassandra_keyspace cassandra_consistency \
-            cassandra_table cassandra_stat_count_table graphite_host_port \
-            graphite_group_prefix",
-    ),
-    (
-        Kind::Whole,
-        "failover_timeout zk_timeout leader_max_idle_time http_port task_epsilon \
-            failure_retry disable_after_failures reconciliation_interval \
-            decline_offer_duration min_revive_offers_interval job_history_limit \
-            cassandra_port cassandra_ttl graphite_reporting_interval",
-    ),
-    (Kind::Number, "mesos_task_cpu mesos_task_mem mesos_task_disk"),
-    (Kind::Flag, "mesos_checkpoint revive_offers_for_new_jobs mail_ssl"),
-];
-
-/// Why the flags are refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// As options.
-    #[error(transparent)]
-    Options(#[from] OptionsError),
-    /// Not an address in ZooKeeper.
-    #[error("--{0} is no address in ZooKeeper: {1}")]
-    Address(&'static str, #[source] ZkError),
-    /// A value that the flag does not know.
-    #[error("--{0} has a value that is not known")]
-    Value(&'static str),
-    /// A master in the same process.
-    #[error("--master is local: this stand-in needs a master of its own")]
-    Local,
-    /// The file of the secret.
-    #[error("cannot read the file of --mesos_authentication_secret_file")]
-    SecretFile,
-}
+pub const TABLE: &str = include_str!("flags.txt");
 
 /// What the flags say.
 #[derive(Clone, Debug)]
@@ -77,8 +36,7 @@ impl Settings {
 fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
     let master = match options.text_or("master", "local") {
         "local" => return Err(SettingsError::Local),
-        master => MasterAt::read(master)
-            .map_err(|error| SettingsError::Address("master", error))?,
+        master => MasterAt::read(master).map_err(|_| SettingsError::Address("master"))?,
     };
     let given = options.text("http_credentials").or(world.http_credentials);
     let credentials = given.and_then(Credentials::read);
@@ -127,7 +85,7 @@ fn zookeeper(options: &Options) -> Result<ZkUrl, SettingsError> {
     let auth = options.text("zk_auth").map(|auth| format!("{auth}@"));
     let path = options.text_or("zk_path", "/chronos/state").trim_start_matches('/');
     let address = format!("zk://{}{hosts}/{path}", auth.unwrap_or_default());
-    address.parse().map_err(|error| SettingsError::Address("zk_hosts", error))
+    address.parse().map_err(|_| SettingsError::Address("zk_hosts"))
 }
 
 /// The file is taken as it is: a newline at its end belongs to the secret.

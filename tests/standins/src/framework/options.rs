@@ -5,24 +5,6 @@
 
 use std::collections::BTreeMap;
 
-/// The options of a program, without dashes: of each kind a list of names.
-pub type Table = &'static [(Kind, &'static str)];
-
-/// What an option takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Any one word.
-    Text,
-    /// A whole number.
-    Whole,
-    /// Any number.
-    Number,
-    /// Nothing: being there is all it says.
-    Flag,
-    /// Nothing; `--disable_NAME` says the opposite.
-    Toggle,
-}
-
 /// Why the words were refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
@@ -142,11 +124,13 @@ pub fn from_environment(
     words
 }
 
-/// Reads words by a table.
+/// Reads words by a table: each of its lines names a kind, and then options of it. Of the kind
+/// `text` any word follows, of `whole` and `number` a number; `flag` takes nothing, and `toggle`
+/// neither, but its opposite is `--disable_NAME`.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn parse(table: Table, words: &[String]) -> Result<Options, OptionsError> {
+pub fn parse(table: &'static str, words: &[String]) -> Result<Options, OptionsError> {
     let mut options = Options::default();
     let mut rest = words.iter().enumerate();
     while let Some((index, word)) = rest.next() {
@@ -157,9 +141,9 @@ pub fn parse(table: Table, words: &[String]) -> Result<Options, OptionsError> {
         };
         let (known, kind, on) = find(table, name)?;
         let given = match (kind, inline) {
-            (Kind::Flag | Kind::Toggle, None) if on => Given::On,
-            (Kind::Flag | Kind::Toggle, None) => Given::Off,
-            (Kind::Flag | Kind::Toggle, Some(_)) => {
+            ("flag" | "toggle", None) if on => Given::On,
+            ("flag" | "toggle", None) => Given::Off,
+            ("flag" | "toggle", Some(_)) => {
                 return Err(OptionsError::NotTaken(name.to_owned()));
             }
             (kind, Some(value)) => value_of(kind, name, value)?,
@@ -175,25 +159,28 @@ pub fn parse(table: Table, words: &[String]) -> Result<Options, OptionsError> {
 }
 
 /// An option's name and kind, and whether it is on.
-fn find(table: Table, name: &str) -> Result<(&'static str, Kind, bool), OptionsError> {
+fn find(
+    table: &'static str,
+    name: &str,
+) -> Result<(&'static str, &'static str, bool), OptionsError> {
     let named = |name: &str| {
-        let all = table.iter().flat_map(|(kind, names)| {
-            names.split_whitespace().map(move |name| (name, *kind))
-        });
-        all.into_iter().find(|(known, _)| *known == name)
+        table.lines().find_map(|line| {
+            let (kind, names) = line.split_once(' ')?;
+            let known = names.split(' ').find(|known| *known == name)?;
+            Some((known, kind))
+        })
     };
-    let off = || {
-        named(name.strip_prefix("disable_")?).filter(|(_, kind)| *kind == Kind::Toggle)
-    };
+    let off =
+        || named(name.strip_prefix("disable_")?).filter(|(_, kind)| *kind == "toggle");
     let on = named(name).map(|(known, kind)| (known, kind, true));
     on.or_else(|| off().map(|(known, kind)| (known, kind, false)))
         .ok_or_else(|| OptionsError::Unknown(name.to_owned()))
 }
 
-fn value_of(kind: Kind, name: &str, value: String) -> Result<Given, OptionsError> {
+fn value_of(kind: &str, name: &str, value: String) -> Result<Given, OptionsError> {
     let good = match kind {
-        Kind::Whole => value.parse::<u64>().is_ok(),
-        Kind::Number => value.parse::<f64>().is_ok(),
+        "whole" => value.parse::<u64>().is_ok(),
+        "number" => value.parse::<f64>().is_ok(),
         _ => true,
     };
     match good {
@@ -206,12 +193,7 @@ fn value_of(kind: Kind, name: &str, value: String) -> Result<Given, OptionsError
 mod tests {
     use super::*;
 
-    const TABLE: Table = &[
-        (Kind::Text, "zk"),
-        (Kind::Whole, "http_port"),
-        (Kind::Toggle, "ha"),
-        (Kind::Flag, "disable_http"),
-    ];
+    const TABLE: &str = "text zk\nwhole http_port\ntoggle ha\nflag disable_http";
 
     fn read(line: &str) -> Result<Options, OptionsError> {
         parse(TABLE, &words(line))

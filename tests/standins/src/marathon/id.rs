@@ -115,12 +115,4 @@ mod tests {
         assert_eq!(joined("/prod/rabbit", "_"), "prod_rabbit");
         assert_eq!(as_hostname("/prod/rabbit"), "rabbit.prod");
     }
-
-    #[test]
-    fn which_ids_are_refused() {
-        assert_eq!(fault("/prod/rabbit-1.x"), None);
-        assert!(fault("/Prod").is_some_and(|text| text.contains("regular expression")));
-        assert!(fault("/a-").is_some());
-        assert!(fault("/a/tasks").is_some_and(|text| text.contains("must not end with")));
-    }
 }

@@ -92,18 +92,7 @@ pub fn stamp(time: Timestamp) -> String {
 
 /// Whether a state is the end of a task.
 pub fn is_terminal(state: &str) -> bool {
-    const TERMINAL: [&str; 9] = [
-        "TASK_FINISHED",
-        "TASK_FAILED",
-        "TASK_KILLED",
-        "TASK_ERROR",
-        "TASK_LOST",
-        "TASK_DROPPED",
-        "TASK_GONE",
-        "TASK_GONE_BY_OPERATOR",
-        "TASK_UNKNOWN",
-    ];
-    TERMINAL.contains(&state)
+    crate::mesos::is_terminal(state) || state == "TASK_UNKNOWN"
 }
 
 impl Instance {
@@ -221,52 +210,5 @@ impl Instance {
             shown
         });
         each.collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(seconds).unwrap()
-    }
-
-    #[test]
-    fn times_have_three_digits_of_milliseconds() {
-        assert_eq!(stamp(at(0)), "1970-01-01T00:00:00.000Z");
-    }
-
-    #[test]
-    fn a_task_is_shown_with_what_is_known_of_it() {
-        let mut instance = Instance {
-            task: "a.instance-1._app.1".into(),
-            state: "TASK_STAGING".into(),
-            ports: vec![31000],
-            ..Instance::default()
-        }
-        .restored(1);
-        let shown = instance.json(&[10000]);
-        assert_eq!(shown["healthCheckResults"], json!([]));
-        assert_eq!(shown.get("startedAt"), None);
-        assert!(instance.judge(0, true, None, at(1)));
-        assert!(!instance.judge(0, true, None, at(2)));
-        let result = &instance.json(&[])["healthCheckResults"][0];
-        assert_eq!(result["instanceId"], "instance [a.instance-1]");
-        assert_eq!(result["firstSuccess"], "1970-01-01T00:00:01.000Z");
-        assert_eq!(result["lastSuccess"], "1970-01-01T00:00:02.000Z");
-    }
-
-    #[test]
-    fn failures_are_counted_in_a_row() {
-        let mut instance = Instance::default().restored(1);
-        assert!(!instance.healthy() && !instance.unhealthy());
-        instance.judge(0, false, Some("refused".into()), at(1));
-        instance.judge(0, false, Some("refused".into()), at(2));
-        assert!(instance.unhealthy());
-        assert_eq!(instance.health[0].consecutive_failures, 2);
-        instance.judge(0, true, None, at(3));
-        assert!(instance.healthy());
-        assert_eq!(instance.health[0].consecutive_failures, 0);
     }
 }

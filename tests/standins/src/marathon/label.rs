@@ -12,8 +12,7 @@ pub struct Part<'a> {
     is_not: bool,
 }
 
-/// Reads `key`, `key==value`, `key!=value`, `key in (a, b)` and `key notin (a, b)`, with commas
-/// between them.
+/// Reads `key`, `key==value`, `key!=value` and `key in (a, b)`, with commas between them.
 ///
 /// # Errors
 /// When it is none of these.
@@ -43,8 +42,6 @@ fn part_of(text: &str) -> Option<Part<'_>> {
         (key, vec![value.trim()], true)
     } else if let Some((key, value)) = text.split_once("==") {
         (key, vec![value.trim()], false)
-    } else if let Some((key, values)) = text.split_once(" notin ") {
-        (key, list(values)?, true)
     } else if let Some((key, values)) = text.split_once(" in ") {
         (key, list(values)?, false)
     } else {
@@ -84,7 +81,6 @@ mod tests {
             ("env==prod", Some(true)),
             ("env!=prod", Some(false)),
             ("env in (prod, dev),env", Some(true)),
-            ("env notin (prod)", Some(false)),
             ("x", Some(false)),
             ("x!=y", Some(true)),
             ("==", None),

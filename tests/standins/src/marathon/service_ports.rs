@@ -107,13 +107,4 @@ mod tests {
         let others = (10000..=10004).collect();
         assert_eq!(assign(&mut spec, None, &others, 10000..=10004), Err(NoPortLeft));
     }
-
-    #[test]
-    fn containers_have_theirs_in_the_mappings() {
-        let mut spec = json!({"networks": [{"mode": "container/bridge"}],
-            "container": {"portMappings": [{"servicePort": 0}]}});
-        let spec = spec.as_object_mut().unwrap();
-        assign(spec, None, &BTreeSet::new(), 10000..=10004).unwrap();
-        assert_eq!(spec["container"]["portMappings"][0]["servicePort"], 10000);
-    }
 }

@@ -2,65 +2,15 @@
 
 use super::core::Rules;
 use crate::framework::credentials::Credentials;
-use crate::framework::options::{Kind, Options, OptionsError, Table};
-use crate::framework::setup::{MasterAt, Setup, World};
+use crate::framework::options::{Options, OptionsError};
+use crate::framework::setup::{MasterAt, SettingsError, Setup, World};
 use crate::zk::{Lists, ZkUrl};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Every flag that is known.
-pub const TABLE: Table = &[
-    (
-        Kind::Text,
-        "master zk hostname framework_name http_address http_credentials \
-            http_realm access_control_allow_origin webui_url mesos_role mesos_user \
-            mesos_leader_ui_url mesos_authentication_principal \
-            mesos_authentication_secret mesos_authentication_secret_file \
-            accepted_resource_roles_default_behavior new_group_enforce_role \
-            default_network_name mesos_bridge_name env_vars_prefix executor \
-            enable_features deprecated_features logging_level",
-    ),
-    (
-        Kind::Whole,
-        "zk_timeout zk_session_timeout zk_connection_timeout zk_max_versions \
-            zk_max_node_size leader_proxy_connection_timeout \
-            leader_proxy_read_timeout leader_proxy_max_open_connections \
-            failover_timeout graceful_shutdown_timeout http_port \
-            http_max_concurrent_requests local_port_min local_port_max \
-            task_launch_timeout task_launch_confirm_timeout reconciliation_interval \
-            max_instances_per_offer max_running_deployments \
-            min_revive_offers_interval decline_offer_duration draining_seconds \
-            max_concurrent_marathon_health_checks group_versions_cache_size \
-            event_stream_max_outstanding_messages",
-    ),
-    (
-        Kind::Toggle,
-        "zk_compression ha checkpoint http_compression mesos_authentication \
-            suppress_offers maintenance_mode metrics_prometheus",
-    ),
-    (Kind::Flag, "leader_proxy_ssl_ignore_hostname"),
-];
-
-/// Why the flags are refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// As options.
-    #[error(transparent)]
-    Options(#[from] OptionsError),
-    /// Not an address in ZooKeeper.
-    #[error("--{0} is not zk://host:port,…/path")]
-    Address(&'static str),
-    /// A value that the flag does not know.
-    #[error("--{0} has a value that is not known")]
-    Value(&'static str),
-    /// Two flags that cannot stand together.
-    #[error("--{0} and --{1} cannot both be given")]
-    Both(&'static str, &'static str),
-    /// The file of the secret.
-    #[error("cannot read the file of --mesos_authentication_secret_file")]
-    SecretFile,
-}
+pub const TABLE: &str = include_str!("flags.txt");
 
 /// What the flags say.
 #[derive(Clone, Debug)]
@@ -227,25 +177,11 @@ fn shown(options: &Options, hostname: &str, http_port: u16) -> Value {
     json!({
         "marathon_config": {
             "master": bare(options.text_or("master", "")),
-            "hostname": hostname, "ha": options.on("ha", true),
-            "checkpoint": options.on("checkpoint", true),
-            "failover_timeout": options.whole_or("failover_timeout", 604_800),
+            "hostname": hostname,
             "framework_name": options.text_or("framework_name", "marathon"),
             "mesos_role": options.text_or("mesos_role", "*"),
-            "mesos_user": options.text_or("mesos_user", "nobody"),
-            "local_port_min": options.whole_or("local_port_min", 10_000),
-            "local_port_max": options.whole_or("local_port_max", 20_000),
-            "executor": options.text_or("executor", "//cmd"),
-            "reconciliation_interval": options.whole_or("reconciliation_interval", 600_000),
-            "task_launch_timeout": options.whole_or("task_launch_timeout", 300_000),
         },
-        "zookeeper_config": {
-            "zk": bare(options.text_or("zk", "zk://localhost:2181/marathon")),
-            "zk_timeout": options.whole_or("zk_timeout", 10_000),
-            "zk_session_timeout": options.whole_or("zk_session_timeout", 10_000),
-            "zk_connection_timeout": options.whole_or("zk_connection_timeout", 10_000),
-            "zk_max_versions": options.whole_or("zk_max_versions", 50),
-        },
+        "zookeeper_config": {"zk": bare(options.text_or("zk", "zk://localhost:2181/marathon"))},
         "http_config": {"http_port": http_port, "https_port": 8443},
     })
 }

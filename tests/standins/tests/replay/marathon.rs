@@ -14,11 +14,8 @@ use super::{recording, script};
 const FILE: &str = "marathon-1.11.24-replay.jsonl";
 
 /// Where it knowingly differs.
-const KNOWN: &[Known] = &[Known {
-    recordings: "*",
-    difference: ".details is missing: []",
-    told: "A `404` has no `details`",
-}];
+const KNOWN: &[Known] =
+    &[Known("*", ".details is missing: []", "A `404` has no `details`")];
 
 fn service(flags: &str) -> Marathon {
     let at = "--master zk://127.0.0.1:1/mesos --hostname 127.0.0.1 --http_port 38080";

@@ -36,7 +36,6 @@ pub(crate) type Found = BTreeMap<String, Vec<String>>;
 pub(crate) struct Task {
     pub(crate) id: String,
     pub(crate) state: String,
-    pub(crate) info: Value,
     agent: String,
 }
 
@@ -201,11 +200,10 @@ impl<C: Core> World<C> {
         for effect in effects {
             match effect {
                 Effect::Call(Call::Launch { tasks, .. }) => {
-                    self.tasks.extend(tasks.into_iter().map(|info| Task {
+                    self.tasks.extend(tasks.iter().map(|info| Task {
                         id: info["task_id"]["value"].as_str().unwrap().to_owned(),
                         state: "TASK_STAGING".to_owned(),
                         agent: info["agent_id"]["value"].as_str().unwrap().to_owned(),
-                        info,
                     }));
                 }
                 Effect::Call(Call::Kill { task, .. }) => self.killed.push(task),
@@ -219,22 +217,13 @@ impl<C: Core> World<C> {
         }
     }
 
-    /// The master offers what is left of both agents.
+    /// The master offers both agents.
     pub(crate) async fn offer(&mut self) {
         self.take();
         let offers = [("S1", "127.0.1.22", "r2"), ("S0", "127.0.1.21", "r1")];
         let offers = offers.map(|(agent, host, rack)| {
-            let used = |name: &str| -> f64 {
-                let here = self.tasks.iter().filter(|task| {
-                    task.agent.ends_with(agent) && !standins::mesos::is_terminal(&task.state)
-                });
-                let all = here.flat_map(|task| task.info["resources"].as_array().unwrap());
-                let named = all.filter(|resource| resource["name"] == name);
-                named.map(|resource| resource["scalar"]["value"].as_f64().unwrap()).sum()
-            };
             let amount = |name: &str, all: f64| {
-                json!({"name": name, "type": "SCALAR", "role": "*",
-                    "scalar": {"value": all - used(name)}})
+                json!({"name": name, "type": "SCALAR", "role": "*", "scalar": {"value": all}})
             };
             let ports = json!({"name": "ports", "type": "RANGES", "role": "*",
                 "ranges": {"range": [{"begin": 31000, "end": 32000}]}});

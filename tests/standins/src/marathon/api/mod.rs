@@ -120,6 +120,10 @@ impl Asked {
     }
 }
 
+fn not_allowed() -> Answer {
+    Err(Box::new(answer::of(StatusCode::METHOD_NOT_ALLOWED)))
+}
+
 fn refuse(refusal: Refusal) -> Box<Response> {
     Box::new(refused(&refusal))
 }
@@ -141,7 +145,7 @@ async fn apps(leader: &Arc<Leader>, asked: &Asked, rest: &[&str]) -> Answer {
         (&Method::POST, []) => create_app(leader, asked).await,
         (&Method::PUT, []) => change_apps(leader, asked, merge_or_replace(asked)).await,
         (&Method::PATCH, []) => change_apps(leader, asked, AppChange::Patch).await,
-        (_, []) => Err(Box::new(answer::of(StatusCode::METHOD_NOT_ALLOWED))),
+        (_, []) => not_allowed(),
         (_, [.., "restart"]) => restart_app(leader, asked, rest).await,
         (_, [group @ .., "versions"]) if !group.is_empty() => {
             app_versions(leader, asked, group)
@@ -261,7 +265,7 @@ async fn one_app(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
         }
         Method::PUT => merge_or_replace(asked),
         Method::PATCH => AppChange::Patch,
-        _ => return Err(Box::new(answer::of(StatusCode::METHOD_NOT_ALLOWED))),
+        _ => return not_allowed(),
     };
     let body = asked.json()?;
     let how = (change, asked.flag("force", false));
@@ -353,7 +357,7 @@ async fn tasks(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
             let status = asked.text("status").or(asked.text("status[]"));
             Ok(json_ok(&json!({"tasks": leader.look(|core| core.tasks_json(status))})))
         }
-        (_, []) => Err(Box::new(answer::of(StatusCode::METHOD_NOT_ALLOWED))),
+        (_, []) => not_allowed(),
         (&Method::POST, ["delete"]) => {
             let body = asked.json()?;
             let Some(ids) = body["ids"].as_array() else {
@@ -441,7 +445,7 @@ async fn change_group(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
 async fn deployments(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
     match (&asked.method, rest) {
         (&Method::GET, []) => Ok(json_ok(&leader.look(|core| core.deployments_json()))),
-        (_, []) => Err(Box::new(answer::of(StatusCode::METHOD_NOT_ALLOWED))),
+        (_, []) => not_allowed(),
         (&Method::DELETE, [id]) => {
             let force = asked.flag("force", false);
             let taken = leader.change(|core, now| core.cancel(id, force, now)).await;
@@ -461,7 +465,7 @@ async fn queue(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
             let shown = leader.note(|core, now| core.queue_json(with_offers, now));
             Ok(json_ok(&shown))
         }
-        (_, []) => Err(Box::new(answer::of(StatusCode::METHOD_NOT_ALLOWED))),
+        (_, []) => not_allowed(),
         (&Method::DELETE, [app @ .., "delay"]) => {
             let app = path_of(app);
             match leader.change(|core, now| core.reset_delay(&app, now)).await {

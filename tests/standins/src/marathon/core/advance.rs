@@ -172,6 +172,16 @@ impl Core {
         self.publish("group_change_success", body, now);
     }
 
+    /// Ends a deployment where it is.
+    pub(super) fn stop_deployment(&mut self, index: usize, now: Timestamp) {
+        let stopped = self.deployments.remove(index);
+        self.forget(format!("deployments/{}", stopped.id));
+        let plan = stopped.plan_json();
+        let body =
+            json!({"id": stopped.id, "plan": plan, "reason": "DeploymentCanceled"});
+        self.publish("deployment_failed", body, now);
+    }
+
     fn forget_app(&mut self, app: &str) {
         // Its versions are kept, and are those of the next app of this id, too.
         self.backoffs.remove(app);

@@ -7,7 +7,6 @@ use crate::marathon::id;
 use crate::marathon::normal::{self, NotNormal, Spec};
 use crate::marathon::plan::{self, Cycle};
 use crate::marathon::root::{Root, RootNote};
-use crate::marathon::schema;
 use crate::marathon::service_ports;
 use crate::marathon::shape::{self, Fault};
 use jiff::Timestamp;
@@ -273,15 +272,6 @@ impl Core {
         self.deploy(root, true, now).map(Some)
     }
 
-    fn stop_deployment(&mut self, index: usize, now: Timestamp) {
-        let stopped = self.deployments.remove(index);
-        self.forget(format!("deployments/{}", stopped.id));
-        let plan = stopped.plan_json();
-        let body =
-            json!({"id": stopped.id, "plan": plan, "reason": "DeploymentCanceled"});
-        self.publish("deployment_failed", body, now);
-    }
-
     /// Wants another tree, and begins the deployment that brings it.
     pub(super) fn deploy(
         &mut self,
@@ -417,11 +407,7 @@ impl Core {
         root: &Root,
     ) -> Result<Record, Refusal> {
         let before = root.apps.get(app);
-        let Value::Object(sent) =
-            shape::read(&schema::APP, body).map_err(Refusal::Shape)?
-        else {
-            return Err(Refusal::Internal("the shape of an app is an object".into()));
-        };
+        let sent = shape::read("app", body).map_err(Refusal::Shape)?;
         let mut update = normal::modernise(sent).map_err(not_normal)?;
         let version = update.remove("version");
         let version = version.as_ref().and_then(Value::as_str);

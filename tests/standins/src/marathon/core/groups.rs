@@ -7,7 +7,6 @@ use crate::marathon::id;
 use crate::marathon::normal::Spec;
 use crate::marathon::plan::{self, Step};
 use crate::marathon::root::Root;
-use crate::marathon::schema;
 use crate::marathon::shape::{self, Fault};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -218,10 +217,7 @@ fn invalid(path: &str, text: &str) -> Refusal {
 }
 
 fn read(body: &Value) -> Result<Spec, Refusal> {
-    match shape::read(&schema::GROUP, body).map_err(Refusal::Shape)? {
-        Value::Object(update) => Ok(update),
-        _ => Ok(Spec::new()),
-    }
+    shape::read("group", body).map_err(Refusal::Shape)
 }
 
 fn names(items: &[Value], group: &str) -> Result<Vec<String>, Refusal> {

@@ -180,10 +180,8 @@ fn probe(
     index: usize,
     now: Timestamp,
 ) -> Option<Probe> {
-    let asked = instance.health.get(index)?.asked.or(instance.started_at)?;
-    let due = now.duration_since(asked).as_secs_f64() >= check.interval_seconds
-        || instance.health.get(index)?.asked.is_none();
-    if check.by_agent() || !due {
+    let known = instance.health.get(index)?;
+    if check.by_agent() || !rested(known.asked, check.interval_seconds, now) {
         return None;
     }
     let ports: Vec<_> = instance.ports.iter().copied().map(Some).collect();
@@ -204,6 +202,10 @@ fn probe(
     })
 }
 
+fn rested(asked: Option<Timestamp>, interval: f64, now: Timestamp) -> bool {
+    asked.is_none_or(|asked| now.duration_since(asked).as_secs_f64() >= interval)
+}
+
 fn readiness_probe(
     app: &App,
     check: &ReadinessCheck,
@@ -212,15 +214,16 @@ fn readiness_probe(
     now: Timestamp,
 ) -> Option<Probe> {
     let known = instance.readiness.get(index).filter(|known| !known.ready)?;
-    let rested = known.asked.is_none_or(|asked| {
-        now.duration_since(asked).as_secs_f64() >= check.interval_seconds
-    });
     let port = app.ports().iter().position(|port| port.name == check.port_name)?;
     Some(Probe {
         task: instance.task.clone(),
         check: index,
         host: instance.host.clone(),
-        port: instance.ports.get(port).copied().filter(|_| rested)?,
+        port: instance
+            .ports
+            .get(port)
+            .copied()
+            .filter(|_| rested(known.asked, check.interval_seconds, now))?,
         path: Some(check.path.clone()),
         timeout: Duration::from_secs_f64(check.timeout_seconds.clamp(0.1, 3600.0)),
         good: check.http_status_codes_for_ready.clone(),

@@ -6,7 +6,7 @@ use crate::marathon::app::{App, Record};
 use crate::marathon::constraint;
 use crate::marathon::id;
 use crate::marathon::instance::{Instance, Readiness, stamp};
-use crate::marathon::matching::{self, Reason, Room};
+use crate::marathon::matching::{self, REASONS, Reason, Room};
 use crate::marathon::task::{self, Naming};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ impl Core {
         pool: &mut Pool,
     ) -> Result<(Uuid, Room), Reason> {
         if self.rules.maintenance_mode && offer.in_maintenance() {
-            return Err(Reason::AgentMaintenance);
+            return Err("AgentMaintenance");
         }
         let uuid = Uuid::new_v4();
         let spread = uuid.as_u128() as usize;
@@ -158,7 +158,7 @@ impl Core {
                 *queued.rejected.entry(reason).or_default() += 1;
                 let shown = json!({
                     "offer": offer.shown(),
-                    "reason": [format!("{reason:?}")], "timestamp": stamp(now),
+                    "reason": [reason], "timestamp": stamp(now),
                 });
                 queued.unused_offers.insert(offer.agent().to_owned(), shown);
             }
@@ -199,10 +199,10 @@ impl Core {
 fn summary(queued: &Queued) -> Value {
     let mut total = queued.in_round;
     let mut reasons = Vec::new();
-    for reason in Reason::ALL {
+    for reason in REASONS {
         let declined = queued.rejected.get(&reason).copied().unwrap_or(0);
         reasons.push(json!({
-            "reason": format!("{reason:?}"), "declined": declined, "processed": total,
+            "reason": reason, "declined": declined, "processed": total,
         }));
         total -= declined;
     }

@@ -13,7 +13,6 @@ struct World {
     now: Timestamp,
     store: BTreeMap<String, Vec<u8>>,
     killed: Vec<String>,
-    events: Vec<&'static str>,
 }
 
 fn rules() -> Rules {
@@ -37,7 +36,7 @@ impl World {
         let now = "2020-10-29T10:00:00Z".parse().unwrap();
         let mut core = Core::new(rules());
         core.subscribed("F1", false, now);
-        Self { core, now, store: BTreeMap::new(), killed: vec![], events: vec![] }
+        Self { core, now, store: BTreeMap::new(), killed: vec![] }
     }
 
     fn drain(&mut self) -> Vec<Value> {
@@ -50,9 +49,8 @@ impl World {
                 Effect::Forget(path) => drop(self.store.remove(&path)),
                 Effect::Call(Call::Launch { tasks, .. }) => launched.extend(tasks),
                 Effect::Call(Call::Kill { task, .. }) => self.killed.push(task),
-                Effect::Call(_) => {}
+                Effect::Call(_) | Effect::Publish(..) => {}
                 Effect::End(reason) => panic!("{reason}"),
-                Effect::Publish(event, _) => self.events.push(event),
             }
         }
         launched
@@ -118,56 +116,6 @@ impl World {
 const SLEEP: &str = "sleep 1000";
 
 #[test]
-fn a_change_replaces_tasks_one_healthy_one_at_a_time() {
-    let mut world = World::new();
-    world.put("/a", json!({"cmd": SLEEP}));
-    let old = world.run("w1");
-    world.put("/a", json!({"cmd": "sleep 2000"}));
-    assert!(world.killed.is_empty());
-    let new = world.offer("w1");
-    assert_eq!(new.len(), 1);
-    assert!(world.killed.is_empty());
-    world.tell(&new[0], "TASK_RUNNING");
-    assert_eq!(world.killed, old);
-    assert_eq!(world.n_deployments(), 1);
-    world.tell(&old[0], "TASK_KILLED");
-    assert_eq!(world.n_deployments(), 0);
-}
-
-#[test]
-fn a_held_app_is_changed_only_by_force() {
-    let mut world = World::new();
-    let first = world.put("/a", json!({"cmd": SLEEP}));
-    let body = json!({"instances": 2});
-    let refused =
-        world.core.change_app("/a", &body, (AppChange::Merge, false), world.now);
-    assert_eq!(refused, Err(Refusal::Locked(vec![first.id])));
-    let taken = world.core.change_app("/a", &body, (AppChange::Merge, true), world.now);
-    assert!(taken.is_ok());
-    assert_eq!(world.n_deployments(), 1);
-    assert_eq!(world.run("w1").len(), 2);
-}
-
-#[test]
-fn one_per_host_needs_another_host() {
-    let mut world = World::new();
-    world.put(
-        "/a",
-        json!({"cmd": SLEEP, "instances": 2, "constraints": [["hostname", "UNIQUE"]]}),
-    );
-    assert_eq!(world.run("w1").len(), 1);
-    assert_eq!(world.run("w1").len(), 0);
-    let queue = world.core.queue_json(true, world.now);
-    assert_eq!(queue["queue"][0]["count"], 1);
-    assert_eq!(
-        queue["queue"][0]["lastUnusedOffers"][0]["reason"][0],
-        "UnfulfilledConstraint"
-    );
-    assert_eq!(world.run("w2").len(), 1);
-    assert_eq!(world.n_deployments(), 0);
-}
-
-#[test]
 fn a_new_leader_goes_on_where_the_old_one_stopped() {
     let mut world = World::new();
     world.put("/a", json!({"cmd": SLEEP, "instances": 2}));
@@ -229,30 +177,4 @@ fn killing_and_scaling_wants_fewer() {
     world.tell(&tasks[0], "TASK_KILLED");
     assert_eq!(world.app("/a")["instances"], 2);
     assert_eq!(world.n_deployments(), 0);
-}
-
-#[test]
-fn groups_replace_the_apps_that_they_name() {
-    let mut world = World::new();
-    let app = |id: &str| json!({"id": id, "cmd": "x", "instances": 0});
-    let body = json!({"apps": [app("a"), app("b")], "groups": [{"id": "in", "apps": [app("c")]}]});
-    world.core.create_group("/g", &body, false, world.now).unwrap();
-    assert!(world.core.create_group("/g", &body, false, world.now).is_err());
-    let first = world.core.root.version.clone();
-    let fewer = json!({"apps": [app("a")]});
-    let steps = world.core.try_group("/g", &fewer, world.now).unwrap();
-    assert_eq!(
-        json!(steps),
-        json!([{"actions": [{"action": "StopApplication", "app": "/g/b"}]}])
-    );
-    world.core.change_group("/g", &fewer, false, world.now).unwrap();
-    let group = world.core.group_json("/g", Embed::default(), (true, true)).unwrap();
-    assert_eq!(group["apps"].as_array().unwrap().len(), 1);
-    assert_eq!(group["groups"][0]["apps"][0]["id"], "/g/in/c");
-    world.core.change_group("/g", &json!({"scaleBy": 1.5}), false, world.now).unwrap();
-    let version = json!({"version": first});
-    world.core.change_group("/g", &version, true, world.now).unwrap();
-    assert!(world.core.app_json("/g/b", Embed::ONE).is_ok(), "its versions were kept");
-    world.core.delete_group("/g", false, world.now).unwrap();
-    assert!(world.core.group_json("/g", Embed::default(), (true, true)).is_err());
 }
