@@ -33,3 +33,8 @@ async fn the_stand_ins_answer_as_a_real_mesos_but_for_what_is_known() {
     let found: Found = [main, late, alone, closed].into_iter().flatten().collect();
     known::check(recording::requests().keys(), &found, KNOWN);
 }
+
+#[test]
+fn the_readme_tells_of_every_known_difference() {
+    known::are_told(KNOWN);
+}
