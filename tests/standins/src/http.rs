@@ -73,6 +73,16 @@ pub fn media_type(headers: &HeaderMap) -> &str {
     value.unwrap_or_default().split(';').next().unwrap_or_default().trim()
 }
 
+/// Whether a client takes an answer of this type.
+pub fn accepts(headers: &HeaderMap, kind: &str) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_none_or(|accept| {
+        let mut kinds =
+            accept.split(',').map(|part| part.split(';').next().unwrap_or("").trim());
+        kinds.any(|taken| taken == kind || taken == "*/*")
+    })
+}
+
 /// The parameters of a query string, decoded.
 pub fn query(query: Option<&str>) -> BTreeMap<String, String> {
     let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());

@@ -267,6 +267,11 @@ async fn runs_jobs_in_their_order(cluster: &Cluster, member: &str) {
     let child = timed(job(cluster, "child", "true"), "parents", json!(["parent"]));
     assert_eq!(cluster.put(member, "iso8601", &parent).await.0, 204);
     assert_eq!(cluster.put(member, "dependency", &child).await.0, 204);
+    until("the child to show", async || {
+        let child = cluster.get(member, "/v1/scheduler/job/child").await;
+        child.is_some_and(|child| child["name"] == "child")
+    })
+    .await;
     let path = "/v1/scheduler/job/parent";
     let run = cluster.ask(member, Method::PUT, path).await.expect("it answers");
     assert_eq!(run.status(), 204);

@@ -4,23 +4,36 @@ use super::core::Refusal;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::json;
 
-fn of_kind(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
+/// What follows the class of what was thrown.
+const TRACE: &str = "\n\tat standin.Chronos(Standin.scala:1)\n";
+
+/// Of this type.
+pub(super) fn of_kind(
+    status: StatusCode,
+    kind: &'static str,
+    body: impl Into<Body>,
+) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
-/// JSON.
-pub(super) fn json_ok(body: &Value) -> Response {
-    of_kind(StatusCode::OK, "application/json", body.to_string())
+/// JSON, or text that is said to be.
+pub(super) fn json_ok(body: impl Into<Body>) -> Response {
+    of_kind(StatusCode::OK, "application/json", body)
 }
 
 /// Plain text.
 pub(super) fn plain(text: impl Into<Body>) -> Response {
     of_kind(StatusCode::OK, "text/plain", text)
+}
+
+/// Done.
+pub(super) fn done() -> Response {
+    of_kind(StatusCode::NO_CONTENT, "application/json", Body::empty())
 }
 
 /// Nothing but a status.
@@ -43,15 +56,18 @@ pub(super) fn page(status: StatusCode, reason: &str) -> Response {
 
 /// A refusal, with the trace that the real one shows.
 pub(super) fn refused(refusal: &Refusal) -> Response {
-    let (status, class, text) = match refusal {
-        Refusal::Wrong(text) => {
-            (StatusCode::BAD_REQUEST, "IllegalArgumentException", text)
+    let (status, text) = match refusal {
+        Refusal::Wrong(text) => (StatusCode::BAD_REQUEST, text),
+        Refusal::Failed(text) => (StatusCode::INTERNAL_SERVER_ERROR, text),
+        Refusal::Unreadable => {
+            return page(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "java.lang.NullPointerException",
+            );
         }
-        Refusal::Failed(text) => (StatusCode::INTERNAL_SERVER_ERROR, "Exception", text),
     };
-    let message =
-        format!("java.lang.{class}: {text}\n\tat standin.Chronos(Standin.scala:1)\n");
+    let trace = if text.starts_with(|c: char| c.is_lowercase()) { TRACE } else { "" };
     let reason = status.canonical_reason().unwrap_or_default();
-    let body = json!({"status": reason, "message": message});
+    let body = json!({"status": reason, "message": format!("{text}{trace}")});
     of_kind(status, "application/json", body.to_string())
 }

@@ -1,12 +1,12 @@
 //! The HTTP API of the leader: which request asks for what.
 
 use super::Leader;
-use super::answer::{bare, json_ok, page, plain, refused};
+use super::answer::{bare, done, json_ok, of_kind, page, plain, refused};
 use super::core::{Core, Refusal};
-use crate::http::{media_type, percent_decoded, query};
+use crate::http::{accepts, media_type, percent_decoded, query};
 use axum::body::to_bytes;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,20 +17,52 @@ const LARGEST_BODY: usize = 32 << 20;
 /// Answers a request; `id` is the leader's.
 pub(super) async fn answer(leader: &Leader, id: &str, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let path = path.strip_suffix('/').unwrap_or(&path);
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     match segments.as_slice() {
-        ["ping"] => plain("pong\n"),
+        ["ping" | "metrics"] if !is_read => {
+            let text =
+                format!("HTTP method {} is not supported by this URL", request.method());
+            page(StatusCode::METHOD_NOT_ALLOWED, &text)
+        }
+        ["ping"] => of_kind(StatusCode::OK, "text/plain;charset=iso-8859-1", "pong\n"),
         ["metrics"] => metrics(leader),
-        ["v1", "scheduler", rest @ ..] => scheduler(leader, id, rest, request).await,
+        ["v1", "scheduler", rest @ ..] if !rest.is_empty() => {
+            let mut response = scheduler(leader, id, rest, request).await;
+            if response.status() == StatusCode::METHOD_NOT_ALLOWED
+                && let Some(allow) = methods(rest).map(HeaderValue::from_static)
+            {
+                response.headers_mut().insert(header::ALLOW, allow);
+            }
+            response
+        }
         _ => page(StatusCode::NOT_FOUND, "Not Found"),
     }
 }
 
 fn metrics(leader: &Leader) -> Response {
-    json_ok(&json!({
+    let body = json!({
         "version": "3.0.0", "gauges": leader.look(Core::gauges), "counters": {},
         "histograms": {}, "meters": {}, "timers": {},
-    }))
+    });
+    json_ok(body.to_string())
+}
+
+/// What may be done at a path, where there is one.
+fn methods(path: &[&str]) -> Option<&'static str> {
+    Some(match path {
+        ["iso8601" | "dependency"] => "POST,OPTIONS",
+        ["task", "kill", _] => "DELETE,OPTIONS",
+        ["job", "success", _] => "OPTIONS,PUT",
+        ["job", _] => "HEAD,DELETE,GET,OPTIONS,PUT",
+        ["leader" | "jobs"]
+        | ["jobs", "summary" | "search"]
+        | ["stats", _]
+        | ["graph", "dot" | "csv"]
+        | ["job", "stat", _] => "HEAD,GET,OPTIONS",
+        _ => return None,
+    })
 }
 
 async fn scheduler(
@@ -39,68 +71,68 @@ async fn scheduler(
     path: &[&str],
     request: Request,
 ) -> Response {
-    let given = query(request.uri().query());
-    match (request.method(), path) {
-        (&Method::GET, ["leader"]) => json_ok(&json!({"leader": id})),
-        (&Method::GET, ["jobs"]) => json_ok(&leader.look(Core::jobs_json)),
-        (&Method::GET, ["jobs", "summary"]) => json_ok(&leader.look(Core::summary_json)),
-        (&Method::GET, ["jobs", "search"]) => search(leader, &given),
-        (&Method::POST | &Method::PUT, ["iso8601"]) => put(leader, true, request).await,
-        (&Method::POST | &Method::PUT, ["dependency"]) => {
-            put(leader, false, request).await
-        }
-        (&Method::GET, ["graph", "dot"]) => plain(leader.look(Core::dot)),
-        (&Method::GET, ["graph", "csv"]) => plain(leader.look(Core::csv)),
-        (method, ["job", "stat", name]) if method == Method::GET => {
-            let name = percent_decoded(name);
-            shown(leader.look(|core| core.stat_json(&name)))
-        }
-        (method, ["job", "success", name]) if method == Method::PUT => {
-            let name = percent_decoded(name);
-            let done = leader.change(|core, now| core.mark_success(&name, now)).await;
-            plain(format!("marked job {name} as successful: {done}"))
-        }
-        (method, ["job", name]) => {
-            let (method, name) = (method.clone(), percent_decoded(name));
-            job(leader, &method, &name, &given).await
-        }
-        (&Method::DELETE, ["task", "kill", name]) => {
-            let name = percent_decoded(name);
-            done(leader.change(|core, _| core.kill_tasks(&name)).await)
-        }
-        _ => page(StatusCode::NOT_FOUND, "Not Found"),
+    let Some(methods) = methods(path) else { return bare(StatusCode::NOT_FOUND) };
+    let method = request.method().clone();
+    if !methods.split(',').any(|known| known == method.as_str()) {
+        return bare(StatusCode::METHOD_NOT_ALLOWED);
     }
-}
-
-async fn job(
-    leader: &Leader,
-    method: &Method,
-    name: &str,
-    given: &BTreeMap<String, String>,
-) -> Response {
-    match *method {
-        Method::GET => shown(leader.look(|core| core.job(name).map(|job| json!(job)))),
-        Method::DELETE => done(leader.change(|core, _| core.delete(name)).await),
-        Method::PUT => {
-            let arguments = text(given, "arguments").trim();
-            let run = |core: &mut Core, now| core.run_now(name, arguments, now);
-            done(leader.change(run).await)
+    let kind = media_type(request.headers());
+    let needs_kind = method == Method::POST;
+    if kind != "application/json" && (needs_kind || !kind.is_empty()) {
+        return bare(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    let given = if path[0] == "graph" { "text/plain" } else { "application/json" };
+    if !accepts(request.headers(), given) {
+        return bare(StatusCode::NOT_ACCEPTABLE);
+    }
+    let given = query(request.uri().query());
+    let name = percent_decoded(path.last().unwrap_or(&""));
+    let json = |body: Value| json_ok(body.to_string());
+    match (method, path) {
+        (Method::OPTIONS, _) => bare(StatusCode::NO_CONTENT),
+        (_, ["leader"]) => json(json!({"leader": id})),
+        (_, ["jobs"]) => json(leader.look(Core::jobs_json)),
+        (_, ["jobs", "summary"]) => json(leader.look(Core::summary_json)),
+        (_, ["jobs", "search"]) => search(leader, &given),
+        (_, ["iso8601"]) => put(leader, true, request).await,
+        (_, ["dependency"]) => put(leader, false, request).await,
+        (_, ["graph", "dot"]) => plain(leader.look(Core::dot)),
+        (_, ["graph", _]) => plain(leader.look(Core::csv)),
+        (_, ["stats", _]) => json(leader.look(|core| core.stats_json(&name))),
+        (_, ["job", "stat", _]) => shown(leader.look(|core| core.stat_json(&name))),
+        (_, ["job", "success", _]) => {
+            let done = leader.change(|core, now| core.mark_success(&name, now)).await;
+            json_ok(format!("marked job {name} as successful: {done}"))
         }
-        _ => page(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+        (Method::PUT, _) => {
+            let arguments = text(&given, "arguments").trim();
+            let run = |core: &mut Core, now| core.run_now(&name, arguments, now);
+            done_or_not(leader.change(run).await)
+        }
+        (Method::DELETE, ["job", _]) => {
+            done_or_not(leader.change(|core, _| core.delete(&name)).await)
+        }
+        (Method::DELETE, _) => {
+            done_or_not(leader.change(|core, _| core.kill_tasks(&name)).await)
+        }
+        _ => shown(leader.look(|core| core.job(&name).map(|job| json!(job)))),
     }
 }
 
 fn search(leader: &Leader, given: &BTreeMap<String, String>) -> Response {
     let number = |name, default| match text(given, name) {
         "" => Some(default),
-        number => number.parse().ok(),
+        number => {
+            number.parse().ok().map(|n: i64| usize::try_from(n).unwrap_or_default())
+        }
     };
     let (Some(offset), Some(limit)) = (number("offset", 0), number("limit", 10)) else {
-        return page(StatusCode::NOT_FOUND, "Not Found");
+        return bare(StatusCode::NOT_FOUND);
     };
     let (name, command) = (text(given, "name"), text(given, "command"));
     let any = text(given, "any");
-    json_ok(&leader.look(|core| core.search_json(name, command, any, (offset, limit))))
+    let found = leader.look(|core| core.search_json(name, command, any, (offset, limit)));
+    json_ok(found.to_string())
 }
 
 fn text<'a>(given: &'a BTreeMap<String, String>, name: &str) -> &'a str {
@@ -108,39 +140,28 @@ fn text<'a>(given: &'a BTreeMap<String, String>, name: &str) -> &'a str {
 }
 
 async fn put(leader: &Leader, scheduled: bool, request: Request) -> Response {
-    if media_type(request.headers()) != "application/json" {
-        return page(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type");
-    }
     let Ok(body) = to_bytes(request.into_body(), LARGEST_BODY).await else {
         return bare(StatusCode::BAD_REQUEST);
     };
     let definition: Value = match serde_json::from_slice(&body) {
         Ok(definition) => definition,
-        Err(error) => return refused(&Refusal::Wrong(error.to_string())),
+        Err(_) if body.is_empty() => Value::Null,
+        Err(_) => return refused(&Refusal::Unreadable),
     };
-    let put = |core: &mut Core, now| match (scheduled, definition.get("parents")) {
-        (true, None) => core.put_scheduled(&definition, now),
-        (false, Some(_)) => core.put_dependent(&definition),
-        (true, Some(_)) => Err(other_kind("iso8601", "schedule")),
-        (false, None) => Err(other_kind("dependency", "parents")),
-    };
-    done(leader.change(put).await)
-}
-
-fn other_kind(path: &str, field: &str) -> Refusal {
-    Refusal::Wrong(format!("a job of {path} has {field}"))
-}
-
-fn done(result: Result<(), Refusal>) -> Response {
-    match result {
-        Ok(()) => bare(StatusCode::NO_CONTENT),
-        Err(refusal) => refused(&refusal),
+    if definition.is_null() {
+        return refused(&Refusal::Failed("java.lang.NullPointerException".to_owned()));
     }
+    let put = |core: &mut Core, now| match scheduled {
+        true => core.put_scheduled(&definition, now),
+        false => core.put_dependent(&definition),
+    };
+    done_or_not(leader.change(put).await)
+}
+
+fn done_or_not(result: Result<(), Refusal>) -> Response {
+    result.map_or_else(|refusal| refused(&refusal), |()| done())
 }
 
 fn shown(result: Result<Value, Refusal>) -> Response {
-    match result {
-        Ok(value) => json_ok(&value),
-        Err(refusal) => refused(&refusal),
-    }
+    result.map_or_else(|refusal| refused(&refusal), |value| json_ok(value.to_string()))
 }

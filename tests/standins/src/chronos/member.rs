@@ -19,14 +19,14 @@ const PROXY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A Chronos.
 #[derive(Debug)]
-pub(super) struct Chronos {
+pub struct Chronos {
     settings: Settings,
     client: reqwest::Client,
 }
 
 impl Chronos {
     /// One by these settings.
-    pub(super) fn new(settings: Settings) -> Self {
+    pub fn new(settings: Settings) -> Self {
         Self { settings, client: plain_client() }
     }
 }
@@ -55,6 +55,10 @@ impl Service for Chronos {
             Ok(answer) => bare(answer.status()),
             Err(_) => self.not_ready(),
         }
+    }
+
+    fn bare(status: StatusCode) -> Response {
+        page(status, status.canonical_reason().unwrap_or_default())
     }
 
     fn not_ready(&self) -> Response {

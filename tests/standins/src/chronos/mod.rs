@@ -10,14 +10,15 @@ mod api;
 pub mod core;
 pub mod graph;
 pub mod job;
-mod member;
+pub mod member;
 pub mod schedule;
 pub mod settings;
 pub mod task;
 
 use crate::framework::node::{self, End};
+use crate::framework::setup::{SettingsError, World};
 use crate::framework::{self, options};
-use settings::{Settings, SettingsError, World};
+use settings::Settings;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -59,12 +60,6 @@ fn read(
     let words = options::expand(arguments, read)?;
     let options = options::parse(settings::TABLE, &words)?;
     let hostname = framework::hostname();
-    let world = World {
-        hostname: &hostname,
-        http_credentials: environment
-            .get("MESOSPHERE_HTTP_CREDENTIALS")
-            .map(String::as_str),
-        read: &read,
-    };
+    let world = World::of(environment, &hostname, &read);
     Settings::read(&options, &world)
 }

@@ -3,8 +3,10 @@
 use jiff::civil::Time;
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::{Offset, TimeZone};
-use jiff::{SignedDuration, Span, SpanFieldwise, Timestamp, Unit, Zoned};
+use jiff::{Span, Timestamp, Zoned};
+use regex::Regex;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// Repetitions that are still to come.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +15,15 @@ pub struct Schedule {
     pub left: Option<u64>,
     /// The next.
     pub start: Zoned,
-    period: SpanFieldwise,
+    period: Period,
+}
+
+/// From one start to the next.
+#[derive(Clone, Debug, PartialEq)]
+struct Period {
+    text: String,
+    /// Years, months, weeks, days, hours, minutes, seconds.
+    parts: [i64; 7],
 }
 
 impl Schedule {
@@ -30,10 +40,7 @@ impl Schedule {
             "" => now.to_zoned(TimeZone::UTC),
             start => moment(start, zone)?,
         };
-        let period = parse_period(period)?;
-        // One that does not lead on would never end.
-        let leads_on = start.checked_add(period).is_ok_and(|next| next > start);
-        leads_on.then_some(Self { left, start, period: period.fieldwise() })
+        Some(Self { left, start, period: Period::parse(period)? })
     }
 
     /// Whether the next is due.
@@ -41,57 +48,62 @@ impl Schedule {
         self.left != Some(0) && self.start.timestamp() <= now
     }
 
-    /// Without the next.
-    #[must_use]
-    pub fn advanced(&self) -> Self {
-        self.advanced_by(1)
-    }
-
-    /// Without those that were due before `since`.
-    #[must_use]
-    pub fn without_missed(self, since: Timestamp) -> Self {
-        let mut schedule = self;
-        if schedule.has_even_periods() {
-            let missed = since.duration_since(schedule.start.timestamp()).as_millis();
-            let each = schedule.length().as_millis().max(1);
-            // All but the last few; these are counted below.
-            let whole = u64::try_from(missed / each).unwrap_or_default();
-            schedule = schedule.advanced_by(whole.saturating_sub(1));
-        }
-        while schedule.left != Some(0) && schedule.start.timestamp() < since {
-            schedule = schedule.advanced();
-        }
-        schedule
-    }
-
-    fn advanced_by(&self, n: u64) -> Self {
-        let n = self.left.map_or(n, |left| left.min(n));
-        let times = i64::try_from(n).unwrap_or(i64::MAX);
-        let next = self
-            .period
-            .0
-            .checked_mul(times)
-            .and_then(|period| self.start.checked_add(period));
-        match next {
-            Ok(start) => {
-                Self { left: self.left.map(|left| left - n), start, period: self.period }
+    /// After a launch: one fewer, and the next start is to come; those that were missed are left
+    /// out. When none were left there is no end any more, as there. `None` where the real one
+    /// divides by the length of a period below one second, and runs nothing ever after.
+    pub fn launched(&self, now: Timestamp) -> Option<Self> {
+        let left = self.left.and_then(|left| left.checked_sub(1));
+        let late = now.duration_since(self.start.timestamp()).as_secs();
+        let stays = Self { left, ..self.clone() };
+        match self.period.seconds() {
+            _ if late < 0 || self.period.is_nothing() => Some(stays),
+            0 => None,
+            length => {
+                let passed = self.period.times(late / length + 1);
+                let next = passed.and_then(|passed| self.start.checked_add(passed).ok());
+                // Beyond the end of all calendars nothing is to come.
+                let left = next.as_ref().map_or(Some(0), |_| left);
+                Some(Self { left, start: next.unwrap_or(stays.start), ..stays })
             }
-            // Beyond the end of all calendars nothing is to come.
-            Err(_) => Self { left: Some(0), ..self.clone() },
         }
     }
+}
 
-    fn has_even_periods(&self) -> bool {
-        let period = self.period.0;
-        period.get_years() == 0
-            && period.get_months() == 0
-            && period.get_weeks() == 0
-            && period.get_days() == 0
+impl Period {
+    fn parse(text: &str) -> Option<Self> {
+        static PERIOD: LazyLock<Option<Regex>> = LazyLock::new(|| {
+            let part = |unit: &str| format!(r"(?:(-?\d+){unit})?");
+            let date = ["Y", "M", "W", "D"].map(part).concat();
+            let time = ["H", "M", r"(?:\.\d+)?S"].map(part).concat();
+            Regex::new(&format!("^P{date}(?:T{time})?$")).ok()
+        });
+        let found = PERIOD.as_ref()?.captures(text)?;
+        let part = |index: usize| {
+            found.get(index + 1).map_or(Some(0), |n| n.as_str().parse().ok())
+        };
+        let mut parts = [0; 7];
+        for (index, value) in parts.iter_mut().enumerate() {
+            *value = part(index)?;
+        }
+        Some(Self { text: text.to_owned(), parts })
     }
 
-    fn length(&self) -> SignedDuration {
-        let next = self.start.checked_add(self.period.0);
-        next.map_or(SignedDuration::MAX, |next| next.duration_since(&self.start))
+    /// With months of 30 days and years of 365, as the real one counts them.
+    fn seconds(&self) -> i64 {
+        let lengths = [365 * 86400, 30 * 86400, 7 * 86400, 86400, 3600, 60, 1];
+        self.parts.iter().zip(lengths).map(|(n, length)| n * length).sum()
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.parts == [0; 7] && !self.text.contains('.')
+    }
+
+    fn times(&self, n: i64) -> Option<Span> {
+        let [years, months, weeks, days, hours, minutes, seconds] = self.parts;
+        let date = Span::new().try_years(years).ok()?.try_months(months).ok()?;
+        let date = date.try_weeks(weeks).ok()?.try_days(days).ok()?;
+        let time = date.try_hours(hours).ok()?.try_minutes(minutes).ok()?;
+        time.try_seconds(seconds).ok()?.checked_mul(n).ok()
     }
 }
 
@@ -100,17 +112,25 @@ impl fmt::Display for Schedule {
         let left = self.left.map(|left| left.to_string()).unwrap_or_default();
         let start = self.start.strftime("%Y-%m-%dT%H:%M:%S%.3f");
         match self.start.offset() == Offset::UTC {
-            true => write!(f, "R{left}/{start}Z/{}", self.period.0),
+            true => write!(f, "R{left}/{start}Z/{}", self.period.text),
             false => {
                 let offset = self.start.strftime("%:z");
-                write!(f, "R{left}/{start}{offset}/{}", self.period.0)
+                write!(f, "R{left}/{start}{offset}/{}", self.period.text)
             }
         }
     }
 }
 
 fn moment(text: &str, zone: &str) -> Option<Zoned> {
-    let pieces = Pieces::parse(text).ok()?;
+    // A year beyond those of our calendar is the last of them: it is never due.
+    let text = match text.split_once('-') {
+        Some((year, rest)) if year.len() > 4 && year.parse::<u32>().is_ok() => {
+            format!("9999-{rest}")
+        }
+        Some(_) if !text.contains(' ') => text.to_owned(),
+        _ => return None,
+    };
+    let pieces = Pieces::parse(&text).ok()?;
     let fields = pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight()));
     let zone = match (zone, pieces.to_numeric_offset()) {
         ("", Some(offset)) => TimeZone::fixed(offset),
@@ -121,124 +141,39 @@ fn moment(text: &str, zone: &str) -> Option<Zoned> {
     fields.to_zoned(zone).ok()
 }
 
-/// Reads `P…` as a period of calendars and clocks.
-fn parse_period(text: &str) -> Option<Span> {
-    let iso = text.strip_prefix('P')?;
-    let is_iso = iso.chars().all(|c| c.is_ascii_digit() || "YMWDTHS.".contains(c));
-    if !is_iso {
-        return None;
-    }
-    text.parse().ok()
-}
-
-/// Reads `P…` as a length of time, counting a day as 24 hours.
-pub fn parse_duration(text: &str) -> Option<SignedDuration> {
-    let span = parse_period(text)?;
-    let origin = jiff::civil::date(2000, 1, 1);
-    let seconds = span.total((Unit::Second, origin)).ok()?;
-    Some(SignedDuration::from_millis((seconds * 1000.0) as i64))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NOW: &str = "2020-10-29T10:00:00Z";
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn parse(text: &str, zone: &str) -> Option<Schedule> {
-        Schedule::parse(text, zone, at(NOW))
-    }
-
-    fn check(text: &str, zone: &str, shown: &str) {
-        let schedule = parse(text, zone).unwrap_or_else(|| panic!("{text} is refused"));
-        assert_eq!(schedule.to_string(), shown);
-        assert_eq!(parse(shown, zone), Some(schedule));
+    /// What becomes of a schedule with a launch late in November 2026.
+    fn launched(text: &str, zone: &str) -> Option<String> {
+        let now = "2026-11-29T15:03:04Z".parse().unwrap();
+        let schedule = Schedule::parse(text, zone, now).unwrap();
+        schedule.launched(now).map(|next| next.to_string())
     }
 
     #[test]
-    fn a_schedule_is_shown_as_it_is_read() {
-        check("R1//PT5M", "", "R1/2020-10-29T10:00:00.000Z/PT5M");
-        check("R/2030-01-01T00:00:00Z/P1D", "", "R/2030-01-01T00:00:00.000Z/P1D");
-        check(
-            "R5/2030-01-01T08:00:00.5+02:00/P1Y2M",
-            "",
-            "R5/2030-01-01T08:00:00.500+02:00/P1Y2M",
-        );
-        check("R/2030-01-01/P1W", "", "R/2030-01-01T00:00:00.000Z/P1W");
-        check(
-            "R/2030-07-01T08:00Z/P1D",
-            "America/New_York",
-            "R/2030-07-01T08:00:00.000-04:00/P1D",
-        );
-        check("R/2030-01-01T08:00Z/P1D", "Nowhere", "R/2030-01-01T08:00:00.000Z/P1D");
-    }
-
-    #[test]
-    fn what_is_no_schedule_is_refused() {
-        for text in [
-            "",
-            "R1/PT5M",
-            "1//PT5M",
-            "Rx//PT5M",
-            "R//5M",
-            "R//1 hour",
-            "R//P",
-            "R/tomorrow/PT5M",
-            "R//PT0S",
+    fn a_launch_counts_down_and_leaves_out_what_was_missed() {
+        for (text, zone, after) in [
+            ("R5/2030-01-01T00:00:00Z/PT1H", "", "R4/2030-01-01T00:00:00.000Z/PT1H"),
+            ("R//PT1H", "", "R/2026-11-29T16:03:04.000Z/PT1H"),
+            ("R1/2020-01-01T00:00:00Z/PT1H", "", "R0/2026-11-29T16:00:00.000Z/PT1H"),
+            ("R0/2030-01-01/PT1H", "", "R/2030-01-01T00:00:00.000Z/PT1H"),
+            ("R/2020-01-31T00:00:00Z/P1M", "", "R/2027-01-31T00:00:00.000Z/P1M"),
+            (
+                "R/2020-01-01T08:00:00+05:00/P1D",
+                "",
+                "R/2026-11-30T08:00:00.000+05:00/P1D",
+            ),
+            (
+                "R/2020-01-01T08:00:00+05:00/P1D",
+                "America/New_York",
+                "R/2026-11-30T08:00:00.000-05:00/P1D",
+            ),
+            ("R3/2020-01-01T00:00:00Z/PT0S", "", "R2/2020-01-01T00:00:00.000Z/PT0S"),
         ] {
-            assert_eq!(parse(text, ""), None, "{text}");
+            assert_eq!(launched(text, zone).as_deref(), Some(after), "{text}");
         }
-    }
-
-    #[test]
-    fn runs_are_counted_down() {
-        let two = parse("R2/2020-10-29T10:00:00Z/PT1H", "").unwrap();
-        assert!(two.is_due(at(NOW)));
-        let one = two.advanced();
-        assert_eq!(one.to_string(), "R1/2020-10-29T11:00:00.000Z/PT1H");
-        assert!(!one.is_due(at(NOW)));
-        let none = one.advanced();
-        assert!(!none.is_due(at("2030-01-01T00:00:00Z")));
-        assert_eq!(none.advanced().left, Some(0));
-    }
-
-    #[test]
-    fn those_that_were_missed_are_left_out() {
-        let check = |text: &str, since: &str, shown: &str| {
-            let schedule = parse(text, "").unwrap().without_missed(at(since));
-            assert_eq!(schedule.to_string(), shown);
-        };
-        check(
-            "R/1970-01-01T00:00:00Z/PT1S",
-            "2020-10-29T10:00:00.5Z",
-            "R/2020-10-29T10:00:01.000Z/PT1S",
-        );
-        check(
-            "R4/2020-10-29T10:00:00Z/PT1H",
-            "2020-10-29T11:30:00Z",
-            "R2/2020-10-29T12:00:00.000Z/PT1H",
-        );
-        check(
-            "R2/2020-10-01T10:00:00Z/P1D",
-            "2020-10-29T10:00:00Z",
-            "R0/2020-10-03T10:00:00.000Z/P1D",
-        );
-        check(
-            "R/2020-01-31T00:00:00Z/P1M",
-            "2020-02-01T00:00:00Z",
-            "R/2020-02-29T00:00:00.000Z/P1M",
-        );
-        check("R/2030-01-01T00:00:00Z/P1D", NOW, "R/2030-01-01T00:00:00.000Z/P1D");
-    }
-
-    #[test]
-    fn durations_are_lengths() {
-        assert_eq!(parse_duration("PT15M"), Some(SignedDuration::from_mins(15)));
-        assert_eq!(parse_duration("P1DT1S"), Some(SignedDuration::from_secs(86_401)));
-        assert_eq!(parse_duration("60"), None);
+        assert_eq!(launched("R/2020-01-01T00:00:00Z/PT0.5S", ""), None);
     }
 }

@@ -4,91 +4,15 @@ use super::core::Rules;
 use super::job::Defaults;
 use crate::framework::credentials::Credentials;
 use crate::framework::offer::Roles;
-use crate::framework::options::{Kind, Known, Options, OptionsError};
-use crate::framework::setup::{MasterAt, Setup};
-use crate::zk::{Lists, ZkError, ZkUrl};
+use crate::framework::options::Options;
+use crate::framework::setup::{MasterAt, SettingsError, Setup, World};
+use crate::zk::{Lists, ZkUrl};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const fn flag(name: &'static str, kind: Kind) -> Known {
-    Known { name, kind }
-}
-
 /// Every flag that is known. What those of notifications and statistics say is not used.
-pub const TABLE: &[Known] = &[
-    flag("master", Kind::Text),
-    flag("user", Kind::Text),
-    flag("failover_timeout", Kind::Whole),
-    flag("cluster_name", Kind::Text),
-    flag("zk_hosts", Kind::Text),
-    flag("zk_path", Kind::Text),
-    flag("zk_auth", Kind::Text),
-    flag("zk_timeout", Kind::Whole),
-    flag("hostname", Kind::Text),
-    flag("leader_max_idle_time", Kind::Whole),
-    flag("http_address", Kind::Text),
-    flag("http_port", Kind::Whole),
-    flag("http_credentials", Kind::Text),
-    flag("http_realm", Kind::Text),
-    flag("webui_url", Kind::Text),
-    flag("mesos_task_cpu", Kind::Number),
-    flag("mesos_task_mem", Kind::Number),
-    flag("mesos_task_disk", Kind::Number),
-    flag("mesos_checkpoint", Kind::Flag),
-    flag("mesos_role", Kind::Text),
-    flag("mesos_framework_name", Kind::Text),
-    flag("mesos_authentication_principal", Kind::Text),
-    flag("mesos_authentication_secret_file", Kind::Text),
-    flag("task_epsilon", Kind::Whole),
-    flag("failure_retry", Kind::Whole),
-    flag("disable_after_failures", Kind::Whole),
-    flag("reconciliation_interval", Kind::Whole),
-    flag("revive_offers_for_new_jobs", Kind::Flag),
-    flag("decline_offer_duration", Kind::Whole),
-    flag("min_revive_offers_interval", Kind::Whole),
-    flag("mail_server", Kind::Text),
-    flag("mail_user", Kind::Text),
-    flag("mail_password", Kind::Text),
-    flag("mail_from", Kind::Text),
-    flag("mail_ssl", Kind::Flag),
-    flag("raven_dsn", Kind::Text),
-    flag("slack_url", Kind::Text),
-    flag("mattermost_url", Kind::Text),
-    flag("http_notification_url", Kind::Text),
-    flag("http_notification_credentials", Kind::Text),
-    flag("job_history_limit", Kind::Whole),
-    flag("cassandra_contact_points", Kind::Text),
-    flag("cassandra_port", Kind::Whole),
-    flag("cassandra_keyspace", Kind::Text),
-    flag("cassandra_consistency", Kind::Text),
-    flag("cassandra_table", Kind::Text),
-    flag("cassandra_stat_count_table", Kind::Text),
-    flag("cassandra_ttl", Kind::Whole),
-    flag("graphite_host_port", Kind::Text),
-    flag("graphite_reporting_interval", Kind::Whole),
-    flag("graphite_group_prefix", Kind::Text),
-];
-
-/// Why the flags are refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// As options.
-    #[error(transparent)]
-    Options(#[from] OptionsError),
-    /// Not an address in ZooKeeper.
-    #[error("--{0} is no address in ZooKeeper: {1}")]
-    Address(&'static str, #[source] ZkError),
-    /// A value that the flag does not know.
-    #[error("--{0} has a value that is not known")]
-    Value(&'static str),
-    /// A master in the same process.
-    #[error("--master is local: this stand-in needs a master of its own")]
-    Local,
-    /// The file of the secret.
-    #[error("cannot read the file of --mesos_authentication_secret_file")]
-    SecretFile,
-}
+pub const TABLE: &str = include_str!("flags.txt");
 
 /// What the flags say.
 #[derive(Clone, Debug)]
@@ -97,16 +21,6 @@ pub struct Settings {
     pub setup: Setup,
     /// What the leader goes by.
     pub rules: Rules,
-}
-
-/// What is asked of the world.
-pub struct World<'a> {
-    /// The host's name.
-    pub hostname: &'a str,
-    /// `MESOSPHERE_HTTP_CREDENTIALS`.
-    pub http_credentials: Option<&'a str>,
-    /// Reads a file.
-    pub read: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Settings {
@@ -122,8 +36,7 @@ impl Settings {
 fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
     let master = match options.text_or("master", "local") {
         "local" => return Err(SettingsError::Local),
-        master => MasterAt::read(master)
-            .map_err(|error| SettingsError::Address("master", error))?,
+        master => MasterAt::read(master).map_err(|_| SettingsError::Address("master"))?,
     };
     let given = options.text("http_credentials").or(world.http_credentials);
     let credentials = given.and_then(Credentials::read);
@@ -172,7 +85,7 @@ fn zookeeper(options: &Options) -> Result<ZkUrl, SettingsError> {
     let auth = options.text("zk_auth").map(|auth| format!("{auth}@"));
     let path = options.text_or("zk_path", "/chronos/state").trim_start_matches('/');
     let address = format!("zk://{}{hosts}/{path}", auth.unwrap_or_default());
-    address.parse().map_err(|error| SettingsError::Address("zk_hosts", error))
+    address.parse().map_err(|_| SettingsError::Address("zk_hosts"))
 }
 
 /// The file is taken as it is: a newline at its end belongs to the secret.
@@ -218,7 +131,6 @@ fn rules(options: &Options) -> Rules {
             cpus: options.number_or("mesos_task_cpu", 0.1),
             mem: options.number_or("mesos_task_mem", 128.0),
             disk: options.number_or("mesos_task_disk", 256.0),
-            epsilon: format!("PT{}S", options.whole_or("task_epsilon", 60)),
             user: options.text_or("user", "root").to_owned(),
         },
         roles: Roles::new([role, "*".to_owned()]),
@@ -254,7 +166,7 @@ mod tests {
         assert_eq!(setup.credentials, Some(Credentials::new("e", "v")));
         assert_eq!(setup.framework["name"], "chronos");
         assert_eq!(setup.framework["user"], "root");
-        assert_eq!(rules.defaults.epsilon, "PT60S");
+        assert_eq!(rules.defaults.user, "root");
         assert!(setup.mesos_credentials.is_none());
     }
 

@@ -4,11 +4,10 @@ use super::job::{Container, Fetch, Job};
 use crate::framework::offer::{Needs, Offer};
 use jiff::Timestamp;
 use regex::Regex;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// A run: it waits for its time and for an offer, or it was launched.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Task {
     /// `ct:<due>:<attempt>:<job>:<arguments>`.
     pub id: String,
@@ -22,10 +21,6 @@ pub struct Task {
     pub arguments: String,
     /// Where it was launched; nowhere while it waits.
     pub agent: Option<String>,
-    /// The state that Mesos told last; `TASK_STAGING` before.
-    pub state: String,
-    /// When it first ran.
-    pub started: Option<Timestamp>,
 }
 
 impl Task {
@@ -44,19 +39,26 @@ impl Task {
             attempt,
             arguments,
             agent: None,
-            state: "TASK_STAGING".to_owned(),
-            started: None,
         }
+    }
+
+    /// What an id tells of a run that was launched.
+    pub fn of_id(id: &str) -> Option<Self> {
+        let parts: Vec<&str> = id.splitn(5, ':').collect();
+        let ["ct", due, attempt, job, arguments] = parts.as_slice() else { return None };
+        Some(Self {
+            id: id.to_owned(),
+            job: (*job).to_owned(),
+            due: Timestamp::from_millisecond(due.parse().ok()?).ok()?,
+            attempt: attempt.parse().ok()?,
+            arguments: (*arguments).to_owned(),
+            agent: None,
+        })
     }
 
     /// Whether it waits to be launched.
     pub fn waits(&self) -> bool {
         self.agent.is_none()
-    }
-
-    /// The path at which it is kept.
-    pub fn path(&self) -> String {
-        format!("T_{}", self.id.replace('/', "%2F"))
     }
 }
 
@@ -186,13 +188,16 @@ fn container_info(container: &Container) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chronos::job::Defaults;
 
     fn job(more: Value) -> Job {
         let mut definition = json!({"name": "a", "command": "echo", "parents": []});
         for (name, value) in more.as_object().unwrap() {
             definition[name] = value.clone();
         }
-        serde_json::from_value(definition).unwrap()
+        let defaults =
+            Defaults { cpus: 0.1, mem: 128.0, disk: 256.0, user: "root".into() };
+        Job::read(&definition, &defaults).unwrap()
     }
 
     fn offer() -> Offer {
@@ -209,7 +214,7 @@ mod tests {
         assert_eq!(Task::new(&job, due, 1, "").id, "ct:1600000000123:1:a:x yz");
         let task = Task::new(&job, due, 0, "b/c;");
         assert_eq!(task.id, "ct:1600000000123:0:a:b/c");
-        assert_eq!(task.path(), "T_ct:1600000000123:0:a:b%2Fc");
+        assert_eq!(Task::of_id(&task.id), Some(task));
     }
 
     #[test]

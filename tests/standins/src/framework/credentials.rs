@@ -1,5 +1,6 @@
 //! One user and one password for everything that is served, as `--http_credentials` has it.
 
+use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt;
@@ -40,14 +41,22 @@ impl Credentials {
         format!("Basic {}", STANDARD.encode(format!("{}:{}", self.user, self.password)))
     }
 
-    /// Whether a request with this `Authorization` header is admitted.
-    pub fn admit(&self, header: Option<&str>) -> bool {
+    /// Whether a request with this `Authorization` header is admitted; the status of its refusal
+    /// when not.
+    ///
+    /// # Errors
+    /// When it is no such header, or another user's; the real ones fail over one that is broken.
+    pub fn admit(&self, header: Option<&str>) -> Result<(), StatusCode> {
         let encoded = header.and_then(|header| header.split_once(' '));
-        let Some((scheme, encoded)) = encoded else { return false };
-        let Ok(bytes) = STANDARD.decode(encoded.trim()) else { return false };
-        let Ok(text) = String::from_utf8(bytes) else { return false };
-        scheme.eq_ignore_ascii_case("basic")
-            && text.split_once(':') == Some((&self.user, &self.password))
+        let basic = encoded.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+        let (_, encoded) = basic.ok_or(StatusCode::UNAUTHORIZED)?;
+        let bytes = STANDARD.decode(encoded.trim());
+        let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = text.ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
+        match text.split_once(':') == Some((&self.user, &self.password)) {
+            true => Ok(()),
+            false => Err(StatusCode::UNAUTHORIZED),
+        }
     }
 }
 
@@ -66,16 +75,22 @@ mod tests {
     #[test]
     fn only_the_right_header_admits() {
         let credentials = Credentials::new("u", "p");
-        assert!(credentials.admit(Some(&credentials.header())));
-        assert!(!credentials.admit(Some(&Credentials::new("u", "q").header())));
-        assert!(!credentials.admit(Some("Basic !")));
-        assert!(!credentials.admit(None));
+        let other = Credentials::new("u", "q").header();
+        for (header, refusal) in [
+            (Some(credentials.header().as_str()), None),
+            (Some(other.as_str()), Some(StatusCode::UNAUTHORIZED)),
+            (Some("Bearer abc"), Some(StatusCode::UNAUTHORIZED)),
+            (Some("Basic !!!"), Some(StatusCode::INTERNAL_SERVER_ERROR)),
+            (None, Some(StatusCode::UNAUTHORIZED)),
+        ] {
+            assert_eq!(credentials.admit(header).err(), refusal, "{header:?}");
+        }
     }
 
     #[test]
     fn a_user_with_a_colon_is_never_admitted() {
         let credentials = Credentials::read("a:b:c").unwrap();
-        assert!(!credentials.admit(Some(&credentials.header())));
+        assert!(credentials.admit(Some(&credentials.header())).is_err());
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub enum Effect {
     Call(Call),
     /// Tell those who listen: an event's type and what it says.
     Publish(&'static str, Value),
+    /// End the process, for this reason.
+    End(String),
 }
 
 /// A call to the master.

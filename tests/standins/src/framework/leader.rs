@@ -59,6 +59,9 @@ pub(super) enum LeaderEnd {
     /// The master is gone, and this one does not wait for the next.
     #[error("the connection to the master is lost")]
     MasterLost,
+    /// It cannot go on.
+    #[error("{0}")]
+    Broken(String),
     /// The master wants nothing of us.
     #[error("the master refused this framework: {0}")]
     Refused(String),
@@ -67,7 +70,8 @@ pub(super) enum LeaderEnd {
 /// An event: its type, and what it says.
 pub(crate) type Told = (&'static str, Value);
 
-type Work = (Vec<Effect>, oneshot::Sender<()>);
+/// What is to be done, and who waits until it is.
+pub type Work = (Vec<Effect>, oneshot::Sender<()>);
 
 /// The leader's side of a node.
 #[derive(Debug)]
@@ -75,6 +79,7 @@ pub struct Leader<C> {
     core: Mutex<C>,
     work: mpsc::UnboundedSender<Work>,
     events: broadcast::Sender<Told>,
+    clock: fn() -> Timestamp,
 }
 
 /// What runs beside requests while leading.
@@ -89,6 +94,16 @@ pub(super) struct Duties<C> {
 }
 
 impl<C: Core> Leader<C> {
+    /// One without a world around it: what is to be done comes out, for another to do.
+    pub fn alone(
+        core: C,
+        clock: fn() -> Timestamp,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Work>) {
+        let (work, to_do) = mpsc::unbounded_channel();
+        let (events, _) = broadcast::channel(OUTSTANDING_EVENTS);
+        (Arc::new(Self { core: Mutex::new(core), work, events, clock }), to_do)
+    }
+
     /// Takes up what is kept and begins to talk to the master.
     ///
     /// # Errors
@@ -107,9 +122,7 @@ impl<C: Core> Leader<C> {
         };
         let master = setup.master.follow(setup.zk_timeout).await?;
         let (driver, caller, heard) = scheduler::start(master, registration);
-        let (work, to_do) = mpsc::unbounded_channel();
-        let (events, _) = broadcast::channel(OUTSTANDING_EVENTS);
-        let leader = Arc::new(Self { core: Mutex::new(core), work, events });
+        let (leader, to_do) = Self::alone(core, Timestamp::now);
         let duties = Duties {
             leader: leader.clone(),
             store,
@@ -151,7 +164,7 @@ impl<C: Core> Leader<C> {
     ) -> (T, oneshot::Receiver<()>) {
         let (done, kept) = oneshot::channel();
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = change(&mut core, Timestamp::now());
+        let result = change(&mut core, (self.clock)());
         // Sent while the lock is held, so that effects keep the order of changes.
         self.work.send((core.effects(), done)).unwrap_or_default();
         (result, kept)
@@ -184,7 +197,7 @@ impl<C> Hands<'_, C> {
         while let Some((effects, done)) = work.recv().await {
             for effect in effects {
                 if let Err(error) = self.carry_out(effect).await {
-                    return error.into();
+                    return error;
                 }
             }
             // Whoever waited may have gone.
@@ -193,12 +206,13 @@ impl<C> Hands<'_, C> {
         LeaderEnd::Refused("nothing is left to do".into())
     }
 
-    async fn carry_out(&self, effect: Effect) -> Result<(), ZkError> {
+    async fn carry_out(&self, effect: Effect) -> Result<(), LeaderEnd> {
         match effect {
             Effect::Save(path, value) => {
-                self.store.put(&path, value.to_string().as_bytes()).await
+                Ok(self.store.put(&path, value.to_string().as_bytes()).await?)
             }
-            Effect::Forget(path) => self.store.forget(&path).await,
+            Effect::Forget(path) => Ok(self.store.forget(&path).await?),
+            Effect::End(reason) => Err(LeaderEnd::Broken(reason)),
             Effect::Call(call) => {
                 if let Err(error) = self.call(&call).await {
                     log(self.setup.name, &error.to_string());

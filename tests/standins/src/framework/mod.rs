@@ -12,7 +12,6 @@ pub mod leader;
 pub mod node;
 pub mod offer;
 pub mod options;
-pub(crate) mod page;
 pub mod proxy;
 pub mod setup;
 pub mod store;

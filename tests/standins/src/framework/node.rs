@@ -4,12 +4,11 @@
 use super::driver::DriverPort;
 use super::leader::{Core, Leader, LeaderEnd};
 use super::log;
-use super::page;
 use super::setup::Setup;
 use crate::zk::{Candidate, Session, Standing, ZkError};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
@@ -66,6 +65,9 @@ pub trait Service: Send + Sync + 'static {
         leader: Option<&str>,
     ) -> impl Future<Output = Response> + Send;
 
+    /// An answer that says no more than its status.
+    fn bare(status: StatusCode) -> Response;
+
     /// Answers while the leader has not taken up its state.
     fn not_ready(&self) -> Response;
 
@@ -88,6 +90,19 @@ struct Node<S: Service> {
     service: S,
     standing: watch::Receiver<Standing>,
     leader: Mutex<Option<Arc<Leader<S::Core>>>>,
+}
+
+/// The requests that a member answers that has a leader of its own, or none while it stands by.
+pub fn answers<S: Service>(
+    service: S,
+    leader: Option<Arc<Leader<S::Core>>>,
+    standing: watch::Receiver<Standing>,
+) -> Router {
+    router(&Arc::new(Node { service, standing, leader: Mutex::new(leader) }))
+}
+
+fn router<S: Service>(node: &Arc<Node<S>>) -> Router {
+    Router::new().fallback(handle::<S>).with_state(node.clone())
 }
 
 /// Runs until something ends it.
@@ -140,9 +155,8 @@ async fn serve<S: Service>(
     };
     let standing = candidate.standing();
     let node = Arc::new(Node { service, standing, leader: Mutex::default() });
-    let router = Router::new().fallback(handle::<S>).with_state(node.clone());
     let end = tokio::select! {
-        served = axum::serve(listener, router).into_future() => {
+        served = axum::serve(listener, router(&node)).into_future() => {
             log(setup.name, &format!("the server ended: {served:?}"));
             End::CannotBind
         }
@@ -204,7 +218,9 @@ fn end_of(setup: &Setup, end: &LeaderEnd) -> End {
     match end {
         LeaderEnd::Store(_) => End::StoreLost,
         LeaderEnd::MasterLost => End::LeadershipLost,
-        LeaderEnd::Unreadable(_) | LeaderEnd::Refused(_) => End::Refused,
+        LeaderEnd::Unreadable(_) | LeaderEnd::Refused(_) | LeaderEnd::Broken(_) => {
+            End::Refused
+        }
     }
 }
 
@@ -215,8 +231,16 @@ async fn handle<S: Service>(
     let setup = node.service.setup();
     let given =
         request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    if setup.credentials.as_ref().is_some_and(|c| !c.admit(given)) {
-        return page::unauthorized(&setup.realm);
+    let admitted = setup.credentials.as_ref().map_or(Ok(()), |known| known.admit(given));
+    if let Err(status) = admitted {
+        let mut response = S::bare(status);
+        let realm = format!("basic realm=\"{}\"", setup.realm);
+        if let (StatusCode::UNAUTHORIZED, Ok(realm)) =
+            (status, HeaderValue::from_str(&realm))
+        {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+        }
+        return response;
     }
     let leader = node.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let standing = node.standing.borrow().clone();

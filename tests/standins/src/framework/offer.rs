@@ -81,6 +81,25 @@ impl Offer {
         self.domain["fault_domain"][part]["name"].as_str().map(str::to_owned)
     }
 
+    /// As Marathon's queue shows it.
+    pub fn shown(&self) -> Value {
+        let resource = |resource: &Value| {
+            let mut shown = json!({"name": resource["name"], "role": role_of(resource)});
+            match resource["ranges"]["range"].as_array() {
+                Some(ranges) => shown["ranges"] = json!(ranges),
+                None => shown["scalar"] = resource["scalar"]["value"].clone(),
+            }
+            shown
+        };
+        let attribute =
+            |(name, text): (&String, &String)| json!({"name": name, "text": text});
+        json!({
+            "id": self.id(), "hostname": self.hostname, "agentId": self.agent(),
+            "resources": self.resources.iter().map(resource).collect::<Value>(),
+            "attributes": self.attributes().iter().map(attribute).collect::<Value>(),
+        })
+    }
+
     /// All of it that can be taken.
     pub fn pool(&self) -> Pool {
         let usable = |resource: &&Value| {
@@ -149,8 +168,8 @@ struct Amount {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PortRange {
     role: String,
-    begin: u16,
-    end: u16,
+    begin: u32,
+    end: u32,
 }
 
 impl Pool {
@@ -184,7 +203,7 @@ impl Pool {
     }
 
     /// Every port that is left to those roles, lowest first within each range.
-    pub fn ports(&self, roles: &Roles) -> Vec<u16> {
+    pub fn ports(&self, roles: &Roles) -> Vec<u32> {
         let ranges = self.ports.iter().filter(|range| roles.admit(&range.role));
         ranges.flat_map(|range| range.begin..=range.end).collect()
     }
@@ -194,7 +213,7 @@ impl Pool {
     pub fn take(
         &mut self,
         needs: &Needs,
-        ports: &[u16],
+        ports: &[u32],
         roles: &Roles,
     ) -> Option<Vec<Value>> {
         let short =
@@ -237,7 +256,7 @@ impl Pool {
         }
     }
 
-    fn take_port(&mut self, wanted: u16, taken: &mut Vec<Value>) {
+    fn take_port(&mut self, wanted: u32, taken: &mut Vec<Value>) {
         let found = self.ports.iter().position(|r| (r.begin..=r.end).contains(&wanted));
         let Some(index) = found else { return };
         let range = self.ports.remove(index);
@@ -255,8 +274,8 @@ impl Pool {
     }
 }
 
-fn port(value: &Value) -> Option<u16> {
-    value.as_u64().and_then(|number| u16::try_from(number).ok())
+fn port(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|number| u32::try_from(number).ok())
 }
 
 #[cfg(test)]

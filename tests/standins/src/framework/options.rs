@@ -5,30 +5,6 @@
 
 use std::collections::BTreeMap;
 
-/// One option of a program.
-#[derive(Clone, Copy, Debug)]
-pub struct Known {
-    /// Its name, without dashes.
-    pub name: &'static str,
-    /// What may follow it.
-    pub kind: Kind,
-}
-
-/// What an option takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Any one word.
-    Text,
-    /// A whole number.
-    Whole,
-    /// Any number.
-    Number,
-    /// Nothing: being there is all it says.
-    Flag,
-    /// Nothing; `--disable_NAME` says the opposite.
-    Toggle,
-}
-
 /// Why the words were refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
@@ -148,11 +124,13 @@ pub fn from_environment(
     words
 }
 
-/// Reads words by a table.
+/// Reads words by a table: each of its lines names a kind, and then options of it. Of the kind
+/// `text` any word follows, of `whole` and `number` a number; `flag` takes nothing, and `toggle`
+/// neither, but its opposite is `--disable_NAME`.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn parse(table: &[Known], words: &[String]) -> Result<Options, OptionsError> {
+pub fn parse(table: &'static str, words: &[String]) -> Result<Options, OptionsError> {
     let mut options = Options::default();
     let mut rest = words.iter().enumerate();
     while let Some((index, word)) = rest.next() {
@@ -161,11 +139,11 @@ pub fn parse(table: &[Known], words: &[String]) -> Result<Options, OptionsError>
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (body, None),
         };
-        let (known, on) = find(table, name)?;
-        let given = match (known.kind, inline) {
-            (Kind::Flag | Kind::Toggle, None) if on => Given::On,
-            (Kind::Flag | Kind::Toggle, None) => Given::Off,
-            (Kind::Flag | Kind::Toggle, Some(_)) => {
+        let (known, kind, on) = find(table, name)?;
+        let given = match (kind, inline) {
+            ("flag" | "toggle", None) if on => Given::On,
+            ("flag" | "toggle", None) => Given::Off,
+            ("flag" | "toggle", Some(_)) => {
                 return Err(OptionsError::NotTaken(name.to_owned()));
             }
             (kind, Some(value)) => value_of(kind, name, value)?,
@@ -175,25 +153,34 @@ pub fn parse(table: &[Known], words: &[String]) -> Result<Options, OptionsError>
                 value_of(kind, name, value)?
             }
         };
-        options.put(known.name, given)?;
+        options.put(known, given)?;
     }
     Ok(options)
 }
 
-fn find<'a>(table: &'a [Known], name: &str) -> Result<(&'a Known, bool), OptionsError> {
-    if let Some(known) = table.iter().find(|known| known.name == name) {
-        return Ok((known, true));
-    }
-    name.strip_prefix("disable_")
-        .and_then(|base| table.iter().find(|k| k.name == base && k.kind == Kind::Toggle))
-        .map(|known| (known, false))
+/// An option's name and kind, and whether it is on.
+fn find(
+    table: &'static str,
+    name: &str,
+) -> Result<(&'static str, &'static str, bool), OptionsError> {
+    let named = |name: &str| {
+        table.lines().find_map(|line| {
+            let (kind, names) = line.split_once(' ')?;
+            let known = names.split(' ').find(|known| *known == name)?;
+            Some((known, kind))
+        })
+    };
+    let off =
+        || named(name.strip_prefix("disable_")?).filter(|(_, kind)| *kind == "toggle");
+    let on = named(name).map(|(known, kind)| (known, kind, true));
+    on.or_else(|| off().map(|(known, kind)| (known, kind, false)))
         .ok_or_else(|| OptionsError::Unknown(name.to_owned()))
 }
 
-fn value_of(kind: Kind, name: &str, value: String) -> Result<Given, OptionsError> {
+fn value_of(kind: &str, name: &str, value: String) -> Result<Given, OptionsError> {
     let good = match kind {
-        Kind::Whole => value.parse::<u64>().is_ok(),
-        Kind::Number => value.parse::<f64>().is_ok(),
+        "whole" => value.parse::<u64>().is_ok(),
+        "number" => value.parse::<f64>().is_ok(),
         _ => true,
     };
     match good {
@@ -206,12 +193,7 @@ fn value_of(kind: Kind, name: &str, value: String) -> Result<Given, OptionsError
 mod tests {
     use super::*;
 
-    const TABLE: &[Known] = &[
-        Known { name: "zk", kind: Kind::Text },
-        Known { name: "http_port", kind: Kind::Whole },
-        Known { name: "ha", kind: Kind::Toggle },
-        Known { name: "disable_http", kind: Kind::Flag },
-    ];
+    const TABLE: &str = "text zk\nwhole http_port\ntoggle ha\nflag disable_http";
 
     fn read(line: &str) -> Result<Options, OptionsError> {
         parse(TABLE, &words(line))

@@ -1,10 +1,57 @@
 //! What flags say that Marathon and Chronos have in common, each by names of its own.
 
 use super::credentials::Credentials;
+use super::options::OptionsError;
 use crate::zk::{Lists, Session, ZkError, ZkUrl, watch_leader};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// Why flags are refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// As options.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// Not an address in ZooKeeper.
+    #[error("--{0} is no address in ZooKeeper, zk://host:port,…/path")]
+    Address(&'static str),
+    /// A value that the flag does not know.
+    #[error("--{0} has a value that is not known")]
+    Value(&'static str),
+    /// Two flags that cannot stand together.
+    #[error("--{0} and --{1} cannot both be given")]
+    Both(&'static str, &'static str),
+    /// A master in the same process.
+    #[error("--master is local: this stand-in needs a master of its own")]
+    Local,
+    /// The file of the secret.
+    #[error("cannot read the file of --mesos_authentication_secret_file")]
+    SecretFile,
+}
+
+/// What settings ask of the world.
+pub struct World<'a> {
+    /// The host's name.
+    pub hostname: &'a str,
+    /// `MESOSPHERE_HTTP_CREDENTIALS`.
+    pub http_credentials: Option<&'a str>,
+    /// Reads a file.
+    pub read: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl<'a> World<'a> {
+    /// That of a process with this environment.
+    pub fn of(
+        environment: &'a BTreeMap<String, String>,
+        hostname: &'a str,
+        read: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Self {
+        let credentials = environment.get("MESOSPHERE_HTTP_CREDENTIALS");
+        Self { hostname, http_credentials: credentials.map(String::as_str), read }
+    }
+}
 
 /// Where a member listens, whom it talks to, and how it stands for election.
 #[derive(Clone, Debug)]

@@ -1,4 +1,8 @@
 //! An app as it is acted upon, and as it is kept: with its version. Pure.
+//!
+//! Times are in seconds.
+
+#![expect(missing_docs, reason = "fields are those of Marathon's API")]
 
 use super::normal::Spec;
 use crate::framework::offer::Needs;
@@ -10,61 +14,34 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct App {
-    /// Absolute.
     pub id: String,
-    /// A shell command.
     pub cmd: Option<String>,
-    /// Words, in place of a shell command.
     pub args: Vec<String>,
-    /// The user that it runs as.
     pub user: Option<String>,
-    /// How many are wanted.
     pub instances: u32,
-    /// Processors.
     pub cpus: f64,
-    /// Memory, in MiB.
     pub mem: f64,
-    /// Disk, in MiB.
     pub disk: f64,
-    /// Graphics processors.
     pub gpus: f64,
-    /// Field, operator, value.
     pub constraints: Vec<Vec<String>>,
-    /// Roles of resources that may be used; all that may be when empty.
     pub accepted_resource_roles: Vec<String>,
-    /// The role that it runs in.
     pub role: String,
-    /// Its container, if any.
     pub container: Option<Container>,
-    /// Its networks.
     pub networks: Vec<Network>,
-    /// Its ports in host mode.
     pub port_definitions: Vec<PortDefinition>,
-    /// Whether the ports of the host must be those that are defined.
     pub require_ports: bool,
-    /// What is to be fetched.
     pub fetch: Vec<Artifact>,
-    /// Its health checks.
     pub health_checks: Vec<HealthCheck>,
-    /// Its environment; values other than texts are references to secrets.
+    pub readiness_checks: Vec<ReadinessCheck>,
     pub env: BTreeMap<String, Value>,
-    /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Apps and groups that must be there first.
     pub dependencies: Vec<String>,
-    /// The first delay after a failure, in seconds.
     pub backoff_seconds: f64,
-    /// How a delay grows.
     pub backoff_factor: f64,
-    /// The longest delay, in seconds.
     pub max_launch_delay_seconds: f64,
-    /// How long a task has to end, in seconds.
     pub task_kill_grace_period_seconds: Option<f64>,
-    /// How an upgrade goes.
     pub upgrade_strategy: UpgradeStrategy,
-    /// Which to kill first.
     pub kill_selection: String,
-    /// What becomes of tasks that cannot be reached: `"disabled"`, or two times in seconds.
     pub unreachable_strategy: Value,
 }
 
@@ -72,14 +49,10 @@ pub struct App {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Container {
-    /// `DOCKER` or `MESOS`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its image.
     pub docker: Option<Docker>,
-    /// Its ports.
     pub port_mappings: Vec<PortMapping>,
-    /// Its volumes.
     pub volumes: Vec<Volume>,
 }
 
@@ -87,13 +60,9 @@ pub struct Container {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Docker {
-    /// Its name.
     pub image: String,
-    /// Whether to pull it always.
     pub force_pull_image: bool,
-    /// Whether it may do anything to its host.
     pub privileged: bool,
-    /// Words for Docker.
     pub parameters: Vec<Parameter>,
 }
 
@@ -109,17 +78,11 @@ pub struct Parameter {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PortMapping {
-    /// Inside; 0 is that of the host.
-    pub container_port: u16,
-    /// Outside; 0 is any, none is none.
-    pub host_port: Option<u16>,
-    /// The port that the service has for the world.
-    pub service_port: u16,
-    /// `tcp`, `udp` or `udp,tcp`.
+    pub container_port: u32,
+    pub host_port: Option<u32>,
+    pub service_port: u32,
     pub protocol: String,
-    /// Its name.
     pub name: Option<String>,
-    /// Its labels.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -127,13 +90,9 @@ pub struct PortMapping {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PortDefinition {
-    /// The service port, and with `requirePorts` the host's.
-    pub port: u16,
-    /// `tcp`, `udp` or `udp,tcp`.
+    pub port: u32,
     pub protocol: String,
-    /// Its name.
     pub name: Option<String>,
-    /// Its labels.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -141,9 +100,7 @@ pub struct PortDefinition {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Network {
-    /// `host`, `container/bridge` or `container`.
     pub mode: String,
-    /// The name of one's own network.
     pub name: Option<String>,
 }
 
@@ -151,11 +108,8 @@ pub struct Network {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Volume {
-    /// Inside.
     pub container_path: String,
-    /// Outside.
     pub host_path: Option<String>,
-    /// `RO` or `RW`.
     pub mode: Option<String>,
 }
 
@@ -163,15 +117,10 @@ pub struct Volume {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Artifact {
-    /// From where.
     pub uri: String,
-    /// Whether to unpack it.
     pub extract: bool,
-    /// Whether it is a program.
     pub executable: bool,
-    /// Whether the agent may keep it.
     pub cache: bool,
-    /// Under which name.
     pub dest_path: Option<String>,
 }
 
@@ -179,33 +128,35 @@ pub struct Artifact {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HealthCheck {
-    /// `HTTP`, `TCP`, `MESOS_HTTP`, `COMMAND` and so on.
     pub protocol: String,
-    /// The path of a request.
     pub path: Option<String>,
-    /// A port that is not among the app's.
-    pub port: Option<u16>,
-    /// Which of the app's ports.
+    pub port: Option<u32>,
     pub port_index: Option<usize>,
-    /// A command.
     pub command: Option<CheckCommand>,
-    /// Failures in this time after the start do not count, in seconds.
     pub grace_period_seconds: f64,
-    /// From one check to the next, in seconds.
     pub interval_seconds: f64,
-    /// How long one may take, in seconds.
     pub timeout_seconds: f64,
-    /// How many failures in a row kill the task.
     pub max_consecutive_failures: u32,
-    /// How long the agent waits before the first, in seconds.
     pub delay_seconds: f64,
+}
+
+/// What must answer before a deployment goes on.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ReadinessCheck {
+    pub name: String,
+    pub path: String,
+    pub port_name: Option<String>,
+    pub interval_seconds: f64,
+    pub timeout_seconds: f64,
+    pub http_status_codes_for_ready: Vec<u16>,
+    pub preserve_last_response: bool,
 }
 
 /// The command of a check.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CheckCommand {
-    /// For a shell.
     pub value: String,
 }
 
@@ -236,11 +187,11 @@ impl Default for UpgradeStrategy {
 #[derive(Clone, Debug, Default)]
 pub struct Port {
     /// Inside the container, when there is an inside.
-    pub container: Option<u16>,
+    pub container: Option<u32>,
     /// Of the host: 0 is any, none is none.
-    pub host: Option<u16>,
+    pub host: Option<u32>,
     /// Of the service.
-    pub service: u16,
+    pub service: u32,
     /// `tcp`, `udp` or `udp,tcp`.
     pub protocol: String,
     /// Its name.
@@ -369,9 +320,19 @@ impl Record {
         self.next(spec, version)
     }
 
-    /// What is shown of it.
+    /// What is shown of it: without what is empty.
     pub fn json(&self) -> Spec {
         let mut shown = self.spec.clone();
+        let is_empty = |value: &Value| {
+            value.as_array().is_some_and(Vec::is_empty)
+                || value.as_object().is_some_and(Spec::is_empty)
+        };
+        let kept = ["labels", "portDefinitions"];
+        shown.retain(|key, value| kept.contains(&key.as_str()) || !is_empty(value));
+        let ports = shown.get_mut("portDefinitions").and_then(Value::as_array_mut);
+        for port in ports.into_iter().flatten().filter_map(Value::as_object_mut) {
+            port.retain(|_, value| !is_empty(value));
+        }
         shown.insert("version".into(), self.version.clone().into());
         let info = json!({
             "lastScalingAt": self.last_scaling, "lastConfigChangeAt": self.last_config,
@@ -410,26 +371,5 @@ mod tests {
         assert_eq!(changed.last_config, "v3");
         assert_eq!(changed.next(spec, "v4").version, "v3");
         assert_eq!(first.restarted("v5").last_config, "v5");
-    }
-
-    #[test]
-    fn ports_of_either_kind() {
-        let host = record(json!({"id": "/a", "ports": [80], "requirePorts": true})).app();
-        assert_eq!((host.ports()[0].host, host.ports()[0].container), (Some(80), None));
-        let bridge =
-            record(json!({"id": "/a", "networks": [{"mode": "container/bridge"}],
-            "container": {"portMappings": [{"containerPort": 80}]}}));
-        let ports = bridge.app().ports();
-        assert_eq!((ports[0].host, ports[0].container), (Some(0), Some(80)));
-    }
-
-    #[test]
-    fn what_becomes_of_the_unreachable() {
-        assert_eq!(
-            record(json!({"id": "/a"})).app().unreachable_seconds(),
-            Some((0.0, 0.0))
-        );
-        let kept = record(json!({"id": "/a", "unreachableStrategy": "disabled"}));
-        assert_eq!(kept.app().unreachable_seconds(), None);
     }
 }

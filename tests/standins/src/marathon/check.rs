@@ -1,208 +1,133 @@
-//! What is wrong with an app, as Marathon's validation says it. Pure.
+//! What is wrong with an app: which of its parts Marathon's validation refuses. Pure.
 
-use super::app::{App, HealthCheck};
+use super::app::{App, HealthCheck, Network, Port, ReadinessCheck};
+use super::constraint;
 use super::id;
+use super::normal::Spec;
 use super::shape::Fault;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
+/// What the real one fails over.
+pub fn broken(app: &App) -> Option<String> {
+    let lower = |word: &&String| word.chars().any(|c| c.is_ascii_lowercase());
+    if app.constraints.iter().any(|words| words.get(1).filter(lower).is_some()) {
+        return Some("illegal constraint specification".to_owned());
+    }
+    let mute =
+        |check: &HealthCheck| check.protocol == "COMMAND" && check.command.is_none();
+    app.health_checks.iter().any(mute).then(|| "no command".to_owned())
+}
+
 /// Every fault of an app in its one form.
-pub fn faults(app: &App) -> Vec<Fault> {
-    let mut found = Vec::new();
-    found.extend(id::fault(&app.id).map(|error| Fault::new("/id", error)));
-    found.extend(no_command(app));
-    found.extend(amounts(app));
-    found.extend(app.constraints.iter().enumerate().filter_map(constraint));
-    found.extend(ports(app));
-    let checks = app.health_checks.iter().enumerate();
-    found.extend(checks.filter_map(|(index, check)| health_check(app, index, check)));
-    found.extend(upgrade_strategy(app));
-    let networks = app.networks.iter().enumerate();
-    found.extend(networks.filter_map(|(index, network)| {
-        let known = ["host", "container", "container/bridge"].contains(&&*network.mode);
-        let path = format!("/networks({index})/mode");
-        (!known).then(|| Fault::new(path, "error.unknown.enum.literal"))
-    }));
-    found
+pub fn faults(app: &App, spec: &Spec) -> Vec<Fault> {
+    let found = amounts(app).into_iter().chain(names(app)).chain(switched_off(spec));
+    let found = found.filter(|(wrong, _)| *wrong);
+    let found = found.map(|(_, path)| Fault::new(path, "is not valid"));
+    id::fault(&app.id)
+        .map(|error| Fault::new("/id", error))
+        .into_iter()
+        .chain(found)
+        .collect()
 }
 
-fn no_command(app: &App) -> Option<Fault> {
+/// Whether a part is wrong, and where it is.
+type Part = (bool, &'static str);
+
+fn amounts(app: &App) -> Vec<Part> {
+    let bad = |values: &[f64]| values.iter().any(|value| *value < 0.0);
+    let strategy = app.upgrade_strategy;
+    let parts = [strategy.minimum_health_capacity, strategy.maximum_over_capacity];
+    let times = app.unreachable_seconds();
+    vec![
+        (bad(&app.needs().named().map(|(_, amount)| amount)), "/cpus"),
+        (bad(&[app.backoff_seconds, app.max_launch_delay_seconds]), "/backoffSeconds"),
+        (app.backoff_factor < 1.0, "/backoffFactor"),
+        (!parts.iter().all(|part| (0.0..=1.0).contains(part)), "/upgradeStrategy"),
+        (times.is_some_and(|(inactive, gone)| gone < inactive), "/unreachableStrategy"),
+    ]
+}
+
+fn names(app: &App) -> Vec<Part> {
     let image = app.container.as_ref().and_then(|c| c.docker.as_ref());
-    if app.cmd.is_some() && !app.args.is_empty() {
-        return Some(Fault::new(
-            "/",
-            "AppDefinition must not contain both 'cmd' and 'args'.",
-        ));
-    }
-    if let Some(docker) = image
-        && docker.image.is_empty()
-    {
-        return Some(Fault::new("/container/docker/image", "must not be empty"));
-    }
-    let none = app.cmd.is_none() && app.args.is_empty() && image.is_none();
-    let text =
-        "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'.";
-    none.then(|| Fault::new("/", text))
+    let commands = u8::from(app.cmd.is_some()) + u8::from(!app.args.is_empty());
+    let is_host = |network: &Network| network.mode == "host";
+    let is_mode =
+        |it: &Network| ["host", "container", "container/bridge"].contains(&&*it.mode);
+    let mixed = app.networks.iter().any(is_host) && !app.networks.iter().all(is_host);
+    let (ports, roles) = (app.ports(), &app.accepted_resource_roles);
+    let has_port = |check: &ReadinessCheck| {
+        ports.iter().any(|port| port.name.is_some() && port.name == check.port_name)
+    };
+    let protocols = ["tcp", "udp", "udp,tcp", "tcp,udp"];
+    let selections = ["YOUNGEST_FIRST", "OLDEST_FIRST"];
+    vec![
+        ((commands == 0 && image.is_none()) || commands == 2, "/"),
+        (image.is_some_and(|docker| docker.image.is_empty()), "/container/docker/image"),
+        (!app.constraints.iter().all(|words| is_constraint(words)), "/constraints"),
+        (!app.networks.iter().all(is_mode) || mixed, "/networks"),
+        (roles.iter().any(|it| *it != "*" && *it != app.role), "/acceptedResourceRoles"),
+        (app.dependencies.contains(&app.id), "/dependencies"),
+        (!selections.contains(&&*app.kill_selection), "/killSelection"),
+        (!app.readiness_checks.iter().all(has_port), "/readinessChecks"),
+        (!ports.iter().all(|it| protocols.contains(&&*it.protocol)), "/portDefinitions"),
+        (!are_unique(app), "/portDefinitions"),
+        (!app.health_checks.iter().all(|it| is_check(it, &ports)), "/healthChecks"),
+    ]
 }
 
-fn amounts(app: &App) -> Vec<Fault> {
-    let amounts = app.needs().named().into_iter().chain([
-        ("backoffSeconds", app.backoff_seconds),
-        ("maxLaunchDelaySeconds", app.max_launch_delay_seconds),
-    ]);
-    let negative = amounts.filter(|(_, amount)| *amount < 0.0).map(|(name, amount)| {
-        Fault::new(format!("/{name}"), format!("got {amount}, expected 0.0 or more"))
-    });
-    let factor = (app.backoff_factor < 1.0).then(|| {
-        Fault::new(
-            "/backoffFactor",
-            format!("got {}, expected 1.0 or more", app.backoff_factor),
-        )
-    });
-    negative.chain(factor).collect()
+/// What no flag of this stand-in switches on.
+fn switched_off(spec: &Spec) -> Vec<Part> {
+    let volumes =
+        spec.get("container").and_then(|container| container["volumes"].as_array());
+    let kept = |it: &Value| {
+        it["mode"].is_null() || !it["persistent"].is_null() || !it["external"].is_null()
+    };
+    let is_secret = |env: &Spec| env.values().any(Value::is_object);
+    let secret =
+        spec.contains_key("secrets") || spec["env"].as_object().is_some_and(is_secret);
+    vec![
+        (volumes.into_iter().flatten().any(kept), "/container/volumes"),
+        (secret, "/secrets"),
+        (spec["gpus"] != 0, "/gpus"),
+        (spec.contains_key("residency"), "/residency"),
+    ]
 }
 
-fn constraint((index, words): (usize, &Vec<String>)) -> Option<Fault> {
-    let fault = |error: &str| Some(Fault::new(format!("/constraints({index})"), error));
-    let (operator, value) = match words.as_slice() {
+fn is_constraint(words: &[String]) -> bool {
+    let (operator, value) = match words {
         [_, operator] => (operator.as_str(), None),
         [_, operator, value] => (operator.as_str(), Some(value.as_str())),
-        _ => return fault("Each constraint must have either 2 or 3 fields"),
+        _ => return false,
     };
-    let number = || value.is_some_and(|text| text.parse::<u32>().is_ok());
+    let is_number = value.is_some_and(|text| text.parse::<u32>().is_ok());
     match operator {
-        "UNIQUE" if value.is_some() => fault("Value specified but not used"),
-        "UNIQUE" | "CLUSTER" => None,
-        "GROUP_BY" if value.is_none() || number() => None,
-        "GROUP_BY" => fault("Value was specified but is not a number"),
-        "MAX_PER" if number() => None,
-        "MAX_PER" => fault("Value was not specified or is not a number"),
-        "LIKE" | "UNLIKE" | "IS" if value.is_none() => {
-            fault("A value is required for this operator")
-        }
-        "LIKE" | "UNLIKE"
-            if !super::constraint::is_pattern(value.unwrap_or_default()) =>
-        {
-            fault("is not a pattern that can be matched")
-        }
-        "LIKE" | "UNLIKE" | "IS" => None,
-        _ => fault(
-            "Operator must be one of the following UNIQUE, CLUSTER, GROUP_BY, LIKE, MAX_PER, \
-             UNLIKE or IS",
-        ),
+        "UNIQUE" => value.is_none(),
+        "CLUSTER" => true,
+        "GROUP_BY" => value.is_none() || is_number,
+        "MAX_PER" => is_number,
+        "LIKE" | "UNLIKE" => value.is_some_and(constraint::is_pattern),
+        _ => operator == "IS" && value.is_some(),
     }
 }
 
-fn ports(app: &App) -> Vec<Fault> {
-    let mut found = Vec::new();
-    let list =
-        if app.mode() == "host" { "/portDefinitions" } else { "/container/portMappings" };
+fn are_unique(app: &App) -> bool {
     let ports = app.ports();
-    let names: Vec<_> = ports.iter().filter_map(|port| port.name.as_ref()).collect();
-    if names.iter().collect::<BTreeSet<_>>().len() != names.len() {
-        found.push(Fault::new(list, "Port names must be unique."));
-    }
-    let fixed: Vec<_> =
-        ports.iter().filter_map(|port| port.host).filter(|p| *p != 0).collect();
-    if fixed.iter().collect::<BTreeSet<_>>().len() != fixed.len() {
-        found.push(Fault::new(list, "Ports must be unique."));
-    }
-    for (index, port) in ports.iter().enumerate() {
-        if !["tcp", "udp", "udp,tcp", "tcp,udp"].contains(&&*port.protocol) {
-            found.push(Fault::new(
-                format!("{list}({index})/protocol"),
-                "error.unknown.enum.literal",
-            ));
+    let is_host = app.mode() == "host";
+    let number = |port: &Port| if is_host { Some(port.service) } else { port.host };
+    let mut seen = BTreeSet::new();
+    let fixed = ports.iter().filter_map(number).filter(|port| *port != 0);
+    let names = ports.iter().filter_map(|port| port.name.clone());
+    names.chain(fixed.map(|port| port.to_string())).all(|it| seen.insert(it))
+}
+
+fn is_check(check: &HealthCheck, ports: &[Port]) -> bool {
+    match check.protocol.trim_start_matches("MESOS_") {
+        "COMMAND" => true,
+        "HTTP" | "HTTPS" | "TCP" => {
+            check.port.is_some()
+                || check.port_index.is_none_or(|index| index < ports.len())
         }
-    }
-    found
-}
-
-fn health_check(app: &App, index: usize, check: &HealthCheck) -> Option<Fault> {
-    const PROTOCOLS: [&str; 7] =
-        ["HTTP", "HTTPS", "TCP", "COMMAND", "MESOS_HTTP", "MESOS_HTTPS", "MESOS_TCP"];
-    let path = format!("/healthChecks({index})");
-    if !PROTOCOLS.contains(&&*check.protocol) {
-        return Some(Fault::new(
-            format!("{path}/protocol"),
-            "error.unknown.enum.literal",
-        ));
-    }
-    if check.protocol == "COMMAND" {
-        let none = check.command.is_none();
-        return none.then(|| Fault::new(format!("{path}/command"), "must be defined"));
-    }
-    let outside = check.port_index.is_some_and(|index| index >= app.ports().len());
-    let text = "Health check port indices must address an element of the ports array or \
-                container port mappings.";
-    (outside && check.port.is_none()).then(|| Fault::new(path, text))
-}
-
-fn upgrade_strategy(app: &App) -> Vec<Fault> {
-    let strategy = app.upgrade_strategy;
-    let parts = [
-        ("minimumHealthCapacity", strategy.minimum_health_capacity),
-        ("maximumOverCapacity", strategy.maximum_over_capacity),
-    ];
-    let outside = parts.into_iter().filter(|(_, part)| !(0.0..=1.0).contains(part));
-    let fault = |(name, part)| {
-        let path = format!("/upgradeStrategy/{name}");
-        Fault::new(path, format!("got {part}, expected between 0.0 and 1.0"))
-    };
-    outside.map(fault).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::marathon::normal;
-    use serde_json::{Value, json};
-
-    fn paths(value: Value) -> Vec<String> {
-        let spec = normal::modernise(value.as_object().unwrap().clone()).unwrap();
-        let app = App::read(&normal::complete(spec, "*")).unwrap();
-        faults(&app).into_iter().map(|fault| fault.path).collect()
-    }
-
-    fn with(extra: Value) -> Vec<String> {
-        let mut app = json!({"id": "/a", "cmd": "x"});
-        for (key, value) in extra.as_object().unwrap() {
-            app[key] = value.clone();
-        }
-        paths(app)
-    }
-
-    #[test]
-    fn a_good_app_has_no_fault() {
-        assert!(with(json!({})).is_empty());
-        assert!(
-            with(json!({"constraints": [["hostname", "UNIQUE"], ["rack", "LIKE", "r.*"],
-            ["hostname", "MAX_PER", "2"], ["rack", "GROUP_BY"]]}))
-            .is_empty()
-        );
-    }
-
-    #[test]
-    fn each_fault_is_at_its_path() {
-        assert_eq!(paths(json!({"id": "/a"})), ["/"]);
-        assert_eq!(paths(json!({"id": "/A", "cmd": "x"})), ["/id"]);
-        assert_eq!(with(json!({"args": ["y"]})), ["/"]);
-        assert_eq!(with(json!({"cpus": -1})), ["/cpus"]);
-        assert_eq!(with(json!({"backoffFactor": 0.5})), ["/backoffFactor"]);
-        assert_eq!(
-            with(json!({"constraints": [["hostname", "NOPE"]]})),
-            ["/constraints(0)"]
-        );
-        assert_eq!(
-            with(json!({"constraints": [["rack", "LIKE", "("]]})),
-            ["/constraints(0)"]
-        );
-        assert_eq!(
-            with(json!({"healthChecks": [{"portIndex": 7}]})),
-            ["/healthChecks(0)"]
-        );
-        let half = json!({"upgradeStrategy": {"minimumHealthCapacity": 2}});
-        assert_eq!(with(half), ["/upgradeStrategy/minimumHealthCapacity"]);
-        let twice = json!({"portDefinitions": [{"port": 0, "name": "a"}, {"port": 0, "name": "a"}]});
-        assert_eq!(with(twice), ["/portDefinitions"]);
+        _ => false,
     }
 }

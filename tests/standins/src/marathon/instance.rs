@@ -27,7 +27,7 @@ pub struct Instance {
     /// The agent's region and zone.
     pub domain: (Option<String>, Option<String>),
     /// Ports of the host.
-    pub ports: Vec<u16>,
+    pub ports: Vec<u32>,
     /// The role of it.
     pub role: String,
     /// The state that Mesos told last; `TASK_STAGING` before.
@@ -40,6 +40,8 @@ pub struct Instance {
     pub unreachable_since: Option<Timestamp>,
     /// Whether it is to end.
     pub killing: bool,
+    /// Whether nothing is to take its place when it has ended.
+    pub leaving: bool,
     /// When its end was last asked for.
     #[serde(skip)]
     pub kill_sent: Option<Timestamp>,
@@ -48,6 +50,20 @@ pub struct Instance {
     /// What is known of its health: one for each check.
     #[serde(skip)]
     pub health: Vec<Health>,
+    /// What its readiness checks found, while a deployment waits for them.
+    #[serde(skip)]
+    pub readiness: Vec<Readiness>,
+}
+
+/// What a readiness check found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Readiness {
+    /// Whether it was good once.
+    pub ready: bool,
+    /// The last answer.
+    pub response: Option<Value>,
+    /// When it was last asked.
+    pub asked: Option<Timestamp>,
 }
 
 /// What a check found.
@@ -76,18 +92,7 @@ pub fn stamp(time: Timestamp) -> String {
 
 /// Whether a state is the end of a task.
 pub fn is_terminal(state: &str) -> bool {
-    const TERMINAL: [&str; 9] = [
-        "TASK_FINISHED",
-        "TASK_FAILED",
-        "TASK_KILLED",
-        "TASK_ERROR",
-        "TASK_LOST",
-        "TASK_DROPPED",
-        "TASK_GONE",
-        "TASK_GONE_BY_OPERATOR",
-        "TASK_UNKNOWN",
-    ];
-    TERMINAL.contains(&state)
+    crate::mesos::is_terminal(state) || state == "TASK_UNKNOWN"
 }
 
 impl Instance {
@@ -104,8 +109,14 @@ impl Instance {
             region: self.domain.0.clone(),
             zone: self.domain.1.clone(),
         };
-        self.health = vec![Health::default(); n_checks];
+        self.health.resize(n_checks, Health::default());
         self
+    }
+
+    /// The id of the task that takes the place of its own.
+    pub fn next_task(&self) -> String {
+        let number = self.task.rsplit('.').next().and_then(|n| n.parse::<u64>().ok());
+        format!("{}._app.{}", self.id(), number.unwrap_or_default() + 1)
     }
 
     /// Whether it runs.
@@ -148,20 +159,25 @@ impl Instance {
     }
 
     /// How the task is shown.
-    pub fn json(&self, service_ports: &[u16]) -> Value {
+    pub fn json(&self, service_ports: &[u32]) -> Value {
         let addresses = self
             .addresses
             .iter()
             .map(|address| json!({"ipAddress": address, "protocol": "IPv4"}));
         let mut shown = json!({
             "id": self.task, "appId": self.app, "host": self.host, "slaveId": self.agent,
-            "state": self.state, "version": self.version, "ports": self.ports,
-            "servicePorts": service_ports, "ipAddresses": addresses.collect::<Value>(),
-            "localVolumes": [], "role": self.role, "stagedAt": stamp(self.staged_at),
+            "state": self.state, "ports": [], "servicePorts": service_ports,
+            "ipAddresses": addresses.collect::<Value>(), "localVolumes": [], "role": self.role,
             "healthCheckResults": self.health_json(),
         });
-        if let Some(started) = self.started_at {
-            shown["startedAt"] = stamp(started).into();
+        // Of one that has ended less is told.
+        if !is_terminal(&self.state) {
+            shown["version"] = self.version.clone().into();
+            shown["ports"] = json!(self.ports);
+            shown["stagedAt"] = stamp(self.staged_at).into();
+            if let Some(started) = self.started_at {
+                shown["startedAt"] = stamp(started).into();
+            }
         }
         for (key, value) in [("region", &self.domain.0), ("zone", &self.domain.1)] {
             if let Some(value) = value {
@@ -175,7 +191,7 @@ impl Instance {
         let known = self.health.iter().filter(|health| health.alive.is_some());
         let each = known.map(|health| {
             let mut shown = json!({
-                "instanceId": self.id(), "alive": health.alive,
+                "instanceId": format!("instance [{}]", self.id()), "alive": health.alive,
                 "consecutiveFailures": health.consecutive_failures,
             });
             let times = [
@@ -194,52 +210,5 @@ impl Instance {
             shown
         });
         each.collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(seconds).unwrap()
-    }
-
-    #[test]
-    fn times_have_three_digits_of_milliseconds() {
-        assert_eq!(stamp(at(0)), "1970-01-01T00:00:00.000Z");
-    }
-
-    #[test]
-    fn a_task_is_shown_with_what_is_known_of_it() {
-        let mut instance = Instance {
-            task: "a.instance-1._app.1".into(),
-            state: "TASK_STAGING".into(),
-            ports: vec![31000],
-            ..Instance::default()
-        }
-        .restored(1);
-        let shown = instance.json(&[10000]);
-        assert_eq!(shown["healthCheckResults"], json!([]));
-        assert_eq!(shown.get("startedAt"), None);
-        assert!(instance.judge(0, true, None, at(1)));
-        assert!(!instance.judge(0, true, None, at(2)));
-        let result = &instance.json(&[])["healthCheckResults"][0];
-        assert_eq!(result["instanceId"], "a.instance-1");
-        assert_eq!(result["firstSuccess"], "1970-01-01T00:00:01.000Z");
-        assert_eq!(result["lastSuccess"], "1970-01-01T00:00:02.000Z");
-    }
-
-    #[test]
-    fn failures_are_counted_in_a_row() {
-        let mut instance = Instance::default().restored(1);
-        assert!(!instance.healthy() && !instance.unhealthy());
-        instance.judge(0, false, Some("refused".into()), at(1));
-        instance.judge(0, false, Some("refused".into()), at(2));
-        assert!(instance.unhealthy());
-        assert_eq!(instance.health[0].consecutive_failures, 2);
-        instance.judge(0, true, None, at(3));
-        assert!(instance.healthy());
-        assert_eq!(instance.health[0].consecutive_failures, 0);
     }
 }

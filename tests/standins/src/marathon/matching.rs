@@ -6,39 +6,21 @@ use crate::framework::offer::{Offer, Pool, Roles};
 use serde_json::Value;
 
 /// Why an offer is declined, as the queue names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// The agent goes into maintenance.
-    AgentMaintenance,
-    /// No resources of a role that the app may use.
-    UnfulfilledRole,
-    /// A constraint.
-    UnfulfilledConstraint,
-    /// Too few processors.
-    InsufficientCpus,
-    /// Too little memory.
-    InsufficientMemory,
-    /// Too little disk.
-    InsufficientDisk,
-    /// Too few graphics processors.
-    InsufficientGpus,
-    /// A port is not there.
-    InsufficientPorts,
-}
+pub type Reason = &'static str;
 
-impl Reason {
-    /// All of them, in the order in which they are looked at.
-    pub const ALL: [Self; 8] = [
-        Self::UnfulfilledRole,
-        Self::UnfulfilledConstraint,
-        Self::AgentMaintenance,
-        Self::InsufficientCpus,
-        Self::InsufficientMemory,
-        Self::InsufficientDisk,
-        Self::InsufficientGpus,
-        Self::InsufficientPorts,
-    ];
-}
+/// All reasons, in the order in which they are looked at.
+pub const REASONS: [Reason; 10] = [
+    "UnfulfilledRole",
+    "UnfulfilledConstraint",
+    "NoCorrespondingReservationFound",
+    "AgentMaintenance",
+    "InsufficientCpus",
+    "InsufficientMemory",
+    "InsufficientDisk",
+    "InsufficientGpus",
+    "InsufficientPorts",
+    "DeclinedScarceResources",
+];
 
 /// What an instance is given.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +28,7 @@ pub struct Room {
     /// Resources of the task.
     pub resources: Vec<Value>,
     /// The host's port for each of the app's ports; none where it has none.
-    pub ports: Vec<Option<u16>>,
+    pub ports: Vec<Option<u32>>,
 }
 
 /// The roles whose resources an app may use.
@@ -71,39 +53,38 @@ pub fn take(
 ) -> Result<Room, Reason> {
     let place = Place::of(offer);
     if offer.in_maintenance() {
-        return Err(Reason::AgentMaintenance);
+        return Err("AgentMaintenance");
     }
     if app.constraints.iter().any(|c| !constraint::holds(c, &place, others)) {
-        return Err(Reason::UnfulfilledConstraint);
+        return Err("UnfulfilledConstraint");
     }
     let roles = roles(app);
     if let Some(reason) = short(app, pool, &roles) {
         return Err(reason);
     }
     let free = pool.ports(&roles);
-    let ports = ports(app, free, spread).ok_or(Reason::InsufficientPorts)?;
-    let taken: Vec<u16> = ports.iter().copied().flatten().collect();
-    let resources =
-        pool.take(&app.needs(), &taken, &roles).ok_or(Reason::InsufficientPorts)?;
+    let ports = ports(app, free, spread).ok_or("InsufficientPorts")?;
+    let taken: Vec<u32> = ports.iter().copied().flatten().collect();
+    let resources = pool.take(&app.needs(), &taken, &roles).ok_or("InsufficientPorts")?;
     Ok(Room { resources, ports })
 }
 
 fn short(app: &App, pool: &Pool, roles: &Roles) -> Option<Reason> {
     if !pool.has_any(roles) {
-        return Some(Reason::UnfulfilledRole);
+        return Some("UnfulfilledRole");
     }
     let short = |(name, needed): &(&str, f64)| pool.left(name, roles) + 1e-9 < *needed;
     app.needs().named().into_iter().find(short).map(|(name, _)| match name {
-        "cpus" => Reason::InsufficientCpus,
-        "mem" => Reason::InsufficientMemory,
-        "disk" => Reason::InsufficientDisk,
-        _ => Reason::InsufficientGpus,
+        "cpus" => "InsufficientCpus",
+        "mem" => "InsufficientMemory",
+        "disk" => "InsufficientDisk",
+        _ => "InsufficientGpus",
     })
 }
 
-fn ports(app: &App, mut free: Vec<u16>, spread: usize) -> Option<Vec<Option<u16>>> {
-    let wanted: Vec<Option<u16>> = app.ports().iter().map(|port| port.host).collect();
-    let fixed: Vec<u16> =
+fn ports(app: &App, mut free: Vec<u32>, spread: usize) -> Option<Vec<Option<u32>>> {
+    let wanted: Vec<Option<u32>> = app.ports().iter().map(|port| port.host).collect();
+    let fixed: Vec<u32> =
         wanted.iter().copied().flatten().filter(|port| *port != 0).collect();
     if !fixed.iter().all(|port| free.contains(port)) {
         return None;
@@ -151,7 +132,7 @@ mod tests {
         .unwrap()
     }
 
-    fn check(value: Value, expected: Result<Vec<Option<u16>>, Reason>) {
+    fn check(value: Value, expected: Result<Vec<Option<u32>>, Reason>) {
         let app = app(value);
         let offer = offer();
         let mut pool = offer.pool();
@@ -171,12 +152,12 @@ mod tests {
 
     #[test]
     fn a_port_that_must_be_is_had_or_not() {
-        let fixed = |port: u16| {
+        let fixed = |port: u32| {
             json!({"requirePorts": true,
             "portDefinitions": [{"port": port}, {"port": 0}]})
         };
         check(fixed(31001), Ok(vec![Some(31001), Some(31002)]));
-        check(fixed(80), Err(Reason::InsufficientPorts));
+        check(fixed(80), Err("InsufficientPorts"));
     }
 
     #[test]
@@ -190,13 +171,13 @@ mod tests {
 
     #[test]
     fn the_reason_against_an_offer() {
-        check(json!({"cpus": 3}), Err(Reason::InsufficientCpus));
-        check(json!({"mem": 300}), Err(Reason::InsufficientMemory));
-        check(json!({"gpus": 1}), Err(Reason::InsufficientGpus));
+        check(json!({"cpus": 3}), Err("InsufficientCpus"));
+        check(json!({"mem": 300}), Err("InsufficientMemory"));
+        check(json!({"gpus": 1}), Err("InsufficientGpus"));
         check(
             json!({"constraints": [["hostname", "UNIQUE"]]}),
-            Err(Reason::UnfulfilledConstraint),
+            Err("UnfulfilledConstraint"),
         );
-        check(json!({"acceptedResourceRoles": ["db"]}), Err(Reason::UnfulfilledRole));
+        check(json!({"acceptedResourceRoles": ["db"]}), Err("UnfulfilledRole"));
     }
 }

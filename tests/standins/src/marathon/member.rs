@@ -6,6 +6,7 @@ use super::api::{self, answer};
 use super::core::Core;
 use super::prober::watch_health;
 use super::settings::Settings;
+use crate::framework::leader::Core as _;
 use crate::framework::node::Service;
 use crate::framework::proxy::{forward, plain_client};
 use crate::framework::setup::Setup;
@@ -22,7 +23,7 @@ const LEADER: HeaderName = HeaderName::from_static("x-marathon-leader");
 
 /// A Marathon.
 #[derive(Debug)]
-pub(super) struct Marathon {
+pub struct Marathon {
     settings: Settings,
     client: reqwest::Client,
     abdicated: Notify,
@@ -30,7 +31,7 @@ pub(super) struct Marathon {
 
 impl Marathon {
     /// One by these settings.
-    pub(super) fn new(settings: Settings) -> Self {
+    pub fn new(settings: Settings) -> Self {
         Self { settings, client: plain_client(), abdicated: Notify::new() }
     }
 }
@@ -49,6 +50,14 @@ impl Service for Marathon {
     async fn answer(&self, leader: &Arc<Leader>, request: Request) -> Response {
         let mut response = self.answer_leading(leader, request).await;
         let own = format!("http://{}", self.settings.setup.id());
+        if let Some(location) = response.headers_mut().get_mut(header::LOCATION)
+            && let Ok(whole) = HeaderValue::from_str(&format!(
+                "{own}{}",
+                location.to_str().unwrap_or_default()
+            ))
+        {
+            *location = whole;
+        }
         if let Ok(value) = HeaderValue::from_str(&own) {
             response.headers_mut().insert(LEADER, value);
         }
@@ -56,15 +65,10 @@ impl Service for Marathon {
     }
 
     async fn pass_on(&self, mut request: Request, leader: Option<&str>) -> Response {
-        let Some(leader) = leader else {
-            return answer::message(
-                StatusCode::BAD_GATEWAY,
-                "Could not determine the current leader",
-            );
+        // Without a leader, or with one that is only just dead, it says nothing more.
+        let Some(leader) = leader.filter(|_| !request.headers().contains_key(VIA)) else {
+            return Self::bare(StatusCode::BAD_GATEWAY);
         };
-        if request.headers().contains_key(VIA) {
-            return answer::message(StatusCode::BAD_GATEWAY, "Detected proxying loop.");
-        }
         if request.uri().path() == "/v2/events" {
             return to_leader(leader, &request);
         }
@@ -74,15 +78,16 @@ impl Service for Marathon {
         let via = HeaderValue::from_str(&format!("1.1 {}", self.settings.setup.id()));
         let via = via.ok().map(|via| (VIA, via));
         let deadline = self.settings.proxy_deadline;
-        match forward(&self.client, request, leader, deadline, via).await {
-            Ok(response) => response,
-            Err(error) => answer::message(StatusCode::BAD_GATEWAY, &error.to_string()),
-        }
+        let sent = forward(&self.client, request, leader, deadline, via).await;
+        sent.unwrap_or_else(|_| Self::bare(StatusCode::BAD_GATEWAY))
+    }
+
+    fn bare(status: StatusCode) -> Response {
+        answer::bare(status)
     }
 
     fn not_ready(&self) -> Response {
-        let text = "The leader has not taken up its state yet.";
-        answer::message(StatusCode::SERVICE_UNAVAILABLE, text)
+        Self::bare(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     async fn beside(&self, leader: &Arc<Leader>) {
@@ -97,10 +102,31 @@ impl Service for Marathon {
 impl Marathon {
     async fn answer_leading(&self, leader: &Arc<Leader>, request: Request) -> Response {
         match (request.method(), request.uri().path().trim_end_matches('/')) {
-            (&Method::GET, "/ping") => answer::plain(StatusCode::OK, "pong"),
+            (&Method::GET | &Method::HEAD, "/ping") => {
+                let json = crate::http::accepts(request.headers(), "application/json");
+                let any = crate::http::accepts(request.headers(), "text/plain");
+                match json && !any {
+                    true => answer::json_ok(&"pong".into()),
+                    false => answer::plain("pong"),
+                }
+            }
             (&Method::GET, "/v2/info") => self.info(leader),
             (&Method::GET, "/v2/leader") => {
                 answer::json_ok(&json!({"leader": self.settings.setup.id()}))
+            }
+            (_, "/ping" | "/v2/info") | (&Method::PUT, "/v2/leader") => {
+                answer::of(StatusCode::METHOD_NOT_ALLOWED)
+            }
+            (&Method::DELETE, "/v2/leader")
+                if request
+                    .uri()
+                    .query()
+                    .is_some_and(|query| query.contains("backup=")) =>
+            {
+                answer::message(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "there are no backups here",
+                )
             }
             (&Method::DELETE, "/v2/leader") => {
                 self.abdicated.notify_one();
@@ -127,7 +153,7 @@ impl Marathon {
 
 fn to_leader(leader: &str, request: &Request) -> Response {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let mut response = answer::plain(StatusCode::FOUND, "");
+    let mut response = answer::bare(StatusCode::FOUND);
     if let Ok(location) = HeaderValue::from_str(&format!("http://{leader}{path}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }

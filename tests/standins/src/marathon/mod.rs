@@ -1,6 +1,6 @@
 //! The stand-in of Marathon 1.11.
 //!
-//! In reading order: [`settings`] are the flags; [`shape`], [`schema`], [`normal`], [`check`] and
+//! In reading order: [`settings`] are the flags; [`shape`], [`normal`], [`check`] and
 //! [`app`] make an app of what a client sends; [`root`] and [`plan`] say what is wanted and in
 //! which steps; [`goal`], [`constraint`], [`matching`] and [`task`] decide about instances;
 //! [`core`] puts these together. All of that is pure. `member`, `api` and `prober` speak HTTP;
@@ -17,20 +17,20 @@ pub mod id;
 pub mod instance;
 pub mod label;
 pub mod matching;
-mod member;
+pub mod member;
 pub mod normal;
 pub mod plan;
 mod prober;
 pub mod root;
-pub mod schema;
 pub mod service_ports;
 pub mod settings;
 pub mod shape;
 pub mod task;
 
 use crate::framework::node::{self, End};
+use crate::framework::setup::{SettingsError, World};
 use crate::framework::{self, options};
-use settings::{Settings, SettingsError, World};
+use settings::Settings;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -111,12 +111,6 @@ fn read(
     }
     let options = options::parse(settings::TABLE, &words)?;
     let hostname = framework::hostname();
-    let world = World {
-        hostname: &hostname,
-        http_credentials: environment
-            .get("MESOSPHERE_HTTP_CREDENTIALS")
-            .map(String::as_str),
-        read: &read,
-    };
+    let world = World::of(environment, &hostname, &read);
     Settings::read(&options, &world)
 }

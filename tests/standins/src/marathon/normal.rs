@@ -3,7 +3,7 @@
 //! Pure. First the form before 1.5 is translated, touching only what is there, so that it also
 //! serves updates; then what is missing gets its default.
 
-use super::shape::Fault;
+use super::id;
 use serde_json::{Map, Value, json};
 
 /// The fields of an app.
@@ -12,10 +12,10 @@ pub type Spec = Map<String, Value>;
 /// Why an app cannot be brought to the one form.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NotNormal {
-    /// Both forms of the same thing. Marathon answers this with 500.
+    /// Both forms of the same thing.
     Mixed(&'static str),
-    /// A value that the old form once had.
-    Fault(Fault),
+    /// A value that the old form once had, over which Marathon fails.
+    Gone,
 }
 
 /// Translates the form before 1.5.
@@ -23,6 +23,14 @@ pub enum NotNormal {
 /// # Errors
 /// When both forms of the same thing are there, or the network is `NONE`.
 pub fn modernise(mut spec: Spec) -> Result<Spec, NotNormal> {
+    let members = |key: &str| spec.get(key).and_then(Value::as_object).map(Map::len);
+    if members("container") == Some(0)
+        || members("upgradeStrategy").is_some_and(|n| n < 2)
+    {
+        return Err(NotNormal::Mixed(
+            "the container or the upgrade strategy is not whole",
+        ));
+    }
     fetch_for_uris(&mut spec)?;
     definitions_for_ports(&mut spec)?;
     networks_for_docker(&mut spec)?;
@@ -45,13 +53,32 @@ pub fn complete(mut spec: Spec, role: &str) -> Spec {
     if spec["networks"].as_array().is_some_and(Vec::is_empty) {
         spec.insert("networks".into(), json!([{"mode": "host"}]));
     }
+    let group = id::parent(spec["id"].as_str().unwrap_or_default()).to_owned();
+    for name in
+        spec.get_mut("dependencies").and_then(Value::as_array_mut).into_iter().flatten()
+    {
+        *name = id::absolute(name.as_str().unwrap_or_default(), &group).into();
+    }
+    fill_in(
+        &mut spec,
+        "check",
+        &json!({"intervalSeconds": 60, "timeoutSeconds": 20, "delaySeconds": 15}),
+    );
+    let readiness = json!({
+        "name": "readinessCheck", "protocol": "HTTP", "path": "/", "intervalSeconds": 30,
+        "timeoutSeconds": 10, "httpStatusCodesForReady": [200], "preserveLastResponse": false,
+    });
+    fill_each(spec.get_mut("readinessChecks"), &readiness);
     let upgrade = json!({"minimumHealthCapacity": 1, "maximumOverCapacity": 1});
     fill_in(&mut spec, "upgradeStrategy", &upgrade);
     let artifact = json!({"extract": true, "executable": false, "cache": false});
     fill_each(spec.get_mut("fetch"), &artifact);
+    fill_each(spec.get_mut("networks"), &json!({"mode": "container"}));
+    let chose = spec.remove("ports").is_none()
+        && (spec.contains_key("portDefinitions") || network_mode(&spec) != "host");
     complete_ports(&mut spec);
     complete_container(&mut spec);
-    complete_health_checks(&mut spec);
+    complete_health_checks(&mut spec, chose);
     spec
 }
 
@@ -91,6 +118,8 @@ fn definitions_for_ports(spec: &mut Spec) -> Result<(), NotNormal> {
         return Err(NotNormal::Mixed("cannot specify both ports and port definitions"));
     }
     let Some(Value::Array(ports)) = spec.remove("ports") else { return Ok(()) };
+    // That they came so is remembered, until the app is whole.
+    spec.insert("ports".into(), Value::Null);
     if !spec.contains_key("portDefinitions") {
         let definitions =
             ports.iter().map(|port| json!({"port": port, "protocol": "tcp"}));
@@ -113,16 +142,17 @@ fn networks_for_docker(spec: &mut Spec) -> Result<(), NotNormal> {
         ));
     }
     let name = address.as_ref().and_then(|a| a["networkName"].as_str());
-    let networks = match (network.as_ref().and_then(Value::as_str), name) {
+    let labels = address.as_ref().and_then(|a| a.get("labels").cloned());
+    let mut networks = match (network.as_ref().and_then(Value::as_str), name) {
         (Some("HOST"), _) => json!([{"mode": "host"}]),
         (Some("BRIDGE"), _) => json!([{"mode": "container/bridge"}]),
         (Some("USER") | None, Some(name)) => json!([{"mode": "container", "name": name}]),
         (Some("USER") | None, None) => json!([{"mode": "container"}]),
-        (Some(_), _) => {
-            let path = "/container/docker/network";
-            return Err(NotNormal::Fault(Fault::new(path, "error.unknown.enum.literal")));
-        }
+        (Some(_), _) => return Err(NotNormal::Gone),
     };
+    if let Some(labels) = labels {
+        networks[0]["labels"] = labels;
+    }
     spec.insert("networks".into(), networks);
     Ok(())
 }
@@ -159,7 +189,7 @@ fn complete_ports(spec: &mut Spec) {
     }
     let default = json!([{"port": 0, "name": "default"}]);
     spec.entry("portDefinitions").or_insert(default);
-    fill_each(spec.get_mut("portDefinitions"), &json!({"protocol": "tcp", "labels": {}}));
+    fill_each(spec.get_mut("portDefinitions"), &json!({"protocol": "tcp"}));
 }
 
 fn complete_container(spec: &mut Spec) {
@@ -169,6 +199,15 @@ fn complete_container(spec: &mut Spec) {
     };
     let kind = if container.contains_key("docker") { "DOCKER" } else { "MESOS" };
     fill(container, json!({"type": kind, "volumes": []}));
+    for volume in
+        container.get_mut("volumes").and_then(Value::as_array_mut).into_iter().flatten()
+    {
+        if let Some(mode) =
+            volume.get("mode").and_then(Value::as_str).map(str::to_uppercase)
+        {
+            volume["mode"] = mode.into();
+        }
+    }
     let docker = json!({"forcePullImage": false, "privileged": false, "parameters": []});
     if container.contains_key("docker") {
         fill_in(container, "docker", &docker);
@@ -189,7 +228,8 @@ fn complete_container(spec: &mut Spec) {
     fill_each(container.get_mut("portMappings"), &mapping);
 }
 
-fn complete_health_checks(spec: &mut Spec) {
+/// Where ports were not chosen one by one a check names none, as there.
+fn complete_health_checks(spec: &mut Spec, chose_ports: bool) {
     let checks = spec.get_mut("healthChecks").and_then(Value::as_array_mut);
     for check in checks.into_iter().flatten().filter_map(Value::as_object_mut) {
         let defaults = json!({
@@ -198,12 +238,10 @@ fn complete_health_checks(spec: &mut Spec) {
         });
         fill(check, defaults);
         let protocol = check["protocol"].as_str().unwrap_or_default().to_owned();
-        if protocol != "COMMAND" {
-            if !check.contains_key("port") {
-                fill(check, json!({"portIndex": 0}));
-            }
-            fill(check, json!({"ipProtocol": "IPv4"}));
+        if protocol != "COMMAND" && !check.contains_key("port") && chose_ports {
+            fill(check, json!({"portIndex": 0}));
         }
+        fill(check, json!({"ipProtocol": "IPv4"}));
         if protocol.contains("HTTP") {
             fill(check, json!({"path": "/"}));
         }
@@ -230,97 +268,5 @@ fn fill_each(list: Option<&mut Value>, defaults: &Value) {
     let items = list.and_then(Value::as_array_mut).into_iter().flatten();
     for item in items.filter_map(Value::as_object_mut) {
         fill(item, defaults.clone());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn spec(value: Value) -> Spec {
-        value.as_object().unwrap().clone()
-    }
-
-    fn normal(value: Value) -> Value {
-        complete(modernise(spec(value)).unwrap(), "*").into()
-    }
-
-    fn mixed(value: Value) -> &'static str {
-        match modernise(spec(value)) {
-            Err(NotNormal::Mixed(text)) => text,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_old_form_of_a_docker_app_becomes_the_new_one() {
-        let found = normal(json!({
-            "id": "/prod/rabbit", "uris": ["file:///etc/docker.tar.gz"],
-            "container": {"type": "DOCKER", "docker": {
-                "image": "rabbit", "network": "BRIDGE",
-                "portMappings": [{"containerPort": 5672, "servicePort": 10056}]}},
-            "healthChecks": [{"protocol": "MESOS_TCP"}],
-        }));
-        assert_eq!(found["networks"], json!([{"mode": "container/bridge"}]));
-        assert_eq!(
-            found["container"],
-            json!({"type": "DOCKER", "volumes": [],
-                "docker": {"image": "rabbit", "forcePullImage": false,
-                           "privileged": false, "parameters": []},
-                "portMappings": [{"containerPort": 5672, "hostPort": 0,
-                    "servicePort": 10056, "protocol": "tcp", "labels": {}}]})
-        );
-        let uri = "file:///etc/docker.tar.gz";
-        assert_eq!(
-            found["fetch"],
-            json!([{"uri": uri, "extract": true, "executable": false, "cache": false}])
-        );
-        assert_eq!(found["healthChecks"][0]["portIndex"], 0);
-        assert_eq!(found["healthChecks"][0]["gracePeriodSeconds"], 300);
-        assert_eq!(found.get("uris"), None);
-        assert_eq!(found.get("portDefinitions"), None);
-    }
-
-    #[test]
-    fn an_app_of_the_host_has_port_definitions() {
-        let found = normal(json!({"id": "/a", "cmd": "x", "ports": [8080, 0]}));
-        assert_eq!(found["portDefinitions"][0]["port"], 8080);
-        assert_eq!(found["portDefinitions"].as_array().unwrap().len(), 2);
-        assert_eq!(found["networks"], json!([{"mode": "host"}]));
-        let found = normal(json!({"id": "/a", "cmd": "x"}));
-        assert_eq!(found["portDefinitions"][0]["name"], "default");
-    }
-
-    #[test]
-    fn networks_of_the_users_own() {
-        let found = normal(json!({"id": "/a", "ipAddress": {"networkName": "dcos"},
-            "container": {"docker": {"image": "x", "network": "USER"}}}));
-        assert_eq!(found["networks"], json!([{"mode": "container", "name": "dcos"}]));
-        assert_eq!(found["container"]["portMappings"][0].get("hostPort"), None);
-    }
-
-    #[test]
-    fn both_forms_of_one_thing_are_refused() {
-        let text = mixed(json!({"uris": ["a"], "fetch": [{"uri": "a"}]}));
-        assert_eq!(text, "cannot specify both uris and fetch fields");
-        mixed(json!({"ports": [1], "portDefinitions": [{"port": 1}]}));
-        mixed(json!({"networks": [{"mode": "host"}],
-            "container": {"docker": {"network": "HOST"}}}));
-        mixed(json!({"container": {"portMappings": [{}],
-            "docker": {"portMappings": [{}]}}}));
-    }
-
-    #[test]
-    fn no_network_at_all_is_refused() {
-        let none = json!({"container": {"docker": {"image": "x", "network": "NONE"}}});
-        let Err(NotNormal::Fault(fault)) = modernise(spec(none)) else { panic!() };
-        assert_eq!(fault.path, "/container/docker/network");
-    }
-
-    #[test]
-    fn what_is_normal_stays_as_it_is() {
-        let once = normal(json!({"id": "/a", "cmd": "x",
-            "healthChecks": [{"protocol": "HTTP"}]}));
-        assert_eq!(normal(once.clone()), once);
     }
 }

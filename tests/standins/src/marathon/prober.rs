@@ -1,7 +1,8 @@
 //! Makes the health checks that the leader makes itself.
 
 use super::Leader;
-use super::core::Probe;
+use super::core::{Finding, Probe};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{interval, timeout};
@@ -18,26 +19,35 @@ pub(super) async fn watch_health(leader: &Arc<Leader>) {
 }
 
 async fn check(leader: Arc<Leader>, probe: Probe) {
-    let result = timeout(probe.timeout, ask(&probe)).await;
-    let wrong = match result {
-        Ok(Ok(())) => None,
-        Ok(Err(cause)) => Some(cause),
-        Err(_) => Some(format!("no answer within {} s", probe.timeout.as_secs_f64())),
-    };
-    leader.note(|core, now| core.probed(&probe, wrong, now));
+    let found = timeout(probe.timeout, ask(&probe)).await.unwrap_or_else(|_| {
+        wrong(format!("no answer within {} s", probe.timeout.as_secs_f64()))
+    });
+    leader.note(|core, now| core.probed(&probe, found, now));
 }
 
-async fn ask(probe: &Probe) -> Result<(), String> {
+fn wrong(cause: String) -> Finding {
+    Finding { wrong: Some(cause), response: None }
+}
+
+async fn ask(probe: &Probe) -> Finding {
+    let at = format!("{}:{}", probe.host, probe.port);
     let Some(path) = &probe.path else {
-        let connected =
-            tokio::net::TcpStream::connect((probe.host.as_str(), probe.port)).await;
-        return connected.map(|_| ()).map_err(|error| error.to_string());
+        let connected = tokio::net::TcpStream::connect(&at).await;
+        return connected
+            .map_or_else(|error| wrong(error.to_string()), |_| Finding::default());
     };
-    let url = format!("http://{}:{}{path}", probe.host, probe.port);
     let client = crate::framework::proxy::plain_client();
-    let answer = client.get(url).send().await.map_err(|error| error.to_string())?;
-    match answer.status().as_u16() {
-        200..=399 => Ok(()),
-        status => Err(format!("HTTP {status}")),
+    let answer = match client.get(format!("http://{at}{path}")).send().await {
+        Ok(answer) => answer,
+        Err(error) => return wrong(error.to_string()),
+    };
+    let status = answer.status();
+    let body = answer.text().await.unwrap_or_default();
+    let is_good = probe.good.contains(&status.as_u16());
+    Finding {
+        wrong: (!is_good).then(|| status.to_string()),
+        response: Some(
+            json!({"status": status.as_u16(), "contentType": "", "body": body}),
+        ),
     }
 }

@@ -159,14 +159,6 @@ mod tests {
     }
 
     #[test]
-    fn removing_a_group_removes_all_in_it() {
-        let mut root = root(&[("/a/x", &[]), ("/ab", &[])]);
-        root.remove_group("/a");
-        assert_eq!(root.apps.keys().collect::<Vec<_>>(), ["/ab"]);
-        assert!(!root.has_group("/a"));
-    }
-
-    #[test]
     fn dependencies_of_groups_are_those_of_their_apps() {
         let mut root = root(&[("/db/one", &[]), ("/db/two", &["one"]), ("/web/a", &[])]);
         root.groups.get_mut("/web").unwrap().dependencies = vec!["/db".into()];

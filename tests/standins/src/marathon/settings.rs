@@ -2,98 +2,15 @@
 
 use super::core::Rules;
 use crate::framework::credentials::Credentials;
-use crate::framework::options::{Kind, Known, Options, OptionsError};
-use crate::framework::setup::{MasterAt, Setup};
+use crate::framework::options::{Options, OptionsError};
+use crate::framework::setup::{MasterAt, SettingsError, Setup, World};
 use crate::zk::{Lists, ZkUrl};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const fn flag(name: &'static str, kind: Kind) -> Known {
-    Known { name, kind }
-}
-
 /// Every flag that is known.
-pub const TABLE: &[Known] = &[
-    flag("master", Kind::Text),
-    flag("zk", Kind::Text),
-    flag("zk_timeout", Kind::Whole),
-    flag("zk_session_timeout", Kind::Whole),
-    flag("zk_connection_timeout", Kind::Whole),
-    flag("zk_max_versions", Kind::Whole),
-    flag("zk_max_node_size", Kind::Whole),
-    flag("zk_compression", Kind::Toggle),
-    flag("ha", Kind::Toggle),
-    flag("hostname", Kind::Text),
-    flag("leader_proxy_connection_timeout", Kind::Whole),
-    flag("leader_proxy_read_timeout", Kind::Whole),
-    flag("leader_proxy_max_open_connections", Kind::Whole),
-    flag("leader_proxy_ssl_ignore_hostname", Kind::Flag),
-    flag("framework_name", Kind::Text),
-    flag("failover_timeout", Kind::Whole),
-    flag("checkpoint", Kind::Toggle),
-    flag("graceful_shutdown_timeout", Kind::Whole),
-    flag("http_address", Kind::Text),
-    flag("http_port", Kind::Whole),
-    flag("http_credentials", Kind::Text),
-    flag("http_realm", Kind::Text),
-    flag("http_compression", Kind::Toggle),
-    flag("http_max_concurrent_requests", Kind::Whole),
-    flag("access_control_allow_origin", Kind::Text),
-    flag("webui_url", Kind::Text),
-    flag("mesos_role", Kind::Text),
-    flag("mesos_user", Kind::Text),
-    flag("mesos_leader_ui_url", Kind::Text),
-    flag("mesos_authentication", Kind::Toggle),
-    flag("mesos_authentication_principal", Kind::Text),
-    flag("mesos_authentication_secret", Kind::Text),
-    flag("mesos_authentication_secret_file", Kind::Text),
-    flag("accepted_resource_roles_default_behavior", Kind::Text),
-    flag("new_group_enforce_role", Kind::Text),
-    flag("local_port_min", Kind::Whole),
-    flag("local_port_max", Kind::Whole),
-    flag("task_launch_timeout", Kind::Whole),
-    flag("task_launch_confirm_timeout", Kind::Whole),
-    flag("reconciliation_interval", Kind::Whole),
-    flag("max_instances_per_offer", Kind::Whole),
-    flag("max_running_deployments", Kind::Whole),
-    flag("min_revive_offers_interval", Kind::Whole),
-    flag("decline_offer_duration", Kind::Whole),
-    flag("suppress_offers", Kind::Toggle),
-    flag("maintenance_mode", Kind::Toggle),
-    flag("draining_seconds", Kind::Whole),
-    flag("max_concurrent_marathon_health_checks", Kind::Whole),
-    flag("group_versions_cache_size", Kind::Whole),
-    flag("default_network_name", Kind::Text),
-    flag("mesos_bridge_name", Kind::Text),
-    flag("env_vars_prefix", Kind::Text),
-    flag("executor", Kind::Text),
-    flag("enable_features", Kind::Text),
-    flag("deprecated_features", Kind::Text),
-    flag("event_stream_max_outstanding_messages", Kind::Whole),
-    flag("logging_level", Kind::Text),
-    flag("metrics_prometheus", Kind::Toggle),
-];
-
-/// Why the flags are refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// As options.
-    #[error(transparent)]
-    Options(#[from] OptionsError),
-    /// Not an address in ZooKeeper.
-    #[error("--{0} is not zk://host:port,…/path")]
-    Address(&'static str),
-    /// A value that the flag does not know.
-    #[error("--{0} has a value that is not known")]
-    Value(&'static str),
-    /// Two flags that cannot stand together.
-    #[error("--{0} and --{1} cannot both be given")]
-    Both(&'static str, &'static str),
-    /// The file of the secret.
-    #[error("cannot read the file of --mesos_authentication_secret_file")]
-    SecretFile,
-}
+pub const TABLE: &str = include_str!("flags.txt");
 
 /// What the flags say.
 #[derive(Clone, Debug)]
@@ -106,16 +23,6 @@ pub struct Settings {
     pub proxy_deadline: Duration,
     /// The flags as `/v2/info` shows them.
     pub shown: Value,
-}
-
-/// What is asked of the world.
-pub struct World<'a> {
-    /// The host's name.
-    pub hostname: &'a str,
-    /// `MESOSPHERE_HTTP_CREDENTIALS`.
-    pub http_credentials: Option<&'a str>,
-    /// Reads a file.
-    pub read: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Settings {
@@ -149,7 +56,8 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
         http_address: options.text_or("http_address", "0.0.0.0").to_owned(),
         malformed_credentials: given.is_some() && credentials.is_none(),
         credentials,
-        realm: options.text_or("http_realm", "Mesosphere").to_owned(),
+        // Whatever the flag says.
+        realm: "null".to_owned(),
         candidates: format!("{}/leader", zk.path()),
         state: format!("{}/state", zk.path()),
         lists: Lists::Own,
@@ -238,7 +146,7 @@ fn framework(options: &Options, hostname: &str, http_port: u16) -> Value {
 
 fn rules(options: &Options) -> Result<Rules, SettingsError> {
     let port = |name: &'static str, default| {
-        u16::try_from(options.whole_or(name, default))
+        u32::try_from(options.whole_or(name, default))
             .map_err(|_| SettingsError::Value(name))
     };
     let number = |name, default| options.whole_or(name, default) as usize;
@@ -269,25 +177,11 @@ fn shown(options: &Options, hostname: &str, http_port: u16) -> Value {
     json!({
         "marathon_config": {
             "master": bare(options.text_or("master", "")),
-            "hostname": hostname, "ha": options.on("ha", true),
-            "checkpoint": options.on("checkpoint", true),
-            "failover_timeout": options.whole_or("failover_timeout", 604_800),
+            "hostname": hostname,
             "framework_name": options.text_or("framework_name", "marathon"),
             "mesos_role": options.text_or("mesos_role", "*"),
-            "mesos_user": options.text_or("mesos_user", "nobody"),
-            "local_port_min": options.whole_or("local_port_min", 10_000),
-            "local_port_max": options.whole_or("local_port_max", 20_000),
-            "executor": options.text_or("executor", "//cmd"),
-            "reconciliation_interval": options.whole_or("reconciliation_interval", 600_000),
-            "task_launch_timeout": options.whole_or("task_launch_timeout", 300_000),
         },
-        "zookeeper_config": {
-            "zk": bare(options.text_or("zk", "zk://localhost:2181/marathon")),
-            "zk_timeout": options.whole_or("zk_timeout", 10_000),
-            "zk_session_timeout": options.whole_or("zk_session_timeout", 10_000),
-            "zk_connection_timeout": options.whole_or("zk_connection_timeout", 10_000),
-            "zk_max_versions": options.whole_or("zk_max_versions", 50),
-        },
+        "zookeeper_config": {"zk": bare(options.text_or("zk", "zk://localhost:2181/marathon"))},
         "http_config": {"http_port": http_port, "https_port": 8443},
     })
 }

@@ -1,27 +1,17 @@
 //! Reads JSON by a shape: what is not in the shape is dropped, what is of the wrong kind is a
 //! fault at its path. Pure.
+//!
+//! A shape is JSON itself: `"text"`, `"number"`, `"flag"`, `"env"` for a text or a secret, `"any"`;
+//! a list of one shape; an object with these keys and no others, or with any where the key is `*`.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
 
-/// What a value must look like.
-#[derive(Debug)]
-pub enum Shape {
-    /// A string.
-    Text,
-    /// A number.
-    Number,
-    /// A boolean.
-    Flag,
-    /// Anything, kept as it is.
-    Any,
-    /// A list of these.
-    List(&'static Shape),
-    /// An object with any keys.
-    Map(&'static Shape),
-    /// An object with these keys and no others.
-    Object(&'static [(&'static str, &'static Shape)]),
-}
+/// What Marathon is sent: the fields of 1.11, and at the end those of the form before 1.5.
+static SHAPES: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("shapes.json")).unwrap_or_default()
+});
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,92 +29,68 @@ impl Fault {
     }
 }
 
-/// What is left of a value under a shape.
+/// What is left of an `app` or a `group` under its shape.
 ///
 /// # Errors
 /// Every value of the wrong kind.
-pub fn read(shape: &Shape, value: &Value) -> Result<Value, Vec<Fault>> {
+pub fn read(kind: &str, value: &Value) -> Result<Map<String, Value>, Vec<Fault>> {
     let mut faults = Vec::new();
-    let value = visit(shape, value, String::new(), &mut faults);
-    match faults.is_empty() {
-        true => Ok(value),
-        false => Err(faults),
+    match visit(&SHAPES[kind], value, "", &mut faults) {
+        Value::Object(read) if faults.is_empty() => Ok(read),
+        _ => Err(faults),
     }
 }
 
-fn visit(shape: &Shape, value: &Value, path: String, faults: &mut Vec<Fault>) -> Value {
+fn visit(shape: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) -> Value {
     let expected = match (shape, value) {
-        (Shape::Any, _)
-        | (Shape::Text, Value::String(_))
-        | (Shape::Number, Value::Number(_))
-        | (Shape::Flag, Value::Bool(_)) => return value.clone(),
-        (Shape::List(inner), Value::Array(items)) => {
-            let each =
-                |(index, item)| visit(inner, item, format!("{path}({index})"), faults);
-            return Value::Array(items.iter().enumerate().map(each).collect());
+        (Value::Array(shapes), Value::Array(items)) => {
+            let items = items.iter().enumerate();
+            return items
+                .map(|(i, item)| visit(&shapes[0], item, &format!("{path}({i})"), faults))
+                .collect();
         }
-        (Shape::Map(inner), Value::Object(map)) => {
+        (Value::Object(shapes), Value::Object(members)) => {
             let mut kept = Map::new();
-            for (key, item) in map {
-                kept.insert(
-                    key.clone(),
-                    visit(inner, item, format!("{path}/{key}"), faults),
-                );
+            for (key, item) in members {
+                let known = shapes.get(key).filter(|_| !item.is_null());
+                if let Some(inner) = known.or_else(|| shapes.get("*")) {
+                    let path = format!("{path}/{key}");
+                    kept.insert(key.clone(), visit(inner, item, &path, faults));
+                }
             }
-            return Value::Object(kept);
+            return kept.into();
         }
-        (Shape::Object(fields), Value::Object(map)) => {
-            return Value::Object(visit_fields(fields, map, &path, faults));
+        (Value::Array(_), _) => "error.expected.jsarray",
+        (Value::Object(_), _) => "error.expected.jsobject",
+        (kind, value) => {
+            let (fits, expected) = match kind.as_str().unwrap_or_default() {
+                "text" => (value.is_string(), "error.expected.jsstring"),
+                "number" => (value.is_number(), "error.expected.jsnumber"),
+                "flag" => (value.is_boolean(), "error.expected.jsboolean"),
+                "env" => {
+                    (value.is_string() || value.is_object(), "error.expected.jsobject")
+                }
+                _ => (true, ""),
+            };
+            if fits {
+                return value.clone();
+            }
+            expected
         }
-        (Shape::Text, _) => "error.expected.jsstring",
-        (Shape::Number, _) => "error.expected.jsnumber",
-        (Shape::Flag, _) => "error.expected.jsboolean",
-        (Shape::List(_), _) => "error.expected.jsarray",
-        (Shape::Map(_) | Shape::Object(_), _) => "error.expected.jsobject",
     };
-    faults.push(Fault::new(if path.is_empty() { "/".into() } else { path }, expected));
-    Value::Null
+    faults.push(Fault::new(if path.is_empty() { "/" } else { path }, expected));
+    json!(null)
 }
 
-fn visit_fields(
-    fields: &[(&str, &Shape)],
-    map: &Map<String, Value>,
-    path: &str,
-    faults: &mut Vec<Fault>,
-) -> Map<String, Value> {
-    let mut kept = Map::new();
-    for (key, item) in map {
-        let known = fields.iter().find(|(name, _)| name == key);
-        let Some((_, inner)) = known.filter(|_| !item.is_null()) else { continue };
-        kept.insert(key.clone(), visit(inner, item, format!("{path}/{key}"), faults));
-    }
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    const SHAPE: Shape = Shape::Object(&[
-        ("id", &Shape::Text),
-        ("constraints", &Shape::List(&Shape::List(&Shape::Text))),
-        ("labels", &Shape::Map(&Shape::Text)),
-    ]);
-
-    #[test]
-    fn unknown_fields_and_nulls_are_dropped() {
-        let found = read(&SHAPE, &json!({"id": "/a", "nope": 1, "labels": null}));
-        assert_eq!(found, Ok(json!({"id": "/a"})));
-    }
-
-    #[test]
-    fn every_wrong_kind_is_a_fault_at_its_path() {
-        let wrong = json!({"id": 1, "constraints": [["a", 2]], "labels": {"x": []}});
-        let faults = read(&SHAPE, &wrong).unwrap_err();
-        let paths: Vec<_> = faults.iter().map(|fault| fault.path.as_str()).collect();
-        assert_eq!(paths, ["/id", "/constraints(0)(1)", "/labels/x"]);
-        assert_eq!(faults[0].errors, ["error.expected.jsstring"]);
-        assert_eq!(read(&SHAPE, &json!([])).unwrap_err()[0].path, "/");
-    }
+#[test]
+fn unknown_fields_and_nulls_are_dropped_and_wrong_kinds_are_faults_at_their_paths() {
+    let read = |value: Value| read("app", &value);
+    let found = read(json!({"id": "/a", "nope": 1, "user": null, "env": {"A": "1"}}));
+    assert_eq!(json!(found.unwrap()), json!({"id": "/a", "env": {"A": "1"}}));
+    let wrong = json!({"id": 1, "constraints": [["a", 2]], "labels": {"x": []}});
+    let faults = read(wrong).unwrap_err();
+    let paths: Vec<_> = faults.iter().map(|fault| fault.path.as_str()).collect();
+    assert_eq!(paths, ["/id", "/constraints(0)(1)", "/labels/x"]);
+    assert_eq!(faults[0].errors, ["error.expected.jsstring"]);
+    assert_eq!(read(json!([])).unwrap_err()[0].path, "/");
 }

@@ -207,8 +207,8 @@ fn volume(volume: &Volume) -> Value {
 pub fn check_port(
     app: &App,
     check: &HealthCheck,
-    host_ports: &[Option<u16>],
-) -> Option<u16> {
+    host_ports: &[Option<u32>],
+) -> Option<u32> {
     if check.port.is_some() {
         return check.port;
     }
@@ -280,7 +280,7 @@ mod tests {
         prefix: None,
     };
 
-    fn build(value: Value, ports: &[Option<u16>]) -> Value {
+    fn build(value: Value, ports: &[Option<u32>]) -> Value {
         let spec = normal::modernise(value.as_object().unwrap().clone()).unwrap();
         let app = App::read(&normal::complete(spec, "*")).unwrap();
         info(&app, &NAMING, &Room { resources: vec![], ports: ports.to_vec() })

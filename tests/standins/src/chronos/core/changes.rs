@@ -3,19 +3,29 @@
 use super::{Call, Core, Effect, schedule_of, stamp};
 use crate::chronos::job::{Job, Timing};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Why a change is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The client's fault.
     Wrong(String),
-    /// As the real one fails over it.
+    /// As the real one fails over it, and tells.
     Failed(String),
+    /// As the real one fails over it before it knows what to tell.
+    Unreadable,
+}
+
+/// The refusal of what the real one requires.
+fn required(text: &str) -> Refusal {
+    Refusal::Wrong(format!(
+        "java.lang.IllegalArgumentException: requirement failed: {text}"
+    ))
 }
 
 impl Core {
-    /// Creates or replaces a job that runs at its times.
+    /// Creates or replaces a job that runs at its times; it shows a little later. Of one that is
+    /// there less is asked.
     ///
     /// # Errors
     /// When the definition is faulty.
@@ -26,55 +36,75 @@ impl Core {
     ) -> Result<(), Refusal> {
         let mut job = self.read(definition)?;
         let found = schedule_of(&job, now);
-        let Some(found) = found.filter(|found| found.left != Some(0) || job.disabled)
-        else {
-            return Err(Refusal::Wrong("the job's schedule cannot be parsed".to_owned()));
+        let Timing::At { schedule, .. } = &mut job.timing else {
+            return Err(Refusal::Unreadable);
+        };
+        let Some(found) = found else {
+            return Err(Refusal::Wrong(format!(
+                "Cannot parse schedule '{schedule}' (wtf bro)"
+            )));
         };
         // Without a start it is now, and stays that.
-        if let Timing::At { schedule, .. } = &mut job.timing
-            && schedule.contains("//")
-        {
+        if schedule.contains("//") {
             *schedule = found.to_string();
         }
+        if !self.jobs.contains_key(&job.name) {
+            check_name(&job.name)?;
+            if found.start.year() < 1970 {
+                let start = found.start.timestamp();
+                let text = format!("Scheduled start date '{start}' is before 1970!");
+                return Err(Refusal::Wrong(text));
+            }
+            if !job.fetch.is_empty() && !job.uris.is_empty() {
+                let text = "Tried to add both uri (deprecated) and fetch parameters on";
+                return Err(Refusal::Wrong(format!("{text} {}", job.name)));
+            }
+        }
         self.put(job);
-        self.queue_due(now);
         Ok(())
     }
 
-    /// Creates or replaces a job that runs after others.
+    /// Creates or replaces a job that runs after others; a new one shows once these are there.
     ///
     /// # Errors
-    /// When the definition is faulty, or a parent is not there.
+    /// When the definition is faulty, or one that is there is to run after what is not.
     pub fn put_dependent(&mut self, definition: &Value) -> Result<(), Refusal> {
         let job = self.read(definition)?;
-        let parents = job.parents();
-        if parents.is_empty() {
-            return Err(Refusal::Failed("Error, parent does not exist".to_owned()));
-        }
-        if !parents.iter().all(|parent| self.jobs.contains_key(parent)) {
-            let name = &job.name;
-            let text = format!(
-                "requirement failed: JobSchedule {name} does not have all parents defined!"
-            );
-            return Err(Refusal::Wrong(text));
-        }
-        if self.graph.would_circle(&job.name, parents) {
-            return Err(Refusal::Failed("Edge would induce a cycle".to_owned()));
+        let Timing::After { parents } = &job.timing else {
+            return Err(Refusal::Unreadable);
+        };
+        let name = &job.name;
+        match (self.jobs.contains_key(name), parents.is_empty()) {
+            (true, true) => return Err(required("Error, parent does not exist")),
+            (true, false) if !parents.iter().all(|it| self.jobs.contains_key(it)) => {
+                let text =
+                    format!("JobSchedule {name} does not have all parents defined!");
+                return Err(required(&text));
+            }
+            (true, false) if self.graph.would_circle(name, parents) => {
+                let text = "org.jgrapht.experimental.dag.DirectedAcyclicGraph$CycleFoundException";
+                return Err(Refusal::Failed(text.to_owned()));
+            }
+            (true, false) => {}
+            (false, is_empty) => {
+                check_name(name)?;
+                if is_empty {
+                    let text = "java.lang.Exception: Error, parent does not exist";
+                    return Err(Refusal::Failed(text.to_owned()));
+                }
+            }
         }
         self.put(job);
         Ok(())
     }
 
     fn read(&self, definition: &Value) -> Result<Job, Refusal> {
-        Job::read(definition, &self.rules.defaults)
-            .map_err(|invalid| Refusal::Wrong(invalid.to_string()))
+        Job::read(definition, &self.rules.defaults).map_err(|_| Refusal::Unreadable)
     }
 
     fn put(&mut self, job: Job) {
-        let name = job.name.clone();
-        self.graph.connect(&name, job.parents());
-        self.jobs.insert(name.clone(), job);
-        self.save_job(&name);
+        self.save(format!("J_{}", job.name), json!(job));
+        self.pending.push(job);
     }
 
     /// Deletes a job with its runs. Its children get its parents, or its schedule.
@@ -84,39 +114,19 @@ impl Core {
     pub fn delete(&mut self, name: &str) -> Result<(), Refusal> {
         let job = self.job(name)?.clone();
         for child in self.graph.children(name) {
-            self.inherit(&child, &job);
+            let Some(heir) = self.jobs.remove(&child) else { continue };
+            let heir = heir.without_parent(&job);
+            self.graph.connect(&child, heir.parents());
+            self.jobs.insert(child.clone(), heir);
+            self.save_job(&child);
         }
         self.kill_tasks(name)?;
-        let waiting: Vec<String> =
-            self.tasks_of(name).filter(|t| t.waits()).map(|t| t.id.clone()).collect();
-        for id in waiting {
-            self.drop_task(&id);
-        }
+        self.tasks.retain(|_, task| task.job != name || !task.waits());
+        self.retries.retain(|task| task.job != name);
         self.graph.connect(name, &[]);
         self.jobs.remove(name);
-        self.lengths.remove(name);
         self.effects.push(Effect::Forget(format!("J_{name}")));
         Ok(())
-    }
-
-    fn inherit(&mut self, child: &str, gone: &Job) {
-        let Some(mut heir) = self.jobs.get(child).cloned() else { return };
-        heir.timing = match (&heir.timing, &gone.timing) {
-            (Timing::After { parents }, Timing::After { parents: above }) => {
-                let mut parents: Vec<String> = parents.clone();
-                parents.retain(|parent| *parent != gone.name);
-                parents.extend(
-                    above
-                        .iter()
-                        .filter(|p| !parents.contains(p))
-                        .cloned()
-                        .collect::<Vec<_>>(),
-                );
-                Timing::After { parents }
-            }
-            (_, timing) => timing.clone(),
-        };
-        self.put(heir);
     }
 
     /// Runs a job now.
@@ -165,8 +175,7 @@ impl Core {
     /// # Errors
     /// When there is no such job.
     pub fn job(&self, name: &str) -> Result<&Job, Refusal> {
-        let missing = || format!("requirement failed: Job '{name}' not found");
-        self.jobs.get(name).ok_or_else(|| Refusal::Wrong(missing()))
+        self.jobs.get(name).ok_or_else(|| required(&format!("Job '{name}' not found")))
     }
 
     /// A run ended well, or is said to have.
@@ -185,9 +194,17 @@ impl Core {
     /// Runs the children of a job that have waited for it.
     pub(super) fn run_children(&mut self, name: &str, now: Timestamp) {
         for child in self.graph.ended_well(name) {
-            if self.jobs.get(&child).is_some_and(|job| !job.disabled) {
-                self.enqueue(&child, now, 0, "");
-            }
+            self.enqueue(&child, now, 0, "");
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    match !name.is_empty() && name.chars().all(fits) {
+        true => Ok(()),
+        false => {
+            Err(required("the job's name is invalid. Allowed names: '([\\w\\.-]+)'"))
         }
     }
 }

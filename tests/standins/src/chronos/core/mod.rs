@@ -1,8 +1,7 @@
 //! What Chronos knows and decides, as the leader.
 //!
-//! Pure: the time is passed in, and what is to be done comes out as [`Effect`]s. A run is kept
-//! before it is launched, and a schedule is kept without a run before that run is: so the next
-//! leader starts none twice.
+//! Pure: the time is passed in, and what is to be done comes out as [`Effect`]s. Jobs are kept, with
+//! a launch counted off its schedule; runs are not, so that the next leader knows of none.
 
 mod changes;
 mod offers;
@@ -24,7 +23,7 @@ use crate::framework::store::{Unreadable, below, read};
 use crate::scheduler::Status;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the flags decide of it.
 #[derive(Clone, Debug)]
@@ -48,8 +47,14 @@ pub struct Rules {
 pub struct Core {
     rules: Rules,
     jobs: BTreeMap<String, Job>,
+    /// Jobs that are kept and that nobody sees yet, or not before their parents are there.
+    pending: Vec<Job>,
     graph: Graph,
     tasks: BTreeMap<String, Task>,
+    /// Attempts that are to be made later.
+    retries: Vec<Task>,
+    /// Whether the scheduler has died of a period below one second.
+    is_stuck: bool,
     /// How long the runs of each job took, in milliseconds.
     lengths: BTreeMap<String, Vec<i64>>,
     framework_id: Option<String>,
@@ -64,8 +69,11 @@ impl Core {
         Self {
             rules,
             jobs: BTreeMap::new(),
+            pending: Vec::new(),
             graph: Graph::default(),
             tasks: BTreeMap::new(),
+            retries: Vec::new(),
+            is_stuck: false,
             lengths: BTreeMap::new(),
             framework_id: None,
             subscribed: false,
@@ -74,25 +82,63 @@ impl Core {
         }
     }
 
-    /// Queues what is due. One run of a job for each second is enough: the rest follows.
+    /// Takes up the jobs that are kept, those that run after others once these are there. Two that
+    /// wait for each other come together, and are the end of it.
+    fn take_up(&mut self) {
+        let pending = self.pending.iter().map(|job| &job.name);
+        let mut known: BTreeSet<String> =
+            self.jobs.keys().chain(pending).cloned().collect();
+        while let Some(job) = self.pending.iter().find(|job| {
+            known.contains(&job.name)
+                && !job.parents().iter().all(|it| known.contains(it))
+        }) {
+            known.remove(&job.name);
+        }
+        let (ready, later) =
+            self.pending.drain(..).partition(|job: &Job| known.contains(&job.name));
+        self.pending = later;
+        for job in ready {
+            if self.graph.would_circle(&job.name, job.parents()) {
+                return self
+                    .effects
+                    .push(Effect::End("a job runs after itself".to_owned()));
+            }
+            self.graph.connect(&job.name, job.parents());
+            self.jobs.insert(job.name.clone(), job);
+        }
+    }
+
+    /// Queues what is due, each job once.
     fn queue_due(&mut self, now: Timestamp) {
-        let names: Vec<String> = self.jobs.keys().cloned().collect();
-        for name in names {
-            let Some(job) = self.jobs.get(&name).filter(|job| !job.disabled) else {
-                continue;
-            };
-            let Some(known) = schedule_of(job, now) else { continue };
-            let mut schedule = known.clone().without_missed(now - job.lateness());
-            let due = schedule.is_due(now).then(|| schedule.start.timestamp());
-            if due.is_some() {
-                schedule = schedule.advanced();
+        let due = |job: &Job| {
+            let schedule =
+                schedule_of(job, now).filter(|schedule| schedule.is_due(now))?;
+            Some((job.name.clone(), schedule.start.timestamp()))
+        };
+        let due: Vec<_> =
+            self.jobs.values().filter(|job| !job.disabled).filter_map(due).collect();
+        for (name, start) in due {
+            self.enqueue(&name, start, 0, "");
+        }
+        let (again, later) =
+            self.retries.drain(..).partition(|task: &Task| task.due <= now);
+        self.retries = later;
+        for task in again {
+            self.enqueue(&task.job, task.due, task.attempt, &task.arguments);
+        }
+    }
+
+    /// Makes a run of a job, which waits until there is room for it; one at a time.
+    fn enqueue(&mut self, name: &str, due: Timestamp, attempt: u64, arguments: &str) {
+        let Some(job) = self.jobs.get(name).filter(|job| !job.disabled) else { return };
+        if !self.tasks_of(name).any(Task::waits) {
+            let mut task = Task::new(job, due, attempt, arguments);
+            // An id is used once, whatever else was asked for in the same instant.
+            while self.tasks.contains_key(&task.id) {
+                let later = task.due + SignedDuration::from_millis(1);
+                task = Task::new(job, later, attempt, arguments);
             }
-            if schedule != known {
-                self.reschedule(&name, &schedule);
-            }
-            if let Some(due) = due {
-                self.enqueue(&name, due, 0, "");
-            }
+            self.tasks.insert(task.id.clone(), task);
         }
     }
 
@@ -104,23 +150,10 @@ impl Core {
         self.save_job(name);
     }
 
-    /// Makes a run of a job, which waits until it is due and there is room for it.
-    fn enqueue(&mut self, name: &str, due: Timestamp, attempt: u64, arguments: &str) {
-        let Some(job) = self.jobs.get(name) else { return };
-        let mut task = Task::new(job, due, attempt, arguments);
-        // An id is used once, whatever else was asked for in the same instant.
-        while self.tasks.contains_key(&task.id) {
-            let later = task.due + SignedDuration::from_millis(1);
-            task = Task::new(job, later, attempt, arguments);
-        }
-        self.save_task(&task);
-        self.tasks.insert(task.id.clone(), task);
-    }
-
     fn ask_for_offers(&mut self, now: Timestamp) {
         let interval = self.rules.min_revive_interval;
         let rested = self.revived.is_none_or(|last| now.duration_since(last) >= interval);
-        let wanting = self.tasks.values().any(|task| task.waits() && task.due <= now);
+        let wanting = self.tasks.values().any(Task::waits);
         if self.rules.revive_for_new_jobs && self.subscribed && rested && wanting {
             self.revived = Some(now);
             self.call(Call::Revive);
@@ -132,16 +165,6 @@ impl Core {
             let value = json!(job);
             self.save(format!("J_{name}"), value);
         }
-    }
-
-    fn save_task(&mut self, task: &Task) {
-        self.save(task.path(), json!(task));
-    }
-
-    fn drop_task(&mut self, id: &str) -> Option<Task> {
-        let task = self.tasks.remove(id)?;
-        self.effects.push(Effect::Forget(task.path()));
-        Some(task)
     }
 
     fn save(&mut self, path: impl Into<String>, value: Value) {
@@ -164,13 +187,7 @@ impl leader::Core for Core {
             .then(|| read(kept, "frameworkId"))
             .transpose()?;
         for path in below(kept, "J_") {
-            let job: Job = read(kept, path)?;
-            self.graph.connect(&job.name, job.parents());
-            self.jobs.insert(job.name.clone(), job);
-        }
-        for path in below(kept, "T_") {
-            let task: Task = read(kept, path)?;
-            self.tasks.insert(task.id.clone(), task);
+            self.pending.push(read(kept, path)?);
         }
         Ok(())
     }
@@ -216,6 +233,7 @@ impl leader::Core for Core {
     }
 
     fn tick(&mut self, now: Timestamp) {
+        self.take_up();
         self.queue_due(now);
         self.ask_for_offers(now);
     }

@@ -5,6 +5,17 @@ use crate::chronos::job::{Job, Timing};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
+/// What is told of how long runs took.
+const FIGURES: [&str; 7] = [
+    "75thPercentile",
+    "95thPercentile",
+    "98thPercentile",
+    "99thPercentile",
+    "median",
+    "mean",
+    "count",
+];
+
 impl Core {
     /// All jobs.
     pub fn jobs_json(&self) -> Value {
@@ -58,19 +69,32 @@ impl Core {
     /// When there is no such job.
     pub fn stat_json(&self, name: &str) -> Result<Value, Refusal> {
         self.job(name)?;
-        let mut lengths = self.lengths.get(name).cloned().unwrap_or_default();
-        lengths.sort_unstable();
-        let at = |part: f64| {
-            let index = (part * lengths.len() as f64) as usize;
-            lengths.get(index).or(lengths.last()).copied().unwrap_or_default() as f64
-        };
-        let histogram = json!({
-            "75thPercentile": at(0.75), "95thPercentile": at(0.95),
-            "98thPercentile": at(0.98), "99thPercentile": at(0.99),
-            "median": at(0.5), "mean": at(0.5), "count": lengths.len(),
-        });
+        let figure = |figure: &str| (figure.to_owned(), json!(self.figure(name, figure)));
+        let histogram: Map<String, Value> = FIGURES.into_iter().map(figure).collect();
         // The history of runs is kept in Cassandra alone.
         Ok(json!({"histogram": histogram, "taskStatHistory": []}))
+    }
+
+    /// One figure of all jobs; none that is not known.
+    pub fn stats_json(&self, figure: &str) -> Value {
+        let jobs = self.jobs.keys().filter(|_| FIGURES.contains(&figure));
+        // In seconds, and so the count is one thousandth, as there.
+        let shown = jobs.map(
+            |job| json!({"jobNameLabel": job, "time": self.figure(job, figure) / 1000.0}),
+        );
+        shown.collect()
+    }
+
+    fn figure(&self, name: &str, figure: &str) -> f64 {
+        let mut lengths = self.lengths.get(name).cloned().unwrap_or_default();
+        lengths.sort_unstable();
+        let part = match figure {
+            "count" => return lengths.len() as f64,
+            "median" | "mean" => 0.5,
+            percentile => percentile[..2].parse::<f64>().unwrap_or_default() / 100.0,
+        };
+        let index = (part * lengths.len() as f64) as usize;
+        lengths.get(index).or(lengths.last()).copied().unwrap_or_default() as f64
     }
 
     /// Which jobs run after which, as `dot` reads it.

@@ -13,30 +13,23 @@ impl Core {
     pub(super) fn take_in(&mut self, status: &Status, now: Timestamp) {
         let id = &status.task_id.value;
         if is_terminal(&status.state) {
-            if let Some(task) = self.drop_task(id) {
+            // Of a run that an earlier leader launched its id tells.
+            let known = self.tasks.remove(id).or_else(|| Task::of_id(id));
+            if let Some(task) = known.filter(|task| self.jobs.contains_key(&task.job)) {
                 self.ended(&task, &status.state, now);
             }
         } else {
-            self.goes_on(status, now);
+            self.goes_on(status);
         }
         if status.uuid.is_some() {
             self.call(Call::Acknowledge(Box::new(status.clone())));
         }
     }
 
-    fn goes_on(&mut self, status: &Status, now: Timestamp) {
+    fn goes_on(&mut self, status: &Status) {
         let Some(task) = self.tasks.get_mut(&status.task_id.value) else { return };
-        let before = task.clone();
-        status.state.clone_into(&mut task.state);
         task.agent = Some(status.agent_id.value.clone());
-        if status.state == "TASK_RUNNING" {
-            task.started.get_or_insert(now);
-        }
-        if *task != before {
-            let task = task.clone();
-            self.graph.started(&task.job);
-            self.save_task(&task);
-        }
+        self.graph.started(&task.job);
     }
 
     fn ended(&mut self, task: &Task, state: &str, now: Timestamp) {
@@ -66,8 +59,8 @@ impl Core {
         let may_retry = job.last_error.is_empty() || job.last_success >= job.last_error;
         if task.attempt < job.retries && may_retry {
             let due = now + self.rules.failure_retry;
-            self.enqueue(&task.job, due, task.attempt + 1, &task.arguments);
-            return;
+            let (attempt, arguments) = (task.attempt + 1, &task.arguments);
+            return self.retries.push(Task::new(job, due, attempt, arguments));
         }
         job.error_count += 1;
         job.errors_since_last_success += 1;

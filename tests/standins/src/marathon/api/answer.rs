@@ -21,12 +21,18 @@ pub(crate) fn json_ok(body: &Value) -> Response {
     json_with(StatusCode::OK, body)
 }
 
-/// Plain text with a status.
-pub(crate) fn plain(status: StatusCode, text: &str) -> Response {
-    let mut response = Response::new(Body::from(text.to_owned()));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain;charset=utf-8");
+/// Plain text.
+pub(crate) fn plain(text: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    let kind = HeaderValue::from_static("text/plain");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Nothing but a status.
+pub(crate) fn bare(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
     response
 }
 
@@ -48,14 +54,19 @@ pub(crate) fn message(status: StatusCode, text: &str) -> Response {
     json_with(status, &json!({"message": text}))
 }
 
+/// A status with its name.
+pub(crate) fn of(status: StatusCode) -> Response {
+    message(status, status.canonical_reason().unwrap_or_default())
+}
+
 /// No such route: the real one fails over it.
 pub(crate) fn no_route() -> Response {
     message(StatusCode::INTERNAL_SERVER_ERROR, "URI not found")
 }
 
 /// A body that is not JSON.
-pub(crate) fn not_json(error: &serde_json::Error) -> Response {
-    let body = json!({"message": "Invalid JSON", "details": error.to_string()});
+pub(crate) fn not_json(error: &str) -> Response {
+    let body = json!({"message": "Invalid JSON", "details": error});
     json_with(StatusCode::BAD_REQUEST, &body)
 }
 
@@ -85,6 +96,9 @@ fn locked(ids: &[String]) -> Response {
 }
 
 fn faulty(message: &str, faults: &[Fault]) -> Response {
-    let body = json!({"message": message, "details": faults});
+    let mut body = json!({"message": message});
+    if !faults.is_empty() {
+        body["details"] = json!(faults);
+    }
     json_with(StatusCode::UNPROCESSABLE_ENTITY, &body)
 }

@@ -3,10 +3,12 @@
 use super::{Asked, answer};
 use crate::framework::leader::Told;
 use crate::marathon::Leader;
+use crate::marathon::instance::stamp;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures::stream;
+use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -25,11 +27,19 @@ pub(super) fn stream(leader: &Leader, asked: &Asked) -> Response {
         );
     }
     let wanted: Vec<String> = asked.texts("event_type").map(str::to_owned).collect();
-    let frames =
-        stream::unfold((leader.listen(), wanted), |(mut told, wanted)| async move {
-            let frame = next(&mut told, &wanted).await?;
-            Some((Ok::<_, Infallible>(frame), (told, wanted)))
-        });
+    let attached = json!({
+        "remoteAddress": "127.0.0.1", "eventType": "event_stream_attached",
+        "timestamp": leader.note(|_, now| stamp(now)),
+    });
+    let first = frame("event_stream_attached", &attached, &wanted);
+    let begun = (leader.listen(), wanted, first);
+    let frames = stream::unfold(begun, |(mut told, wanted, first)| async move {
+        let frame = match first {
+            Some(first) => first,
+            None => next(&mut told, &wanted).await?,
+        };
+        Some((Ok::<_, Infallible>(frame), (told, wanted, None)))
+    });
     let mut response = Response::new(Body::from_stream(frames));
     let kind = HeaderValue::from_static("text/event-stream;charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -41,12 +51,17 @@ async fn next(told: &mut broadcast::Receiver<Told>, wanted: &[String]) -> Option
         match timeout(HEARTBEAT, told.recv()).await {
             Err(_) => return Some("\r\n".into()),
             Ok(Err(RecvError::Closed | RecvError::Lagged(_))) => return None,
-            Ok(Ok((event, body)))
-                if wanted.is_empty() || wanted.iter().any(|w| w == event) =>
-            {
-                return Some(format!("event: {event}\r\ndata: {body}\r\n\r\n"));
+            Ok(Ok((event, body))) => {
+                if let Some(frame) = frame(event, &body, wanted) {
+                    return Some(frame);
+                }
             }
-            Ok(Ok(_)) => {}
         }
     }
+}
+
+/// An event for those who want it.
+fn frame(event: &str, body: &Value, wanted: &[String]) -> Option<String> {
+    let is_wanted = wanted.is_empty() || wanted.iter().any(|it| it == event);
+    is_wanted.then(|| format!("event: {event}\r\ndata: {body}\r\n\r\n"))
 }

@@ -6,10 +6,12 @@ mod events;
 use super::Leader;
 use super::core::{AppChange, Embed, Killing, Refusal};
 use super::id;
+use super::normal;
+use super::shape::Fault;
 use answer::{
     deployed, json_ok, json_with, no_route, not_json, refused, with_deployment,
 };
-use axum::body::{Body, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
@@ -55,8 +57,20 @@ pub(crate) async fn answer(leader: &Arc<Leader>, request: Request) -> Response {
 impl Asked {
     async fn read(request: Request) -> Result<Self, Box<Response>> {
         let (head, body) = request.into_parts();
-        let segments = head.uri.path().split('/').filter(|segment| !segment.is_empty());
-        let path = segments.map(str::to_owned).collect();
+        // One slash at the end counts for nothing, and those before an id.
+        let path = head.uri.path();
+        let path = path.strip_suffix('/').unwrap_or(path).replace("/queue//", "/queue/");
+        let path: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
+        if path.iter().any(String::is_empty) {
+            return Err(Box::new(no_route()));
+        }
+        let is = |kind: &str| crate::http::media_type(&head.headers) == kind;
+        let apps = path.get(1).is_some_and(|part| part == "apps");
+        if apps
+            && ["text/plain", "application/x-www-form-urlencoded"].iter().any(|it| is(it))
+        {
+            return Err(Box::new(answer::of(StatusCode::UNSUPPORTED_MEDIA_TYPE)));
+        }
         let pieces = head.uri.query().unwrap_or_default().split('&');
         let parameters =
             pieces.flat_map(|piece| crate::http::query(Some(piece))).collect();
@@ -64,11 +78,14 @@ impl Asked {
             head.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let accepts_events =
             accept.is_some_and(|text| text.contains("text/event-stream"));
+        if !accepts_events && !crate::http::accepts(&head.headers, "application/json") {
+            return Err(Box::new(answer::of(StatusCode::NOT_ACCEPTABLE)));
+        }
         let body = to_bytes(body, LARGEST_BODY).await.map_err(|error| {
             Box::new(answer::message(StatusCode::BAD_REQUEST, &error.to_string()))
         })?;
         Ok(Self {
-            method: head.method,
+            method: if head.method == Method::HEAD { Method::GET } else { head.method },
             path,
             parameters,
             accepts_events,
@@ -92,9 +109,19 @@ impl Asked {
         self.text(name).map_or(default, |value| value == "true")
     }
 
+    /// What follows a first value counts for nothing.
     fn json(&self) -> Result<Value, Box<Response>> {
-        serde_json::from_slice(&self.body).map_err(|error| Box::new(not_json(&error)))
+        let mut values = serde_json::Deserializer::from_slice(&self.body).into_iter();
+        match values.next() {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(error)) => Err(Box::new(not_json(&error.to_string()))),
+            None => Err(Box::new(not_json("No content to map due to end-of-input"))),
+        }
     }
+}
+
+fn not_allowed() -> Answer {
+    Err(Box::new(answer::of(StatusCode::METHOD_NOT_ALLOWED)))
 }
 
 fn refuse(refusal: Refusal) -> Box<Response> {
@@ -114,10 +141,11 @@ fn metrics(leader: &Leader) -> Response {
 
 async fn apps(leader: &Arc<Leader>, asked: &Asked, rest: &[&str]) -> Answer {
     match (&asked.method, rest) {
-        (&Method::GET, []) => Ok(list_apps(leader, asked)),
+        (&Method::GET, []) => list_apps(leader, asked),
         (&Method::POST, []) => create_app(leader, asked).await,
         (&Method::PUT, []) => change_apps(leader, asked, merge_or_replace(asked)).await,
         (&Method::PATCH, []) => change_apps(leader, asked, AppChange::Patch).await,
+        (_, []) => not_allowed(),
         (_, [.., "restart"]) => restart_app(leader, asked, rest).await,
         (_, [group @ .., "versions"]) if !group.is_empty() => {
             app_versions(leader, asked, group)
@@ -132,10 +160,9 @@ async fn apps(leader: &Arc<Leader>, asked: &Asked, rest: &[&str]) -> Answer {
             app_tasks(leader, asked, group, Some(task)).await
         }
         (&Method::GET, [group @ .., "*"]) => {
-            let shown = leader.look(|core| {
-                core.apps_within_json(&path_of(group), embed(asked, "apps."))
-            });
-            Ok(json_ok(&json!({"*": shown})))
+            let shown =
+                leader.look(|core| core.apps_within_json(&path_of(group), Embed::ONE));
+            Ok(json_ok(&json!({"*": shown.map_err(refuse)?})))
         }
         _ => one_app(leader, asked, rest).await,
     }
@@ -146,12 +173,14 @@ fn path_of(segments: &[&str]) -> String {
 }
 
 fn embed(asked: &Asked, prefix: &str) -> Embed {
-    Embed::read(asked.texts("embed"), prefix)
+    Embed::LIST.with(asked.texts("embed"), prefix)
 }
 
-fn list_apps(leader: &Leader, asked: &Asked) -> Response {
-    let labels: Vec<&str> =
-        asked.text("label").into_iter().flat_map(|l| l.split(',')).collect();
+fn list_apps(leader: &Leader, asked: &Asked) -> Answer {
+    let labels =
+        super::label::parse(asked.text("label").unwrap_or_default()).map_err(|text| {
+            Box::new(answer::message(StatusCode::UNPROCESSABLE_ENTITY, &text))
+        })?;
     let shown = leader.look(|core| {
         core.apps_json(embed(asked, "apps."), |record| {
             let app = record.app();
@@ -162,10 +191,10 @@ fn list_apps(leader: &Leader, asked: &Asked) -> Response {
                 && asked
                     .text("cmd")
                     .is_none_or(|part| has(app.cmd.as_deref().unwrap_or_default(), part))
-                && labels.iter().all(|label| super::label::selects(label, &app.labels))
+                && labels.iter().all(|label| label.selects(&app.labels))
         })
     });
-    json_ok(&json!({"apps": shown}))
+    Ok(json_ok(&json!({"apps": shown})))
 }
 
 fn merge_or_replace(asked: &Asked) -> AppChange {
@@ -177,11 +206,8 @@ fn merge_or_replace(asked: &Asked) -> AppChange {
 
 async fn create_app(leader: &Leader, asked: &Asked) -> Answer {
     let body = asked.json()?;
-    let missing =
-        || Refusal::Shape(vec![super::shape::Fault::new("/id", "error.path.missing")]);
-    let wrong = || {
-        Refusal::Shape(vec![super::shape::Fault::new("/id", "error.expected.jsstring")])
-    };
+    let missing = || Refusal::Shape(vec![Fault::new("/id", "error.path.missing")]);
+    let wrong = || Refusal::Shape(vec![Fault::new("/id", "error.expected.jsstring")]);
     let name = match body.get("id") {
         Some(Value::String(name)) => id::absolute(name, "/"),
         Some(_) => return Err(refuse(wrong())),
@@ -190,21 +216,32 @@ async fn create_app(leader: &Leader, asked: &Asked) -> Answer {
     let how = (AppChange::Create, asked.flag("force", false));
     let taken = leader.change(|core, now| core.change_app(&name, &body, how, now)).await;
     let (_, taken) = taken.map_err(refuse)?;
-    let shown = leader
-        .look(|core| core.app_json(&name, Embed { counts: true, ..Embed::default() }));
+    let shown = leader.look(|core| core.app_json(&name, Embed::LIST));
     let mut shown = shown.map_err(refuse)?;
     shown["deployments"] = json!([{"id": taken.id}]);
-    let mut response = json_with(StatusCode::CREATED, &shown);
-    if let Ok(location) = HeaderValue::from_str(&format!("/v2/apps{name}")) {
+    shown.as_object_mut().map(|app| app.remove("versionInfo"));
+    // Service ports that were given are not told yet.
+    let sent = body.as_object().cloned().and_then(|sent| normal::modernise(sent).ok());
+    let sent = normal::complete(sent.unwrap_or_default(), "");
+    for (key, value) in
+        sent.iter().filter(|(key, _)| ["portDefinitions", "container"].contains(&&***key))
+    {
+        shown[key] = value.clone();
+    }
+    Ok(located(with_deployment(json_with(StatusCode::CREATED, &shown), &taken), &name))
+}
+
+/// Names what was made.
+fn located(mut response: Response, id: &str) -> Response {
+    if let Ok(location) = HeaderValue::from_str(id) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    Ok(with_deployment(response, &taken))
+    response
 }
 
 async fn change_apps(leader: &Leader, asked: &Asked, change: AppChange) -> Answer {
     let body = asked.json()?;
-    let wrong =
-        || Refusal::Shape(vec![super::shape::Fault::new("/", "error.expected.jsarray")]);
+    let wrong = || Refusal::Shape(vec![Fault::new("/", "error.expected.jsarray")]);
     let bodies = body.as_array().ok_or_else(|| refuse(wrong()))?;
     let how = (change, asked.flag("force", false));
     let taken = leader.change(|core, now| core.change_apps(bodies, how, now)).await;
@@ -215,8 +252,9 @@ async fn one_app(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
     let name = path_of(rest);
     let change = match asked.method {
         Method::GET => {
+            let embed = Embed::ONE.with(asked.texts("embed"), "app.");
             let shown =
-                leader.look(|core| core.app_json(&name, Embed::ONE)).map_err(refuse)?;
+                leader.look(|core| core.app_json(&name, embed)).map_err(refuse)?;
             return Ok(json_ok(&json!({"app": shown})));
         }
         Method::DELETE => {
@@ -227,14 +265,16 @@ async fn one_app(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
         }
         Method::PUT => merge_or_replace(asked),
         Method::PATCH => AppChange::Patch,
-        _ => return Err(Box::new(no_route())),
+        _ => return not_allowed(),
     };
     let body = asked.json()?;
     let how = (change, asked.flag("force", false));
     let taken = leader.change(|core, now| core.change_app(&name, &body, how, now)).await;
     let (is_new, taken) = taken.map_err(refuse)?;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(deployed(status, &taken))
+    Ok(match is_new {
+        true => located(deployed(StatusCode::CREATED, &taken), &name),
+        false => deployed(StatusCode::OK, &taken),
+    })
 }
 
 async fn restart_app(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
@@ -317,11 +357,19 @@ async fn tasks(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
             let status = asked.text("status").or(asked.text("status[]"));
             Ok(json_ok(&json!({"tasks": leader.look(|core| core.tasks_json(status))})))
         }
+        (_, []) => not_allowed(),
         (&Method::POST, ["delete"]) => {
             let body = asked.json()?;
-            let ids =
-                body["ids"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            let ids: Vec<String> = ids.map(str::to_owned).collect();
+            let Some(ids) = body["ids"].as_array() else {
+                let fault = Fault::new("", "'ids' is undefined on object");
+                return Err(refuse(Refusal::Shape(vec![fault])));
+            };
+            let ids: Vec<String> =
+                ids.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            if let Some(id) = ids.iter().find(|id| !id.contains(".instance-")) {
+                let text = format!("Invalid task id '{id}'.");
+                return Err(Box::new(answer::message(StatusCode::BAD_REQUEST, &text)));
+            }
             let ids = leader.look(|core| core.known_tasks(&ids));
             let all = leader.look(|core| core.tasks_json(None));
             let killed = all
@@ -341,13 +389,18 @@ async fn tasks(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
 
 async fn groups(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
     match (&asked.method, rest) {
-        (&Method::GET, [.., "versions"]) => {
-            let versions = leader.look(|core| json!(core.group_versions()));
-            Ok(json_ok(&versions))
+        (&Method::GET, [group @ .., "versions"]) => {
+            let group = path_of(group);
+            let versions = leader.look(|core| core.group_versions(&group));
+            Ok(json_ok(&versions.map_err(refuse)?))
         }
         (&Method::GET, _) => {
-            let embed = embed(asked, "group.apps.");
-            let shown = leader.look(|core| core.group_json(&path_of(rest), embed));
+            let embed = Embed::default().with(asked.texts("embed"), "group.apps.");
+            let named = |word: &str| {
+                asked.text("embed").is_none() || asked.texts("embed").any(|it| it == word)
+            };
+            let with = (named("group.groups"), named("group.apps"));
+            let shown = leader.look(|core| core.group_json(&path_of(rest), embed, with));
             shown.map(|shown| json_ok(&shown)).map_err(refuse)
         }
         (&Method::POST, _) => create_group(leader, asked, rest).await,
@@ -371,7 +424,7 @@ async fn create_group(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
     let force = asked.flag("force", false);
     let taken =
         leader.change(|core, now| core.create_group(&group, &body, force, now)).await;
-    Ok(deployed(StatusCode::CREATED, &taken.map_err(refuse)?))
+    Ok(located(deployed(StatusCode::CREATED, &taken.map_err(refuse)?), &group))
 }
 
 async fn change_group(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
@@ -392,12 +445,13 @@ async fn change_group(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
 async fn deployments(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
     match (&asked.method, rest) {
         (&Method::GET, []) => Ok(json_ok(&leader.look(|core| core.deployments_json()))),
+        (_, []) => not_allowed(),
         (&Method::DELETE, [id]) => {
             let force = asked.flag("force", false);
             let taken = leader.change(|core, now| core.cancel(id, force, now)).await;
             Ok(match taken.map_err(refuse)? {
                 Some(taken) => deployed(StatusCode::OK, &taken),
-                None => status(StatusCode::ACCEPTED),
+                None => answer::bare(StatusCode::ACCEPTED),
             })
         }
         _ => Err(Box::new(no_route())),
@@ -408,13 +462,14 @@ async fn queue(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
     match (&asked.method, rest) {
         (&Method::GET, []) => {
             let with_offers = asked.texts("embed").any(|word| word == "lastUnusedOffers");
-            let now = Timestamp::now();
-            Ok(json_ok(&leader.look(|core| core.queue_json(with_offers, now))))
+            let shown = leader.note(|core, now| core.queue_json(with_offers, now));
+            Ok(json_ok(&shown))
         }
+        (_, []) => not_allowed(),
         (&Method::DELETE, [app @ .., "delay"]) => {
             let app = path_of(app);
             match leader.change(|core, now| core.reset_delay(&app, now)).await {
-                true => Ok(status(StatusCode::NO_CONTENT)),
+                true => Ok(answer::bare(StatusCode::NO_CONTENT)),
                 false => {
                     let text = format!("Application {app} not found in tasks queue.");
                     Err(refuse(Refusal::NotFound(text)))
@@ -423,10 +478,4 @@ async fn queue(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
         }
         _ => Err(Box::new(no_route())),
     }
-}
-
-fn status(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
 }

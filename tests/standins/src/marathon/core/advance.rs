@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// An end that does not come is asked for again after this long.
 const KILL_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(10);
+/// A leader gives up tasks that it cannot reach only when it has led so long, in seconds.
+const EXPUNGES_AFTER: f64 = 300.0;
 
 impl Core {
     /// Decides for every app what to start and what to end, and moves deployments on.
@@ -18,7 +20,8 @@ impl Core {
         self.expunge_lost(now);
         while self.move_deployments(now) {}
         let mut apps: Vec<String> = self.root.apps.keys().cloned().collect();
-        apps.extend(self.instances.values().map(|instance| instance.app.clone()));
+        let known = self.instances.values().chain(&self.ended);
+        apps.extend(known.map(|instance| instance.app.clone()));
         apps.sort();
         apps.dedup();
         self.wanted.clear();
@@ -26,8 +29,9 @@ impl Core {
             let Some(aim) = self.aim(&app) else { continue };
             let decision = goal::decide(aim, &self.seen(&app, now));
             for task in decision.kill {
-                self.kill_instance(&task, now);
+                self.leave(&task, now);
             }
+            self.forget_ended(&app, decision.launch as usize);
             if decision.launch > 0 {
                 self.queue.entry(app.clone()).or_default().since.get_or_insert(now);
                 self.wanted.insert(app, decision.launch);
@@ -59,12 +63,32 @@ impl Core {
         let late: Vec<_> =
             self.instances.values().filter(late).map(|i| i.task.clone()).collect();
         for task in late {
-            self.kill_instance(&task, now);
+            self.leave(&task, now);
         }
         self.advance(now);
     }
 
-    /// Ends a task for good, and says so to the master.
+    /// Ends a task whose place nobody takes.
+    pub(super) fn leave(&mut self, task: &str, now: Timestamp) {
+        if let Some(instance) = self.instances.get_mut(task) {
+            instance.leaving = true;
+        }
+        self.kill_instance(task, now);
+    }
+
+    /// Forgets ended tasks of an app beyond those that are to be started again.
+    fn forget_ended(&mut self, app: &str, n_kept: usize) {
+        let own = |instance: &&Instance| instance.app == app;
+        let surplus = self.ended.iter().filter(own).skip(n_kept);
+        let surplus: Vec<String> =
+            surplus.map(|instance| instance.task.clone()).collect();
+        self.ended.retain(|instance| !surplus.contains(&instance.task));
+        for task in surplus {
+            self.forget(format!("instances/{task}"));
+        }
+    }
+
+    /// Ends a task, and says so to the master.
     pub(super) fn kill_instance(&mut self, task: &str, now: Timestamp) {
         let Some(instance) = self.instances.get_mut(task) else { return };
         if !instance.killing {
@@ -112,39 +136,54 @@ impl Core {
         for action in actions.iter().filter(|action| action.action == Doing::Stop) {
             if !self.root.apps.contains_key(&action.app) {
                 self.forget_app(&action.app);
+                self.publish(
+                    "remove_health_check_event",
+                    json!({"appId": action.app}),
+                    now,
+                );
                 self.publish("app_terminated_event", json!({"appId": action.app}), now);
             }
         }
         let deployment = &mut self.deployments[index];
         deployment.current += 1;
         let body = json!({
-            "plan": {"id": deployment.id, "version": deployment.version},
-            "currentStep": {"actions": actions},
+            "plan": deployment.plan_json(), "currentStep": {"actions": actions},
         });
         self.save_deployment(index);
         self.publish("deployment_step_success", body, now);
+        self.announce(index, now);
+    }
+
+    /// Tells of the step that a deployment comes to.
+    pub(super) fn announce(&mut self, index: usize, now: Timestamp) {
+        let deployment = &self.deployments[index];
+        if let Some(step) = deployment.steps.get(deployment.current) {
+            let body = json!({"plan": deployment.plan_json(), "currentStep": step});
+            self.publish("deployment_info", body, now);
+        }
     }
 
     fn finish(&mut self, index: usize, now: Timestamp) {
         let deployment = self.deployments.remove(index);
         self.forget(format!("deployments/{}", deployment.id));
-        let plan = json!({
-            "id": deployment.id, "version": deployment.version, "steps": deployment.steps,
-        });
-        self.publish(
-            "deployment_success",
-            json!({"id": deployment.id, "plan": plan}),
-            now,
-        );
+        let body = json!({"id": deployment.id, "plan": deployment.plan_json()});
+        self.publish("deployment_success", body, now);
         let body = json!({"groupId": "/", "version": deployment.version});
         self.publish("group_change_success", body, now);
     }
 
+    /// Ends a deployment where it is.
+    pub(super) fn stop_deployment(&mut self, index: usize, now: Timestamp) {
+        let stopped = self.deployments.remove(index);
+        self.forget(format!("deployments/{}", stopped.id));
+        let plan = stopped.plan_json();
+        let body =
+            json!({"id": stopped.id, "plan": plan, "reason": "DeploymentCanceled"});
+        self.publish("deployment_failed", body, now);
+    }
+
     fn forget_app(&mut self, app: &str) {
-        let versions = self.records.remove(app).unwrap_or_default();
-        for version in versions.keys() {
-            self.forget(super::record_path(app, version));
-        }
+        // Its versions are kept, and are those of the next app of this id, too.
         self.backoffs.remove(app);
         self.failures.remove(app);
     }
@@ -207,7 +246,9 @@ impl Core {
         let limits = record.map_or(Some((0.0, 0.0)), |r| r.app().unreachable_seconds());
         let Some((inactive, expunge)) = limits else { return (false, false) };
         let seconds = now.duration_since(since).as_secs_f64();
-        (seconds >= inactive, seconds >= expunge)
+        let leads = now.duration_since(self.leads_since).as_secs_f64();
+        let expunges = expunge == 0.0 || leads >= EXPUNGES_AFTER;
+        (seconds >= inactive, seconds >= expunge && expunges)
     }
 
     fn expunge_lost(&mut self, now: Timestamp) {
@@ -252,7 +293,8 @@ fn replace(record: &Record) -> Aim {
 }
 
 fn is_ready(instance: &Instance) -> bool {
-    instance.runs() && instance.healthy() && !instance.killing
+    let ready = instance.readiness.iter().all(|check| check.ready);
+    instance.runs() && instance.healthy() && ready && !instance.killing
 }
 
 /// Whether no later step of a deployment touches an app.

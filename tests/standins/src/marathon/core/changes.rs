@@ -7,7 +7,6 @@ use crate::marathon::id;
 use crate::marathon::normal::{self, NotNormal, Spec};
 use crate::marathon::plan::{self, Cycle};
 use crate::marathon::root::{Root, RootNote};
-use crate::marathon::schema;
 use crate::marathon::service_ports;
 use crate::marathon::shape::{self, Fault};
 use jiff::Timestamp;
@@ -92,7 +91,11 @@ impl Core {
                     "An app with id [{app}] already exists."
                 )));
             }
-            (AppChange::Patch, None) => return Err(no_app(app)),
+            // What is sent is looked at first.
+            (AppChange::Patch, None) => {
+                self.record(app, body, change, &self.root)?;
+                return Err(no_app(app));
+            }
             _ => {}
         }
         let version = self.new_version(now);
@@ -133,7 +136,17 @@ impl Core {
             if change == AppChange::Patch && !root.apps.contains_key(&app) {
                 return Err(no_app(&app));
             }
-            let record = self.record(&app, body, change, &root)?;
+            let mut body = body.clone();
+            let is_plain = |key: &str| body.get(key).is_none();
+            if !root.apps.contains_key(&app)
+                && ["ports", "portDefinitions", "networks", "container"]
+                    .iter()
+                    .all(|key| is_plain(key))
+            {
+                // One that a list makes has no port by itself, as there.
+                body["portDefinitions"] = json!([]);
+            }
+            let record = self.record(&app, &body, change, &root)?;
             root.put_app(&app, record);
         }
         self.deploy(root, force, now)
@@ -215,7 +228,7 @@ impl Core {
         // The named tasks must be on their way out before the deployment picks its own.
         self.locks(&self.root, &root, force)?;
         for task in tasks {
-            self.kill_instance(task, now);
+            self.leave(task, now);
         }
         self.deploy(root, force, now)
     }
@@ -259,16 +272,6 @@ impl Core {
         self.deploy(root, true, now).map(Some)
     }
 
-    fn stop_deployment(&mut self, index: usize, now: Timestamp) {
-        let stopped = self.deployments.remove(index);
-        self.forget(format!("deployments/{}", stopped.id));
-        let plan =
-            json!({"id": stopped.id, "version": stopped.version, "steps": stopped.steps});
-        let body =
-            json!({"id": stopped.id, "plan": plan, "reason": "DeploymentCanceled"});
-        self.publish("deployment_failed", body, now);
-    }
-
     /// Wants another tree, and begins the deployment that brings it.
     pub(super) fn deploy(
         &mut self,
@@ -299,12 +302,9 @@ impl Core {
         let deployed =
             Deployed { version: root.version.clone(), id: deployment.id.clone() };
         self.keep_root(root);
-        let plan = json!({
-            "id": deployment.id, "version": deployment.version, "steps": deployment.steps,
-        });
-        self.publish("deployment_info", json!({"plan": plan}), now);
         self.deployments.push(deployment);
         self.save_deployment(self.deployments.len() - 1);
+        self.announce(self.deployments.len() - 1, now);
         self.advance(now);
         Ok(deployed)
     }
@@ -333,6 +333,15 @@ impl Core {
                 versions.insert(record.version.clone(), record.clone());
                 let path = super::record_path(app, &record.version);
                 self.effects.push(super::Effect::Save(path, json!(record.as_ref())));
+                let checks = record.spec.get("healthChecks").and_then(Value::as_array);
+                for check in checks.into_iter().flatten() {
+                    let body = json!({
+                        "appId": app, "version": record.version, "healthCheck": check,
+                        "eventType": "add_health_check_event", "timestamp": root.version,
+                    });
+                    self.effects
+                        .push(super::Effect::Publish("add_health_check_event", body));
+                }
             }
         }
         self.history.insert(self.root.version.clone(), self.root.note());
@@ -380,6 +389,9 @@ impl Core {
         app: &str,
         version: &str,
     ) -> Result<&Record, Refusal> {
+        if !is_version(version) {
+            return Err(Refusal::Invalid(Vec::new()));
+        }
         let found = self.records.get(app).and_then(|versions| versions.get(version));
         found.map(AsRef::as_ref).ok_or_else(|| {
             Refusal::NotFound(format!("App '{app}' does not exist in version {version}"))
@@ -395,13 +407,21 @@ impl Core {
         root: &Root,
     ) -> Result<Record, Refusal> {
         let before = root.apps.get(app);
-        let Value::Object(sent) =
-            shape::read(&schema::APP, body).map_err(Refusal::Shape)?
-        else {
-            return Err(Refusal::Internal("the shape of an app is an object".into()));
-        };
+        let sent = shape::read("app", body).map_err(Refusal::Shape)?;
         let mut update = normal::modernise(sent).map_err(not_normal)?;
-        update.remove("version");
+        let version = update.remove("version");
+        let version = version.as_ref().and_then(Value::as_str);
+        if version.is_some_and(|text| !is_version(text) || change != AppChange::Create) {
+            let text = "must be the only member, and a time";
+            return Err(Refusal::Invalid(vec![Fault::new("/version", text)]));
+        }
+        if change == AppChange::Create {
+            // Without a volume it is dropped here, and refused elsewhere.
+            update.remove("residency");
+        }
+        if before.is_some() {
+            update.remove("ports");
+        }
         let mut spec = match (change, before) {
             (AppChange::Merge | AppChange::Patch, Some(before)) => {
                 merge(&before.spec, update)
@@ -413,7 +433,10 @@ impl Core {
         let read = App::read(&spec).map_err(|error| {
             Refusal::Invalid(vec![Fault::new("/", error.to_string())])
         })?;
-        let mut faults = check::faults(&read);
+        if let Some(text) = check::broken(&read) {
+            return Err(Refusal::Internal(text));
+        }
+        let mut faults = check::faults(&read, &spec);
         if read.role != self.rules.role {
             let text = format!("got {}, expected one of: {}", read.role, self.rules.role);
             faults.push(Fault::new("/role", text));
@@ -438,6 +461,11 @@ impl Core {
     }
 }
 
+/// Whether a text is a time, as versions are.
+pub(super) fn is_version(text: &str) -> bool {
+    text.parse::<Timestamp>().is_ok()
+}
+
 fn merge(before: &Spec, update: Spec) -> Spec {
     let mut merged = before.clone();
     merged.extend(update);
@@ -453,8 +481,8 @@ fn version_only(body: &Value) -> Option<&str> {
 
 fn not_normal(error: NotNormal) -> Refusal {
     match error {
-        NotNormal::Mixed(text) => Refusal::Internal(text.to_owned()),
-        NotNormal::Fault(fault) => Refusal::Invalid(vec![fault]),
+        NotNormal::Mixed(text) => Refusal::Invalid(vec![Fault::new("/", text)]),
+        NotNormal::Gone => Refusal::Internal("no such network".to_owned()),
     }
 }
 

@@ -1,13 +1,12 @@
 //! Changes of groups.
 
 use super::Core;
-use super::changes::{AppChange, Deployed, Refusal};
+use super::changes::{AppChange, Deployed, Refusal, is_version};
 use crate::marathon::app::Record;
 use crate::marathon::id;
 use crate::marathon::normal::Spec;
 use crate::marathon::plan::{self, Step};
 use crate::marathon::root::Root;
-use crate::marathon::schema;
 use crate::marathon::shape::{self, Fault};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -24,7 +23,7 @@ impl Core {
         force: bool,
         now: Timestamp,
     ) -> Result<Deployed, Refusal> {
-        if self.root.has_group(group) {
+        if self.root.has_group(group) || self.root.apps.contains_key(group) {
             let text = format!(
                 "Group {group} is already created. Use PUT to change this group."
             );
@@ -93,7 +92,15 @@ impl Core {
         let version = self.new_version(now);
         let mut root = Root { version, ..self.root.clone() };
         let update = read(body)?;
+        if ["version", "scaleBy"].iter().any(|key| update.contains_key(*key))
+            && update.len() > 1
+        {
+            return Err(invalid("/", "a version or a factor stands alone"));
+        }
         if let Some(wanted) = update.get("version").and_then(Value::as_str) {
+            if !self.root.has_group(group) || !is_version(wanted) {
+                return Err(invalid("/version", "there is no such version"));
+            }
             self.restore(&mut root, group, wanted)?;
         } else if let Some(factor) = update.get("scaleBy").and_then(Value::as_f64) {
             scale(&mut root, group, factor);
@@ -143,15 +150,24 @@ impl Core {
         group: &str,
         update: &Spec,
     ) -> Result<(), Refusal> {
+        let names_itself = update.contains_key("id") && update.contains_key("apps");
+        let known = self.root.has_group(group) && names_itself;
+        let enforces = update.get("enforceRole") == Some(&true.into());
+        if (known || enforces) && !id::is_top_level(group) {
+            return Err(invalid(
+                "/enforceRole",
+                "only groups of the top level may have it",
+            ));
+        }
         if group == "/" {
             return Ok(());
         }
         if let Some(error) = id::fault(group) {
-            return Err(Refusal::Invalid(vec![Fault::new("/id", error)]));
+            return Err(invalid("/id", &error));
         }
         if root.apps.contains_key(group) {
             let text = format!("App with id {group} already exists.");
-            return Err(Refusal::Invalid(vec![Fault::new("/id", text)]));
+            return Err(invalid("/id", &text));
         }
         let version = root.version.clone();
         let kept = root.groups.entry(group.to_owned()).or_default();
@@ -160,19 +176,14 @@ impl Core {
             let texts = dependencies.iter().filter_map(Value::as_str).map(str::to_owned);
             kept.dependencies = texts.collect();
         }
-        if let Some(enforce) = update.get("enforceRole").and_then(Value::as_bool) {
-            kept.enforce_role = enforce;
-        }
+        kept.enforce_role = enforces;
         Ok(())
     }
 
     /// Puts a group back to what it was.
     fn restore(&self, root: &mut Root, group: &str, wanted: &str) -> Result<(), Refusal> {
-        let note = self.history.get(wanted).ok_or_else(|| {
-            Refusal::NotFound(format!(
-                "Group '{group}' does not exist in version {wanted}"
-            ))
-        })?;
+        let note = self.history.get(wanted);
+        let note = note.ok_or_else(|| Refusal::Invalid(Vec::new()))?;
         let current = root.clone();
         root.remove_group(group);
         for (name, kept) in note.groups.iter().filter(|(name, _)| id::within(name, group))
@@ -201,18 +212,18 @@ fn scale(root: &mut Root, group: &str, factor: f64) {
     }
 }
 
+fn invalid(path: &str, text: &str) -> Refusal {
+    Refusal::Invalid(vec![Fault::new(path, text)])
+}
+
 fn read(body: &Value) -> Result<Spec, Refusal> {
-    match shape::read(&schema::GROUP, body).map_err(Refusal::Shape)? {
-        Value::Object(update) => Ok(update),
-        _ => Ok(Spec::new()),
-    }
+    shape::read("group", body).map_err(Refusal::Shape)
 }
 
 fn names(items: &[Value], group: &str) -> Result<Vec<String>, Refusal> {
     let name = |(index, item): (usize, &Value)| {
         let name = item["id"].as_str().map(|name| id::absolute(name, group));
-        let fault = || Fault::new(format!("/apps({index})/id"), "error.path.missing");
-        let name = name.ok_or_else(|| Refusal::Shape(vec![fault()]))?;
+        let name = name.ok_or_else(|| Refusal::Internal("None.get".to_owned()))?;
         match id::parent(&name) == group {
             true => Ok(name),
             false => Err(Refusal::Invalid(vec![Fault::new(

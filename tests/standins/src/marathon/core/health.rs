@@ -1,11 +1,11 @@
 //! Which checks are due, and what their results mean.
 
 use super::Core;
-use crate::marathon::app::{App, HealthCheck};
+use crate::marathon::app::{App, HealthCheck, ReadinessCheck};
 use crate::marathon::instance::Instance;
 use crate::marathon::task;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A check that is to be made now, from here.
@@ -18,18 +18,31 @@ pub struct Probe {
     /// The host.
     pub host: String,
     /// The port.
-    pub port: u16,
+    pub port: u32,
     /// The path of a request; none when a connection is enough.
     pub path: Option<String>,
     /// How long it may take.
     pub timeout: Duration,
+    /// Which statuses are good.
+    pub good: Vec<u16>,
+    /// Whether it is a readiness check, of those which.
+    pub is_readiness: bool,
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Finding {
+    /// What is wrong, if anything.
+    pub wrong: Option<String>,
+    /// The answer: its status, type and body.
+    pub response: Option<Value>,
 }
 
 impl Core {
     /// The checks of Marathon that are due; they count as asked.
     pub fn due_probes(&mut self, now: Timestamp) -> Vec<Probe> {
         let mut due = Vec::new();
-        for instance in self.instances.values().filter(|i| i.runs() && !i.killing) {
+        for instance in self.instances.values().filter(|i| i.runs()) {
             let Some(record) = self.record_of(&instance.app, &instance.version) else {
                 continue;
             };
@@ -37,21 +50,58 @@ impl Core {
             for (index, check) in app.health_checks.iter().enumerate() {
                 due.extend(probe(&app, check, instance, index, now));
             }
+            if self.deployments_of(&app.id).next().is_some() {
+                for (index, check) in app.readiness_checks.iter().enumerate() {
+                    due.extend(readiness_probe(&app, check, instance, index, now));
+                }
+            }
         }
         for probe in &due {
-            let instance = self.instances.get_mut(&probe.task);
-            if let Some(health) = instance.and_then(|i| i.health.get_mut(probe.check)) {
+            let Some(instance) = self.instances.get_mut(&probe.task) else { continue };
+            if probe.is_readiness {
+                instance.readiness[probe.check].asked = Some(now);
+            } else if let Some(health) = instance.health.get_mut(probe.check) {
                 health.asked = Some(now);
             }
         }
         due
     }
 
-    /// What a probe found: nothing wrong, or what.
-    pub fn probed(&mut self, probe: &Probe, wrong: Option<String>, now: Timestamp) {
-        let verdict = wrong.map_or(Ok(()), |cause| Err(Some(cause)));
-        self.judge(&probe.task, probe.check, verdict, now);
+    /// What a probe found.
+    pub fn probed(&mut self, probe: &Probe, found: Finding, now: Timestamp) {
+        if probe.is_readiness {
+            let instance = self.instances.get_mut(&probe.task);
+            if let Some(check) = instance.and_then(|i| i.readiness.get_mut(probe.check)) {
+                check.ready |= found.wrong.is_none();
+                check.response = found.response;
+            }
+        } else {
+            let verdict = found.wrong.map_or(Ok(()), |cause| Err(Some(cause)));
+            self.judge(&probe.task, probe.check, verdict, now);
+        }
         self.advance(now);
+    }
+
+    /// What is found of the readiness checks of an app that are not good yet.
+    pub(super) fn readiness_json(&self, app: &str) -> Value {
+        let names = self.root.apps.get(app).map(|record| record.app().readiness_checks);
+        let names = names.unwrap_or_default();
+        let waiting = self.instances_of(app).flat_map(|instance| {
+            instance.readiness.iter().zip(&names).map(move |pair| (instance, pair))
+        });
+        let shown =
+            waiting.filter(|(_, (check, _))| !check.ready && check.asked.is_some());
+        let shown = shown.map(|(instance, (check, rule))| {
+            let mut shown =
+                json!({"name": rule.name, "taskId": instance.task, "ready": false});
+            if let Some(response) =
+                check.response.as_ref().filter(|_| rule.preserve_last_response)
+            {
+                shown["lastResponse"] = response.clone();
+            }
+            shown
+        });
+        shown.collect()
     }
 
     pub(super) fn judge(
@@ -73,12 +123,19 @@ impl Core {
         let age = instance.started_at.map(|t| now.duration_since(t).as_secs_f64());
         let in_grace = first && age.zip(grace).is_some_and(|(age, grace)| age < grace);
         if !alive && in_grace {
+            if let Some(health) = instance.health.get_mut(check) {
+                health.alive.get_or_insert(false);
+            }
             return;
         }
         let id = instance.id().to_owned();
         if instance.judge(check, alive, cause, now) {
             let body = json!({
-                "appId": app, "instanceId": id, "taskId": task, "version": version, "alive": alive,
+                "instanceId": id, "runSpecId": app, "healthy": alive, "runSpecVersion": version,
+            });
+            self.publish("instance_health_changed_event", body, now);
+            let body = json!({
+                "appId": app, "instanceId": id, "version": version, "alive": alive,
             });
             self.publish("health_status_changed_event", body, now);
         }
@@ -89,7 +146,7 @@ impl Core {
 
     /// Ends a task that failed too often. Of checks that the agent makes, the agent does that.
     fn kill_unhealthy(&mut self, task: &str, check: usize, now: Timestamp) {
-        let Some(instance) = self.instances.get(task) else { return };
+        let Some(instance) = self.instances.get(task).cloned() else { return };
         let Some(record) = self.record_of(&instance.app, &instance.version) else {
             return;
         };
@@ -104,9 +161,13 @@ impl Core {
             "version": instance.version, "host": instance.host, "slaveId": instance.agent,
         });
         self.publish("failed_health_check_event", body.clone(), now);
-        if rule.max_consecutive_failures > 0 && failures >= rule.max_consecutive_failures
-        {
+        let most = rule.max_consecutive_failures;
+        if most > 0 && failures >= most && !instance.killing {
             self.publish("unhealthy_instance_kill_event", body, now);
+            let cause = instance.health[check].cause.clone().unwrap_or_default();
+            let text =
+                format!("Task was killed since health check failed. Reason: {cause}");
+            self.note_failure(&instance, "TASK_KILLED", &text, now);
             self.kill_instance(task, now);
         }
     }
@@ -119,10 +180,8 @@ fn probe(
     index: usize,
     now: Timestamp,
 ) -> Option<Probe> {
-    let asked = instance.health.get(index)?.asked.or(instance.started_at)?;
-    let due = now.duration_since(asked).as_secs_f64() >= check.interval_seconds
-        || instance.health.get(index)?.asked.is_none();
-    if check.by_agent() || !due {
+    let known = instance.health.get(index)?;
+    if check.by_agent() || !rested(known.asked, check.interval_seconds, now) {
         return None;
     }
     let ports: Vec<_> = instance.ports.iter().copied().map(Some).collect();
@@ -138,5 +197,36 @@ fn probe(
         port,
         path: check.protocol.starts_with("HTTP").then(|| check.path.clone()).flatten(),
         timeout: Duration::from_secs_f64(check.timeout_seconds.clamp(0.1, 3600.0)),
+        good: (200..400).collect(),
+        is_readiness: false,
+    })
+}
+
+fn rested(asked: Option<Timestamp>, interval: f64, now: Timestamp) -> bool {
+    asked.is_none_or(|asked| now.duration_since(asked).as_secs_f64() >= interval)
+}
+
+fn readiness_probe(
+    app: &App,
+    check: &ReadinessCheck,
+    instance: &Instance,
+    index: usize,
+    now: Timestamp,
+) -> Option<Probe> {
+    let known = instance.readiness.get(index).filter(|known| !known.ready)?;
+    let port = app.ports().iter().position(|port| port.name == check.port_name)?;
+    Some(Probe {
+        task: instance.task.clone(),
+        check: index,
+        host: instance.host.clone(),
+        port: instance
+            .ports
+            .get(port)
+            .copied()
+            .filter(|_| rested(known.asked, check.interval_seconds, now))?,
+        path: Some(check.path.clone()),
+        timeout: Duration::from_secs_f64(check.timeout_seconds.clamp(0.1, 3600.0)),
+        good: check.http_status_codes_for_ready.clone(),
+        is_readiness: true,
     })
 }

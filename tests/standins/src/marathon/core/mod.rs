@@ -15,7 +15,7 @@ mod tests;
 mod updates;
 
 pub use changes::{AppChange, Deployed, Killing, Refusal};
-pub use health::Probe;
+pub use health::{Finding, Probe};
 pub use show::Embed;
 
 use super::app::Record;
@@ -47,7 +47,7 @@ pub struct Rules {
     /// Put before `PORT…` and `HOST`.
     pub env_prefix: Option<String>,
     /// Where service ports are taken from.
-    pub service_ports: RangeInclusive<u16>,
+    pub service_ports: RangeInclusive<u32>,
     /// How many versions are kept.
     pub max_versions: usize,
     /// How many deployments may run.
@@ -79,11 +79,20 @@ pub struct Deployment {
     pub original: RootNote,
 }
 
+impl Deployment {
+    /// What events tell of it.
+    fn plan_json(&self) -> Value {
+        json!({"id": self.id, "version": self.version, "steps": self.steps})
+    }
+}
+
 /// What the queue says of an app beside how many are to start.
 #[derive(Clone, Debug, Default)]
 struct Queued {
     since: Option<Timestamp>,
     processed: u64,
+    /// Since the last offers came.
+    in_round: u64,
     unused: u64,
     rejected: BTreeMap<Reason, u64>,
     last_used: Option<Timestamp>,
@@ -100,6 +109,12 @@ pub struct Core {
     records: BTreeMap<String, BTreeMap<String, Arc<Record>>>,
     deployments: Vec<Deployment>,
     instances: BTreeMap<String, Instance>,
+    /// Those whose task has ended, until their next one is launched.
+    ended: Vec<Instance>,
+    /// Whether the launch queue has died of a constraint.
+    is_stuck: bool,
+    /// Since when it leads; tasks of lost agents are given up only later.
+    leads_since: Timestamp,
     backoffs: BTreeMap<String, Backoff>,
     failures: BTreeMap<String, Value>,
     queue: BTreeMap<String, Queued>,
@@ -122,6 +137,9 @@ impl Core {
             records: BTreeMap::new(),
             deployments: Vec::new(),
             instances: BTreeMap::new(),
+            ended: Vec::new(),
+            is_stuck: false,
+            leads_since: Timestamp::UNIX_EPOCH,
             backoffs: BTreeMap::new(),
             failures: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -133,52 +151,6 @@ impl Core {
             last_version: Timestamp::UNIX_EPOCH,
             effects: Vec::new(),
         }
-    }
-
-    /// What is to be done since the last time that this was asked.
-    pub fn effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
-    }
-
-    /// The framework's id, once there is one.
-    pub fn framework_id(&self) -> Option<&str> {
-        self.framework_id.as_deref()
-    }
-
-    /// The master knows us: ask what became of our tasks.
-    pub fn subscribed(&mut self, framework_id: &str, again: bool, now: Timestamp) {
-        if self.framework_id.as_deref() != Some(framework_id) {
-            self.framework_id = Some(framework_id.to_owned());
-            self.save("framework-id", framework_id.into());
-        }
-        self.subscribed = true;
-        self.suppressed = false;
-        self.revived = None;
-        let event = if again {
-            "scheduler_reregistered_event"
-        } else {
-            "scheduler_registered_event"
-        };
-        self.publish(event, json!({"frameworkId": framework_id}), now);
-        self.reconcile();
-        self.advance(now);
-    }
-
-    /// The master is gone.
-    pub fn disconnected(&mut self, now: Timestamp) {
-        self.subscribed = false;
-        self.publish("scheduler_disconnected_event", json!({}), now);
-    }
-
-    /// Asks for the states of all tasks.
-    pub fn reconcile(&mut self) {
-        let tasks = self.instances.values();
-        let tasks =
-            tasks.map(|i| (i.task.clone(), Some(i.agent.clone()))).collect::<Vec<_>>();
-        if !tasks.is_empty() {
-            self.call(Call::Reconcile(tasks));
-        }
-        self.call(Call::Reconcile(Vec::new()));
     }
 
     /// A version that no other has, near to now.
@@ -240,7 +212,7 @@ impl Core {
         })
     }
 
-    fn all_service_ports(&self, except: &str) -> BTreeSet<u16> {
+    fn all_service_ports(&self, except: &str) -> BTreeSet<u32> {
         let others = self.root.apps.iter().filter(|(app, _)| *app != except);
         others.flat_map(|(_, record)| super::service_ports::of(&record.spec)).collect()
     }
@@ -257,19 +229,40 @@ impl leader::Core for Core {
     }
 
     fn effects(&mut self) -> Vec<Effect> {
-        self.effects()
+        std::mem::take(&mut self.effects)
     }
 
     fn framework_id(&self) -> Option<&str> {
-        self.framework_id()
+        self.framework_id.as_deref()
     }
 
     fn subscribed(&mut self, framework_id: &str, again: bool, now: Timestamp) {
-        self.subscribed(framework_id, again, now);
+        if self.framework_id.as_deref() != Some(framework_id) {
+            self.framework_id = Some(framework_id.to_owned());
+            self.save("framework-id", framework_id.into());
+        }
+        if self.leads_since == Timestamp::UNIX_EPOCH {
+            self.leads_since = now;
+            if self.root.version == stamp(Timestamp::UNIX_EPOCH) {
+                self.root.version = self.new_version(now);
+            }
+        }
+        self.subscribed = true;
+        self.suppressed = false;
+        self.revived = None;
+        let event = if again {
+            "scheduler_reregistered_event"
+        } else {
+            "scheduler_registered_event"
+        };
+        self.publish(event, json!({"frameworkId": framework_id}), now);
+        self.reconcile();
+        self.advance(now);
     }
 
     fn disconnected(&mut self, now: Timestamp) {
-        self.disconnected(now);
+        self.subscribed = false;
+        self.publish("scheduler_disconnected_event", json!({}), now);
     }
 
     fn offers(&mut self, offers: Vec<Offer>, now: Timestamp) {
@@ -281,7 +274,13 @@ impl leader::Core for Core {
     }
 
     fn reconcile(&mut self) {
-        self.reconcile();
+        let tasks = self.instances.values();
+        let tasks =
+            tasks.map(|i| (i.task.clone(), Some(i.agent.clone()))).collect::<Vec<_>>();
+        if !tasks.is_empty() {
+            self.call(Call::Reconcile(tasks));
+        }
+        self.call(Call::Reconcile(Vec::new()));
     }
 
     fn tick(&mut self, now: Timestamp) {

@@ -3,9 +3,10 @@
 use super::{Call, Core, Queued};
 use crate::framework::offer::{Offer, Pool};
 use crate::marathon::app::{App, Record};
+use crate::marathon::constraint;
 use crate::marathon::id;
-use crate::marathon::instance::{Instance, stamp};
-use crate::marathon::matching::{self, Reason, Room};
+use crate::marathon::instance::{Instance, Readiness, stamp};
+use crate::marathon::matching::{self, REASONS, Reason, Room};
 use crate::marathon::task::{self, Naming};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,6 +16,13 @@ use uuid::Uuid;
 impl Core {
     /// Takes what offers have room for.
     pub fn offers(&mut self, offers: Vec<Offer>, now: Timestamp) {
+        if self.is_stuck {
+            return;
+        }
+        for queued in self.queue.values_mut() {
+            queued.rejected.clear();
+            queued.in_round = 0;
+        }
         let mut unused = Vec::new();
         for offer in offers {
             let mut pool = offer.pool();
@@ -49,6 +57,10 @@ impl Core {
                 continue;
             }
             let app = record.app();
+            if app.constraints.iter().any(|words| constraint::divides_by_zero(words)) {
+                self.is_stuck = true;
+                return None;
+            }
             let found = self.room(&app, offer, pool);
             self.note_offer(&name, offer, found.as_ref().err().copied(), now);
             if let Ok((uuid, room)) = found {
@@ -65,7 +77,7 @@ impl Core {
         pool: &mut Pool,
     ) -> Result<(Uuid, Room), Reason> {
         if self.rules.maintenance_mode && offer.in_maintenance() {
-            return Err(Reason::AgentMaintenance);
+            return Err("AgentMaintenance");
         }
         let uuid = Uuid::new_v4();
         let spread = uuid.as_u128() as usize;
@@ -82,7 +94,13 @@ impl Core {
         (uuid, room): (Uuid, Room),
         now: Timestamp,
     ) -> Value {
-        let task = format!("{}.instance-{uuid}._app.1", id::joined(&app.id, "_"));
+        let before = self.ended.iter().position(|instance| instance.app == app.id);
+        let before = before.map(|index| self.ended.remove(index));
+        if let Some(before) = &before {
+            self.forget(format!("instances/{}", before.task));
+        }
+        let new = || format!("{}.instance-{uuid}._app.1", id::joined(&app.id, "_"));
+        let task = before.as_ref().map_or_else(new, Instance::next_task);
         let naming = Naming {
             task: &task,
             agent: offer.agent(),
@@ -104,9 +122,17 @@ impl Core {
             role: app.role.clone(),
             state: "TASK_STAGING".into(),
             staged_at: now,
+            // What was found of its last task is said of this one, too, as there.
+            health: before.map(|before| before.health).unwrap_or_default(),
+            readiness: vec![Readiness::default(); app.readiness_checks.len()],
             ..Instance::default()
         };
-        self.instances.insert(task.clone(), instance.restored(app.health_checks.len()));
+        let instance = instance.restored(app.health_checks.len());
+        self.publish_condition(
+            &Instance { state: "TASK_PROVISIONED".into(), ..instance.clone() },
+            now,
+        );
+        self.instances.insert(task.clone(), instance);
         self.save_instance(&task);
         if let Some(left) = self.wanted.get_mut(&app.id) {
             *left -= 1;
@@ -123,6 +149,7 @@ impl Core {
     ) {
         let Some(queued) = self.queue.get_mut(app) else { return };
         queued.processed += 1;
+        queued.in_round += 1;
         match against {
             None => queued.last_used = Some(now),
             Some(reason) => {
@@ -130,8 +157,8 @@ impl Core {
                 queued.last_unused = Some(now);
                 *queued.rejected.entry(reason).or_default() += 1;
                 let shown = json!({
-                    "offer": {"id": offer.id(), "hostname": offer.hostname, "agentId": offer.agent()},
-                    "reason": [format!("{reason:?}")], "timestamp": stamp(now),
+                    "offer": offer.shown(),
+                    "reason": [reason], "timestamp": stamp(now),
                 });
                 queued.unused_offers.insert(offer.agent().to_owned(), shown);
             }
@@ -147,8 +174,7 @@ impl Core {
             let mut shown = json!({
                 "count": n, "delay": {"timeLeftSeconds": left, "overdue": until.is_none()},
                 "since": queued.since.map(stamp), "role": record.app().role,
-                "processedOffersSummary": summary(queued),
-                "app": record.json(),
+                "processedOffersSummary": summary(queued), "app": record.json(),
             });
             if with_offers {
                 let offers: Value = queued.unused_offers.values().cloned().collect();
@@ -171,19 +197,27 @@ impl Core {
 }
 
 fn summary(queued: &Queued) -> Value {
-    let mut total = queued.processed;
+    let mut total = queued.in_round;
     let mut reasons = Vec::new();
-    for reason in Reason::ALL {
+    for reason in REASONS {
         let declined = queued.rejected.get(&reason).copied().unwrap_or(0);
         reasons.push(json!({
-            "reason": format!("{reason:?}"), "declined": declined, "processed": total,
+            "reason": reason, "declined": declined, "processed": total,
         }));
         total -= declined;
     }
-    json!({
+    let mut shown = json!({
         "processedOffersCount": queued.processed, "unusedOffersCount": queued.unused,
-        "lastUnusedOfferAt": queued.last_unused.map(stamp),
-        "lastUsedOfferAt": queued.last_used.map(stamp),
         "rejectSummaryLastOffers": reasons, "rejectSummaryLaunchAttempt": reasons,
-    })
+    });
+    let times = [
+        ("lastUnusedOfferAt", queued.last_unused),
+        ("lastUsedOfferAt", queued.last_used),
+    ];
+    for (name, time) in times {
+        if let Some(time) = time {
+            shown[name] = stamp(time).into();
+        }
+    }
+    shown
 }

@@ -3,7 +3,7 @@
 use super::{Core, Deployment};
 use crate::framework::store::{Unreadable, below, read};
 use crate::marathon::app::Record;
-use crate::marathon::instance::Instance;
+use crate::marathon::instance::{Instance, is_terminal};
 use crate::marathon::root::{Root, RootNote};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -43,6 +43,10 @@ impl Core {
         self.deployments.sort_by(|a, b| a.version.cmp(&b.version));
         for path in below(kept, "instances/") {
             let instance: Instance = read(kept, path)?;
+            if is_terminal(&instance.state) {
+                self.ended.push(instance);
+                continue;
+            }
             let record = self.record_of(&instance.app, &instance.version);
             let n_checks = record.map_or(0, |record| record.app().health_checks.len());
             self.instances.insert(instance.task.clone(), instance.restored(n_checks));

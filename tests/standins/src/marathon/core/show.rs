@@ -4,35 +4,54 @@ use super::changes::{Refusal, no_app};
 use super::groups::no_group;
 use super::{Core, Deployment};
 use crate::marathon::app::Record;
-use crate::marathon::instance::Instance;
+use crate::marathon::id;
+use crate::marathon::instance::{Instance, is_terminal};
 use crate::marathon::plan;
 use crate::marathon::service_ports;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is shown beside the apps themselves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Embed {
-    /// How many tasks there are, and deployments.
+    /// How many tasks there are.
     pub counts: bool,
+    /// The deployments.
+    pub deployments: bool,
     /// The tasks.
     pub tasks: bool,
     /// The last failure of a task.
     pub failure: bool,
     /// Statistics of tasks.
     pub stats: bool,
+    /// What readiness checks found.
+    pub readiness: bool,
 }
 
 impl Embed {
     /// All that one app is shown with.
-    pub const ONE: Self = Self { counts: true, tasks: true, failure: true, stats: false };
+    pub const ONE: Self = Self { tasks: true, failure: true, ..Self::LIST };
 
-    /// Reads the words of `embed`, which begin with `prefix`.
-    pub fn read<'a>(words: impl Iterator<Item = &'a str>, prefix: &str) -> Self {
-        let mut embed = Self { counts: true, ..Self::default() };
+    /// What apps of a list are shown with.
+    pub const LIST: Self = Self {
+        counts: true,
+        deployments: true,
+        tasks: false,
+        failure: false,
+        stats: false,
+        readiness: false,
+    };
+
+    /// With what the words of `embed` name, which begin with `prefix`.
+    #[must_use]
+    pub fn with<'a>(self, words: impl Iterator<Item = &'a str>, prefix: &str) -> Self {
+        let mut embed = self;
         for word in words {
             match word.strip_prefix(prefix).unwrap_or_default() {
-                "tasks" => embed.tasks = true,
+                "tasks" => (embed.tasks, embed.deployments) = (true, true),
+                "counts" => embed.counts = true,
+                "deployments" => embed.deployments = true,
+                "readiness" => embed.readiness = true,
                 "lastTaskFailure" => embed.failure = true,
                 "failures" => (embed.tasks, embed.failure) = (true, true),
                 "taskStats" => embed.stats = true,
@@ -60,34 +79,44 @@ impl Core {
     }
 
     /// All apps in a group, at any depth.
-    pub fn apps_within_json(&self, group: &str, embed: Embed) -> Value {
-        self.root
-            .apps_within(group)
-            .map(|(_, record)| self.record_json(record, embed))
-            .collect()
+    ///
+    /// # Errors
+    /// When there is no such group.
+    pub fn apps_within_json(&self, group: &str, embed: Embed) -> Result<Value, Refusal> {
+        if !self.root.has_group(group) {
+            return Err(no_group(group));
+        }
+        let apps = self.root.apps_within(group);
+        Ok(apps.map(|(_, record)| self.record_json(record, embed)).collect())
     }
 
     fn record_json(&self, record: &Record, embed: Embed) -> Value {
         let mut shown = record.json();
         let app = record.app();
-        let tasks: Vec<_> = self.instances_of(&app.id).collect();
+        let ended = self.ended.iter().filter(|instance| instance.app == app.id);
+        let tasks: Vec<_> = self.instances_of(&app.id).chain(ended).collect();
         if embed.counts {
             let n =
                 |count: &dyn Fn(&&&Instance) -> bool| tasks.iter().filter(count).count();
             let checked = !app.health_checks.is_empty();
             shown.insert("tasksStaged".into(), n(&|i| staged(i)).into());
             shown.insert("tasksRunning".into(), n(&|i| i.runs()).into());
-            let healthy = n(&|i| checked && i.runs() && i.healthy());
+            let healthy = n(&|i| checked && i.healthy() && !is_terminal(&i.state));
             shown.insert("tasksHealthy".into(), healthy.into());
             shown.insert(
                 "tasksUnhealthy".into(),
                 n(&|i| i.runs() && i.unhealthy()).into(),
             );
+        }
+        if embed.deployments {
             let ids = self.deployments_of(&app.id).map(|d| json!({"id": d.id}));
             shown.insert("deployments".into(), ids.collect());
         }
+        if embed.readiness {
+            shown.insert("readinessCheckResults".into(), self.readiness_json(&app.id));
+        }
         if embed.tasks {
-            let ports = service_ports::of(&record.spec);
+            let ports = service_ports::shown(&record.spec);
             let shown_tasks = tasks.iter().map(|instance| instance.json(&ports));
             shown.insert("tasks".into(), shown_tasks.collect());
         }
@@ -95,7 +124,7 @@ impl Core {
             shown.insert("lastTaskFailure".into(), failure.clone());
         }
         if embed.stats {
-            shown.insert("taskStats".into(), stats(&tasks, record));
+            shown.insert("tasksStats".into(), stats(&tasks, record));
         }
         shown.into()
     }
@@ -106,9 +135,10 @@ impl Core {
     /// When the app does not exist.
     pub fn app_tasks(&self, app: &str) -> Result<Vec<(String, Value)>, Refusal> {
         let record = self.root.apps.get(app).ok_or_else(|| no_app(app))?;
-        let ports = service_ports::of(&record.spec);
+        let ports = service_ports::shown(&record.spec);
         let each = |i: &Instance| (i.task.clone(), i.json(&ports));
-        Ok(self.instances_of(app).map(each).collect())
+        let ended = self.ended.iter().filter(|instance| instance.app == app);
+        Ok(self.instances_of(app).chain(ended).map(each).collect())
     }
 
     /// All tasks, of `status` `running` or `staging` when one is named.
@@ -118,7 +148,8 @@ impl Core {
             Some("staging") => staged(instance),
             _ => true,
         };
-        let shown = self.instances.values().filter(fits).map(|instance| {
+        let all = self.instances.values().chain(&self.ended);
+        let shown = all.filter(fits).map(|instance| {
             let record = self.root.apps.get(&instance.app);
             let ports = record.map(|r| service_ports::of(&r.spec)).unwrap_or_default();
             instance.json(&ports)
@@ -135,30 +166,46 @@ impl Core {
     ///
     /// # Errors
     /// When it does not exist.
-    pub fn group_json(&self, group: &str, embed: Embed) -> Result<Value, Refusal> {
+    pub fn group_json(
+        &self,
+        group: &str,
+        embed: Embed,
+        (with_groups, with_apps): (bool, bool),
+    ) -> Result<Value, Refusal> {
         if !self.root.has_group(group) {
             return Err(no_group(group));
         }
         let kept = self.root.groups.get(group).cloned().unwrap_or_default();
-        let apps =
-            self.root.apps_in(group).map(|(_, record)| self.record_json(record, embed));
+        let apps = self.root.apps_in(group).filter(|_| with_apps);
+        let apps = apps.map(|(_, record)| self.record_json(record, embed));
+        let with = (with_groups, with_apps);
         let groups = self.root.groups_in(group);
-        let groups = groups.iter().filter_map(|inner| self.group_json(inner, embed).ok());
+        let groups = groups.iter().filter(|_| with_groups);
+        let groups = groups.filter_map(|inner| self.group_json(inner, embed, with).ok());
         let version =
             if kept.version.is_empty() { &self.root.version } else { &kept.version };
-        Ok(json!({
-            "id": group, "dependencies": kept.dependencies, "enforceRole": kept.enforce_role,
-            "version": version, "apps": apps.collect::<Value>(),
-            "groups": groups.collect::<Value>(), "pods": [],
-        }))
+        let mut shown = json!({
+            "id": group, "dependencies": kept.dependencies, "version": version,
+            "apps": apps.collect::<Value>(), "groups": groups.collect::<Value>(), "pods": [],
+        });
+        if id::is_top_level(group) {
+            shown["enforceRole"] = kept.enforce_role.into();
+        }
+        Ok(shown)
     }
 
-    /// The versions of the tree at which a group was changed.
-    pub fn group_versions(&self) -> Vec<&String> {
-        self.history.keys().collect()
+    /// The versions of the tree.
+    ///
+    /// # Errors
+    /// When there is no such group.
+    pub fn group_versions(&self, group: &str) -> Result<Value, Refusal> {
+        match self.root.has_group(group) {
+            true => Ok(self.history.keys().map(|version| json!(version)).collect()),
+            false => Err(no_group(group)),
+        }
     }
 
-    /// The versions of an app, newest first.
+    /// The versions of an app and of those of its id before it, in no order, as there.
     ///
     /// # Errors
     /// When it does not exist.
@@ -167,7 +214,10 @@ impl Core {
             return Err(no_app(app));
         }
         let versions = self.records.get(app);
-        Ok(versions.into_iter().flat_map(|versions| versions.keys().rev()).collect())
+        let versions = versions.into_iter().flat_map(BTreeMap::keys);
+        let mut versions: Vec<&String> = versions.collect();
+        versions.sort_by_key(|version| version.bytes().rev().collect::<Vec<_>>());
+        Ok(versions)
     }
 
     /// One version of an app.
@@ -180,7 +230,27 @@ impl Core {
 
     /// Every deployment that goes on.
     pub fn deployments_json(&self) -> Value {
-        self.deployments.iter().map(deployment_json).collect()
+        self.deployments
+            .iter()
+            .map(|deployment| self.deployment_json(deployment))
+            .collect()
+    }
+
+    fn deployment_json(&self, deployment: &Deployment) -> Value {
+        let none = Vec::new();
+        let step = deployment.steps.get(deployment.current);
+        let current = step.map_or(&none, |step| &step.actions).iter().map(|action| {
+            json!({"action": action.action, "app": action.app,
+                "readinessCheckResults": self.readiness_json(&action.app)})
+        });
+        let affected: BTreeSet<String> = plan::affected(&deployment.steps);
+        let total = deployment.steps.len();
+        json!({
+            "id": deployment.id, "version": deployment.version, "affectedApps": affected,
+            "affectedPods": [], "steps": deployment.steps,
+            "currentActions": current.collect::<Value>(),
+            "currentStep": (deployment.current + 1).min(total), "totalSteps": total,
+        })
     }
 
     /// How much there is of what, as numbers to watch.
@@ -205,37 +275,28 @@ fn staged(instance: &Instance) -> bool {
     instance.started_at.is_none() && instance.unreachable_since.is_none()
 }
 
-fn deployment_json(deployment: &Deployment) -> Value {
-    let none = Vec::new();
-    let step = deployment.steps.get(deployment.current);
-    let current = step.map_or(&none, |step| &step.actions).iter().map(|action| {
-        json!({"action": action.action, "app": action.app, "readinessCheckResults": []})
-    });
-    let affected: BTreeSet<String> = plan::affected(&deployment.steps);
-    let total = deployment.steps.len();
-    json!({
-        "id": deployment.id, "version": deployment.version, "affectedApps": affected,
-        "affectedPods": [], "steps": deployment.steps,
-        "currentActions": current.collect::<Value>(),
-        "currentStep": (deployment.current + 1).min(total), "totalSteps": total,
-    })
-}
-
 fn stats(tasks: &[&Instance], record: &Record) -> Value {
     let group = |fits: &dyn Fn(&Instance) -> bool| {
-        let chosen: Vec<&Instance> = tasks.iter().copied().filter(|i| fits(i)).collect();
+        let live = tasks.iter().copied().filter(|i| !is_terminal(&i.state));
+        let chosen: Vec<&Instance> = live.filter(|i| fits(i)).collect();
         let n =
             |counts: fn(&Instance) -> bool| chosen.iter().filter(|i| counts(i)).count();
-        json!({"stats": {"counts": {
-            "staged": n(staged), "running": n(Instance::runs),
-            "healthy": n(|i| i.runs() && i.healthy()),
-            "unhealthy": n(|i| i.runs() && i.unhealthy()),
-        }}})
+        (!chosen.is_empty()).then(|| {
+            json!({"stats": {"counts": {
+                "staged": n(staged), "running": n(Instance::runs),
+                "healthy": n(|i| i.runs() && !i.health.is_empty() && i.healthy()),
+                "unhealthy": n(|i| i.runs() && i.unhealthy()),
+            }}})
+        })
     };
-    json!({
-        "startedAfterLastScaling": group(&|i| i.version >= record.last_scaling),
-        "withLatestConfig": group(&|i| i.version >= record.last_config),
-        "withOutdatedConfig": group(&|i| i.version < record.last_config),
-        "totalSummary": group(&|_| true),
-    })
+    let groups = [
+        ("startedAfterLastScaling", group(&|i| i.version >= record.last_scaling)),
+        ("withLatestConfig", group(&|i| i.version >= record.last_config)),
+        ("withOutdatedConfig", group(&|i| i.version < record.last_config)),
+        ("totalSummary", group(&|_| true)),
+    ];
+    groups
+        .into_iter()
+        .filter_map(|(name, group)| Some((name.to_owned(), group?)))
+        .collect()
 }

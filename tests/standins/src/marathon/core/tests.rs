@@ -1,5 +1,6 @@
 //! Whole histories of a leader, without a world around it.
 
+use super::leader::Core as _;
 use super::*;
 use crate::framework::offer::Offer;
 use crate::marathon::core::changes::AppChange;
@@ -12,7 +13,6 @@ struct World {
     now: Timestamp,
     store: BTreeMap<String, Vec<u8>>,
     killed: Vec<String>,
-    events: Vec<&'static str>,
 }
 
 fn rules() -> Rules {
@@ -36,7 +36,7 @@ impl World {
         let now = "2020-10-29T10:00:00Z".parse().unwrap();
         let mut core = Core::new(rules());
         core.subscribed("F1", false, now);
-        Self { core, now, store: BTreeMap::new(), killed: vec![], events: vec![] }
+        Self { core, now, store: BTreeMap::new(), killed: vec![] }
     }
 
     fn drain(&mut self) -> Vec<Value> {
@@ -49,8 +49,8 @@ impl World {
                 Effect::Forget(path) => drop(self.store.remove(&path)),
                 Effect::Call(Call::Launch { tasks, .. }) => launched.extend(tasks),
                 Effect::Call(Call::Kill { task, .. }) => self.killed.push(task),
-                Effect::Call(_) => {}
-                Effect::Publish(event, _) => self.events.push(event),
+                Effect::Call(_) | Effect::Publish(..) => {}
+                Effect::End(reason) => panic!("{reason}"),
             }
         }
         launched
@@ -116,90 +116,6 @@ impl World {
 const SLEEP: &str = "sleep 1000";
 
 #[test]
-fn an_app_is_deployed_and_a_lost_task_replaced() {
-    let mut world = World::new();
-    world.put("/a", json!({"cmd": SLEEP, "instances": 2}));
-    assert_eq!(world.n_deployments(), 1);
-    let tasks = world.run("w1");
-    assert_eq!(tasks.len(), 2);
-    assert!(tasks[0].starts_with("a.instance-") && tasks[0].ends_with("._app.1"));
-    assert_eq!(world.n_deployments(), 0);
-    assert!(world.events.contains(&"deployment_success"));
-    assert_eq!(world.app("/a")["tasksRunning"], 2);
-
-    world.tell(&tasks[0], "TASK_FAILED");
-    assert_eq!(world.app("/a")["lastTaskFailure"]["taskId"], tasks[0]);
-    assert_eq!(world.offer("w1").len(), 0, "the delay of the failure is not over");
-    world.later(2);
-    assert_eq!(world.run("w1").len(), 1);
-    assert_eq!(world.app("/a")["tasksRunning"], 2);
-}
-
-#[test]
-fn a_change_replaces_tasks_one_healthy_one_at_a_time() {
-    let mut world = World::new();
-    world.put("/a", json!({"cmd": SLEEP}));
-    let old = world.run("w1");
-    world.put("/a", json!({"cmd": "sleep 2000"}));
-    assert!(world.killed.is_empty());
-    let new = world.offer("w1");
-    assert_eq!(new.len(), 1);
-    assert!(world.killed.is_empty());
-    world.tell(&new[0], "TASK_RUNNING");
-    assert_eq!(world.killed, old);
-    assert_eq!(world.n_deployments(), 1);
-    world.tell(&old[0], "TASK_KILLED");
-    assert_eq!(world.n_deployments(), 0);
-}
-
-#[test]
-fn a_held_app_is_changed_only_by_force() {
-    let mut world = World::new();
-    let first = world.put("/a", json!({"cmd": SLEEP}));
-    let body = json!({"instances": 2});
-    let refused =
-        world.core.change_app("/a", &body, (AppChange::Merge, false), world.now);
-    assert_eq!(refused, Err(Refusal::Locked(vec![first.id])));
-    let taken = world.core.change_app("/a", &body, (AppChange::Merge, true), world.now);
-    assert!(taken.is_ok());
-    assert_eq!(world.n_deployments(), 1);
-    assert_eq!(world.run("w1").len(), 2);
-}
-
-#[test]
-fn deleting_ends_tasks_and_forgets_versions() {
-    let mut world = World::new();
-    world.put("/a", json!({"cmd": SLEEP}));
-    let tasks = world.run("w1");
-    world.core.delete_app("/a", true, world.now).unwrap();
-    world.drain();
-    assert_eq!(world.killed, tasks);
-    world.tell(&tasks[0], "TASK_KILLED");
-    assert_eq!(world.n_deployments(), 0);
-    assert!(!world.store.keys().any(|path| path.starts_with("apps/")));
-    assert!(!world.store.keys().any(|path| path.starts_with("instances/")));
-}
-
-#[test]
-fn one_per_host_needs_another_host() {
-    let mut world = World::new();
-    world.put(
-        "/a",
-        json!({"cmd": SLEEP, "instances": 2, "constraints": [["hostname", "UNIQUE"]]}),
-    );
-    assert_eq!(world.run("w1").len(), 1);
-    assert_eq!(world.run("w1").len(), 0);
-    let queue = world.core.queue_json(true, world.now);
-    assert_eq!(queue["queue"][0]["count"], 1);
-    assert_eq!(
-        queue["queue"][0]["lastUnusedOffers"][0]["reason"][0],
-        "UnfulfilledConstraint"
-    );
-    assert_eq!(world.run("w2").len(), 1);
-    assert_eq!(world.n_deployments(), 0);
-}
-
-#[test]
 fn a_new_leader_goes_on_where_the_old_one_stopped() {
     let mut world = World::new();
     world.put("/a", json!({"cmd": SLEEP, "instances": 2}));
@@ -247,27 +163,6 @@ fn tasks_that_are_to_stay_are_waited_for() {
 }
 
 #[test]
-fn failing_checks_end_a_task() {
-    let mut world = World::new();
-    let check = json!({"protocol": "TCP", "gracePeriodSeconds": 0, "intervalSeconds": 5,
-                       "maxConsecutiveFailures": 2});
-    world.put("/a", json!({"cmd": SLEEP, "healthChecks": [check]}));
-    let tasks = world.run("w1");
-    assert_eq!(world.n_deployments(), 1);
-    let probes = world.core.due_probes(world.now);
-    assert_eq!(probes.len(), 1);
-    assert!(world.core.due_probes(world.now).is_empty());
-    world.core.probed(&probes[0], None, world.now);
-    assert_eq!(world.n_deployments(), 0);
-    for _ in 0..2 {
-        assert!(world.killed.is_empty());
-        world.core.probed(&probes[0], Some("refused".into()), world.now);
-        world.drain();
-    }
-    assert_eq!(world.killed, tasks);
-}
-
-#[test]
 fn killing_and_scaling_wants_fewer() {
     let mut world = World::new();
     world.put("/a", json!({"cmd": SLEEP, "instances": 3}));
@@ -282,84 +177,4 @@ fn killing_and_scaling_wants_fewer() {
     world.tell(&tasks[0], "TASK_KILLED");
     assert_eq!(world.app("/a")["instances"], 2);
     assert_eq!(world.n_deployments(), 0);
-}
-
-#[test]
-fn taking_a_deployment_back_brings_the_old_app() {
-    let mut world = World::new();
-    world.put("/a", json!({"cmd": SLEEP}));
-    world.run("w1");
-    let second = world.put("/a", json!({"cmd": "other"}));
-    let back = world.core.cancel(&second.id, false, world.now).unwrap();
-    assert!(back.is_some());
-    assert_eq!(world.app("/a")["cmd"], SLEEP);
-    let unknown = world.core.cancel("nope", false, world.now);
-    assert!(matches!(unknown, Err(Refusal::NotFound(_))));
-}
-
-#[test]
-fn apps_go_back_to_their_versions() {
-    let mut world = World::new();
-    world.put("/a", json!({"cmd": "one", "instances": 0}));
-    let first = world.app("/a")["version"].clone();
-    world.put("/a", json!({"cmd": "two"}));
-    assert_eq!(world.core.app_versions("/a").unwrap().len(), 2);
-    world.put("/a", json!({"version": first}));
-    assert_eq!(world.app("/a")["cmd"], "one");
-}
-
-#[test]
-fn replacing_forgets_what_merging_keeps() {
-    let mut world = World::new();
-    world.put("/a", json!({"cmd": "x", "instances": 0, "labels": {"k": "v"}}));
-    world.put("/a", json!({"cmd": "y"}));
-    assert_eq!(world.app("/a")["labels"]["k"], "v");
-    let body = json!({"cmd": "y", "instances": 0});
-    world.core.change_app("/a", &body, (AppChange::Replace, false), world.now).unwrap();
-    assert_eq!(world.app("/a")["labels"], json!({}));
-}
-
-#[test]
-fn groups_replace_the_apps_that_they_name() {
-    let mut world = World::new();
-    let app = |id: &str| json!({"id": id, "cmd": "x", "instances": 0});
-    let body = json!({"apps": [app("a"), app("b")], "groups": [{"id": "in", "apps": [app("c")]}]});
-    world.core.create_group("/g", &body, false, world.now).unwrap();
-    assert!(world.core.create_group("/g", &body, false, world.now).is_err());
-    let first = world.core.root.version.clone();
-    let fewer = json!({"apps": [app("a")]});
-    let steps = world.core.try_group("/g", &fewer, world.now).unwrap();
-    assert_eq!(
-        json!(steps),
-        json!([{"actions": [{"action": "StopApplication", "app": "/g/b"}]}])
-    );
-    world.core.change_group("/g", &fewer, false, world.now).unwrap();
-    let group = world.core.group_json("/g", Embed::default()).unwrap();
-    assert_eq!(group["apps"].as_array().unwrap().len(), 1);
-    assert_eq!(group["groups"][0]["apps"][0]["id"], "/g/in/c");
-    world.core.change_group("/g", &json!({"scaleBy": 1.5}), false, world.now).unwrap();
-    let version = json!({"version": first});
-    let back = world.core.change_group("/g", &version, true, world.now);
-    assert!(
-        matches!(back, Err(Refusal::NotFound(_))),
-        "the history of /g/b went with it"
-    );
-    world.core.delete_group("/g", false, world.now).unwrap();
-    assert!(world.core.group_json("/g", Embed::default()).is_err());
-}
-
-#[test]
-fn what_is_wrong_is_refused_and_changes_nothing() {
-    let mut world = World::new();
-    let change = |world: &mut World, body: Value| {
-        world
-            .core
-            .change_app("/a", &body, (AppChange::Create, false), world.now)
-            .unwrap_err()
-    };
-    assert!(matches!(change(&mut world, json!({"cpus": "1"})), Refusal::Shape(_)));
-    assert!(matches!(change(&mut world, json!({"cpus": 1})), Refusal::Invalid(_)));
-    let mixed = json!({"cmd": "x", "uris": ["a"], "fetch": [{"uri": "a"}]});
-    assert!(matches!(change(&mut world, mixed), Refusal::Internal(_)));
-    assert_eq!(world.core.apps_json(Embed::default(), |_| true), json!([]));
 }

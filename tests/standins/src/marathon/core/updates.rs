@@ -33,6 +33,7 @@ impl Core {
     fn goes_on(&mut self, status: &Status, now: Timestamp) {
         let task = &status.task_id.value;
         let Some(instance) = self.instances.get_mut(task) else { return };
+        let is_new = instance.state != status.state;
         status.state.clone_into(&mut instance.state);
         if status.state == "TASK_UNREACHABLE" {
             instance.unreachable_since.get_or_insert(now);
@@ -47,6 +48,20 @@ impl Core {
             }
         }
         self.save_instance(task);
+        if let Some(instance) = self.instances.get(task).cloned().filter(|_| is_new) {
+            self.publish_condition(&instance, now);
+        }
+    }
+
+    /// Tells what an instance has come to.
+    pub(super) fn publish_condition(&mut self, instance: &Instance, now: Timestamp) {
+        let state = instance.state.trim_start_matches("TASK_");
+        let condition = format!("{}{}", &state[..1], state[1..].to_lowercase());
+        let body = json!({
+            "instanceId": instance.id(), "condition": condition, "runSpecId": instance.app,
+            "agentId": instance.agent, "host": instance.host, "runSpecVersion": instance.version,
+        });
+        self.publish("instance_changed_event", body, now);
     }
 
     /// The agent runs one check at most: the first that is its to run.
@@ -61,23 +76,37 @@ impl Core {
 
     fn ended(&mut self, status: &Status, now: Timestamp) {
         let task = &status.task_id.value;
-        let Some(instance) = self.instances.get(task).cloned() else { return };
-        self.drop_instance(task);
+        let Some(mut instance) = self.instances.remove(task) else { return };
+        status.state.clone_into(&mut instance.state);
+        self.publish_condition(&instance, now);
+        if instance.leaving {
+            self.forget(format!("instances/{task}"));
+        } else {
+            // It is shown until its place is taken.
+            self.save(format!("instances/{task}"), json!(instance));
+            self.ended.push(instance.clone());
+        }
         if instance.killing && matches!(&*status.state, "TASK_KILLED" | "TASK_FINISHED") {
             return;
         }
         if status.state != "TASK_KILLED" && status.state != "TASK_FINISHED" {
-            self.note_failure(&instance, status, now);
+            self.note_failure(&instance, &status.state, &status.message, now);
         }
         if status.state != "TASK_KILLED" {
             self.delay(&instance, now);
         }
     }
 
-    fn note_failure(&mut self, instance: &Instance, status: &Status, now: Timestamp) {
+    pub(super) fn note_failure(
+        &mut self,
+        instance: &Instance,
+        state: &str,
+        message: &str,
+        now: Timestamp,
+    ) {
         let failure = json!({
-            "appId": instance.app, "host": instance.host, "message": status.message,
-            "state": status.state, "taskId": instance.task, "slaveId": instance.agent,
+            "appId": instance.app, "host": instance.host, "message": message, "state": state,
+            "taskId": instance.task, "slaveId": instance.agent,
             "timestamp": stamp(now), "version": instance.version,
         });
         self.save(

@@ -109,6 +109,11 @@ impl Cluster {
         .await;
     }
 
+    /// Replays all that a text names.
+    pub(crate) async fn replay_all(&mut self, names: &str) {
+        self.replay(&names.split_whitespace().collect::<Vec<_>>()).await;
+    }
+
     pub(crate) async fn replay(&mut self, names: &[&str]) {
         self.replayer.replay(names).await;
     }

@@ -62,75 +62,33 @@ async fn idle(cluster: &mut Cluster) {
     drop(framework);
     cluster.until_over(11).await;
     cluster
-        .replay(&[
-            "master-state",
-            "master-slaves",
-            "slaves",
-            "master-health",
-            "metrics-snapshot",
-            "master-redirect-leader",
-            "master-redirect-nonleader",
-            "state-summary",
-            "version",
-            "flags",
-            "master-state-nonleader",
-            "slaves-nonleader",
-            "health-nonleader",
-            "health-leader",
-            "metrics-nonleader",
-            "flags-nonleader",
-            "agent-state",
-            "agent-health",
-            "agent-containers",
-            "agent-flags",
-            "agent-metrics",
-            "agent-version",
-            "agent-slave1-state",
-            "maintenance-schedule",
-            "maintenance-status",
-            "maintenance-schedule-nonleader",
-            "roles",
-            "quota",
-            "weights",
-            "frameworks",
-            "tasks",
-            "master-state-unknown-path",
-        ])
+        .replay_all(
+            "master-state master-slaves slaves master-health metrics-snapshot \
+             master-redirect-leader master-redirect-nonleader state-summary version \
+             flags master-state-nonleader slaves-nonleader health-nonleader \
+             health-leader metrics-nonleader flags-nonleader agent-state agent-health \
+             agent-containers agent-flags agent-metrics agent-version \
+             agent-slave1-state maintenance-schedule maintenance-status \
+             maintenance-schedule-nonleader roles quota weights frameworks tasks \
+             master-state-unknown-path",
+        )
         .await;
     idle_v1(cluster).await;
 }
 
 async fn idle_v1(cluster: &mut Cluster) {
     cluster
-        .replay(&[
-            "v1-GET_HEALTH",
-            "v1-GET_VERSION",
-            "v1-GET_FLAGS",
-            "v1-GET_METRICS",
-            "v1-GET_MASTER",
-            "v1-GET_AGENTS",
-            "v1-GET_STATE",
-            "v1-GET_MAINTENANCE_SCHEDULE",
-            "v1-GET_MAINTENANCE_STATUS",
-            "v1-GET_LEADING_MASTER",
-            "v1-GET_ROLES",
-            "v1-GET_QUOTA",
-            "v1-GET_FRAMEWORKS",
-            "v1-GET_TASKS",
-            "v1-nonleader-GET_AGENTS",
-            "v1-nonleader-GET_HEALTH",
-            "v1-nonleader-GET_MASTER",
-            "v1-GET_METRICS-timeout",
-            "agent-v1-GET_HEALTH",
-            "agent-v1-GET_VERSION",
-            "agent-v1-GET_STATE",
-            "agent-v1-GET_CONTAINERS",
-            "agent-v1-GET_AGENT",
-            "agent-v1-GET_FLAGS",
-            "agent-v1-GET_TASKS",
-            "agent-v1-GET_EXECUTORS",
-            "agent-v1-GET_RESOURCE_PROVIDERS",
-        ])
+        .replay_all(
+            "v1-GET_HEALTH v1-GET_VERSION v1-GET_FLAGS v1-GET_METRICS v1-GET_MASTER \
+             v1-GET_AGENTS v1-GET_STATE v1-GET_MAINTENANCE_SCHEDULE \
+             v1-GET_MAINTENANCE_STATUS v1-GET_LEADING_MASTER v1-GET_ROLES \
+             v1-GET_QUOTA v1-GET_FRAMEWORKS v1-GET_TASKS v1-nonleader-GET_AGENTS \
+             v1-nonleader-GET_HEALTH v1-nonleader-GET_MASTER v1-GET_METRICS-timeout \
+             agent-v1-GET_HEALTH agent-v1-GET_VERSION agent-v1-GET_STATE \
+             agent-v1-GET_CONTAINERS agent-v1-GET_AGENT agent-v1-GET_FLAGS \
+             agent-v1-GET_TASKS agent-v1-GET_EXECUTORS \
+             agent-v1-GET_RESOURCE_PROVIDERS",
+        )
         .await;
 }
 
@@ -162,17 +120,12 @@ async fn running(cluster: &mut Cluster) {
     t2["resources"].as_array_mut().unwrap().push(ports);
     framework.launch(&agent, t2).await;
     cluster
-        .replay(&[
-            "running-master-slaves",
-            "running-master-state",
-            "running-agent-state",
-            "running-agent-containers",
-            "running-agent-monitor-statistics",
-            "running-state-summary",
-            "running-v1-GET_AGENTS",
-            "running-v1-GET_TASKS",
-            "drain-DRAIN_AGENT",
-        ])
+        .replay_all(
+            "running-master-slaves running-master-state running-agent-state \
+             running-agent-containers running-agent-monitor-statistics \
+             running-state-summary running-v1-GET_AGENTS running-v1-GET_TASKS \
+             drain-DRAIN_AGENT",
+        )
         .await;
     framework.leave_unacknowledged("TASK_KILLED").await;
     drop(framework);
@@ -196,21 +149,12 @@ async fn release(cluster: &mut Cluster) {
 /// What is refused, and what is done to an idle agent.
 async fn refusals(cluster: &mut Cluster) {
     cluster
-        .replay(&[
-            "err-drain-unknown-agent",
-            "err-reactivate-active",
-            "DEACTIVATE_AGENT",
-            "deactivated-slaves",
-            "deactivated-v1-GET_AGENTS",
-            "DEACTIVATE_AGENT-again",
-            "REACTIVATE_AGENT",
-            "err-deactivate-unknown",
-            "err-bad-type",
-            "err-not-json",
-            "err-content-type",
-            "err-get",
-            "err-drain-both-missing",
-        ])
+        .replay_all(
+            "err-drain-unknown-agent err-reactivate-active DEACTIVATE_AGENT \
+             deactivated-slaves deactivated-v1-GET_AGENTS DEACTIVATE_AGENT-again \
+             REACTIVATE_AGENT err-deactivate-unknown err-bad-type err-not-json \
+             err-content-type err-get err-drain-both-missing",
+        )
         .await;
 }
 
@@ -231,14 +175,10 @@ async fn draining(cluster: &mut Cluster) {
     cluster.replay(&["drain2-DRAIN_AGENT"]).await;
     framework.reach("TASK_KILLING").await;
     cluster
-        .replay(&[
-            "draining-v1-GET_AGENTS",
-            "draining-master-slaves",
-            "draining-master-state",
-            "draining-state-summary",
-            "draining-agent-state",
-            "draining-agent-v1-GET_STATE",
-        ])
+        .replay_all(
+            "draining-v1-GET_AGENTS draining-master-slaves draining-master-state \
+             draining-state-summary draining-agent-state draining-agent-v1-GET_STATE",
+        )
         .await;
     drop(framework);
     cluster.until_over(13).await;
@@ -311,27 +251,16 @@ async fn maintenance(cluster: &mut Cluster) {
         Framework::subscribe(&leader, "mesos-execute instance", &EXECUTE).await;
     framework.launch(&agent, task("maint-1", 0.1, 32.0, "sleep 1000")).await;
     cluster
-        .replay(&[
-            "maint-down-unscheduled",
-            "maint-schedule-POST",
-            "maint-schedule-GET",
-            "maint-status-GET",
-            "maint-v1-GET_MAINTENANCE_SCHEDULE",
-            "maint-v1-GET_MAINTENANCE_STATUS",
-            "maint-err-drain-scheduled",
-            "maint-slaves-scheduled",
-            "maint-machine-down",
-            "maint-status-down",
-            "maint-slaves-down",
-            "maint-v1-GET_MAINTENANCE_STATUS-down",
-            "maint-schedule-clear-while-down",
-            "maint-machine-up",
-            "maint-schedule-after-up",
-            "maint-status-after-up",
-            "maint-err-up-again",
-            "maint-err-bad-schedule",
-            "maint-err-dup",
-        ])
+        .replay_all(
+            "maint-down-unscheduled maint-schedule-POST maint-schedule-GET \
+             maint-status-GET maint-v1-GET_MAINTENANCE_SCHEDULE \
+             maint-v1-GET_MAINTENANCE_STATUS maint-err-drain-scheduled \
+             maint-slaves-scheduled maint-machine-down maint-status-down \
+             maint-slaves-down maint-v1-GET_MAINTENANCE_STATUS-down \
+             maint-schedule-clear-while-down maint-machine-up maint-schedule-after-up \
+             maint-status-after-up maint-err-up-again maint-err-bad-schedule \
+             maint-err-dup",
+        )
         .await;
     cluster.agent(21).ended().await;
     cluster.agent(21).start_again();
@@ -388,17 +317,11 @@ pub(crate) async fn alone(zookeeper: &ZooKeeper) -> Found {
         Cluster::start("127.0.84.", format!("zk://{}/alone", zookeeper.servers()), &[11])
             .await;
     cluster
-        .replay(&[
-            "noquorum-state",
-            "noquorum-health",
-            "noquorum-redirect",
-            "noquorum-slaves",
-            "noquorum-metrics",
-            "noquorum-version",
-            "noquorum-flags",
-            "noquorum-v1-GET_HEALTH",
-            "noquorum-v1-GET_MASTER",
-        ])
+        .replay_all(
+            "noquorum-state noquorum-health noquorum-redirect noquorum-slaves \
+             noquorum-metrics noquorum-version noquorum-flags noquorum-v1-GET_HEALTH \
+             noquorum-v1-GET_MASTER",
+        )
         .await;
     cluster.replayer.found
 }
@@ -448,19 +371,11 @@ async fn closed_questions(cluster: &mut Cluster) {
     let id = cluster.until_active(11, 21).await;
     cluster.replayer.name("3594596d-43a0-46ca-8e81-77a7e0ec2b93-S0", &id);
     cluster
-        .replay(&[
-            "auth-401-state",
-            "auth-401-v1",
-            "auth-ok-v1",
-            "auth-403-ro-drain",
-            "auth-403-ro-gone",
-            "auth-403-ro-flags",
-            "auth-ro-maintenance",
-            "auth-admin-drain",
-            "auth-admin-react",
-            "auth-agent-401",
-            "auth-agent-v1",
-        ])
+        .replay_all(
+            "auth-401-state auth-401-v1 auth-ok-v1 auth-403-ro-drain auth-403-ro-gone \
+             auth-403-ro-flags auth-ro-maintenance auth-admin-drain auth-admin-react \
+             auth-agent-401 auth-agent-v1",
+        )
         .await;
 }
 

@@ -7,13 +7,15 @@ mod cluster;
 mod differences;
 mod framework;
 mod history;
+#[path = "../../replay/known.rs"]
+mod known;
 pub(crate) mod recording;
 mod replayer;
 mod shape;
 
 use std::collections::BTreeMap;
 
-use self::differences::{KNOWN, Known};
+use self::differences::KNOWN;
 use crate::cluster::ZooKeeper;
 
 /// The differences of each recording.
@@ -29,31 +31,10 @@ async fn the_stand_ins_answer_as_a_real_mesos_but_for_what_is_known() {
         history::closed(&zookeeper),
     );
     let found: Found = [main, late, alone, closed].into_iter().flatten().collect();
-    let asked: Vec<&String> = found.keys().collect();
-    let recorded = recording::requests();
-    assert_eq!(asked, recorded.keys().collect::<Vec<_>>(), "each is replayed");
-    assert_eq!(unknown(&found), Vec::<String>::new());
-    let is_gone = |known: &&Known| !is_found(&found, known);
-    let gone: Vec<&Known> = KNOWN.iter().filter(is_gone).collect();
-    assert!(gone.is_empty(), "no longer different: {gone:#?}");
-}
-
-fn unknown(found: &Found) -> Vec<String> {
-    let all = found.iter().flat_map(|(name, all)| all.iter().map(move |one| (name, one)));
-    all.filter(|(name, one)| !KNOWN.iter().any(|known| known.covers(name, one)))
-        .map(|(name, one)| format!("{name}: {one}"))
-        .collect()
-}
-
-fn is_found(found: &Found, known: &Known) -> bool {
-    found.iter().any(|(name, all)| all.iter().any(|one| known.covers(name, one)))
+    known::check(recording::requests().keys(), &found, KNOWN);
 }
 
 #[test]
 fn the_readme_tells_of_every_known_difference() {
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let readme = words(include_str!("../../../README.md"));
-    for known in KNOWN {
-        assert!(readme.contains(&words(known.told)), "{known:#?}");
-    }
+    known::are_told(KNOWN);
 }
