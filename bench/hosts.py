@@ -1,7 +1,7 @@
 """Hosts to measure with, known beforehand to every tool: containers, or namespaces.
 
 Whatever they are, they are reached over SSH by the user `platform`, with one key, and are of
-the image `machine` in images/catalog.yaml. All of it is under one folder, and goes with it.
+the image `machine` in images/base.yaml. All of it is under one folder, and goes with it.
 """
 
 import os
@@ -28,7 +28,7 @@ groups:
     roles: [base]
     hosts: {addresses}
 platform:
-  images: ../images/catalog.yaml
+  images: ../images/base.yaml
   base:
     users: [{{name: ticker}}]
     files:
@@ -101,7 +101,7 @@ class Containers(Hosts):
             f"cluster: bench\n"
             f"provider: {{local: {{network: {{cidr: {self.NETWORK}}}}}}}\n"
             f"groups: {{host: {{roles: [base], count: {self.n_hosts}}}}}\n"
-            f"platform: {{images: ../images/catalog.yaml}}\n"
+            f"platform: {{images: ../images/base.yaml}}\n"
         )
         platform("up", self.MACHINES, "--yes")
         label = '{{{{.Label "platform.{}"}}}}'

@@ -124,7 +124,7 @@ fn is_at_the_operators_hand(lab: &Lab) {
     }
     let exec = lab.run(&["exec", "--limit", "edge-1,control-2", "--", "false"]).exits(1);
     assert_eq!(exec.stdout, "== control-2: status 1\n== edge-1: status 1\n");
-    lab.run(&["exec", "--limit", "edge-2", "--", "true"]).exits(1);
+    lab.run(&["exec", "--limit", "edge-2", "--", "true"]).exits(2);
 
     let ssh =
         lab.run(&["ssh", "edge-1", "--", "echo", "it is", "$HOSTNAME", "'"]).exits(0);
