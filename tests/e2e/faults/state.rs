@@ -24,7 +24,11 @@ pub(super) fn a_state_folder_that_was_lost(given: &Given, lab: &Lab) {
         );
     }
     for _ in 0..2 {
-        check_up(lab, 4, &["the cluster on control-1, edge-1 runs", "restore the folder"]);
+        check_up(
+            lab,
+            4,
+            &["the cluster on control-1, edge-1 runs", "restore the folder"],
+        );
         assert!(!folder.join("secrets").exists() && !folder.join("ca").exists());
     }
     fs::remove_dir_all(&folder).expect("only runs that were refused are in it");

@@ -15,7 +15,7 @@ use super::slot::{self, Slot};
 pub(crate) const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/images/base.yaml");
 
 /// The catalogue of a rehearsal: the stand-ins are in it too.
-const REHEARSED: &str =
+pub(crate) const REHEARSED: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/standins/catalog.yaml");
 
 /// An inventory in a folder of its own. Dropped, it takes all that was made for it away.

@@ -45,7 +45,7 @@ pub(crate) use ec2::{Ec2, Resource, inner};
 pub(crate) use ensemble::{Watch, mode};
 pub(crate) use folder::{copy_folder, entries};
 pub(crate) use given::Given;
-pub(crate) use lab::{CATALOG, Lab};
+pub(crate) use lab::{CATALOG, Lab, REHEARSED};
 pub(crate) use machine::{Machine, docker};
 pub(crate) use run::{Run, Running};
 pub(crate) use secrets::Secrets;
