@@ -40,10 +40,7 @@ pub(super) const SPEC: Spec = Spec {
     stage: Stage::Frameworks,
     ports: &[
         Port::new(CHRONOS_PORT, Clients::Hosts(&[Component::Chronos])),
-        Port::new(
-            CHRONOS_DRIVER_PORT,
-            Clients::Hosts(&[Component::MesosMaster, Component::MesosAgent]),
-        ),
+        Port::new(CHRONOS_DRIVER_PORT, mesos::DRIVER_CLIENTS),
     ],
     redundancy: Redundancy::Standby,
     interrupted_by: &[Component::Zookeeper],

@@ -41,16 +41,16 @@ pub fn check(
     let lacked = |file: &String| made.iter().any(|made| made == Path::new(file));
     let (mut missing, mut hosts) = (BTreeSet::new(), BTreeSet::new());
     for spec in Spec::all() {
-        let users: Vec<&HostName> = facts
-            .iter()
-            .filter(|(_, facts)| runs(facts, spec.unit))
-            .map(|(host, _)| host)
-            .collect();
         let lost: Vec<String> =
             spec.given.iter().flat_map(files).filter(lacked).collect();
-        if !lost.is_empty() && !users.is_empty() {
+        if lost.is_empty() {
+            continue;
+        }
+        let mut users =
+            facts.iter().filter(|(_, facts)| runs(facts, spec.unit)).peekable();
+        if users.peek().is_some() {
             missing.extend(lost);
-            hosts.extend(users.into_iter().cloned());
+            hosts.extend(users.map(|(host, _)| host.clone()));
         }
     }
     if missing.is_empty() {

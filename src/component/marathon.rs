@@ -41,10 +41,7 @@ pub(super) const SPEC: Spec = Spec {
     stage: Stage::Frameworks,
     ports: &[
         Port::new(MARATHON_PORT, Clients::Hosts(&[Component::Marathon])),
-        Port::new(
-            MARATHON_DRIVER_PORT,
-            Clients::Hosts(&[Component::MesosMaster, Component::MesosAgent]),
-        ),
+        Port::new(MARATHON_DRIVER_PORT, mesos::DRIVER_CLIENTS),
     ],
     redundancy: Redundancy::Standby,
     interrupted_by: &[Component::Zookeeper, Component::MesosMaster],

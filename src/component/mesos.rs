@@ -6,9 +6,11 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::spec::Clients;
 use super::{Context, path};
 use crate::host::HostName;
 use crate::inventory::FaultDomain;
+use crate::inventory::catalog::Component;
 use crate::resource::{Content, File};
 use crate::secret::Secret;
 use crate::topology::{Topology, ZOOKEEPER_PORT};
@@ -23,6 +25,10 @@ pub const ZOOKEEPER_SECRET: &str = "mesos-zookeeper";
 pub const OPERATOR_SECRET: &str = "mesos-operator";
 /// The password with which agents register.
 pub const AGENT_SECRET: &str = "mesos-agent";
+
+/// Who calls a framework's driver back.
+pub(super) const DRIVER_CLIENTS: Clients =
+    Clients::Hosts(&[Component::MesosMaster, Component::MesosAgent]);
 
 /// The user as which tasks run on agents, where an app names no other that it may.
 pub const TASKS: &str = "platform-tasks";

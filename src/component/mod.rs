@@ -154,7 +154,7 @@ pub fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> 
     if context.node.has_containers() {
         wants.extend(docker::wants(context, facts));
     }
-    for spec in Spec::all().filter(|spec| context.node.runs(spec.component)) {
+    for spec in Spec::of_node(context.node) {
         wants.extend((spec.wants)(context, facts)?);
     }
     Ok(wants)
@@ -166,7 +166,7 @@ pub fn ask(context: Context<'_>, questions: &mut Questions) {
     if context.node.has_containers() {
         docker::ask(questions);
     }
-    for spec in Spec::all().filter(|spec| context.node.runs(spec.component)) {
+    for spec in Spec::of_node(context.node) {
         (spec.ask)(questions);
     }
 }

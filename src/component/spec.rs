@@ -11,6 +11,7 @@ use crate::inventory::catalog::Component;
 use crate::resource::Facts;
 use crate::resource::probe::Questions;
 use crate::template::BadTemplate;
+use crate::topology::Node;
 
 /// A component, as the rest of the program knows it.
 #[derive(Debug)]
@@ -119,6 +120,11 @@ impl Spec {
     /// The specs of all components, in their order.
     pub fn all() -> impl Iterator<Item = &'static Self> {
         Component::ALL.into_iter().map(Self::of)
+    }
+
+    /// The specs of what a host runs, in their order.
+    pub fn of_node(node: &Node) -> impl Iterator<Item = &'static Self> {
+        Self::all().filter(|spec| node.runs(spec.component))
     }
 
     /// The component that a unit runs; none for a unit of another kind.

@@ -27,7 +27,8 @@ use super::cache;
 use super::pins::Pins;
 use crate::remote::Argv;
 use crate::remote::local::{self, LocalError};
-use folder::{Base, is_executable};
+use folder::Base;
+pub(super) use folder::is_executable;
 pub use folder::{references, tag};
 
 /// A root file system from packages takes a minute or two; a slow mirror far more.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::Digest;
+use super::build::is_executable;
 use crate::inventory::BuiltIn;
 
 /// A file of `images/`.
@@ -161,11 +162,9 @@ impl Recipe {
 
     fn is_in(&self, folder: &Path) -> bool {
         let path = folder.join(self.path);
-        let is_executable = |path: &Path| -> io::Result<bool> {
-            Ok(fs::metadata(path)?.permissions().mode() & 0o111 != 0)
-        };
         fs::read(&path).is_ok_and(|content| content == self.content)
-            && is_executable(&path).is_ok_and(|is| is == self.is_program())
+            && fs::metadata(&path)
+                .is_ok_and(|about| is_executable(&about) == self.is_program())
     }
 }
 

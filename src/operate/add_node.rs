@@ -21,9 +21,8 @@ use super::{Ambient, connect, gather, image, machines, proof};
 use crate::component::{Redundancy, Spec};
 use crate::event::{Event, RunResult, count};
 use crate::host::{HostName, joined};
-use crate::inventory::catalog::Component;
 use crate::inventory::edit::Addition;
-use crate::plan::{Gate, gates_of};
+use crate::plan::gates_on;
 use crate::remote::{ErrorKind, RemoteError};
 use crate::run::Fleet;
 use crate::run::lock::ClusterLock;
@@ -124,7 +123,8 @@ async fn apply_and_prove(
         ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
         finish(act(seen, fleet, held, ambient).await, ambient)?;
     }
-    stand(&gates(&seen.topology, new), seen, fleet, ambient).await?;
+    stand(&gates_on(&seen.topology, |host| new.contains(host)), seen, fleet, ambient)
+        .await?;
     prove(seen, fleet, new, ambient).await
 }
 
@@ -219,15 +219,6 @@ fn tell_of_others(drifted: &[HostName], silent: &[HostName], ambient: &Ambient<'
         );
         ambient.events.emit(&Event::Warned { message });
     }
-}
-
-/// What has to be true of new hosts.
-fn gates(topology: &Topology, new: &BTreeSet<HostName>) -> Vec<Gate> {
-    let gates = Component::ALL.into_iter().flat_map(|component| {
-        let members = topology.members_of(component).into_iter();
-        gates_of(component, members.filter(|it| new.contains(&it.host)).collect())
-    });
-    gates.collect()
 }
 
 /// Proves each new agent by a task, where the cluster can run any; says so.

@@ -7,6 +7,7 @@ use super::trouble::Trouble;
 use crate::host::HostName;
 use crate::inventory::catalog::Catalog;
 use crate::plan::preflight::{self, Objection};
+use crate::plan::{NoPlan, Refusal, Refusals};
 use crate::resource::Facts;
 use crate::run::Fleet;
 use crate::run::listener::{Listener, listener};
@@ -17,7 +18,8 @@ use crate::topology::Topology;
 /// # Errors
 /// With all that there is.
 pub(super) fn fit(objections: Vec<Objection>) -> Result<(), Trouble> {
-    if objections.is_empty() { Ok(()) } else { Err(Trouble::Unfit(objections)) }
+    let refusals = objections.into_iter().map(Refusal::Unfit).collect();
+    Refusals::of(refusals).map_or(Ok(()), |refusals| Err(NoPlan::from(refusals).into()))
 }
 
 /// Everything that speaks against changing hosts by what they are; of what they need by themselves,

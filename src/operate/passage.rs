@@ -38,9 +38,7 @@ pub(super) async fn without_room(fleet: &Fleet, topology: &Topology) -> Vec<Obje
 /// The first port of a host that is spoken to through its SSH server; agents are not: their master
 /// tells of them.
 fn asked(node: &Node) -> Option<u16> {
-    let asked = Spec::all().filter(|spec| spec.redundancy != Redundancy::Pool);
-    let mut here = asked.filter(|spec| node.runs(spec.component));
-    here.next().map(Spec::port)
+    Spec::of_node(node).find(|spec| spec.redundancy != Redundancy::Pool).map(Spec::port)
 }
 
 /// Tries the way: that nothing listens yet at its end is no matter.

@@ -93,9 +93,7 @@ fn askers<'a>(
 /// Whether a host is one of a pool, and serves together with no others.
 fn is_worker(node: &Node) -> bool {
     let runs = |redundancy: &[Redundancy]| {
-        Spec::all().any(|spec| {
-            redundancy.contains(&spec.redundancy) && node.runs(spec.component)
-        })
+        Spec::of_node(node).any(|spec| redundancy.contains(&spec.redundancy))
     };
     runs(&[Redundancy::Pool]) && !runs(&[Redundancy::Quorum, Redundancy::Standby])
 }

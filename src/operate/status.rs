@@ -187,19 +187,14 @@ fn expiry(at: Timestamp, now: Timestamp) -> Option<String> {
 /// What is asked of a host: its services, and what it is.
 fn questions(node: &Node) -> Questions {
     let docker = node.has_containers().then_some(docker::UNIT);
-    let units = specs(node).map(|spec| spec.unit).chain(docker);
+    let units = Spec::of_node(node).map(|spec| spec.unit).chain(docker);
     let units = units.map(|unit| Resource::Unit(Unit::named(unit)));
     let units: Vec<Resource> = units.collect();
     let mut questions = Questions::about(&units).with_docker();
-    for spec in specs(node) {
+    for spec in Spec::of_node(node) {
         (spec.ask)(&mut questions);
     }
     questions
-}
-
-/// What a host runs.
-fn specs(node: &Node) -> impl Iterator<Item = &'static Spec> {
-    Spec::all().filter(|spec| node.runs(spec.component))
 }
 
 /// Whether each registry serves, or in words that it does not and why. Those whose hosts do not
@@ -309,7 +304,7 @@ impl Seen<'_> {
                 .and_then(|facts| facts.system.engine.there())
                 .map(str::to_owned),
             docker_down: facts.filter(|_| node.has_containers()).and_then(docker_down),
-            services: specs(node).map(service).collect(),
+            services: Spec::of_node(node).map(service).collect(),
         }
     }
 

@@ -10,7 +10,6 @@ use crate::images::{
     archive::ArchiveError, build::BuildError, pins::PinError, upstream::UpstreamError,
 };
 use crate::plan::NoPlan;
-use crate::plan::preflight::Objection;
 use crate::provider::aws::AwsError;
 use crate::provider::local::{MachineError, NoRoom};
 use crate::remote::{ErrorKind, RemoteError};
@@ -131,9 +130,6 @@ pub enum Trouble {
     /// There is no safe plan.
     #[error(transparent)]
     NoPlan(#[from] NoPlan),
-    /// Hosts that are not fit; nothing was touched.
-    #[error("{}", objections(.0))]
-    Unfit(Vec<Objection>),
     /// The cluster's folder lacks the key of its machines.
     #[error(
         "the machines of this cluster let in only the key that was in {}, which is not there any \
@@ -225,7 +221,6 @@ impl Trouble {
             Self::Secret(_) => Kind::Invalid,
             Self::Lock(_)
             | Self::ClusterLock(_)
-            | Self::Unfit(_)
             | Self::KeyLost(_)
             | Self::Declined
             | Self::DeclinedAfter(_)
@@ -318,13 +313,6 @@ fn several<E: std::error::Error>(what: &str, errors: &[E]) -> String {
             errors.iter().map(|error| in_words(error)),
         ),
     }
-}
-
-fn objections(objections: &[Objection]) -> String {
-    let line = |objection: &Objection| {
-        format!("{}: {}; {}", objection.host, objection.problem, objection.help)
-    };
-    listed("nothing was changed on the hosts", objections.iter().map(line))
 }
 
 fn listed(head: &str, lines: impl Iterator<Item = String>) -> String {

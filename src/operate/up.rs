@@ -18,8 +18,7 @@ use super::witness::Eyes;
 use super::{Ambient, connect, image, machines, proof};
 use crate::event::{Event, RunResult, count, in_words};
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
-use crate::plan::{self, Gate, Plan, gates_of};
+use crate::plan::{self, Gate, Plan, gates_on};
 use crate::run::apply::{Crew, Tally, apply};
 use crate::run::lock::ClusterLock;
 use crate::run::{Fleet, gate};
@@ -257,7 +256,7 @@ async fn prove(
     ambient: &Ambient<'_>,
 ) -> Result<Ended, Trouble> {
     let Hosts { lab, fleet, .. } = hosts;
-    stand(&gates_of_all(&seen.topology), seen, fleet, ambient).await?;
+    stand(&gates_on(&seen.topology, |_| true), seen, fleet, ambient).await?;
     if seen.topology.ensemble.is_some() {
         note_ensemble(lab, ambient);
     }
@@ -351,12 +350,4 @@ fn note_ensemble(lab: &Lab, ambient: &Ambient<'_>) {
         );
         ambient.events.emit(&Event::Warned { message });
     }
-}
-
-/// What has to be true of a cluster where all is well.
-fn gates_of_all(topology: &Topology) -> Vec<Gate> {
-    let components = Component::ALL.into_iter();
-    let gates = components
-        .flat_map(|component| gates_of(component, topology.members_of(component)));
-    gates.collect()
 }

@@ -71,7 +71,7 @@ pub struct Refusals(Vec<Refusal>);
 
 impl Refusals {
     /// These, where there are any.
-    pub(super) fn of(refusals: Vec<Refusal>) -> Option<Self> {
+    pub fn of(refusals: Vec<Refusal>) -> Option<Self> {
         (!refusals.is_empty()).then_some(Self(refusals))
     }
 

@@ -457,8 +457,17 @@ fn gates(stage: Stage, work: &Work, situation: &Situation<'_>) -> Vec<Gate> {
     gates.collect()
 }
 
+/// That all serve whose hosts fit: what has to be true of a cluster, or of a part of it.
+pub fn gates_on(topology: &Topology, fits: impl Fn(&HostName) -> bool) -> Vec<Gate> {
+    let gates = Component::ALL.into_iter().flat_map(|component| {
+        let members = topology.members_of(component).into_iter();
+        gates_of(component, members.filter(|member| fits(&member.host)).collect())
+    });
+    gates.collect()
+}
+
 /// That these instances of a component serve: each by itself, or all together.
-pub fn gates_of(component: Component, members: Vec<Member>) -> Vec<Gate> {
+fn gates_of(component: Component, members: Vec<Member>) -> Vec<Gate> {
     let gate = |members| Gate::Serves { component, members };
     match Spec::of(component).redundancy {
         Redundancy::Single => members.into_iter().map(|it| gate(vec![it])).collect(),

@@ -271,8 +271,8 @@ fn taken_ports(node: &Node, facts: &Facts) -> Vec<(u16, &'static str)> {
             matches!(state.active.as_str(), "inactive" | "failed" | "activating")
         })
     };
-    Spec::all()
-        .filter(|spec| node.runs(spec.component) && idle(spec.unit))
+    Spec::of_node(node)
+        .filter(|spec| idle(spec.unit))
         .flat_map(|spec| spec.ports.iter().map(|port| (port.number, spec.instance)))
         .filter(|(port, _)| facts.system.listening.contains(port))
         .collect()

@@ -113,15 +113,15 @@ impl<'a> Agents<'a> {
 
     /// Waves of these changes, each of which interrupts serving agents, batch after batch.
     fn waves(&self, changes: Vec<HostChanges>) -> Vec<Wave> {
+        let all = self.topology.members_of(Component::MesosAgent);
         let mut waves = Vec::new();
         let mut left = changes.into_iter().peekable();
         while left.peek().is_some() {
             let hosts: Vec<HostChanges> = left.by_ref().take(self.batch()).collect();
-            let members = self.topology.members_of(Component::MesosAgent).into_iter();
             let is_here =
-                |member: &Member| hosts.iter().any(|host| host.host == member.host);
-            let after =
-                gates_of(Component::MesosAgent, members.filter(is_here).collect());
+                |member: &&Member| hosts.iter().any(|host| host.host == member.host);
+            let members = all.iter().filter(is_here).cloned().collect();
+            let after = gates_of(Component::MesosAgent, members);
             waves.push(Wave { hosts, before: Vec::new(), after });
         }
         waves

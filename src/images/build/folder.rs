@@ -135,7 +135,7 @@ fn hash_folder(root: &Path, inner: &Path, hasher: &mut Sha256) -> Result<(), Bui
     Ok(())
 }
 
-pub(super) fn is_executable(about: &fs::Metadata) -> bool {
+pub(in crate::images) fn is_executable(about: &fs::Metadata) -> bool {
     about.permissions().mode() & 0o111 != 0
 }
 

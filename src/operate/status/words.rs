@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 
 use super::super::lab::Lab;
-use super::{not_running, specs};
+use super::not_running;
 use crate::component::{Spec, remedy};
 use crate::host::HostName;
 use crate::resource::Facts;
@@ -31,7 +31,7 @@ pub(super) async fn words(
         else {
             continue;
         };
-        for &Spec { unit, .. } in specs(node) {
+        for &Spec { unit, .. } in Spec::of_node(node) {
             if is_at_fault(facts, unit) {
                 let host = node.host.clone();
                 asked.push(async move {

@@ -14,8 +14,7 @@ const SHOWN: usize = 4;
 /// An address that the host does not have, where one of its services is to listen on it.
 pub(super) fn not_its_own(node: &Node, facts: &Facts) -> Option<(String, String)> {
     let at_its_address = |spec: &Spec| spec.ports.iter().any(|port| !port.on_all);
-    let listens =
-        Spec::all().any(|spec| node.runs(spec.component) && at_its_address(spec));
+    let listens = Spec::of_node(node).any(at_its_address);
     let (address, own) = (node.address, &facts.system.addresses);
     if !listens || own.is_empty() || own.contains(&address) {
         return None;

@@ -10,7 +10,6 @@ mod groups;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
@@ -295,16 +294,6 @@ pub enum Refusal {
     },
 }
 
-impl Step {
-    /// The private address that it gives an instance, where that is decided before.
-    fn address(&self) -> Option<Ipv4Addr> {
-        match self {
-            Self::Launch(launch) => launch.attempts.first()?.place.address,
-            _ => None,
-        }
-    }
-}
-
 impl Refusal {
     /// Whether the inventory asks for what cannot be had.
     pub fn is_of_inventory(&self) -> bool {
@@ -330,14 +319,15 @@ pub fn plan(wanted: &Wanted, seen: &Seen, now: Timestamp) -> Result<AwsPlan, Ref
     let mut plan = ground.plan;
     plan.notes.extend(groups.notes);
     expire(wanted, seen, now, &mut plan);
-    // AWS gives whom it chooses an address for any that is free, so those whose address is
-    // decided take theirs first.
-    let (mut placed, alike): (Vec<Step>, Vec<Step>) =
-        groups.steps.into_iter().partition(|step| step.address().is_some());
+    // AWS gives an instance without an address any that is free, so those with one come first.
+    let takes_any =
+        |step: &Step| matches!(step, Step::Launch(launch) if launch.planned().is_none());
+    let (any, mut placed): (Vec<Step>, Vec<Step>) =
+        groups.steps.into_iter().partition(takes_any);
     placed.extend(groups::protect(wanted, &plan.site, &groups.instances));
     plan.instances = groups.instances;
     push(&mut plan, placed);
-    push(&mut plan, alike);
+    push(&mut plan, any);
     Ok(plan)
 }
 
