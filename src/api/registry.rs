@@ -7,7 +7,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -333,13 +333,13 @@ impl Registry {
         let unreadable = |source| RegistryError::Read { what: blob.name.clone(), source };
         let reader = blob.open().await.map_err(unreadable)?;
         // An upload's own error does not say why its source broke off.
-        let broken = Arc::new(OnceLock::new());
+        let broken = Arc::new(Mutex::new(None));
         let (noted, progress) = (Arc::clone(&broken), progress.clone());
         let bytes = ReaderStream::with_capacity(reader, CHUNK_BYTES)
             .inspect_ok(move |chunk| progress.add(chunk.len() as u64))
             .map_err(move |error| {
                 let kind = error.kind();
-                let _ = noted.set(error);
+                *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 OciDistributionError::IoError(kind.into())
             });
         let deadline = UPLOAD + Duration::from_secs(blob.size / MIN_BYTES_PER_SECOND);
@@ -351,7 +351,9 @@ impl Registry {
         );
         let pushed = self.in_time(&blob.name, deadline, push).await?;
         let Err(refused) = pushed else { return Ok(()) };
-        match Arc::into_inner(broken).and_then(OnceLock::into_inner) {
+        // The connection may still hold the source, so what it noted is taken out from under it.
+        let noted = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match noted {
             Some(error) => Err(match Damaged::behind(&error) {
                 Some(damaged) => damaged.clone().into(),
                 None => unreadable(error),
