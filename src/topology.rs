@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
-use crate::inventory::{Batch, ClusterName, Group, Inventory, Traits};
+use crate::inventory::{AgentSpec, Batch, ClusterName, Group, Inventory};
 
 /// The port on which ZooKeeper serves its clients.
 pub const ZOOKEEPER_PORT: u16 = 2181;
@@ -74,7 +74,7 @@ pub struct Node {
     /// Whether it may be booted with control groups of version 1 beside version 2.
     pub hybrid: bool,
     /// What its agent says of itself; its fault domain is its master's too.
-    pub traits: Traits,
+    pub agent_spec: AgentSpec,
 }
 
 /// Members that decide by a majority: those of ZooKeeper, or the Mesos masters.
@@ -239,7 +239,7 @@ fn node(inventory: &Inventory, machine: &Machine, group: &Group) -> Node {
         address: machine.address,
         components: components.filter(|it| inventory.runs(group, *it)).collect(),
         hybrid: group.host.hybrid,
-        traits: group.traits_of(&machine.host),
+        agent_spec: group.traits_of(&machine.host),
     }
 }
 

@@ -16,7 +16,7 @@ const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requ
 
 /// A question to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum FourLetterWord {
     /// What it is and how far its data goes.
     Srvr,
     /// Everything it measures; only a leader knows its followers.
@@ -112,7 +112,7 @@ pub enum ZookeeperError {
     },
 }
 
-impl Word {
+impl FourLetterWord {
     /// The four letters.
     pub fn letters(self) -> &'static str {
         match self {
@@ -129,7 +129,7 @@ impl Word {
 /// When the connection breaks, the deadline passes, or the member does not answer this word.
 pub async fn ask(
     mut stream: impl Stream,
-    word: Word,
+    word: FourLetterWord,
     deadline: Duration,
 ) -> Result<String, ZookeeperError> {
     let letters = word.letters();
@@ -162,7 +162,7 @@ pub async fn srvr(
     stream: impl Stream,
     deadline: Duration,
 ) -> Result<Answer, ZookeeperError> {
-    parse_srvr(&ask(stream, Word::Srvr, deadline).await?)
+    parse_srvr(&ask(stream, FourLetterWord::Srvr, deadline).await?)
 }
 
 /// Asks a member `mntr`.
@@ -173,7 +173,7 @@ pub async fn mntr(
     stream: impl Stream,
     deadline: Duration,
 ) -> Result<Answer, ZookeeperError> {
-    parse_mntr(&ask(stream, Word::Mntr, deadline).await?)
+    parse_mntr(&ask(stream, FourLetterWord::Mntr, deadline).await?)
 }
 
 /// Asks a member `ruok`: whether its process is alive.
@@ -184,7 +184,7 @@ pub async fn ruok(
     stream: impl Stream,
     deadline: Duration,
 ) -> Result<bool, ZookeeperError> {
-    Ok(ask(stream, Word::Ruok, deadline).await?.trim() == "imok")
+    Ok(ask(stream, FourLetterWord::Ruok, deadline).await?.trim() == "imok")
 }
 
 /// Reads the answer to `srvr`: lines of `Name: value`.

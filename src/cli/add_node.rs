@@ -2,7 +2,7 @@
 
 use super::args::{AddNode, Global};
 use super::exit::Exit;
-use super::session::{For, Session};
+use super::session::{Session, SessionKind};
 use crate::operate::add_node::{Request, add_node};
 
 pub(super) async fn run(args: &AddNode, global: &Global) -> Exit {
@@ -12,9 +12,10 @@ pub(super) async fn run(args: &AddNode, global: &Global) -> Exit {
     };
     let request = Request { group: args.group.clone(), addition };
     let again = format!("platform add-node {}", args.words().join(" "));
-    match Session::open_for(inventory, global, For::Work("add-node"), Some(again)) {
+    match Session::open_for(inventory, global, SessionKind::Work("add-node"), Some(again))
+    {
         Ok(session) => {
-            let work = add_node(&session.lab, &request, args.yes, &session.ambient);
+            let work = add_node(&session.files, &request, args.yes, &session.ctx);
             session.run(work).await
         }
         Err(exit) => exit,

@@ -5,25 +5,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::args::{Audit, Global, Output};
 use super::exit::Exit;
-use super::{print, print_json, trouble};
+use super::{error, print, print_json};
 use crate::event::Sink;
-use crate::operate::{Lab, Trouble};
+use crate::operate::{ClusterFiles, Error};
 use crate::report::{Detail, Plain};
 use crate::state::{Ending, Run, RunSummary};
 
 pub(super) fn run(args: &Audit, global: &Global) -> Exit {
-    let lab = match Lab::open(&args.inventory.inventory) {
-        Ok(lab) => lab,
-        Err(error) => return trouble::report(&error.into()),
+    let files = match ClusterFiles::open(&args.inventory.inventory) {
+        Ok(files) => files,
+        Err(error) => return error::report(&error.into()),
     };
     let json = global.output == Output::Json;
     let shown = match &args.run {
-        None => lab.state.runs().map(|runs| list(&runs, json)),
-        Some(id) => lab.state.run(id).map(|run| show(&run, json)),
+        None => files.state.runs().map(|runs| list(&runs, json)),
+        Some(id) => files.state.run(id).map(|run| show(&run, json)),
     };
     match shown {
         Ok(exit) => exit,
-        Err(error) => trouble::report(&Trouble::Journal(error)),
+        Err(error) => error::report(&Error::Journal(error)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{Cost, Global, Output};
 use super::exit::Exit;
-use super::{print, print_json, trouble};
+use super::{error, print, print_json};
 use crate::operate::inventory_alone;
 use crate::provider::aws::cost::{estimate, estimate_in, show_free};
 use crate::provider::aws::prices::{BadPrices, Prices};
@@ -21,12 +21,12 @@ enum NoPrices {
 pub(super) fn run(args: &Cost, global: &Global) -> Exit {
     let inventory = match inventory_alone(&args.inventory.inventory) {
         Ok(inventory) => inventory,
-        Err(error) => return trouble::report(&error.into()),
+        Err(error) => return error::report(&error.into()),
     };
     let prices = match args.prices.as_deref().map_or_else(|| Ok(Prices::shipped()), read)
     {
         Ok(prices) => prices,
-        Err(error) => return trouble::tell(&error, Exit::Failed),
+        Err(error) => return error::tell(&error, Exit::Failed),
     };
     let found = match &args.region {
         Some(region) => estimate_in(&inventory, region, &prices),

@@ -4,29 +4,30 @@ use std::io::{self, Write};
 
 use super::args::{Exec, Global, Output};
 use super::exit::Exit;
-use super::session::{For, Session};
-use super::{print_json, trouble};
+use super::session::{Session, SessionKind};
+use super::{error, print_json};
 use crate::operate::exec::{Said, exec, failure};
 use crate::remote::{Argv, As};
 
 pub(super) async fn run(args: &Exec, global: &Global) -> Exit {
-    let session = match Session::open(&args.inventory.inventory, global, For::Facts) {
-        Ok(session) => session,
-        Err(exit) => return exit,
-    };
+    let session =
+        match Session::open(&args.inventory.inventory, global, SessionKind::Facts) {
+            Ok(session) => session,
+            Err(exit) => return exit,
+        };
     let user = if args.sudo { As::Root } else { As::Login };
     let command = (user, Argv::new(args.command.clone()));
-    let said =
-        match exec(&session.lab, &args.limit.limit, command, &session.ambient).await {
-            Ok(said) => said,
-            Err(error) => return trouble::report(&error),
-        };
+    let said = match exec(&session.files, &args.limit.limit, command, &session.ctx).await
+    {
+        Ok(said) => said,
+        Err(error) => return error::report(&error),
+    };
     let printed = match global.output {
         Output::Human => show(&said),
         Output::Json => print_json(&said.iter().map(document).collect()),
     };
     match printed {
-        Exit::Done => failure(&said).map_or(Exit::Done, trouble::of_kind),
+        Exit::Done => failure(&said).map_or(Exit::Done, error::of_kind),
         printed => printed,
     }
 }
@@ -45,7 +46,7 @@ fn show(said: &[Said]) -> Exit {
     });
     match written.and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            trouble::tell(&error, Exit::Failed)
+            error::tell(&error, Exit::Failed)
         }
         _ => Exit::Done,
     }

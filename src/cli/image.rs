@@ -4,34 +4,34 @@ use std::path::Path;
 
 use super::args::{Global, ImageBuild, ImagePin, ImageRecipes};
 use super::exit::Exit;
-use super::session::{For, screen};
-use super::{print, trouble};
+use super::session::{SessionKind, screen};
+use super::{error, print};
 use crate::event::Events;
 use crate::images::pins::{FILE, Pin};
 use crate::images::recipes;
 use crate::inventory::CatalogSource;
-use crate::operate::{Lab, build_all, pin_all};
+use crate::operate::{ClusterFiles, build_all, pin_all};
 
 pub(super) async fn build(args: &ImageBuild, global: &Global) -> Exit {
-    let screen = screen(global, For::Work("image"), None);
+    let screen = screen(global, SessionKind::Work("image"), None);
     let catalog = CatalogSource::from(args.catalog.as_str());
     match build_all(&catalog, Path::new("."), &Events::to(screen.sink())).await {
         Ok(()) => print(&format!("The images of {} are there.\n", args.catalog)),
-        Err(error) => trouble::report(&error),
+        Err(error) => error::report(&error),
     }
 }
 
 pub(super) async fn pin(args: &ImagePin) -> Exit {
-    let lab = match Lab::open(&args.inventory.inventory) {
-        Ok(lab) => lab,
-        Err(error) => return trouble::report(&error.into()),
+    let files = match ClusterFiles::open(&args.inventory.inventory) {
+        Ok(files) => files,
+        Err(error) => return error::report(&error.into()),
     };
-    match pin_all(&lab, args.update).await {
+    match pin_all(&files, args.update).await {
         Ok(asked) if asked.is_empty() => {
             print(&format!("Nothing to ask for: each tag has its digest in {FILE}.\n"))
         }
         Ok(asked) => print(&asked.iter().map(line).collect::<String>()),
-        Err(error) => trouble::report(&error),
+        Err(error) => error::report(&error),
     }
 }
 
@@ -52,6 +52,6 @@ pub(super) fn recipes(args: &ImageRecipes) -> Exit {
              not: `images: {}/mesos.yaml` in the inventory, relative to it.\n",
             args.folder.display()
         )),
-        Err(error) => trouble::tell(&error, Exit::Failed),
+        Err(error) => error::tell(&error, Exit::Failed),
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use super::args::{Init, ProviderKind};
 use super::exit::Exit;
-use super::{print, trouble};
+use super::{error, print};
 use crate::inventory::{EXAMPLE_AWS, EXAMPLE_LOCAL, EXAMPLE_SSH};
 use crate::provider::aws::policy;
 
@@ -23,7 +23,7 @@ pub(super) fn run(args: &Init) -> Exit {
                 error.kind(),
                 format!("cannot write {}: {error}", path.display()),
             );
-            trouble::tell(&error, Exit::Failed)
+            error::tell(&error, Exit::Failed)
         }
     }
 }

@@ -10,6 +10,7 @@ mod audit;
 mod completions;
 mod cost;
 mod down;
+mod error;
 mod exec;
 pub mod exit;
 mod image;
@@ -19,7 +20,6 @@ mod plan;
 mod session;
 mod ssh;
 mod status;
-mod trouble;
 mod up;
 
 use std::io::{self, Write};
@@ -34,7 +34,7 @@ pub fn run(args: Args) -> Exit {
     memory::keep_off_the_disk();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return trouble::tell(&error, Exit::Failed),
+        Err(error) => return error::tell(&error, Exit::Failed),
     };
     runtime.block_on(verb(args))
 }
@@ -71,7 +71,7 @@ fn write(text: &str) -> Exit {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            trouble::tell(&error, Exit::Failed)
+            error::tell(&error, Exit::Failed)
         }
         _ => Exit::Done,
     }

@@ -2,20 +2,21 @@
 
 use super::args::{Global, Output, Plan};
 use super::exit::Exit;
-use super::session::{For, Session};
-use super::{print, print_json, trouble};
-use crate::operate::plan::{Outlook, Pending, plan};
+use super::session::{Session, SessionKind};
+use super::{error, print, print_json};
+use crate::operate::plan::{Pending, PlanReport, plan};
 use crate::plan::Plan as Changes;
 
 pub(super) async fn run(args: &Plan, global: &Global) -> Exit {
-    let session = match Session::open(&args.inventory.inventory, global, For::Facts) {
-        Ok(session) => session,
-        Err(exit) => return exit,
-    };
+    let session =
+        match Session::open(&args.inventory.inventory, global, SessionKind::Facts) {
+            Ok(session) => session,
+            Err(exit) => return exit,
+        };
     let json = global.output == Output::Json;
-    let Outlook { pending, notes } = match plan(&session.lab, &session.ambient).await {
-        Ok(outlook) => outlook,
-        Err(error) => return trouble::report(&error),
+    let PlanReport { pending, notes } = match plan(&session.files, &session.ctx).await {
+        Ok(report) => report,
+        Err(error) => return error::report(&error),
     };
     let (printed, exit) = match pending {
         Pending::Nothing => (show(&Changes::default(), &notes, json), Exit::Done),

@@ -9,23 +9,23 @@ use jiff::Timestamp;
 
 use super::args::{Global, Output};
 use super::ask::Prompt;
+use super::error;
 use super::exit::Exit;
-use super::trouble;
 use crate::event::{Event, Events, Sink};
-use crate::operate::{Ambient, Ended, Lab, Trouble, in_run, lock};
-use crate::report::{Fanout, Purpose, Screen, Settings, Surroundings};
+use crate::operate::{ClusterFiles, Ended, Error, RunContext, in_run, lock};
+use crate::report::{Fanout, Purpose, Screen, Settings, TerminalInfo};
 use crate::state::{Journal, Lock};
 
 /// A cluster, and a display for what happens to it.
 pub(super) struct Session {
-    pub(super) lab: Lab,
-    pub(super) ambient: Ambient<'static>,
+    pub(super) files: ClusterFiles,
+    pub(super) ctx: RunContext<'static>,
     work: Option<Work>,
 }
 
 /// What kind of verb a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum For {
+pub(super) enum SessionKind {
     /// This verb may change the cluster: it is journalled.
     Work(&'static str),
     /// It only looks.
@@ -35,10 +35,16 @@ pub(super) enum For {
 impl Session {
     /// Reads the inventory and opens the display; a verb that may change the cluster takes
     /// its lock and begins a journal first. What goes wrong is told.
-    pub(super) fn open(path: &Path, global: &Global, kind: For) -> Result<Self, Exit> {
+    pub(super) fn open(
+        path: &Path,
+        global: &Global,
+        kind: SessionKind,
+    ) -> Result<Self, Exit> {
         let again = match kind {
-            For::Work(verb) => Some(format!("platform {verb} {}", path.display())),
-            For::Facts => None,
+            SessionKind::Work(verb) => {
+                Some(format!("platform {verb} {}", path.display()))
+            }
+            SessionKind::Facts => None,
         };
         Self::open_for(path, global, kind, again)
     }
@@ -47,40 +53,41 @@ impl Session {
     pub(super) fn open_for(
         path: &Path,
         global: &Global,
-        kind: For,
+        kind: SessionKind,
         again: Option<String>,
     ) -> Result<Self, Exit> {
-        let lab = Lab::open(path).map_err(|error| trouble::report(&error.into()))?;
+        let files =
+            ClusterFiles::open(path).map_err(|error| error::report(&error.into()))?;
         let screen = screen(global, kind, again);
         let work = match kind {
-            For::Work(verb) => Some(Work::begin(&lab, verb)?),
-            For::Facts => None,
+            SessionKind::Work(verb) => Some(Work::begin(&files, verb)?),
+            SessionKind::Facts => None,
         };
         let run = work.as_ref().map(|work| work.journal.id().to_owned());
         let journal = work.iter().map(|work| Arc::clone(&work.journal) as Arc<dyn Sink>);
         let sinks = Fanout::to(journal.chain([screen.sink()]).collect());
         let events = Events::to(Arc::new(sinks));
-        let state = lab.state.clone();
-        let mut ambient = ambient(global, screen, events, run.unwrap_or_default());
-        ambient.is_own_run = Arc::new(move |run| state.run(run).is_ok());
-        Ok(Self { lab, ambient, work })
+        let state = files.state.clone();
+        let mut ctx = ctx(global, screen, events, run.unwrap_or_default());
+        ctx.is_own_run = Arc::new(move |run| state.run(run).is_ok());
+        Ok(Self { files, ctx, work })
     }
 
     /// Runs the verb, with its beginning and its end told.
     pub(super) async fn run<F>(&self, work: F) -> Exit
     where
-        F: Future<Output = Result<Ended, Trouble>>,
+        F: Future<Output = Result<Ended, Error>>,
     {
-        watch_for_interrupts(&self.ambient);
+        watch_for_interrupts(&self.ctx);
         let verb = self.work.as_ref().map_or("look", |work| work.verb);
-        let ended = in_run(&self.lab, verb, &self.ambient, work).await;
+        let ended = in_run(&self.files, verb, &self.ctx, work).await;
         if let Some(failure) = self.work.as_ref().and_then(|work| work.journal.failure())
         {
-            self.ambient.events.emit(&Event::Warned { message: failure });
+            self.ctx.events.emit(&Event::Warned { message: failure });
         }
         match ended {
             Ok(_) => Exit::Done,
-            Err(error) => trouble::conclude(&error),
+            Err(error) => error::conclude(&error),
         }
     }
 }
@@ -93,23 +100,23 @@ struct Work {
 }
 
 impl Work {
-    fn begin(lab: &Lab, verb: &'static str) -> Result<Self, Exit> {
+    fn begin(files: &ClusterFiles, verb: &'static str) -> Result<Self, Exit> {
         let lock =
-            lock(lab, verb, &env, now()).map_err(|error| trouble::report(&error))?;
-        let journal = lab.state.journal(Arc::new(now));
-        let told = |error| trouble::report(&Trouble::Journal(error));
+            lock(files, verb, &env, now()).map_err(|error| error::report(&error))?;
+        let journal = files.state.journal(Arc::new(now));
+        let told = |error| error::report(&Error::Journal(error));
         Ok(Self { verb, journal: Arc::new(journal.map_err(told)?), _lock: lock })
     }
 }
 
 /// What verbs need of this computer: its environment, its clock, its terminal.
-pub(super) fn ambient(
+pub(super) fn ctx(
     global: &Global,
     screen: Screen,
     events: Events,
     run: String,
-) -> Ambient<'static> {
-    Ambient {
+) -> RunContext<'static> {
+    RunContext {
         env: &env,
         clock: Arc::new(now),
         events,
@@ -122,8 +129,12 @@ pub(super) fn ambient(
 }
 
 /// The display that fits the command line and the terminal.
-pub(super) fn screen(global: &Global, kind: For, again: Option<String>) -> Screen {
-    let surroundings = Surroundings {
+pub(super) fn screen(
+    global: &Global,
+    kind: SessionKind,
+    again: Option<String>,
+) -> Screen {
+    let surroundings = TerminalInfo {
         json: global.output == Output::Json,
         verbose: global.verbose,
         stdout_is_terminal: io::stdout().is_terminal(),
@@ -132,8 +143,8 @@ pub(super) fn screen(global: &Global, kind: For, again: Option<String>) -> Scree
         no_color: std::env::var("NO_COLOR").ok(),
     };
     let purpose = match kind {
-        For::Work(_) => Purpose::Work,
-        For::Facts => Purpose::Facts,
+        SessionKind::Work(_) => Purpose::Work,
+        SessionKind::Facts => Purpose::Facts,
     };
     let settings =
         Settings { colour: surroundings.colour(), verbose: global.verbose, again };
@@ -152,9 +163,9 @@ fn now() -> Timestamp {
 
 /// The first interrupt lets the steps under way end and begins no more; the second ends the
 /// program at once, which the next run can finish all the same.
-fn watch_for_interrupts(ambient: &Ambient<'static>) {
+fn watch_for_interrupts(ctx: &RunContext<'static>) {
     let (stopped, events): (Arc<AtomicBool>, Events) =
-        (Arc::clone(&ambient.stopped), ambient.events.clone());
+        (Arc::clone(&ctx.stopped), ctx.events.clone());
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
             if stopped.swap(true, Ordering::Relaxed) {

@@ -5,9 +5,9 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use super::args::{Global, Ssh};
+use super::error;
 use super::exit::Exit;
-use super::session::{For, Session};
-use super::trouble;
+use super::session::{Session, SessionKind};
 use crate::operate::connect::ssh;
 use crate::remote::ssh::Purpose;
 use crate::remote::{Argv, to_login_shell, to_script};
@@ -18,7 +18,7 @@ pub(super) async fn run(args: &Ssh, global: &Global) -> Exit {
         Ok(target) => target,
         Err(error) => error.exit(),
     };
-    let session = match Session::open(inventory, global, For::Facts) {
+    let session = match Session::open(inventory, global, SessionKind::Facts) {
         Ok(session) => session,
         Err(exit) => return exit,
     };
@@ -27,9 +27,9 @@ pub(super) async fn run(args: &Ssh, global: &Global) -> Exit {
         true => Purpose::Shell,
         false => Purpose::Command { on_terminal },
     };
-    let argv = match ssh(&session.lab, node, purpose, &session.ambient).await {
+    let argv = match ssh(&session.files, node, purpose, &session.ctx).await {
         Ok(argv) => argv,
-        Err(error) => return trouble::report(&error),
+        Err(error) => return error::report(&error),
     };
     let (program, words) = argv.words().split_first().expect("it begins with `ssh`");
     let mut command = Command::new(program);
@@ -38,5 +38,5 @@ pub(super) async fn run(args: &Ssh, global: &Global) -> Exit {
         // ssh joins its words with spaces, and the login user's shell splits them again.
         command.arg(to_login_shell(&to_script(&Argv::new(args.command.clone()))));
     }
-    trouble::tell(&command.exec(), Exit::Failed)
+    error::tell(&command.exec(), Exit::Failed)
 }

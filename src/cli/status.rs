@@ -2,22 +2,23 @@
 
 use super::args::{Global, Output, Status};
 use super::exit::Exit;
-use super::session::{For, Session};
-use super::{print, print_json, trouble};
+use super::session::{Session, SessionKind};
+use super::{error, print, print_json};
 use crate::operate::status::status;
 
 pub(super) async fn run(args: &Status, global: &Global) -> Exit {
-    let session = match Session::open(&args.inventory.inventory, global, For::Facts) {
-        Ok(session) => session,
-        Err(exit) => return exit,
-    };
-    let status = match status(&session.lab, &args.limit.limit, &session.ambient).await {
+    let session =
+        match Session::open(&args.inventory.inventory, global, SessionKind::Facts) {
+            Ok(session) => session,
+            Err(exit) => return exit,
+        };
+    let status = match status(&session.files, &args.limit.limit, &session.ctx).await {
         Ok(status) => status,
-        Err(error) => return trouble::report(&error),
+        Err(error) => return error::report(&error),
     };
     let printed = match (global.output, serde_json::to_value(&status)) {
         (Output::Json, Ok(document)) => print_json(&document),
-        (Output::Json, Err(error)) => trouble::tell(&error, Exit::Failed),
+        (Output::Json, Err(error)) => error::tell(&error, Exit::Failed),
         (Output::Human, _) => {
             let mut text = String::new();
             // Writing to a text does not fail.

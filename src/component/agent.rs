@@ -170,14 +170,14 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
 
 /// What keeps the ports of its tasks back; where the inventory sets that itself, its word counts.
 fn reserved_ports(context: Context<'_>, facts: &Facts) -> Option<Sysctl> {
-    let is_set = context.materials.platform.base.sysctls.contains_key(ports::SETTING);
-    let own = (!is_set).then_some(&context.node.traits.resources.ports)?;
+    let is_set = context.inputs.platform.base.sysctls.contains_key(ports::SETTING);
+    let own = (!is_set).then_some(&context.node.agent_spec.resources.ports)?;
     ports::reserved(own, facts)
 }
 
 fn files(context: Context<'_>, identity: &Identity) -> Vec<File> {
     let own = |name: &str, content| private(&format!("{CONFIG}/{name}"), content, "root");
-    let mesos = &context.materials.mesos;
+    let mesos = &context.inputs.mesos;
     let zookeeper = (AGENT, &mesos.agent_zookeeper);
     let of_this_agent = mesos.agents.get(&context.node.host);
     let operator = of_this_agent.map(|password| credential(OPERATOR, password));

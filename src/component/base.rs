@@ -9,7 +9,7 @@ use crate::template::{BadTemplate, render};
 
 /// Files before the units that read them; the order of work does the rest.
 pub(super) fn wants(context: Context<'_>) -> Result<Wants, BadTemplate> {
-    let base = &context.materials.platform.base;
+    let base = &context.inputs.platform.base;
     let mut files = Vec::new();
     for wanted in &base.files {
         files.push(file(context, wanted)?);
@@ -34,7 +34,7 @@ pub(super) fn wants(context: Context<'_>) -> Result<Wants, BadTemplate> {
 }
 
 fn file(context: Context<'_>, wanted: &BaseFile) -> Result<File, BadTemplate> {
-    let source = context.materials.files.get(&wanted.source).cloned();
+    let source = context.inputs.files.get(&wanted.source).cloned();
     let source = source.unwrap_or_else(|| Content::from(String::new()));
     let content = if wanted.template {
         let text = String::from_utf8_lossy(source.bytes());
@@ -56,7 +56,7 @@ fn file(context: Context<'_>, wanted: &BaseFile) -> Result<File, BadTemplate> {
 /// A unit with its file and the note of what it was started with.
 fn unit(context: Context<'_>, wanted: &BaseUnit, files: &[File]) -> Vec<Resource> {
     let source =
-        wanted.source.as_ref().and_then(|source| context.materials.files.get(source));
+        wanted.source.as_ref().and_then(|source| context.inputs.files.get(source));
     let own = source.map(|content| {
         let path: HostPath = format!("/etc/systemd/system/{}", wanted.name)
             .parse()

@@ -28,7 +28,7 @@ pub(super) fn ask(context: Context<'_>, questions: &mut Questions) {
 
 /// Why something that runs there needs version 1; none where nothing does.
 fn reason(context: Context<'_>) -> Option<String> {
-    let images = context.materials.images.iter();
+    let images = context.inputs.images.iter();
     let mut here = images.filter(|(component, _)| context.node.runs(**component));
     here.find(|(_, image)| image.needs.cgroups == Some(CgroupNeed::V1)).map(
         |(component, image)| match component {

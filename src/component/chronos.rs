@@ -63,7 +63,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::Chronos) else {
         return Ok(Vec::new());
     };
-    let secret = context.materials.chronos.secret.clone();
+    let secret = context.inputs.chronos.secret.clone();
     let files = vec![
         File::private(path(&format!("{CONFIG}/environment")), environment(context)),
         private(&format!("{CONFIG}/arguments"), arguments(context)?, USER),
@@ -80,7 +80,7 @@ fn environment(context: Context<'_>) -> Secret {
     Secret::new(format!(
         "MESOSPHERE_HTTP_CREDENTIALS={OPERATOR}:{}\nPORT0={CHRONOS_PORT}\n\
          PORT1={CHRONOS_DRIVER_PORT}\nLIBPROCESS_IP={}\nLIBPROCESS_PORT={CHRONOS_DRIVER_PORT}\n",
-        context.materials.chronos.password.expose(),
+        context.inputs.chronos.password.expose(),
         context.node.address,
     ))
 }
@@ -88,7 +88,7 @@ fn environment(context: Context<'_>) -> Secret {
 /// All arguments, one option to a line: Chronos splits them at blanks, and reads no others once
 /// it was given a file.
 fn arguments(context: Context<'_>) -> Result<Secret, BadTemplate> {
-    let own = &context.materials.chronos;
+    let own = &context.inputs.chronos;
     let zookeeper = (PRINCIPAL, &own.zookeeper);
     let text = render(
         "chronos/arguments",

@@ -6,7 +6,7 @@
 use super::{Context, Stage, Wants, path};
 use crate::resource::probe::Questions;
 use crate::resource::{
-    Brings, Directory, Facts, File, Package, PackageState, Resource, Unit,
+    Directory, Facts, File, Package, PackageState, ProvidedCommand, Resource, Unit,
 };
 use crate::secret::Secret;
 use crate::topology::{Node, REGISTRY_PORT};
@@ -21,7 +21,8 @@ pub const UNIT: &str = "docker.service";
 const PACKAGES: [&str; 2] = ["docker.io", "moby-engine"];
 
 /// Its client, which is a package of its own since Debian 13.
-const CLIENT: Brings = Brings { command: "docker", package: "docker-cli" };
+const CLIENT: ProvidedCommand =
+    ProvidedCommand { command: "docker", package: "docker-cli" };
 
 /// The engine, the trust in the cluster's registries, and the password for them.
 pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
@@ -78,12 +79,12 @@ pub fn is_foreign(facts: &Facts) -> bool {
 fn trust(context: Context<'_>, registry: &Node) -> File {
     let path =
         path(&format!("/etc/docker/certs.d/{}:{REGISTRY_PORT}/ca.crt", registry.address));
-    File::public(path, context.materials.ca.clone())
+    File::public(path, context.inputs.ca.clone())
 }
 
 /// The client configuration with which hosts pull, in Docker's own form.
 pub(super) fn login(context: Context<'_>) -> Secret {
-    let account = context.materials.registry.basic_auth();
+    let account = context.inputs.registry.basic_auth();
     let auths: serde_json::Map<String, serde_json::Value> = context
         .topology
         .registries()

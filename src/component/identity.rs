@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::path;
-use crate::inventory::{FaultDomain, PortRange, Traits};
+use crate::inventory::{AgentSpec, FaultDomain, PortRange};
 use crate::path::HostPath;
 use crate::resource::File;
 use crate::topology::{AGENT_PORT, Node};
@@ -49,7 +49,7 @@ struct Kept {
 impl Identity {
     /// What the inventory makes of a host's agent.
     pub(super) fn of(node: &Node) -> Self {
-        let Traits { attributes, resources, domain } = &node.traits;
+        let AgentSpec { attributes, resources, domain } = &node.agent_spec;
         let counted = [
             ("cpus", resources.cpus.map(|cpus| cpus.as_thousandths())),
             ("mem", resources.mem.map(|size| size.as_mib() * 1000)),

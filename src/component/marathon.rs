@@ -5,7 +5,7 @@ use minijinja::context;
 use super::mesos::{self, OPERATOR, TASKS, private};
 use super::service::Service;
 use super::spec::{Clients, Given, Port, Redundancy, Spec, asks_nothing, no_remedy};
-use super::{Context, Materials, Stage, Wants, path};
+use super::{Context, Inputs, Stage, Wants, path};
 use crate::inventory::catalog::Component;
 use crate::path::HostPath;
 use crate::resource::{Facts, File, FileState};
@@ -69,7 +69,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
         // Marathon takes the file as it is, a newline at its end included.
         private(
             &format!("{CONFIG}/secret"),
-            context.materials.marathon.secret.clone(),
+            context.inputs.marathon.secret.clone(),
             USER,
         ),
         File::public(path(&format!("{CONFIG}/logback.xml")), LOGGING.to_owned()),
@@ -93,8 +93,8 @@ pub fn registered_as_root<'a>(marathons: impl IntoIterator<Item = &'a Facts>) ->
 }
 
 /// Warns of tasks that go on as root; none where they do not.
-pub fn warning(materials: &Materials) -> Option<String> {
-    mesos::stays_root(materials).then(|| {
+pub fn warning(inputs: &Inputs) -> Option<String> {
+    mesos::stays_root(inputs).then(|| {
         format!(
             "tasks run as root, as they did before: Marathon has registered so, and Mesos keeps \
              that; whatever an agent's host keeps, an app can read. To end it, give every app and \
@@ -110,7 +110,7 @@ fn unit_path() -> HostPath {
 
 /// What must not be seen in the list of processes.
 fn environment(context: Context<'_>) -> Secret {
-    let own = &context.materials.marathon;
+    let own = &context.inputs.marathon;
     let zookeeper = (PRINCIPAL, &own.zookeeper);
     let state = mesos::zookeeper_url(context.topology, zookeeper, "/marathon");
     Secret::new(format!(

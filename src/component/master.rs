@@ -221,18 +221,18 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
 /// Only while the registry is being begun, and only where there is no log yet.
 fn may_begin(context: Context<'_>, facts: &Facts) -> bool {
     let empty = facts.file(&log()).is_ok_and(|state| *state == FileState::Missing);
-    context.materials.mesos.forming && empty
+    context.inputs.mesos.forming && empty
 }
 
 fn files(context: Context<'_>) -> Vec<File> {
     let own = |name: &str, content| private(&format!("{CONFIG}/{name}"), content, USER);
-    let zookeeper = (mesos::MASTERS, &context.materials.mesos.zookeeper);
+    let zookeeper = (mesos::MASTERS, &context.inputs.mesos.zookeeper);
     let mut files = vec![
         own("zk", mesos::masters_url(context.topology, zookeeper)),
         own("credentials.json", mesos::credentials(context)),
         File::public(path(&format!("{CONFIG}/acls.json")), mesos::acls(context)),
     ];
-    if let Some(domain) = &context.node.traits.domain {
+    if let Some(domain) = &context.node.agent_spec.domain {
         let text = format!("{}\n", mesos::domain(domain));
         files.push(File::public(path(&format!("{CONFIG}/domain.json")), text));
     }
@@ -260,7 +260,7 @@ fn flags(context: Context<'_>, masters: &Ensemble) -> Vec<String> {
         "--credentials=/etc/mesos/credentials.json".to_owned(),
         "--acls=file:///etc/mesos/acls.json".to_owned(),
     ];
-    if context.node.traits.domain.is_some() {
+    if context.node.agent_spec.domain.is_some() {
         flags.push("--domain=file:///etc/mesos/domain.json".to_owned());
     }
     flags

@@ -41,7 +41,7 @@ pub(super) const MASTERS: &str = "mesos";
 
 /// What Mesos needs.
 #[derive(Clone)]
-pub struct Materials {
+pub struct Inputs {
     /// The masters' password in ZooKeeper.
     pub zookeeper: Secret,
     /// The agents' password in ZooKeeper, where they only read.
@@ -59,7 +59,7 @@ pub struct Materials {
     pub forming: bool,
 }
 
-impl fmt::Debug for Materials {
+impl fmt::Debug for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Materials")
             .field("forming", &self.forming)
@@ -114,13 +114,13 @@ pub(super) fn masters_url(topology: &Topology, user: User<'_>) -> Secret {
 
 /// Who may speak to the masters, and how each proves it.
 pub(super) fn credentials(context: Context<'_>) -> Secret {
-    let materials = context.materials;
-    let mesos = &materials.mesos;
+    let inputs = context.inputs;
+    let mesos = &inputs.mesos;
     let known = [
         (OPERATOR, &mesos.operator),
         (AGENT, &mesos.agent),
-        ("marathon", &materials.marathon.secret),
-        ("chronos", &materials.chronos.secret),
+        ("marathon", &inputs.marathon.secret),
+        ("chronos", &inputs.chronos.secret),
     ];
     let known = known.map(|(principal, secret)| credential(principal, secret));
     Secret::new(json!({ "credentials": known }).to_string())
@@ -187,16 +187,16 @@ fn run_tasks(context: Context<'_>) -> Value {
 /// The users as which tasks may run: the one as which they do where an app names none comes
 /// first.
 pub(super) fn task_users(context: Context<'_>) -> Vec<&str> {
-    let platform = &context.materials.platform;
+    let platform = &context.inputs.platform;
     let allowed = platform.task_users.iter().flatten().map(String::as_str);
-    let root = stays_root(context.materials).then_some("root");
+    let root = stays_root(context.inputs).then_some("root");
     root.into_iter().chain([TASKS]).chain(allowed).collect()
 }
 
 /// Whether tasks go on as root, as they began under an earlier version: until the inventory
 /// says who else may run any.
-pub(super) fn stays_root(materials: &super::Materials) -> bool {
-    materials.mesos.as_root && materials.platform.task_users.is_none()
+pub(super) fn stays_root(inputs: &super::Inputs) -> bool {
+    inputs.mesos.as_root && inputs.platform.task_users.is_none()
 }
 
 /// The operator reads everything.

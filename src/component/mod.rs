@@ -94,7 +94,7 @@ impl fmt::Display for Stage {
 /// What the components are made from, beside the topology: gathered before anything is
 /// decided.
 #[derive(Debug, Clone)]
-pub struct Materials {
+pub struct Inputs {
     /// What the inventory says of the platform.
     pub platform: Platform,
     /// The image of each component.
@@ -104,11 +104,11 @@ pub struct Materials {
     /// The certificate of the cluster's own authority, in PEM.
     pub ca: String,
     /// What the registries need.
-    pub registry: registry::Materials,
+    pub registry: registry::Inputs,
     /// What the ZooKeeper ensemble needs.
-    pub zookeeper: zookeeper::Materials,
+    pub zookeeper: zookeeper::Inputs,
     /// What Mesos' masters and agents need.
-    pub mesos: mesos::Materials,
+    pub mesos: mesos::Inputs,
     /// What Marathon needs.
     pub marathon: mesos::Framework,
     /// What Chronos needs.
@@ -136,7 +136,7 @@ pub struct Context<'a> {
     /// The host.
     pub node: &'a Node,
     /// What the components are made from.
-    pub materials: &'a Materials,
+    pub inputs: &'a Inputs,
 }
 
 /// Resources, each with the stage that brings it.
@@ -174,7 +174,7 @@ pub fn ask(context: Context<'_>, questions: &mut Questions) {
 impl Context<'_> {
     /// A component's image, as hosts get it from the cluster's registries.
     fn pulled(&self, component: Component) -> Option<Image> {
-        let facts = self.materials.images.get(&component)?;
+        let facts = self.inputs.images.get(&component)?;
         let reference = |node: &Node| {
             format!("{}:{REGISTRY_PORT}/{component}@{}", node.address, facts.digest)
         };

@@ -28,7 +28,7 @@ const USER: &str = "5000";
 
 /// What the registries need.
 #[derive(Clone)]
-pub struct Materials {
+pub struct Inputs {
     /// The password of [`ACCOUNT`].
     pub password: Secret,
     /// The password of [`PULL_ACCOUNT`].
@@ -41,7 +41,7 @@ pub struct Materials {
     pub certificates: BTreeMap<HostName, (String, Secret)>,
 }
 
-impl fmt::Debug for Materials {
+impl fmt::Debug for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Materials")
             .field("certificates", &self.certificates.len())
@@ -49,7 +49,7 @@ impl fmt::Debug for Materials {
     }
 }
 
-impl Materials {
+impl Inputs {
     /// The account that pulls and its password in the form of HTTP's basic authentication.
     pub fn basic_auth(&self) -> Secret {
         Secret::new(
@@ -88,8 +88,8 @@ pub(super) const SPEC: Spec = Spec {
 /// # Errors
 /// When a template cannot be rendered.
 fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
-    let materials = &context.materials.registry;
-    let Some(image) = context.materials.images.get(&Component::Registry) else {
+    let inputs = &context.inputs.registry;
+    let Some(image) = context.inputs.images.get(&Component::Registry) else {
         return Ok(Vec::new());
     };
     let image = Image {
@@ -100,16 +100,16 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     let config = render(
         "registry/config.yml",
         include_str!("../../templates/registry/config.yml"),
-        context! { port => REGISTRY_PORT, http_secret => materials.http_secret.expose() },
+        context! { port => REGISTRY_PORT, http_secret => inputs.http_secret.expose() },
     )?;
-    let (chain, key) = materials
+    let (chain, key) = inputs
         .certificates
         .get(&context.node.host)
         .cloned()
         .unwrap_or_else(|| (String::new(), Secret::new("")));
     let files = vec![
         private("config.yml", Secret::new(config)),
-        private("htpasswd", materials.htpasswd.clone()),
+        private("htpasswd", inputs.htpasswd.clone()),
         private("tls.crt", chain),
         private("tls.key", key),
     ];

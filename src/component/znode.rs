@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha1::{Digest, Sha1};
 
-use super::{Materials, chronos, marathon, mesos};
+use super::{Inputs, chronos, marathon, mesos};
 use crate::inventory::catalog::Component;
 use crate::secret::Secret;
 use crate::topology::Topology;
@@ -134,23 +134,23 @@ pub fn identity(user: &str, password: &Secret) -> String {
 type User<'a> = (&'a str, &'a Secret);
 
 /// Whom members let in: the administrator, and the users of what the cluster runs.
-pub fn users(topology: &Topology, materials: &Materials) -> Vec<String> {
+pub fn users(topology: &Topology, inputs: &Inputs) -> Vec<String> {
     let of = |(user, password): User<'_>| identity(user, password);
-    let own = (ADMINISTRATOR, &materials.zookeeper.super_password);
+    let own = (ADMINISTRATOR, &inputs.zookeeper.super_password);
     let components = Component::ALL.into_iter();
     let components = components.filter(|it| runs(topology, *it));
-    let of_components = components.filter_map(|component| user(component, materials));
+    let of_components = components.filter_map(|component| user(component, inputs));
     std::iter::once(own).chain(of_components).map(of).collect()
 }
 
 /// As whom a component uses ZooKeeper; none where it does not.
-fn user(component: Component, materials: &Materials) -> Option<User<'_>> {
-    let mesos = &materials.mesos;
+fn user(component: Component, inputs: &Inputs) -> Option<User<'_>> {
+    let mesos = &inputs.mesos;
     Some(match component {
         Component::MesosMaster => (mesos::MASTERS, &mesos.zookeeper),
         Component::MesosAgent => (mesos::AGENT, &mesos.agent_zookeeper),
-        Component::Marathon => (marathon::PRINCIPAL, &materials.marathon.zookeeper),
-        Component::Chronos => (chronos::PRINCIPAL, &materials.chronos.zookeeper),
+        Component::Marathon => (marathon::PRINCIPAL, &inputs.marathon.zookeeper),
+        Component::Chronos => (chronos::PRINCIPAL, &inputs.chronos.zookeeper),
         Component::Registry | Component::Zookeeper => return None,
     })
 }
@@ -160,10 +160,10 @@ fn runs(topology: &Topology, component: Component) -> bool {
 }
 
 /// The nodes that a cluster's ensemble should have, parents first.
-pub fn wanted(topology: &Topology, materials: &Materials) -> Vec<Znode> {
+pub fn wanted(topology: &Topology, inputs: &Inputs) -> Vec<Znode> {
     let everyone_reads = || Grant::anyone(Rights::READ);
     let owner = |component| {
-        let user = user(component, materials).filter(|_| runs(topology, component));
+        let user = user(component, inputs).filter(|_| runs(topology, component));
         user.map(Grant::owner)
     };
     let mut nodes: Vec<Znode> =

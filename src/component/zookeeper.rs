@@ -74,7 +74,7 @@ pub(super) const SPEC: Spec = Spec {
 
 /// What the ensemble needs.
 #[derive(Clone)]
-pub struct Materials {
+pub struct Inputs {
     /// With which members prove to each other that they belong together.
     pub quorum_password: Secret,
     /// The password of [`ADMINISTRATOR`].
@@ -83,7 +83,7 @@ pub struct Materials {
     pub forming: bool,
 }
 
-impl fmt::Debug for Materials {
+impl fmt::Debug for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Materials")
             .field("forming", &self.forming)
@@ -299,8 +299,8 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     };
     let files = vec![
         config(context, ensemble)?,
-        jaas(&context.materials.zookeeper.quorum_password),
-        administrator(&context.materials.zookeeper.super_password),
+        jaas(&context.inputs.zookeeper.quorum_password),
+        administrator(&context.inputs.zookeeper.super_password),
         users(context),
         data_file(path(&format!("{DATA}/myid")), USER, format!("{}\n", member.id)),
     ];
@@ -315,7 +315,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
 fn may_start_empty(context: Context<'_>, facts: &Facts) -> bool {
     let first = facts.file(&first_snapshot());
     let empty = first.is_ok_and(|state| *state == FileState::Missing);
-    context.materials.zookeeper.forming && empty
+    context.inputs.zookeeper.forming && empty
 }
 
 fn config(context: Context<'_>, ensemble: &Ensemble) -> Result<File, BadTemplate> {
@@ -325,7 +325,7 @@ fn config(context: Context<'_>, ensemble: &Ensemble) -> Result<File, BadTemplate
         .iter()
         .map(|member| context! { id => member.id, address => member.address.to_string() })
         .collect();
-    let settings = &context.materials.platform.zookeeper;
+    let settings = &context.inputs.platform.zookeeper;
     let text = render(
         "zookeeper/zoo.cfg",
         include_str!("../../templates/zookeeper/zoo.cfg"),
@@ -366,7 +366,7 @@ fn administrator(password: &Secret) -> File {
 
 /// Whom the member lets in: its image's own provider looks there.
 fn users(context: Context<'_>) -> File {
-    let users = znode::users(context.topology, context.materials);
+    let users = znode::users(context.topology, context.inputs);
     let lines: String = users.into_iter().map(|user| format!("{user}\n")).collect();
     File::private(path(&format!("{CONFIG}/users")), Secret::new(lines))
         .owned_by(USER, USER)
@@ -378,7 +378,7 @@ fn unit(
     image: &str,
     facts: &Facts,
 ) -> Result<String, BadTemplate> {
-    let heap = context.materials.platform.zookeeper.heap;
+    let heap = context.inputs.platform.zookeeper.heap;
     let heap = heap.unwrap_or_else(|| heap_for(facts.system.memory));
     render(
         "zookeeper/platform-zookeeper.service",

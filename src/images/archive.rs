@@ -138,12 +138,12 @@ struct Archive {
     /// The plain tar: the same file, or its unpacked copy in the cache.
     plain: Arc<Path>,
     file: File,
-    entries: BTreeMap<String, Place>,
+    entries: BTreeMap<String, Extent>,
     cache: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Extent {
     offset: u64,
     size: u64,
 }
@@ -289,7 +289,7 @@ impl Archive {
     fn compressed_digest(
         &mut self,
         n: usize,
-        place: Place,
+        place: Extent,
         diff_id: &Digest,
     ) -> Result<Digest, ArchiveError> {
         let uncacheable = |source| ArchiveError::Cache {
@@ -326,7 +326,7 @@ impl Archive {
         &self,
         n: usize,
         layer: &Descriptor,
-        place: Place,
+        place: Extent,
     ) -> Result<Blob, ArchiveError> {
         if place.size != layer.size {
             return Err(ArchiveError::Broken {
@@ -368,7 +368,7 @@ impl Archive {
         Ok(bytes.into())
     }
 
-    fn place(&self, file: &str) -> Result<Place, ArchiveError> {
+    fn place(&self, file: &str) -> Result<Extent, ArchiveError> {
         self.entries.get(file).copied().ok_or_else(|| ArchiveError::Missing {
             path: self.path.clone(),
             file: file.to_owned(),
@@ -391,7 +391,10 @@ impl Archive {
 }
 
 /// Where each file of a tar is; links within it lead to what they point to.
-fn places(path: &Path, file: &mut File) -> Result<BTreeMap<String, Place>, ArchiveError> {
+fn places(
+    path: &Path,
+    file: &mut File,
+) -> Result<BTreeMap<String, Extent>, ArchiveError> {
     let broken = |detail: String| ArchiveError::Broken { path: path.to_owned(), detail };
     let length =
         file.seek(SeekFrom::End(0)).map_err(|error| broken(error.to_string()))?;
@@ -407,7 +410,7 @@ fn places(path: &Path, file: &mut File) -> Result<BTreeMap<String, Place>, Archi
             continue;
         };
         let name = plain_name(&name);
-        let place = Place { offset: entry.raw_file_position(), size: entry.size() };
+        let place = Extent { offset: entry.raw_file_position(), size: entry.size() };
         if place.offset.saturating_add(place.size) > length {
             return Err(broken(format!("it ends within `{name}`")));
         }
@@ -508,7 +511,7 @@ fn begins_with(file: &mut File, offset: u64, magic: [u8; 2]) -> io::Result<bool>
 }
 
 /// The digests of a compressed layer and of what is in it, in one pass.
-fn gzip_digests(file: &mut File, place: Place) -> io::Result<(Digest, Digest)> {
+fn gzip_digests(file: &mut File, place: Extent) -> io::Result<(Digest, Digest)> {
     struct Tee<R>(R, Sha256);
     impl<R: Read> Read for Tee<R> {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

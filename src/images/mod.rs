@@ -15,6 +15,7 @@ pub mod load;
 mod manifest;
 pub mod pins;
 pub mod recipes;
+pub mod resolved;
 pub mod upstream;
 mod verified;
 

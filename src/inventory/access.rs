@@ -3,10 +3,10 @@
 use super::aws;
 use super::cidr::{bad_cidr, not_private};
 use super::diagnostic::Diagnostic;
+use super::jump_host::{jumps, login};
 use super::reader::{Reader, Spanned, did_you_mean};
 use super::source::known_secret;
 use super::tree::{Entry, Node, Value};
-use super::way::{jumps, login};
 use super::{Cidr, HostKeyPolicy, LocalNetwork, Provider, SshAccess};
 
 /// The provider as far as it can be read.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::cidr::BadAdminCidr;
 use super::diagnostic::Diagnostic;
+use super::jump_host::{jumps, login};
 use super::reader::{Fields, Reader, Spanned, did_you_mean};
 use super::source::known_secret;
 use super::tree::{Node, Value};
-use super::way::{jumps, login};
 use super::{AdminCidr, Cidr, SecretSource};
 use crate::unit::parse_duration;
 

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use super::access::Kind;
 use super::diagnostic::Diagnostic;
+use super::jump_host::is_reachable;
 use super::reader::{Fields, Reader, Spanned, did_you_mean, spoken};
 use super::tree::{Entry, Node, Value};
-use super::way::is_reachable;
 use super::{
-    FaultDomain, GivenHost, Group, HostSettings, Instances, Members, Role, Traits,
+    AgentSpec, FaultDomain, GivenHost, Group, HostSettings, Instances, Members, Role,
     is_label, like_label,
 };
-use super::{instances, traits};
+use super::{agent_spec, instances};
 use crate::host::HostName;
 use crate::unit::Size;
 
@@ -26,7 +26,7 @@ pub(super) struct DraftGroup {
     pub(super) memory: Option<Spanned<Size>>,
     pub(super) instances: Instances,
     pub(super) host: HostSettings,
-    pub(super) traits: DraftTraits,
+    pub(super) agent_spec: DraftAgentSpec,
 }
 
 /// Machines as far as they can be read.
@@ -45,13 +45,13 @@ pub(super) struct DraftHost {
     /// Where its name stands, if it has one of its own.
     pub(super) name_at: Option<Range<usize>>,
     pub(super) address_at: Range<usize>,
-    pub(super) traits: DraftTraits,
+    pub(super) agent_spec: DraftAgentSpec,
 }
 
 /// What an agent says of itself, and where the file says it.
 #[derive(Default)]
-pub(super) struct DraftTraits {
-    pub(super) value: Traits,
+pub(super) struct DraftAgentSpec {
+    pub(super) value: AgentSpec,
     /// The first key that only an agent can use.
     pub(super) of_agent_at: Option<Range<usize>>,
     pub(super) domain_at: Option<Range<usize>>,
@@ -73,14 +73,15 @@ impl DraftGroup {
 
     /// The domains of its machines, each with where it stands.
     pub(super) fn domains(&self) -> Vec<(Option<&FaultDomain>, &Range<usize>)> {
-        let own = self.traits.value.domain.as_ref();
-        let own_at = self.traits.domain_at.as_ref().unwrap_or(&self.name.span);
+        let own = self.agent_spec.value.domain.as_ref();
+        let own_at = self.agent_spec.domain_at.as_ref().unwrap_or(&self.name.span);
         let given =
             self.members.iter().flat_map(|members| members.given.iter().flatten());
         let mut of_hosts: Vec<_> = given
-            .map(|host| match &host.traits.value.domain {
+            .map(|host| match &host.agent_spec.value.domain {
                 Some(domain) => {
-                    let at = host.traits.domain_at.as_ref().unwrap_or(&host.address_at);
+                    let at =
+                        host.agent_spec.domain_at.as_ref().unwrap_or(&host.address_at);
                     (Some(domain), at)
                 }
                 None => (own, own_at),
@@ -108,7 +109,7 @@ impl DraftGroup {
             memory: self.memory.map(|memory| memory.value),
             instances: self.instances,
             host: self.host,
-            traits: self.traits.value,
+            agent_spec: self.agent_spec.value,
         })
     }
 }
@@ -153,7 +154,7 @@ fn group(entry: &Entry, kind: Option<Kind>, r: &mut Reader) -> Option<DraftGroup
     let host = fields.get("host").map(|node| host_settings(node, kind, r));
     let host = host.unwrap_or_default();
     let name = Spanned { value: entry.key.clone(), span: entry.key_span.clone() };
-    let traits = draft_traits(&fields, r);
+    let agent_spec = draft_traits(&fields, r);
     Some(DraftGroup {
         name,
         roles,
@@ -162,7 +163,7 @@ fn group(entry: &Entry, kind: Option<Kind>, r: &mut Reader) -> Option<DraftGroup
         memory,
         instances,
         host,
-        traits,
+        agent_spec,
     })
 }
 
@@ -307,24 +308,26 @@ fn host(node: &Node, r: &mut Reader) -> Option<DraftHost> {
         Some(node) => Some((r.parsed::<HostName>(node)?, node.span.clone())),
         None => None,
     };
-    let traits = draft_traits(&fields, r);
+    let agent_spec = draft_traits(&fields, r);
     let host = draft_host(address?, name, ssh)?;
-    let given = GivenHost { traits: traits.value.clone(), ..host.host };
-    Some(DraftHost { host: given, traits, ..host })
+    let given = GivenHost { agent_spec: agent_spec.value.clone(), ..host.host };
+    Some(DraftHost { host: given, agent_spec, ..host })
 }
 
 /// What a group or a host says of its agents.
-fn draft_traits(fields: &Fields, r: &mut Reader) -> DraftTraits {
+fn draft_traits(fields: &Fields, r: &mut Reader) -> DraftAgentSpec {
     let (attributes, resources) = (fields.get("attributes"), fields.get("resources"));
     let domain = fields.get("domain");
-    let value = Traits {
+    let value = AgentSpec {
         attributes: attributes
-            .map(|node| traits::attributes(node, r))
+            .map(|node| agent_spec::attributes(node, r))
             .unwrap_or_default(),
-        resources: resources.map(|node| traits::resources(node, r)).unwrap_or_default(),
-        domain: domain.and_then(|node| traits::domain(node, r)),
+        resources: resources
+            .map(|node| agent_spec::resources(node, r))
+            .unwrap_or_default(),
+        domain: domain.and_then(|node| agent_spec::domain(node, r)),
     };
-    DraftTraits {
+    DraftAgentSpec {
         value,
         of_agent_at: attributes.or(resources).map(|node| node.at.clone()),
         domain_at: domain.map(|node| node.at.clone()),
@@ -340,10 +343,10 @@ fn draft_host(
         Some((name, at)) => (name, Some(at)),
         None => (name_of(&address)?, None),
     };
-    let traits = Traits::default();
-    let host = GivenHost { name, address: address.value.into(), ssh, traits };
-    let traits = DraftTraits::default();
-    Some(DraftHost { host, name_at, address_at: address.span, traits })
+    let agent_spec = AgentSpec::default();
+    let host = GivenHost { name, address: address.value.into(), ssh, agent_spec };
+    let agent_spec = DraftAgentSpec::default();
+    Some(DraftHost { host, name_at, address_at: address.span, agent_spec })
 }
 
 /// A host without a name is called by its address.

@@ -21,6 +21,7 @@ use crate::path::HostPath;
 use crate::unit::Size;
 
 mod access;
+mod agent_spec;
 mod aws;
 mod batch;
 mod builtin;
@@ -31,6 +32,7 @@ mod diagnostic;
 pub mod edit;
 mod group;
 mod instances;
+mod jump_host;
 mod needs;
 #[cfg(test)]
 mod properties;
@@ -39,10 +41,14 @@ mod redact;
 mod render;
 mod settings;
 mod source;
-mod traits;
 mod tree;
-mod way;
 
+#[cfg(test)]
+pub(crate) use agent_spec::SERVICE_PORTS;
+pub use agent_spec::{
+    AgentSpec, Attribute, BadAttribute, BadCpus, BadPortRange, Cpus, FaultDomain,
+    PortRange, Resources,
+};
 pub use aws::{Aws, AwsAccess, AwsImage, AwsNetwork};
 pub use batch::{BadBatch, Batch};
 pub use builtin::{BuiltIn, CatalogSource, UnknownCatalog};
@@ -53,12 +59,6 @@ pub use instances::Instances;
 pub use needs::{CgroupNeed, Needs, Version};
 use reader::Reader;
 pub use render::{Paint, Source, render};
-#[cfg(test)]
-pub(crate) use traits::SERVICE_PORTS;
-pub use traits::{
-    Attribute, BadAttribute, BadCpus, BadPortRange, Cpus, FaultDomain, PortRange,
-    Resources, Traits,
-};
 use tree::Node;
 
 /// A commented inventory for containers on this computer.
@@ -232,7 +232,7 @@ pub struct Group {
     /// What may be done to its machines for the sake of what runs on them.
     pub host: HostSettings,
     /// What its agents say of themselves.
-    pub traits: Traits,
+    pub agent_spec: AgentSpec,
 }
 
 /// What may be done to machines themselves: more than to bring something that can be taken back
@@ -264,7 +264,7 @@ pub struct GivenHost {
     /// Where SSH reaches it, where that is not `address`: a name or an address.
     pub ssh: Option<String>,
     /// What its agent says of itself in place of what its group says.
-    pub traits: Traits,
+    pub agent_spec: AgentSpec,
 }
 
 /// What a machine does.
@@ -413,16 +413,16 @@ impl Group {
     }
 
     /// What the agent of one of its machines says of itself.
-    pub fn traits_of(&self, host: &HostName) -> Traits {
+    pub fn traits_of(&self, host: &HostName) -> AgentSpec {
         let given = match &self.members {
             Members::Count(_) => None,
             Members::Hosts(hosts) => hosts.iter().find(|given| given.name == *host),
         };
-        let traits = match given {
-            Some(given) => self.traits.with(&given.traits),
-            None => self.traits.clone(),
+        let agent_spec = match given {
+            Some(given) => self.agent_spec.with(&given.agent_spec),
+            None => self.agent_spec.clone(),
         };
-        traits.within(self.memory)
+        agent_spec.within(self.memory)
     }
 }
 

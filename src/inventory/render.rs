@@ -48,7 +48,7 @@ pub fn render(
         if i > 0 {
             writeln!(out)?;
         }
-        let place = Place::find(source.text, &fault.span);
+        let place = LineSpan::find(source.text, &fault.span);
         let excerpt = Excerpt::cut(source.text, &place, &secrets);
         write_fault(source.name, fault, &place, (&excerpt, paint), out)?;
     }
@@ -61,7 +61,7 @@ pub fn render(
 fn write_fault(
     file: &str,
     fault: &Diagnostic,
-    place: &Place,
+    place: &LineSpan,
     (excerpt, paint): (&Excerpt, Paint),
     out: &mut dyn fmt::Write,
 ) -> fmt::Result {
@@ -85,7 +85,7 @@ fn write_fault(
 }
 
 /// Where a span begins, and the part of it that lies in its first line.
-struct Place {
+struct LineSpan {
     /// Counted from 1.
     line: usize,
     /// In characters, counted from 1.
@@ -96,7 +96,7 @@ struct Place {
     marked: Range<usize>,
 }
 
-impl Place {
+impl LineSpan {
     fn find(text: &str, span: &Range<usize>) -> Self {
         let start = text.floor_char_boundary(span.start);
         let begin = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
@@ -122,7 +122,7 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn cut(text: &str, place: &Place, secrets: &[Range<usize>]) -> Self {
+    fn cut(text: &str, place: &LineSpan, secrets: &[Range<usize>]) -> Self {
         let pieces = pieces(text, &place.whole, secrets);
         let width = |piece: &Piece| piece.shown.chars().count();
         let (mut indent, mut end) = (0, 0);

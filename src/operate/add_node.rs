@@ -11,13 +11,12 @@ mod order;
 use std::collections::BTreeSet;
 
 use super::cannot_add::CannotAdd;
-use super::lab::Lab;
+use super::cluster_files::ClusterFiles;
+use super::error::Error;
 use super::machines::Made;
 use super::run::{Ended, finish, shown, take_lock};
-use super::services::Services;
-use super::trouble::Trouble;
-use super::up::{Look, act, stand};
-use super::{Ambient, connect, gather, image, machines, proof};
+use super::up::{Assessment, act, stand};
+use super::{RunContext, connect, gather, image, machines, proof};
 use crate::component::{Redundancy, Spec};
 use crate::event::{Event, RunResult, count};
 use crate::host::{HostName, joined};
@@ -25,6 +24,7 @@ use crate::inventory::edit::Addition;
 use crate::plan::gates_on;
 use crate::remote::{ErrorKind, RemoteError};
 use crate::run::Fleet;
+use crate::run::health::services::Services;
 use crate::run::lock::ClusterLock;
 use crate::topology::{Machine, Node, Topology};
 use order::Order;
@@ -46,63 +46,63 @@ pub struct Request {
 /// When anything does not succeed; the events say what was done and what was not, and the
 /// error whether the inventory has the machines by then.
 pub async fn add_node(
-    lab: &Lab,
+    files: &ClusterFiles,
     request: &Request,
     agreed: bool,
-    ambient: &Ambient<'_>,
-) -> Result<Ended, Trouble> {
-    image::tell_new_pins(lab, ambient).await?;
-    let order = Order::of(lab, request, ambient)?;
-    let roster = machines::roster(order.lab(), ambient).await?;
-    let known = order.known(&roster)?;
-    let others = others(&order, &roster.running, &known);
-    let (mut fleet, silent) = reach(order.lab(), &others, ambient).await?;
-    works(order.lab(), &others, &fleet, ambient).await?;
-    if !agreed && !ambient.ask.proceed(&order.show(&roster)) {
-        return Err(Trouble::Declined);
+    ctx: &RunContext<'_>,
+) -> Result<Ended, Error> {
+    image::tell_new_pins(files, ctx).await?;
+    let order = Order::of(files, request, ctx)?;
+    let machine_plan = machines::machine_plan(order.files(), ctx).await?;
+    let known = order.known(&machine_plan)?;
+    let others = others(&order, &machine_plan.running, &known);
+    let (mut fleet, silent) = reach(order.files(), &others, ctx).await?;
+    works(order.files(), &others, &fleet, ctx).await?;
+    if !agreed && !ctx.ask.proceed(&order.show(&machine_plan)) {
+        return Err(Error::Declined);
     }
-    order.write(known.clone(), ambient)?;
+    order.write(known.clone(), ctx)?;
     let added = async {
         let Made { machines, booting } =
-            machines::make(order.lab(), roster, ambient).await?;
+            machines::make(order.files(), machine_plan, ctx).await?;
         let new = newcomers(&machines, &known, order.group());
-        let joined =
-            connect::connect_booting(order.lab(), &new, &booting, ambient).await?;
+        let joined = connect::connect_booting(order.files(), &new, &booting, ctx).await?;
         fleet.extend(joined);
         let names: BTreeSet<HostName> = new.into_iter().map(|it| it.host).collect();
-        let cluster = Cluster { lab: order.lab(), machines: &machines, fleet: &fleet };
-        bring_in(cluster, &names, &silent, agreed, ambient).await
+        let cluster =
+            Cluster { files: order.files(), machines: &machines, fleet: &fleet };
+        bring_in(cluster, &names, &silent, agreed, ctx).await
     };
     let ended = added.await.map_err(|why| order.written(why))?;
-    order.lab().state.forget_addition()?;
+    order.files().state.forget_addition()?;
     Ok(ended)
 }
 
 /// A cluster with its new machines.
 #[derive(Clone, Copy)]
 struct Cluster<'a> {
-    lab: &'a Lab,
+    files: &'a ClusterFiles,
     machines: &'a [Machine],
     fleet: &'a Fleet,
 }
 
 /// Brings new machines all that their group gets, and proves them.
 async fn bring_in(
-    Cluster { lab, machines, fleet }: Cluster<'_>,
+    Cluster { files, machines, fleet }: Cluster<'_>,
     new: &BTreeSet<HostName>,
     silent: &[HostName],
     agreed: bool,
-    ambient: &Ambient<'_>,
-) -> Result<Ended, Trouble> {
-    let (mut seen, drifted) = look::look(lab, machines, fleet, new, ambient).await?;
-    tell_of_others(&drifted, silent, ambient);
+    ctx: &RunContext<'_>,
+) -> Result<Ended, Error> {
+    let (mut seen, drifted) = look::look(files, machines, fleet, new, ctx).await?;
+    tell_of_others(&drifted, silent, ctx);
     let beyond = seen.plan.hosts().into_iter().any(|host| !new.contains(host));
-    if beyond && !agreed && !ambient.ask.proceed(&shown(&seen.plan)) {
+    if beyond && !agreed && !ctx.ask.proceed(&shown(&seen.plan)) {
         return Err(CannotAdd::Declined.into());
     }
-    lab.state.keep()?;
-    let held = take_lock(&seen.topology, fleet, "add-node", ambient).await?;
-    let proved = apply_and_prove(&mut seen, new, (fleet, &held), ambient).await;
+    files.state.keep()?;
+    let held = take_lock(&seen.topology, fleet, "add-node", ctx).await?;
+    let proved = apply_and_prove(&mut seen, new, (fleet, &held), ctx).await;
     held.release().await;
     let proved = proved?;
     let names: Vec<HostName> = new.iter().cloned().collect();
@@ -114,18 +114,17 @@ async fn bring_in(
 
 /// Makes the changes, and proves the new machines, under the cluster's lock. Says what was proved.
 async fn apply_and_prove(
-    seen: &mut Look,
+    seen: &mut Assessment,
     new: &BTreeSet<HostName>,
     (fleet, held): (&Fleet, &ClusterLock),
-    ambient: &Ambient<'_>,
-) -> Result<&'static str, Trouble> {
+    ctx: &RunContext<'_>,
+) -> Result<&'static str, Error> {
     if !seen.plan.is_empty() {
-        ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
-        finish(act(seen, fleet, held, ambient).await, ambient)?;
+        ctx.events.emit(&Event::Planned { stages: seen.plan.summary() });
+        finish(act(seen, fleet, held, ctx).await, ctx)?;
     }
-    stand(&gates_on(&seen.topology, |host| new.contains(host)), seen, fleet, ambient)
-        .await?;
-    prove(seen, fleet, new, ambient).await
+    stand(&gates_on(&seen.topology, |host| new.contains(host)), seen, fleet, ctx).await?;
+    prove(seen, fleet, new, ctx).await
 }
 
 /// The machines that were there before.
@@ -155,20 +154,20 @@ fn newcomers(
 /// stay silent: nothing is changed on it, and nothing new depends on it. One that shows another
 /// key, or lets nobody in, is a matter of its own and stops the run.
 async fn reach(
-    lab: &Lab,
+    files: &ClusterFiles,
     others: &[Machine],
-    ambient: &Ambient<'_>,
-) -> Result<(Fleet, Vec<HostName>), Trouble> {
-    let (fleet, failed) = connect::connect(lab, others, ambient).await?;
+    ctx: &RunContext<'_>,
+) -> Result<(Fleet, Vec<HostName>), Error> {
+    let (fleet, failed) = connect::connect(files, others, ctx).await?;
     let services: Vec<&Spec> =
         Spec::all().filter(|spec| spec.redundancy != Redundancy::Pool).collect();
     let is_needed = |host: &HostName| {
         let machine = others.iter().find(|machine| machine.host == *host);
         let group = machine.and_then(|machine| {
-            lab.inventory.groups.iter().find(|group| group.name == machine.group)
+            files.inventory.groups.iter().find(|group| group.name == machine.group)
         });
         group.is_none_or(|group| {
-            services.iter().any(|it| lab.inventory.runs(group, it.component))
+            services.iter().any(|it| files.inventory.runs(group, it.component))
         })
     };
     let is_silent = |error: &RemoteError| {
@@ -181,7 +180,7 @@ async fn reach(
         true => Ok((fleet, silent.into_iter().map(|(host, _)| host).collect())),
         false => {
             let errors = needed.into_iter().map(|(_, error)| error).collect();
-            Err(Trouble::Unreachable(errors))
+            Err(Error::Unreachable(errors))
         }
     }
 }
@@ -189,16 +188,16 @@ async fn reach(
 /// Insists that a cluster with Mesos has a leading master: without one nothing new could register,
 /// and the inventory would have machines that are of no use.
 async fn works(
-    lab: &Lab,
+    files: &ClusterFiles,
     others: &[Machine],
     fleet: &Fleet,
-    ambient: &Ambient<'_>,
-) -> Result<(), Trouble> {
-    if !lab.inventory.has_mesos() {
+    ctx: &RunContext<'_>,
+) -> Result<(), Error> {
+    if !files.inventory.has_mesos() {
         return Ok(());
     }
-    let topology = Topology::new(&lab.inventory, others)?;
-    let logins = gather::logins(lab, ambient)?;
+    let topology = Topology::new(&files.inventory, others)?;
+    let logins = gather::logins(files, ctx)?;
     let services = Services { fleet, topology: &topology, logins: &logins };
     match services.agents().await {
         Ok(_) => Ok(()),
@@ -207,7 +206,7 @@ async fn works(
 }
 
 /// Says which other hosts are not as they should be, and that they were left so.
-fn tell_of_others(drifted: &[HostName], silent: &[HostName], ambient: &Ambient<'_>) {
+fn tell_of_others(drifted: &[HostName], silent: &[HostName], ctx: &RunContext<'_>) {
     let told = [
         (drifted, "differ from the inventory in other ways"),
         (silent, "cannot be reached"),
@@ -217,17 +216,17 @@ fn tell_of_others(drifted: &[HostName], silent: &[HostName], ambient: &Ambient<'
             "hosts that {what} are left as they are: {}; see `platform plan`",
             joined(hosts)
         );
-        ambient.events.emit(&Event::Warned { message });
+        ctx.events.emit(&Event::Warned { message });
     }
 }
 
 /// Proves each new agent by a task, where the cluster can run any; says so.
 async fn prove(
-    seen: &Look,
+    seen: &Assessment,
     fleet: &Fleet,
     new: &BTreeSet<HostName>,
-    ambient: &Ambient<'_>,
-) -> Result<&'static str, Trouble> {
+    ctx: &RunContext<'_>,
+) -> Result<&'static str, Error> {
     let is_new = |node: &&Node| new.contains(&node.host);
     let agents: Vec<Node> = seen.topology.agents().filter(is_new).cloned().collect();
     if agents.is_empty() {
@@ -237,6 +236,6 @@ async fn prove(
         return Ok("; not proved by a task: the cluster has no Marathon to run one");
     }
     let ground = proof::Ground::Agents(&agents);
-    proof::prove(seen.services(fleet), ground, ambient).await?;
+    proof::prove(seen.services(fleet), ground, ctx).await?;
     Ok("; each has run a task")
 }

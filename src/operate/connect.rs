@@ -8,15 +8,15 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt};
 use tokio::time::{Instant, sleep};
 
-use super::lab::Lab;
-use super::trouble::Trouble;
-use super::{Ambient, machines};
+use super::cluster_files::ClusterFiles;
+use super::error::Error;
+use super::{RunContext, machines};
 use crate::event::{Event, in_words};
 use crate::host::HostName;
 use crate::inventory::{Provider, SecretSource, SshAccess};
 use crate::provider::local::LOGIN_USER;
 use crate::remote::ssh::{
-    Connector, Lasting, Purpose, Settings, Target, Timing, system_ssh,
+    Connector, Purpose, ReconnectingSsh, Settings, Target, Timing, system_ssh,
 };
 use crate::remote::{Argv, ErrorKind, RemoteError};
 use crate::run::Fleet;
@@ -33,11 +33,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// # Errors
 /// When what is needed to log in cannot be had.
 pub(super) async fn connect(
-    lab: &Lab,
+    files: &ClusterFiles,
     machines: &[Machine],
-    ambient: &Ambient<'_>,
-) -> Result<(Fleet, Vec<(HostName, RemoteError)>), Trouble> {
-    reach(lab, machines, &BTreeSet::new(), ambient).await
+    ctx: &RunContext<'_>,
+) -> Result<(Fleet, Vec<(HostName, RemoteError)>), Error> {
+    reach(files, machines, &BTreeSet::new(), ctx).await
 }
 
 /// Connects to all of these machines.
@@ -45,11 +45,11 @@ pub(super) async fn connect(
 /// # Errors
 /// When one cannot be reached: all such are named.
 pub(super) async fn connect_all(
-    lab: &Lab,
+    files: &ClusterFiles,
     machines: &[Machine],
-    ambient: &Ambient<'_>,
-) -> Result<Fleet, Trouble> {
-    connect_booting(lab, machines, &BTreeSet::new(), ambient).await
+    ctx: &RunContext<'_>,
+) -> Result<Fleet, Error> {
+    connect_booting(files, machines, &BTreeSet::new(), ctx).await
 }
 
 /// Connects to all of these machines, some of which may be booting: those are tried again until
@@ -58,36 +58,36 @@ pub(super) async fn connect_all(
 /// # Errors
 /// When one cannot be reached: all such are named.
 pub(super) async fn connect_booting(
-    lab: &Lab,
+    files: &ClusterFiles,
     machines: &[Machine],
     booting: &BTreeSet<HostName>,
-    ambient: &Ambient<'_>,
-) -> Result<Fleet, Trouble> {
-    let (fleet, mut failed) = reach(lab, machines, booting, ambient).await?;
+    ctx: &RunContext<'_>,
+) -> Result<Fleet, Error> {
+    let (fleet, mut failed) = reach(files, machines, booting, ctx).await?;
     if failed.is_empty() {
         return Ok(fleet);
     }
     failed.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Err(Trouble::Unreachable(failed.into_iter().map(|(_, error)| error).collect()))
+    Err(Error::Unreachable(failed.into_iter().map(|(_, error)| error).collect()))
 }
 
 async fn reach(
-    lab: &Lab,
+    files: &ClusterFiles,
     machines: &[Machine],
     booting: &BTreeSet<HostName>,
-    ambient: &Ambient<'_>,
-) -> Result<(Fleet, Vec<(HostName, RemoteError)>), Trouble> {
-    ambient.begin("connecting to the hosts")?;
-    let ask = ambient.ask.clone();
+    ctx: &RunContext<'_>,
+) -> Result<(Fleet, Vec<(HostName, RemoteError)>), Error> {
+    ctx.begin("connecting to the hosts")?;
+    let ask = ctx.ask.clone();
     let settings = Settings {
-        pins: lab.state.known_hosts(),
+        pins: files.state.known_hosts(),
         ask: Some(Arc::new(move |contact| ask.trust(contact))),
         ssh_config: None,
         timing: Timing::default(),
-        clock: ambient.clock.clone(),
+        clock: ctx.clock.clone(),
     };
-    let connector = Arc::new(Connector::new(settings, ambient.events.clone()));
-    let login = Login::of(lab, ambient)?;
+    let connector = Arc::new(Connector::new(settings, ctx.events.clone()));
+    let login = Login::of(files, ctx)?;
     let connecting: Vec<_> = machines
         .iter()
         .map(|machine| {
@@ -95,8 +95,8 @@ async fn reach(
             let is_booting = booting.contains(&machine.host);
             async move {
                 let connected = match is_booting {
-                    true => once_booted(connector, target, ambient).await,
-                    false => Lasting::connect(connector, target).await,
+                    true => once_booted(connector, target, ctx).await,
+                    false => ReconnectingSsh::connect(connector, target).await,
                 };
                 (machine.host.clone(), connected)
             }
@@ -119,23 +119,24 @@ async fn reach(
 async fn once_booted(
     connector: Arc<Connector>,
     target: Target,
-    ambient: &Ambient<'_>,
-) -> Result<Lasting, RemoteError> {
+    ctx: &RunContext<'_>,
+) -> Result<ReconnectingSsh, RemoteError> {
     let begun = Instant::now();
     let mut last = String::new();
     loop {
-        let error = match Lasting::connect(connector.clone(), target.clone()).await {
-            Ok(connected) => return Ok(connected),
-            Err(error) => error,
-        };
+        let error =
+            match ReconnectingSsh::connect(connector.clone(), target.clone()).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => error,
+            };
         let away = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
-        if !away || ambient.is_stopped() || begun.elapsed() > BOOT {
+        if !away || ctx.is_stopped() || begun.elapsed() > BOOT {
             return Err(error);
         }
         let seen = in_words(&error);
         if seen != last {
             let gate = format!("{} lets someone in", target.host);
-            ambient.events.emit(&Event::Waiting { gate, seen: seen.clone() });
+            ctx.events.emit(&Event::Waiting { gate, seen: seen.clone() });
             last = seen;
         }
         sleep(PAUSE).await;
@@ -148,20 +149,20 @@ async fn once_booted(
 /// # Errors
 /// When there is no such host, or it cannot be reached.
 pub async fn ssh(
-    lab: &Lab,
+    files: &ClusterFiles,
     name: &str,
     purpose: Purpose,
-    ambient: &Ambient<'_>,
-) -> Result<Argv, Trouble> {
-    let machines = machines::running(lab, ambient).await?;
+    ctx: &RunContext<'_>,
+) -> Result<Argv, Error> {
+    let machines = machines::running(files, ctx).await?;
     let machine = machines.iter().find(|machine| machine.host.as_str() == name);
     let Some(machine) = machine else {
         let known = machines.iter().map(|machine| machine.host.to_string()).collect();
-        return Err(Trouble::NoSuchHost { name: name.to_owned(), known });
+        return Err(Error::NoSuchHost { name: name.to_owned(), known });
     };
-    connect_all(lab, std::slice::from_ref(machine), ambient).await?;
-    let target = Login::of(lab, ambient)?.target(machine);
-    Ok(system_ssh(&target, &lab.state.known_hosts(), None, purpose))
+    connect_all(files, std::slice::from_ref(machine), ctx).await?;
+    let target = Login::of(files, ctx)?.target(machine);
+    Ok(system_ssh(&target, &files.state.known_hosts(), None, purpose))
 }
 
 /// How to log in to the machines of an inventory.
@@ -173,20 +174,20 @@ struct Login {
 }
 
 impl Login {
-    fn of(lab: &Lab, ambient: &Ambient<'_>) -> Result<Self, Trouble> {
+    fn of(files: &ClusterFiles, ctx: &RunContext<'_>) -> Result<Self, Error> {
         let secret = |source: &Option<SecretSource>, name: &str| {
             let source = source.as_ref();
             let found = source.map(|source| {
-                lab.state.resolve(source, name, &lab.folder(), ambient.env)
+                files.state.resolve(source, name, &files.folder(), ctx.env)
             });
             found.transpose()
         };
-        Ok(match &lab.inventory.provider {
+        Ok(match &files.inventory.provider {
             Provider::Ssh(access) => Self {
                 passphrase: secret(&access.passphrase, "the passphrase of the SSH key")?,
                 sudo_password: secret(&access.sudo_password, "the password for sudo")?,
                 access: SshAccess {
-                    key: access.key.as_ref().map(|key| in_folder(lab, key)),
+                    key: access.key.as_ref().map(|key| in_folder(files, key)),
                     ..access.clone()
                 },
                 operator_config: true,
@@ -196,7 +197,7 @@ impl Login {
                 sudo_password: None,
                 access: SshAccess {
                     user: Some(aws.ssh.user.clone()),
-                    key: Some(in_folder(lab, &aws.ssh.key)),
+                    key: Some(in_folder(files, &aws.ssh.key)),
                     jump: aws.ssh.jump.clone(),
                     ..SshAccess::default()
                 },
@@ -205,7 +206,7 @@ impl Login {
             Provider::Local(_) => Self {
                 access: SshAccess {
                     user: Some(LOGIN_USER.to_owned()),
-                    key: Some(lab.state.ssh_key()?.private),
+                    key: Some(files.state.ssh_key()?.private),
                     ..SshAccess::default()
                 },
                 passphrase: None,
@@ -228,6 +229,6 @@ impl Login {
     }
 }
 
-fn in_folder(lab: &Lab, key: &std::path::Path) -> PathBuf {
-    lab.folder().join(crate::remote::config::expand_home(key))
+fn in_folder(files: &ClusterFiles, key: &std::path::Path) -> PathBuf {
+    files.folder().join(crate::remote::config::expand_home(key))
 }

@@ -4,11 +4,11 @@ mod aws;
 
 use std::collections::BTreeMap;
 
+use super::cluster_files::ClusterFiles;
+use super::error::Error;
 use super::fit::fit;
-use super::lab::Lab;
 use super::run::{Ended, finish, shown, take_lock};
-use super::trouble::Trouble;
-use super::{Ambient, connect, machines, passage, survey};
+use super::{RunContext, connect, machines, ssh_limits, survey};
 use crate::component::Stage;
 use crate::component::znode::Znode;
 use crate::event::{Event, RunResult, count};
@@ -19,8 +19,10 @@ use crate::provider::local;
 use crate::resource::probe::Questions;
 use crate::resource::{Cgroups, Facts, Image, Owned};
 use crate::run::Fleet;
-use crate::run::apply::{Bytes, Courier, CourierError, Crew, Warden, apply};
-use crate::run::gate::{Look, Witness};
+use crate::run::apply::{
+    ApplyContext, Bytes, ImageTransport, TransportError, ZnodeAccess, apply,
+};
+use crate::run::gate::{GateState, HealthCheck};
 use crate::topology::{Machine, Topology};
 
 /// Takes a cluster down: removes machines that the program made; on machines that were given,
@@ -29,16 +31,16 @@ use crate::topology::{Machine, Topology};
 /// # Errors
 /// When something is left: the events say what, and the next `down` goes on there.
 pub async fn down(
-    lab: &Lab,
+    files: &ClusterFiles,
     agreed: bool,
     how: How,
-    ambient: &Ambient<'_>,
-) -> Result<Ended, Trouble> {
-    match &lab.inventory.provider {
-        Provider::Aws(settings) => aws::remove(lab, settings, agreed, how, ambient).await,
-        _ if how == How::Expired => Err(Trouble::NeverExpires),
-        Provider::Local(_) => remove_machines(lab, agreed, ambient).await,
-        Provider::Ssh(_) => take_back(lab, agreed, how == How::Purge, ambient).await,
+    ctx: &RunContext<'_>,
+) -> Result<Ended, Error> {
+    match &files.inventory.provider {
+        Provider::Aws(settings) => aws::remove(files, settings, agreed, how, ctx).await,
+        _ if how == How::Expired => Err(Error::NeverExpires),
+        Provider::Local(_) => remove_machines(files, agreed, ctx).await,
+        Provider::Ssh(_) => take_back(files, agreed, how == How::Purge, ctx).await,
     }
 }
 
@@ -54,24 +56,24 @@ pub enum How {
 }
 
 async fn remove_machines(
-    lab: &Lab,
+    files: &ClusterFiles,
     agreed: bool,
-    ambient: &Ambient<'_>,
-) -> Result<Ended, Trouble> {
-    let cluster = &lab.inventory.cluster;
+    ctx: &RunContext<'_>,
+) -> Result<Ended, Error> {
+    let cluster = &files.inventory.cluster;
     let there = local::everything(cluster).await?;
     if there.is_empty() {
-        lab.state.begin_removal()?;
-        lab.state.end_removal()?;
+        files.state.begin_removal()?;
+        files.state.end_removal()?;
         let summary = "nothing to do: there is no machine of this cluster".to_owned();
         return Ok(Ended { result: RunResult::Unchanged, summary });
     }
     let shown: String = there.iter().map(|thing| format!("  remove {thing}\n")).collect();
-    if !agreed && !ambient.ask.retype(&shown, cluster.as_str()) {
-        return Err(Trouble::Declined);
+    if !agreed && !ctx.ask.retype(&shown, cluster.as_str()) {
+        return Err(Error::Declined);
     }
-    ambient.begin("removing machines")?;
-    let removed = machines::remove(lab, ambient).await?;
+    ctx.begin("removing machines")?;
+    let removed = machines::remove(files, ctx).await?;
     let summary = match removed.is_empty() {
         // Another command of Docker's was faster.
         true => format!("{} removed; 0 left", there.join(", ")),
@@ -81,40 +83,39 @@ async fn remove_machines(
 }
 
 async fn take_back(
-    lab: &Lab,
+    files: &ClusterFiles,
     agreed: bool,
     purge: bool,
-    ambient: &Ambient<'_>,
-) -> Result<Ended, Trouble> {
-    let machines = machines::running(lab, ambient).await?;
-    let fleet = connect::connect_all(lab, &machines, ambient).await?;
-    let hosts = Hosts { lab, machines: &machines, fleet: &fleet };
-    let facts = hosts.look(ambient).await?;
+    ctx: &RunContext<'_>,
+) -> Result<Ended, Error> {
+    let machines = machines::running(files, ctx).await?;
+    let fleet = connect::connect_all(files, &machines, ctx).await?;
+    let hosts = Hosts { files, machines: &machines, fleet: &fleet };
+    let facts = hosts.look(ctx).await?;
     let plan = plan::tear_down(&facts, purge);
     if plan.is_empty() {
         if purge {
-            lab.state.begin_removal()?;
-            lab.state.end_removal()?;
+            files.state.begin_removal()?;
+            files.state.end_removal()?;
         }
         let summary = format!("nothing to do: {}", left(&facts));
         return Ok(Ended { result: RunResult::Unchanged, summary });
     }
-    let topology = Topology::new(&lab.inventory, &machines)?;
-    fit(passage::without_room(&fleet, &topology).await)?;
-    if !agreed && !ambient.ask.retype(&shown(&plan), lab.inventory.cluster.as_str()) {
-        return Err(Trouble::Declined);
+    let topology = Topology::new(&files.inventory, &machines)?;
+    fit(ssh_limits::without_room(&fleet, &topology).await)?;
+    if !agreed && !ctx.ask.retype(&shown(&plan), files.inventory.cluster.as_str()) {
+        return Err(Error::Declined);
     }
     let n_changes = plan.n_changes();
-    hosts.carry_out(plan, &facts, purge, ambient).await?;
-    let (n_changes, left) =
-        (count(n_changes, "change"), left(&hosts.look(ambient).await?));
+    hosts.carry_out(plan, &facts, purge, ctx).await?;
+    let (n_changes, left) = (count(n_changes, "change"), left(&hosts.look(ctx).await?));
     let summary = format!("{n_changes} taken back; {left}{}", until_reboot(&facts));
     Ok(Ended { result: RunResult::Changed, summary })
 }
 
 /// The hosts of a cluster, which stay when what is on them goes.
 pub(super) struct Hosts<'a> {
-    pub(super) lab: &'a Lab,
+    pub(super) files: &'a ClusterFiles,
     pub(super) machines: &'a [Machine],
     pub(super) fleet: &'a Fleet,
 }
@@ -128,36 +129,36 @@ impl Hosts<'_> {
     pub(super) async fn end_removal(
         &self,
         agreed: bool,
-        ambient: &Ambient<'_>,
-    ) -> Result<(), Trouble> {
-        let facts = self.look(ambient).await?;
+        ctx: &RunContext<'_>,
+    ) -> Result<(), Error> {
+        let facts = self.look(ctx).await?;
         let plan = plan::tear_down(&facts, true);
         let message = "a `down` that was to take the data too was cut off, and most of it is \
                        gone: the rest goes first";
-        ambient.events.emit(&Event::Warned { message: message.to_owned() });
-        if !agreed && !ambient.ask.proceed(&shown(&plan)) {
-            return Err(Trouble::Declined);
+        ctx.events.emit(&Event::Warned { message: message.to_owned() });
+        if !agreed && !ctx.ask.proceed(&shown(&plan)) {
+            return Err(Error::Declined);
         }
-        self.carry_out(plan, &facts, true, ambient).await
+        self.carry_out(plan, &facts, true, ctx).await
     }
 
     /// What is left to do of a removal that was begun, data included.
     ///
     /// # Errors
     /// When a host does not answer, or is another cluster's.
-    pub(super) async fn rest(&self, ambient: &Ambient<'_>) -> Result<Plan, Trouble> {
-        Ok(plan::tear_down(&self.look(ambient).await?, true))
+    pub(super) async fn rest(&self, ctx: &RunContext<'_>) -> Result<Plan, Error> {
+        Ok(plan::tear_down(&self.look(ctx).await?, true))
     }
 
     /// What is on the hosts, none of which may be another cluster's.
     async fn look(
         &self,
-        ambient: &Ambient<'_>,
-    ) -> Result<BTreeMap<HostName, Facts>, Trouble> {
+        ctx: &RunContext<'_>,
+    ) -> Result<BTreeMap<HostName, Facts>, Error> {
         let machines = self.machines.iter();
         let every = machines.map(|machine| (machine.host.clone(), Questions::default()));
-        let facts = survey::facts(self.fleet, &every.collect(), ambient).await?;
-        let others = preflight::of_other_clusters(&self.lab.inventory.cluster, &facts);
+        let facts = survey::facts(self.fleet, &every.collect(), ctx).await?;
+        let others = preflight::of_other_clusters(&self.files.inventory.cluster, &facts);
         fit(others)?;
         Ok(facts)
     }
@@ -169,36 +170,36 @@ impl Hosts<'_> {
         plan: Plan,
         facts: &BTreeMap<HostName, Facts>,
         purge: bool,
-        ambient: &Ambient<'_>,
-    ) -> Result<(), Trouble> {
-        let Self { lab, machines, fleet } = self;
-        ambient.events.emit(&Event::Planned { stages: plan.summary() });
-        let topology = Topology::new(&lab.inventory, machines)?;
-        let held = take_lock(&topology, fleet, "down", ambient).await?;
+        ctx: &RunContext<'_>,
+    ) -> Result<(), Error> {
+        let Self { files, machines, fleet } = self;
+        ctx.events.emit(&Event::Planned { stages: plan.summary() });
+        let topology = Topology::new(&files.inventory, machines)?;
+        let held = take_lock(&topology, fleet, "down", ctx).await?;
         let generations = facts
             .iter()
             .map(|(host, facts)| (host.clone(), facts.generation.clone()))
             .collect();
-        let crew = Crew {
+        let apply_ctx = ApplyContext {
             fleet,
-            courier: &Nothing,
-            warden: &Nothing,
-            witness: &Nothing,
-            events: &ambient.events,
-            parallel: ambient.parallel,
-            cluster: lab.inventory.cluster.as_str(),
-            run: &ambient.run,
-            redactor: &lab.state.redactor(),
-            stopped: &|| ambient.is_stopped(),
+            images: &Nothing,
+            znodes: &Nothing,
+            health: &Nothing,
+            events: &ctx.events,
+            parallel: ctx.parallel,
+            cluster: files.inventory.cluster.as_str(),
+            run: &ctx.run,
+            redactor: &files.state.redactor(),
+            stopped: &|| ctx.is_stopped(),
         };
         if purge {
-            lab.state.begin_removal()?;
+            files.state.begin_removal()?;
         }
-        let tally = apply(plan, generations, &crew).await;
+        let tally = apply(plan, generations, &apply_ctx).await;
         held.release().await;
-        finish(tally, ambient)?;
+        finish(tally, ctx)?;
         if purge {
-            lab.state.end_removal()?;
+            files.state.end_removal()?;
         }
         Ok(())
     }
@@ -240,11 +241,11 @@ fn left(facts: &BTreeMap<HostName, Facts>) -> String {
 /// A tear-down carries nothing and waits for nothing.
 struct Nothing;
 
-impl Courier for Nothing {
+impl ImageTransport for Nothing {
     fn archive<'a>(
         &'a self,
         image: &'a Image,
-    ) -> futures::future::BoxFuture<'a, Result<Bytes, CourierError>> {
+    ) -> futures::future::BoxFuture<'a, Result<Bytes, TransportError>> {
         Box::pin(async move {
             Err(format!("the stage {} pulls no image: {}", Stage::Retire, image.name)
                 .into())
@@ -254,14 +255,14 @@ impl Courier for Nothing {
     fn push<'a>(
         &'a self,
         push: &'a Push,
-    ) -> futures::future::BoxFuture<'a, Result<(), CourierError>> {
+    ) -> futures::future::BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
             Err(format!("a {} sends no {}", Stage::Retire, push.component).into())
         })
     }
 }
 
-impl Warden for Nothing {
+impl ZnodeAccess for Nothing {
     fn secure<'a>(
         &'a self,
         node: &'a Znode,
@@ -272,8 +273,8 @@ impl Warden for Nothing {
     }
 }
 
-impl Witness for Nothing {
-    fn look<'a>(&'a self, gate: &'a Gate) -> futures::future::BoxFuture<'a, Look> {
-        Box::pin(async move { Look::Closed(format!("nobody asks whether {gate}")) })
+impl HealthCheck for Nothing {
+    fn look<'a>(&'a self, gate: &'a Gate) -> futures::future::BoxFuture<'a, GateState> {
+        Box::pin(async move { GateState::Closed(format!("nobody asks whether {gate}")) })
     }
 }

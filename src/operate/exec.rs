@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 
-use super::lab::Lab;
-use super::trouble::{Kind, Trouble, gravest};
-use super::{Ambient, connect, machines};
+use super::cluster_files::ClusterFiles;
+use super::error::{Error, ExitKind, gravest};
+use super::{RunContext, connect, machines};
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::remote::{Argv, As, ErrorKind, Exec, Input, Remote, RemoteError};
@@ -46,11 +46,11 @@ impl Said {
 
 /// What kind of failure it is that hosts said this; `None` where the command succeeded on all.
 /// Hosts on which it did not run come before those on which it failed.
-pub fn failure(said: &[Said]) -> Option<Kind> {
+pub fn failure(said: &[Said]) -> Option<ExitKind> {
     let not_run = || said.iter().filter_map(|said| said.status.as_ref().err());
     match not_run().next() {
         Some(_) => Some(gravest(not_run().map(|none| none.kind))),
-        None => said.iter().any(|said| said.status != Ok(0)).then_some(Kind::Failed),
+        None => said.iter().any(|said| said.status != Ok(0)).then_some(ExitKind::Failed),
     }
 }
 
@@ -61,13 +61,13 @@ pub fn failure(said: &[Said]) -> Option<Kind> {
 /// When a name is unknown or the provider cannot be asked. A host that cannot be reached is
 /// told like a command that failed.
 pub async fn exec(
-    lab: &Lab,
+    files: &ClusterFiles,
     limit: &[String],
     (user, argv): (As, Argv),
-    ambient: &Ambient<'_>,
-) -> Result<Vec<Said>, Trouble> {
-    let machines = machines::limited(machines::running(lab, ambient).await?, limit)?;
-    let (fleet, unreachable) = connect::connect(lab, &machines, ambient).await?;
+    ctx: &RunContext<'_>,
+) -> Result<Vec<Said>, Error> {
+    let machines = machines::limited(machines::running(files, ctx).await?, limit)?;
+    let (fleet, unreachable) = connect::connect(files, &machines, ctx).await?;
     let running: Vec<_> = machines
         .iter()
         .map(|machine| {
@@ -82,7 +82,7 @@ pub async fn exec(
             }
         })
         .collect();
-    Ok(stream::iter(running).buffered(ambient.parallel.max(1)).collect().await)
+    Ok(stream::iter(running).buffered(ctx.parallel.max(1)).collect().await)
 }
 
 async fn on_one(host: HostName, remote: &dyn Remote, user: As, argv: Argv) -> Said {
@@ -130,8 +130,8 @@ mod tests {
             assert_eq!(failure(&all), expected);
         };
         check(vec![Ok(0), Ok(0)], None);
-        check(vec![Ok(0), Ok(3)], Some(Kind::Failed));
-        check(vec![Ok(3), lost()], Some(Kind::Unreachable));
-        check(vec![lost(), refused(), Ok(0)], Some(Kind::Refused));
+        check(vec![Ok(0), Ok(3)], Some(ExitKind::Failed));
+        check(vec![Ok(3), lost()], Some(ExitKind::Unreachable));
+        check(vec![lost(), refused(), Ok(0)], Some(ExitKind::Refused));
     }
 }

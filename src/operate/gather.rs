@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use super::Ambient;
-use super::image::{self, Bench, Resolved};
-use super::lab::{Images, Lab, LabError};
-use super::services::Logins;
-use super::trouble::Trouble;
-use crate::component::{Materials, chronos, marathon, mesos, registry, zookeeper};
+use super::RunContext;
+use super::cluster_files::{ClusterFiles, ClusterFilesError, Images};
+use super::error::Error;
+use super::image::{self, BuildContext};
+use crate::component::{Inputs, chronos, marathon, mesos, registry, zookeeper};
 use crate::event::Event;
 use crate::host::HostName;
+use crate::images::resolved::ResolvedImages;
 use crate::inventory::catalog::{Catalog, Component, Entry};
 use crate::inventory::{Inventory, SecretSource};
 use crate::resource::Content;
+use crate::run::Fleet;
+use crate::run::health::services::Logins;
+use crate::run::registries::{Registries, RegistryLogin};
 use crate::secret::{Redactor, Secret};
 use crate::state::{Ca, CaError, Leaf, San, SecretError};
 use crate::topology::{Node, Topology};
@@ -22,11 +25,11 @@ use crate::topology::{Node, Topology};
 /// Everything that is decided from and acted with, beside the hosts themselves.
 pub(super) struct Gathered {
     /// For the decisions.
-    pub(super) materials: Materials,
+    pub(super) inputs: Inputs,
     /// For what versions need of hosts.
     pub(super) catalog: Catalog,
     /// For the transfers.
-    pub(super) images: Resolved,
+    pub(super) images: ResolvedImages,
     /// For the questions to Mesos, Marathon and Chronos.
     pub(super) logins: Logins,
     /// Keeps secrets out of what hosts say.
@@ -39,48 +42,48 @@ pub(super) struct Gathered {
 /// # Errors
 /// When a file or a variable that the inventory names is missing, or an image cannot be had.
 pub(super) async fn gather(
-    lab: &Lab,
+    files: &ClusterFiles,
     topology: &Topology,
-    ambient: &Ambient<'_>,
-) -> Result<Gathered, Trouble> {
+    ctx: &RunContext<'_>,
+) -> Result<Gathered, Error> {
     let needed = needed(topology);
-    let listed = lab.images()?;
-    warn_of_unverified(lab, &listed, ambient);
-    let images = image::resolve(&listed, &needed, &Bench::of(ambient)).await?;
-    let ca = lab.state.ca((ambient.clock)())?;
+    let listed = files.images()?;
+    warn_of_unverified(files, &listed, ctx);
+    let images = image::resolve(&listed, &needed, &BuildContext::of(ctx)).await?;
+    let ca = files.state.ca((ctx.clock)())?;
     let secret = |name: &str| {
-        lab.state.resolve(&SecretSource::Generate, name, &lab.folder(), ambient.env)
+        files.state.resolve(&SecretSource::Generate, name, &files.folder(), ctx.env)
     };
-    let password = registry_password(lab, ambient)?;
+    let password = registry_password(files, ctx)?;
     let pull_password = secret("registry-pull")?;
-    let certificates = certificates(lab, topology, &ca, ambient)?;
+    let certificates = certificates(files, topology, &ca, ctx)?;
     let htpasswd = match certificates.is_empty() {
         true => Secret::new(""),
-        false => htpasswd(lab, [&password, &pull_password], ambient).await?,
+        false => htpasswd(files, [&password, &pull_password], ctx).await?,
     };
     let http_secret = secret("registry-http")?;
     let agents = topology.agents().map(|Node { host, .. }| {
         Ok((host.clone(), secret(&format!("mesos-agent-http-{host}"))?))
     });
     let agents = agents.collect::<Result<_, SecretError>>()?;
-    let materials = Materials {
-        platform: lab.inventory.platform.clone(),
+    let inputs = Inputs {
+        platform: files.inventory.platform.clone(),
         images: images.facts(&listed.catalog),
-        files: files(lab)?,
+        files: contents(files)?,
         ca: ca.cert_pem().to_owned(),
-        registry: registry::Materials {
+        registry: registry::Inputs {
             htpasswd,
             password,
             pull_password,
             http_secret,
             certificates,
         },
-        zookeeper: zookeeper::Materials {
+        zookeeper: zookeeper::Inputs {
             quorum_password: secret(zookeeper::QUORUM_SECRET)?,
             super_password: secret(zookeeper::SUPER_SECRET)?,
             forming: false,
         },
-        mesos: mesos::Materials {
+        mesos: mesos::Inputs {
             zookeeper: secret(mesos::ZOOKEEPER_SECRET)?,
             agent_zookeeper: secret("agent-zookeeper")?,
             operator: secret(mesos::OPERATOR_SECRET)?,
@@ -92,32 +95,49 @@ pub(super) async fn gather(
         marathon: framework(marathon::SECRETS, &secret)?,
         chronos: framework(chronos::SECRETS, &secret)?,
     };
-    let logins = logins(lab, ambient)?;
-    let redactor = lab.state.redactor();
-    Ok(Gathered { materials, catalog: listed.catalog, images, logins, redactor })
+    let logins = logins(files, ctx)?;
+    let redactor = files.state.redactor();
+    Ok(Gathered { inputs, catalog: listed.catalog, images, logins, redactor })
+}
+
+impl Gathered {
+    /// The cluster's registries, each reached through its own host.
+    pub(super) fn registries<'a>(
+        &'a self,
+        fleet: &'a Fleet,
+        topology: &'a Topology,
+    ) -> Registries<'a> {
+        let Inputs { ca, registry, .. } = &self.inputs;
+        let login = RegistryLogin { ca, password: &registry.password };
+        Registries::new(fleet, topology, &self.images, login)
+    }
 }
 
 /// The certificates of the registries with their keys, by host.
 fn certificates(
-    lab: &Lab,
+    files: &ClusterFiles,
     topology: &Topology,
     ca: &Ca,
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
 ) -> Result<BTreeMap<HostName, (String, Secret)>, CaError> {
     let certificate = |node: &Node| {
         let name = format!("registry-{}", node.host);
-        let names = names(node, &lab.inventory.platform.domain);
+        let names = names(node, &files.inventory.platform.domain);
         let Leaf { cert_chain_pem, key } =
-            ca.certificate(&name, &names, (ambient.clock)())?;
+            ca.certificate(&name, &names, (ctx.clock)())?;
         Ok((node.host.clone(), (cert_chain_pem, key)))
     };
     topology.registries().map(certificate).collect()
 }
 
 /// Warns of components that were never seen to run as this program runs them.
-pub(super) fn warn_of_unverified(lab: &Lab, images: &Images, ambient: &Ambient<'_>) {
-    if let Some(message) = unverified(&lab.inventory, images) {
-        ambient.events.emit(&Event::Warned { message });
+pub(super) fn warn_of_unverified(
+    files: &ClusterFiles,
+    images: &Images,
+    ctx: &RunContext<'_>,
+) {
+    if let Some(message) = unverified(&files.inventory, images) {
+        ctx.events.emit(&Event::Warned { message });
     }
 }
 
@@ -140,9 +160,12 @@ fn unverified(inventory: &Inventory, images: &Images) -> Option<String> {
 ///
 /// # Errors
 /// When they cannot be read or kept.
-pub(super) fn logins(lab: &Lab, ambient: &Ambient<'_>) -> Result<Logins, SecretError> {
+pub(super) fn logins(
+    files: &ClusterFiles,
+    ctx: &RunContext<'_>,
+) -> Result<Logins, SecretError> {
     let secret = |name: &str| {
-        lab.state.resolve(&SecretSource::Generate, name, &lab.folder(), ambient.env)
+        files.state.resolve(&SecretSource::Generate, name, &files.folder(), ctx.env)
     };
     Ok(Logins {
         mesos: secret(mesos::OPERATOR_SECRET)?,
@@ -168,14 +191,14 @@ fn framework(
 /// # Errors
 /// When it cannot be read or kept.
 pub(super) fn registry_password(
-    lab: &Lab,
-    ambient: &Ambient<'_>,
+    files: &ClusterFiles,
+    ctx: &RunContext<'_>,
 ) -> Result<Secret, SecretError> {
-    lab.state.resolve(
+    files.state.resolve(
         &SecretSource::Generate,
         registry::SECRET,
-        &lab.folder(),
-        ambient.env,
+        &files.folder(),
+        ctx.env,
     )
 }
 
@@ -198,23 +221,23 @@ fn names(node: &Node, domain: &str) -> Vec<San> {
 /// The registries' password file; `own` are the passwords of the platform's own accounts. Hashing a
 /// password is slow on purpose, so the hashes are made side by side.
 async fn htpasswd(
-    lab: &Lab,
+    files: &ClusterFiles,
     own: [&Secret; 2],
-    ambient: &Ambient<'_>,
-) -> Result<Secret, Trouble> {
+    ctx: &RunContext<'_>,
+) -> Result<Secret, Error> {
     let names = [registry::ACCOUNT, registry::PULL_ACCOUNT].map(str::to_owned);
     let mut accounts: Vec<(String, Secret)> =
         names.into_iter().zip(own.map(Secret::clone)).collect();
-    for account in &lab.inventory.platform.users {
+    for account in &files.inventory.platform.users {
         let name = format!("user-{}", account.name);
         let password =
-            lab.state.resolve(&account.password, &name, &lab.folder(), ambient.env)?;
+            files.state.resolve(&account.password, &name, &files.folder(), ctx.env)?;
         accounts.push((account.name.clone(), password));
     }
     let hashing: Vec<_> = accounts
         .into_iter()
         .map(|(name, password)| {
-            let state = lab.state.clone();
+            let state = files.state.clone();
             tokio::task::spawn_blocking(move || state.htpasswd_line(&name, &password))
         })
         .collect();
@@ -227,15 +250,17 @@ async fn htpasswd(
 }
 
 /// The contents of the files that the inventory names.
-fn files(lab: &Lab) -> Result<BTreeMap<PathBuf, Content>, LabError> {
-    let base = &lab.inventory.platform.base;
+fn contents(
+    files: &ClusterFiles,
+) -> Result<BTreeMap<PathBuf, Content>, ClusterFilesError> {
+    let base = &files.inventory.platform.base;
     let of_units = base.units.iter().filter_map(|unit| unit.source.as_ref());
     let sources = base.files.iter().map(|file| &file.source).chain(of_units);
     let mut contents = BTreeMap::new();
     for source in sources {
-        let path = lab.folder().join(source);
-        let bytes =
-            std::fs::read(&path).map_err(|source| LabError::Read { path, source })?;
+        let path = files.folder().join(source);
+        let bytes = std::fs::read(&path)
+            .map_err(|source| ClusterFilesError::Read { path, source })?;
         contents.insert(source.clone(), bytes.into());
     }
     Ok(contents)

@@ -5,66 +5,30 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use super::Ambient;
-use super::lab::{Images, Lab};
-use super::trouble::Trouble;
-use crate::component::ImageFacts;
+use super::RunContext;
+use super::cluster_files::{ClusterFiles, Images};
+use super::error::Error;
 use crate::event::{Event, Events, Outcome};
 use crate::images::build::BuildError;
 use crate::images::pins::{self, Pin, PinError, Pins};
+use crate::images::resolved::ResolvedImages;
 use crate::images::{Image, archive, build, upstream};
 use crate::inventory::CatalogSource;
-use crate::inventory::catalog::{self, Catalog, Component, Entry, ImageSource};
+use crate::inventory::catalog::{self, Component, Entry, ImageSource};
 
-/// The images of a run.
-pub(super) struct Resolved(BTreeMap<Component, (String, Image)>);
-
-impl Resolved {
-    /// The version and image of a component.
-    pub(super) fn get(&self, component: Component) -> Option<(&str, &Image)> {
-        self.0.get(&component).map(|(version, image)| (version.as_str(), image))
-    }
-
-    /// The component and image of that id.
-    pub(super) fn by_id(&self, id: &str) -> Option<(Component, &Image)> {
-        let found = self.0.iter().find(|(_, (_, image))| image.id().as_str() == id);
-        found.map(|(component, (_, image))| (*component, image))
-    }
-
-    /// The components.
-    pub(super) fn components(&self) -> impl Iterator<Item = Component> {
-        self.0.keys().copied()
-    }
-
-    /// What components need to know of them; the catalogue says what they need themselves.
-    pub(super) fn facts(&self, catalog: &Catalog) -> BTreeMap<Component, ImageFacts> {
-        let facts = |(component, (version, image)): (&Component, &(String, Image))| {
-            let entry = catalog.components.get(component);
-            let facts = ImageFacts {
-                version: version.clone(),
-                id: image.id().as_str().to_owned(),
-                digest: image.digest.as_str().to_owned(),
-                needs: entry.map(|entry| entry.needs.clone()).unwrap_or_default(),
-            };
-            (*component, facts)
-        };
-        self.0.iter().map(facts).collect()
-    }
-}
-
-/// What images are made at.
-pub(super) struct Bench<'a> {
+/// What images are built with.
+pub(super) struct BuildContext<'a> {
     events: &'a Events,
     /// Asked before each image whether the operator wants it still.
     begin: Begin<'a>,
 }
 
-type Begin<'a> = Box<dyn Fn(&str) -> Result<(), Trouble> + Send + Sync + 'a>;
+type Begin<'a> = Box<dyn Fn(&str) -> Result<(), Error> + Send + Sync + 'a>;
 
-impl<'a> Bench<'a> {
-    pub(super) fn of(ambient: &'a Ambient<'_>) -> Self {
-        let begin = Box::new(|work: &str| ambient.begin(work));
-        Self { events: &ambient.events, begin }
+impl<'a> BuildContext<'a> {
+    pub(super) fn of(ctx: &'a RunContext<'_>) -> Self {
+        let begin = Box::new(|work: &str| ctx.begin(work));
+        Self { events: &ctx.events, begin }
     }
 }
 
@@ -73,8 +37,11 @@ impl<'a> Bench<'a> {
 ///
 /// # Errors
 /// When a registry does not answer, or the file of digests cannot be used.
-pub(super) async fn pin_new(lab: &Lab, images: &Images) -> Result<Vec<String>, Trouble> {
-    let references = images.references(&catalog::needed(&lab.inventory))?;
+pub(super) async fn pin_new(
+    files: &ClusterFiles,
+    images: &Images,
+) -> Result<Vec<String>, Error> {
+    let references = images.references(&catalog::needed(&files.inventory))?;
     let asked = pins::fill(&images.pins, &references, upstream::settings).await?;
     Ok(asked.iter().map(first_asked).collect())
 }
@@ -84,11 +51,11 @@ pub(super) async fn pin_new(lab: &Lab, images: &Images) -> Result<Vec<String>, T
 /// # Errors
 /// As [`pin_new`], and when there is something wrong with the catalogue.
 pub(super) async fn tell_new_pins(
-    lab: &Lab,
-    ambient: &Ambient<'_>,
-) -> Result<(), Trouble> {
-    for message in pin_new(lab, &lab.images()?).await? {
-        ambient.events.emit(&Event::Warned { message });
+    files: &ClusterFiles,
+    ctx: &RunContext<'_>,
+) -> Result<(), Error> {
+    for message in pin_new(files, &files.images()?).await? {
+        ctx.events.emit(&Event::Warned { message });
     }
     Ok(())
 }
@@ -107,19 +74,19 @@ fn first_asked(Pin { reference, digest, .. }: &Pin) -> String {
 pub(super) async fn resolve(
     images: &Images,
     needed: &[Component],
-    bench: &Bench<'_>,
-) -> Result<Resolved, Trouble> {
+    build_ctx: &BuildContext<'_>,
+) -> Result<ResolvedImages, Error> {
     let pins = pins_of(images, &images.references(needed)?).await?;
     let mut resolved = BTreeMap::new();
     for (component, entry) in &images.catalog.components {
         if needed.contains(component) {
-            (bench.begin)(&format!("getting the image of {component}"))?;
+            (build_ctx.begin)(&format!("getting the image of {component}"))?;
             let name = component.to_string();
-            let image = one(images, &name, entry, &pins, bench.events).await?;
+            let image = one(images, &name, entry, &pins, build_ctx.events).await?;
             resolved.insert(*component, (entry.version.clone(), image));
         }
     }
-    Ok(Resolved(resolved))
+    Ok(ResolvedImages::new(resolved))
 }
 
 async fn one(
@@ -128,7 +95,7 @@ async fn one(
     entry: &Entry,
     pins: &Pins,
     events: &Events,
-) -> Result<Image, Trouble> {
+) -> Result<Image, Error> {
     let Images { folder, cache, .. } = images;
     let architecture = architecture();
     Ok(match &entry.source {
@@ -173,19 +140,19 @@ async fn saved(
 /// When the catalogue has none or it cannot be built.
 pub(super) async fn machine(
     images: &Images,
-    bench: &Bench<'_>,
-) -> Result<String, Trouble> {
+    build_ctx: &BuildContext<'_>,
+) -> Result<String, Error> {
     match images.catalog.machine.as_ref().map(|entry| &entry.source) {
         Some(ImageSource::Build(source)) => {
-            (bench.begin)("getting the image of machines")?;
-            let step = Building::of("machine", bench.events);
+            (build_ctx.begin)("getting the image of machines")?;
+            let step = Building::of("machine", build_ctx.events);
             let folder = images.folder.join(source);
             let pins = pins_of(images, &build::references(&folder)?).await?;
             let built = build::ensure_built(&folder, &pins, &|_| step.begin()).await;
             step.end(built.as_ref().err());
             Ok(built?.tag)
         }
-        _ => Err(Trouble::NoMachineImage(images.name.clone())),
+        _ => Err(Error::NoMachineImage(images.name.clone())),
     }
 }
 
@@ -198,14 +165,14 @@ pub async fn build_all(
     catalog: &CatalogSource,
     folder: &Path,
     events: &Events,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let images = Images::read(catalog, folder)?;
     // Whoever interrupts this ends the program: there is nothing else under way.
-    let bench = Bench { events, begin: Box::new(|_| Ok(())) };
+    let build_ctx = BuildContext { events, begin: Box::new(|_| Ok(())) };
     if images.catalog.machine.is_some() {
-        machine(&images, &bench).await?;
+        machine(&images, &build_ctx).await?;
     }
-    resolve(&images, &Component::ALL, &bench).await?;
+    resolve(&images, &Component::ALL, &build_ctx).await?;
     Ok(())
 }
 
@@ -214,9 +181,9 @@ pub async fn build_all(
 ///
 /// # Errors
 /// When a file cannot be used or a registry does not answer; then nothing is kept.
-pub async fn pin_all(lab: &Lab, anew: bool) -> Result<Vec<Pin>, Trouble> {
-    let images = lab.images()?;
-    let references = images.references(&catalog::needed(&lab.inventory))?;
+pub async fn pin_all(files: &ClusterFiles, anew: bool) -> Result<Vec<Pin>, Error> {
+    let images = files.images()?;
+    let references = images.references(&catalog::needed(&files.inventory))?;
     Ok(match anew {
         true => pins::update(&images.pins, &references, upstream::settings).await?,
         false => pins::fill(&images.pins, &references, upstream::settings).await?,
@@ -277,27 +244,27 @@ mod tests {
     use super::*;
 
     /// Begins with an image that cannot be read: how it ended.
-    async fn resolved(stopped: bool) -> Trouble {
+    async fn resolved(stopped: bool) -> Error {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog.yaml");
         let text = "components:\n  zookeeper: {version: 3.9.3, archive: x.tar}\n";
         std::fs::write(dir.path().join("x.tar"), b"no archive").unwrap();
         std::fs::write(&path, text).unwrap();
         let images = Images::read(&CatalogSource::File(path), dir.path()).unwrap();
-        let ambient = fixture::ambient(stopped);
-        let ended = resolve(&images, &Component::ALL, &Bench::of(&ambient)).await;
+        let ctx = fixture::ctx(stopped);
+        let ended = resolve(&images, &Component::ALL, &BuildContext::of(&ctx)).await;
         ended.err().expect("the archive is none")
     }
 
     #[tokio::test]
     async fn no_image_is_begun_with_once_the_operator_wants_to_stop() {
         let stopped = resolved(true).await;
-        assert_eq!(stopped.kind(), super::super::Kind::Interrupted);
+        assert_eq!(stopped.kind(), super::super::ExitKind::Interrupted);
         assert_eq!(
             stopped.to_string(),
             "stopped before getting the image of zookeeper, which is left with all that comes \
              after it"
         );
-        assert!(matches!(resolved(false).await, Trouble::Archive(_)));
+        assert!(matches!(resolved(false).await, Error::Archive(_)));
     }
 }

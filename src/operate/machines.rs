@@ -7,22 +7,22 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::Ambient;
-use super::lab::Lab;
-use super::trouble::Trouble;
+use super::RunContext;
+use super::cluster_files::ClusterFiles;
+use super::error::Error;
 use crate::component::Stage;
 use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::Provider;
-use crate::provider::local::MachinePlan;
+use crate::provider::local::ContainerPlan;
 use crate::provider::ssh;
 use crate::topology::{Machine, Topology};
 
-pub(super) use aws::{Site, site};
+pub(super) use aws::{AwsMachines, site};
 pub(super) use local::remove;
 
 /// The machines of an inventory, and what it takes to have them all.
-pub(super) struct Roster {
+pub(super) struct MachinePlan {
     /// Machines that run.
     pub(super) running: Vec<Machine>,
     /// What is to be made or started, and by whom.
@@ -34,9 +34,9 @@ enum Missing {
     /// Nothing ever: the machines are given.
     Given,
     /// Containers of this computer.
-    Local(MachinePlan),
+    Local(ContainerPlan),
     /// Instances, and what they stand on.
-    Aws(Box<Site>),
+    Aws(Box<AwsMachines>),
 }
 
 /// The machines of an inventory, made.
@@ -51,21 +51,28 @@ pub(super) struct Made {
 ///
 /// # Errors
 /// When it does not answer, or its network is too small, or its machines would let nobody in.
-pub(super) async fn roster(lab: &Lab, ambient: &Ambient<'_>) -> Result<Roster, Trouble> {
-    match &lab.inventory.provider {
-        Provider::Ssh(_) => {
-            Ok(Roster { running: ssh::machines(&lab.inventory), missing: Missing::Given })
-        }
+pub(super) async fn machine_plan(
+    files: &ClusterFiles,
+    ctx: &RunContext<'_>,
+) -> Result<MachinePlan, Error> {
+    match &files.inventory.provider {
+        Provider::Ssh(_) => Ok(MachinePlan {
+            running: ssh::machines(&files.inventory),
+            missing: Missing::Given,
+        }),
         Provider::Local(network) => {
-            let plan = local::plan(lab, network.subnet).await?;
-            for message in plan.notes(&lab.inventory.cluster) {
-                ambient.events.emit(&Event::Warned { message });
+            let plan = local::plan(files, network.subnet).await?;
+            for message in plan.notes(&files.inventory.cluster) {
+                ctx.events.emit(&Event::Warned { message });
             }
-            Ok(Roster { running: plan.unchanged.clone(), missing: Missing::Local(plan) })
+            Ok(MachinePlan {
+                running: plan.unchanged.clone(),
+                missing: Missing::Local(plan),
+            })
         }
         Provider::Aws(settings) => {
-            let site = site(lab, settings, ambient).await?;
-            Ok(Roster {
+            let site = site(files, settings, ctx).await?;
+            Ok(MachinePlan {
                 running: site.plan.running(),
                 missing: Missing::Aws(Box::new(site)),
             })
@@ -78,10 +85,10 @@ pub(super) async fn roster(lab: &Lab, ambient: &Ambient<'_>) -> Result<Roster, T
 /// # Errors
 /// When the provider does not answer.
 pub(super) async fn running(
-    lab: &Lab,
-    ambient: &Ambient<'_>,
-) -> Result<Vec<Machine>, Trouble> {
-    Ok(roster(lab, ambient).await?.running)
+    files: &ClusterFiles,
+    ctx: &RunContext<'_>,
+) -> Result<Vec<Machine>, Error> {
+    Ok(machine_plan(files, ctx).await?.running)
 }
 
 /// The machines of these names and groups; all where there is none.
@@ -91,12 +98,12 @@ pub(super) async fn running(
 pub(super) fn limited(
     machines: Vec<Machine>,
     limit: &[String],
-) -> Result<Vec<Machine>, Trouble> {
+) -> Result<Vec<Machine>, Error> {
     let names = |machine: &Machine| [machine.group.clone(), machine.host.to_string()];
     let known: Vec<String> = machines.iter().flat_map(names).collect();
     if let Some(name) = limit.iter().find(|name| !known.contains(name)) {
         let known: BTreeSet<String> = known.into_iter().collect();
-        return Err(Trouble::NoSuchHost {
+        return Err(Error::NoSuchHost {
             name: name.clone(),
             known: known.into_iter().collect(),
         });
@@ -107,13 +114,13 @@ pub(super) fn limited(
     Ok(machines.into_iter().filter(kept).collect())
 }
 
-impl Roster {
+impl MachinePlan {
     /// The cluster with all of its machines, those included that do not run.
     ///
     /// # Errors
     /// When they cannot form the ensemble.
-    pub(super) fn topology(&self, lab: &Lab) -> Result<Topology, Trouble> {
-        Ok(Topology::new(&lab.inventory, &self.all())?)
+    pub(super) fn topology(&self, files: &ClusterFiles) -> Result<Topology, Error> {
+        Ok(Topology::new(&files.inventory, &self.all())?)
     }
 
     /// All machines of the inventory that have a name and an address, those included that do
@@ -180,7 +187,7 @@ impl Roster {
     /// When the cluster may be taken down by `down --expired`.
     pub(super) fn expires(&self) -> Option<Timestamp> {
         match &self.missing {
-            Missing::Aws(site) => site.plan.site.expires,
+            Missing::Aws(site) => site.plan.network.expires,
             _ => None,
         }
     }
@@ -215,19 +222,19 @@ impl Roster {
 /// When one cannot be made; the others are made all the same, and the next run goes on there.
 /// When the operator stops it, those under way are finished and no more are begun.
 pub(super) async fn make(
-    lab: &Lab,
-    roster: Roster,
-    ambient: &Ambient<'_>,
-) -> Result<Made, Trouble> {
-    match roster.missing {
+    files: &ClusterFiles,
+    machine_plan: MachinePlan,
+    ctx: &RunContext<'_>,
+) -> Result<Made, Error> {
+    match machine_plan.missing {
         Missing::Local(plan) if !local::is_complete(&plan) => {
-            local::make(lab, &plan, ambient).await?;
-            let machines = running(lab, ambient).await?;
+            local::make(files, &plan, ctx).await?;
+            let machines = running(files, ctx).await?;
             Ok(Made { machines, booting: BTreeSet::new() })
         }
-        Missing::Aws(site) => aws::make(lab, *site, ambient).await,
+        Missing::Aws(site) => aws::make(files, *site, ctx).await,
         Missing::Given | Missing::Local(_) => {
-            Ok(Made { machines: roster.running, booting: BTreeSet::new() })
+            Ok(Made { machines: machine_plan.running, booting: BTreeSet::new() })
         }
     }
 }

@@ -3,31 +3,24 @@
 //! Nothing in here parses a command line or writes to a screen. What an operator is asked goes
 //! through [`Ask`], what happens goes out as events.
 
-mod access;
 pub mod add_node;
-mod arrival;
 mod cannot_add;
+pub mod cluster_files;
 pub mod connect;
-mod courier;
 pub mod down;
+mod error;
 pub mod exec;
 mod fit;
 mod gather;
 mod image;
-pub mod lab;
 mod machines;
-mod members;
-mod passage;
 pub mod plan;
 mod proof;
-mod reach;
 mod run;
-mod services;
+mod ssh_limits;
 pub mod status;
 mod survey;
-mod trouble;
 pub mod up;
-mod witness;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,14 +29,14 @@ use crate::event::Events;
 use crate::remote::ssh::FirstContact;
 use crate::state::{Clock, Environment};
 
+pub use cluster_files::{ClusterFiles, inventory_alone};
+pub use error::{Error, ExitKind};
 pub use image::{build_all, pin_all};
-pub use lab::{Lab, inventory_alone};
 pub use run::{Ended, in_run, lock};
-pub use trouble::{Kind, Trouble};
 
 /// What a verb needs of the world around it.
 #[derive(Clone)]
-pub struct Ambient<'a> {
+pub struct RunContext<'a> {
     /// The operator's environment.
     pub env: Environment<'a>,
     /// The time.
@@ -74,7 +67,7 @@ pub trait Ask: Send + Sync {
     fn trust(&self, contact: &FirstContact) -> bool;
 }
 
-impl Ambient<'_> {
+impl RunContext<'_> {
     /// The time in seconds since 1970.
     fn seconds(&self) -> f64 {
         (self.clock)().duration_since(jiff::Timestamp::UNIX_EPOCH).as_secs_f64()
@@ -85,9 +78,9 @@ impl Ambient<'_> {
     }
 
     /// Begins the next piece of work, such as `connecting`, unless the operator wants to stop.
-    fn begin(&self, work: &str) -> Result<(), Trouble> {
+    fn begin(&self, work: &str) -> Result<(), Error> {
         match self.is_stopped() {
-            true => Err(Trouble::StoppedBefore(work.to_owned())),
+            true => Err(Error::StoppedBefore(work.to_owned())),
             false => Ok(()),
         }
     }
@@ -100,8 +93,8 @@ mod fixture {
     use crate::event::{Event, Sink};
 
     /// A world in which nobody answers or listens, at the beginning of time.
-    pub(super) fn ambient(stopped: bool) -> Ambient<'static> {
-        Ambient {
+    pub(super) fn ctx(stopped: bool) -> RunContext<'static> {
+        RunContext {
             env: &|_| None,
             clock: Arc::new(|| jiff::Timestamp::UNIX_EPOCH),
             events: Events::to(Arc::new(Nobody)),

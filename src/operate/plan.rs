@@ -1,15 +1,15 @@
 //! `platform plan`: what `up` would do.
 
+use super::cluster_files::ClusterFiles;
 use super::down::Hosts;
+use super::error::Error;
 use super::gather::warn_of_unverified;
-use super::lab::Lab;
-use super::trouble::Trouble;
-use super::up::Look;
-use super::{Ambient, connect, image, machines, up};
+use super::up::Assessment;
+use super::{RunContext, connect, image, machines, up};
 use crate::plan::{Peers, Plan};
 
 /// What `up` would do, and what else there is to say.
-pub struct Outlook {
+pub struct PlanReport {
     /// What `up` would do.
     pub pending: Pending,
     /// What is known of the cluster beside that, in sentences.
@@ -35,43 +35,46 @@ pub enum Pending {
 ///
 /// # Errors
 /// As [`up`](super::up::up) before its first change.
-pub async fn plan(lab: &Lab, ambient: &Ambient<'_>) -> Result<Outlook, Trouble> {
+pub async fn plan(
+    files: &ClusterFiles,
+    ctx: &RunContext<'_>,
+) -> Result<PlanReport, Error> {
     // A catalogue that cannot work is said before machines are planned that are made for it.
-    let images = lab.images()?;
-    let mut notes = image::pin_new(lab, &images).await?;
-    let roster = machines::roster(lab, ambient).await?;
-    if !roster.is_complete() {
-        warn_of_unverified(lab, &images, ambient);
-        let (text, json) = (roster.show(), roster.to_json());
+    let images = files.images()?;
+    let mut notes = image::pin_new(files, &images).await?;
+    let machine_plan = machines::machine_plan(files, ctx).await?;
+    if !machine_plan.is_complete() {
+        warn_of_unverified(files, &images, ctx);
+        let (text, json) = (machine_plan.show(), machine_plan.to_json());
         let pending = Pending::Machines { text, json };
-        return Ok(Outlook { pending, notes });
+        return Ok(PlanReport { pending, notes });
     }
-    let machines = &roster.running;
-    let fleet = connect::connect_all(lab, machines, ambient).await?;
-    match up::look(lab, machines, &fleet, ambient).await {
-        Err(lost) if lost.is_of_lost_data() && lab.state.removal_is_open() => {
-            let hosts = Hosts { lab, machines, fleet: &fleet };
-            let pending = Pending::Changes(hosts.rest(ambient).await?);
+    let machines = &machine_plan.running;
+    let fleet = connect::connect_all(files, machines, ctx).await?;
+    match up::look(files, machines, &fleet, ctx).await {
+        Err(lost) if lost.is_of_lost_data() && files.state.removal_is_open() => {
+            let hosts = Hosts { files, machines, fleet: &fleet };
+            let pending = Pending::Changes(hosts.rest(ctx).await?);
             let note = "This is the rest of a `down` that was to take the data too and was cut \
                         off; what comes once it is done is planned then.";
             notes.push(note.to_owned());
-            Ok(Outlook { pending, notes })
+            Ok(PlanReport { pending, notes })
         }
-        seen => Ok(outlook(lab, seen?, notes)),
+        seen => Ok(report(files, seen?, notes)),
     }
 }
 
-fn outlook(lab: &Lab, seen: Look, mut notes: Vec<String>) -> Outlook {
-    if lab.state.proof_is_open() {
+fn report(files: &ClusterFiles, seen: Assessment, mut notes: Vec<String>) -> PlanReport {
+    if files.state.proof_is_open() {
         notes
             .push("An `up` did not come to its proof: the next one makes it.".to_owned());
     }
     if !seen.plan.is_empty() {
-        return Outlook { pending: Pending::Changes(seen.plan), notes };
+        return PlanReport { pending: Pending::Changes(seen.plan), notes };
     }
     let idle = Peers::all(&seen.topology).into_iter();
-    notes.extend(idle.filter_map(|peers| peers.idle(&seen.survey.standing)).map(|idle| {
+    notes.extend(idle.filter_map(|peers| peers.idle(&seen.survey.health)).map(|idle| {
         format!("{idle} now: `platform up` waits until that is mended, `platform status` says more.")
     }));
-    Outlook { pending: Pending::Nothing, notes }
+    PlanReport { pending: Pending::Nothing, notes }
 }

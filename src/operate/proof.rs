@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
-use super::Ambient;
-use super::services::{Services, agent_of};
+use super::RunContext;
 use crate::api::http::{ApiError, Reason};
 use crate::api::marathon::{Force, Marathon, Task, Then};
 use crate::api::mesos::AgentInfo;
@@ -20,6 +19,7 @@ use crate::event::count;
 use crate::event::{Event, Outcome, in_words};
 use crate::inventory::catalog::Component;
 use crate::remote::Remote;
+use crate::run::health::services::{Services, agent_of};
 use crate::topology::{Member, Node, Topology};
 
 /// The app's id.
@@ -79,7 +79,7 @@ pub(super) enum Ground<'a> {
 pub(super) async fn prove(
     services: Services<'_>,
     ground: Ground<'_>,
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
 ) -> Result<(), NotProved> {
     let begun = Instant::now();
     let stage = Stage::Verify.to_string();
@@ -89,43 +89,43 @@ pub(super) async fn prove(
             (nodes.iter().map(|node| node.host.clone()).collect(), 4)
         }
     };
-    ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
-    let proved = steps(services, ground, ambient).await;
+    ctx.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    let proved = steps(services, ground, ctx).await;
     let ok = proved.is_ok();
-    ambient.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+    ctx.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
     proved
 }
 
 async fn steps(
     services: Services<'_>,
     ground: Ground<'_>,
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
 ) -> Result<(), NotProved> {
     let found = Proof::new(services, ground);
-    let proof = step(ambient, "find Marathon and agents", found).await?;
+    let proof = step(ctx, "find Marathon and agents", found).await?;
     let name = match &proof.only_on {
         None => format!("run an app with {}", count(proof.n_instances, "instance")),
         Some(_) => "run a task on each new agent".to_owned(),
     };
-    let run = step(ambient, &name, proof.run()).await;
+    let run = step(ctx, &name, proof.run()).await;
     let used = match run {
-        Ok(()) => proof.use_it(ambient).await,
+        Ok(()) => proof.use_it(ctx).await,
         failed => failed,
     };
-    let removed = step(ambient, "remove the app", proof.remove()).await;
+    let removed = step(ctx, "remove the app", proof.remove()).await;
     used.and(removed)
 }
 
 /// Runs a step, and tells its beginning and its end.
 async fn step<T>(
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
     name: &str,
     work: impl Future<Output = Result<T, String>>,
 ) -> Result<T, NotProved> {
     let (stage, step) = (Stage::Verify.to_string(), name.to_owned());
     let started =
         Event::StepStarted { stage: stage.clone(), host: None, step: step.clone() };
-    ambient.events.emit(&started);
+    ctx.events.emit(&started);
     let begun = Instant::now();
     let done = work.await;
     let outcome = match &done {
@@ -134,7 +134,7 @@ async fn step<T>(
     };
     let (host, took) = (None, begun.elapsed());
     let named = step.clone();
-    ambient.events.emit(&Event::StepFinished { stage, host, step: named, took, outcome });
+    ctx.events.emit(&Event::StepFinished { stage, host, step: named, took, outcome });
     done.map_err(|why| NotProved { step, why })
 }
 
@@ -180,12 +180,12 @@ impl<'a> Proof<'a> {
         self.marathon.wait_settled(APP, DEADLINE).await.map_err(said)
     }
 
-    async fn use_it(&self, ambient: &Ambient<'_>) -> Result<(), NotProved> {
-        step(ambient, "reach every instance", self.reach_all()).await?;
+    async fn use_it(&self, ctx: &RunContext<'_>) -> Result<(), NotProved> {
+        step(ctx, "reach every instance", self.reach_all()).await?;
         if self.only_on.is_some() {
             return Ok(());
         }
-        step(ambient, "lose a task and see it replaced", self.lose_one()).await
+        step(ctx, "lose a task and see it replaced", self.lose_one()).await
     }
 
     async fn reach_all(&self) -> Result<(), String> {

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::lab::Lab;
-use super::trouble::Trouble;
-use super::{Ambient, Kind, passage};
+use super::cluster_files::ClusterFiles;
+use super::error::Error;
+use super::{ExitKind, RunContext, ssh_limits};
 use crate::event::{Event, RunResult, in_words};
 use crate::plan::Plan;
 use crate::run::Fleet;
@@ -30,46 +30,48 @@ pub struct Ended {
 /// # Errors
 /// When another run holds it: it says who, since when. When the cluster's folder cannot be made.
 pub fn lock(
-    lab: &Lab,
+    files: &ClusterFiles,
     verb: &str,
     env: Environment<'_>,
     now: Timestamp,
-) -> Result<Lock, Trouble> {
-    lab.state.make()?;
-    Ok(lab.state.lock(&holder(verb, env, now))?)
+) -> Result<Lock, Error> {
+    files.state.make()?;
+    Ok(files.state.lock(&holder(verb, env, now))?)
 }
 
 /// Runs a verb that may change the cluster, and tells its beginning and its end.
 ///
 /// # Errors
 /// As the verb itself; the last event has told it.
-pub async fn in_run<F: Future<Output = Result<Ended, Trouble>>>(
-    lab: &Lab,
+pub async fn in_run<F: Future<Output = Result<Ended, Error>>>(
+    files: &ClusterFiles,
     verb: &str,
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
     work: F,
-) -> Result<Ended, Trouble> {
+) -> Result<Ended, Error> {
     let begun = Instant::now();
-    ambient.events.emit(&Event::RunStarted {
+    ctx.events.emit(&Event::RunStarted {
         verb: verb.to_owned(),
-        cluster: lab.inventory.cluster.to_string(),
-        who: operator(ambient.env),
+        cluster: files.inventory.cluster.to_string(),
+        who: operator(ctx.env),
     });
     let ended = work.await;
     let (result, summary) = match &ended {
         Ok(ended) => (ended.result, ended.summary.clone()),
-        Err(trouble) => (result_of(trouble, ambient), in_words(trouble)),
+        Err(error) => (result_of(error, ctx), in_words(error)),
     };
-    ambient.events.emit(&Event::RunFinished { result, summary, took: begun.elapsed() });
+    ctx.events.emit(&Event::RunFinished { result, summary, took: begun.elapsed() });
     ended
 }
 
-fn result_of(trouble: &Trouble, ambient: &Ambient<'_>) -> RunResult {
-    match trouble.kind() {
-        _ if ambient.is_stopped() => RunResult::Interrupted,
-        Kind::Refused | Kind::Invalid | Kind::Usage => RunResult::Refused,
-        Kind::Failed | Kind::Unreachable | Kind::TimedOut => RunResult::Failed,
-        Kind::Interrupted => RunResult::Interrupted,
+fn result_of(error: &Error, ctx: &RunContext<'_>) -> RunResult {
+    match error.kind() {
+        _ if ctx.is_stopped() => RunResult::Interrupted,
+        ExitKind::Refused | ExitKind::Invalid | ExitKind::Usage => RunResult::Refused,
+        ExitKind::Failed | ExitKind::Unreachable | ExitKind::TimedOut => {
+            RunResult::Failed
+        }
+        ExitKind::Interrupted => RunResult::Interrupted,
     }
 }
 
@@ -78,7 +80,7 @@ fn holder(verb: &str, env: Environment<'_>, since: Timestamp) -> Holder {
     Holder { who: operator(env), pid: std::process::id(), verb: verb.to_owned(), since }
 }
 
-impl Ambient<'_> {
+impl RunContext<'_> {
     /// What another run is told while this one holds the cluster's lock.
     pub(super) fn holder(&self, verb: &str) -> String {
         holder(verb, self.env, (self.clock)()).to_string()
@@ -86,17 +88,17 @@ impl Ambient<'_> {
 }
 
 /// Whether all was done.
-pub(super) fn finish(tally: Tally, ambient: &Ambient<'_>) -> Result<(), Trouble> {
+pub(super) fn finish(tally: Tally, ctx: &RunContext<'_>) -> Result<(), Error> {
     if tally.is_complete() {
         return Ok(());
     }
-    if ambient.is_stopped() && tally.failed.is_empty() {
-        return Err(Trouble::Interrupted {
+    if ctx.is_stopped() && tally.failed.is_empty() {
+        return Err(Error::Interrupted {
             n_done: tally.n_done,
             n_left: tally.n_not_started,
         });
     }
-    Err(Trouble::Incomplete(tally))
+    Err(Error::Incomplete(tally))
 }
 
 /// Takes the cluster's lock on its hosts.
@@ -107,14 +109,11 @@ pub(super) async fn take_lock(
     topology: &Topology,
     fleet: &Fleet,
     verb: &str,
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
 ) -> Result<ClusterLock, LockError> {
-    let claim = Claim {
-        run: &ambient.run,
-        holder: &ambient.holder(verb),
-        is_over: &*ambient.is_own_run,
-    };
-    hosts::take(fleet, &passage::locked(topology), &claim, &ambient.events).await
+    let claim =
+        Claim { run: &ctx.run, holder: &ctx.holder(verb), is_over: &*ctx.is_own_run };
+    hosts::take(fleet, &ssh_limits::locked(topology), &claim, &ctx.events).await
 }
 
 /// A plan as text.

@@ -15,13 +15,11 @@ pub use self::mesos::{AgentStatus, FrameworkStatus, MesosStatus};
 use self::mesos::{Asked, NOT_TOLD, REGISTERED};
 use self::words::{Words, words};
 
-use super::courier::Pass;
+use super::cluster_files::ClusterFiles;
+use super::error::Error;
 use super::gather::{logins, registry_password};
-use super::lab::Lab;
-use super::services::Services;
 use super::survey;
-use super::trouble::Trouble;
-use super::{Ambient, connect, machines, members, reach};
+use super::{RunContext, connect, machines};
 use crate::api::zookeeper::{Answer, Mode};
 use crate::component::{Spec, agent, docker, lost};
 use crate::event::count;
@@ -32,6 +30,10 @@ use crate::remote::RemoteError;
 use crate::resource::probe::Questions;
 use crate::resource::{Facts, Owned, Resource, Unit, UnitState};
 use crate::run::Fleet;
+use crate::run::health::services::Services;
+use crate::run::health::zookeeper::members;
+use crate::run::reach;
+use crate::run::registries::RegistryLogin;
 use crate::topology::{Ensemble, Node, Topology};
 
 /// How a cluster is.
@@ -110,28 +112,29 @@ pub struct EnsembleStatus {
 /// When the provider cannot be asked, or a name is unknown. A host that does not answer is no
 /// error: it is what the status tells.
 pub async fn status(
-    lab: &Lab,
+    files: &ClusterFiles,
     limit: &[String],
-    ambient: &Ambient<'_>,
-) -> Result<Status, Trouble> {
-    let roster = machines::roster(lab, ambient).await?;
-    let missing = roster.missing();
-    let (fleet, unreachable) = connect::connect(lab, &roster.running, ambient).await?;
-    let topology = roster.topology(lab)?;
+    ctx: &RunContext<'_>,
+) -> Result<Status, Error> {
+    let machine_plan = machines::machine_plan(files, ctx).await?;
+    let missing = machine_plan.missing();
+    let (fleet, unreachable) =
+        connect::connect(files, &machine_plan.running, ctx).await?;
+    let topology = machine_plan.topology(files)?;
     let questions =
         topology.nodes.iter().map(|node| (node.host.clone(), questions(node)));
     let questions = questions.filter(|(host, _)| fleet.contains_key(host)).collect();
-    let logins = logins(lab, ambient)?;
+    let logins = logins(files, ctx)?;
     let services = Services { fleet: &fleet, topology: &topology, logins: &logins };
     let (facts, answers, registries, asked, barred) = tokio::join!(
-        survey::facts_now(&fleet, &questions, ambient),
-        members::members(&fleet, &topology),
-        registries(lab, &topology, &fleet, ambient),
-        Asked::of(services, ambient),
+        survey::facts_now(&fleet, &questions, ctx),
+        members(&fleet, &topology),
+        registries(files, &topology, &fleet, ctx),
+        Asked::of(services, ctx),
         reach::barred(&fleet, reach::ways(&topology)),
     );
     let facts = facts?;
-    let words = words(lab, &topology, &fleet, &facts).await;
+    let words = words(files, &topology, &fleet, &facts).await;
     let seen = Seen {
         words: &words,
         topology: &topology,
@@ -141,27 +144,27 @@ pub async fn status(
         asked: &asked,
     };
     let mut status = seen.status(&missing, &unreachable);
-    if let Err(lost) = lost::check(&lab.state.made(), lab.state.folder(), &facts) {
+    if let Err(lost) = lost::check(&files.state.made(), files.state.folder(), &facts) {
         status.problems.insert(0, lost.to_string());
     }
     status.problems.extend(reach::sentences(&barred));
-    status.problems.extend(unfinished(lab));
-    status.expires = roster.expires();
-    status.problems.extend(status.expires.and_then(|at| expiry(at, (ambient.clock)())));
-    let kept = machines::limited(roster.all(), limit)?;
+    status.problems.extend(unfinished(files));
+    status.expires = machine_plan.expires();
+    status.problems.extend(status.expires.and_then(|at| expiry(at, (ctx.clock)())));
+    let kept = machines::limited(machine_plan.all(), limit)?;
     status.hosts.retain(|host| kept.iter().any(|machine| machine.host == host.host));
     Ok(status)
 }
 
 /// What earlier runs began and did not end.
-fn unfinished(lab: &Lab) -> impl Iterator<Item = String> {
+fn unfinished(files: &ClusterFiles) -> impl Iterator<Item = String> {
     let removal = "a `platform down` has begun to remove this cluster, and has not ended: run it \
                    again, or `platform up`, which ends it and makes the cluster anew where it \
                    cannot go on with what is left";
     let proof = "a `platform up` has changed this cluster, and has not proved that it works: run \
                  it again";
-    let removal = lab.state.removal_is_open().then_some(removal);
-    let proof = lab.state.proof_is_open().then_some(proof);
+    let removal = files.state.removal_is_open().then_some(removal);
+    let proof = files.state.proof_is_open().then_some(proof);
     removal.into_iter().chain(proof).map(str::to_owned)
 }
 
@@ -200,31 +203,31 @@ fn questions(node: &Node) -> Questions {
 /// Whether each registry serves, or in words that it does not and why. Those whose hosts do not
 /// answer are not asked.
 async fn registries(
-    lab: &Lab,
+    files: &ClusterFiles,
     topology: &Topology,
     fleet: &Fleet,
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
 ) -> BTreeMap<HostName, Result<(), String>> {
     let asked = topology.registries().filter(|node| fleet.contains_key(&node.host));
     let asked = asked.map(|node| async move {
-        let answer = ask_registry(lab, node, fleet, ambient).await;
+        let answer = ask_registry(files, node, fleet, ctx).await;
         (node.host.clone(), answer)
     });
     join_all(asked).await.into_iter().collect()
 }
 
 async fn ask_registry(
-    lab: &Lab,
+    files: &ClusterFiles,
     node: &Node,
     fleet: &Fleet,
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
 ) -> Result<(), String> {
-    let unasked = |error: Trouble| format!("cannot be asked: {}", in_words(&error));
-    let ca = lab.state.ca((ambient.clock)()).map_err(|error| unasked(error.into()))?;
+    let unasked = |error: Error| format!("cannot be asked: {}", in_words(&error));
+    let ca = files.state.ca((ctx.clock)()).map_err(|error| unasked(error.into()))?;
     let password =
-        registry_password(lab, ambient).map_err(|error| unasked(error.into()))?;
-    let pass = Pass { fleet, ca: ca.cert_pem(), password: &password };
-    let answer = pass.check(node).await;
+        registry_password(files, ctx).map_err(|error| unasked(error.into()))?;
+    let login = RegistryLogin { ca: ca.cert_pem(), password: &password };
+    let answer = login.check(fleet, node).await;
     answer.map_err(|error| format!("does not serve: {}", in_words(&error)))
 }
 

@@ -7,26 +7,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
-use super::Ambient;
-use super::access::Access;
-use super::courier::Registries;
+use super::RunContext;
+use super::cluster_files::ClusterFiles;
+use super::error::Error;
 use super::gather::Gathered;
-use super::lab::Lab;
-use super::members::members;
-use super::services::Services;
-use super::trouble::Trouble;
 use crate::api::zookeeper::{Answer, Mode};
 use crate::component::znode::{self, Secure, Seen, Znode};
 use crate::component::{self, Context, Spec, Wants};
 use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
-use crate::plan::preflight::Objection;
-use crate::plan::{Folder, Forming, MemberStanding, Push, Situation, Standing};
+use crate::plan::preflight::PreflightFailure;
+use crate::plan::{Folder, Forming, MemberHealth, MembersHealth, Push, Situation};
 use crate::resource::Facts;
 use crate::resource::probe::Questions;
 use crate::run::Fleet;
+use crate::run::health::services::Services;
+use crate::run::health::zookeeper::members;
 use crate::run::probe::{ProbeError, Prober};
+use crate::run::znodes::EnsembleAdmin;
 use crate::template::BadTemplate;
 use crate::topology::Topology;
 
@@ -43,7 +42,7 @@ pub(super) struct Survey {
     /// Whether ZooKeeper told of its nodes, or has none yet.
     pub(super) nodes_told: bool,
     /// How the ensemble stands.
-    pub(super) standing: Standing,
+    pub(super) health: MembersHealth,
     /// What has yet to be begun.
     forming: Forming,
     /// This computer's folder of the cluster.
@@ -59,16 +58,16 @@ impl Survey {
     pub(super) fn situation<'a>(
         &'a self,
         topology: &'a Topology,
-        objections: &'a [Objection],
+        preflight_failures: &'a [PreflightFailure],
     ) -> Situation<'a> {
         Situation {
             topology,
             wants: &self.wants,
             facts: &self.facts,
-            standing: &self.standing,
+            health: &self.health,
             pushes: &self.pushes,
             nodes: &self.nodes,
-            objections,
+            preflight_failures,
             folder: Folder {
                 path: &self.folder,
                 made: &self.made,
@@ -85,16 +84,16 @@ impl Survey {
 /// # Errors
 /// When a host does not answer the probe: all that did not are named.
 pub(super) async fn survey(
-    lab: &Lab,
+    files: &ClusterFiles,
     fleet: &Fleet,
     topology: &mut Topology,
     gathered: &mut Gathered,
-    ambient: &Ambient<'_>,
-) -> Result<Survey, Trouble> {
-    ambient.begin("looking at the hosts")?;
+    ctx: &RunContext<'_>,
+) -> Result<Survey, Error> {
+    ctx.begin("looking at the hosts")?;
     let questions = questions(topology, gathered)?;
     let (probed, around) = tokio::join!(
-        probe_all(fleet, &questions, Busy::Wait, ambient),
+        probe_all(fleet, &questions, Busy::Wait, ctx),
         look_around(fleet, topology, gathered),
     );
     let (facts, waited) = probed?;
@@ -109,35 +108,35 @@ pub(super) async fn survey(
     let of_members = topology.ensemble.iter().flat_map(|ensemble| ensemble.members());
     let of_members: Vec<&Facts> =
         of_members.filter_map(|member| facts.get(&member.host)).collect();
-    gathered.materials.zookeeper.forming = component::zookeeper::forming(of_members)?;
+    gathered.inputs.zookeeper.forming = component::zookeeper::forming(of_members)?;
     let masters = topology.masters.iter().flat_map(|masters| masters.members());
     let of_masters = masters.filter_map(|master| facts.get(&master.host));
-    gathered.materials.mesos.forming = component::master::forming(of_masters)?;
-    let seen = if gathered.materials.zookeeper.forming { Seen::of_new() } else { seen };
+    gathered.inputs.mesos.forming = component::master::forming(of_masters)?;
+    let seen = if gathered.inputs.zookeeper.forming { Seen::of_new() } else { seen };
     let nodes_told = topology.ensemble.is_none() || seen != Seen::Unknown;
     let nodes = znode::changes(nodes(topology, gathered), &seen);
-    see_users(topology, gathered, &facts, ambient);
+    see_users(topology, gathered, &facts, ctx);
     let wants = wants(topology, gathered, &facts)?;
-    let ensemble = Standing::of(members.into_iter().map(|(host, answer)| {
-        let standing = standing_of(answer.as_ref().ok());
-        (host, standing)
+    let ensemble = MembersHealth::of(members.into_iter().map(|(host, answer)| {
+        let health = health_of(answer.as_ref().ok());
+        (host, health)
     }));
-    let standing = others.into_iter().fold(ensemble, |standing, (component, members)| {
-        standing.with(component, members)
-    });
+    let health = others
+        .into_iter()
+        .fold(ensemble, |health, (component, members)| health.with(component, members));
     let forming = Forming {
-        ensemble: gathered.materials.zookeeper.forming,
-        masters: gathered.materials.mesos.forming,
+        ensemble: gathered.inputs.zookeeper.forming,
+        masters: gathered.inputs.mesos.forming,
     };
-    let (folder, made) = (lab.state.folder().to_owned(), lab.state.made());
-    let served = lab.state.ensemble_served().then(|| lab.state.ensemble_note());
+    let (folder, made) = (files.state.folder().to_owned(), files.state.made());
+    let served = files.state.ensemble_served().then(|| files.state.ensemble_note());
     Ok(Survey {
         facts,
         wants,
         pushes,
         nodes,
         nodes_told,
-        standing,
+        health,
         forming,
         folder,
         made,
@@ -161,7 +160,7 @@ struct Around {
     members: BTreeMap<HostName, Result<Answer, String>>,
     /// What is known of ZooKeeper's nodes.
     seen: Seen,
-    others: Vec<(Component, BTreeMap<HostName, MemberStanding>)>,
+    others: Vec<(Component, BTreeMap<HostName, MemberHealth>)>,
     /// Images that registries lack.
     pushes: Vec<Push>,
 }
@@ -171,16 +170,16 @@ fn see_users(
     topology: &Topology,
     gathered: &mut Gathered,
     facts: &BTreeMap<HostName, Facts>,
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
 ) {
     let marathons = topology.nodes.iter().filter(|node| node.runs(Component::Marathon));
     let of_marathons = marathons.filter_map(|node| facts.get(&node.host));
-    let materials = &mut gathered.materials;
-    materials.mesos.as_root = component::marathon::registered_as_root(of_marathons);
-    let as_root = component::marathon::warning(materials);
+    let inputs = &mut gathered.inputs;
+    inputs.mesos.as_root = component::marathon::registered_as_root(of_marathons);
+    let as_root = component::marathon::warning(inputs);
     for message in as_root.into_iter().chain(component::agent::unlimited(topology, facts))
     {
-        ambient.events.emit(&Event::Warned { message });
+        ctx.events.emit(&Event::Warned { message });
     }
 }
 
@@ -196,7 +195,7 @@ pub(super) fn wants(
     let mut wants = BTreeMap::new();
     for node in &topology.nodes {
         if let Some(facts) = facts.get(&node.host) {
-            let context = Context { topology, node, materials: &gathered.materials };
+            let context = Context { topology, node, inputs: &gathered.inputs };
             wants.insert(node.host.clone(), component::wants(context, facts)?);
         }
     }
@@ -208,10 +207,10 @@ pub(super) fn wants(
 fn questions(
     topology: &Topology,
     gathered: &Gathered,
-) -> Result<BTreeMap<HostName, Questions>, Trouble> {
+) -> Result<BTreeMap<HostName, Questions>, Error> {
     let mut questions = BTreeMap::new();
     for node in &topology.nodes {
-        let context = Context { topology, node, materials: &gathered.materials };
+        let context = Context { topology, node, inputs: &gathered.inputs };
         let wants = component::wants(context, &Facts::default())?;
         let mut of_host = Questions::about(wants.iter().map(|(_, resource)| resource));
         component::ask(context, &mut of_host);
@@ -230,9 +229,9 @@ fn questions(
 pub(super) async fn facts(
     fleet: &Fleet,
     questions: &BTreeMap<HostName, Questions>,
-    ambient: &Ambient<'_>,
-) -> Result<BTreeMap<HostName, Facts>, Trouble> {
-    probe_all(fleet, questions, Busy::Wait, ambient).await.map(|(facts, _)| facts)
+    ctx: &RunContext<'_>,
+) -> Result<BTreeMap<HostName, Facts>, Error> {
+    probe_all(fleet, questions, Busy::Wait, ctx).await.map(|(facts, _)| facts)
 }
 
 /// Probes these hosts as they are now, whatever changes them meanwhile.
@@ -242,9 +241,9 @@ pub(super) async fn facts(
 pub(super) async fn facts_now(
     fleet: &Fleet,
     questions: &BTreeMap<HostName, Questions>,
-    ambient: &Ambient<'_>,
-) -> Result<BTreeMap<HostName, Facts>, Trouble> {
-    probe_all(fleet, questions, Busy::Ignore, ambient).await.map(|(facts, _)| facts)
+    ctx: &RunContext<'_>,
+) -> Result<BTreeMap<HostName, Facts>, Error> {
+    probe_all(fleet, questions, Busy::Ignore, ctx).await.map(|(facts, _)| facts)
 }
 
 /// What to do about a host that an earlier run's script still changes.
@@ -259,17 +258,17 @@ async fn probe_all(
     fleet: &Fleet,
     questions: &BTreeMap<HostName, Questions>,
     busy: Busy,
-    ambient: &Ambient<'_>,
-) -> Result<(BTreeMap<HostName, Facts>, bool), Trouble> {
+    ctx: &RunContext<'_>,
+) -> Result<(BTreeMap<HostName, Facts>, bool), Error> {
     // Where one host is being changed by another run, no other is waited for.
     let held = AtomicBool::new(false);
-    let clock = || ambient.seconds();
-    let stopped = || ambient.is_stopped() || held.load(Ordering::Relaxed);
+    let clock = || ctx.seconds();
+    let stopped = || ctx.is_stopped() || held.load(Ordering::Relaxed);
     let prober = Prober {
         clock: &clock,
-        events: &ambient.events,
+        events: &ctx.events,
         stopped: &stopped,
-        is_over: &*ambient.is_own_run,
+        is_over: &*ctx.is_own_run,
     };
     let (prober, held) = (&prober, &held);
     let asked = questions.iter().filter_map(|(host, questions)| {
@@ -288,7 +287,7 @@ async fn probe_all(
     });
     let asked: Vec<_> = asked.collect();
     let answers: Vec<_> =
-        stream::iter(asked).buffer_unordered(ambient.parallel.max(1)).collect().await;
+        stream::iter(asked).buffer_unordered(ctx.parallel.max(1)).collect().await;
     let (mut facts, mut waited, mut failed) = (BTreeMap::new(), false, Vec::new());
     for (host, answer) in answers {
         match answer {
@@ -302,7 +301,7 @@ async fn probe_all(
     if failed.iter().any(|error| matches!(error, ProbeError::Held { .. })) {
         failed.retain(|error| !matches!(error, ProbeError::Stopped { .. }));
     }
-    if failed.is_empty() { Ok((facts, waited)) } else { Err(Trouble::Probe(failed)) }
+    if failed.is_empty() { Ok((facts, waited)) } else { Err(Error::Probe(failed)) }
 }
 
 /// How the members of the ensemble are, and what the one that leads knows of nodes.
@@ -312,8 +311,8 @@ async fn ensemble(
     gathered: &Gathered,
 ) -> (BTreeMap<HostName, Result<Answer, String>>, Seen) {
     let members = members(fleet, topology).await;
-    let password = &gathered.materials.zookeeper.super_password;
-    let access = Access { fleet, topology, password };
+    let password = &gathered.inputs.zookeeper.super_password;
+    let access = EnsembleAdmin { fleet, topology, password };
     let seen = access.seen(&members, &nodes(topology, gathered)).await;
     (members, seen)
 }
@@ -321,7 +320,7 @@ async fn ensemble(
 /// The nodes that the ensemble should have; none where there is no ensemble.
 pub(super) fn nodes(topology: &Topology, gathered: &Gathered) -> Vec<Znode> {
     let ensemble = topology.ensemble.iter();
-    ensemble.flat_map(|_| znode::wanted(topology, &gathered.materials)).collect()
+    ensemble.flat_map(|_| znode::wanted(topology, &gathered.inputs)).collect()
 }
 
 /// How those stand that serve together and are asked over HTTP.
@@ -329,23 +328,23 @@ async fn others(
     fleet: &Fleet,
     topology: &Topology,
     gathered: &Gathered,
-) -> Vec<(Component, BTreeMap<HostName, MemberStanding>)> {
+) -> Vec<(Component, BTreeMap<HostName, MemberHealth>)> {
     let services = Services { fleet, topology, logins: &gathered.logins };
     let together = Spec::all().filter(|spec| spec.serves_together());
     let by_http = together.filter(|spec| spec.component != Component::Zookeeper);
     let asked = by_http.map(|spec| async move {
-        (spec.component, services.standing(spec.component).await)
+        (spec.component, services.health(spec.component).await)
     });
     join_all(asked).await
 }
 
-fn standing_of(answer: Option<&Answer>) -> MemberStanding {
+fn health_of(answer: Option<&Answer>) -> MemberHealth {
     match answer {
         Some(Answer::Serving(status)) if status.mode == Mode::Leader => {
-            MemberStanding::Leads
+            MemberHealth::Leads
         }
-        Some(Answer::Serving(_)) => MemberStanding::Serves,
-        _ => MemberStanding::Down,
+        Some(Answer::Serving(_)) => MemberHealth::Serves,
+        _ => MemberHealth::Down,
     }
 }
 
@@ -353,7 +352,7 @@ fn standing_of(answer: Option<&Answer>) -> MemberStanding {
 /// does not run yet or runs with another password, is taken to lack all: sending what is there
 /// already costs nothing.
 async fn lacking(fleet: &Fleet, topology: &Topology, gathered: &Gathered) -> Vec<Push> {
-    let registries = Registries::new(fleet, topology, gathered);
+    let registries = gathered.registries(fleet, topology);
     let pulled: Vec<Component> = gathered
         .images
         .components()

@@ -2,25 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use super::access::Access;
-use super::arrival::Lookout;
-use super::courier::{Registries, Van};
+use super::cluster_files::ClusterFiles;
 use super::down::Hosts;
-use super::fit::objections;
+use super::error::Error;
+use super::fit::preflight_failures;
 use super::gather::{Gathered, gather};
-use super::lab::Lab;
 use super::machines::Made;
 use super::run::{Ended, finish, shown, take_lock};
-use super::services::Services;
 use super::survey::{self, Survey, survey};
-use super::trouble::Trouble;
-use super::witness::Eyes;
-use super::{Ambient, connect, image, machines, proof};
+use super::{RunContext, connect, image, machines, proof};
 use crate::event::{Event, RunResult, count, in_words};
 use crate::host::HostName;
 use crate::plan::{self, Gate, Plan, gates_on};
-use crate::run::apply::{Crew, Tally, apply};
+use crate::run::apply::{ApplyContext, Tally, apply};
+use crate::run::health::ClusterHealth;
+use crate::run::health::services::Services;
 use crate::run::lock::ClusterLock;
+use crate::run::reboot::RebootCheck;
+use crate::run::registries::RegistryTransport;
+use crate::run::znodes::EnsembleAdmin;
 use crate::run::{Fleet, gate};
 use crate::topology::{Machine, Topology};
 
@@ -31,46 +31,49 @@ use crate::topology::{Machine, Topology};
 /// # Errors
 /// When anything does not succeed; the events say what was done and what was not.
 pub async fn up(
-    lab: &Lab,
+    files: &ClusterFiles,
     agreed: bool,
     extent: Extent,
-    ambient: &Ambient<'_>,
-) -> Result<Ended, Trouble> {
+    ctx: &RunContext<'_>,
+) -> Result<Ended, Error> {
     // A catalogue that cannot work is said before anyone is asked for anything.
-    image::tell_new_pins(lab, ambient).await?;
-    let roster = machines::roster(lab, ambient).await?;
-    let before = Before { n_made: roster.n_missing(), unchanged: roster.is_complete() };
-    let blank = roster.is_blank();
-    if !before.unchanged && !agreed && !ambient.ask.proceed(&roster.show()) {
-        return Err(Trouble::Declined);
+    image::tell_new_pins(files, ctx).await?;
+    let machine_plan = machines::machine_plan(files, ctx).await?;
+    let before = Before {
+        n_made: machine_plan.n_missing(),
+        unchanged: machine_plan.is_complete(),
+    };
+    let blank = machine_plan.is_blank();
+    if !before.unchanged && !agreed && !ctx.ask.proceed(&machine_plan.show()) {
+        return Err(Error::Declined);
     }
     if !before.unchanged && extent == Extent::All {
-        lab.state.begin_proof()?;
+        files.state.begin_proof()?;
     }
-    let Made { machines, booting } = machines::make(lab, roster, ambient).await?;
+    let Made { machines, booting } = machines::make(files, machine_plan, ctx).await?;
     if extent == Extent::Machines {
         return Ok(machines_only(machines.len(), before));
     }
-    let fleet = connect::connect_booting(lab, &machines, &booting, ambient).await?;
-    let hosts = Hosts { lab, machines: &machines, fleet: &fleet };
-    let mut seen = look_past_removal(&hosts, agreed, ambient).await?;
+    let fleet = connect::connect_booting(files, &machines, &booting, ctx).await?;
+    let hosts = Hosts { files, machines: &machines, fleet: &fleet };
+    let mut seen = look_past_removal(&hosts, agreed, ctx).await?;
     if seen.plan.is_empty() {
-        lab.state.keep()?;
-        return prove(&hosts, &seen, before, None, ambient).await;
+        files.state.keep()?;
+        return prove(&hosts, &seen, before, None, ctx).await;
     }
     // Who agreed to make all machines agreed to what they are made for.
     let agreed = agreed || (before.n_made > 0 && blank);
-    if !agreed && !ambient.ask.proceed(&shown(&seen.plan)) {
+    if !agreed && !ctx.ask.proceed(&shown(&seen.plan)) {
         return Err(before.declined());
     }
-    lab.state.keep()?;
-    lab.state.begin_proof()?;
-    ambient.events.emit(&Event::Planned { stages: seen.plan.summary() });
-    let held = take_lock(&seen.topology, &fleet, "up", ambient).await?;
-    let tally = act(&mut seen, &fleet, &held, ambient).await;
-    let ended = match finish(tally, ambient) {
-        Ok(()) => prove(&hosts, &seen, before, Some(&held), ambient).await,
-        Err(trouble) => Err(trouble),
+    files.state.keep()?;
+    files.state.begin_proof()?;
+    ctx.events.emit(&Event::Planned { stages: seen.plan.summary() });
+    let held = take_lock(&seen.topology, &fleet, "up", ctx).await?;
+    let tally = act(&mut seen, &fleet, &held, ctx).await;
+    let ended = match finish(tally, ctx) {
+        Ok(()) => prove(&hosts, &seen, before, Some(&held), ctx).await,
+        Err(error) => Err(error),
     };
     held.release().await;
     ended
@@ -81,12 +84,12 @@ pub async fn up(
 async fn look_past_removal(
     hosts: &Hosts<'_>,
     agreed: bool,
-    ambient: &Ambient<'_>,
-) -> Result<Look, Trouble> {
-    let look = async || look(hosts.lab, hosts.machines, hosts.fleet, ambient).await;
+    ctx: &RunContext<'_>,
+) -> Result<Assessment, Error> {
+    let look = async || look(hosts.files, hosts.machines, hosts.fleet, ctx).await;
     match look().await {
-        Err(lost) if lost.is_of_lost_data() && hosts.lab.state.removal_is_open() => {
-            hosts.end_removal(agreed, ambient).await?;
+        Err(lost) if lost.is_of_lost_data() && hosts.files.state.removal_is_open() => {
+            hosts.end_removal(agreed, ctx).await?;
             look().await
         }
         seen => seen,
@@ -128,10 +131,10 @@ impl Before {
 
 impl Before {
     /// The operator did not agree to what comes after it.
-    fn declined(self) -> Trouble {
+    fn declined(self) -> Error {
         match self.told() {
-            None => Trouble::Declined,
-            Some(done) => Trouble::DeclinedAfter(done),
+            None => Error::Declined,
+            Some(done) => Error::DeclinedAfter(done),
         }
     }
 }
@@ -152,7 +155,7 @@ fn machines_only(n_machines: usize, before: Before) -> Ended {
 }
 
 /// What was seen of a cluster, and what is to be done about it.
-pub(super) struct Look {
+pub(super) struct Assessment {
     pub(super) topology: Topology,
     pub(super) plan: Plan,
     pub(super) gathered: Gathered,
@@ -161,7 +164,7 @@ pub(super) struct Look {
     n_hosts: usize,
 }
 
-impl Look {
+impl Assessment {
     pub(super) fn new(
         topology: Topology,
         plan: Plan,
@@ -178,9 +181,9 @@ impl Look {
     }
 
     /// The nodes of the cluster's ensemble.
-    fn access<'a>(&'a self, fleet: &'a Fleet) -> Access<'a> {
-        let password = &self.gathered.materials.zookeeper.super_password;
-        Access { fleet, topology: &self.topology, password }
+    fn access<'a>(&'a self, fleet: &'a Fleet) -> EnsembleAdmin<'a> {
+        let password = &self.gathered.inputs.zookeeper.super_password;
+        EnsembleAdmin { fleet, topology: &self.topology, password }
     }
 
     /// The changes that the plan had, in words.
@@ -196,26 +199,27 @@ impl Look {
 /// # Errors
 /// When a host does not answer, is not fit, or no plan is safe.
 pub(super) async fn look(
-    lab: &Lab,
+    files: &ClusterFiles,
     machines: &[Machine],
     fleet: &Fleet,
-    ambient: &Ambient<'_>,
-) -> Result<Look, Trouble> {
-    let mut topology = Topology::new(&lab.inventory, machines)?;
-    let mut gathered = gather(lab, &topology, ambient).await?;
-    let survey = survey(lab, fleet, &mut topology, &mut gathered, ambient).await?;
+    ctx: &RunContext<'_>,
+) -> Result<Assessment, Error> {
+    let mut topology = Topology::new(&files.inventory, machines)?;
+    let mut gathered = gather(files, &topology, ctx).await?;
+    let survey = survey(files, fleet, &mut topology, &mut gathered, ctx).await?;
     let (catalog, facts) = (&gathered.catalog, &survey.facts);
-    let objections = objections(fleet, &topology, catalog, facts, None).await;
-    let plan = plan::build(&survey.situation(&topology, &objections))?;
-    Ok(Look::new(topology, plan, gathered, survey))
+    let preflight_failures =
+        preflight_failures(fleet, &topology, catalog, facts, None).await;
+    let plan = plan::build(&survey.situation(&topology, &preflight_failures))?;
+    Ok(Assessment::new(topology, plan, gathered, survey))
 }
 
 /// Carries the plan out.
 pub(super) async fn act(
-    seen: &mut Look,
+    seen: &mut Assessment,
     fleet: &Fleet,
     lock: &ClusterLock,
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
 ) -> Tally {
     let generations: BTreeMap<HostName, String> = seen
         .survey
@@ -224,41 +228,41 @@ pub(super) async fn act(
         .map(|(host, facts)| (host.clone(), facts.generation.clone()))
         .collect();
     let plan = std::mem::take(&mut seen.plan);
-    let registries = || Registries::new(fleet, &seen.topology, &seen.gathered);
-    let van = Van { registries: registries(), events: &ambient.events };
+    let registries = || seen.gathered.registries(fleet, &seen.topology);
+    let transport = RegistryTransport { registries: registries(), events: &ctx.events };
     let services = seen.services(fleet);
-    let lookout = Some(Lookout { fleet, lock, ambient });
+    let reboots = Some(RebootCheck { fleet, lock, events: &ctx.events });
     let redactor = &seen.gathered.redactor;
-    let eyes = Eyes { services, registries: registries(), lookout, redactor };
+    let health = ClusterHealth { services, registries: registries(), reboots, redactor };
     let access = seen.access(fleet);
-    let crew = Crew {
+    let apply_ctx = ApplyContext {
         fleet,
-        courier: &van,
-        warden: &access,
-        witness: &eyes,
-        events: &ambient.events,
-        parallel: ambient.parallel,
+        images: &transport,
+        znodes: &access,
+        health: &health,
+        events: &ctx.events,
+        parallel: ctx.parallel,
         cluster: seen.topology.cluster.as_str(),
-        run: &ambient.run,
+        run: &ctx.run,
         redactor,
-        stopped: &|| ambient.is_stopped(),
+        stopped: &|| ctx.is_stopped(),
     };
-    apply(plan, generations, &crew).await
+    apply(plan, generations, &apply_ctx).await
 }
 
 /// Waits until every component says that it works; where nothing had to change and no proof is
 /// due, that is one look. A proof is made under the cluster's lock: `held`, or one of its own.
 async fn prove(
     hosts: &Hosts<'_>,
-    seen: &Look,
+    seen: &Assessment,
     before: Before,
     held: Option<&ClusterLock>,
-    ambient: &Ambient<'_>,
-) -> Result<Ended, Trouble> {
-    let Hosts { lab, fleet, .. } = hosts;
-    stand(&gates_on(&seen.topology, |_| true), seen, fleet, ambient).await?;
+    ctx: &RunContext<'_>,
+) -> Result<Ended, Error> {
+    let Hosts { files, fleet, .. } = hosts;
+    stand(&gates_on(&seen.topology, |_| true), seen, fleet, ctx).await?;
     if seen.topology.ensemble.is_some() {
-        note_ensemble(lab, ambient);
+        note_ensemble(files, ctx);
     }
     // It served too late to be asked when everything was looked at.
     if !seen.survey.nodes_told {
@@ -267,27 +271,27 @@ async fn prove(
     }
     let changed = before.n_made + seen.n_changes > 0;
     let due = proof::can_be_made(&seen.topology)
-        && (changed || is_unproved(lab, seen, fleet).await?);
+        && (changed || is_unproved(files, seen, fleet).await?);
     if due {
         let own = match held {
             Some(_) => None,
-            None => Some(take_lock(&seen.topology, fleet, "up", ambient).await?),
+            None => Some(take_lock(&seen.topology, fleet, "up", ctx).await?),
         };
         let ground = proof::Ground::Any;
-        let proved = proof::prove(seen.services(fleet), ground, ambient).await;
+        let proved = proof::prove(seen.services(fleet), ground, ctx).await;
         if let Some(own) = own {
             own.release().await;
         }
         proved?;
     }
-    lab.state.forget_addition()?;
-    lab.state.end_removal()?;
-    lab.state.end_proof()?;
+    files.state.forget_addition()?;
+    files.state.end_removal()?;
+    files.state.end_proof()?;
     Ok(ended(seen, before, due))
 }
 
 /// What a run has done that ended well.
-fn ended(seen: &Look, before: Before, proved: bool) -> Ended {
+fn ended(seen: &Assessment, before: Before, proved: bool) -> Ended {
     let (result, summary) = match (before.told(), seen.n_changes) {
         (None, 0) => {
             let hosts = as_they_should_be(seen.topology.nodes.len());
@@ -307,9 +311,13 @@ fn ended(seen: &Look, before: Before, proved: bool) -> Ended {
 
 /// Whether an earlier run changed the cluster and did not prove it: by the notes of this folder,
 /// or because its app is still there, as where that run was another computer's.
-async fn is_unproved(lab: &Lab, seen: &Look, fleet: &Fleet) -> Result<bool, Trouble> {
+async fn is_unproved(
+    files: &ClusterFiles,
+    seen: &Assessment,
+    fleet: &Fleet,
+) -> Result<bool, Error> {
     // Machines that an `add-node` was broken off with may have all that they need.
-    let noted = lab.state.proof_is_open() || lab.state.addition()?.is_some();
+    let noted = files.state.proof_is_open() || files.state.addition()?.is_some();
     Ok(noted || proof::is_left(seen.services(fleet)).await)
 }
 
@@ -325,29 +333,29 @@ fn as_they_should_be(n_hosts: usize) -> String {
 /// When one does not open in time, or the operator stops the wait.
 pub(super) async fn stand(
     gates: &[Gate],
-    seen: &Look,
+    seen: &Assessment,
     fleet: &Fleet,
-    ambient: &Ambient<'_>,
-) -> Result<(), Trouble> {
-    let registries = Registries::new(fleet, &seen.topology, &seen.gathered);
+    ctx: &RunContext<'_>,
+) -> Result<(), Error> {
+    let registries = seen.gathered.registries(fleet, &seen.topology);
     let (services, redactor) = (seen.services(fleet), &seen.gathered.redactor);
-    let eyes = Eyes { services, registries, lookout: None, redactor };
-    let stopped = || ambient.is_stopped();
+    let health = ClusterHealth { services, registries, reboots: None, redactor };
+    let stopped = || ctx.is_stopped();
     let waiting =
-        gates.iter().map(|gate| gate::wait(gate, &eyes, &ambient.events, &stopped));
+        gates.iter().map(|gate| gate::wait(gate, &health, &ctx.events, &stopped));
     futures::future::try_join_all(waiting).await?;
     Ok(())
 }
 
 /// Notes that the ensemble has served. It serves all the same where the note cannot be written,
 /// and the next run tries again.
-fn note_ensemble(lab: &Lab, ambient: &Ambient<'_>) {
-    if let Err(error) = lab.state.note_ensemble() {
+fn note_ensemble(files: &ClusterFiles, ctx: &RunContext<'_>) {
+    if let Err(error) = files.state.note_ensemble() {
         let message = format!(
             "{}; without this note, an ensemble that loses all of its data is formed anew \
              without a word",
             in_words(&error)
         );
-        ambient.events.emit(&Event::Warned { message });
+        ctx.events.emit(&Event::Warned { message });
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::preflight::Objection;
+use super::preflight::PreflightFailure;
 use super::{Scope, Situation, quorum};
 use crate::component::agent::{self, NeedsDrain};
 use crate::component::lost::{self, SecretsLost};
@@ -38,7 +38,7 @@ pub struct Forming {
 pub enum Refusal {
     /// A host is not fit.
     #[error("{}: {}; {}", .0.host, .0.problem, .0.help)]
-    Unfit(Objection),
+    Unfit(PreflightFailure),
     /// The cluster's folder lacks what its hosts were given.
     #[error(transparent)]
     SecretsLost(#[from] SecretsLost),
@@ -115,7 +115,7 @@ impl fmt::Display for Refusals {
 pub(super) fn check(situation: &Situation<'_>, scope: &Scope<'_>) -> Vec<Refusal> {
     let Situation { facts, folder, .. } = situation;
     let mut refusals: Vec<Refusal> =
-        situation.objections.iter().cloned().map(Refusal::Unfit).collect();
+        situation.preflight_failures.iter().cloned().map(Refusal::Unfit).collect();
     let mut take = |checked: Result<(), Refusal>| refusals.extend(checked.err());
     take(lost::check(folder.made, folder.path, facts).map_err(Refusal::from));
     if let Scope::Everything = scope {
@@ -143,11 +143,11 @@ fn check_ensemble(situation: &Situation<'_>, take: &mut impl FnMut(Result<(), Re
 }
 
 fn check_masters(situation: &Situation<'_>, take: &mut impl FnMut(Result<(), Refusal>)) {
-    let Situation { topology, facts, forming, standing, .. } = situation;
+    let Situation { topology, facts, forming, health, .. } = situation;
     let Some(masters) = &topology.masters else { return };
     take(master::check_members(masters, *facts).map_err(Refusal::from));
     if !forming.masters {
-        let serves = |host: &HostName| standing.serves(Component::MesosMaster, host);
+        let serves = |host: &HostName| health.serves(Component::MesosMaster, host);
         take(master::check_log(masters, facts, serves).map_err(Refusal::from));
     }
 }

@@ -24,7 +24,7 @@ use crate::topology::{Member, Topology};
 
 pub use guards::{Folder, Forming, Refusal, Refusals};
 pub use peers::Peers;
-pub use quorum::{Agents, MemberStanding, Refused, Standing, Wave};
+pub use quorum::{Agents, MemberHealth, MembersHealth, Refused, Wave};
 pub use scope::Scope;
 
 /// Everything that a run will do on hosts, in order.
@@ -33,12 +33,12 @@ pub struct Plan {
     /// Stages that change something. All of one is done before the next begins.
     pub stages: Vec<StagePlan>,
     /// What nobody wants any more and is left for now.
-    pub stays: Vec<Stay>,
+    pub stays: Vec<KeptResource>,
 }
 
 /// A thing of an earlier run that is left, because something still runs from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stay {
+pub struct KeptResource {
     /// The host.
     pub host: HostName,
     /// The thing.
@@ -139,13 +139,13 @@ pub struct Situation<'a> {
     /// What each host has.
     pub facts: &'a BTreeMap<HostName, Facts>,
     /// How those stand who serve together.
-    pub standing: &'a Standing,
+    pub health: &'a MembersHealth,
     /// Images that registries lack.
     pub pushes: &'a [Push],
     /// Nodes of ZooKeeper that lack their access lists.
     pub nodes: &'a [Secure],
-    /// What speaks against changing hosts by what they are: see [`preflight::objections`].
-    pub objections: &'a [preflight::Objection],
+    /// What speaks against changing hosts by what they are: see [`preflight::preflight_failures`].
+    pub preflight_failures: &'a [preflight::PreflightFailure],
     /// What this computer's folder of the cluster holds.
     pub folder: Folder<'a>,
     /// What has yet to be begun.
@@ -211,25 +211,25 @@ pub fn build_within(
 /// The plan, whatever speaks against it but the order of its changes.
 fn unguarded(situation: &Situation<'_>, scope: &Scope<'_>) -> Result<Plan, NoPlan> {
     let mut stages = Vec::new();
-    let mut standing = situation.standing.clone();
+    let mut health = situation.health.clone();
     for stage in STAGES {
         let work = match stage {
             Stage::Images => Work::Push(scope.pushes(situation.pushes)),
             Stage::Access => access(situation, scope),
             _ => {
                 let changes = stage_changes(situation, stage, scope)?;
-                hosts(changes, situation.topology, &standing)?
+                hosts(changes, situation.topology, &health)?
             }
         };
         if work.is_empty() {
             continue;
         }
         let gates = gates(stage, &work, situation);
-        standing = standing.after(&gates);
+        health = health.after(&gates);
         stages.push(StagePlan { stage, gates, work });
     }
     let (retired, stays) = retired(situation, scope);
-    let work = hosts(retired, situation.topology, &standing)?;
+    let work = hosts(retired, situation.topology, &health)?;
     if !work.is_empty() {
         stages.push(StagePlan { stage: Stage::Retire, gates: Vec::new(), work });
     }
@@ -381,10 +381,10 @@ fn access(situation: &Situation<'_>, scope: &Scope<'_>) -> Work {
 fn hosts(
     changes: Vec<HostChanges>,
     topology: &Topology,
-    standing: &Standing,
+    health: &MembersHealth,
 ) -> Result<Work, Refused> {
     let (peers, agents) = (Peers::all(topology), Agents::of(topology));
-    quorum::waves(changes, &peers, Some(agents), standing).map(Work::Hosts)
+    quorum::waves(changes, &peers, Some(agents), health).map(Work::Hosts)
 }
 
 fn stage_changes(
@@ -418,7 +418,7 @@ fn stage_changes(
 fn retired(
     situation: &Situation<'_>,
     scope: &Scope<'_>,
-) -> (Vec<HostChanges>, Vec<Stay>) {
+) -> (Vec<HostChanges>, Vec<KeptResource>) {
     let (mut hosts, mut stays) = (Vec::new(), Vec::new());
     let in_scope = situation.facts.iter().filter(|(host, _)| scope.is_whole(host));
     for (host, facts) in in_scope {
@@ -434,7 +434,7 @@ fn retired(
         if !changes.is_empty() {
             hosts.push(HostChanges { host: host.clone(), changes });
         }
-        stays.extend(staying.into_iter().map(|(thing, programs)| Stay {
+        stays.extend(staying.into_iter().map(|(thing, programs)| KeptResource {
             host: host.clone(),
             thing: thing.clone(),
             programs: programs.into_iter().map(str::to_owned).collect(),

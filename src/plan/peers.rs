@@ -6,7 +6,7 @@ use crate::inventory::catalog::Component;
 use crate::resource::{Action, Change, Owned};
 use crate::topology::{Ensemble, Member, Topology};
 
-use super::{Gate, HostChanges, MemberStanding, Standing};
+use super::{Gate, HostChanges, MemberHealth, MembersHealth};
 
 /// Members that serve together, of which no two may be interrupted at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +89,11 @@ impl Peers {
     }
 
     /// That these do not serve together now, and why; none where they do.
-    pub fn idle(&self, standing: &Standing) -> Option<String> {
+    pub fn idle(&self, health: &MembersHealth) -> Option<String> {
         let hosts = || self.members.iter().map(|member| &member.host);
         let n_serving =
-            hosts().filter(|host| standing.serves(self.component, host)).count();
-        let leads = |host| standing.get(self.component, host) == MemberStanding::Leads;
+            hosts().filter(|host| health.serves(self.component, host)).count();
+        let leads = |host| health.get(self.component, host) == MemberHealth::Leads;
         let (title, n_members) = (self.spec().title, self.members.len());
         if n_serving < self.needed {
             let serve = if n_serving == 1 { "serves" } else { "serve" };
@@ -130,9 +130,9 @@ mod tests {
 
     #[test]
     fn those_who_do_not_serve_together_are_told_of() {
-        use MemberStanding::{Down, Leads, Serves};
+        use MemberHealth::{Down, Leads, Serves};
         let check =
-            |component, needed, standings: &[MemberStanding], said: Option<&str>| {
+            |component, needed, standings: &[MemberHealth], said: Option<&str>| {
                 let member = |id: u8| Member {
                     id: id.into(),
                     host: format!("c{id}").parse().unwrap(),
@@ -141,10 +141,10 @@ mod tests {
                 let members: Vec<Member> =
                     (1..).map(member).take(standings.len()).collect();
                 let hosts = members.iter().map(|member| member.host.clone());
-                let standing = Standing::default()
+                let health = MembersHealth::default()
                     .with(component, hosts.zip(standings.iter().copied()));
                 let peers = Peers { component, members, needed };
-                assert_eq!(peers.idle(&standing).as_deref(), said);
+                assert_eq!(peers.idle(&health).as_deref(), said);
             };
         let zookeeper = Component::Zookeeper;
         check(zookeeper, 2, &[Leads, Serves, Down], None);

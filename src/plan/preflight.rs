@@ -28,7 +28,7 @@ const MEMORY: Size = Size::mib(512);
 
 /// One reason not to begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Objection {
+pub struct PreflightFailure {
     /// The host.
     pub host: HostName,
     /// What is wrong with it.
@@ -41,7 +41,7 @@ pub struct Objection {
     pub port: Option<(u16, &'static str)>,
 }
 
-impl Objection {
+impl PreflightFailure {
     /// Names the program that holds the port.
     pub fn name_holder(&mut self, program: &str) {
         if let Some((port, service)) = self.port {
@@ -52,11 +52,11 @@ impl Objection {
 
 /// Every reason not to begin, on all hosts together. `catalog` says what the versions need
 /// that are to run.
-pub fn objections(
+pub fn preflight_failures(
     topology: &Topology,
     catalog: &Catalog,
     facts: &BTreeMap<HostName, Facts>,
-) -> Vec<Objection> {
+) -> Vec<PreflightFailure> {
     let known = topology
         .nodes
         .iter()
@@ -71,10 +71,10 @@ pub fn objections(
 pub(super) fn without_room(
     plan: &Plan,
     facts: &BTreeMap<HostName, Facts>,
-) -> Vec<Objection> {
+) -> Vec<PreflightFailure> {
     let full = plan.hosts_that_get().into_iter().filter_map(|host| {
         let system = &facts.get(host)?.system;
-        (system.free_disk < DISK).then(|| Objection {
+        (system.free_disk < DISK).then(|| PreflightFailure {
             host: host.clone(),
             problem: format!("only {} are free on {}", system.free_disk, system.disk),
             help: "make room: what comes there needs at least 1GiB below /var/lib"
@@ -89,10 +89,10 @@ pub(super) fn without_room(
 pub fn of_other_clusters(
     cluster: &ClusterName,
     facts: &BTreeMap<HostName, Facts>,
-) -> Vec<Objection> {
+) -> Vec<PreflightFailure> {
     let others = facts.iter().filter_map(|(host, facts)| {
         let other = facts.cluster().filter(|other| *other != cluster.as_str())?;
-        Some(Objection {
+        Some(PreflightFailure {
             host: host.clone(),
             problem: format!("it belongs to the cluster `{other}`"),
             help: format!(
@@ -105,11 +105,11 @@ pub fn of_other_clusters(
     others.collect()
 }
 
-fn of_host(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<Objection> {
+fn of_host(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<PreflightFailure> {
     let mut found = Vec::new();
     let mut object = |problem: String, help: &str, port| {
         let (host, help) = (node.host.clone(), help.to_owned());
-        found.push(Objection { host, problem, help, port });
+        found.push(PreflightFailure { host, problem, help, port });
     };
     if !facts.system.systemd {
         object(

@@ -24,11 +24,11 @@ pub struct Wave {
 
 /// How each member of those who serve together stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing(BTreeMap<(Component, HostName), MemberStanding>);
+pub struct MembersHealth(BTreeMap<(Component, HostName), MemberHealth>);
 
 /// How one member stands, by its own word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MemberStanding {
+pub enum MemberHealth {
     /// It does not serve.
     Down,
     /// It follows a leader, or serves alone.
@@ -59,9 +59,9 @@ pub struct Refused {
     needed: String,
 }
 
-impl Standing {
+impl MembersHealth {
     /// How the members of the ZooKeeper ensemble stand; who is not in it is taken to be down.
-    pub fn of(members: impl IntoIterator<Item = (HostName, MemberStanding)>) -> Self {
+    pub fn of(members: impl IntoIterator<Item = (HostName, MemberHealth)>) -> Self {
         Self::default().with(Component::Zookeeper, members)
     }
 
@@ -70,26 +70,26 @@ impl Standing {
     pub fn with(
         mut self,
         component: Component,
-        members: impl IntoIterator<Item = (HostName, MemberStanding)>,
+        members: impl IntoIterator<Item = (HostName, MemberHealth)>,
     ) -> Self {
-        let of = |(host, standing)| ((component, host), standing);
+        let of = |(host, health)| ((component, host), health);
         self.0.extend(members.into_iter().map(of));
         self
     }
 
     /// How a member stands.
-    pub fn get(&self, component: Component, host: &HostName) -> MemberStanding {
-        let standing = self.0.get(&(component, host.clone()));
-        standing.copied().unwrap_or(MemberStanding::Down)
+    pub fn get(&self, component: Component, host: &HostName) -> MemberHealth {
+        let health = self.0.get(&(component, host.clone()));
+        health.copied().unwrap_or(MemberHealth::Down)
     }
 
     /// The standing once these gates have opened: whoever had to serve for it serves.
     pub(super) fn after(mut self, gates: &[Gate]) -> Self {
         for (component, hosts) in gates.iter().filter_map(Gate::who) {
             for host in hosts {
-                let standing = self.0.entry((component, host.clone()));
-                let standing = standing.or_insert(MemberStanding::Down);
-                *standing = (*standing).max(MemberStanding::Serves);
+                let health = self.0.entry((component, host.clone()));
+                let health = health.or_insert(MemberHealth::Down);
+                *health = (*health).max(MemberHealth::Serves);
             }
         }
         self
@@ -97,7 +97,7 @@ impl Standing {
 
     /// Whether a member serves.
     pub fn serves(&self, component: Component, host: &HostName) -> bool {
-        self.get(component, host) != MemberStanding::Down
+        self.get(component, host) != MemberHealth::Down
     }
 }
 
@@ -128,12 +128,12 @@ impl<'a> Agents<'a> {
     }
 
     /// Whether these changes interrupt an agent that serves.
-    fn are_interrupted_by(&self, host: &HostChanges, standing: &Standing) -> bool {
+    fn are_interrupted_by(&self, host: &HostChanges, health: &MembersHealth) -> bool {
         let is_agent = self.topology.agents().any(|node| node.host == host.host);
         let members = Vec::new();
         let agents = Peers { component: Component::MesosAgent, members, needed: 0 };
         is_agent
-            && standing.serves(Component::MesosAgent, &host.host)
+            && health.serves(Component::MesosAgent, &host.host)
             && host.changes.iter().any(|change| agents.is_disturbed_by(change))
     }
 }
@@ -179,30 +179,30 @@ pub fn waves(
     changes: Vec<HostChanges>,
     peers: &[Peers],
     agents: Option<Agents<'_>>,
-    standing: &Standing,
+    health: &MembersHealth,
 ) -> Result<Vec<Wave>, Refused> {
     let live: Vec<&Peers> =
-        peers.iter().filter(|peers| has_something_to_lose(peers, standing)).collect();
+        peers.iter().filter(|peers| has_something_to_lose(peers, health)).collect();
     let (mut rolled, others): (Vec<_>, Vec<_>) = changes
         .into_iter()
         .partition(|host| live.iter().any(|peers| peers.are_disturbed_by(host)));
     // Of several leaders on several hosts not all can be last: who leads most is.
     rolled.sort_by_key(|host| {
         let of = |peers: &&&Peers| peers.are_disturbed_by(host);
-        let stand = live.iter().filter(of).map(|p| standing.get(p.component, &host.host));
+        let stand = live.iter().filter(of).map(|p| health.get(p.component, &host.host));
         let n_leads =
-            stand.clone().filter(|stands| *stands == MemberStanding::Leads).count();
+            stand.clone().filter(|stands| *stands == MemberHealth::Leads).count();
         (stand.max(), n_leads)
     });
     let interrupts = |host: &HostChanges| {
-        agents.is_some_and(|agents| agents.are_interrupted_by(host, standing))
+        agents.is_some_and(|agents| agents.are_interrupted_by(host, health))
     };
     let (batched, calm): (Vec<_>, Vec<_>) = others.into_iter().partition(interrupts);
     let (rebooted, calm): (Vec<_>, Vec<_>) =
         calm.into_iter().partition(|host| reboot(host).is_some());
     let calm = (!calm.is_empty()).then(|| Wave::at_once(calm));
     let rebooted = in_batches(rebooted, peers, agents.map_or(1, |agents| agents.batch()));
-    let rolled = roll(rolled, &live, standing)?;
+    let rolled = roll(rolled, &live, health)?;
     let batched = agents.map(|agents| agents.waves(batched)).unwrap_or_default();
     let waves = calm.into_iter().chain(rebooted).chain(rolled).chain(batched);
     Ok(waves.map(Wave::back_before_the_next).collect())
@@ -238,8 +238,8 @@ fn in_batches(hosts: Vec<HostChanges>, peers: &[Peers], size: usize) -> Vec<Wave
     batches.into_iter().map(Wave::at_once).collect()
 }
 
-fn has_something_to_lose(peers: &Peers, standing: &Standing) -> bool {
-    let serves = |member: &&Member| standing.serves(peers.component, &member.host);
+fn has_something_to_lose(peers: &Peers, health: &MembersHealth) -> bool {
+    let serves = |member: &&Member| health.serves(peers.component, &member.host);
     let n_serving = peers.members.iter().filter(serves).count();
     n_serving >= peers.needed.max(1)
 }
@@ -254,8 +254,8 @@ struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn new(peers: &'a Peers, live: &[&'a Peers], standing: &Standing) -> Self {
-        let serves = |m: &&Member| standing.serves(peers.component, &m.host);
+    fn new(peers: &'a Peers, live: &[&'a Peers], health: &MembersHealth) -> Self {
+        let serves = |m: &&Member| health.serves(peers.component, &m.host);
         let up: Vec<Member> = peers.members.iter().filter(serves).cloned().collect();
         let components = Spec::of(peers.component).interrupted_by;
         let of = |other: &&&Peers| components.contains(&other.component);
@@ -309,10 +309,10 @@ impl<'a> Group<'a> {
 fn roll(
     mut rolled: Vec<HostChanges>,
     live: &[&Peers],
-    standing: &Standing,
+    health: &MembersHealth,
 ) -> Result<Vec<Wave>, Refused> {
     let mut groups: Vec<Group<'_>> =
-        live.iter().map(|peers| Group::new(peers, live, standing)).collect();
+        live.iter().map(|peers| Group::new(peers, live, health)).collect();
     let mut waves = Vec::new();
     while !rolled.is_empty() {
         let refusals = |host| groups.iter().find_map(|group| group.refusal(host));

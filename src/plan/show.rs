@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::{Gate, HostChanges, Plan, Push, StagePlan, Stay, Wave, Work};
+use super::{Gate, HostChanges, KeptResource, Plan, Push, StagePlan, Wave, Work};
 use crate::component::Spec;
 use crate::component::znode::Secure;
 use crate::event::count;
@@ -117,7 +117,7 @@ fn together(gates: &[Gate]) -> Option<String> {
     (!gates.is_empty()).then(|| gates.join(" and "))
 }
 
-impl fmt::Display for Stay {
+impl fmt::Display for KeptResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, thing, programs } = self;
         write!(f, "On {host} stays the {thing}: {} runs from it.", programs.join(", "))

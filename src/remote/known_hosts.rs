@@ -89,14 +89,14 @@ impl std::fmt::Display for Key {
 
 /// A line of a file of known hosts, or a whole file where it has no lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct KeyLocation {
     /// The file.
     pub file: PathBuf,
     /// The line, counted from 1; 0 where it is the whole file.
     pub line: usize,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for KeyLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.line {
             0 => write!(f, "{}", self.file.display()),
@@ -113,11 +113,11 @@ pub enum Verdict {
     /// Nothing is known of the host.
     Unknown,
     /// The host is known, but only by keys of other types; this line has one of them.
-    OtherType(Place),
+    OtherType(KeyLocation),
     /// The host is known by another key of this type, on this line.
-    Changed(Place),
+    Changed(KeyLocation),
     /// This line revokes the key: it must never pass.
-    Revoked(Place),
+    Revoked(KeyLocation),
 }
 
 /// Files of known hosts, taken together; earlier files are named first.
@@ -133,7 +133,7 @@ pub struct KnownFile {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    place: Place,
+    place: KeyLocation,
     marker: Marker,
     names: Names,
     key: Key,
@@ -165,7 +165,7 @@ impl KnownFile {
             known.n_lines += 1;
             if let Some((marker, names, key)) = parse_line(line) {
                 let line = n_before + known.n_lines;
-                let place = Place { file: file.to_owned(), line };
+                let place = KeyLocation { file: file.to_owned(), line };
                 known.entries.push(Entry { place, marker, names, key });
             }
         }
@@ -218,7 +218,7 @@ impl KnownHosts {
     }
 
     /// The line that revokes a key for a host: its own, or that of an authority.
-    pub fn revokes(&self, host: &LookupName, key: &Key) -> Option<Place> {
+    pub fn revokes(&self, host: &LookupName, key: &Key) -> Option<KeyLocation> {
         let mut lines = self.marked(host, Marker::Revoked).into_iter();
         lines.find(|entry| entry.key == *key).map(|entry| entry.place.clone())
     }
@@ -229,13 +229,13 @@ impl KnownHosts {
     }
 
     /// The line that lets the authority with this key vouch for a host.
-    pub fn trusts(&self, host: &LookupName, authority: &Key) -> Option<Place> {
+    pub fn trusts(&self, host: &LookupName, authority: &Key) -> Option<KeyLocation> {
         let mut lines = self.marked(host, Marker::Authority).into_iter();
         lines.find(|entry| entry.key == *authority).map(|entry| entry.place.clone())
     }
 
     /// The first line that lets any authority vouch for a host.
-    pub fn authority(&self, host: &LookupName) -> Option<Place> {
+    pub fn authority(&self, host: &LookupName) -> Option<KeyLocation> {
         self.marked(host, Marker::Authority).first().map(|entry| entry.place.clone())
     }
 
@@ -366,8 +366,8 @@ mod tests {
         Arc::new(KnownFile::parse(Path::new(name), text))
     }
 
-    fn at(line: usize) -> Place {
-        Place { file: "kh".into(), line }
+    fn at(line: usize) -> KeyLocation {
+        KeyLocation { file: "kh".into(), line }
     }
 
     /// Puts the keys A, B and R in place of their letters, and checks ed25519 key A.
@@ -482,7 +482,7 @@ mod tests {
         let line = |fill| format!("web {}", ed(fill));
         let (web, shown) = (LookupName::new("web", 22), ed(1));
         let mut files = vec![file("pins", &line(2)), file("own", &line(3))];
-        let place = Place { file: "pins".into(), line: 1 };
+        let place = KeyLocation { file: "pins".into(), line: 1 };
         let verdict = KnownHosts::of(files.clone()).check(&web, &shown);
         assert_eq!(verdict, Verdict::Changed(place));
         files.push(file("more", &line(1)));

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::host::HostName;
 
 use self::config::ConfigError;
-use self::known_hosts::Place;
+use self::known_hosts::KeyLocation;
 use self::ssh::{KeyFileError, SudoProblem};
 
 /// Bytes both ways: a TCP connection opened from a host.
@@ -262,7 +262,7 @@ pub enum RemoteError {
         /// The type and fingerprint of the key that it shows.
         key: String,
         /// The line with the key that it is known by.
-        place: Place,
+        place: KeyLocation,
     },
     /// The host no longer offers the key it is known by, but one of another type.
     #[error(
@@ -275,7 +275,7 @@ pub enum RemoteError {
         /// The type and fingerprint of the key that it shows.
         key: String,
         /// The line with a key that it is known by.
-        place: Place,
+        place: KeyLocation,
     },
     /// The host shows a key that was revoked.
     #[error("the host key of {host} is revoked: {key}, by {place}")]
@@ -285,7 +285,7 @@ pub enum RemoteError {
         /// The type and fingerprint of the key that it shows.
         key: String,
         /// The line that revokes it.
-        place: Place,
+        place: KeyLocation,
     },
     /// The host shows a key that its own provider does not know.
     #[error("{host} shows {key}, which is not the key that its provider gave it")]

@@ -24,7 +24,7 @@ pub enum Purpose {
 
 /// What is known of the output and the one who reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Surroundings {
+pub struct TerminalInfo {
     /// `--output json` was given.
     pub json: bool,
     /// `--verbose` was given.
@@ -86,7 +86,7 @@ pub struct Screen {
     terminal: Option<Arc<Terminal>>,
 }
 
-impl Surroundings {
+impl TerminalInfo {
     /// The display that fits.
     pub fn choose(&self, purpose: Purpose) -> Choice {
         let moves = self.term.as_deref().is_some_and(|term| !matches!(term, "" | "dumb"));
@@ -166,16 +166,16 @@ impl Stream {
 mod tests {
     use super::*;
 
-    fn on_terminal() -> Surroundings {
-        Surroundings {
+    fn on_terminal() -> TerminalInfo {
+        TerminalInfo {
             stdout_is_terminal: true,
             stderr_is_terminal: true,
             term: Some("xterm".to_owned()),
-            ..Surroundings::default()
+            ..TerminalInfo::default()
         }
     }
 
-    fn chosen(surroundings: &Surroundings, purpose: Purpose) -> (Display, Stream) {
+    fn chosen(surroundings: &TerminalInfo, purpose: Purpose) -> (Display, Stream) {
         let Choice { display, stream } = surroundings.choose(purpose);
         (display, stream)
     }
@@ -185,19 +185,19 @@ mod tests {
         let work = |surroundings| chosen(&surroundings, Purpose::Work);
         assert_eq!(work(on_terminal()), (Display::Terminal, Stream::Stdout));
         let plain = (Display::Plain(Detail::Normal), Stream::Stdout);
-        let piped = Surroundings { stdout_is_terminal: false, ..on_terminal() };
+        let piped = TerminalInfo { stdout_is_terminal: false, ..on_terminal() };
         assert_eq!(work(piped), plain);
         for term in [None, Some("dumb".to_owned()), Some(String::new())] {
-            assert_eq!(work(Surroundings { term, ..on_terminal() }), plain);
+            assert_eq!(work(TerminalInfo { term, ..on_terminal() }), plain);
         }
-        let json = Surroundings { json: true, ..on_terminal() };
+        let json = TerminalInfo { json: true, ..on_terminal() };
         assert_eq!(work(json), (Display::Json, Stream::Stdout));
     }
 
     #[test]
     fn facts_have_standard_output_to_themselves() {
         let everywhere = [false, true].into_iter().flat_map(|json| {
-            [false, true].map(|terminal| Surroundings {
+            [false, true].map(|terminal| TerminalInfo {
                 json,
                 stdout_is_terminal: terminal,
                 stderr_is_terminal: terminal,
@@ -209,7 +209,7 @@ mod tests {
             assert_eq!(stream, Stream::Stderr, "{surroundings:?}");
             assert_ne!(display, Display::Json, "{surroundings:?}");
         }
-        let silent = chosen(&Surroundings::default(), Purpose::Facts).0;
+        let silent = chosen(&TerminalInfo::default(), Purpose::Facts).0;
         assert_eq!(silent, Display::Plain(Detail::Warnings));
     }
 
@@ -217,7 +217,7 @@ mod tests {
     fn no_color_counts_only_with_a_text_in_it() {
         let colour = |value: Option<&str>| {
             let no_color = value.map(str::to_owned);
-            Surroundings { no_color, ..Surroundings::default() }.colour()
+            TerminalInfo { no_color, ..TerminalInfo::default() }.colour()
         };
         assert_eq!(
             [colour(None), colour(Some("")), colour(Some("1"))],

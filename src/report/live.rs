@@ -25,7 +25,7 @@ pub(super) struct Paint {
 }
 
 /// What the lines must fit.
-pub(super) struct Canvas {
+pub(super) struct Viewport {
     /// In characters.
     pub(super) width: usize,
     /// In lines.
@@ -103,7 +103,7 @@ impl Live {
     }
 
     /// Draws it.
-    pub(super) fn lines(&self, canvas: &Canvas) -> Vec<String> {
+    pub(super) fn lines(&self, canvas: &Viewport) -> Vec<String> {
         let mut lines = vec![self.headline(canvas)];
         let below: Vec<String> = self.below(canvas);
         let room = canvas.height.saturating_sub(lines.len() + below.len());
@@ -164,7 +164,7 @@ impl Live {
         }
     }
 
-    fn headline(&self, canvas: &Canvas) -> String {
+    fn headline(&self, canvas: &Viewport) -> String {
         let spinner = canvas.paint.cyan(frame(canvas.now));
         match &self.stage {
             Some(stage) => {
@@ -186,7 +186,7 @@ impl Live {
         }
     }
 
-    fn host_lines(&self, canvas: &Canvas, room: usize) -> Vec<String> {
+    fn host_lines(&self, canvas: &Viewport, room: usize) -> Vec<String> {
         let shown = self.shown(room);
         let left_out = self.hosts.len() - shown.len();
         let width = shown.iter().map(|host| measure_text_width(&host.name)).max();
@@ -213,7 +213,7 @@ impl Live {
         indices.into_iter().map(|index| &self.hosts[index]).collect()
     }
 
-    fn below(&self, canvas: &Canvas) -> Vec<String> {
+    fn below(&self, canvas: &Viewport) -> Vec<String> {
         let mut lines: Vec<String> = self.transfers.iter().map(Transfer::line).collect();
         lines.extend(self.waiting.iter().map(|(gate, seen)| {
             format!(
@@ -230,7 +230,7 @@ impl Host {
         Self { name: name.to_owned(), mark: Mark::Idle, doing: String::new() }
     }
 
-    fn line(&self, canvas: &Canvas, width: usize) -> String {
+    fn line(&self, canvas: &Viewport, width: usize) -> String {
         let paint = canvas.paint;
         let mark = match self.mark {
             Mark::Working => paint.cyan(frame(canvas.now)),

@@ -16,7 +16,7 @@ mod terminal;
 mod text;
 
 pub use choose::{
-    Choice, Clock, Display, Purpose, Screen, Settings, Stream, Surroundings,
+    Choice, Clock, Display, Purpose, Screen, Settings, Stream, TerminalInfo,
 };
 pub use fanout::Fanout;
 pub use json::Json;

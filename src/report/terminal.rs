@@ -17,7 +17,7 @@ use indicatif::{
     TermLike,
 };
 
-use super::live::{Canvas, Live, Paint};
+use super::live::{Live, Paint, Viewport};
 use super::summary::{StageAccount, Summary};
 use super::text::{brief, indented, one_line, place, took, wrapped};
 use crate::event::{Event, Outcome, Sink, count};
@@ -106,7 +106,7 @@ fn draw<T: TermLike + Clone + 'static>(
     paint: Paint,
 ) -> impl Fn(&ProgressState, &mut dyn std::fmt::Write) + Send + Sync + Clone + 'static {
     move |state, out| {
-        let canvas = Canvas {
+        let canvas = Viewport {
             width: usize::from(term.width()),
             // The last line belongs to the cursor.
             height: usize::from(term.height()).saturating_sub(1),

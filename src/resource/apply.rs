@@ -12,8 +12,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
 use super::{
-    Action, Brings, Change, Content, Directory, Enabling, File, Image, Manager, Owned,
-    User, sysctl,
+    Action, Change, Content, Directory, Enabling, File, Image, Manager, Owned,
+    ProvidedCommand, User, sysctl,
 };
 use crate::reason;
 
@@ -284,7 +284,7 @@ fn call(n: usize, action: &Action) -> String {
     }
 }
 
-fn install(manager: Manager, name: &str, brings: Option<&Brings>) -> String {
+fn install(manager: Manager, name: &str, brings: Option<&ProvidedCommand>) -> String {
     let brings = brings.into_iter().flat_map(|it| [it.command, it.package]);
     let call = [manager.install(), name].into_iter().chain(brings);
     words(&call.collect::<Vec<&str>>())

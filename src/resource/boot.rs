@@ -59,7 +59,7 @@ pub struct BootState {
 
 /// Why a machine with version 2 alone cannot be given version 1 beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hindrance {
+pub enum BootBlocker {
     /// It is a container.
     Container,
     /// This version of systemd is too new.
@@ -158,23 +158,23 @@ impl BootState {
 
     /// Why the machine, which has version 2 alone, cannot be given version 1 beside it; none
     /// where it can.
-    pub fn hindrance(&self) -> Option<Hindrance> {
+    pub fn hindrance(&self) -> Option<BootBlocker> {
         let setting = setting(self.systemd);
         if self.container {
-            Some(Hindrance::Container)
+            Some(BootBlocker::Container)
         } else if self.systemd >= TOO_NEW {
-            Some(Hindrance::Systemd(self.systemd))
+            Some(BootBlocker::Systemd(self.systemd))
         } else if self.has(&setting) {
-            Some(Hindrance::InVain)
+            Some(BootBlocker::InVain)
         } else if !self.grub && !self.will_have(&setting) {
-            Some(Hindrance::Loader)
+            Some(BootBlocker::Loader)
         } else {
             None
         }
     }
 }
 
-impl Hindrance {
+impl BootBlocker {
     /// What to do about it.
     pub fn help(self) -> &'static str {
         match self {
@@ -198,7 +198,7 @@ impl Hindrance {
     }
 }
 
-impl fmt::Display for Hindrance {
+impl fmt::Display for BootBlocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Container => f.write_str("a container boots no kernel of its own"),
@@ -265,7 +265,7 @@ impl BootLine {
 
 /// What a machine says of its boot while a reboot is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arrival {
+pub enum RebootState {
     /// It has not gone down yet.
     Before,
     /// It came back with version 1.
@@ -284,13 +284,13 @@ cat /proc/cmdline"#;
 
 /// Reads the answer to [`LOOK`]; `before` names the boot that is to end. None where the answer
 /// is not whole.
-pub fn arrival(answer: &str, before: &str) -> Option<Arrival> {
+pub fn reboot_state(answer: &str, before: &str) -> Option<RebootState> {
     let mut lines = answer.lines();
     let (id, cgroups, command_line) = (lines.next()?, lines.next()?, lines.next()?);
     Some(match (id == before, cgroups) {
-        (true, _) => Arrival::Before,
-        (false, "v1") => Arrival::Hybrid,
-        (false, "v2") => Arrival::InVain { command_line: command_line.to_owned() },
+        (true, _) => RebootState::Before,
+        (false, "v1") => RebootState::Hybrid,
+        (false, "v2") => RebootState::InVain { command_line: command_line.to_owned() },
         _ => return None,
     })
 }
@@ -317,31 +317,31 @@ mod tests {
         assert!(text(255).ends_with("hierarchy=0\"\n"), "{}", text(255));
         assert!(text(256).ends_with(&format!("{HYBRID} {FORCE}\"\n")), "{}", text(256));
         assert_eq!(state(257, &[]).hindrance(), None);
-        assert_eq!(state(258, &[]).hindrance(), Some(Hindrance::Systemd(258)));
+        assert_eq!(state(258, &[]).hindrance(), Some(BootBlocker::Systemd(258)));
     }
 
     #[test]
     fn only_a_loader_that_can_be_told_or_was_told_gives_version_1() {
         let other = |next| BootState { grub: false, ..state(252, next) };
-        assert_eq!(other(&[]).hindrance(), Some(Hindrance::Loader));
+        assert_eq!(other(&[]).hindrance(), Some(BootBlocker::Loader));
         assert_eq!(other(&[HYBRID]).hindrance(), None);
         let container = BootState { container: true, ..state(252, &[]) };
-        assert_eq!(container.hindrance(), Some(Hindrance::Container));
+        assert_eq!(container.hindrance(), Some(BootBlocker::Container));
         let in_vain = BootState { now: [HYBRID.to_owned()].into(), ..state(252, &[]) };
-        assert_eq!(in_vain.hindrance(), Some(Hindrance::InVain));
+        assert_eq!(in_vain.hindrance(), Some(BootBlocker::InVain));
     }
 
     #[test]
     fn a_machine_is_back_when_it_has_another_boot_and_version_1() {
-        assert_eq!(arrival("a\nv2\nquiet\n", "a"), Some(Arrival::Before));
-        assert_eq!(arrival("b\nv1\nquiet\n", "a"), Some(Arrival::Hybrid));
+        assert_eq!(reboot_state("a\nv2\nquiet\n", "a"), Some(RebootState::Before));
+        assert_eq!(reboot_state("b\nv1\nquiet\n", "a"), Some(RebootState::Hybrid));
         let command_line = "quiet".to_owned();
         assert_eq!(
-            arrival("b\nv2\nquiet\n", "a"),
-            Some(Arrival::InVain { command_line })
+            reboot_state("b\nv2\nquiet\n", "a"),
+            Some(RebootState::InVain { command_line })
         );
         for cut in ["", "b\n", "b\nv1\n", "b\nv3\nquiet\n"] {
-            assert_eq!(arrival(cut, "a"), None, "{cut:?}");
+            assert_eq!(reboot_state(cut, "a"), None, "{cut:?}");
         }
     }
 }

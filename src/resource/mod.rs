@@ -36,7 +36,7 @@ pub use facts::{Facts, Unknown};
 pub use file::{Content, File, FileKind, FileState};
 pub use image::{Image, ImageOrigin};
 pub use manifest::{Manifest, Owned};
-pub use package::{Brings, Manager, Package, PackageState};
+pub use package::{Manager, Package, PackageState, ProvidedCommand};
 pub use sysctl::Sysctl;
 pub use system::{Cgroups, System};
 pub use tree::Tree;
@@ -183,7 +183,7 @@ pub enum Action {
         /// The package's name there.
         name: String,
         /// What it has to bring, by itself or by another package.
-        brings: Option<Brings>,
+        brings: Option<ProvidedCommand>,
     },
     /// Add a system user, or give it its shell.
     AddUser(User),

@@ -10,12 +10,12 @@ use super::{Action, Change, Facts, Key, Unknown};
 pub struct Package {
     apt: String,
     dnf: String,
-    brings: Option<Brings>,
+    brings: Option<ProvidedCommand>,
 }
 
 /// A command that a package has to bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Brings {
+pub struct ProvidedCommand {
     /// The command.
     pub command: &'static str,
     /// The package that brings it where the distribution made two of one.
@@ -58,7 +58,7 @@ impl Package {
     }
 
     /// The same package, which is there only with a command.
-    pub fn that_brings(mut self, brings: Brings) -> Self {
+    pub fn that_brings(mut self, brings: ProvidedCommand) -> Self {
         self.brings = Some(brings);
         self
     }

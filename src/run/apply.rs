@@ -13,7 +13,7 @@ use tokio::io::AsyncRead;
 use tokio_util::io::StreamReader;
 
 use super::Fleet;
-use super::gate::{self, Closed, Witness};
+use super::gate::{self, Closed, HealthCheck};
 use super::steps::{NOT_STARTED, Steps};
 use crate::component::znode::{Secure, Znode};
 use crate::event::{Event, Events, Outcome, in_words};
@@ -38,37 +38,37 @@ const IMAGE: Duration = Duration::from_secs(20 * 60);
 pub type Bytes = Box<dyn AsyncRead + Send + Unpin>;
 
 /// Why an image did not arrive: rendered, since the causes are of many kinds.
-pub type CourierError = Box<dyn std::error::Error + Send + Sync>;
+pub type TransportError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Brings images from where the catalogue says they are.
-pub trait Courier: Send + Sync {
+pub trait ImageTransport: Send + Sync {
     /// The image as `docker load` takes it.
     fn archive<'a>(
         &'a self,
         image: &'a Image,
-    ) -> BoxFuture<'a, Result<Bytes, CourierError>>;
+    ) -> BoxFuture<'a, Result<Bytes, TransportError>>;
 
     /// Sends an image to a host's registry. What is there already is not sent again.
-    fn push<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), CourierError>>;
+    fn push<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), TransportError>>;
 }
 
 /// Gives nodes of ZooKeeper to those who may use them.
-pub trait Warden: Send + Sync {
+pub trait ZnodeAccess: Send + Sync {
     /// Makes a node for those on its list, or has one that is there follow the list. Repeated,
     /// it changes nothing.
     fn secure<'a>(&'a self, node: &'a Znode) -> BoxFuture<'a, Result<(), String>>;
 }
 
 /// What a plan is carried out with.
-pub struct Crew<'a> {
+pub struct ApplyContext<'a> {
     /// The hosts.
     pub fleet: &'a Fleet,
     /// Brings images.
-    pub courier: &'a dyn Courier,
+    pub images: &'a dyn ImageTransport,
     /// Secures nodes of ZooKeeper.
-    pub warden: &'a dyn Warden,
+    pub znodes: &'a dyn ZnodeAccess,
     /// Asks components how they are.
-    pub witness: &'a dyn Witness,
+    pub health: &'a dyn HealthCheck,
     /// Takes what happens.
     pub events: &'a Events,
     /// How many hosts are worked on at once.
@@ -89,29 +89,29 @@ pub struct Crew<'a> {
 pub async fn apply(
     plan: Plan,
     mut generations: BTreeMap<HostName, String>,
-    crew: &Crew<'_>,
+    ctx: &ApplyContext<'_>,
 ) -> Tally {
     let mut tally = Tally::default();
     for (n, stage) in plan.stages.iter().enumerate() {
-        if tally.failed.is_empty() && !(crew.stopped)() {
+        if tally.failed.is_empty() && !(ctx.stopped)() {
             let begun = Instant::now();
             let before = tally.failed.len() + tally.n_not_started;
-            crew.events.emit(&Event::StageStarted {
+            ctx.events.emit(&Event::StageStarted {
                 stage: stage.stage.to_string(),
                 hosts: stage.work.hosts().into_iter().cloned().collect(),
                 n_steps: stage.work.n_changes(),
             });
-            let mark = format!("{} {}/{n}", crew.cluster, crew.run);
-            run_stage(stage, &mark, &mut generations, crew, &mut tally).await;
+            let mark = format!("{} {}/{n}", ctx.cluster, ctx.run);
+            run_stage(stage, &mark, &mut generations, ctx, &mut tally).await;
             let after = tally.failed.len() + tally.n_not_started;
             let ok = after == before && !tally.interrupted;
             let stage = stage.stage.to_string();
-            crew.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+            ctx.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
         } else {
-            skip_stage(stage, crew, &mut tally);
+            skip_stage(stage, ctx, &mut tally);
         }
     }
-    tally.interrupted |= (crew.stopped)();
+    tally.interrupted |= (ctx.stopped)();
     tally
 }
 
@@ -119,37 +119,37 @@ async fn run_stage(
     stage: &StagePlan,
     mark: &str,
     generations: &mut BTreeMap<HostName, String>,
-    crew: &Crew<'_>,
+    ctx: &ApplyContext<'_>,
     tally: &mut Tally,
 ) {
     let name = stage.stage.to_string();
     match &stage.work {
-        Work::Push(pushes) => push_all(&name, pushes, crew, tally).await,
+        Work::Push(pushes) => push_all(&name, pushes, ctx, tally).await,
         Work::Access { members, nodes } => {
             let component = Component::Zookeeper;
             let serves = Gate::Serves { component, members: members.clone() };
-            match pass(&name, &serves, crew, tally).await {
-                true => secure_all(&name, nodes, crew, tally).await,
-                false => skip_nodes(&name, nodes, crew, tally),
+            match pass(&name, &serves, ctx, tally).await {
+                true => secure_all(&name, nodes, ctx, tally).await,
+                false => skip_nodes(&name, nodes, ctx, tally),
             }
         }
         Work::Hosts(waves) => {
             for (n, wave) in waves.iter().enumerate() {
-                let open = tally.failed.is_empty() && !(crew.stopped)();
-                if !open || !pass_all(&name, wave.before(), crew, tally).await {
-                    skip_hosts(&name, wave.hosts(), crew, tally);
+                let open = tally.failed.is_empty() && !(ctx.stopped)();
+                if !open || !pass_all(&name, wave.before(), ctx, tally).await {
+                    skip_hosts(&name, wave.hosts(), ctx, tally);
                     continue;
                 }
                 let at = At { stage: &name, next: format!("{mark}/{n}") };
-                run_wave(&at, wave, generations, crew, tally).await;
+                run_wave(&at, wave, generations, ctx, tally).await;
                 if tally.failed.is_empty() {
-                    pass_all(&name, wave.after(), crew, tally).await;
+                    pass_all(&name, wave.after(), ctx, tally).await;
                 }
             }
         }
     }
     if tally.failed.is_empty() {
-        pass_all(&name, &stage.gates, crew, tally).await;
+        pass_all(&name, &stage.gates, ctx, tally).await;
     }
 }
 
@@ -157,11 +157,11 @@ async fn run_stage(
 async fn pass_all(
     stage: &str,
     gates: &[Gate],
-    crew: &Crew<'_>,
+    ctx: &ApplyContext<'_>,
     tally: &mut Tally,
 ) -> bool {
     for gate in gates {
-        if !pass(stage, gate, crew, tally).await {
+        if !pass(stage, gate, ctx, tally).await {
             return false;
         }
     }
@@ -169,9 +169,13 @@ async fn pass_all(
 }
 
 /// Waits for a gate; whether it opened.
-async fn pass(stage: &str, gate: &Gate, crew: &Crew<'_>, tally: &mut Tally) -> bool {
-    let Err(closed) = gate::wait(gate, crew.witness, crew.events, crew.stopped).await
-    else {
+async fn pass(
+    stage: &str,
+    gate: &Gate,
+    ctx: &ApplyContext<'_>,
+    tally: &mut Tally,
+) -> bool {
+    let Err(closed) = gate::wait(gate, ctx.health, ctx.events, ctx.stopped).await else {
         return true;
     };
     let kind = match closed {
@@ -201,7 +205,7 @@ async fn run_wave(
     at: &At<'_>,
     wave: &Wave,
     generations: &mut BTreeMap<HostName, String>,
-    crew: &Crew<'_>,
+    ctx: &ApplyContext<'_>,
     tally: &mut Tally,
 ) {
     let jobs: Vec<_> = wave
@@ -210,12 +214,12 @@ async fn run_wave(
         .map(|changes| {
             let expected = generations.get(&changes.host).cloned().unwrap_or_default();
             async move {
-                let steps = Steps::new(at.stage, changes, crew);
-                (changes, run_host(changes, &expected, &at.next, crew, steps).await)
+                let steps = Steps::new(at.stage, changes, ctx);
+                (changes, run_host(changes, &expected, &at.next, ctx, steps).await)
             }
         })
         .collect();
-    let mut ended = stream::iter(jobs).buffer_unordered(crew.parallel.max(1));
+    let mut ended = stream::iter(jobs).buffer_unordered(ctx.parallel.max(1));
     while let Some((changes, steps)) = ended.next().await {
         if steps.n_done > 0 {
             generations.insert(changes.host.clone(), at.next.clone());
@@ -229,16 +233,16 @@ async fn run_host<'a>(
     changes: &'a HostChanges,
     expected: &str,
     next: &str,
-    crew: &Crew<'_>,
+    ctx: &ApplyContext<'_>,
     mut steps: Steps<'a>,
 ) -> Steps<'a> {
-    let Some(remote) = crew.fleet.get(&changes.host) else {
+    let Some(remote) = ctx.fleet.get(&changes.host) else {
         steps.fail_current(Why::failed("there is no connection to it"));
         return steps;
     };
     for (step, change) in changes.changes.iter().enumerate() {
         let Action::LoadImage(image) = &change.action else { continue };
-        if let Err(why) = load(remote.as_ref(), steps.stage, image, crew.courier).await {
+        if let Err(why) = load(remote.as_ref(), steps.stage, image, ctx.images).await {
             let said = format!("cannot load {}: {}", image.name, why.said);
             steps.fail(step, Why { said, ..why });
             return steps;
@@ -266,9 +270,9 @@ async fn load(
     remote: &dyn Remote,
     stage: &str,
     image: &Image,
-    courier: &dyn Courier,
+    images: &dyn ImageTransport,
 ) -> Result<(), Why> {
-    let archive = courier.archive(image).await;
+    let archive = images.archive(image).await;
     let archive = archive.map_err(|error| Why::failed(in_words(error.as_ref())))?;
     let exec = Exec {
         purpose: format!("apply {stage}: load {}", image.name),
@@ -300,14 +304,19 @@ fn refused(output: &Output) -> Option<Why> {
     })
 }
 
-async fn push_all(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tally) {
+async fn push_all(
+    stage: &str,
+    pushes: &[Push],
+    ctx: &ApplyContext<'_>,
+    tally: &mut Tally,
+) {
     let sending = pushes.iter().map(|push| async move {
         let step = push_step(push);
         let host = Some(push.to.clone());
         let begun = Instant::now();
         let (stage, name) = (stage.to_owned(), step.clone());
-        crew.events.emit(&Event::StepStarted { stage, host, step: name });
-        let sent = crew.courier.push(push).await;
+        ctx.events.emit(&Event::StepStarted { stage, host, step: name });
+        let sent = ctx.images.push(push).await;
         (push, step, begun.elapsed(), sent)
     });
     let mut sent = stream::iter(sending).buffer_unordered(2);
@@ -330,21 +339,26 @@ async fn push_all(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tal
                 Outcome::Failed { reason }
             }
         };
-        crew.events.emit(&Event::StepFinished { stage, host, step, took, outcome });
+        ctx.events.emit(&Event::StepFinished { stage, host, step, took, outcome });
     }
 }
 
 /// Secures nodes one after the other, parents first; none after one that could not be.
-async fn secure_all(stage: &str, nodes: &[Secure], crew: &Crew<'_>, tally: &mut Tally) {
+async fn secure_all(
+    stage: &str,
+    nodes: &[Secure],
+    ctx: &ApplyContext<'_>,
+    tally: &mut Tally,
+) {
     for (n, node) in nodes.iter().enumerate() {
-        if !tally.failed.is_empty() || (crew.stopped)() {
-            return skip_nodes(stage, &nodes[n..], crew, tally);
+        if !tally.failed.is_empty() || (ctx.stopped)() {
+            return skip_nodes(stage, &nodes[n..], ctx, tally);
         }
         let (stage, step, begun) = (stage.to_owned(), node.to_string(), Instant::now());
         let started =
             Event::StepStarted { stage: stage.clone(), host: None, step: step.clone() };
-        crew.events.emit(&started);
-        let outcome = match crew.warden.secure(&node.node).await {
+        ctx.events.emit(&started);
+        let outcome = match ctx.znodes.secure(&node.node).await {
             Ok(()) => {
                 tally.n_done += 1;
                 Outcome::Done
@@ -357,13 +371,13 @@ async fn secure_all(stage: &str, nodes: &[Secure], crew: &Crew<'_>, tally: &mut 
             }
         };
         let took = begun.elapsed();
-        crew.events.emit(&Event::StepFinished { stage, host: None, step, took, outcome });
+        ctx.events.emit(&Event::StepFinished { stage, host: None, step, took, outcome });
     }
 }
 
-fn skip_nodes(stage: &str, nodes: &[Secure], crew: &Crew<'_>, tally: &mut Tally) {
+fn skip_nodes(stage: &str, nodes: &[Secure], ctx: &ApplyContext<'_>, tally: &mut Tally) {
     for node in nodes {
-        crew.events.emit(&Event::StepFinished {
+        ctx.events.emit(&Event::StepFinished {
             stage: stage.to_owned(),
             host: None,
             step: node.to_string(),
@@ -374,23 +388,23 @@ fn skip_nodes(stage: &str, nodes: &[Secure], crew: &Crew<'_>, tally: &mut Tally)
     }
 }
 
-fn skip_stage(stage: &StagePlan, crew: &Crew<'_>, tally: &mut Tally) {
+fn skip_stage(stage: &StagePlan, ctx: &ApplyContext<'_>, tally: &mut Tally) {
     let name = stage.stage.to_string();
     match &stage.work {
-        Work::Push(pushes) => skip_pushes(&name, pushes, crew, tally),
-        Work::Access { nodes, .. } => skip_nodes(&name, nodes, crew, tally),
+        Work::Push(pushes) => skip_pushes(&name, pushes, ctx, tally),
+        Work::Access { nodes, .. } => skip_nodes(&name, nodes, ctx, tally),
         Work::Hosts(waves) => {
             for wave in waves {
-                skip_hosts(&name, wave.hosts(), crew, tally);
+                skip_hosts(&name, wave.hosts(), ctx, tally);
             }
         }
     }
 }
 
-fn skip_pushes(stage: &str, pushes: &[Push], crew: &Crew<'_>, tally: &mut Tally) {
+fn skip_pushes(stage: &str, pushes: &[Push], ctx: &ApplyContext<'_>, tally: &mut Tally) {
     for push in pushes {
         let reason = NOT_STARTED.to_owned();
-        crew.events.emit(&Event::StepFinished {
+        ctx.events.emit(&Event::StepFinished {
             stage: stage.to_owned(),
             host: Some(push.to.clone()),
             step: push_step(push),
@@ -405,8 +419,13 @@ fn push_step(push: &Push) -> String {
     format!("push image {}", push.component)
 }
 
-fn skip_hosts(stage: &str, hosts: &[HostChanges], crew: &Crew<'_>, tally: &mut Tally) {
+fn skip_hosts(
+    stage: &str,
+    hosts: &[HostChanges],
+    ctx: &ApplyContext<'_>,
+    tally: &mut Tally,
+) {
     for changes in hosts {
-        Steps::new(stage, changes, crew).close(tally);
+        Steps::new(stage, changes, ctx).close(tally);
     }
 }

@@ -25,9 +25,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 const UNITS: Duration = Duration::from_secs(4);
 
 /// Asks components how they are.
-pub trait Witness: Send + Sync {
+pub trait HealthCheck: Send + Sync {
     /// What the components of a gate say now.
-    fn look<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, Look>;
+    fn look<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, GateState>;
 
     /// How the units are that a gate waits for, of hosts that answer.
     fn units<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Vec<UnitRun>> {
@@ -47,7 +47,7 @@ pub trait Witness: Send + Sync {
 
 /// What the components of a gate said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
+pub enum GateState {
     /// All is well: what they said.
     Open(String),
     /// Not yet: what they said.
@@ -121,12 +121,12 @@ fn below(words: &str) -> String {
 /// When it is not open before the deadline, or a unit that it waits for ends at each start.
 pub async fn wait(
     gate: &Gate,
-    witness: &dyn Witness,
+    health: &dyn HealthCheck,
     events: &Events,
     stopped: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<(), Closed> {
     let begun = Instant::now();
-    let ended = until_open(gate, witness, events, stopped).await;
+    let ended = until_open(gate, health, events, stopped).await;
     if let Some(reason) = ended.as_ref().err().and_then(Closed::why) {
         let (gate, took) = (gate.to_string(), begun.elapsed());
         events.emit(&Event::GateFailed { gate, reason, took });
@@ -136,7 +136,7 @@ pub async fn wait(
 
 async fn until_open(
     gate: &Gate,
-    witness: &dyn Witness,
+    health: &dyn HealthCheck,
     events: &Events,
     stopped: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<(), Closed> {
@@ -145,36 +145,36 @@ async fn until_open(
     let mut last = String::new();
     let (mut watch, mut looked) = (Watch::default(), begun);
     loop {
-        match witness.look(gate).await {
-            Look::Open(seen) => {
+        match health.look(gate).await {
+            GateState::Open(seen) => {
                 let took = begun.elapsed();
                 events.emit(&Event::GatePassed { gate: name, seen, took });
                 return Ok(());
             }
-            Look::Closed(seen) => {
+            GateState::Closed(seen) => {
                 if seen != last {
                     let gate = name.clone();
                     events.emit(&Event::Waiting { gate, seen: seen.clone() });
                 }
                 last = seen;
             }
-            Look::Never(why) => return Err(Closed::Never { gate: name, why }),
+            GateState::Never(why) => return Err(Closed::Never { gate: name, why }),
         }
         if stopped() {
             return Err(Closed::Stopped { gate: name, seen: last });
         }
         if looked.elapsed() >= UNITS {
-            let stuck = watch.take(&witness.units(gate).await);
+            let stuck = watch.take(&health.units(gate).await);
             if !stuck.is_empty() {
-                let why = tell(&stuck, witness).await.join("\n");
+                let why = tell(&stuck, health).await.join("\n");
                 return Err(Closed::Never { gate: name, why });
             }
             looked = Instant::now();
         }
         let (deadline, advice) = limit(gate);
         if begun.elapsed() > deadline {
-            let mut words = witness.barred(gate).await;
-            words.extend(tell(&watch.suspects(), witness).await);
+            let mut words = health.barred(gate).await;
+            words.extend(tell(&watch.suspects(), health).await);
             let words = words.join("\n");
             return Err(Closed::TimedOut {
                 gate: name,
@@ -190,11 +190,11 @@ async fn until_open(
 }
 
 /// What units do that do not serve, and their own last words.
-async fn tell(stuck: &[Stuck], witness: &dyn Witness) -> Vec<String> {
+async fn tell(stuck: &[Stuck], health: &dyn HealthCheck) -> Vec<String> {
     let mut told = Vec::new();
     for unit in stuck {
         let Stuck { host, unit: name, does } = unit;
-        let words = witness.last_words(unit).await;
+        let words = health.last_words(unit).await;
         let mut lines = words.lines();
         let said = match lines.next() {
             Some(decisive) => format!("it says: {decisive}"),

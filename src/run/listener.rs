@@ -19,7 +19,7 @@ pub enum Listener {
     /// A container of ours, whose unit may be about to start it anew.
     Ours,
     /// Another program, such as `nginx (process 812)`.
-    Stranger(String),
+    Other(String),
     /// Nobody any more: who did has ended since the host was probed.
     Nobody,
     /// The host cannot tell.
@@ -50,7 +50,7 @@ fn read(said: &str) -> Listener {
     let mut ours = said.lines().filter_map(|line| line.strip_prefix("ours "));
     match ours.any(|ours| ours == pid) {
         true => Listener::Ours,
-        false => Listener::Stranger(format!("{name} (process {pid})")),
+        false => Listener::Other(format!("{name} (process {pid})")),
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_program_that_listens_is_named() {
-        let expected = Listener::Stranger("nginx (process 812)".to_owned());
+        let expected = Listener::Other("nginx (process 812)".to_owned());
         assert_eq!(read(LINE), expected);
         assert_eq!(read(&format!("{LINE}ours 81\nours 8120\n")), expected);
     }

@@ -4,11 +4,16 @@
 
 pub mod apply;
 pub mod gate;
+pub(crate) mod health;
 pub mod listener;
 pub mod lock;
 pub mod probe;
+pub(crate) mod reach;
+pub(crate) mod reboot;
+pub(crate) mod registries;
 mod steps;
 pub mod units;
+pub mod znodes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::apply::Crew;
+use super::apply::ApplyContext;
 use crate::event::{Event, Events, Outcome, in_words};
 use crate::host::HostName;
 use crate::plan::HostChanges;
@@ -85,12 +85,16 @@ pub(super) struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn new(stage: &'a str, changes: &'a HostChanges, crew: &Crew<'a>) -> Self {
+    pub(super) fn new(
+        stage: &'a str,
+        changes: &'a HostChanges,
+        ctx: &ApplyContext<'a>,
+    ) -> Self {
         Self {
             stage,
             changes,
-            events: crew.events,
-            redactor: crew.redactor,
+            events: ctx.events,
+            redactor: ctx.redactor,
             n_done: 0,
             is_started: false,
             begun: Instant::now(),

@@ -11,7 +11,7 @@ use platform::event::in_words;
 use platform::host::HostName;
 use platform::inventory::CgroupNeed;
 use platform::inventory::catalog::Component;
-use platform::plan::{MemberStanding, NoPlan, Plan, Push, Standing, tear_down};
+use platform::plan::{MemberHealth, MembersHealth, NoPlan, Plan, Push, tear_down};
 use platform::resource::Facts;
 use serde::Deserialize;
 
@@ -27,7 +27,7 @@ struct Scene {
     hosts: BTreeMap<HostName, State>,
     /// The members of the ensemble that serve.
     #[serde(default)]
-    standing: BTreeMap<HostName, Stands>,
+    health: BTreeMap<HostName, Stands>,
     /// The masters that serve; so for the next three.
     #[serde(default)]
     masters: BTreeMap<HostName, Stands>,
@@ -86,14 +86,14 @@ pub(crate) fn plan(path: &Path, text: String) -> TestResult {
         false => None,
     };
     if let (true, Some(agent)) =
-        (scene.needs_v1, now.materials.images.get_mut(&Component::MesosAgent))
+        (scene.needs_v1, now.inputs.images.get_mut(&Component::MesosAgent))
     {
         agent.needs.cgroups = Some(CgroupNeed::V1);
     }
     let facts = facts(&scene, before.as_ref(), &now)?;
     let planned = match scene.down {
         Some(down) => Ok(tear_down(&facts, matches!(down, Purge::Purge))),
-        None => now.plan(&facts, &standing(&scene), &pushes(&scene)),
+        None => now.plan(&facts, &health(&scene), &pushes(&scene)),
     };
     let at = |name: &str| folder.join(name);
     let (text, json) = shown(planned)?;
@@ -146,15 +146,15 @@ fn facts(
     Ok(facts)
 }
 
-fn standing(scene: &Scene) -> Standing {
+fn health(scene: &Scene) -> MembersHealth {
     let stands = |stands: &Stands| match stands {
-        Stands::Leads => MemberStanding::Leads,
-        Stands::Serves => MemberStanding::Serves,
+        Stands::Leads => MemberHealth::Leads,
+        Stands::Serves => MemberHealth::Serves,
     };
-    let of = |all: &BTreeMap<HostName, Stands>| -> Vec<(HostName, MemberStanding)> {
+    let of = |all: &BTreeMap<HostName, Stands>| -> Vec<(HostName, MemberHealth)> {
         all.iter().map(|(host, how)| (host.clone(), stands(how))).collect()
     };
-    Standing::of(of(&scene.standing))
+    MembersHealth::of(of(&scene.health))
         .with(Component::MesosMaster, of(&scene.masters))
         .with(Component::MesosAgent, of(&scene.agents))
         .with(Component::Marathon, of(&scene.marathon))

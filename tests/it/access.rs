@@ -192,13 +192,13 @@ fn tasks_that_began_as_root_go_on_until_the_inventory_says_who_may() {
     assert!(!marathon::registered_as_root(&[said("--mesos_user rooted \\\n"), said("")]));
 
     let mut cluster = Cluster::of(APART);
-    cluster.materials.mesos.as_root = true;
+    cluster.inputs.mesos.as_root = true;
     assert_eq!(run_tasks(&cluster)[0], json!(["root", mesos::TASKS]));
     assert_eq!(usual_users(&cluster), [true; 2]);
-    assert!(marathon::warning(&cluster.materials).is_some());
-    cluster.materials.platform.task_users = Some(Vec::new());
+    assert!(marathon::warning(&cluster.inputs).is_some());
+    cluster.inputs.platform.task_users = Some(Vec::new());
     assert_eq!(run_tasks(&cluster)[0], json!([mesos::TASKS]));
-    assert_eq!(marathon::warning(&cluster.materials), None);
+    assert_eq!(marathon::warning(&cluster.inputs), None);
 }
 
 /// Every key that an access list of Mesos 1.11 may have, as its `acls.proto` defines them.

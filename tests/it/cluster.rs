@@ -8,13 +8,15 @@ use std::path::Path;
 
 use platform::component::znode::{self, Secure, Seen};
 use platform::component::{
-    self, Context, ImageFacts, Materials, Wants, marathon, master, mesos, registry,
+    self, Context, ImageFacts, Inputs, Wants, marathon, master, mesos, registry,
     zookeeper,
 };
 use platform::host::HostName;
 use platform::inventory::catalog::Component;
 use platform::inventory::{self, Inventory, Needs, Provider};
-use platform::plan::{self, Folder, Forming, NoPlan, Plan, Push, Situation, Standing};
+use platform::plan::{
+    self, Folder, Forming, MembersHealth, NoPlan, Plan, Push, Situation,
+};
 use platform::provider::{local, ssh};
 use platform::resource::probe;
 use platform::resource::{Content, Facts, File, Manager, Owned, Package, Resource};
@@ -45,23 +47,22 @@ const EVERYWHERE: [&str; 8] = [
 /// A cluster and what its components are made from.
 pub(crate) struct Cluster {
     pub(crate) topology: Topology,
-    pub(crate) materials: Materials,
+    pub(crate) inputs: Inputs,
 }
 
 impl Cluster {
-    /// The cluster of an inventory whose machines all exist, with materials that never change.
+    /// The cluster of an inventory whose machines all exist, with inputs that never change.
     pub(crate) fn of(text: &str) -> Self {
         let exists = |_: &Path| true;
         let inventory = inventory::read(text, &exists).expect("a valid inventory");
         let topology =
             Topology::new(&inventory, &machines(&inventory)).expect("an odd ensemble");
-        let materials = materials(&inventory, &topology);
-        Self { topology, materials }
+        let inputs = inputs(&inventory, &topology);
+        Self { topology, inputs }
     }
 
     pub(crate) fn wants(&self, node: &Node, facts: &Facts) -> Wants {
-        let context =
-            Context { topology: &self.topology, node, materials: &self.materials };
+        let context = Context { topology: &self.topology, node, inputs: &self.inputs };
         component::wants(context, facts).expect("the templates are given all they name")
     }
 
@@ -101,7 +102,7 @@ impl Cluster {
     pub(crate) fn plan(
         &mut self,
         facts: &BTreeMap<HostName, Facts>,
-        standing: &Standing,
+        health: &MembersHealth,
         pushes: &[Push],
     ) -> Result<Plan, NoPlan> {
         self.look(facts);
@@ -112,10 +113,10 @@ impl Cluster {
             topology,
             wants: &wants,
             facts,
-            standing,
+            health,
             pushes,
             nodes,
-            objections: &[],
+            preflight_failures: &[],
             folder: folder(),
             forming: self.forming(),
         })
@@ -124,8 +125,8 @@ impl Cluster {
     /// What has yet to be begun, after [`look`](Self::look).
     pub(crate) fn forming(&self) -> Forming {
         Forming {
-            ensemble: self.materials.zookeeper.forming,
-            masters: self.materials.mesos.forming,
+            ensemble: self.inputs.zookeeper.forming,
+            masters: self.inputs.mesos.forming,
         }
     }
 
@@ -133,9 +134,8 @@ impl Cluster {
     /// nothing where it serves.
     fn nodes(&self) -> Vec<Secure> {
         let ensemble = self.topology.ensemble.iter();
-        let wanted =
-            ensemble.flat_map(|_| znode::wanted(&self.topology, &self.materials));
-        match self.materials.zookeeper.forming {
+        let wanted = ensemble.flat_map(|_| znode::wanted(&self.topology, &self.inputs));
+        match self.inputs.zookeeper.forming {
             true => znode::changes(wanted.collect(), &Seen::of_new()),
             false => Vec::new(),
         }
@@ -149,17 +149,17 @@ impl Cluster {
         let members =
             self.topology.nodes.iter().filter(|node| node.runs(Component::Zookeeper));
         let of_members = members.filter_map(|node| facts.get(&node.host));
-        self.materials.zookeeper.forming =
+        self.inputs.zookeeper.forming =
             zookeeper::forming(of_members).expect("every member answered");
         let masters =
             self.topology.nodes.iter().filter(|node| node.runs(Component::MesosMaster));
         let of_masters = masters.filter_map(|node| facts.get(&node.host));
-        self.materials.mesos.forming =
+        self.inputs.mesos.forming =
             master::forming(of_masters).expect("every master answered");
         let marathons =
             self.topology.nodes.iter().filter(|node| node.runs(Component::Marathon));
         let of_marathons = marathons.filter_map(|node| facts.get(&node.host));
-        self.materials.mesos.as_root = marathon::registered_as_root(of_marathons);
+        self.inputs.mesos.as_root = marathon::registered_as_root(of_marathons);
     }
 
     /// What each host should have.
@@ -187,7 +187,7 @@ fn machines(inventory: &Inventory) -> Vec<Machine> {
     }
 }
 
-fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
+fn inputs(inventory: &Inventory, topology: &Topology) -> Inputs {
     let image = |component, version: &str, digit: &str| {
         let (id, digest) = (format!("sha256:1{digit}"), format!("sha256:2{digit}"));
         let (version, needs) = (version.to_owned(), Needs::default());
@@ -203,7 +203,7 @@ fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
     let base = &inventory.platform.base;
     let of_units = base.units.iter().filter_map(|unit| unit.source.as_ref());
     let sources = base.files.iter().map(|file| &file.source).chain(of_units);
-    Materials {
+    Inputs {
         platform: inventory.platform.clone(),
         images: BTreeMap::from([
             image(Component::Registry, "2.8.2", "a"),
@@ -215,19 +215,19 @@ fn materials(inventory: &Inventory, topology: &Topology) -> Materials {
         ]),
         files: sources.map(|source| (source.clone(), content(source))).collect(),
         ca: "certificate of the authority\n".to_owned(),
-        registry: registry::Materials {
+        registry: registry::Inputs {
             password: Secret::new("secret-registry"),
             pull_password: Secret::new("secret-registry-pull"),
             htpasswd: Secret::new("platform:secret-hash\n"),
             http_secret: Secret::new("secret-http"),
             certificates: topology.registries().map(certificate).collect(),
         },
-        zookeeper: zookeeper::Materials {
+        zookeeper: zookeeper::Inputs {
             quorum_password: Secret::new("secret-quorum"),
             super_password: Secret::new("secret-super"),
             forming: false,
         },
-        mesos: mesos::Materials {
+        mesos: mesos::Inputs {
             zookeeper: Secret::new("secret-mesos-zk"),
             agent_zookeeper: Secret::new("secret-agent-zk"),
             operator: Secret::new("secret-operator"),

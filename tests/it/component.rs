@@ -87,7 +87,7 @@ fn only_secrets_are_hidden_and_all_of_them_are() {
 /// hidden, and nobody else can read it.
 fn check_secrets(cluster: &Cluster, node: &Node) {
     let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
-    let shown = format!("{wants:?} {:?}", cluster.materials);
+    let shown = format!("{wants:?} {:?}", cluster.inputs);
     assert!(shown.contains("[redacted]") && !shown.contains("secret-"), "{shown}");
     for (_, resource) in wants {
         let Resource::File(file) = resource else { continue };
@@ -126,7 +126,7 @@ fn masters_begin_a_registry_only_together_and_only_once() {
     );
     let mut cluster = Cluster::of(MESOS);
     let mut check = |forming: bool, also: &str, expected: bool| {
-        cluster.materials.mesos.forming = forming;
+        cluster.inputs.mesos.forming = forming;
         let node = &cluster.topology.nodes[0];
         let wants = cluster.wants(node, &cluster.answer(node, &[], also));
         let begins = wants.iter().any(|(_, resource)| {
@@ -190,7 +190,7 @@ fn a_marker_to_start_empty_comes_only_while_the_ensemble_is_formed_and_there_is_
     let snapshot = "/var/lib/platform/zookeeper/version-2/snapshot.0";
     let mut cluster = Cluster::of(ALONE);
     let mut check = |forming: bool, also: &str, expected: bool| {
-        cluster.materials.zookeeper.forming = forming;
+        cluster.inputs.zookeeper.forming = forming;
         let node = &cluster.topology.nodes[0];
         let wants = cluster.wants(node, &cluster.answer(node, &[], also));
         let marked = wants.iter().any(|(_, resource)| {

@@ -9,7 +9,7 @@ use platform::images::pins::Pins;
 use platform::inventory::{self, ClusterName, Inventory};
 use platform::provider::Machine;
 use platform::provider::local::{
-    self, LOGIN_USER, MachineError, Settings, State, Workshop,
+    self, LOGIN_USER, MachineBuilder, MachineError, Settings, State,
 };
 
 /// Takes everything away when the test ends, however it ends.
@@ -95,7 +95,7 @@ fn ssh(machine: &Machine, folder: &Path, command: &str) -> String {
 }
 
 async fn make_all(
-    workshop: &Workshop,
+    builder: &MachineBuilder,
     inventory: &Inventory,
     subnet: &str,
 ) -> Vec<Machine> {
@@ -103,7 +103,7 @@ async fn make_all(
     let wanted = local::wanted(inventory);
     let plan = local::plan(&wanted, &existing, subnet.parse().expect("a network"))
         .expect("the network has room");
-    let made = plan.create.iter().map(|new| workshop.create(new, &|_| {}));
+    let made = plan.create.iter().map(|new| builder.create(new, &|_| {}));
     futures::future::try_join_all(made).await.expect("machines come up")
 }
 
@@ -114,9 +114,9 @@ async fn machines_are_made_logged_in_to_stopped_started_and_destroyed() {
     let folder = tempfile::tempdir().unwrap();
     let inventory = inventory(cleanup.0, SUBNET, 2);
     let cluster = &inventory.cluster;
-    let workshop =
-        Workshop::open(settings(cluster, SUBNET, folder.path())).await.unwrap();
-    let machines = make_all(&workshop, &inventory, SUBNET).await;
+    let builder =
+        MachineBuilder::open(settings(cluster, SUBNET, folder.path())).await.unwrap();
+    let machines = make_all(&builder, &inventory, SUBNET).await;
 
     let addresses: Vec<_> = machines.iter().map(|m| m.address.to_string()).collect();
     assert_eq!(addresses, ["10.213.41.11", "10.213.41.12"]);
@@ -167,9 +167,9 @@ async fn a_machine_whose_making_was_broken_off_is_made_anew() {
         &settings.image,
     ];
     assert!(docker(&half).status.success());
-    let workshop = Workshop::open(settings.clone()).await.unwrap();
+    let builder = MachineBuilder::open(settings.clone()).await.unwrap();
 
-    let machines = make_all(&workshop, &inventory, SUBNET).await;
+    let machines = make_all(&builder, &inventory, SUBNET).await;
     assert_eq!(ssh(&machines[0], folder.path(), "hostname"), "node-1");
     local::destroy(cluster, &|_| {}).await.unwrap();
 }
@@ -183,14 +183,14 @@ async fn what_cannot_be_had_is_refused_before_anything_is_made() {
     let good = settings(&cluster, SUBNET, folder.path());
 
     let no_image = Settings { image: "platform/machine:none".to_owned(), ..good.clone() };
-    let refused = Workshop::open(no_image).await;
+    let refused = MachineBuilder::open(no_image).await;
     assert!(matches!(refused, Err(MachineError::NoImage(_))), "{refused:?}");
 
     let label = "--label=platform.cluster=it-refused";
     let other =
         ["network", "create", label, "--subnet=10.213.43.0/26", "it-refused-other"];
     assert!(docker(&other).status.success());
-    let refused = Workshop::open(good).await;
+    let refused = MachineBuilder::open(good).await;
     let said = refused.expect_err("the networks overlap").to_string();
     assert!(said.contains("it-refused-other"), "{said}");
     assert!(local::list(&cluster).await.unwrap().is_empty());

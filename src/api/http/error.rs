@@ -38,7 +38,7 @@ pub enum Reason {
     #[error(
         "redirects to {0}, which is none of this cluster's own; nothing was sent there"
     )]
-    Stranger(String),
+    OtherService(String),
     /// Its redirects do not end.
     #[error(
         "still redirects after {0} redirects, as members do while they elect a leader"

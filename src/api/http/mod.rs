@@ -57,9 +57,9 @@ pub trait Dialer: Send + Sync {
 }
 
 /// Opens every connection from one host.
-pub struct Through(pub Arc<dyn Remote>);
+pub struct ThroughHost(pub Arc<dyn Remote>);
 
-impl Dialer for Through {
+impl Dialer for ThroughHost {
     fn dial<'a>(
         &'a self,
         to: &'a Endpoint,
@@ -340,7 +340,9 @@ impl Http {
         };
         match to.filter(is_own) {
             Some(to) => Ok((to, path)),
-            None => Err(self.error(call, at, Reason::Stranger(refusal::short(location)))),
+            None => {
+                Err(self.error(call, at, Reason::OtherService(refusal::short(location))))
+            }
         }
     }
 

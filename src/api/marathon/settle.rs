@@ -1,4 +1,4 @@
-//! When an app is what it should be: pure.
+//! When an app is what it should be. Pure.
 //!
 //! That a deployment is no longer listed says nothing: it may have been cancelled. What counts
 //! is what the app has.

@@ -25,7 +25,7 @@ impl Marathon {
         deadline: Duration,
     ) -> Result<(), ApiError> {
         let what = format!("wait for {id}");
-        self.wait(&what, deadline, async || self.standing(id).await).await
+        self.wait(&what, deadline, async || self.health(id).await).await
     }
 
     /// Waits until a deployment is over, however it ended: for apps that are deleted, where
@@ -50,7 +50,7 @@ impl Marathon {
         self.wait(&what, deadline, look).await
     }
 
-    async fn standing(&self, id: &str) -> Result<Seen, ApiError> {
+    async fn health(&self, id: &str) -> Result<Seen, ApiError> {
         // In this order: what begins after the first question shows in the second answer.
         let under_way = self.deployments().await?;
         let app = self.app(id).await?;

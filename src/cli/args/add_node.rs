@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use super::{INVENTORY_VARIABLE, command};
 use crate::host::HostName;
 use crate::inventory::edit::Addition;
-use crate::inventory::{Attribute, GivenHost, Traits};
+use crate::inventory::{AgentSpec, Attribute, GivenHost};
 
 /// `platform add-node`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
@@ -168,7 +168,7 @@ impl AddNode {
         };
         let attributes =
             self.attributes.iter().cloned().map(Attribute::into_pair).collect();
-        let traits = Traits { attributes, ..Traits::default() };
-        Ok(GivenHost { name, address, ssh: None, traits })
+        let agent_spec = AgentSpec { attributes, ..AgentSpec::default() };
+        Ok(GivenHost { name, address, ssh: None, agent_spec })
     }
 }

@@ -4,7 +4,7 @@
 use super::super::diagnostic::Diagnostic;
 use super::super::group::DraftGroup;
 use super::super::reader::Reader;
-use super::super::{Role, traits};
+use super::super::{Role, agent_spec};
 use super::is_odd;
 
 pub(super) fn check(groups: &[DraftGroup], r: &mut Reader) {
@@ -33,15 +33,16 @@ fn only_agents_have_traits(groups: &[DraftGroup], r: &mut Reader) {
     for group in groups.iter().filter(|group| group.roles_known) {
         let hosts =
             group.members.iter().flat_map(|members| members.given.iter().flatten());
-        let all = [&group.traits].into_iter().chain(hosts.map(|host| &host.traits));
-        for traits in all {
+        let all =
+            [&group.agent_spec].into_iter().chain(hosts.map(|host| &host.agent_spec));
+        for agent_spec in all {
             let help = "give the group the role `agent`, or leave this out";
-            if let (Some(at), false) = (&traits.of_agent_at, group.has(Role::Agent)) {
+            if let (Some(at), false) = (&agent_spec.of_agent_at, group.has(Role::Agent)) {
                 let message = "attributes and resources are those of Mesos agents";
                 r.fault(Diagnostic::new(at, message).help(help));
             }
             let has_domain = group.has(Role::Agent) || runs_master(group);
-            if let (Some(at), false) = (&traits.domain_at, has_domain) {
+            if let (Some(at), false) = (&agent_spec.domain_at, has_domain) {
                 let message = "a fault domain is that of Mesos agents and masters";
                 r.fault(Diagnostic::new(at, message).help(help));
             }
@@ -88,7 +89,8 @@ fn domains_fit(groups: &[DraftGroup], masters: &[&DraftGroup], r: &mut Reader) {
         let help = "masters without one refuse such agents: give theirs a `domain` too";
         r.fault(Diagnostic::new(at, message).help(help));
     }
-    let regions = traits::regions(of_masters.iter().filter_map(|(domain, _)| *domain));
+    let regions =
+        agent_spec::regions(of_masters.iter().filter_map(|(domain, _)| *domain));
     let mut placed = of_masters.iter().filter(|(domain, _)| domain.is_some());
     if let (true, Some((_, at))) = (regions.len() > 1, placed.next_back()) {
         let regions: Vec<&str> = regions.into_iter().collect();

@@ -47,7 +47,7 @@ impl Style {
         let address = host.address.to_string();
         let address = self.value(&address);
         let is_named = host.name.as_str() != host.address.to_string();
-        let attributes = &host.traits.attributes;
+        let attributes = &host.agent_spec.attributes;
         if self.form == Form::Address && !is_named && attributes.is_empty() {
             return vec![address];
         }

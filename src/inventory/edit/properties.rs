@@ -5,7 +5,7 @@ use std::fmt::Write;
 use proptest::prelude::*;
 use similar::{ChangeTag, TextDiff};
 
-use super::super::{HostName, Traits};
+use super::super::{AgentSpec, HostName};
 use super::*;
 
 /// How hosts are listed.
@@ -202,7 +202,7 @@ fn addition() -> impl Strategy<Value = Vec<GivenHost>> {
                 name: name.parse::<HostName>().expect("a name"),
                 address: address.parse().expect("an address"),
                 ssh: None,
-                traits: Traits { attributes, ..Traits::default() },
+                agent_spec: AgentSpec { attributes, ..AgentSpec::default() },
             }
         };
         hosts.into_iter().enumerate().map(host).collect()

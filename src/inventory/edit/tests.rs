@@ -10,7 +10,7 @@ fn host(address: &str) -> GivenHost {
         name: address.parse().unwrap(),
         address: address.parse().unwrap(),
         ssh: None,
-        traits: crate::inventory::Traits::default(),
+        agent_spec: crate::inventory::AgentSpec::default(),
     }
 }
 
@@ -105,7 +105,7 @@ fn hosts_follow_the_last_one_as_it_is_written() {
 fn attributes_are_written_with_the_quotes_that_yaml_needs() {
     let mut new = host("10.0.0.8");
     let pairs = [("rack", "a"), ("ssd", "true"), ("zone", "3")];
-    new.traits.attributes =
+    new.agent_spec.attributes =
         pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let text = "groups: {all: {roles: [control, edge], hosts: [10.0.0.1]}, \
                 workers: {roles: [agent], hosts: [10.0.0.2]}}";

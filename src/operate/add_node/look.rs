@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::super::Ambient;
-use super::super::fit::objections;
+use super::super::RunContext;
+use super::super::cluster_files::ClusterFiles;
+use super::super::error::Error;
+use super::super::fit::preflight_failures;
 use super::super::gather::gather;
-use super::super::lab::Lab;
 use super::super::survey::{self, Survey, survey};
-use super::super::trouble::Trouble;
-use super::super::up::Look;
+use super::super::up::Assessment;
 use crate::component::zookeeper;
 use crate::host::HostName;
 use crate::plan::{self, Plan, Scope};
@@ -21,28 +21,30 @@ use crate::topology::{Machine, Topology};
 /// # Errors
 /// When a host does not answer, a new one is not fit, or no plan is safe.
 pub(super) async fn look(
-    lab: &Lab,
+    files: &ClusterFiles,
     machines: &[Machine],
     fleet: &Fleet,
     new: &BTreeSet<HostName>,
-    ambient: &Ambient<'_>,
-) -> Result<(Look, Vec<HostName>), Trouble> {
-    let mut topology = Topology::new(&lab.inventory, machines)?;
-    let mut gathered = gather(lab, &topology, ambient).await?;
-    let survey = survey(lab, fleet, &mut topology, &mut gathered, ambient).await?;
+    ctx: &RunContext<'_>,
+) -> Result<(Assessment, Vec<HostName>), Error> {
+    let mut topology = Topology::new(&files.inventory, machines)?;
+    let mut gathered = gather(files, &topology, ctx).await?;
+    let survey = survey(files, fleet, &mut topology, &mut gathered, ctx).await?;
     let (catalog, facts) = (&gathered.catalog, &survey.facts);
-    let objections = objections(fleet, &topology, catalog, facts, Some(new)).await;
+    let preflight_failures =
+        preflight_failures(fleet, &topology, catalog, facts, Some(new)).await;
     let before = machines.iter().filter(|machine| !new.contains(&machine.host));
     let before: Vec<Machine> = before.cloned().collect();
-    let mut before = Topology::new(&lab.inventory, &before)?;
+    let mut before = Topology::new(&files.inventory, &before)?;
     if let Some(ensemble) = &mut before.ensemble {
         ensemble.keep(&zookeeper::numbers(survey.facts.values()));
     }
     let without = survey::wants(&before, &gathered, &survey.facts)?;
     let scope = Scope::Newcomers { hosts: new, without: &without };
-    let plan = plan::build_within(&survey.situation(&topology, &objections), &scope)?;
+    let plan =
+        plan::build_within(&survey.situation(&topology, &preflight_failures), &scope)?;
     let drifted = drifted(&survey, &topology, &plan, new);
-    Ok((Look::new(topology, plan, gathered, survey), drifted))
+    Ok((Assessment::new(topology, plan, gathered, survey), drifted))
 }
 
 /// The hosts that a plan for everything would change and this one does not. Where there is no

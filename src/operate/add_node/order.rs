@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::super::Ambient;
+use super::super::RunContext;
 use super::super::cannot_add::CannotAdd;
-use super::super::lab::{self, Lab, LabError};
-use super::super::machines::Roster;
-use super::super::trouble::Trouble;
+use super::super::cluster_files::{self, ClusterFiles, ClusterFilesError};
+use super::super::error::Error;
+use super::super::machines::MachinePlan;
 use super::Request;
 use crate::component::{Redundancy, Spec, Stage};
 use crate::event::count;
@@ -20,7 +20,7 @@ use crate::state::{self, Asked, AskedHost};
 /// What has to be done, decided on the operator's files alone.
 pub(super) struct Order {
     /// The cluster with the machines in it.
-    lab: Lab,
+    files: ClusterFiles,
     group: String,
     addition: Addition,
     n_before: usize,
@@ -40,48 +40,48 @@ impl Order {
     /// # Errors
     /// When the machines cannot be added.
     pub(super) fn of(
-        lab: &Lab,
+        files: &ClusterFiles,
         request: &Request,
-        ambient: &Ambient<'_>,
-    ) -> Result<Self, Trouble> {
-        fits(&lab.inventory.provider, &request.addition)?;
-        let group = edit::group(&lab.inventory, request.group.as_deref())
+        ctx: &RunContext<'_>,
+    ) -> Result<Self, Error> {
+        fits(&files.inventory.provider, &request.addition)?;
+        let group = edit::group(&files.inventory, request.group.as_deref())
             .map_err(CannotAdd::from)?;
-        grows(&lab.inventory, group)?;
+        grows(&files.inventory, group)?;
         let (name, addition) = (group.name.clone(), request.addition.clone());
-        if let Some(noted) = under_way(lab)? {
-            return Self::go_on(lab, name, addition, noted, ambient);
+        if let Some(noted) = under_way(files)? {
+            return Self::go_on(files, name, addition, noted, ctx);
         }
-        let (before, edited) = lab.add_to(&name, &addition)?;
+        let (before, edited) = files.add_to(&name, &addition)?;
         let n_before = size(group);
-        let lab = lab.with(edited.inventory.clone());
+        let files = files.with(edited.inventory.clone());
         let step = Step::Edit { before, edited: Box::new(edited) };
-        Ok(Self { lab, group: name, addition, n_before, step })
+        Ok(Self { files, group: name, addition, n_before, step })
     }
 
     fn go_on(
-        lab: &Lab,
+        files: &ClusterFiles,
         group: String,
         addition: Addition,
         noted: state::Addition,
-        ambient: &Ambient<'_>,
-    ) -> Result<Self, Trouble> {
+        ctx: &RunContext<'_>,
+    ) -> Result<Self, Error> {
         let (what, since) = (in_words_of(&noted), noted.since.to_string());
         if noted.group != group || noted.asked != asked(&addition) {
             return Err(CannotAdd::Unfinished { what, since }.into());
         }
-        ambient.events.emit(&Event::Warned {
+        ctx.events.emit(&Event::Warned {
             message: format!(
                 "goes on with the add-node of {what} that was begun at {since}"
             ),
         });
-        let (lab, n_before) = (lab.with(lab.inventory.clone()), noted.n_before);
-        Ok(Self { lab, group, addition, n_before, step: Step::GoOn(noted) })
+        let (files, n_before) = (files.with(files.inventory.clone()), noted.n_before);
+        Ok(Self { files, group, addition, n_before, step: Step::GoOn(noted) })
     }
 
     /// The cluster with the machines in it.
-    pub(super) fn lab(&self) -> &Lab {
-        &self.lab
+    pub(super) fn files(&self) -> &ClusterFiles {
+        &self.files
     }
 
     /// The group that gets them.
@@ -94,8 +94,11 @@ impl Order {
     ///
     /// # Errors
     /// When some do not run.
-    pub(super) fn known(&self, roster: &Roster) -> Result<BTreeSet<HostName>, CannotAdd> {
-        let running = || roster.running.iter().map(|machine| &machine.host);
+    pub(super) fn known(
+        &self,
+        machine_plan: &MachinePlan,
+    ) -> Result<BTreeSet<HostName>, CannotAdd> {
+        let running = || machine_plan.running.iter().map(|machine| &machine.host);
         let known: BTreeSet<HostName> = match &self.step {
             Step::GoOn(noted) => noted.known.clone(),
             Step::Edit { .. } => {
@@ -103,7 +106,7 @@ impl Order {
             }
         };
         let is_missing = |host: &HostName| running().all(|running| running != host);
-        let all = roster.all();
+        let all = machine_plan.all();
         let missing: Vec<HostName> = all
             .iter()
             .filter(|machine| is_missing(&machine.host))
@@ -115,7 +118,7 @@ impl Order {
         let mut missing: Vec<String> = missing.iter().map(HostName::to_string).collect();
         if missing.is_empty() {
             let elsewhere = |group: &String| *group != self.group;
-            let lacking = roster.lacking().into_iter().filter(elsewhere);
+            let lacking = machine_plan.lacking().into_iter().filter(elsewhere);
             missing.extend(lacking.map(|group| format!("some of group {group}")));
         }
         match missing.is_empty() {
@@ -132,19 +135,19 @@ impl Order {
     }
 
     /// What the operator is asked to agree to.
-    pub(super) fn show(&self, roster: &Roster) -> String {
+    pub(super) fn show(&self, machine_plan: &MachinePlan) -> String {
         let mut text = match &self.step {
             Step::Edit { before, edited } => {
-                edited.diff(before, &self.lab.path.display().to_string())
+                edited.diff(before, &self.files.path.display().to_string())
             }
             Step::GoOn(noted) => {
                 let (path, what) =
-                    (self.lab.path.display(), in_words_of_asked(&noted.asked));
+                    (self.files.path.display(), in_words_of_asked(&noted.asked));
                 format!("{path} has them already: {what} in group {}\n", self.group)
             }
         };
-        if roster.n_missing() > 0 {
-            text.push_str(&format!("\n{}", roster.show()));
+        if machine_plan.n_missing() > 0 {
+            text.push_str(&format!("\n{}", machine_plan.show()));
         }
         text.push_str(
             "\nThe new machines get all that their group gets; on others, only what has to \
@@ -161,35 +164,35 @@ impl Order {
     pub(super) fn write(
         &self,
         known: BTreeSet<HostName>,
-        ambient: &Ambient<'_>,
-    ) -> Result<(), Trouble> {
+        ctx: &RunContext<'_>,
+    ) -> Result<(), Error> {
         let Step::Edit { before, edited } = &self.step else { return Ok(()) };
-        ambient.begin("writing the inventory")?;
-        let written = || -> Result<(), Trouble> {
-            if lab::read(&self.lab.path)? != *before {
-                return Err(CannotAdd::ChangedMeanwhile(self.lab.path.clone()).into());
+        ctx.begin("writing the inventory")?;
+        let written = || -> Result<(), Error> {
+            if cluster_files::read(&self.files.path)? != *before {
+                return Err(CannotAdd::ChangedMeanwhile(self.files.path.clone()).into());
             }
-            self.lab.state.note_addition(&state::Addition {
-                since: (ambient.clock)(),
+            self.files.state.note_addition(&state::Addition {
+                since: (ctx.clock)(),
                 group: self.group.clone(),
                 n_before: self.n_before,
                 asked: asked(&self.addition),
                 known,
             })?;
-            Ok(lab::rewrite(&self.lab.path, &edited.text)?)
+            Ok(cluster_files::rewrite(&self.files.path, &edited.text)?)
         };
-        tell(&self.step_name(), ambient, written)
+        tell(&self.step_name(), ctx, written)
     }
 
     fn step_name(&self) -> String {
-        let (path, group) = (self.lab.path.display(), &self.group);
+        let (path, group) = (self.files.path.display(), &self.group);
         let what = in_words_of_asked(&asked(&self.addition));
         format!("write {path}: {what} more in group {group}")
     }
 
     /// The same trouble, with what has to be known of the inventory by then.
-    pub(super) fn written(&self, why: Trouble) -> Trouble {
-        let path = self.lab.path.display();
+    pub(super) fn written(&self, why: Error) -> Error {
+        let path = self.files.path.display();
         let what = in_words_of_asked(&asked(&self.addition));
         let back = match &self.addition {
             Addition::Machines(_) => format!("put its `count` back to {}", self.n_before),
@@ -200,7 +203,7 @@ impl Order {
              it is not to be, {back}",
             self.group
         );
-        Trouble::AfterEdit { why: Box::new(why), hint }
+        Error::AfterEdit { why: Box::new(why), hint }
     }
 }
 
@@ -232,9 +235,9 @@ fn grows(inventory: &Inventory, group: &Group) -> Result<(), CannotAdd> {
 
 /// The `add-node` that was broken off after it wrote the inventory. One that did not come so
 /// far, or whose machines the operator took out again, is over.
-fn under_way(lab: &Lab) -> Result<Option<state::Addition>, Trouble> {
-    let noted = lab.state.addition()?;
-    Ok(noted.filter(|noted| is_in(&lab.inventory, noted)))
+fn under_way(files: &ClusterFiles) -> Result<Option<state::Addition>, Error> {
+    let noted = files.state.addition()?;
+    Ok(noted.filter(|noted| is_in(&files.inventory, noted)))
 }
 
 fn is_in(inventory: &Inventory, noted: &state::Addition) -> bool {
@@ -261,7 +264,7 @@ fn asked(addition: &Addition) -> Asked {
     let host = |host: &GivenHost| AskedHost {
         address: host.address,
         name: host.name.clone(),
-        attributes: host.traits.attributes.clone(),
+        attributes: host.agent_spec.attributes.clone(),
     };
     match addition {
         Addition::Machines(more) => Asked::Machines(*more),
@@ -287,12 +290,12 @@ fn in_words_of_asked(asked: &Asked) -> String {
 /// Does a piece of work on the inventory, and tells its beginning and its end.
 fn tell(
     name: &str,
-    ambient: &Ambient<'_>,
-    work: impl FnOnce() -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
+    ctx: &RunContext<'_>,
+    work: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
     let (stage, step) = (Stage::Inventory.to_string(), name.to_owned());
     let begun = Instant::now();
-    let emit = |event: Event| ambient.events.emit(&event);
+    let emit = |event: Event| ctx.events.emit(&event);
     emit(Event::StageStarted { stage: stage.clone(), hosts: Vec::new(), n_steps: 1 });
     emit(Event::StepStarted { stage: stage.clone(), host: None, step: step.clone() });
     let done = work();
@@ -306,7 +309,7 @@ fn tell(
     done
 }
 
-impl Lab {
+impl ClusterFiles {
     /// The same cluster with another inventory.
     fn with(&self, inventory: Inventory) -> Self {
         Self { path: self.path.clone(), inventory, state: self.state.clone() }
@@ -317,15 +320,15 @@ impl Lab {
         &self,
         group: &str,
         addition: &Addition,
-    ) -> Result<(String, Edited), Trouble> {
-        let before = lab::read(&self.path)?;
+    ) -> Result<(String, Edited), Error> {
+        let before = cluster_files::read(&self.path)?;
         let folder = self.folder();
-        let exists = |file: &std::path::Path| lab::exists(&folder, file);
+        let exists = |file: &std::path::Path| cluster_files::exists(&folder, file);
         match edit::add(&before, group, addition, &exists) {
             Ok(edited) => Ok((before, edited)),
             Err(Refused::Faults { text, faults }) => {
                 let path = format!("{}, with these machines in it,", self.path.display());
-                Err(LabError::Faults { path: path.into(), text, faults }.into())
+                Err(ClusterFilesError::Faults { path: path.into(), text, faults }.into())
             }
             Err(source) => {
                 Err(CannotAdd::Edit { path: self.path.clone(), source }.into())

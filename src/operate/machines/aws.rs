@@ -13,13 +13,13 @@ use crate::component::Stage;
 use crate::event::{Event, in_words};
 use crate::host::HostName;
 use crate::inventory::{Aws, SecretSource};
-use crate::operate::Ambient;
-use crate::operate::lab::Lab;
-use crate::operate::trouble::Trouble;
+use crate::operate::RunContext;
+use crate::operate::cluster_files::ClusterFiles;
+use crate::operate::error::Error;
 use crate::provider::aws::cost;
 use crate::provider::aws::prices::Prices;
 use crate::provider::aws::{
-    self, AwsError, AwsPlan, Cloud, Instance, Making, Step, Wanted,
+    self, AwsError, AwsPlan, Cloud, Instance, MakeContext, Step, Wanted,
 };
 use crate::remote::config::expand_home;
 use crate::topology::Machine;
@@ -32,7 +32,7 @@ const CUTS: usize = 3;
 const SEED: &str = "aws-host-keys";
 
 /// A cluster at AWS, and what it takes to have it as the inventory says.
-pub(in crate::operate) struct Site {
+pub(in crate::operate) struct AwsMachines {
     cloud: Cloud,
     wanted: Wanted,
     pub(super) plan: AwsPlan,
@@ -45,32 +45,32 @@ pub(in crate::operate) struct Site {
 /// # Errors
 /// When AWS does not answer or refuses, or what is asked for cannot be had.
 pub(in crate::operate) async fn site(
-    lab: &Lab,
+    files: &ClusterFiles,
     settings: &Aws,
-    ambient: &Ambient<'_>,
-) -> Result<Site, Trouble> {
-    let wanted = Wanted::of(&lab.inventory, settings, public_key(lab, settings)?);
+    ctx: &RunContext<'_>,
+) -> Result<AwsMachines, Error> {
+    let wanted = Wanted::of(&files.inventory, settings, public_key(files, settings)?);
     let cloud = Cloud::open(settings).await?;
-    let plan = look(&cloud, &wanted, ambient).await?;
+    let plan = look(&cloud, &wanted, ctx).await?;
     for message in plan.notes.clone() {
-        ambient.events.emit(&Event::Warned { message });
+        ctx.events.emit(&Event::Warned { message });
     }
-    let cost = cost::estimate_in(&lab.inventory, cloud.region(), &Prices::shipped());
-    Ok(Site { cloud, wanted, plan, cost: cost.map(|cost| cost.line()) })
+    let cost = cost::estimate_in(&files.inventory, cloud.region(), &Prices::shipped());
+    Ok(AwsMachines { cloud, wanted, plan, cost: cost.map(|cost| cost.line()) })
 }
 
 async fn look(
     cloud: &Cloud,
     wanted: &Wanted,
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
 ) -> Result<AwsPlan, AwsError> {
     let seen = cloud.look(wanted).await?;
-    Ok(aws::plan(wanted, &seen, (ambient.clock)())?)
+    Ok(aws::plan(wanted, &seen, (ctx.clock)())?)
 }
 
 /// The operator's public key: the file beside the private one.
-fn public_key(lab: &Lab, settings: &Aws) -> Result<String, AwsError> {
-    let mut path = lab.folder().join(expand_home(&settings.ssh.key)).into_os_string();
+fn public_key(files: &ClusterFiles, settings: &Aws) -> Result<String, AwsError> {
+    let mut path = files.folder().join(expand_home(&settings.ssh.key)).into_os_string();
     path.push(".pub");
     let path = PathBuf::from(path);
     match fs::read_to_string(&path) {
@@ -85,51 +85,51 @@ fn public_key(lab: &Lab, settings: &Aws) -> Result<String, AwsError> {
 /// # Errors
 /// When something cannot be made; what was made is found by the next run.
 pub(super) async fn make(
-    lab: &Lab,
-    site: Site,
-    ambient: &Ambient<'_>,
-) -> Result<Made, Trouble> {
-    let Site { cloud, wanted, plan, .. } = site;
+    files: &ClusterFiles,
+    site: AwsMachines,
+    ctx: &RunContext<'_>,
+) -> Result<Made, Error> {
+    let AwsMachines { cloud, wanted, plan, .. } = site;
     if plan.is_complete() {
-        return Ok(made(plan.running(), &plan.instances, ambient));
+        return Ok(made(plan.running(), &plan.instances, ctx));
     }
     let seed =
-        lab.state.resolve(&SecretSource::Generate, SEED, &lab.folder(), ambient.env)?;
+        files.state.resolve(&SecretSource::Generate, SEED, &files.folder(), ctx.env)?;
     // A launch that is repeated after a cut must be the same to the letter.
-    lab.state.keep()?;
+    files.state.keep()?;
     let stage = Stage::Machines.to_string();
-    let making = Making {
+    let making = MakeContext {
         wanted: &wanted,
         seed: &seed,
         stage: &stage,
-        events: &ambient.events,
-        stopped: &|| ambient.is_stopped(),
+        events: &ctx.events,
+        stopped: &|| ctx.is_stopped(),
     };
     let begun = Instant::now();
     let hosts: Vec<HostName> = hosts(&plan).collect();
     let n_steps = plan.steps().count();
-    ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
-    let done = go_on(&cloud, plan, &making, ambient).await;
+    ctx.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    let done = go_on(&cloud, plan, &making, ctx).await;
     let ok = done.is_ok();
     let took = begun.elapsed();
-    ambient.events.emit(&Event::StageFinished { stage: stage.clone(), took, ok });
+    ctx.events.emit(&Event::StageFinished { stage: stage.clone(), took, ok });
     let instances = done?;
     let machines = instances.iter().filter_map(Instance::machine).collect();
-    Ok(made(machines, &instances, ambient))
+    Ok(made(machines, &instances, ctx))
 }
 
 async fn go_on(
     cloud: &Cloud,
     mut plan: AwsPlan,
-    making: &Making<'_>,
-    ambient: &Ambient<'_>,
+    making: &MakeContext<'_>,
+    ctx: &RunContext<'_>,
 ) -> Result<Vec<Instance>, AwsError> {
     for _ in 0..CUTS {
         match cloud.make(plan, making).await {
             Err(error @ AwsError::Cut { .. }) => {
                 let message = format!("{}; going on from there now", in_words(&error));
-                ambient.events.emit(&Event::Warned { message });
-                plan = look(cloud, making.wanted, ambient).await?;
+                ctx.events.emit(&Event::Warned { message });
+                plan = look(cloud, making.wanted, ctx).await?;
             }
             done => return done,
         }
@@ -137,8 +137,8 @@ async fn go_on(
     cloud.make(plan, making).await
 }
 
-fn made(machines: Vec<Machine>, instances: &[Instance], ambient: &Ambient<'_>) -> Made {
-    let now = (ambient.clock)();
+fn made(machines: Vec<Machine>, instances: &[Instance], ctx: &RunContext<'_>) -> Made {
+    let now = (ctx.clock)();
     let is_new = |launched: Timestamp| now.duration_since(launched) < BOOTING;
     let new = instances.iter().filter(|found| found.launched.is_some_and(is_new));
     let booting: BTreeSet<HostName> = new.filter_map(Instance::host).collect();
@@ -153,7 +153,7 @@ fn hosts(plan: &AwsPlan) -> impl Iterator<Item = HostName> {
     launched.chain(plan.awaited().filter_map(Instance::host))
 }
 
-impl Site {
+impl AwsMachines {
     /// The machines that are missing and have a name and an address already.
     pub(super) fn planned(&self) -> Vec<Machine> {
         let awaited = self.plan.awaited().filter_map(Instance::machine);

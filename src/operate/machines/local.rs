@@ -9,12 +9,13 @@ use crate::component::Stage;
 use crate::event::{Event, Outcome, in_words};
 use crate::host::HostName;
 use crate::inventory::{Cidr, Provider};
-use crate::operate::Ambient;
-use crate::operate::image::{self, Bench};
-use crate::operate::lab::Lab;
-use crate::operate::trouble::Trouble;
+use crate::operate::RunContext;
+use crate::operate::cluster_files::ClusterFiles;
+use crate::operate::error::Error;
+use crate::operate::image::{self, BuildContext};
 use crate::provider::local::{
-    self, Existing, MachineError, MachinePlan, NewMachine, Settings, Wait, Workshop,
+    self, ContainerPlan, Existing, MachineBuilder, MachineError, NewMachine, Settings,
+    Wait,
 };
 use crate::topology::Machine;
 
@@ -26,39 +27,42 @@ const AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// When Docker does not answer, the network is too small, or the machines' key is lost.
-pub(super) async fn plan(lab: &Lab, subnet: Cidr) -> Result<MachinePlan, Trouble> {
-    if lab.state.removal_is_open() {
-        let remove = local::everything(&lab.inventory.cluster).await?;
-        let plan = local::plan(&local::wanted(&lab.inventory), &[], subnet)?;
-        return Ok(MachinePlan { remove, ..plan });
+pub(super) async fn plan(
+    files: &ClusterFiles,
+    subnet: Cidr,
+) -> Result<ContainerPlan, Error> {
+    if files.state.removal_is_open() {
+        let remove = local::everything(&files.inventory.cluster).await?;
+        let plan = local::plan(&local::wanted(&files.inventory), &[], subnet)?;
+        return Ok(ContainerPlan { remove, ..plan });
     }
-    let existing = local::list(&lab.inventory.cluster).await?;
-    if !existing.is_empty() && !lab.state.has_ssh_key() {
-        return Err(Trouble::KeyLost(lab.state.ssh_key_file()));
+    let existing = local::list(&files.inventory.cluster).await?;
+    if !existing.is_empty() && !files.state.has_ssh_key() {
+        return Err(Error::KeyLost(files.state.ssh_key_file()));
     }
-    let wanted = local::wanted(&lab.inventory);
+    let wanted = local::wanted(&files.inventory);
     Ok(local::plan(&wanted, &existing, subnet)?)
 }
 
 /// The machines that are to be made or started, as they will be.
-pub(super) fn planned(plan: &MachinePlan) -> Vec<Machine> {
+pub(super) fn planned(plan: &ContainerPlan) -> Vec<Machine> {
     let made = plan.create.iter().map(NewMachine::planned);
     made.chain(plan.start.iter().map(|old| old.machine.clone())).collect()
 }
 
 /// Whether nothing is to be made or started.
-pub(super) fn is_complete(plan: &MachinePlan) -> bool {
+pub(super) fn is_complete(plan: &ContainerPlan) -> bool {
     plan.create.is_empty() && plan.start.is_empty() && plan.remove.is_empty()
 }
 
 /// The machines that are to be made or started.
-pub(super) fn hosts(plan: &MachinePlan) -> impl Iterator<Item = &HostName> {
+pub(super) fn hosts(plan: &ContainerPlan) -> impl Iterator<Item = &HostName> {
     let create = plan.create.iter().map(|new| &new.host);
     create.chain(plan.start.iter().map(|old| &old.machine.host))
 }
 
 /// What is to be made or started, as text.
-pub(super) fn show(plan: &MachinePlan) -> String {
+pub(super) fn show(plan: &ContainerPlan) -> String {
     let mut text = String::new();
     if !plan.remove.is_empty() {
         let _ = writeln!(text, "  first, what a `down` began to remove goes");
@@ -77,7 +81,7 @@ pub(super) fn show(plan: &MachinePlan) -> String {
 }
 
 /// What is to be made or started, as JSON.
-pub(super) fn to_json(plan: &MachinePlan) -> serde_json::Value {
+pub(super) fn to_json(plan: &ContainerPlan) -> serde_json::Value {
     let create = plan.create.iter().map(|new| new.host.as_str());
     let start = plan.start.iter().map(|old| old.machine.host.as_str());
     serde_json::json!({
@@ -92,34 +96,34 @@ pub(super) fn to_json(plan: &MachinePlan) -> serde_json::Value {
 /// # Errors
 /// When one cannot be made; the others are made all the same.
 pub(super) async fn make(
-    lab: &Lab,
-    plan: &MachinePlan,
-    ambient: &Ambient<'_>,
-) -> Result<(), Trouble> {
-    let Provider::Local(network) = &lab.inventory.provider else { return Ok(()) };
+    files: &ClusterFiles,
+    plan: &ContainerPlan,
+    ctx: &RunContext<'_>,
+) -> Result<(), Error> {
+    let Provider::Local(network) = &files.inventory.provider else { return Ok(()) };
     let settings = Settings {
-        cluster: lab.inventory.cluster.clone(),
+        cluster: files.inventory.cluster.clone(),
         subnet: network.subnet,
-        image: image::machine(&lab.images()?, &Bench::of(ambient)).await?,
-        authorized_key: lab.state.ssh_key()?.public,
+        image: image::machine(&files.images()?, &BuildContext::of(ctx)).await?,
+        authorized_key: files.state.ssh_key()?.public,
     };
     // A machine lets in nobody else: the key must not be lost with this run.
-    lab.state.keep()?;
+    files.state.keep()?;
     let begun = Instant::now();
     let stage = Stage::Machines.to_string();
     let hosts: Vec<HostName> = hosts(plan).cloned().collect();
-    let goes_on = lab.state.removal_is_open();
+    let goes_on = files.state.removal_is_open();
     let n_steps = hosts.len() + usize::from(goes_on);
-    ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    ctx.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
     let made = async {
         if goes_on {
-            remove_in(&stage, lab, ambient).await?;
+            remove_in(&stage, files, ctx).await?;
         }
-        all(&settings, plan, ambient).await
+        all(&settings, plan, ctx).await
     };
     let made = made.await;
     let ok = made.is_ok();
-    ambient.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+    ctx.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
     made
 }
 
@@ -130,73 +134,73 @@ pub(super) async fn make(
 /// # Errors
 /// When Docker does not come to an end of it; the next run goes on there.
 pub(in crate::operate) async fn remove(
-    lab: &Lab,
-    ambient: &Ambient<'_>,
-) -> Result<Vec<String>, Trouble> {
+    files: &ClusterFiles,
+    ctx: &RunContext<'_>,
+) -> Result<Vec<String>, Error> {
     let (stage, begun) = (Stage::Retire.to_string(), Instant::now());
     let (hosts, n_steps) = (Vec::new(), 1);
-    ambient.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
-    let removed = remove_in(&stage, lab, ambient).await;
+    ctx.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    let removed = remove_in(&stage, files, ctx).await;
     let ok = removed.is_ok();
-    ambient.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+    ctx.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
     removed
 }
 
 async fn remove_in(
     stage: &str,
-    lab: &Lab,
-    ambient: &Ambient<'_>,
-) -> Result<Vec<String>, Trouble> {
+    files: &ClusterFiles,
+    ctx: &RunContext<'_>,
+) -> Result<Vec<String>, Error> {
     let work = async {
-        lab.state.begin_removal()?;
-        let waits = |wait: Wait| tell_wait(wait, ambient);
-        let removed = local::destroy(&lab.inventory.cluster, &waits).await?;
-        lab.state.end_removal()?;
+        files.state.begin_removal()?;
+        let waits = |wait: Wait| tell_wait(wait, ctx);
+        let removed = local::destroy(&files.inventory.cluster, &waits).await?;
+        files.state.end_removal()?;
         Ok(removed)
     };
     let step = "remove all machines and their network".to_owned();
     let (started, named) = (stage.to_owned(), step.clone());
-    ambient.events.emit(&Event::StepStarted { stage: started, host: None, step: named });
+    ctx.events.emit(&Event::StepStarted { stage: started, host: None, step: named });
     let begun = Instant::now();
-    let removed: Result<Vec<String>, Trouble> = work.await;
+    let removed: Result<Vec<String>, Error> = work.await;
     let outcome = match &removed {
         Ok(_) => Outcome::Done,
         Err(error) => Outcome::Failed { reason: in_words(error) },
     };
     let (stage, host, took) = (stage.to_owned(), None, begun.elapsed());
-    ambient.events.emit(&Event::StepFinished { stage, host, step, took, outcome });
+    ctx.events.emit(&Event::StepFinished { stage, host, step, took, outcome });
     removed
 }
 
 /// Says that Docker is at work, and how long it may be.
-fn tell_wait(Wait { things, said, deadline }: Wait, ambient: &Ambient<'_>) {
+fn tell_wait(Wait { things, said, deadline }: Wait, ctx: &RunContext<'_>) {
     let seconds = deadline.as_secs();
     let message = format!(
         "waiting until Docker has removed {things}, {seconds} s at most; it said: {said}"
     );
-    ambient.events.emit(&Event::Warned { message });
+    ctx.events.emit(&Event::Warned { message });
 }
 
 async fn all(
     settings: &Settings,
-    plan: &MachinePlan,
-    ambient: &Ambient<'_>,
-) -> Result<(), Trouble> {
+    plan: &ContainerPlan,
+    ctx: &RunContext<'_>,
+) -> Result<(), Error> {
     if let Some(message) = local::raise_limits(hosts(plan).count()).await {
-        ambient.events.emit(&Event::Warned { message });
+        ctx.events.emit(&Event::Warned { message });
     }
-    let workshop = Workshop::open(settings.clone()).await?;
+    let builder = MachineBuilder::open(settings.clone()).await?;
     let create = plan.create.iter().map(Job::Make);
     let jobs = create.chain(plan.start.iter().map(Job::Start)).collect();
-    let (workshop, cluster) = (&workshop, &settings.cluster);
+    let (builder, cluster) = (&builder, &settings.cluster);
     let work = async |job: &Job<'_>| match job {
         Job::Make(new) => {
-            let waits = |wait: Wait| tell_wait(wait, ambient);
-            workshop.create(new, &waits).await.map(drop)
+            let waits = |wait: Wait| tell_wait(wait, ctx);
+            builder.create(new, &waits).await.map(drop)
         }
         Job::Start(old) => local::start(cluster, old).await,
     };
-    carry_out(jobs, work, ambient).await
+    carry_out(jobs, work, ctx).await
 }
 
 /// Does this work for each machine, a few at a time. Once the operator wants to stop, what is
@@ -204,21 +208,21 @@ async fn all(
 async fn carry_out(
     jobs: Vec<Job<'_>>,
     work: impl AsyncFn(&Job<'_>) -> Result<(), MachineError>,
-    ambient: &Ambient<'_>,
-) -> Result<(), Trouble> {
+    ctx: &RunContext<'_>,
+) -> Result<(), Error> {
     let work = &work;
     let jobs: Vec<_> = jobs
         .into_iter()
         .map(|job| async move {
             let begun = Instant::now();
-            if ambient.is_stopped() {
+            if ctx.is_stopped() {
                 let reason = "the run was stopped".to_owned();
-                job.tell_end(begun, Outcome::NotStarted { reason }, ambient);
+                job.tell_end(begun, Outcome::NotStarted { reason }, ctx);
                 return Ok(false);
             }
-            job.tell_start(ambient);
+            job.tell_start(ctx);
             let done = work(&job).await;
-            job.tell_end(begun, outcome(&done), ambient);
+            job.tell_end(begun, outcome(&done), ctx);
             done.map(|()| true)
         })
         .collect();
@@ -228,7 +232,7 @@ async fn carry_out(
     let n_left = done.iter().filter(|done| !**done).count();
     match n_left {
         0 => Ok(()),
-        _ => Err(Trouble::Interrupted { n_done: done.len() - n_left, n_left }),
+        _ => Err(Error::Interrupted { n_done: done.len() - n_left, n_left }),
     }
 }
 
@@ -259,16 +263,16 @@ impl Job<'_> {
         }
     }
 
-    fn tell_start(&self, ambient: &Ambient<'_>) {
-        ambient.events.emit(&Event::StepStarted {
+    fn tell_start(&self, ctx: &RunContext<'_>) {
+        ctx.events.emit(&Event::StepStarted {
             stage: Stage::Machines.to_string(),
             host: Some(self.host().clone()),
             step: self.step(),
         });
     }
 
-    fn tell_end(&self, begun: Instant, outcome: Outcome, ambient: &Ambient<'_>) {
-        ambient.events.emit(&Event::StepFinished {
+    fn tell_end(&self, begun: Instant, outcome: Outcome, ctx: &RunContext<'_>) {
+        ctx.events.emit(&Event::StepFinished {
             stage: Stage::Machines.to_string(),
             host: Some(self.host().clone()),
             step: self.step(),
@@ -297,15 +301,15 @@ mod tests {
 
     #[tokio::test]
     async fn machines_under_way_are_finished_and_no_more_begun_once_the_operator_stops() {
-        let ambient = fixture::ambient(false);
+        let ctx = fixture::ctx(false);
         let new: Vec<NewMachine> = (0..AT_ONCE + 3).map(machine).collect();
         let work = async |_: &Job<'_>| {
-            ambient.stopped.store(true, Ordering::Relaxed);
+            ctx.stopped.store(true, Ordering::Relaxed);
             tokio::task::yield_now().await;
             Ok(())
         };
         let jobs = new.iter().map(Job::Make).collect();
-        let stopped = carry_out(jobs, work, &ambient).await.expect_err("it was stopped");
+        let stopped = carry_out(jobs, work, &ctx).await.expect_err("it was stopped");
         assert_eq!(stopped.to_string(), "stopped: 1 step done, 10 left");
     }
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::Ambient;
-use super::super::services::Services;
+use super::super::RunContext;
 use crate::api::marathon::{App, Embed, Queued};
 use crate::api::mesos::AgentInfo;
 use crate::component::marathon::UNIT;
 use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
+use crate::run::health::services::Services;
 
 /// A Marathon that wants offers gets one well within this time: it refuses an offer for 120 s,
 /// and asks for all of them anew every few seconds while something waits.
@@ -38,7 +38,7 @@ pub(super) async fn problem(
     services: Services<'_>,
     leader: &HostName,
     agents: &[AgentInfo],
-    ambient: &Ambient<'_>,
+    ctx: &RunContext<'_>,
 ) -> Option<String> {
     if !agents.iter().any(has_room) {
         return None;
@@ -47,8 +47,8 @@ pub(super) async fn problem(
     let marathon =
         services.marathon(members.iter().find(|member| member.host == *leader)?).ok()?;
     let first = marathon.queue().await.ok()?;
-    let since = waiting_since(&first, (ambient.clock)())?;
-    ambient.events.emit(&Event::Waiting {
+    let since = waiting_since(&first, (ctx.clock)())?;
+    ctx.events.emit(&Event::Waiting {
         gate: "Marathon looks at an offer".to_owned(),
         seen: format!("it has looked at none since {since:.0}"),
     });

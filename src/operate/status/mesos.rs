@@ -5,12 +5,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::super::Ambient;
-use super::super::services::{Services, Word, agent_of, confirm};
+use super::super::RunContext;
 use super::launches;
 use crate::api::mesos::{AgentInfo, DrainState, Framework};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
+use crate::run::health::services::{LeaderStatus, Services, agent_of, confirm};
 use crate::topology::{Node, Topology};
 
 /// How Mesos is.
@@ -73,7 +73,7 @@ pub(super) const NOT_TOLD: &str = "not known: no master leads";
 
 /// What was asked of Mesos, Marathon and Chronos, and what came.
 pub(super) struct Asked {
-    words: BTreeMap<(Component, HostName), Word>,
+    statuses: BTreeMap<(Component, HostName), LeaderStatus>,
     agents: Result<Vec<AgentInfo>, String>,
     frameworks: Result<Vec<Framework>, String>,
     launches: Option<String>,
@@ -81,15 +81,15 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Asks everyone, side by side; a cluster without Mesos is not asked at all.
-    pub(super) async fn of(services: Services<'_>, ambient: &Ambient<'_>) -> Self {
+    pub(super) async fn of(services: Services<'_>, ctx: &RunContext<'_>) -> Self {
         let topology = services.topology;
         if topology.masters.is_none() {
             return Self::nobody();
         }
         let of = |component| async move {
             let members = topology.members_of(component);
-            let words = services.own_words(component, &members).await;
-            (component, members, words)
+            let statuses = services.own_statuses(component, &members).await;
+            (component, members, statuses)
         };
         let (masters, marathon, chronos, agents, frameworks) = tokio::join!(
             of(Component::MesosMaster),
@@ -98,31 +98,31 @@ impl Asked {
             services.agents(),
             services.frameworks(),
         );
-        let words = [masters, marathon, chronos].into_iter();
-        let words = words.flat_map(|(component, members, words)| {
-            let words = confirm(component, &members, words, &frameworks);
+        let statuses = [masters, marathon, chronos].into_iter();
+        let statuses = statuses.flat_map(|(component, members, statuses)| {
+            let statuses = confirm(component, &members, statuses, &frameworks);
             let hosts = members.into_iter().map(move |member| (component, member.host));
-            hosts.zip(words).collect::<Vec<_>>()
+            hosts.zip(statuses).collect::<Vec<_>>()
         });
         let mut asked =
-            Self { words: words.collect(), agents, frameworks, launches: None };
+            Self { statuses: statuses.collect(), agents, frameworks, launches: None };
         if let (Some(leader), Ok(agents)) = (asked.marathon(), &asked.agents) {
-            asked.launches = launches::problem(services, leader, agents, ambient).await;
+            asked.launches = launches::problem(services, leader, agents, ctx).await;
         }
         asked
     }
 
     /// The host whose Marathon leads.
     fn marathon(&self) -> Option<&HostName> {
-        self.words.iter().find_map(|((component, host), word)| {
-            (*component == Component::Marathon && *word == Ok(true)).then_some(host)
+        self.statuses.iter().find_map(|((component, host), status)| {
+            (*component == Component::Marathon && *status == Ok(true)).then_some(host)
         })
     }
 
     /// Of a cluster in which there is nobody to ask.
     pub(super) fn nobody() -> Self {
         Self {
-            words: BTreeMap::new(),
+            statuses: BTreeMap::new(),
             agents: Ok(Vec::new()),
             frameworks: Ok(Vec::new()),
             launches: None,
@@ -134,7 +134,7 @@ impl Asked {
         if component == Component::MesosAgent {
             return Some(self.state_of_agent(node));
         }
-        Some(match self.words.get(&(component, node.host.clone()))? {
+        Some(match self.statuses.get(&(component, node.host.clone()))? {
             // One that says so and does not answer as the leader will lead, or did.
             Ok(true) if component != Component::MesosMaster || self.agents.is_ok() => {
                 "leads".to_owned()
@@ -188,10 +188,10 @@ impl Asked {
 
     /// The hosts whose masters have recovered their log, each with whether it leads.
     fn serving(&self) -> impl Iterator<Item = (&HostName, bool)> {
-        let masters = self.words.iter();
+        let masters = self.statuses.iter();
         let masters =
             masters.filter(|((component, _), _)| *component == Component::MesosMaster);
-        masters.filter_map(|((_, host), word)| Some((host, *word.as_ref().ok()?)))
+        masters.filter_map(|((_, host), status)| Some((host, *status.as_ref().ok()?)))
     }
 
     fn n_serving(&self) -> usize {
@@ -309,8 +309,8 @@ mod tests {
 
     fn asked(topology: &Topology, agents: Result<Vec<AgentInfo>, String>) -> Asked {
         let host = topology.nodes[0].host.clone();
-        let words = [((Component::MesosMaster, host), Ok(true))].into();
-        Asked { words, agents, frameworks: Ok(Vec::new()), launches: None }
+        let statuses = [((Component::MesosMaster, host), Ok(true))].into();
+        Asked { statuses, agents, frameworks: Ok(Vec::new()), launches: None }
     }
 
     /// A master that was killed and is back says for seconds that it leads, and does not.

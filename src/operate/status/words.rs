@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 
-use super::super::lab::Lab;
+use super::super::cluster_files::ClusterFiles;
 use super::not_running;
 use crate::component::{Spec, remedy};
 use crate::host::HostName;
@@ -19,12 +19,12 @@ pub(super) type Words = BTreeMap<(HostName, &'static str), String>;
 
 /// Reads the journals of units that do not run: where all do, no host is asked.
 pub(super) async fn words(
-    lab: &Lab,
+    files: &ClusterFiles,
     topology: &Topology,
     fleet: &Fleet,
     facts: &BTreeMap<HostName, Facts>,
 ) -> Words {
-    let redactor = lab.state.redactor();
+    let redactor = files.state.redactor();
     let mut asked = Vec::new();
     for node in &topology.nodes {
         let (Some(remote), Some(facts)) = (fleet.get(&node.host), facts.get(&node.host))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Objection;
+use super::PreflightFailure;
 use crate::component::Spec;
 use crate::host::HostName;
 use crate::resource::Facts;
@@ -35,7 +35,7 @@ pub(super) fn not_its_own(node: &Node, facts: &Facts) -> Option<(String, String)
 pub(super) fn twins(
     topology: &Topology,
     facts: &BTreeMap<HostName, Facts>,
-) -> Vec<Objection> {
+) -> Vec<PreflightFailure> {
     let mut machines: BTreeMap<_, Vec<&HostName>> = BTreeMap::new();
     for node in &topology.nodes {
         let Some(facts) = facts.get(&node.host) else { continue };
@@ -51,10 +51,10 @@ pub(super) fn twins(
         .collect()
 }
 
-fn twin(host: &HostName, all: &[&HostName]) -> Objection {
+fn twin(host: &HostName, all: &[&HostName]) -> PreflightFailure {
     let names: Vec<&str> = all.iter().map(|host| host.as_str()).collect();
     let (last, first) = names.split_last().expect("there are two at least");
-    Objection {
+    PreflightFailure {
         host: host.clone(),
         problem: format!("{} and {last} are the same machine", first.join(", ")),
         help: "leave one of these entries in the inventory: each has to be a machine of its own"

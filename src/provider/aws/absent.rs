@@ -1,7 +1,7 @@
 //! In place of AWS where the program is built without it: nothing can be opened.
 
-use super::sweep::{Left, Remains};
-use super::{AwsError, AwsPlan, Instance, Making, Seen, Wanted};
+use super::sweep::{ClusterResources, Left};
+use super::{AwsError, AwsPlan, Instance, MakeContext, Seen, Wanted};
 use crate::event::Events;
 use crate::inventory::{Aws, ClusterName};
 
@@ -30,13 +30,13 @@ impl Cloud {
     pub async fn make(
         &self,
         _: AwsPlan,
-        _: &Making<'_>,
+        _: &MakeContext<'_>,
     ) -> Result<Vec<Instance>, AwsError> {
         match *self {}
     }
 
     /// Cannot be called.
-    pub async fn remains(&self, _: &ClusterName) -> Result<Remains, AwsError> {
+    pub async fn remains(&self, _: &ClusterName) -> Result<ClusterResources, AwsError> {
         match *self {}
     }
 
@@ -44,7 +44,7 @@ impl Cloud {
     pub async fn remove(
         &self,
         _: &ClusterName,
-        _: &Remains,
+        _: &ClusterResources,
         _: &str,
         _: &Events,
     ) -> Result<Vec<Left>, AwsError> {

@@ -1,6 +1,6 @@
 //! What a cluster on AWS costs, by list prices: its instances, their disks, their addresses.
 //!
-//! Pure, and asks nobody, so it is an estimate: it says what it left out, and which way it errs.
+//! Pure: asks nobody, so it is an estimate. It says what it left out, and which way it errs.
 //! What is sent over the network is never in it.
 
 use std::time::Duration;

@@ -46,12 +46,12 @@ pub struct Attempt {
     /// The type.
     pub kind: String,
     /// Where.
-    pub place: Place,
+    pub placement: Placement,
 }
 
 /// Where an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Placement {
     /// The zone.
     pub zone: String,
     /// The private address; AWS's choice where there is none.
@@ -61,7 +61,7 @@ pub struct Place {
 impl Launch {
     /// The zone that it is for.
     pub fn home(&self) -> &str {
-        self.attempts.first().map_or("", |attempt| attempt.place.zone.as_str())
+        self.attempts.first().map_or("", |attempt| attempt.placement.zone.as_str())
     }
 
     /// Whom it brings: a machine's name, or a number of machines of a group.
@@ -78,7 +78,7 @@ impl Launch {
         Some(Machine {
             host: self.node.clone()?,
             group: self.group.clone(),
-            address: IpAddr::V4(self.attempts.first()?.place.address?),
+            address: IpAddr::V4(self.attempts.first()?.placement.address?),
             ssh: None,
             host_keys: Vec::new(),
         })
@@ -89,7 +89,8 @@ impl Launch {
     pub fn token(&self, cluster: &ClusterName, order: &Order<'_>) -> String {
         let Order { attempt, subnet, security_groups, count, turn } = order;
         let numbers = [*count, *turn].map(|number| number.to_string());
-        let address = attempt.place.address.map(|at| at.to_string()).unwrap_or_default();
+        let address =
+            attempt.placement.address.map(|at| at.to_string()).unwrap_or_default();
         let node = self.node.as_ref().map_or("", HostName::as_str);
         let flags = format!(
             "{} GiB, {}{}{}",
@@ -99,10 +100,11 @@ impl Launch {
             if self.public_address { "public" } else { "" },
         );
         let words = [cluster.as_str(), &self.group, node, &self.image, &flags];
-        let place = [self.home(), &attempt.place.zone, &attempt.kind, &address, subnet];
+        let placement =
+            [self.home(), &attempt.placement.zone, &attempt.kind, &address, subnet];
         let ids = security_groups.iter().chain(&self.known).map(String::as_str);
         let numbers = numbers.iter().map(String::as_str);
-        token::of(words.into_iter().chain(place).chain(numbers).chain(ids))
+        token::of(words.into_iter().chain(placement).chain(numbers).chain(ids))
     }
 }
 
@@ -146,8 +148,8 @@ mod tests {
 
     #[test]
     fn only_the_very_same_call_has_the_same_token() {
-        let place = Place { zone: "us-east-1a".to_owned(), address: None };
-        let attempt = Attempt { kind: "t3.micro".to_owned(), place };
+        let placement = Placement { zone: "us-east-1a".to_owned(), address: None };
+        let attempt = Attempt { kind: "t3.micro".to_owned(), placement };
         let cluster = "lab1".parse().unwrap();
         let groups = ["sg-1".to_owned()];
         let order = Order {

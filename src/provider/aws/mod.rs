@@ -35,8 +35,8 @@ pub use absent::Cloud;
 pub use ec2::Cloud;
 pub use error::AwsError;
 pub use host_key::HostKey;
-pub use launch::{Attempt, Launch, Place};
-pub use plan::{AwsPlan, Refusal, Site, Step, plan};
+pub use launch::{Attempt, Launch, Placement};
+pub use plan::{AwsPlan, NetworkIds, Refusal, Step, plan};
 pub use seen::{
     Image, Instance, InstanceState, KeyPair, Offer, Rule, SecurityGroup, Seen, Source,
     Subnet, TypeFacts, Vpc,
@@ -58,7 +58,7 @@ pub const HOST_KEY_TAG: &str = "platform:host-key";
 pub const EXPIRES_TAG: &str = "platform:expires";
 
 /// What a plan is done with.
-pub struct Making<'a> {
+pub struct MakeContext<'a> {
     /// What the inventory asks for.
     pub wanted: &'a Wanted,
     /// What host keys are derived from.

@@ -4,8 +4,8 @@
 //! one phase need nothing of each other and are made side by side.
 
 mod firewalls;
-mod ground;
-mod groups;
+mod instances;
+mod network;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +26,7 @@ pub struct AwsPlan {
     /// All of one phase before the next.
     pub phases: Vec<Vec<Step>>,
     /// What is there already, and gets filled as steps are done.
-    pub site: Site,
+    pub network: NetworkIds,
     /// The wanted instances that are there, in the order of the inventory.
     pub instances: Vec<Instance>,
     /// What stays as it is though the inventory says otherwise, in sentences.
@@ -35,7 +35,7 @@ pub struct AwsPlan {
 
 /// The ids of what all machines stand on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Site {
+pub struct NetworkIds {
     /// The network.
     pub vpc: Option<String>,
     /// Its subnets, by zone.
@@ -313,10 +313,10 @@ impl Refusal {
 /// When what is asked for cannot be had, or what is there is not safe to touch; nothing was
 /// changed then.
 pub fn plan(wanted: &Wanted, seen: &Seen, now: Timestamp) -> Result<AwsPlan, Refusal> {
-    let mut ground = ground::lay(wanted, seen)?;
-    firewalls::add(wanted, seen, &mut ground)?;
-    let groups = groups::staff(wanted, seen, &ground)?;
-    let mut plan = ground.plan;
+    let mut network = network::lay(wanted, seen)?;
+    firewalls::add(wanted, seen, &mut network)?;
+    let groups = instances::instances(wanted, seen, &network)?;
+    let mut plan = network.plan;
     plan.notes.extend(groups.notes);
     expire(wanted, seen, now, &mut plan);
     // AWS gives an instance without an address any that is free, so those with one come first.
@@ -324,7 +324,7 @@ pub fn plan(wanted: &Wanted, seen: &Seen, now: Timestamp) -> Result<AwsPlan, Ref
         |step: &Step| matches!(step, Step::Launch(launch) if launch.planned().is_none());
     let (any, mut placed): (Vec<Step>, Vec<Step>) =
         groups.steps.into_iter().partition(takes_any);
-    placed.extend(groups::protect(wanted, &plan.site, &groups.instances));
+    placed.extend(instances::protect(wanted, &plan.network, &groups.instances));
     plan.instances = groups.instances;
     push(&mut plan, placed);
     push(&mut plan, any);
@@ -385,7 +385,7 @@ fn expire(wanted: &Wanted, seen: &Seen, now: Timestamp, plan: &mut AwsPlan) {
         (Some(noted), Some(end)) => noted.duration_since(end).abs() < SAME_TIME,
         (noted, end) => noted.is_none() && end.is_none(),
     };
-    plan.site.expires = if same { noted } else { end };
+    plan.network.expires = if same { noted } else { end };
     if let (false, Some(key)) = (same, key) {
         let resources = resources(wanted, seen, &key.id);
         push(plan, vec![Step::Expire { resources, at: end }]);

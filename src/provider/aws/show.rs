@@ -138,8 +138,8 @@ fn show_launch(launch: &Launch, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if launch.node.is_none() {
         write!(f, "{count} × ")?;
     }
-    write!(f, "{} in {}", first.kind, first.place.zone)?;
-    if let Some(address) = first.place.address {
+    write!(f, "{} in {}", first.kind, first.placement.zone)?;
+    if let Some(address) = first.placement.address {
         write!(f, " at {address}")?;
     }
     write!(f, " from {image}, disk {disk_gib} GiB")?;

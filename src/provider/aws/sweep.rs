@@ -12,7 +12,7 @@ pub(super) const AT_ONCE: usize = 200;
 
 /// A thing at AWS that carries the cluster's tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Thing {
+pub struct AwsResource {
     /// What it is.
     pub kind: Kind,
     /// Its id.
@@ -46,7 +46,7 @@ pub enum Kind {
 
 /// Something that is not the cluster's and stands in its network.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stranger {
+pub struct ForeignResource {
     /// What it is, such as `instance i-0abc`.
     pub what: String,
     /// The command of AWS's own tool that takes it out of the way.
@@ -57,11 +57,11 @@ pub struct Stranger {
 
 /// All there is of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Remains {
+pub struct ClusterResources {
     /// Its things, in the order in which they go.
-    pub things: Vec<Thing>,
+    pub things: Vec<AwsResource>,
     /// What stands in its network and is not its own.
-    pub strangers: Vec<Stranger>,
+    pub strangers: Vec<ForeignResource>,
     /// When it may be taken down by `down --expired`.
     pub expires: Option<Timestamp>,
 }
@@ -70,7 +70,7 @@ pub struct Remains {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
     /// The thing.
-    pub thing: Thing,
+    pub thing: AwsResource,
     /// Why it stays.
     pub why: Why,
 }
@@ -79,15 +79,15 @@ pub struct Left {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
     /// A stranger stands on it.
-    Stranger(Stranger),
+    ForeignResource(ForeignResource),
     /// Something else, in words.
     Said(String),
 }
 
-impl Remains {
+impl ClusterResources {
     /// What can go, in order, and what stays because a stranger stands on it.
-    pub fn sort(&self) -> (Vec<Thing>, Vec<Left>) {
-        let holder = |thing: &Thing| {
+    pub fn sort(&self) -> (Vec<AwsResource>, Vec<Left>) {
+        let holder = |thing: &AwsResource| {
             let holds = |id: &String| match thing.kind {
                 // Whoever stands in the network needs its way out.
                 Kind::Gateway => thing.within.contains(id),
@@ -99,7 +99,7 @@ impl Remains {
         for thing in &self.things {
             match holder(thing) {
                 Some(stranger) => {
-                    let why = Why::Stranger(stranger.clone());
+                    let why = Why::ForeignResource(stranger.clone());
                     stay.push(Left { thing: thing.clone(), why });
                 }
                 None => go.push(thing.clone()),
@@ -142,11 +142,11 @@ impl Left {
     /// What is left, why, and the command that takes away what is in the way. A stranger is
     /// named once, with all that it keeps.
     pub fn told(left: &[Self], region: &str) -> Vec<String> {
-        let mut kept: Vec<(&Stranger, Vec<String>)> = Vec::new();
+        let mut kept: Vec<(&ForeignResource, Vec<String>)> = Vec::new();
         let mut told = Vec::new();
         for Self { thing, why } in left {
             let stranger = match why {
-                Why::Stranger(stranger) => stranger,
+                Why::ForeignResource(stranger) => stranger,
                 Why::Said(why) => {
                     let command = thing.command();
                     told.push(format!("{thing}: {why} (`{command} --region {region}`)"));
@@ -158,7 +158,7 @@ impl Left {
                 None => kept.push((stranger, vec![thing.to_string()])),
             }
         }
-        let kept = kept.into_iter().map(|(Stranger { what, command, .. }, things)| {
+        let kept = kept.into_iter().map(|(ForeignResource { what, command, .. }, things)| {
             format!(
                 "{what}, not this cluster's, keeps {}: where nobody needs it any more, remove \
                  it (`{command} --region {region}`) and run this again",
@@ -172,7 +172,7 @@ impl Left {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stranger(Stranger { what, .. }) => {
+            Self::ForeignResource(ForeignResource { what, .. }) => {
                 write!(f, "{what}, which is not this cluster's, uses it")
             }
             Self::Said(why) => f.write_str(why),
@@ -180,7 +180,7 @@ impl fmt::Display for Why {
     }
 }
 
-impl Thing {
+impl AwsResource {
     /// A thing of that id and name, in or of those.
     pub fn new(
         kind: Kind,
@@ -213,7 +213,7 @@ impl Thing {
     }
 }
 
-impl fmt::Display for Thing {
+impl fmt::Display for AwsResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.id)?;
         match self.name.as_str() {
@@ -242,12 +242,12 @@ impl fmt::Display for Kind {
 mod tests {
     use super::*;
 
-    fn thing(kind: Kind, id: &str, within: &[&str]) -> Thing {
+    fn thing(kind: Kind, id: &str, within: &[&str]) -> AwsResource {
         let within = within.iter().map(|id| (*id).to_owned()).collect();
-        Thing { kind, id: id.to_owned(), name: String::new(), within }
+        AwsResource { kind, id: id.to_owned(), name: String::new(), within }
     }
 
-    fn remains(strangers: Vec<Stranger>) -> Remains {
+    fn remains(strangers: Vec<ForeignResource>) -> ClusterResources {
         let things = vec![
             thing(Kind::KeyPair, "key-1", &[]),
             thing(Kind::Vpc, "vpc-1", &[]),
@@ -257,18 +257,18 @@ mod tests {
             thing(Kind::SecurityGroup, "sg-1", &["vpc-1"]),
             thing(Kind::Instance, "i-1", &["subnet-1"]),
         ];
-        Remains { things, strangers, expires: None }
+        ClusterResources { things, strangers, expires: None }
     }
 
-    fn stranger(on: &[&str]) -> Stranger {
-        Stranger {
+    fn stranger(on: &[&str]) -> ForeignResource {
+        ForeignResource {
             what: "instance i-9".to_owned(),
             command: "aws ec2 terminate-instances --instance-ids i-9".to_owned(),
             on: on.iter().map(|id| (*id).to_owned()).collect(),
         }
     }
 
-    fn ids<'a>(things: impl IntoIterator<Item = &'a Thing>) -> Vec<&'a str> {
+    fn ids<'a>(things: impl IntoIterator<Item = &'a AwsResource>) -> Vec<&'a str> {
         things.into_iter().map(|thing| thing.id.as_str()).collect()
     }
 
@@ -284,7 +284,7 @@ mod tests {
     fn what_a_stranger_stands_on_stays_with_its_way_out() {
         let (go, stay) = remains(vec![stranger(&["vpc-1", "subnet-2"])]).sort();
         assert_eq!(ids(&go), ["i-1", "sg-1", "subnet-1"]);
-        let stay: Vec<&Thing> = stay.iter().map(|left| &left.thing).collect();
+        let stay: Vec<&AwsResource> = stay.iter().map(|left| &left.thing).collect();
         assert_eq!(ids(stay), ["vpc-1", "igw-1", "subnet-2", "key-1"]);
     }
 

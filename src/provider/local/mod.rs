@@ -1,6 +1,6 @@
 //! Machines that are containers of this computer, with systemd, sshd and a Docker of their own.
 //!
-//! [`list`] and [`plan`] say what there is and what to do; a [`Workshop`] makes machines, side
+//! [`list`] and [`plan`] say what there is and what to do; a [`MachineBuilder`] makes machines, side
 //! by side if the caller wishes; [`destroy`] takes all of a cluster away. Docker's labels are
 //! the only memory: a machine's name, group, address and host key are on its container.
 //!
@@ -25,7 +25,9 @@ use crate::remote::local::LocalError;
 use docker::{Kind, Rights, docker};
 pub use limits::raise_limits;
 pub use network::NetworkError;
-pub use plan::{Existing, MachinePlan, NewMachine, NoRoom, State, Wanted, plan, wanted};
+pub use plan::{
+    ContainerPlan, Existing, NewMachine, NoRoom, State, Wanted, plan, wanted,
+};
 pub use removal::Wait;
 
 pub use super::Machine;
@@ -48,7 +50,7 @@ pub struct Settings {
 
 /// Makes machines: the network is there, and what Docker allows is known.
 #[derive(Debug, Clone)]
-pub struct Workshop {
+pub struct MachineBuilder {
     settings: Settings,
     rights: Rights,
 }
@@ -201,7 +203,7 @@ pub async fn everything(cluster: &ClusterName) -> Result<Vec<String>, MachineErr
     Ok(all)
 }
 
-impl Workshop {
+impl MachineBuilder {
     /// Makes this computer ready for machines: checks the image, makes the cluster's network
     /// where it is missing, finds out what Docker allows. Repeated, it changes nothing.
     ///

@@ -79,7 +79,7 @@ pub struct NewMachine {
 
 /// What to do about a cluster's machines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MachinePlan {
+pub struct ContainerPlan {
     /// What is left of a removal that was begun, and has to go before anything is made.
     pub remove: Vec<String>,
     /// To be made.
@@ -129,8 +129,8 @@ pub fn plan(
     wanted: &[Wanted],
     existing: &[Existing],
     subnet: Cidr,
-) -> Result<MachinePlan, NoRoom> {
-    let mut plan = MachinePlan::default();
+) -> Result<ContainerPlan, NoRoom> {
+    let mut plan = ContainerPlan::default();
     let mut free = free_addresses(existing, subnet);
     for machine in wanted {
         let found = existing.iter().find(|other| other.machine.host == machine.host);
@@ -152,7 +152,7 @@ pub fn plan(
     Ok(plan)
 }
 
-impl MachinePlan {
+impl ContainerPlan {
     /// What there is to say of machines for which the inventory has no place.
     pub fn notes(&self, cluster: &ClusterName) -> Vec<String> {
         let stays = self.surplus.iter().filter(|other| other.state != State::Going);
@@ -228,7 +228,7 @@ mod tests {
         Existing { machine, state }
     }
 
-    fn created(plan: &MachinePlan) -> Vec<String> {
+    fn created(plan: &ContainerPlan) -> Vec<String> {
         plan.create.iter().map(|new| format!("{} {}", new.host, new.address)).collect()
     }
 

@@ -29,7 +29,7 @@ use super::watcher::Watcher;
 use super::{Clock, certificate};
 
 /// What all logins of a run have in common.
-pub(super) struct Means<'a> {
+pub(super) struct AuthContext<'a> {
     pub keyring: &'a Keyring,
     pub clock: &'a Clock,
 }
@@ -38,7 +38,7 @@ pub(super) struct Means<'a> {
 pub(super) async fn log_in(
     handle: &mut Handle<Watcher>,
     end: &Endpoint,
-    means: &Means<'_>,
+    means: &AuthContext<'_>,
 ) -> Result<(), RemoteError> {
     let mut login = Login { handle, end, means, tried: Vec::new(), asks: None };
     let accepted = login.with_given_key().await?
@@ -61,7 +61,7 @@ pub(super) async fn log_in(
 struct Login<'a> {
     handle: &'a mut Handle<Watcher>,
     end: &'a Endpoint,
-    means: &'a Means<'a>,
+    means: &'a AuthContext<'a>,
     /// What was tried, for the error.
     tried: Vec<String>,
     /// The ways to log in that the server named last.

@@ -56,7 +56,7 @@ async fn converse<'a>(
     let mut call = Conversation {
         ssh,
         purpose,
-        leash: Leash { writer: Arc::new(writer), ended: false },
+        cancel_on_drop: CancelOnDrop { writer: Arc::new(writer), ended: false },
         password,
         beginnings: [Beginning::new(&mark), Beginning::new(&mark)],
         talks_since: None,
@@ -74,13 +74,13 @@ async fn converse<'a>(
 /// Its input and output are closed, and it is asked to end. sshd passes that on only to the
 /// login user's own commands, and to none of root's: such a command runs on until it reads,
 /// writes or ends.
-struct Leash {
+struct CancelOnDrop {
     writer: Arc<ChannelWriteHalf<Msg>>,
     /// The command has ended by itself.
     ended: bool,
 }
 
-impl Drop for Leash {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if self.ended {
@@ -99,7 +99,7 @@ impl Drop for Leash {
 struct Conversation<'a> {
     ssh: &'a Ssh,
     purpose: String,
-    leash: Leash,
+    cancel_on_drop: CancelOnDrop,
     password: Option<&'a Secret>,
     /// Of standard output and of standard error.
     beginnings: [Beginning; 2],
@@ -115,7 +115,7 @@ struct Conversation<'a> {
 impl Conversation<'_> {
     async fn start(&mut self, script: &str) -> Result<(), RemoteError> {
         // The answer comes among the output: waiting for it would cost a round trip.
-        let sent = self.leash.writer.exec(true, to_login_shell(script)).await;
+        let sent = self.cancel_on_drop.writer.exec(true, to_login_shell(script)).await;
         sent.map_err(|_| self.lost())?;
         let (host, purpose) = (self.ssh.host.clone(), self.purpose.clone());
         self.ssh.events.emit(&Event::Executed { host, purpose });
@@ -127,7 +127,7 @@ impl Conversation<'_> {
         mut reader: ChannelReadHalf,
         input: Input,
     ) -> Result<Output, RemoteError> {
-        let writer = self.leash.writer.clone();
+        let writer = self.cancel_on_drop.writer.clone();
         let feed = feed(&writer, input, self.ssh.link.pace.clone());
         tokio::pin!(feed);
         // Sudo may read a password from the input: nothing else may be there before.
@@ -205,7 +205,7 @@ impl Conversation<'_> {
         match call {
             Some(Call::SendPassword) => self.send_password().await?,
             Some(Call::GiveUp) => {
-                self.leash.writer.eof().await.map_err(|_| self.lost())?;
+                self.cancel_on_drop.writer.eof().await.map_err(|_| self.lost())?;
             }
             Some(Call::Start) => {
                 self.preamble = None;
@@ -224,7 +224,7 @@ impl Conversation<'_> {
     async fn send_password(&mut self) -> Result<(), RemoteError> {
         let Some(password) = self.password else { return Ok(()) };
         let line = Secret::new(format!("{}\n", password.expose()));
-        let sent = self.leash.writer.data(line.expose().as_bytes()).await;
+        let sent = self.cancel_on_drop.writer.data(line.expose().as_bytes()).await;
         sent.map_err(|_| self.lost())
     }
 
@@ -256,7 +256,7 @@ impl Conversation<'_> {
     }
 
     fn finish(mut self) -> Result<Output, RemoteError> {
-        self.leash.ended = true;
+        self.cancel_on_drop.ended = true;
         let host = self.ssh.host.clone();
         let has_begun = self.beginnings[0].has_begun();
         let Some(status) = self.status else {

@@ -16,7 +16,7 @@ use crate::host::HostName;
 use crate::inventory::HostKeyPolicy;
 use crate::remote::RemoteError;
 use crate::remote::known_hosts::{
-    self, Key, KnownFile, KnownHosts, LookupName, Place, Verdict,
+    self, Key, KeyLocation, KnownFile, KnownHosts, LookupName, Verdict,
 };
 
 use super::endpoint::Endpoint;
@@ -25,7 +25,7 @@ use super::{Clock, certificate, revoked};
 
 /// Asks whether the key of an unknown host is right. Called for one host at a time, on a
 /// thread where it may block.
-pub type Ask = Arc<dyn Fn(&FirstContact) -> bool + Send + Sync>;
+pub type TrustPrompt = Arc<dyn Fn(&FirstContact) -> bool + Send + Sync>;
 
 /// A host whose key is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct FirstContact {
 /// The host keys of a run.
 pub(super) struct HostKeys {
     pins: Arc<Pins>,
-    ask: Option<Ask>,
+    ask: Option<TrustPrompt>,
     clock: Clock,
     events: Events,
     /// The operator's files, each read once.
@@ -86,7 +86,7 @@ pub(super) enum Rejection {
 impl HostKeys {
     pub(super) fn new(
         pins: PathBuf,
-        ask: Option<Ask>,
+        ask: Option<TrustPrompt>,
         clock: Clock,
         events: Events,
     ) -> Self {
@@ -217,7 +217,7 @@ impl Guard {
     async fn revokes<'a>(
         &self,
         shown: &'a Shown,
-    ) -> Result<Option<(&'a Key, Place)>, RemoteError> {
+    ) -> Result<Option<(&'a Key, KeyLocation)>, RemoteError> {
         for key in shown.keys() {
             if let Some(place) = self.known.revokes(&self.lookup, key) {
                 return Ok(Some((key, place)));
@@ -225,7 +225,7 @@ impl Guard {
         }
         match &self.revoked {
             Some(list) if revoked::lists(list, shown).await? => {
-                Ok(Some((&shown.key, Place { file: list.clone(), line: 0 })))
+                Ok(Some((&shown.key, KeyLocation { file: list.clone(), line: 0 })))
             }
             _ => Ok(None),
         }
@@ -237,7 +237,7 @@ impl Guard {
         let Some(place) = self.known.authority(&self.lookup) else {
             return Authority::Silent(None);
         };
-        let silent = |place: &Place, why: &str| {
+        let silent = |place: &KeyLocation, why: &str| {
             Authority::Silent(Some(format!(
                 "the authority at {place} was not used: {why}"
             )))

@@ -16,10 +16,10 @@ use crate::host::HostName;
 use crate::remote::{RemoteError, Stream};
 
 use super::Timing;
-use super::auth::{self, Means};
+use super::auth::{self, AuthContext};
 use super::endpoint::Endpoint;
-use super::gates::Pauses;
 use super::host_keys::{CertificateKinds, Guard, Rejection, Unseen};
+use super::login_limits::Backoff;
 use super::pace::{Pace, Paced, at_pace};
 use super::prompt::Prompt;
 use super::proxy::Proxy;
@@ -117,7 +117,7 @@ impl Link {
     pub(super) async fn log_in(
         &mut self,
         end: &Endpoint,
-        means: &Means<'_>,
+        means: &AuthContext<'_>,
         timing: &Timing,
     ) -> Result<(), RemoteError> {
         let login = auth::log_in(&mut self.handle, end, means);
@@ -152,7 +152,7 @@ impl Link {
                 Refused::Wait => {}
                 // The server may not have done with one that ended a moment ago.
                 Refused::Alone => match pauses
-                    .get_or_insert_with(|| Pauses::until(Instant::now() + FREED))
+                    .get_or_insert_with(|| Backoff::until(Instant::now() + FREED))
                     .next()
                 {
                     Some(pause) => sleep(pause).await,
@@ -183,7 +183,7 @@ impl Link {
     }
 
     async fn second_session(&self, during: &str) -> Result<(), RemoteError> {
-        let mut pauses = Pauses::until(Instant::now() + FREED);
+        let mut pauses = Backoff::until(Instant::now() + FREED);
         loop {
             match timeout(ROOM, self.handle.channel_open_session()).await {
                 Err(_) => return Err(timed_out(&self.host, during, ROOM)),

@@ -1,13 +1,13 @@
 //! The real [`Remote`]: SSH, spoken by this program itself.
 //!
 //! In reading order: [`Connector`] finds the way to a [`Target`] (`route`), holds back logins
-//! that a server would drop (`gates`), makes the connection (`link` over `prompt`), checks the host's key
+//! that a server would drop (`login_limits`), makes the connection (`link` over `prompt`), checks the host's key
 //! (`host_keys`), logs in (`auth`), and gives an [`Ssh`], which runs commands (`exec`), told
 //! from what the host says before them (`begin`), as root where asked (`sudo`).
 //!
 //! Invariants: no key passes unchecked; nothing waits without a deadline; a connection that
 //! ends in mid-exec is an error. One [`Ssh`] is one TCP connection, meant to be kept for the
-//! whole run: it never reconnects by itself. A [`Lasting`] connection is made anew when asked, and for
+//! whole run: it never reconnects by itself. A [`ReconnectingSsh`] connection is made anew when asked, and for
 //! a look at a service.
 
 mod auth;
@@ -15,14 +15,14 @@ mod begin;
 mod certificate;
 mod endpoint;
 mod exec;
-mod gates;
 mod host_keys;
 mod keys;
-mod lasting;
 mod link;
+mod login_limits;
 mod pace;
 mod prompt;
 mod proxy;
+mod reconnecting;
 mod revoked;
 mod route;
 mod sessions;
@@ -49,18 +49,18 @@ use crate::secret::Secret;
 use super::config::OperatorConfig;
 use super::{Exec, Output, Remote, RemoteError, Stream};
 
-pub use self::host_keys::{Ask, FirstContact};
+pub use self::host_keys::{FirstContact, TrustPrompt};
 pub use self::keys::KeyFileError;
-pub use self::lasting::Lasting;
+pub use self::reconnecting::ReconnectingSsh;
 pub use self::sudo::SudoProblem;
 pub use self::system::{Purpose, system_ssh};
 
-use self::auth::Means;
+use self::auth::AuthContext;
 use self::endpoint::Endpoint;
-use self::gates::{Gates, Pauses};
 use self::host_keys::HostKeys;
 use self::keys::Keyring;
 use self::link::Link;
+use self::login_limits::{Backoff, LoginLimits};
 use self::route::Bastions;
 
 /// A host to connect to, and how.
@@ -94,7 +94,7 @@ pub struct Settings {
     /// exist.
     pub pins: PathBuf,
     /// Asks whether an unknown key is right; without one, the answer is no.
-    pub ask: Option<Ask>,
+    pub ask: Option<TrustPrompt>,
     /// Read in place of the operator's usual SSH configuration files.
     pub ssh_config: Option<PathBuf>,
     /// How long everything may take.
@@ -157,7 +157,7 @@ pub struct Connector {
     operator: OperatorConfig,
     host_keys: HostKeys,
     keyring: Keyring,
-    gates: Gates,
+    login_limits: LoginLimits,
     bastions: Bastions,
 }
 
@@ -172,7 +172,7 @@ impl Connector {
             events,
             clock,
             keyring: Keyring::default(),
-            gates: Gates::default(),
+            login_limits: LoginLimits::default(),
             bastions: Bastions::default(),
         }
     }
@@ -204,7 +204,7 @@ impl Connector {
     ) -> Result<Link, RemoteError> {
         // Asking happens between two connections, so that neither the server's patience nor
         // a place among the logins runs out while the operator looks up the fingerprint.
-        let mut pauses = Pauses::until(Instant::now() + self.timing.hang_ups);
+        let mut pauses = Backoff::until(Instant::now() + self.timing.hang_ups);
         loop {
             match self.attempt(end, way.as_ref()).await {
                 Ok(link) => return Ok(link),
@@ -225,10 +225,11 @@ impl Connector {
         end: &Endpoint,
         way: Option<&Arc<Link>>,
     ) -> Result<Link, link::Failure> {
-        let _place = self.gates.enter(end, way.map(|link| link.name.as_str())).await;
+        let _place =
+            self.login_limits.enter(end, way.map(|link| link.name.as_str())).await;
         let guard = self.host_keys.guard(end).await?;
         let mut link = Link::connect(end, way.cloned(), guard, &self.timing).await?;
-        let means = Means { keyring: &self.keyring, clock: &self.clock };
+        let means = AuthContext { keyring: &self.keyring, clock: &self.clock };
         link.log_in(end, &means, &self.timing).await?;
         Ok(link)
     }

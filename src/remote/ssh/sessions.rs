@@ -16,13 +16,13 @@ pub(super) struct Sessions {
 }
 
 /// A place, for which the server is asked for a session.
-pub(super) struct Place<'a> {
+pub(super) struct SessionSlot<'a> {
     sessions: &'a Sessions,
     permit: Option<SemaphorePermit<'a>>,
 }
 
 /// A session that is open; its place is given back when it is dropped.
-pub(super) struct Session<'a>(Place<'a>);
+pub(super) struct Session<'a>(SessionSlot<'a>);
 
 /// What a refusal means.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,17 +42,17 @@ impl Default for Sessions {
 
 impl Sessions {
     /// A place, and whether it had to be waited for.
-    pub(super) async fn enter(&self) -> (Place<'_>, bool) {
+    pub(super) async fn enter(&self) -> (SessionSlot<'_>, bool) {
         let (permit, waited) = match self.places.try_acquire() {
             Ok(permit) => (Some(permit), false),
             // A closed semaphore is the only error, and this one is never closed.
             Err(_) => (self.places.acquire().await.ok(), true),
         };
-        (Place { sessions: self, permit }, waited)
+        (SessionSlot { sessions: self, permit }, waited)
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> SessionSlot<'a> {
     /// The server opened a session.
     pub(super) fn opened(self) -> Session<'a> {
         self.sessions.n_open.fetch_add(1, Ordering::AcqRel);

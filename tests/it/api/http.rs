@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use platform::api::http::{ApiError, Reason, Through};
+use platform::api::http::{ApiError, Reason, ThroughHost};
 use platform::api::marathon::{Embed, Force, Marathon, Then};
 use serde_json::json;
 
@@ -57,7 +57,7 @@ async fn a_stranger_is_not_even_connected_to_and_is_named() {
             Net::with(ONE, [sends_to("307 Temporary Redirect", location)]).await;
         net.serve(STRANGER, [pong()]).await;
         let error = Marathon::new(net.access(ONE, &[TWO])).ping().await.unwrap_err();
-        assert!(matches!(error.reason, Reason::Stranger(_)), "{error:?}");
+        assert!(matches!(error.reason, Reason::OtherService(_)), "{error:?}");
         assert!(told(&error).contains(location), "{error}");
         assert!(net.seen(STRANGER).is_empty());
     }
@@ -68,7 +68,7 @@ async fn another_port_of_an_own_host_is_a_stranger_too() {
     let to = sends_to("307 Temporary Redirect", "//10.0.0.2:31000/ping");
     let net = Net::with(ONE, [to]).await;
     let error = Marathon::new(net.access(ONE, &[TWO])).ping().await.unwrap_err();
-    assert!(matches!(error.reason, Reason::Stranger(_)), "{error:?}");
+    assert!(matches!(error.reason, Reason::OtherService(_)), "{error:?}");
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn refusals_of_users_are_told_with_the_user_and_in_one_line() {
 async fn a_host_that_opens_all_connections_is_a_dialer() {
     let net = Net::default();
     let mut access = net.access(ONE, &[]);
-    access.dialer = std::sync::Arc::new(Through(Fake::new("edge-1", [])));
+    access.dialer = std::sync::Arc::new(ThroughHost(Fake::new("edge-1", [])));
     let error = Marathon::new(access).ping().await.unwrap_err();
     assert!(told(&error).contains("edge-1 cannot connect to 10.0.0.1:8080"), "{error}");
 }

@@ -176,7 +176,7 @@ async fn a_follower_names_the_leader_and_sends_questions_there() {
 async fn a_leader_that_is_a_stranger_or_unknown_is_not_named() {
     let net = Net::with(FOLLOWER, [recorded("noquorum-redirect")]).await;
     let error = Master::new(net.access(FOLLOWER, &[])).leader().await.unwrap_err();
-    assert!(matches!(error.reason, Reason::Stranger(_)), "{error:?}");
+    assert!(matches!(error.reason, Reason::OtherService(_)), "{error:?}");
     let none = || says("503 Service Unavailable", "No leader elected");
     let net = Net::with(FOLLOWER, [none(), none(), none()]).await;
     let leader = Master::new(net.access(FOLLOWER, &[])).leader().await.unwrap();

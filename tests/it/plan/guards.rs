@@ -7,8 +7,8 @@ use platform::component::{agent, master};
 use platform::host::HostName;
 use platform::inventory::CgroupNeed;
 use platform::inventory::catalog::{self, Catalog, Component};
-use platform::plan::preflight::{Objection, objections};
-use platform::plan::{NoPlan, Plan, Refusal, Standing};
+use platform::plan::preflight::{PreflightFailure, preflight_failures};
+use platform::plan::{MembersHealth, NoPlan, Plan, Refusal};
 use platform::resource::Facts;
 use platform::unit::Size;
 
@@ -26,11 +26,14 @@ fn name(text: &str) -> HostName {
 }
 
 /// The objections to a cluster whose ZooKeeper needs an old Docker, as a version may.
-fn objected(cluster: &Cluster, facts: &BTreeMap<HostName, Facts>) -> Vec<Objection> {
+fn objected(
+    cluster: &Cluster,
+    facts: &BTreeMap<HostName, Facts>,
+) -> Vec<PreflightFailure> {
     let catalog = catalog(
         "components: {zookeeper: {version: 3.8.0, build: x, needs: {docker: \"<26\"}}}",
     );
-    objections(&cluster.topology, &catalog, facts)
+    preflight_failures(&cluster.topology, &catalog, facts)
 }
 
 fn catalog(text: &str) -> Catalog {
@@ -81,13 +84,10 @@ fn everything_that_is_wrong_is_said_at_once() {
     ]);
     let said: Vec<String> = objected(&cluster, &facts)
         .into_iter()
-        .map(|objection| {
+        .map(|failure| {
             let port =
-                objection.port.map(|(port, _)| format!(" [{port}]")).unwrap_or_default();
-            format!(
-                "{}: {}{port}\n    {}\n",
-                objection.host, objection.problem, objection.help
-            )
+                failure.port.map(|(port, _)| format!(" [{port}]")).unwrap_or_default();
+            format!("{}: {}{port}\n    {}\n", failure.host, failure.problem, failure.help)
         })
         .collect();
     snapshot::check("objections", &said.concat());
@@ -133,12 +133,12 @@ fn only_a_host_that_gets_something_of_size_needs_room_for_it() {
         facts
     };
     let mut check = |facts: &BTreeMap<HostName, Facts>, expected: &[&str]| {
-        let planned = cluster.plan(facts, &Standing::default(), &[]);
+        let planned = cluster.plan(facts, &MembersHealth::default(), &[]);
         let found = refusals(planned);
         let hosts: Vec<&str> = found
             .iter()
             .map(|refusal| match refusal {
-                Refusal::Unfit(objection) => objection.host.as_str(),
+                Refusal::Unfit(failure) => failure.host.as_str(),
                 other => panic!("{other}"),
             })
             .collect();
@@ -292,7 +292,7 @@ fn what_a_version_needs_is_asked_of_the_hosts_that_run_it_alone() {
     }
     let one = facts.get_mut(&name("10.0.0.22")).expect("it answered");
     one.system.cgroups = platform::resource::Cgroups::V1;
-    let found = objections(&cluster.topology, &real, &facts);
+    let found = preflight_failures(&cluster.topology, &real, &facts);
     let said: Vec<String> =
         found.iter().map(|o| format!("{}: {}", o.host, o.problem)).collect();
     let docker =
@@ -316,10 +316,10 @@ fn a_version_that_runs_under_control_groups_of_version_2_alone_is_kept_from_othe
         "components: {mesos-agent: {version: 1.11.0-0.9.0, build: x, needs: {cgroups: v2}}}",
     );
     let mut facts = facts(&cluster, "");
-    assert_eq!(objections(&cluster.topology, &real, &facts), []);
+    assert_eq!(preflight_failures(&cluster.topology, &real, &facts), []);
     let one = facts.get_mut(&name("10.0.0.22")).expect("it answered");
     one.system.cgroups = platform::resource::Cgroups::V1;
-    let found = objections(&cluster.topology, &real, &facts);
+    let found = preflight_failures(&cluster.topology, &real, &facts);
     let said: Vec<String> =
         found.iter().map(|o| format!("{}: {}", o.host, o.problem)).collect();
     assert_eq!(
@@ -344,7 +344,7 @@ fn objected_to_cgroups(
            edge: {{roles: [edge], hosts: [10.0.0.9]}}\n  \
            workers: {{roles: [agent], hosts: [10.0.0.21]{setting}}}\n"
     ));
-    let agent = cluster.materials.images.get_mut(&Component::MesosAgent);
+    let agent = cluster.inputs.images.get_mut(&Component::MesosAgent);
     agent.expect("it has agents").needs.cgroups = Some(CgroupNeed::V1);
     let real = catalog(
         "components: {mesos-agent: {version: 1.11.0, build: x, needs: {cgroups: v1}}}",
@@ -352,7 +352,7 @@ fn objected_to_cgroups(
     let node = cluster.topology.node(&name("10.0.0.21")).expect("it is in it");
     let also = format!("{{\"q\":\"boot\",\"id\":\"b\",{boot}}}\n{also}");
     let facts = BTreeMap::from([(node.host.clone(), cluster.answer(node, &[], &also))]);
-    let found = objections(&cluster.topology, &real, &facts).pop()?;
+    let found = preflight_failures(&cluster.topology, &real, &facts).pop()?;
     Some((found.problem, found.help))
 }
 
@@ -422,10 +422,10 @@ fn ports_of_mesos_and_its_frameworks_are_looked_at_too() {
     for facts in facts.values_mut() {
         facts.system.listening = [4400, 5050, 5051, 8080, 9091, 9092].into();
     }
-    let found = objections(&cluster.topology, &catalog("components: {}"), &facts);
+    let found = preflight_failures(&cluster.topology, &catalog("components: {}"), &facts);
     let ports: Vec<(&str, u16)> = found
         .iter()
-        .filter_map(|objection| Some((objection.host.as_str(), objection.port?.0)))
+        .filter_map(|failure| Some((failure.host.as_str(), failure.port?.0)))
         .collect();
     let control = [5050, 8080, 9091, 4400, 9092].map(|port| ("10.0.0.1", port));
     let agents = [("10.0.0.21", 5051), ("10.0.0.22", 5051)];
@@ -487,7 +487,7 @@ fn there_is_no_plan_that_any_guard_speaks_against_and_all_are_told_together() {
     let before = mesos("10.0.0.1, 10.0.0.2, 10.0.0.3", ", attributes: {rack: a}");
     let mut now = mesos("10.0.0.1, 10.0.0.2, 10.0.0.4", ", attributes: {rack: b}");
     let facts = after(&before, &now);
-    let found = refusals(now.plan(&facts, &Standing::default(), &[]));
+    let found = refusals(now.plan(&facts, &MembersHealth::default(), &[]));
     let told = |is_it: fn(&Refusal) -> bool| found.iter().filter(|it| is_it(it)).count();
     assert_eq!(told(|it| matches!(it, Refusal::Members(_))), 1, "{found:?}");
     assert_eq!(told(|it| matches!(it, Refusal::Masters(_))), 1, "{found:?}");

@@ -6,7 +6,7 @@ use platform::component::Stage;
 use platform::host::HostName;
 use platform::inventory::catalog::Component;
 use platform::plan::{
-    self, Gate, MemberStanding, NoPlan, Plan, Push, Scope, Situation, Standing, Work,
+    self, Gate, MemberHealth, MembersHealth, NoPlan, Plan, Push, Scope, Situation, Work,
 };
 use platform::resource::{Action, Facts};
 
@@ -25,7 +25,7 @@ fn cluster(edges: &str, workers: &str, marathons: &str) -> Cluster {
 
 /// All hosts have what `before` brought, but for one user on the worker and one file of the
 /// control host, and everybody serves; new hosts have nothing.
-fn world(before: &Cluster, now: &Cluster) -> (BTreeMap<HostName, Facts>, Standing) {
+fn world(before: &Cluster, now: &Cluster) -> (BTreeMap<HostName, Facts>, MembersHealth) {
     let facts = now.topology.nodes.iter().map(|node| {
         let mut there = match before.topology.node(&node.host) {
             Some(before_node) => before.applied(before_node),
@@ -37,18 +37,18 @@ fn world(before: &Cluster, now: &Cluster) -> (BTreeMap<HostName, Facts>, Standin
         (node.host.clone(), now.answer(node, &there, ""))
     });
     let hosts = before.topology.nodes.iter().map(|node| node.host.clone());
-    let hosts: Vec<(HostName, MemberStanding)> =
-        hosts.map(|host| (host, MemberStanding::Serves)).collect();
+    let hosts: Vec<(HostName, MemberHealth)> =
+        hosts.map(|host| (host, MemberHealth::Serves)).collect();
     let others = [
         Component::MesosMaster,
         Component::MesosAgent,
         Component::Marathon,
         Component::Chronos,
     ];
-    let standing = others
+    let health = others
         .into_iter()
-        .fold(Standing::of(hosts.clone()), |all, of| all.with(of, hosts.clone()));
-    (facts.collect(), standing)
+        .fold(MembersHealth::of(hosts.clone()), |all, of| all.with(of, hosts.clone()));
+    (facts.collect(), health)
 }
 
 impl Cluster {
@@ -57,7 +57,7 @@ impl Cluster {
         &mut self,
         before: &mut Self,
         facts: &BTreeMap<HostName, Facts>,
-        standing: &Standing,
+        health: &MembersHealth,
         pushes: &[Push],
     ) -> Result<Plan, NoPlan> {
         self.look(facts);
@@ -72,10 +72,10 @@ impl Cluster {
             topology,
             wants: &wants,
             facts,
-            standing,
+            health,
             pushes,
             nodes: &[],
-            objections: &[],
+            preflight_failures: &[],
             folder: folder(),
             forming: self.forming(),
         };
@@ -84,11 +84,11 @@ impl Cluster {
 }
 
 fn plan(before: &mut Cluster, now: &mut Cluster, pushes: &[Push]) -> Plan {
-    let (facts, standing) = world(before, now);
-    let whole = now.plan(&facts, &standing, pushes).expect("a plan");
+    let (facts, health) = world(before, now);
+    let whole = now.plan(&facts, &health, pushes).expect("a plan");
     let drifted = whole.hosts().iter().any(|host| host.as_str() == "c1");
     assert!(drifted, "a plan for everything looks after the others");
-    now.plan_newcomers(before, &facts, &standing, pushes).expect("a plan")
+    now.plan_newcomers(before, &facts, &health, pushes).expect("a plan")
 }
 
 fn hosts(plan: &Plan) -> Vec<&str> {

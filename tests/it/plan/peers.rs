@@ -12,7 +12,7 @@ use platform::host::HostName;
 use platform::inventory::catalog::Component;
 use platform::plan::quorum::waves;
 use platform::plan::{
-    Agents, Gate, HostChanges, MemberStanding, Peers, Refused, Standing, Wave,
+    Agents, Gate, HostChanges, MemberHealth, MembersHealth, Peers, Refused, Wave,
 };
 use platform::resource::{Action, Change, Enabling, Key, Sysctl};
 
@@ -71,7 +71,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
 /// How members stand, and what is done to each host.
 #[derive(Debug, Clone)]
 struct Case {
-    standing: Vec<Vec<MemberStanding>>,
+    health: Vec<Vec<MemberHealth>>,
     changes: Vec<Vec<Kind>>,
 }
 
@@ -82,13 +82,13 @@ fn case() -> impl Strategy<Value = Case> {
         4 => (0..UNITS.len()).prop_map(Kind::Start),
     ];
     let stands = prop_oneof![
-        8 => Just(MemberStanding::Serves),
-        2 => Just(MemberStanding::Leads),
-        1 => Just(MemberStanding::Down),
+        8 => Just(MemberHealth::Serves),
+        2 => Just(MemberHealth::Leads),
+        1 => Just(MemberHealth::Down),
     ];
     let n_hosts = CLUSTER.topology.nodes.len();
     (vec(vec(stands, n_hosts), UNITS.len()), vec(vec(kind, 0..3), n_hosts))
-        .prop_map(|(standing, changes)| Case { standing, changes })
+        .prop_map(|(health, changes)| Case { health, changes })
 }
 
 impl Case {
@@ -96,14 +96,15 @@ impl Case {
         CLUSTER.topology.nodes.iter().map(|node| node.host.clone())
     }
 
-    fn standing(&self) -> Standing {
-        let of = |all: Standing, ((component, _), how): (&(Component, _), &Vec<_>)| {
-            let runs = |(host, _): &(HostName, MemberStanding)| {
+    fn health(&self) -> MembersHealth {
+        let of = |all: MembersHealth,
+                  ((component, _), how): (&(Component, _), &Vec<_>)| {
+            let runs = |(host, _): &(HostName, MemberHealth)| {
                 CLUSTER.topology.node(host).is_some_and(|node| node.runs(*component))
             };
             all.with(*component, Self::hosts().zip(how.iter().copied()).filter(runs))
         };
-        UNITS.iter().zip(&self.standing).fold(Standing::default(), of)
+        UNITS.iter().zip(&self.health).fold(MembersHealth::default(), of)
     }
 
     fn changes(&self) -> Vec<HostChanges> {
@@ -118,20 +119,20 @@ impl Case {
     fn waves(&self) -> Result<Vec<Wave>, Refused> {
         let topology = &CLUSTER.topology;
         let agents = Agents::of(topology);
-        waves(self.changes(), &Peers::all(topology), Some(agents), &self.standing())
+        waves(self.changes(), &Peers::all(topology), Some(agents), &self.health())
     }
 }
 
 /// Plays waves on one group of members: a sentence if they cost more than it can spare.
 pub(super) fn play(
     peers: &Peers,
-    standing: &Standing,
+    health: &MembersHealth,
     waves: &[Wave],
 ) -> Result<(), String> {
-    let stands = |host: &HostName| standing.get(peers.component, host);
+    let stands = |host: &HostName| health.get(peers.component, host);
     let members = || peers.members.iter().map(|member| member.host.clone());
     let mut up: BTreeSet<HostName> =
-        members().filter(|host| stands(host) != MemberStanding::Down).collect();
+        members().filter(|host| stands(host) != MemberHealth::Down).collect();
     if up.len() < peers.needed {
         return Ok(());
     }
@@ -170,10 +171,10 @@ pub(super) fn play(
 
 /// Whether some group has a member that would be interrupted while another stays down.
 fn is_in_the_way(case: &Case) -> bool {
-    let (standing, changes) = (case.standing(), case.changes());
+    let (health, changes) = (case.health(), case.changes());
     Peers::all(&CLUSTER.topology).iter().any(|peers| {
         let serves =
-            |host: &HostName| standing.get(peers.component, host) != MemberStanding::Down;
+            |host: &HostName| health.get(peers.component, host) != MemberHealth::Down;
         let hosts = || peers.members.iter().map(|member| &member.host);
         let is_live = hosts().filter(|host| serves(host)).count() >= peers.needed;
         let own = |host: &HostName| changes.iter().find(|changes| changes.host == *host);
@@ -190,11 +191,11 @@ fn is_in_the_way(case: &Case) -> bool {
 /// Whether hosts wait for each other: one has to be brought back in one group before another
 /// is interrupted there, and so on, back to the first.
 fn is_crossed(case: &Case) -> bool {
-    let (standing, changes) = (case.standing(), case.changes());
+    let (health, changes) = (case.health(), case.changes());
     let mut first: Vec<(HostName, HostName)> = Vec::new();
     for peers in Peers::all(&CLUSTER.topology) {
         let serves =
-            |host: &HostName| standing.get(peers.component, host) != MemberStanding::Down;
+            |host: &HostName| health.get(peers.component, host) != MemberHealth::Down;
         let own = changes.iter().filter(|own| peers.are_disturbed_by(own));
         let (up, down): (Vec<_>, Vec<_>) = own.partition(|own| serves(&own.host));
         for one in down.iter().filter(|own| peers.are_started_by(own)) {
@@ -225,7 +226,7 @@ proptest! {
             Ok(waves) => {
                 prop_assert!(!is_in_the_way(&case));
                 for peers in Peers::all(&CLUSTER.topology) {
-                    if let Err(why) = play(&peers, &case.standing(), &waves) {
+                    if let Err(why) = play(&peers, &case.health(), &waves) {
                         prop_assert!(false, "{why}\n{waves:#?}");
                     }
                 }
@@ -244,10 +245,10 @@ proptest! {
     #[test]
     fn who_ends_with_another_is_back_before_the_next_is_interrupted(case in case()) {
         let Ok(waves) = case.waves() else { return Ok(()) };
-        let (standing, all) = (case.standing(), Peers::all(&CLUSTER.topology));
+        let (health, all) = (case.health(), Peers::all(&CLUSTER.topology));
         let up = |peers: &Peers| -> Vec<HostName> {
             let hosts = peers.members.iter().map(|member| member.host.clone());
-            hosts.filter(|host| standing.serves(peers.component, host)).collect()
+            hosts.filter(|host| health.serves(peers.component, host)).collect()
         };
         let live = all.iter().filter(|peers| up(peers).len() >= peers.needed);
         let live: Vec<&Peers> = live.collect();
@@ -274,14 +275,14 @@ proptest! {
     #[test]
     fn no_more_agents_are_interrupted_at_once_than_a_batch_has(case in case()) {
         let Ok(waves) = case.waves() else { return Ok(()) };
-        let standing = case.standing();
+        let health = case.health();
         let agent_is_disturbed = |change: &Change| match &change.action {
             Action::StartUnit { name, .. } => name == agent::UNIT,
             _ => change.disturbs(),
         };
         for wave in &waves {
             let agents: Vec<&HostName> = wave.hosts().iter()
-                .filter(|host| standing.get(Component::MesosAgent, &host.host) != MemberStanding::Down)
+                .filter(|host| health.get(Component::MesosAgent, &host.host) != MemberHealth::Down)
                 .filter(|host| host.changes.iter().any(agent_is_disturbed))
                 .map(|host| &host.host)
                 .collect();
@@ -313,15 +314,15 @@ fn order(case: &Case) -> String {
 /// All serve, the first of each group leads, and these hosts change.
 fn check(changes: &[(usize, Kind)], down: &[(usize, usize)], expected: &str) {
     let n_hosts = CLUSTER.topology.nodes.len();
-    let mut stands = vec![MemberStanding::Serves; n_hosts];
-    stands[0] = MemberStanding::Leads;
-    let mut standing = vec![stands; UNITS.len()];
+    let mut stands = vec![MemberHealth::Serves; n_hosts];
+    stands[0] = MemberHealth::Leads;
+    let mut health = vec![stands; UNITS.len()];
     for (unit, host) in down {
-        standing[*unit][*host] = MemberStanding::Down;
+        health[*unit][*host] = MemberHealth::Down;
     }
     let mut all = vec![Vec::new(); n_hosts];
     changes.iter().for_each(|(host, kind)| all[*host].push(*kind));
-    assert_eq!(order(&Case { standing, changes: all }), expected);
+    assert_eq!(order(&Case { health, changes: all }), expected);
 }
 
 #[test]

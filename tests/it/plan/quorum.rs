@@ -11,7 +11,7 @@ use platform::host::HostName;
 use platform::inventory::catalog::Component;
 use platform::plan::quorum::waves;
 use platform::plan::{
-    Agents, Gate, HostChanges, MemberStanding, Peers, Refused, Standing, Wave,
+    Agents, Gate, HostChanges, MemberHealth, MembersHealth, Peers, Refused, Wave,
 };
 use platform::resource::{Action, Change, Enabling, Key, Owned, Sysctl};
 use platform::topology::Ensemble;
@@ -53,7 +53,7 @@ enum Kind {
 #[derive(Debug, Clone)]
 struct Case {
     n_members: usize,
-    standing: Vec<MemberStanding>,
+    health: Vec<MemberHealth>,
     /// For each host, members first: the kinds of its changes.
     changes: Vec<Vec<Kind>>,
 }
@@ -61,25 +61,24 @@ struct Case {
 fn case() -> impl Strategy<Value = Case> {
     let kind = prop_oneof![Just(Kind::Calm), Just(Kind::Disturbs), Just(Kind::Starts)];
     let stands = prop_oneof![
-        3 => Just(MemberStanding::Serves),
-        1 => Just(MemberStanding::Leads),
-        1 => Just(MemberStanding::Down),
+        3 => Just(MemberHealth::Serves),
+        1 => Just(MemberHealth::Leads),
+        1 => Just(MemberHealth::Down),
     ];
     (prop::sample::select(&[1usize, 3, 5, 7][..]), 0..3usize).prop_flat_map(
         move |(n_members, n_others)| {
             let n_hosts = n_members + n_others;
             let (stands, kind) = (stands.clone(), kind.clone());
-            (vec(stands, n_members), vec(vec(kind, 0..4), n_hosts)).prop_map(
-                move |(standing, changes)| Case { n_members, standing, changes },
-            )
+            (vec(stands, n_members), vec(vec(kind, 0..4), n_hosts))
+                .prop_map(move |(health, changes)| Case { n_members, health, changes })
         },
     )
 }
 
 impl Case {
-    fn standing(&self) -> Standing {
+    fn health(&self) -> MembersHealth {
         let hosts = (0..).map(|n| name(&format!("c{n}")));
-        Standing::of(hosts.zip(self.standing.iter().copied()))
+        MembersHealth::of(hosts.zip(self.health.iter().copied()))
     }
 
     fn changes(&self) -> Vec<HostChanges> {
@@ -126,13 +125,13 @@ fn cluster(n_members: usize) -> Cluster {
 fn in_waves(
     changes: Vec<HostChanges>,
     ensemble: &Ensemble,
-    standing: &Standing,
+    health: &MembersHealth,
 ) -> Result<Vec<Wave>, Refused> {
-    waves(changes, &[Peers::quorum(Component::Zookeeper, ensemble)], None, standing)
+    waves(changes, &[Peers::quorum(Component::Zookeeper, ensemble)], None, health)
 }
 
-fn stands(standing: &Standing, host: &HostName) -> MemberStanding {
-    standing.get(Component::Zookeeper, host)
+fn stands(health: &MembersHealth, host: &HostName) -> MemberHealth {
+    health.get(Component::Zookeeper, host)
 }
 
 /// Plays waves on an ensemble: what is down, and what each wave does to it.
@@ -144,10 +143,10 @@ pub(super) struct Played<'a> {
 }
 
 impl<'a> Played<'a> {
-    pub(super) fn new(ensemble: &'a Ensemble, standing: &Standing) -> Self {
+    pub(super) fn new(ensemble: &'a Ensemble, health: &MembersHealth) -> Self {
         let hosts = ensemble.members().iter().map(|member| &member.host);
         let down: BTreeSet<HostName> = hosts
-            .filter(|host| stands(standing, host) == MemberStanding::Down)
+            .filter(|host| stands(health, host) == MemberHealth::Down)
             .cloned()
             .collect();
         let n_serving = ensemble.members().len() - down.len();
@@ -239,11 +238,11 @@ proptest! {
     #[test]
     fn waves_keep_the_quorum_or_are_refused_with_the_hosts_that_are_in_the_way(case in case()) {
         let ensemble = ensemble(case.n_members);
-        let standing = case.standing();
-        let mut played = Played::new(ensemble, &standing);
+        let health = case.health();
+        let mut played = Played::new(ensemble, &health);
         let (interrupted, stay_down) = at_stake(&case, &played);
         let may_be_lost = !played.is_lost && !interrupted.is_empty() && !stay_down.is_empty();
-        match in_waves(case.changes(), ensemble, &standing) {
+        match in_waves(case.changes(), ensemble, &health) {
             Err(refused) => {
                 let said = refused.to_string();
                 prop_assert!(may_be_lost, "refused without need: {said}");
@@ -259,7 +258,7 @@ proptest! {
                         prop_assert!(false, "{why}");
                     }
                 }
-                check_order(&waves, &played, &standing)?;
+                check_order(&waves, &played, &health)?;
                 let mut made: Vec<HostChanges> =
                     waves.iter().flat_map(Wave::hosts).cloned().collect();
                 made.sort_by(|a, b| a.host.cmp(&b.host));
@@ -275,15 +274,15 @@ proptest! {
 fn check_order(
     waves: &[Wave],
     played: &Played<'_>,
-    standing: &Standing,
+    health: &MembersHealth,
 ) -> Result<(), TestCaseError> {
     if played.is_lost {
         return Ok(());
     }
-    let rank = |host: &HostChanges| match stands(standing, &host.host) {
-        MemberStanding::Down => 0,
-        MemberStanding::Serves => 1,
-        MemberStanding::Leads => 2,
+    let rank = |host: &HostChanges| match stands(health, &host.host) {
+        MemberHealth::Down => 0,
+        MemberHealth::Serves => 1,
+        MemberHealth::Leads => 2,
     };
     let order: Vec<u8> =
         waves.iter().flat_map(|wave| played.disturbed(wave)).map(rank).collect();
@@ -298,7 +297,7 @@ fn without_an_ensemble_all_hosts_change_at_once() {
         changes: vec![change(Kind::Disturbs, 0)],
     };
     let all = vec![changes("a"), changes("b")];
-    let none = Standing::default();
+    let none = MembersHealth::default();
     let waves = waves(all, &[], None, &none).expect("nothing can be lost");
     assert_eq!(waves.len(), 1);
     assert!(waves[0].before().is_empty() && waves[0].after().is_empty());
@@ -323,13 +322,13 @@ fn to_take_back_what_interrupts_services_interrupts_them_too() {
 }
 
 /// Three members, of which these stand so, and these are changed in these ways.
-fn check(standing: [MemberStanding; 3], changes: [&[Kind]; 3], expected: &str) {
+fn check(health: [MemberHealth; 3], changes: [&[Kind]; 3], expected: &str) {
     let case = Case {
         n_members: 3,
-        standing: standing.to_vec(),
+        health: health.to_vec(),
         changes: changes.iter().map(|kinds| kinds.to_vec()).collect(),
     };
-    let shown = match in_waves(case.changes(), ensemble(3), &case.standing()) {
+    let shown = match in_waves(case.changes(), ensemble(3), &case.health()) {
         Err(refused) => refused.to_string(),
         Ok(waves) => {
             let hosts = |wave: &Wave| {
@@ -345,7 +344,7 @@ fn check(standing: [MemberStanding; 3], changes: [&[Kind]; 3], expected: &str) {
 #[test]
 fn members_change_one_by_one_the_leader_last_and_calm_hosts_together() {
     use Kind::{Calm, Disturbs, Starts};
-    use MemberStanding::{Down, Leads, Serves};
+    use MemberHealth::{Down, Leads, Serves};
     check([Leads, Serves, Serves], [&[Disturbs]; 3], "c1 c2 c0");
     check([Serves, Leads, Serves], [&[Calm]; 3], "c0+c1+c2");
     check([Leads, Serves, Serves], [&[Disturbs, Calm], &[Calm], &[]], "c1 c0");
@@ -356,14 +355,14 @@ fn members_change_one_by_one_the_leader_last_and_calm_hosts_together() {
 #[test]
 fn a_member_that_is_being_brought_back_is_not_waited_for_before_it_is_started() {
     use Kind::{Calm, Disturbs};
-    use MemberStanding::{Down, Leads, Serves};
+    use MemberHealth::{Down, Leads, Serves};
     let case = Case {
         n_members: 3,
-        standing: vec![Leads, Serves, Down],
+        health: vec![Leads, Serves, Down],
         changes: vec![vec![Calm], vec![], vec![Disturbs]],
     };
     let waves =
-        in_waves(case.changes(), ensemble(3), &case.standing()).expect("a base stage");
+        in_waves(case.changes(), ensemble(3), &case.health()).expect("a base stage");
     let gate = waves[1].after()[0].to_string();
     assert_eq!(gate, "ZooKeeper on c0, c1 serve and are synced");
     check(
@@ -383,7 +382,7 @@ fn reboot(host: &str) -> HostChanges {
 }
 
 /// The hosts of each wave, and the gates after it.
-fn rebooted(standing: &Standing) -> Vec<(Vec<String>, Vec<String>)> {
+fn rebooted(health: &MembersHealth) -> Vec<(Vec<String>, Vec<String>)> {
     let workers: Vec<String> = (1..=8).map(|n| format!("10.0.1.{n}")).collect();
     let cluster = Cluster::of(&format!(
         "cluster: lab\nprovider: {{ssh: {{}}}}\ngroups:\n  \
@@ -395,7 +394,7 @@ fn rebooted(standing: &Standing) -> Vec<(Vec<String>, Vec<String>)> {
     let topology = &cluster.topology;
     let hosts = topology.agents().map(|node| reboot(node.host.as_str())).collect();
     let (peers, agents) = (Peers::all(topology), Agents::of(topology));
-    let waves = waves(hosts, &peers, Some(agents), standing).expect("none is lost");
+    let waves = waves(hosts, &peers, Some(agents), health).expect("none is lost");
     let wave = |wave: &Wave| {
         let hosts = wave.hosts().iter().map(|host| host.host.to_string()).collect();
         (hosts, wave.after().iter().map(Gate::to_string).collect())
@@ -405,7 +404,7 @@ fn rebooted(standing: &Standing) -> Vec<(Vec<String>, Vec<String>)> {
 
 #[test]
 fn machines_that_serve_nothing_yet_boot_anew_in_batches_and_no_two_of_a_quorum_at_once() {
-    let waves = rebooted(&Standing::default());
+    let waves = rebooted(&MembersHealth::default());
     let sizes: Vec<usize> = waves.iter().map(|(hosts, _)| hosts.len()).collect();
     assert_eq!(sizes.iter().sum::<usize>(), 11, "{waves:?}");
     assert!(sizes.iter().all(|size| *size <= 2), "more than a quarter: {waves:?}");
@@ -420,8 +419,8 @@ fn machines_that_serve_nothing_yet_boot_anew_in_batches_and_no_two_of_a_quorum_a
 #[test]
 fn a_member_that_boots_anew_is_back_and_serves_before_the_next() {
     let members = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
-    let serve = members.map(|host| (name(host), MemberStanding::Serves));
-    let waves = rebooted(&Standing::of(serve));
+    let serve = members.map(|host| (name(host), MemberHealth::Serves));
+    let waves = rebooted(&MembersHealth::of(serve));
     let of_members: Vec<_> =
         waves.iter().filter(|(hosts, _)| hosts[0].starts_with("10.0.0.")).collect();
     assert_eq!(of_members.len(), 3, "{waves:?}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use platform::host::HostName;
 use platform::inventory::catalog;
-use platform::plan::preflight::objections;
+use platform::plan::preflight::preflight_failures;
 use platform::resource::Facts;
 
 use crate::cluster::Cluster;
@@ -33,7 +33,7 @@ fn objected(said: &[(&str, &str)]) -> Vec<String> {
         (node.host.clone(), cluster.answer(node, &[], &also.join("\n")))
     });
     let facts: BTreeMap<HostName, Facts> = facts.collect();
-    let found = objections(&cluster.topology, &catalog, &facts);
+    let found = preflight_failures(&cluster.topology, &catalog, &facts);
     found.iter().map(|it| format!("{}: {}; {}", it.host, it.problem, it.help)).collect()
 }
 

@@ -10,7 +10,7 @@ use platform::component::Stage;
 use platform::host::HostName;
 use platform::inventory::catalog::Component;
 use platform::plan::{
-    Gate, MemberStanding, NoPlan, Peers, Plan, Push, Standing, Wave, Work,
+    Gate, MemberHealth, MembersHealth, NoPlan, Peers, Plan, Push, Wave, Work,
 };
 use platform::resource::probe::Questions;
 use platform::resource::{Facts, Manager, Resource};
@@ -32,7 +32,7 @@ struct Lab {
     before: Settings,
     /// How far an earlier run came on each host.
     hosts: Vec<Host>,
-    standing: Vec<MemberStanding>,
+    health: Vec<MemberHealth>,
 }
 
 /// What of an inventory may change from one run to the next.
@@ -69,15 +69,15 @@ fn lab() -> impl Strategy<Value = Lab> {
     let size = (n_members, 1..3usize, 0..3usize, 0..3usize);
     let host = prop_oneof![1 => Just(Host::Fresh), 3 => Just(Host::Before), 2 => Just(Host::Now)];
     let stands = prop_oneof![
-        6 => Just(MemberStanding::Serves),
-        1 => Just(MemberStanding::Leads),
-        1 => Just(MemberStanding::Down),
+        6 => Just(MemberHealth::Serves),
+        1 => Just(MemberHealth::Leads),
+        1 => Just(MemberHealth::Down),
     ];
     size.prop_flat_map(move |(n_members, n_edges, n_others, n_agents)| {
         let hosts = vec(host.clone(), n_members + n_edges + n_others + n_agents);
-        let standing = vec(stands.clone(), n_members);
-        (settings(), settings(), hosts, standing).prop_map(
-            move |(now, before, hosts, standing)| Lab {
+        let health = vec(stands.clone(), n_members);
+        (settings(), settings(), hosts, health).prop_map(
+            move |(now, before, hosts, health)| Lab {
                 n_members,
                 n_edges,
                 n_others,
@@ -85,7 +85,7 @@ fn lab() -> impl Strategy<Value = Lab> {
                 now,
                 before,
                 hosts,
-                standing,
+                health,
             },
         )
     })
@@ -124,7 +124,7 @@ impl Lab {
     }
 
     /// What each host has. A member of which nothing is there cannot serve.
-    fn world(&self, now: &Cluster) -> (BTreeMap<HostName, Facts>, Standing) {
+    fn world(&self, now: &Cluster) -> (BTreeMap<HostName, Facts>, MembersHealth) {
         let before = Cluster::of(&self.text(&self.before));
         let nodes = now.topology.nodes.iter().zip(&self.hosts);
         let facts = nodes.clone().map(|(node, host)| {
@@ -135,41 +135,41 @@ impl Lab {
             };
             (node.host.clone(), now.answer(node, &there, ""))
         });
-        let standing = nodes.zip(&self.standing).map(|((node, host), standing)| {
-            let standing = match host {
-                Host::Fresh => MemberStanding::Down,
-                _ => *standing,
+        let health = nodes.zip(&self.health).map(|((node, host), health)| {
+            let health = match host {
+                Host::Fresh => MemberHealth::Down,
+                _ => *health,
             };
-            (node.host.clone(), standing)
+            (node.host.clone(), health)
         });
         // Whoever stands in one way on a host does so in all.
-        let standing: Vec<(HostName, MemberStanding)> = standing.collect();
+        let health: Vec<(HostName, MemberHealth)> = health.collect();
         let others = [
             Component::MesosMaster,
             Component::MesosAgent,
             Component::Marathon,
             Component::Chronos,
         ];
-        let of = |all: Standing, component| all.with(component, standing.clone());
-        let all = others.into_iter().fold(Standing::of(standing.clone()), of);
+        let of = |all: MembersHealth, component| all.with(component, health.clone());
+        let all = others.into_iter().fold(MembersHealth::of(health.clone()), of);
         (facts.collect(), all)
     }
 }
 
-fn all_serve(ensemble: &Ensemble) -> Standing {
+fn all_serve(ensemble: &Ensemble) -> MembersHealth {
     let hosts = ensemble.members().iter().map(|member| member.host.clone());
-    Standing::of(hosts.map(|host| (host, MemberStanding::Serves)))
+    MembersHealth::of(hosts.map(|host| (host, MemberHealth::Serves)))
 }
 
 /// Every stage keeps the quorum; what one stage leaves down is down in the next.
 fn check_quorum(
     cluster: &Cluster,
     plan: &Plan,
-    standing: &Standing,
+    health: &MembersHealth,
 ) -> Result<(), String> {
     let ensemble = cluster.topology.ensemble.as_ref().expect("it has members");
-    let mut played = Played::new(ensemble, standing);
-    check_peers(cluster, plan, standing)?;
+    let mut played = Played::new(ensemble, health);
+    check_peers(cluster, plan, health)?;
     for stage in &plan.stages {
         if let Work::Hosts(waves) = &stage.work {
             waves.iter().try_for_each(|wave| {
@@ -188,7 +188,7 @@ fn check_quorum(
 fn check_peers(
     cluster: &Cluster,
     plan: &Plan,
-    standing: &Standing,
+    health: &MembersHealth,
 ) -> Result<(), String> {
     for peers in Peers::all(&cluster.topology) {
         let own = match peers.component {
@@ -204,7 +204,7 @@ fn check_peers(
             })
             .flatten()
             .collect();
-        play(&peers, standing, &waves)?;
+        play(&peers, health, &waves)?;
     }
     Ok(())
 }
@@ -253,10 +253,10 @@ proptest! {
     #[test]
     fn any_inventory_gives_a_plan_that_keeps_the_quorum_or_names_who_is_in_the_way(lab in lab()) {
         let mut cluster = Cluster::of(&lab.text(&lab.now));
-        let (facts, standing) = lab.world(&cluster);
-        match cluster.plan(&facts, &standing, &[]) {
+        let (facts, health) = lab.world(&cluster);
+        match cluster.plan(&facts, &health, &[]) {
             Ok(plan) => {
-                if let Err(why) = check_quorum(&cluster, &plan, &standing) {
+                if let Err(why) = check_quorum(&cluster, &plan, &health) {
                     prop_assert!(false, "{why}");
                 }
                 check_stages(&cluster, &plan)?;
@@ -266,7 +266,7 @@ proptest! {
             Err(NoPlan::Refused(refused)) => {
                 let members = cluster.topology.ensemble.as_ref().expect("members").members();
                 let down = members.iter()
-                    .filter(|member| standing.get(Component::Zookeeper, &member.host) == MemberStanding::Down);
+                    .filter(|member| health.get(Component::Zookeeper, &member.host) == MemberHealth::Down);
                 let said = refused.to_string();
                 prop_assert!(down.clone().any(|m| said.contains(m.host.as_str())), "{said}");
             }
@@ -309,7 +309,8 @@ fn stages_come_in_order_and_images_only_where_a_registry_lacks_them() {
     let facts = fresh(&cluster);
     let push =
         Push { component: Component::Zookeeper, to: "edge-1".parse().expect("a name") };
-    let plan = cluster.plan(&facts, &Standing::default(), &[push]).expect("a first run");
+    let plan =
+        cluster.plan(&facts, &MembersHealth::default(), &[push]).expect("a first run");
     let stages: Vec<String> =
         plan.stages.iter().map(|stage| stage.stage.to_string()).collect();
     let made = [
@@ -323,7 +324,7 @@ fn stages_come_in_order_and_images_only_where_a_registry_lacks_them() {
         "frameworks",
     ];
     assert_eq!(stages, made);
-    let plan = cluster.plan(&facts, &Standing::default(), &[]).expect("a first run");
+    let plan = cluster.plan(&facts, &MembersHealth::default(), &[]).expect("a first run");
     assert!(plan.stages.iter().all(|stage| stage.stage != Stage::Images));
 }
 
@@ -339,7 +340,7 @@ fn a_question_that_a_host_left_open_is_no_ground_for_a_plan() {
         0.0,
     );
     facts.insert(host, open.expect("a whole answer"));
-    let refused = cluster.plan(&facts, &Standing::default(), &[]).expect_err("open");
+    let refused = cluster.plan(&facts, &MembersHealth::default(), &[]).expect_err("open");
     let said = platform::event::in_words(&refused);
     assert!(
         said.starts_with("cannot plan for control-2: the host did not report"),

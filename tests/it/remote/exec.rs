@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use platform::remote::ssh::{Lasting, Ssh};
+use platform::remote::ssh::{ReconnectingSsh, Ssh};
 use platform::remote::{ErrorKind, Exec, Input, Remote, RemoteError};
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
@@ -391,7 +391,8 @@ async fn input_that_cannot_be_read_ends_the_command() {
 async fn a_look_at_a_service_is_over_a_new_connection_where_the_old_one_ended() {
     let sshd = Sshd::start();
     let (connector, _) = connector(settings(sshd.path()));
-    let host = Lasting::connect(Arc::new(connector), sshd.target()).await.unwrap();
+    let host =
+        ReconnectingSsh::connect(Arc::new(connector), sshd.target()).await.unwrap();
     let kill = || sshd.signal_sessions(Signal::KILL);
     let (error, _) = disturbed(&host, Input::Empty, kill).await;
     assert!(matches!(error, RemoteError::Lost { .. }), "{error:?}");

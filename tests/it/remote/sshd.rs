@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use platform::event::{Event, Events, Sink};
 use platform::inventory::{HostKeyPolicy, SshAccess};
-use platform::remote::ssh::{Ask, Connector, FirstContact, Settings, Target, Timing};
+use platform::remote::ssh::{
+    Connector, FirstContact, Settings, Target, Timing, TrustPrompt,
+};
 use platform::remote::{Argv, As, Exec, Input};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -246,10 +248,10 @@ pub(super) fn connector(settings: Settings) -> (Connector, Arc<Seen>) {
 }
 
 /// Answers every question alike, and keeps what was asked.
-pub(super) fn answer(yes: bool) -> (Ask, Arc<Mutex<Vec<FirstContact>>>) {
+pub(super) fn answer(yes: bool) -> (TrustPrompt, Arc<Mutex<Vec<FirstContact>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let kept = asked.clone();
-    let ask: Ask = Arc::new(move |contact: &FirstContact| {
+    let ask: TrustPrompt = Arc::new(move |contact: &FirstContact| {
         kept.lock().unwrap().push(contact.clone());
         yes
     });

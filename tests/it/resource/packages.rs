@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use platform::resource::{Brings, Change, Package, Resource};
+use platform::resource::{Change, Package, ProvidedCommand, Resource};
 
 use super::host::{Host, is_done};
 use super::probe::package;
@@ -12,7 +12,7 @@ const DEAD: &str = "W: An odd word of apt\n\
 
 /// The program whose installation may leave its command out.
 fn engine() -> [Resource; 1] {
-    let brings = Brings { command: "tool", package: "engine-cli" };
+    let brings = ProvidedCommand { command: "tool", package: "engine-cli" };
     [Resource::Package(Package::named("engine").that_brings(brings))]
 }
 

@@ -5,7 +5,7 @@ use platform::component::znode::{Secure, Znode};
 use platform::event::Outcome;
 use platform::plan::{StagePlan, Work};
 use platform::remote::ErrorKind;
-use platform::run::gate::Look;
+use platform::run::gate::GateState;
 
 use super::apply::Run;
 use crate::cluster::Cluster;
@@ -34,7 +34,7 @@ async fn nodes_are_secured_once_all_members_serve() {
 #[tokio::test(start_paused = true)]
 async fn no_node_is_touched_while_a_member_is_missing() {
     let run = Run::on(&[]);
-    run.sees([Look::Closed("control-2 does not answer".to_owned())]);
+    run.sees([GateState::Closed("control-2 does not answer".to_owned())]);
     let tally = run.carry_out(vec![access(&["/", "/mesos"])]).await;
     assert_eq!((tally.n_done, tally.n_not_started), (0, 2));
     assert_eq!(tally.failed[0].why.kind, ErrorKind::TimedOut);

@@ -14,15 +14,16 @@ use platform::host::HostName;
 use platform::inventory::catalog::Component;
 use platform::plan::quorum::waves;
 use platform::plan::{
-    Gate, HostChanges, MemberStanding, Peers, Plan, Push, StagePlan, Standing, Work,
+    Gate, HostChanges, MemberHealth, MembersHealth, Peers, Plan, Push, StagePlan, Work,
 };
 use platform::remote::ErrorKind;
 use platform::resource::{Action, Change, Image, ImageOrigin, Key, Sysctl};
 use platform::run::Fleet;
 use platform::run::apply::{
-    Bytes, Courier, CourierError, Crew, Failure, Tally, Warden, apply,
+    ApplyContext, Bytes, Failure, ImageTransport, Tally, TransportError, ZnodeAccess,
+    apply,
 };
-use platform::run::gate::{Look, Witness};
+use platform::run::gate::{GateState, HealthCheck};
 use platform::secret::{Redactor, Secret};
 use tokio::sync::Notify;
 
@@ -50,7 +51,7 @@ pub(super) fn changes(host: &str, n_changes: usize) -> HostChanges {
 }
 
 pub(super) fn stage(stage: Stage, hosts: &[HostChanges]) -> StagePlan {
-    let waves = waves(hosts.to_vec(), &[], None, &Standing::default());
+    let waves = waves(hosts.to_vec(), &[], None, &MembersHealth::default());
     let work = Work::Hosts(waves.expect("there is no quorum to lose"));
     StagePlan { stage, work, gates: Vec::new() }
 }
@@ -88,16 +89,16 @@ pub(super) fn then(n_steps: usize, lines: &[&str]) -> Vec<String> {
 /// Looks that are given one after the other; the last one stays.
 #[derive(Default)]
 struct Scripted {
-    looks: Mutex<VecDeque<Look>>,
+    looks: Mutex<VecDeque<GateState>>,
     gates: Mutex<Vec<String>>,
     image: Option<&'static str>,
 }
 
-impl Witness for Scripted {
-    fn look<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, Look> {
+impl HealthCheck for Scripted {
+    fn look<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, GateState> {
         let mut looks = self.looks.lock().expect("no test panics while it writes");
         let look = match looks.len() {
-            0 => Look::Open("all is well".to_owned()),
+            0 => GateState::Open("all is well".to_owned()),
             1 => looks[0].clone(),
             _ => looks.pop_front().expect("there are several"),
         };
@@ -106,19 +107,22 @@ impl Witness for Scripted {
     }
 }
 
-impl Courier for Scripted {
-    fn archive<'a>(&'a self, _: &'a Image) -> BoxFuture<'a, Result<Bytes, CourierError>> {
+impl ImageTransport for Scripted {
+    fn archive<'a>(
+        &'a self,
+        _: &'a Image,
+    ) -> BoxFuture<'a, Result<Bytes, TransportError>> {
         let image = self.image.ok_or_else(|| "the archive is gone".into());
         async move { image.map(|text| Box::new(text.as_bytes()) as Bytes) }.boxed()
     }
 
-    fn push<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), CourierError>> {
+    fn push<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), TransportError>> {
         let refuses = push.to == name("bad");
         async move { if refuses { Err("no room".into()) } else { Ok(()) } }.boxed()
     }
 }
 
-impl Warden for Scripted {
+impl ZnodeAccess for Scripted {
     fn secure<'a>(&'a self, node: &'a Znode) -> BoxFuture<'a, Result<(), String>> {
         let refuses = node.path == "/bad";
         async move { if refuses { Err("no leader".to_owned()) } else { Ok(()) } }.boxed()
@@ -154,19 +158,19 @@ impl Run {
             fleet.insert(host.name(), host.clone());
             generations.insert(host.name(), "before".to_owned());
         }
-        let crew = Crew {
+        let ctx = ApplyContext {
             cluster: "lab",
             fleet: &fleet,
-            courier: &self.helpers,
-            warden: &self.helpers,
-            witness: &self.helpers,
+            images: &self.helpers,
+            znodes: &self.helpers,
+            health: &self.helpers,
             events: &Events::to(self.kept.clone()),
             parallel: 10,
             run: "run-1",
             redactor: &Redactor::new([Secret::new("hunter2hunter")]),
             stopped: &|| self.stopped.load(Ordering::Relaxed),
         };
-        let tally = apply(plan, generations, &crew).await;
+        let tally = apply(plan, generations, &ctx).await;
         self.check_accounts(n_changes, &tally);
         tally
     }
@@ -191,7 +195,7 @@ impl Run {
     }
 
     /// What is seen at gates, one after the other; the last stays.
-    pub(super) fn sees(&self, looks: impl IntoIterator<Item = Look>) {
+    pub(super) fn sees(&self, looks: impl IntoIterator<Item = GateState>) {
         self.helpers.looks.lock().expect("no test panics while it writes").extend(looks);
     }
 
@@ -471,11 +475,11 @@ fn rolling() -> StagePlan {
     let ensemble = cluster.topology.ensemble.expect("it has members");
     let hosts: Vec<HostName> =
         ensemble.members().iter().map(|member| member.host.clone()).collect();
-    let standing = |host: &HostName| (host.clone(), MemberStanding::Serves);
-    let standing = Standing::of(hosts.iter().map(standing));
+    let health = |host: &HostName| (host.clone(), MemberHealth::Serves);
+    let health = MembersHealth::of(hosts.iter().map(health));
     let all = hosts.iter().map(|host| changes(host.as_str(), 1)).collect();
     let waves =
-        waves(all, &[Peers::quorum(Component::Zookeeper, &ensemble)], None, &standing)
+        waves(all, &[Peers::quorum(Component::Zookeeper, &ensemble)], None, &health)
             .expect("all serve");
     let gates = vec![Gate::Serves {
         component: Component::Zookeeper,
@@ -508,12 +512,12 @@ async fn members_change_one_by_one_and_gates_are_asked_around_each() {
 #[tokio::test(start_paused = true)]
 async fn a_gate_that_stays_shut_stops_the_run_before_the_next_member() {
     let run = members([vec![well(1)], vec![], vec![]]);
-    let shut = Look::Closed("control-1 runs without a quorum".to_owned());
+    let shut = GateState::Closed("control-1 runs without a quorum".to_owned());
     run.helpers
         .looks
         .lock()
         .expect("no test panics while it writes")
-        .extend([Look::Open("fine".to_owned()), shut]);
+        .extend([GateState::Open("fine".to_owned()), shut]);
     let tally = run.carry_out(vec![rolling(), push(&["a"])]).await;
     assert_eq!((tally.n_done, tally.n_not_started), (1, 3));
     let [failure] = &tally.failed[..] else { panic!("{tally:?}") };
@@ -529,7 +533,7 @@ async fn a_gate_that_stays_shut_stops_the_run_before_the_next_member() {
 #[tokio::test(start_paused = true)]
 async fn a_gate_that_is_shut_before_the_first_member_leaves_all_as_they_are() {
     let run = members([vec![], vec![], vec![]]);
-    let shut = Look::Closed("control-2 does not answer".to_owned());
+    let shut = GateState::Closed("control-2 does not answer".to_owned());
     run.helpers.looks.lock().expect("no test panics while it writes").push_back(shut);
     let tally = run.carry_out(vec![rolling()]).await;
     assert_eq!((tally.n_done, tally.failed.len(), tally.n_not_started), (0, 1, 3));
@@ -546,8 +550,8 @@ async fn an_operator_who_stops_is_obeyed_before_the_next_member() {
         }
         stops.stopped.store(true, Ordering::Relaxed);
     };
-    let slow = Look::Closed("not yet".to_owned());
-    let open = Look::Open("fine".to_owned());
+    let slow = GateState::Closed("not yet".to_owned());
+    let open = GateState::Open("fine".to_owned());
     run.helpers.looks.lock().expect("no test panics while it writes").extend([
         open.clone(),
         slow,
@@ -563,7 +567,7 @@ async fn an_operator_who_stops_is_obeyed_before_the_next_member() {
 #[tokio::test(start_paused = true)]
 async fn a_run_stops_at_the_first_gate_that_stays_shut() {
     let run = Run::on(&[("a", vec![well(1)])]);
-    run.sees([Look::Closed("nobody serves".to_owned())]);
+    run.sees([GateState::Closed("nobody serves".to_owned())]);
     let mut first = stage(Stage::Base, &[changes("a", 1)]);
     first.gates = vec![
         Gate::Serves { component: Component::Zookeeper, members: Vec::new() },

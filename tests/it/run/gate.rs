@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use platform::event::{Event, Events};
 use platform::inventory::catalog::Component;
 use platform::plan::Gate;
-use platform::run::gate::{Closed, Look, Witness, wait};
+use platform::run::gate::{Closed, GateState, HealthCheck, wait};
 use platform::run::units::{Stuck, UnitRun};
 use tokio::time::Instant;
 
@@ -18,13 +18,13 @@ use crate::fake::Kept;
 /// Says one thing after the other; the last one stays. Its unit has been started anew once more
 /// at each look, up to so many times.
 struct Says {
-    looks: Mutex<VecDeque<Look>>,
+    looks: Mutex<VecDeque<GateState>>,
     n_restarts: Mutex<u64>,
     at_most: u64,
 }
 
-impl Witness for Says {
-    fn look<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Look> {
+impl HealthCheck for Says {
+    fn look<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, GateState> {
         let mut looks = self.looks.lock().expect("no test panics while it writes");
         let look = match looks.len() {
             1 => looks[0].clone(),
@@ -54,35 +54,35 @@ impl Witness for Says {
     }
 }
 
-fn says(looks: &[Look], at_most: u64) -> Says {
+fn says(looks: &[GateState], at_most: u64) -> Says {
     let looks = Mutex::new(looks.iter().cloned().collect());
     Says { looks, n_restarts: Mutex::new(0), at_most }
 }
 
 /// Waits for a gate of which this is seen: how it ended, what was told, how long it took.
-async fn watch(looks: &[Look]) -> (Result<(), Closed>, Vec<Event>, Duration) {
+async fn watch(looks: &[GateState]) -> (Result<(), Closed>, Vec<Event>, Duration) {
     watch_unit(looks, 0).await
 }
 
 /// The same with a unit that is started anew so often.
 async fn watch_unit(
-    looks: &[Look],
+    looks: &[GateState],
     n_restarts: u64,
 ) -> (Result<(), Closed>, Vec<Event>, Duration) {
     let kept = Arc::new(Kept::default());
-    let witness = says(looks, n_restarts);
+    let health = says(looks, n_restarts);
     let gate = Gate::Serves { component: Component::Zookeeper, members: Vec::new() };
     let begun = Instant::now();
-    let ended = wait(&gate, &witness, &Events::to(kept.clone()), &|| false).await;
+    let ended = wait(&gate, &health, &Events::to(kept.clone()), &|| false).await;
     (ended, kept.all(), begun.elapsed())
 }
 
-fn closed(seen: &str) -> Look {
-    Look::Closed(seen.to_owned())
+fn closed(seen: &str) -> GateState {
+    GateState::Closed(seen.to_owned())
 }
 
-fn open(seen: &str) -> Look {
-    Look::Open(seen.to_owned())
+fn open(seen: &str) -> GateState {
+    GateState::Open(seen.to_owned())
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,12 +123,12 @@ async fn a_gate_that_does_not_open_in_time_says_what_was_seen_last() {
 
 #[tokio::test(start_paused = true)]
 async fn an_operator_who_stops_does_not_wait_but_an_open_gate_is_seen() {
-    let stopped = async |look: Look| {
-        let witness = says(&[look], 0);
+    let stopped = async |look: GateState| {
+        let health = says(&[look], 0);
         let events = Events::to(Arc::new(Kept::default()));
         wait(
             &Gate::Serves { component: Component::Zookeeper, members: Vec::new() },
-            &witness,
+            &health,
             &events,
             &|| true,
         )

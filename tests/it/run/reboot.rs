@@ -7,7 +7,7 @@ use platform::event::Outcome;
 use platform::plan::{HostChanges, StagePlan};
 use platform::remote::ErrorKind;
 use platform::resource::{Action, Change, Key};
-use platform::run::gate::Look;
+use platform::run::gate::GateState;
 use tokio::time::Instant;
 
 use super::apply::{Run, changes, name, stage, then, through};
@@ -28,8 +28,8 @@ fn boots() -> Vec<StagePlan> {
     vec![boot, stage(Stage::Base, &[changes("a", 1), changes("b", 1)])]
 }
 
-fn closed(seen: &str) -> Look {
-    Look::Closed(seen.to_owned())
+fn closed(seen: &str) -> GateState {
+    GateState::Closed(seen.to_owned())
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_connection_that_dies_before_the_reboot_was_begun_is_a_failure() {
 #[tokio::test]
 async fn a_machine_that_comes_back_as_it_was_stops_the_run_before_the_next() {
     let run = Run::on(&[("a", vec![Act::Ends(through(2), 0, "")]), ("b", Vec::new())]);
-    run.sees([closed("a is down"), Look::Never("a came back as it was".to_owned())]);
+    run.sees([closed("a is down"), GateState::Never("a came back as it was".to_owned())]);
     let tally = run.carry_out(boots()).await;
     let [failure] = &tally.failed[..] else { panic!("{tally:?}") };
     assert_eq!(failure.why.kind, ErrorKind::Failed);

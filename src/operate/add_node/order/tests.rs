@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::super::super::fixture::ambient;
-use super::super::super::{Kind, Lab};
+use super::super::super::fixture::ctx;
+use super::super::super::{ClusterFiles, ExitKind};
 use super::*;
 
 const LOCAL: &str = "cluster: x\nprovider: {local: {}}\ngroups:\n  \
@@ -34,19 +34,19 @@ impl Files {
         fs::read_to_string(self.path()).unwrap()
     }
 
-    fn lab(&self) -> Lab {
-        let lab = Lab::open(&self.path()).unwrap();
-        lab.state.make().unwrap();
-        lab
+    fn files(&self) -> ClusterFiles {
+        let files = ClusterFiles::open(&self.path()).unwrap();
+        files.state.make().unwrap();
+        files
     }
 
-    fn order(&self, request: &Request) -> Result<Order, Trouble> {
-        Order::of(&self.lab(), request, &ambient(false))
+    fn order(&self, request: &Request) -> Result<Order, Error> {
+        Order::of(&self.files(), request, &ctx(false))
     }
 
-    fn write(&self, order: &Order) -> Result<(), Trouble> {
+    fn write(&self, order: &Order) -> Result<(), Error> {
         let known = ["all-1", "workers-1", "workers-2"].map(|host| host.parse().unwrap());
-        order.write(known.into(), &ambient(false))
+        order.write(known.into(), &ctx(false))
     }
 }
 
@@ -59,13 +59,13 @@ fn hosts(addresses: &[&str]) -> Request {
         name: address.parse().unwrap(),
         address: address.parse().unwrap(),
         ssh: None,
-        traits: crate::inventory::Traits::default(),
+        agent_spec: crate::inventory::AgentSpec::default(),
     };
     let addition = Addition::Hosts(addresses.iter().map(host).collect());
     Request { group: None, addition }
 }
 
-fn refused(order: Result<Order, Trouble>, kind: Kind, part: &str) {
+fn refused(order: Result<Order, Error>, kind: ExitKind, part: &str) {
     let Err(why) = order else { panic!("it is not refused: {part}") };
     assert_eq!(why.kind(), kind, "{why}");
     assert!(in_words(&why).contains(part), "`{part}` is not in: {}", in_words(&why));
@@ -90,18 +90,18 @@ fn the_same_words_go_on_once_the_inventory_is_written_and_others_have_to_wait() 
         assert_eq!(files.text(), written);
         refused(
             files.order(&other),
-            Kind::Refused,
+            ExitKind::Refused,
             "is not finished: give the same words",
         );
 
-        files.lab().state.forget_addition().unwrap();
+        files.files().state.forget_addition().unwrap();
         match &request.addition {
             Addition::Machines(_) => {
                 files.write(&files.order(&request).unwrap()).unwrap();
                 assert!(files.text().contains("count: 6} # some"), "{}", files.text());
             }
             Addition::Hosts(_) => {
-                refused(files.order(&request), Kind::Refused, "already (line 5)");
+                refused(files.order(&request), ExitKind::Refused, "already (line 5)");
             }
         }
     }
@@ -125,21 +125,21 @@ fn an_inventory_that_is_changed_while_the_operator_is_asked_is_left_alone() {
     let changed = LOCAL.replace("# some", "# many");
     fs::write(files.path(), &changed).unwrap();
     let why = files.write(&order).unwrap_err();
-    assert_eq!(why.kind(), Kind::Refused);
+    assert_eq!(why.kind(), ExitKind::Refused);
     assert_eq!(files.text(), changed);
-    assert_eq!(files.lab().state.addition().unwrap(), None);
+    assert_eq!(files.files().state.addition().unwrap(), None);
 }
 
 #[test]
 fn what_cannot_be_added_is_said_before_anything_is_written() {
     let (local, ssh) = (Files::of(LOCAL), Files::of(SSH));
-    refused(local.order(&hosts(&["10.0.0.8"])), Kind::Usage, "with `--count`");
-    refused(ssh.order(&machines(1)), Kind::Usage, "makes no machines");
+    refused(local.order(&hosts(&["10.0.0.8"])), ExitKind::Usage, "with `--count`");
+    refused(ssh.order(&machines(1)), ExitKind::Usage, "makes no machines");
     let quorum = Request { group: Some("all".to_owned()), ..machines(2) };
-    refused(local.order(&quorum), Kind::Refused, "decides by a majority");
+    refused(local.order(&quorum), ExitKind::Refused, "decides by a majority");
     let unknown = Request { group: Some("worker".to_owned()), ..machines(2) };
-    refused(local.order(&unknown), Kind::Usage, "did you mean `workers`?");
-    refused(local.order(&machines(300)), Kind::Invalid, "with these machines in it");
+    refused(local.order(&unknown), ExitKind::Usage, "did you mean `workers`?");
+    refused(local.order(&machines(300)), ExitKind::Invalid, "with these machines in it");
     assert_eq!((local.text(), ssh.text()), (LOCAL.to_owned(), SSH.to_owned()));
 }
 
@@ -147,7 +147,7 @@ fn what_cannot_be_added_is_said_before_anything_is_written() {
 fn trouble_after_the_edit_says_what_the_inventory_has_and_how_to_take_it_back() {
     let files = Files::of(LOCAL);
     let order = files.order(&machines(2)).unwrap();
-    let said = order.written(Trouble::Unwell).to_string();
+    let said = order.written(Error::Unwell).to_string();
     for part in ["not all is well; ", "2 machines in group workers", "`count` back to 2"]
     {
         assert!(said.contains(part), "`{part}` is not in: {said}");

@@ -6,13 +6,13 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::super::launch::{Launch, Order};
-use super::super::plan::{AwsPlan, Site, Step};
+use super::super::plan::{AwsPlan, NetworkIds, Step};
 use super::super::seen::{Instance, InstanceState};
 use super::super::wanted::Firewall;
-use super::super::{AwsError, HostKey, Making};
+use super::super::{AwsError, HostKey, MakeContext};
 use super::read::of_cluster;
-use super::tell::{Look, Pauses, Teller};
-use super::write::Maker;
+use super::tell::{Backoff, Observation, StageReporter};
+use super::write::ResourceMaker;
 use super::{Cloud, filter};
 use crate::event::{Event, in_words};
 use crate::host::HostName;
@@ -47,20 +47,20 @@ impl Cloud {
     pub async fn make(
         &self,
         plan: AwsPlan,
-        making: &Making<'_>,
+        making: &MakeContext<'_>,
     ) -> Result<Vec<Instance>, AwsError> {
-        let AwsPlan { phases, mut site, instances, .. } = plan;
+        let AwsPlan { phases, mut network, instances, .. } = plan;
         let n_steps: usize = phases.iter().map(Vec::len).sum();
         let (mut there, mut n_done) = (instances, 0);
         for phase in phases {
             if (making.stopped)() {
                 return Err(AwsError::Stopped { n_done, n_left: n_steps - n_done });
             }
-            let steps = phase.iter().map(|step| self.step(step, &site, making));
+            let steps = phase.iter().map(|step| self.step(step, &network, making));
             let ended = join_all(steps).await;
             n_done += ended.iter().filter(|made| made.is_ok()).count();
             for made in ended.into_iter().collect::<Result<Vec<Made>, AwsError>>()? {
-                made.enter(&mut site, &mut there);
+                made.enter(&mut network, &mut there);
             }
         }
         match there.iter().all(|found| found.state.is_up()) {
@@ -72,10 +72,10 @@ impl Cloud {
     async fn step(
         &self,
         step: &Step,
-        site: &Site,
-        making: &Making<'_>,
+        network: &NetworkIds,
+        making: &MakeContext<'_>,
     ) -> Result<Made, AwsError> {
-        let maker = Maker { cloud: self, wanted: making.wanted, site };
+        let maker = ResourceMaker { cloud: self, wanted: making.wanted, network };
         let work = async {
             let made = match step {
                 Step::Launch(launch) => launched(&maker, launch, making).await,
@@ -93,7 +93,7 @@ impl Cloud {
     async fn until_running(
         &self,
         there: &[Instance],
-        making: &Making<'_>,
+        making: &MakeContext<'_>,
     ) -> Result<Vec<Instance>, AwsError> {
         let ids: Vec<&str> = there.iter().map(|found| found.id.as_str()).collect();
         let look = async || {
@@ -107,11 +107,11 @@ impl Cloud {
             let up = known.iter().filter(|found| found.state.is_up()).count();
             if up == ids.len() {
                 known.sort_by_key(|found| ids.iter().position(|id| *id == found.id));
-                return Ok(Look::Done(known, format!("{up} run")));
+                return Ok(Observation::Done(known, format!("{up} run")));
             }
             match (making.stopped)() {
                 true => Err(AwsError::Stopped { n_done: up, n_left: ids.len() - up }),
-                false => Ok(Look::NotYet(states(&known, ids.len()))),
+                false => Ok(Observation::NotYet(states(&known, ids.len()))),
             }
         };
         making.teller().until("all instances run", RUNNING, look).await
@@ -122,38 +122,38 @@ impl Cloud {
     async fn until_stopped(
         &self,
         ids: &[String],
-        teller: Teller<'_>,
+        teller: StageReporter<'_>,
     ) -> Result<(), AwsError> {
         let look = async || {
             let found = self.instances(vec![filter("instance-id", ids)]).await?;
             let seen = states(&found, ids.len());
             let is_stopping = |found: &Instance| found.state == InstanceState::Stopping;
             Ok(match found.iter().any(is_stopping) {
-                true => Look::NotYet(seen),
-                false => Look::Done((), seen),
+                true => Observation::NotYet(seen),
+                false => Observation::Done((), seen),
             })
         };
         teller.until("the instances to start have stopped", RUNNING, look).await
     }
 }
 
-impl Making<'_> {
-    fn teller(&self) -> Teller<'_> {
-        Teller { stage: self.stage, events: self.events }
+impl MakeContext<'_> {
+    fn teller(&self) -> StageReporter<'_> {
+        StageReporter { stage: self.stage, events: self.events }
     }
 }
 
 impl Made {
-    fn enter(self, site: &mut Site, there: &mut Vec<Instance>) {
+    fn enter(self, network: &mut NetworkIds, there: &mut Vec<Instance>) {
         match self {
             Self::Nothing => {}
-            Self::Vpc(id) => site.vpc = Some(id),
+            Self::Vpc(id) => network.vpc = Some(id),
             Self::Subnet(zone, id) => {
-                site.subnets.insert(zone, id);
+                network.subnets.insert(zone, id);
             }
-            Self::Gateway(id) => site.gateway = Some(id),
+            Self::Gateway(id) => network.gateway = Some(id),
             Self::Firewall(firewall, id) => {
-                site.firewalls.insert(firewall, id);
+                network.firewalls.insert(firewall, id);
             }
             Self::Instances(instances) => there.extend(instances),
         }
@@ -161,14 +161,14 @@ impl Made {
 }
 
 async fn done(
-    maker: &Maker<'_>,
+    maker: &ResourceMaker<'_>,
     step: &Step,
-    making: &Making<'_>,
+    making: &MakeContext<'_>,
 ) -> Result<Made, AwsError> {
-    let site = maker.site;
+    let network = maker.network;
     let group = |which: &Firewall| -> Result<&String, AwsError> {
         let lacking = AwsError::Answer { call: "CreateSecurityGroup", what: "an id" };
-        site.firewalls.get(which).ok_or(lacking)
+        network.firewalls.get(which).ok_or(lacking)
     };
     match step {
         Step::ImportKey { name, public } => maker.import_key(name, public).await?,
@@ -210,7 +210,7 @@ async fn done(
 
 /// Makes the network. Where another run made one at the same moment, the one of the lower id
 /// stays, so that both runs agree which.
-async fn vpc(maker: &Maker<'_>, cidr: Cidr) -> Result<Made, AwsError> {
+async fn vpc(maker: &ResourceMaker<'_>, cidr: Cidr) -> Result<Made, AwsError> {
     let id = maker.make_vpc(cidr).await?;
     let all = maker.cloud.vpcs_that(of_cluster(&maker.wanted.cluster)).await?;
     match all.into_iter().map(|vpc| vpc.id).filter(|other| *other < id).min() {
@@ -223,11 +223,11 @@ async fn vpc(maker: &Maker<'_>, cidr: Cidr) -> Result<Made, AwsError> {
 }
 
 /// The main route table of the network, which comes with it.
-async fn route_table(maker: &Maker<'_>) -> Result<String, AwsError> {
-    if let Some(table) = &maker.site.route_table {
+async fn route_table(maker: &ResourceMaker<'_>) -> Result<String, AwsError> {
+    if let Some(table) = &maker.network.route_table {
         return Ok(table.clone());
     }
-    let here = filter("vpc-id", maker.site.vpc.iter());
+    let here = filter("vpc-id", maker.network.vpc.iter());
     let tables = maker.cloud.main_tables(here).await?;
     let lacking = AwsError::Answer { call: "DescribeRouteTables", what: "a main table" };
     tables.into_values().next().map(|(id, _)| id).ok_or(lacking)
@@ -235,19 +235,23 @@ async fn route_table(maker: &Maker<'_>) -> Result<String, AwsError> {
 
 /// Launches instances; what has no place goes where the plan says next.
 async fn launched(
-    maker: &Maker<'_>,
+    maker: &ResourceMaker<'_>,
     launch: &Launch,
-    making: &Making<'_>,
+    making: &MakeContext<'_>,
 ) -> Result<Made, AwsError> {
     let (mut found, mut tried) = (Vec::new(), Vec::new());
-    let site = maker.site;
+    let network = maker.network;
     let security_groups = launch.firewalls.iter();
-    let security_groups: Vec<String> =
-        security_groups.filter_map(|which| site.firewalls.get(which).cloned()).collect();
+    let security_groups: Vec<String> = security_groups
+        .filter_map(|which| network.firewalls.get(which).cloned())
+        .collect();
     for attempt in &launch.attempts {
         let order = Order {
             attempt,
-            subnet: site.subnets.get(&attempt.place.zone).map_or("", String::as_str),
+            subnet: network
+                .subnets
+                .get(&attempt.placement.zone)
+                .map_or("", String::as_str),
             security_groups: &security_groups,
             count: launch.count - found.len(),
             turn: 0,
@@ -263,7 +267,7 @@ async fn launched(
             Err(error) if error.is_capacity() => in_words(&error),
             Err(error) => return Err(error),
         };
-        let (kind, zone) = (&attempt.kind, &attempt.place.zone);
+        let (kind, zone) = (&attempt.kind, &attempt.placement.zone);
         let (whom, said) = (launch.whom(), format!("{kind} in {zone}: {why}"));
         making.events.emit(&Event::Warned { message: format!("{whom}: {said}") });
         tried.push(said);
@@ -274,10 +278,10 @@ async fn launched(
 /// Launches instances by one call. Where AWS remembers that very call from a time before, and
 /// the instances that it brought have ended, it is made another one.
 async fn launched_anew(
-    maker: &Maker<'_>,
+    maker: &ResourceMaker<'_>,
     launch: &Launch,
     mut order: Order<'_>,
-    making: &Making<'_>,
+    making: &MakeContext<'_>,
 ) -> Result<Vec<Instance>, AwsError> {
     loop {
         let token = launch.token(&maker.wanted.cluster, &order);
@@ -297,7 +301,7 @@ async fn patiently<T>(
     call: impl AsyncFn() -> Result<T, AwsError>,
 ) -> Result<T, AwsError> {
     let begun = Instant::now();
-    let mut pauses = Pauses::new();
+    let mut pauses = Backoff::new();
     loop {
         let error = match call().await {
             Ok(made) => return Ok(made),

@@ -7,7 +7,7 @@
 use aws_sdk_ec2::types as sdk;
 
 use super::super::seen::{Instance, Vpc};
-use super::super::sweep::{Kind, Stranger, Thing};
+use super::super::sweep::{AwsResource, ForeignResource, Kind};
 use super::super::{AwsError, CLUSTER_TAG};
 use super::read::{of_cluster, tags};
 use super::{Cloud, filter};
@@ -23,9 +23,9 @@ impl Cloud {
         &self,
         cluster: &ClusterName,
         vpcs: &[Vpc],
-        own: &[Thing],
+        own: &[AwsResource],
         instances: &[Instance],
-    ) -> Result<(Vec<Thing>, Vec<Stranger>), AwsError> {
+    ) -> Result<(Vec<AwsResource>, Vec<ForeignResource>), AwsError> {
         let ((things, interfaces), endpoints, groups) = tokio::try_join!(
             self.interfaces(cluster, vpcs, instances),
             self.endpoints(vpcs),
@@ -47,7 +47,7 @@ impl Cloud {
         cluster: &ClusterName,
         vpcs: &[Vpc],
         instances: &[Instance],
-    ) -> Result<(Vec<Thing>, Vec<(String, Stranger)>), AwsError> {
+    ) -> Result<(Vec<AwsResource>, Vec<(String, ForeignResource)>), AwsError> {
         let which = match vpcs {
             [] => of_cluster(cluster),
             vpcs => filter("vpc-id", vpcs.iter().map(|vpc| &vpc.id)),
@@ -68,7 +68,7 @@ impl Cloud {
                 (false, true, None) => {
                     let name = tags.get("Name").cloned().unwrap_or_default();
                     let subnet = found.subnet_id;
-                    things.push(Thing::new(Kind::Interface, id, name, subnet));
+                    things.push(AwsResource::new(Kind::Interface, id, name, subnet));
                 }
                 _ => strangers.push((id.clone(), of_interface(&id, &found))),
             }
@@ -103,8 +103,8 @@ impl Cloud {
         &self,
         cluster: &ClusterName,
         vpcs: &[Vpc],
-        own: &[Thing],
-    ) -> Result<Vec<Stranger>, AwsError> {
+        own: &[AwsResource],
+    ) -> Result<Vec<ForeignResource>, AwsError> {
         let of_kind = own.iter().filter(|thing| thing.kind == Kind::SecurityGroup);
         let own: Vec<&str> = of_kind.map(|thing| thing.id.as_str()).collect();
         let which = match (vpcs, own.as_slice()) {
@@ -126,7 +126,7 @@ impl Cloud {
     }
 }
 
-fn of_interface(id: &str, found: &sdk::NetworkInterface) -> Stranger {
+fn of_interface(id: &str, found: &sdk::NetworkInterface) -> ForeignResource {
     let owner = found.attachment().and_then(|to| to.instance_id());
     let (what, command) = match owner {
         Some(owner) => (
@@ -140,14 +140,14 @@ fn of_interface(id: &str, found: &sdk::NetworkInterface) -> Stranger {
     };
     let groups = found.groups().iter().filter_map(|group| group.group_id.clone());
     let on = found.vpc_id.iter().chain(&found.subnet_id).cloned().chain(groups).collect();
-    Stranger { what, command, on }
+    ForeignResource { what, command, on }
 }
 
-fn of_service(found: &sdk::VpcEndpoint) -> Option<Stranger> {
+fn of_service(found: &sdk::VpcEndpoint) -> Option<ForeignResource> {
     let id = found.vpc_endpoint_id()?;
     let groups = found.groups().iter().filter_map(|group| group.group_id.clone());
     let subnets = found.subnet_ids().iter().cloned();
-    Some(Stranger {
+    Some(ForeignResource {
         what: format!("VPC endpoint {id} ({})", found.service_name().unwrap_or("?")),
         command: format!("aws ec2 delete-vpc-endpoints --vpc-endpoint-ids {id}"),
         on: found.vpc_id.iter().cloned().chain(subnets).chain(groups).collect(),
@@ -155,7 +155,11 @@ fn of_service(found: &sdk::VpcEndpoint) -> Option<Stranger> {
 }
 
 /// A group that keeps the network that it is in, or our groups that its rules name.
-fn of_group(found: &sdk::SecurityGroup, vpcs: &[Vpc], own: &[&str]) -> Option<Stranger> {
+fn of_group(
+    found: &sdk::SecurityGroup,
+    vpcs: &[Vpc],
+    own: &[&str],
+) -> Option<ForeignResource> {
     let (id, name) = (found.group_id()?, found.group_name().unwrap_or("?"));
     let what = format!("security group {id} ({name})");
     let ours = |vpc: &str| vpcs.iter().any(|own| own.id == vpc);
@@ -174,7 +178,7 @@ fn of_group(found: &sdk::SecurityGroup, vpcs: &[Vpc], own: &[&str]) -> Option<St
         (None, false) => revoke("ingress", id, found.ip_permissions(), own),
         (None, true) => revoke("egress", id, found.ip_permissions_egress(), own),
     };
-    (!on.is_empty()).then_some(Stranger { what, command, on })
+    (!on.is_empty()).then_some(ForeignResource { what, command, on })
 }
 
 /// The command that takes the rules that name our groups out of another one.

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 use super::super::AwsError;
 use super::super::plan::noted_end;
 use super::super::seen::{Instance, InstanceState};
-use super::super::sweep::{AT_ONCE, Kind, Left, Remains, Thing, Why};
+use super::super::sweep::{AT_ONCE, AwsResource, ClusterResources, Kind, Left, Why};
 use super::make::states;
 use super::read::{of_cluster, tags};
-use super::tell::{Look, Pauses, Teller};
+use super::tell::{Backoff, Observation, StageReporter};
 use super::{Cloud, undone};
 use crate::event::{Events, in_words};
 use crate::inventory::ClusterName;
@@ -29,7 +29,10 @@ impl Cloud {
     ///
     /// # Errors
     /// When AWS does not answer, or refuses to.
-    pub async fn remains(&self, cluster: &ClusterName) -> Result<Remains, AwsError> {
+    pub async fn remains(
+        &self,
+        cluster: &ClusterName,
+    ) -> Result<ClusterResources, AwsError> {
         let tagged = || of_cluster(cluster);
         let (instances, volumes, groups, subnets, gateways, vpcs, keys) = tokio::try_join!(
             self.instances(vec![tagged()]),
@@ -41,9 +44,9 @@ impl Cloud {
             self.key_pairs_that(tagged()),
         )?;
         let groups = groups.into_iter().map(|group| {
-            Thing::new(Kind::SecurityGroup, group.id, group.name, [group.vpc])
+            AwsResource::new(Kind::SecurityGroup, group.id, group.name, [group.vpc])
         });
-        let groups: Vec<Thing> = groups.collect();
+        let groups: Vec<AwsResource> = groups.collect();
         let (interfaces, strangers) =
             self.in_networks(cluster, &vpcs, &groups, &instances).await?;
         let expires = keys.iter().filter_map(|key| noted_end(&key.tags)).min();
@@ -52,19 +55,18 @@ impl Cloud {
         let things = things.chain(groups);
         let things = things.chain(subnets.into_iter().map(|subnet| {
             let name = format!("{cluster}-{}", subnet.zone);
-            Thing::new(Kind::Subnet, subnet.id, name, [subnet.vpc])
+            AwsResource::new(Kind::Subnet, subnet.id, name, [subnet.vpc])
         }));
-        let things =
-            things.chain(gateways.into_iter().map(|(id, vpc)| {
-                Thing::new(Kind::Gateway, id, cluster.to_string(), vpc)
-            }));
+        let things = things.chain(gateways.into_iter().map(|(id, vpc)| {
+            AwsResource::new(Kind::Gateway, id, cluster.to_string(), vpc)
+        }));
         let vpcs = vpcs.into_iter();
-        let things =
-            things.chain(vpcs.map(|vpc| Thing::new(Kind::Vpc, vpc.id, vpc.cidr, [])));
+        let things = things
+            .chain(vpcs.map(|vpc| AwsResource::new(Kind::Vpc, vpc.id, vpc.cidr, [])));
         let keys = keys.into_iter();
-        let things =
-            things.chain(keys.map(|key| Thing::new(Kind::KeyPair, key.id, key.name, [])));
-        Ok(Remains { things: things.collect(), strangers, expires })
+        let things = things
+            .chain(keys.map(|key| AwsResource::new(Kind::KeyPair, key.id, key.name, [])));
+        Ok(ClusterResources { things: things.collect(), strangers, expires })
     }
 
     /// Removes what can go, in order, again and again until nothing more goes; gives what is
@@ -75,14 +77,14 @@ impl Cloud {
     pub async fn remove(
         &self,
         cluster: &ClusterName,
-        remains: &Remains,
+        remains: &ClusterResources,
         stage: &str,
         events: &Events,
     ) -> Result<Vec<Left>, AwsError> {
         let (go, stay) = remains.sort();
-        let (instances, rest): (Vec<Thing>, Vec<Thing>) =
+        let (instances, rest): (Vec<AwsResource>, Vec<AwsResource>) =
             go.into_iter().partition(|thing| thing.kind == Kind::Instance);
-        let teller = Teller { stage, events };
+        let teller = StageReporter { stage, events };
         let mut why: BTreeMap<String, Why> =
             stay.into_iter().map(|left| (left.thing.id, left.why)).collect();
         if let Err(error) = self.end(&instances, &teller).await {
@@ -108,8 +110,8 @@ impl Cloud {
     /// cluster.
     async fn end(
         &self,
-        instances: &[Thing],
-        teller: &Teller<'_>,
+        instances: &[AwsResource],
+        teller: &StageReporter<'_>,
     ) -> Result<(), AwsError> {
         for some in instances.chunks(AT_ONCE) {
             let ids: Vec<String> = some.iter().map(|thing| thing.id.clone()).collect();
@@ -125,7 +127,7 @@ impl Cloud {
                     ended => ended,
                 }
             };
-            let names: Vec<String> = some.iter().map(Thing::to_string).collect();
+            let names: Vec<String> = some.iter().map(AwsResource::to_string).collect();
             teller.step(None, &format!("terminate {}", names.join(", ")), work).await?;
         }
         Ok(())
@@ -146,8 +148,8 @@ impl Cloud {
     async fn until_gone(
         &self,
         cluster: &ClusterName,
-        instances: &[Thing],
-        teller: &Teller<'_>,
+        instances: &[AwsResource],
+        teller: &StageReporter<'_>,
     ) -> Result<(), AwsError> {
         if instances.is_empty() {
             return Ok(());
@@ -158,8 +160,8 @@ impl Cloud {
             let seen = states(&known, known.len());
             let ended = |found: &Instance| found.state == InstanceState::Terminated;
             Ok(match known.iter().all(ended) {
-                true => Look::Done((), seen),
-                false => Look::NotYet(seen),
+                true => Observation::Done((), seen),
+                false => Observation::NotYet(seen),
             })
         };
         teller.until("all instances are terminated", GONE, look).await
@@ -169,10 +171,10 @@ impl Cloud {
     /// as anything goes. Gives those that stay, with why.
     async fn remove_all(
         &self,
-        mut things: Vec<Thing>,
-        teller: &Teller<'_>,
+        mut things: Vec<AwsResource>,
+        teller: &StageReporter<'_>,
     ) -> BTreeMap<String, Why> {
-        let (mut pauses, mut progress) = (Pauses::new(), Instant::now());
+        let (mut pauses, mut progress) = (Backoff::new(), Instant::now());
         loop {
             let (mut left, mut why) = (Vec::new(), BTreeMap::new());
             let before = things.len();
@@ -201,13 +203,13 @@ impl Cloud {
 
     async fn remove_one(
         &self,
-        thing: &Thing,
-        teller: &Teller<'_>,
+        thing: &AwsResource,
+        teller: &StageReporter<'_>,
     ) -> Result<(), AwsError> {
         teller.step(None, &format!("remove {thing}"), self.delete(thing)).await
     }
 
-    async fn delete(&self, thing: &Thing) -> Result<(), AwsError> {
+    async fn delete(&self, thing: &AwsResource) -> Result<(), AwsError> {
         let (client, id) = (&self.client, thing.id.as_str());
         let done = match thing.kind {
             Kind::Instance => self.terminate(&[id.to_owned()]).await,
@@ -241,7 +243,7 @@ impl Cloud {
         }
     }
 
-    async fn delete_gateway(&self, thing: &Thing) -> Result<(), AwsError> {
+    async fn delete_gateway(&self, thing: &AwsResource) -> Result<(), AwsError> {
         for vpc in &thing.within {
             let call =
                 self.client.detach_internet_gateway().internet_gateway_id(&thing.id);
@@ -261,7 +263,7 @@ impl Cloud {
         done.map(drop).map_err(undone("DeleteVpc"))
     }
 
-    async fn volumes(&self, cluster: &ClusterName) -> Result<Vec<Thing>, AwsError> {
+    async fn volumes(&self, cluster: &ClusterName) -> Result<Vec<AwsResource>, AwsError> {
         let ask = self.client.describe_volumes().filters(of_cluster(cluster));
         let mut pages = ask.into_paginator().items().send();
         let mut things = Vec::new();
@@ -283,12 +285,12 @@ fn thing(
     id: String,
     tags: &BTreeMap<String, String>,
     within: impl IntoIterator<Item = String>,
-) -> Thing {
-    Thing::new(kind, id, tags.get("Name").cloned().unwrap_or_default(), within)
+) -> AwsResource {
+    AwsResource::new(kind, id, tags.get("Name").cloned().unwrap_or_default(), within)
 }
 
-fn of_instance(found: &Instance) -> Thing {
+fn of_instance(found: &Instance) -> AwsResource {
     let name = found.tags.get("Name").cloned().unwrap_or_default();
     let name = format!("{name}, {}", found.state);
-    Thing::new(Kind::Instance, found.id.clone(), name, [])
+    AwsResource::new(Kind::Instance, found.id.clone(), name, [])
 }

@@ -14,18 +14,18 @@ const LONG_PAUSE: Duration = Duration::from_secs(10);
 
 /// Tells of one stage.
 #[derive(Clone, Copy)]
-pub(super) struct Teller<'a> {
+pub(super) struct StageReporter<'a> {
     pub(super) stage: &'a str,
     pub(super) events: &'a Events,
 }
 
 /// What a look at something awaited found, in words.
-pub(super) enum Look<T> {
+pub(super) enum Observation<T> {
     Done(T, String),
     NotYet(String),
 }
 
-impl Teller<'_> {
+impl StageReporter<'_> {
     /// Does a step, and tells its beginning and its end.
     pub(super) async fn step<T>(
         &self,
@@ -60,22 +60,22 @@ impl Teller<'_> {
         &self,
         what: &str,
         deadline: Duration,
-        look: impl AsyncFn() -> Result<Look<T>, AwsError>,
+        look: impl AsyncFn() -> Result<Observation<T>, AwsError>,
     ) -> Result<T, AwsError> {
-        let (begun, mut pauses) = (Instant::now(), Pauses::new());
+        let (begun, mut pauses) = (Instant::now(), Backoff::new());
         let mut last = String::new();
         loop {
             match look().await? {
-                Look::Done(found, seen) => {
+                Observation::Done(found, seen) => {
                     let (gate, took) = (what.to_owned(), begun.elapsed());
                     self.events.emit(&Event::GatePassed { gate, seen, took });
                     return Ok(found);
                 }
-                Look::NotYet(seen) if seen != last => {
+                Observation::NotYet(seen) if seen != last => {
                     last.clone_from(&seen);
                     self.events.emit(&Event::Waiting { gate: what.to_owned(), seen });
                 }
-                Look::NotYet(_) => {}
+                Observation::NotYet(_) => {}
             }
             if begun.elapsed() > deadline {
                 let what = what.to_owned();
@@ -87,9 +87,9 @@ impl Teller<'_> {
 }
 
 /// Pauses between two looks, each longer than the one before.
-pub(super) struct Pauses(Duration);
+pub(super) struct Backoff(Duration);
 
-impl Pauses {
+impl Backoff {
     pub(super) fn new() -> Self {
         Self(PAUSE)
     }

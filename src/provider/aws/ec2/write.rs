@@ -10,7 +10,7 @@ use base64::Engine;
 use jiff::Timestamp;
 
 use super::super::launch::{Launch, Order};
-use super::super::plan::Site;
+use super::super::plan::NetworkIds;
 use super::super::seen::{Instance, Rule, Source};
 use super::super::wanted::Wanted;
 use super::super::{
@@ -21,13 +21,13 @@ use super::{Cloud, undone};
 use crate::inventory::Cidr;
 
 /// What everything of a cluster is made with.
-pub(super) struct Maker<'a> {
+pub(super) struct ResourceMaker<'a> {
     pub(super) cloud: &'a Cloud,
     pub(super) wanted: &'a Wanted,
-    pub(super) site: &'a Site,
+    pub(super) network: &'a NetworkIds,
 }
 
-impl Maker<'_> {
+impl ResourceMaker<'_> {
     pub(super) async fn import_key(
         &self,
         name: &str,
@@ -54,7 +54,7 @@ impl Maker<'_> {
         cidr: Cidr,
     ) -> Result<String, AwsError> {
         let call = self.cloud.client.create_subnet().availability_zone(zone);
-        let call = call.set_vpc_id(self.site.vpc.clone()).cidr_block(cidr.to_string());
+        let call = call.set_vpc_id(self.network.vpc.clone()).cidr_block(cidr.to_string());
         let call =
             call.tag_specifications(self.tags(ResourceType::Subnet, Some(zone), &[]));
         let made = call.customize().config_override(once()).send().await;
@@ -77,8 +77,8 @@ impl Maker<'_> {
 
     pub(super) async fn attach_gateway(&self) -> Result<(), AwsError> {
         let call = self.cloud.client.attach_internet_gateway();
-        let call = call.set_internet_gateway_id(self.site.gateway.clone());
-        let done = call.set_vpc_id(self.site.vpc.clone()).send().await;
+        let call = call.set_internet_gateway_id(self.network.gateway.clone());
+        let done = call.set_vpc_id(self.network.vpc.clone()).send().await;
         let done = done.map(drop).map_err(undone("AttachInternetGateway"));
         unless(done, "Resource.AlreadyAssociated")
     }
@@ -86,7 +86,7 @@ impl Maker<'_> {
     /// Sends what is for elsewhere to the gateway; a route that leads nowhere is replaced.
     pub(super) async fn route(&self, table: &str) -> Result<(), AwsError> {
         const ELSEWHERE: &str = "0.0.0.0/0";
-        let gateway = self.site.gateway.clone();
+        let gateway = self.network.gateway.clone();
         let call = self.cloud.client.create_route().route_table_id(table);
         let call = call.destination_cidr_block(ELSEWHERE).set_gateway_id(gateway.clone());
         match call.send().await.map(drop).map_err(undone("CreateRoute")) {
@@ -103,7 +103,7 @@ impl Maker<'_> {
         let call = self.cloud.client.create_security_group().group_name(name);
         let call =
             call.description(format!("Cluster {} of platform", self.wanted.cluster));
-        let call = call.set_vpc_id(self.site.vpc.clone());
+        let call = call.set_vpc_id(self.network.vpc.clone());
         let call =
             call.tag_specifications(self.tags(ResourceType::SecurityGroup, None, &[]));
         let made = call.customize().config_override(once()).send().await;
@@ -236,7 +236,7 @@ impl Maker<'_> {
     ) -> sdk::TagSpecification {
         let cluster = self.wanted.cluster.as_str();
         let name = part.map_or(cluster.to_owned(), |part| format!("{cluster}-{part}"));
-        let ends = self.site.expires.map(|at| tag(EXPIRES_TAG, &at.to_string()));
+        let ends = self.network.expires.map(|at| tag(EXPIRES_TAG, &at.to_string()));
         let mut tags = vec![tag("Name", &name), tag(CLUSTER_TAG, cluster)];
         tags.extend(ends);
         tags.extend(extra.iter().cloned());
@@ -260,7 +260,7 @@ fn interface(
         .subnet_id(order.subnet)
         .set_groups(Some(order.security_groups.to_vec()))
         .associate_public_ip_address(launch.public_address)
-        .set_private_ip_address(order.attempt.place.address.map(|at| at.to_string()))
+        .set_private_ip_address(order.attempt.placement.address.map(|at| at.to_string()))
         .delete_on_termination(true)
         .build()
 }

@@ -2,18 +2,18 @@
 
 use super::super::seen::{Rule, SecurityGroup, Seen};
 use super::super::wanted::{Firewall, Wanted};
-use super::ground::Ground;
+use super::network::NetworkPlan;
 use super::{Refusal, Step, push};
 
 pub(super) fn add(
     wanted: &Wanted,
     seen: &Seen,
-    ground: &mut Ground,
+    network: &mut NetworkPlan,
 ) -> Result<(), Refusal> {
     let (mut make, mut change) = (Vec::new(), Vec::new());
     for firewall in wanted.firewalls() {
         let name = wanted.firewall_name(firewall);
-        match there(seen, &name, ground.plan.site.vpc.as_ref()) {
+        match there(seen, &name, network.plan.network.vpc.as_ref()) {
             None => {
                 make.push(Step::MakeFirewall { firewall, name });
                 change.push(Step::Allow { firewall, rules: None });
@@ -24,13 +24,13 @@ pub(super) fn add(
                 return Err(Refusal::Untagged { what, name, id, cluster });
             }
             Some(found) => {
-                ground.plan.site.firewalls.insert(firewall, found.id.clone());
+                network.plan.network.firewalls.insert(firewall, found.id.clone());
                 change.extend(changes(wanted, firewall, found));
             }
         }
     }
-    push(&mut ground.plan, make);
-    push(&mut ground.plan, change);
+    push(&mut network.plan, make);
+    push(&mut network.plan, change);
     Ok(())
 }
 

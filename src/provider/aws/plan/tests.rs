@@ -164,7 +164,7 @@ fn named<'a>(groups: &'a mut [SecurityGroup], name: &str) -> &'a mut SecurityGro
 }
 
 fn tags(plan: &AwsPlan, extra: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let ends = plan.site.expires.map(|at| at.to_string());
+    let ends = plan.network.expires.map(|at| at.to_string());
     let ends = ends.iter().map(|at| (EXPIRES_TAG, at.as_str()));
     let own = [(CLUSTER_TAG, "lab")].into_iter().chain(ends);
     let all = own.chain(extra.iter().copied());
@@ -172,7 +172,7 @@ fn tags(plan: &AwsPlan, extra: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn run(wanted: &Wanted, plan: &AwsPlan, launch: &Launch, n: usize) -> Instance {
-    let place = &launch.attempts[0].place;
+    let placement = &launch.attempts[0].placement;
     let mut extra = vec![(GROUP_TAG, launch.group.as_str())];
     extra.extend(launch.node.as_ref().map(|node| (NODE_TAG, node.as_str())));
     let groups = launch.firewalls.iter().map(|which| wanted.firewall_name(*which));
@@ -182,9 +182,9 @@ fn run(wanted: &Wanted, plan: &AwsPlan, launch: &Launch, n: usize) -> Instance {
         state: InstanceState::Running,
         reason: None,
         kind: launch.attempts[0].kind.clone(),
-        zone: place.zone.clone(),
+        zone: placement.zone.clone(),
         vpc: Some("vpc-1".to_owned()),
-        private: Some(place.address.unwrap_or(any)),
+        private: Some(placement.address.unwrap_or(any)),
         public: None,
         security_groups: groups.map(|name| format!("sg-{name}")).collect(),
         launched: Some(now()),
@@ -228,8 +228,8 @@ fn machines_with_names_are_replaced_in_their_place() {
     let plan = plan(&wanted, &seen, now()).unwrap();
     let steps: Vec<&Step> = plan.steps().collect();
     let [Step::Launch(launch)] = steps.as_slice() else { panic!("{steps:#?}") };
-    let place = launch.attempts[0].place.clone();
-    assert_eq!((place.address, place.zone), before);
+    let placement = launch.attempts[0].placement.clone();
+    assert_eq!((placement.address, placement.zone), before);
     assert_eq!(launch.known, ["i-1"], "another launch than the first is meant");
 }
 
@@ -261,7 +261,7 @@ fn a_type_is_tried_in_its_zone_and_then_elsewhere() {
     let attempts = &edge.unwrap().attempts;
     let tried: Vec<String> = attempts
         .iter()
-        .map(|attempt| format!("{} {}", attempt.kind, attempt.place.zone))
+        .map(|attempt| format!("{} {}", attempt.kind, attempt.placement.zone))
         .collect();
     assert_eq!(
         tried[..3],

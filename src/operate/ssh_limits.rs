@@ -10,7 +10,7 @@ use futures::future::join_all;
 
 use crate::component::{Redundancy, Spec};
 use crate::host::HostName;
-use crate::plan::preflight::Objection;
+use crate::plan::preflight::PreflightFailure;
 use crate::remote::RemoteError;
 use crate::run::Fleet;
 use crate::topology::{Node, Topology};
@@ -19,7 +19,10 @@ use crate::topology::{Node, Topology};
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// What the SSH servers of these hosts forbid that a run needs.
-pub(super) async fn objections(fleet: &Fleet, topology: &Topology) -> Vec<Objection> {
+pub(super) async fn preflight_failures(
+    fleet: &Fleet,
+    topology: &Topology,
+) -> Vec<PreflightFailure> {
     let forwarding = topology.nodes.iter().filter_map(|node| Some((node, asked(node)?)));
     let forwarding = forwarding.map(|(node, port)| forbidden(fleet, node, port));
     let (forwarding, room) =
@@ -28,7 +31,10 @@ pub(super) async fn objections(fleet: &Fleet, topology: &Topology) -> Vec<Object
 }
 
 /// The hosts of the cluster's lock whose SSH servers run one command at a time.
-pub(super) async fn without_room(fleet: &Fleet, topology: &Topology) -> Vec<Objection> {
+pub(super) async fn without_room(
+    fleet: &Fleet,
+    topology: &Topology,
+) -> Vec<PreflightFailure> {
     let locked = locked(topology);
     let nodes = topology.nodes.iter().filter(|node| locked.contains(&node.host));
     let room = join_all(nodes.map(|node| crowded(fleet, node))).await;
@@ -42,11 +48,11 @@ fn asked(node: &Node) -> Option<u16> {
 }
 
 /// Tries the way: that nothing listens yet at its end is no matter.
-async fn forbidden(fleet: &Fleet, node: &Node, port: u16) -> Option<Objection> {
+async fn forbidden(fleet: &Fleet, node: &Node, port: u16) -> Option<PreflightFailure> {
     let remote = fleet.get(&node.host)?;
     let address = node.address.to_string();
     match remote.dial(&address, port, ANSWER).await {
-        Err(RemoteError::Forwarding { .. }) => Some(Objection {
+        Err(RemoteError::Forwarding { .. }) => Some(PreflightFailure {
             host: node.host.clone(),
             problem: format!(
                 "its SSH server forbids connections through it, here to {address}:{port}"
@@ -63,9 +69,9 @@ async fn forbidden(fleet: &Fleet, node: &Node, port: u16) -> Option<Objection> {
 }
 
 /// Whether a command can run beside the one that holds the lock.
-async fn crowded(fleet: &Fleet, node: &Node) -> Option<Objection> {
+async fn crowded(fleet: &Fleet, node: &Node) -> Option<PreflightFailure> {
     match fleet.get(&node.host)?.has_room().await {
-        Err(RemoteError::OneSession { .. }) => Some(Objection {
+        Err(RemoteError::OneSession { .. }) => Some(PreflightFailure {
             host: node.host.clone(),
             problem: "its SSH server runs only one command at a time on a connection".to_owned(),
             help: "set `MaxSessions 10` in its /etc/ssh/sshd_config, or in the `Match` block \
@@ -150,7 +156,7 @@ mod tests {
         let fleet: Fleet = hosts
             .map(|host| (host.clone(), Arc::new(hard(host)) as Arc<dyn Remote>))
             .collect();
-        let found = objections(&fleet, &topology).await.into_iter();
+        let found = preflight_failures(&fleet, &topology).await.into_iter();
         found.map(|it| (it.host.to_string(), it.problem + "; " + &it.help)).collect()
     }
 

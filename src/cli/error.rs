@@ -1,39 +1,39 @@
 //! Tells what went wrong, and turns it into an exit code.
 
-use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 
 use super::exit::Exit;
 use crate::event::in_words;
 use crate::inventory::{Paint, Source, render};
-use crate::operate::lab::LabError;
-use crate::operate::{Kind, Trouble};
+use crate::operate::cluster_files::ClusterFilesError;
+use crate::operate::{Error, ExitKind};
 use crate::report::visible;
 
 /// Tells an error on standard error, with its causes.
-pub(super) fn tell(error: &dyn Error, exit: Exit) -> Exit {
+pub(super) fn tell(error: &dyn std::error::Error, exit: Exit) -> Exit {
     write(&visible(&format!("error: {}\n", in_words(error))));
     exit
 }
 
 /// Tells why a verb failed. The faults of a file are shown where they stand in it.
-pub(super) fn report(trouble: &Trouble) -> Exit {
-    if !show_faults(trouble) {
-        tell(trouble, Exit::Failed);
+pub(super) fn report(error: &Error) -> Exit {
+    if !show_faults(error) {
+        tell(error, Exit::Failed);
     }
-    exit(trouble)
+    exit(error)
 }
 
 /// The exit code for why a run failed whose last event has told it. The faults of a file, for
 /// which an event has no place, are shown.
-pub(super) fn conclude(trouble: &Trouble) -> Exit {
-    show_faults(trouble);
-    exit(trouble)
+pub(super) fn conclude(error: &Error) -> Exit {
+    show_faults(error);
+    exit(error)
 }
 
 /// Shows the faults of a file where they stand in it, where that is the trouble.
-fn show_faults(trouble: &Trouble) -> bool {
-    let Trouble::Lab(LabError::Faults { path, text, faults }) = trouble else {
+fn show_faults(error: &Error) -> bool {
+    let Error::ClusterFiles(ClusterFilesError::Faults { path, text, faults }) = error
+    else {
         return false;
     };
     let name = path.display().to_string();
@@ -45,20 +45,20 @@ fn show_faults(trouble: &Trouble) -> bool {
 }
 
 /// The exit code for why a verb failed.
-fn exit(trouble: &Trouble) -> Exit {
-    of_kind(trouble.kind())
+fn exit(error: &Error) -> Exit {
+    of_kind(error.kind())
 }
 
 /// The exit code for a kind of failure.
-pub(super) fn of_kind(kind: Kind) -> Exit {
+pub(super) fn of_kind(kind: ExitKind) -> Exit {
     match kind {
-        Kind::Failed => Exit::Failed,
-        Kind::Usage => Exit::Usage,
-        Kind::Invalid => Exit::InvalidInventory,
-        Kind::Refused => Exit::Refused,
-        Kind::Unreachable => Exit::Unreachable,
-        Kind::TimedOut => Exit::TimedOut,
-        Kind::Interrupted => Exit::Interrupted,
+        ExitKind::Failed => Exit::Failed,
+        ExitKind::Usage => Exit::Usage,
+        ExitKind::Invalid => Exit::InvalidInventory,
+        ExitKind::Refused => Exit::Refused,
+        ExitKind::Unreachable => Exit::Unreachable,
+        ExitKind::TimedOut => Exit::TimedOut,
+        ExitKind::Interrupted => Exit::Interrupted,
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Connector, Ssh, Target};
 use crate::remote::{Exec, OnLine, Output, Remote, RemoteError, Stream};
 
 /// A host, whose connection may be another one after [`Remote::renew`] or [`Remote::dial`].
-pub struct Lasting {
+pub struct ReconnectingSsh {
     connector: Arc<Connector>,
     target: Target,
     now: RwLock<Arc<Ssh>>,
@@ -25,7 +25,7 @@ pub struct Lasting {
     renewing: Mutex<()>,
 }
 
-impl Lasting {
+impl ReconnectingSsh {
     /// Connects to a target and logs in.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Lasting {
     }
 }
 
-impl Remote for Lasting {
+impl Remote for ReconnectingSsh {
     fn exec<'a>(&'a self, exec: Exec<'a>) -> BoxFuture<'a, Result<Output, RemoteError>> {
         let ssh = self.now();
         async move {

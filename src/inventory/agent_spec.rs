@@ -17,7 +17,7 @@ pub(crate) const SERVICE_PORTS: [u16; 10] =
 
 /// What an agent says of itself. What is not said here it finds out by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Traits {
+pub struct AgentSpec {
     /// Words by which frameworks choose agents, such as `rack: r1`.
     pub attributes: BTreeMap<String, String>,
     /// What it offers to tasks.
@@ -111,7 +111,7 @@ impl fmt::Display for Attribute {
     }
 }
 
-impl Traits {
+impl AgentSpec {
     /// These, with what `own` says in place of them.
     #[must_use]
     pub fn with(&self, own: &Self) -> Self {
@@ -340,7 +340,7 @@ mod tests {
         let attributes = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
         };
-        let group = Traits {
+        let group = AgentSpec {
             attributes: attributes(&[("rack", "a"), ("kind", "x")]),
             resources: Resources {
                 cpus: "4".parse().ok(),
@@ -349,10 +349,10 @@ mod tests {
             },
             domain: None,
         };
-        let own = Traits {
+        let own = AgentSpec {
             attributes: attributes(&[("rack", "b")]),
             resources: Resources { mem: Some(Size::gib(1)), ..Resources::default() },
-            ..Traits::default()
+            ..AgentSpec::default()
         };
         let both = group.with(&own);
         assert_eq!(both.attributes, attributes(&[("rack", "b"), ("kind", "x")]));
@@ -365,7 +365,7 @@ mod tests {
     fn no_more_is_offered_than_the_machine_may_use() {
         let offered = |mem, memory| {
             let resources = Resources { mem, ..Resources::default() };
-            Traits { resources, ..Traits::default() }.within(memory).resources.mem
+            AgentSpec { resources, ..AgentSpec::default() }.within(memory).resources.mem
         };
         assert_eq!(offered(None, None), None);
         assert_eq!(offered(None, Some(Size::gib(1))), Some(Size::mib(512)));

@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, join_all};
 use hyper::Uri;
 
 use crate::api::chronos::Chronos;
-use crate::api::http::{Access, ApiError, Endpoint, Login, Through};
+use crate::api::http::{Access, ApiError, Endpoint, Login, ThroughHost};
 use crate::api::marathon::Marathon;
 use crate::api::mesos::{AgentInfo, Framework, Master};
 use crate::component::Spec;
@@ -24,9 +24,9 @@ use crate::component::mesos::OPERATOR;
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
-use crate::plan::MemberStanding;
+use crate::plan::MemberHealth;
 use crate::run::Fleet;
-use crate::run::gate::Look;
+use crate::run::gate::GateState;
 use crate::secret::Secret;
 use crate::topology::{CHRONOS_PORT, MARATHON_PORT, MASTER_PORT, Member, Topology};
 
@@ -35,64 +35,64 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// The services of a cluster that can be asked over HTTP.
 #[derive(Clone, Copy)]
-pub(super) struct Services<'a> {
-    pub(super) fleet: &'a Fleet,
-    pub(super) topology: &'a Topology,
-    pub(super) logins: &'a Logins,
+pub(crate) struct Services<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) topology: &'a Topology,
+    pub(crate) logins: &'a Logins,
 }
 
 /// The passwords with which this program speaks to them.
 #[derive(Debug)]
-pub(super) struct Logins {
-    pub(super) mesos: Secret,
-    pub(super) marathon: Secret,
-    pub(super) chronos: Secret,
+pub(crate) struct Logins {
+    pub(crate) mesos: Secret,
+    pub(crate) marathon: Secret,
+    pub(crate) chronos: Secret,
 }
 
 /// Whether a member leads, or why it does not serve.
-pub(super) type Word = Result<bool, String>;
+pub(crate) type LeaderStatus = Result<bool, String>;
 
 impl Services<'_> {
     /// What is known of each of these members, by its own word and its master's; and why that one
     /// could not be asked, where it had to be.
-    async fn words(
+    async fn statuses(
         &self,
         component: Component,
         members: &[Member],
-    ) -> (Vec<Word>, Option<String>) {
-        let own = self.own_words(component, members);
+    ) -> (Vec<LeaderStatus>, Option<String>) {
+        let own = self.own_statuses(component, members);
         if Spec::of(component).framework.is_none() {
             return (own.await, None);
         }
-        let (words, frameworks) = tokio::join!(own, self.frameworks());
-        (confirm(component, members, words, &frameworks), frameworks.err())
+        let (statuses, frameworks) = tokio::join!(own, self.frameworks());
+        (confirm(component, members, statuses, &frameworks), frameworks.err())
     }
 
     /// What each of these members says of itself.
-    pub(super) async fn own_words(
+    pub(crate) async fn own_statuses(
         &self,
         component: Component,
         members: &[Member],
-    ) -> Vec<Word> {
-        join_all(members.iter().map(|member| self.word(component, member))).await
+    ) -> Vec<LeaderStatus> {
+        join_all(members.iter().map(|member| self.status(component, member))).await
     }
 
-    fn word<'a>(
+    fn status<'a>(
         &'a self,
         component: Component,
         member: &'a Member,
-    ) -> BoxFuture<'a, Word> {
+    ) -> BoxFuture<'a, LeaderStatus> {
         match component {
-            Component::MesosMaster => Box::pin(self.word_of_master(member)),
-            Component::Marathon => Box::pin(self.word_of_marathon(member)),
-            Component::Chronos => Box::pin(self.word_of_chronos(member)),
+            Component::MesosMaster => Box::pin(self.master_status(member)),
+            Component::Marathon => Box::pin(self.marathon_status(member)),
+            Component::Chronos => Box::pin(self.chronos_status(member)),
             Component::Registry | Component::Zookeeper | Component::MesosAgent => {
                 Box::pin(async move { Err(format!("{component} is not asked so")) })
             }
         }
     }
 
-    async fn word_of_master(&self, member: &Member) -> Word {
+    async fn master_status(&self, member: &Member) -> LeaderStatus {
         let metrics = self.master(member)?.metrics().await.map_err(said)?;
         let is = |name: &str| metrics.get(name).is_some_and(|value| *value > 0.0);
         match is("registrar/log/recovered") {
@@ -101,14 +101,14 @@ impl Services<'_> {
         }
     }
 
-    async fn word_of_marathon(&self, member: &Member) -> Word {
+    async fn marathon_status(&self, member: &Member) -> LeaderStatus {
         let marathon = self.marathon(member)?;
         is_refused(marathon.is_guarded().await)?;
         marathon.ping().await.map_err(said)?;
         leads(member, marathon.leader().await)
     }
 
-    async fn word_of_chronos(&self, member: &Member) -> Word {
+    async fn chronos_status(&self, member: &Member) -> LeaderStatus {
         let chronos = self.chronos(member)?;
         is_refused(chronos.is_guarded().await)?;
         chronos.ping().await.map_err(said)?;
@@ -116,19 +116,19 @@ impl Services<'_> {
     }
 
     /// Whether the leading master has its registry: what only a quorum can give it.
-    pub(super) async fn registry(&self, asked: &[Member]) -> Result<(), String> {
+    pub(crate) async fn registry(&self, asked: &[Member]) -> Result<(), String> {
         self.of_leader(asked, |master| async move { master.get_master().await.map(drop) })
             .await
     }
 
     /// The agents that are registered, by the leading master's word.
-    pub(super) async fn agents(&self) -> Result<Vec<AgentInfo>, String> {
+    pub(crate) async fn agents(&self) -> Result<Vec<AgentInfo>, String> {
         self.of_leader(&self.masters(), |master| async move { master.get_agents().await })
             .await
     }
 
     /// The frameworks that are registered, by the leading master's word.
-    pub(super) async fn frameworks(&self) -> Result<Vec<Framework>, String> {
+    pub(crate) async fn frameworks(&self) -> Result<Vec<Framework>, String> {
         self.of_leader(&self.masters(), |master| async move {
             master.get_frameworks().await.map(|frameworks| frameworks.current)
         })
@@ -169,7 +169,7 @@ impl Services<'_> {
     }
 
     /// Marathon, asked on one host.
-    pub(super) fn marathon(&self, member: &Member) -> Result<Marathon, String> {
+    pub(crate) fn marathon(&self, member: &Member) -> Result<Marathon, String> {
         let password = &self.logins.marathon;
         let access = self.access(Component::Marathon, MARATHON_PORT, member, password);
         access.map(Marathon::new)
@@ -199,46 +199,50 @@ impl Services<'_> {
             else_ask: Vec::new(),
             own: members.iter().map(endpoint).collect(),
             login: Some(Login { user: OPERATOR.to_owned(), password: password.clone() }),
-            dialer: Arc::new(Through(Arc::clone(remote))),
+            dialer: Arc::new(ThroughHost(Arc::clone(remote))),
             deadline: ANSWER,
         })
     }
 
     /// How those stand that run a component.
-    pub(super) async fn standing(
+    pub(crate) async fn health(
         &self,
         component: Component,
-    ) -> BTreeMap<HostName, MemberStanding> {
+    ) -> BTreeMap<HostName, MemberHealth> {
         let members = self.topology.members_of(component);
-        let (words, _) = self.words(component, &members).await;
+        let (statuses, _) = self.statuses(component, &members).await;
         let hosts = members.into_iter().map(|member| member.host);
-        hosts.zip(words.iter().map(standing_of)).collect()
+        hosts.zip(statuses.iter().map(health_of)).collect()
     }
 
     /// Whether these members serve, and of all that run the component one leads.
-    pub(super) async fn look(&self, component: Component, members: &[Member]) -> Look {
-        let (words, unasked) = self.words(component, members).await;
+    pub(crate) async fn look(
+        &self,
+        component: Component,
+        members: &[Member],
+    ) -> GateState {
+        let (statuses, unasked) = self.statuses(component, members).await;
         let whole = self.topology.members_of(component).len() == members.len();
-        match (judge(members, &words, whole), unasked) {
-            (Look::Open(seen), _) if component == Component::MesosMaster => {
+        match (judge(members, &statuses, whole), unasked) {
+            (GateState::Open(seen), _) if component == Component::MesosMaster => {
                 match self.registry(members).await {
-                    Ok(()) => Look::Open(seen),
-                    Err(why) => Look::Closed(format!("{seen}; the leader: {why}")),
+                    Ok(()) => GateState::Open(seen),
+                    Err(why) => GateState::Closed(format!("{seen}; the leader: {why}")),
                 }
             }
             // Without a master none of them leads, for all that they are well.
-            (Look::Closed(seen), Some(why)) => {
-                Look::Closed(format!("{seen}; the leading master: {why}"))
+            (GateState::Closed(seen), Some(why)) => {
+                GateState::Closed(format!("{seen}; the leading master: {why}"))
             }
             (look, _) => look,
         }
     }
 
     /// Whether the agents of these hosts are registered and get tasks.
-    pub(super) async fn look_at_agents(&self, members: &[Member]) -> Look {
+    pub(crate) async fn look_at_agents(&self, members: &[Member]) -> GateState {
         match self.agents().await {
             Ok(agents) => judge_agents(members, &agents),
-            Err(why) => Look::Closed(why),
+            Err(why) => GateState::Closed(why),
         }
     }
 }
@@ -255,7 +259,7 @@ fn is_refused(guarded: Result<bool, ApiError>) -> Result<(), String> {
     }
 }
 
-fn leads(member: &Member, leader: Result<Option<Endpoint>, ApiError>) -> Word {
+fn leads(member: &Member, leader: Result<Option<Endpoint>, ApiError>) -> LeaderStatus {
     match leader {
         Ok(Some(leader)) => Ok(leader.host == member.address.to_string()),
         Ok(None) => Err("knows of no leader".to_owned()),
@@ -265,27 +269,27 @@ fn leads(member: &Member, leader: Result<Option<Endpoint>, ApiError>) -> Word {
 
 /// Corrects what members of a framework say of themselves by what the leading master knows. While
 /// it cannot be asked, none of them leads.
-pub(super) fn confirm(
+pub(crate) fn confirm(
     component: Component,
     members: &[Member],
-    words: Vec<Word>,
+    statuses: Vec<LeaderStatus>,
     frameworks: &Result<Vec<Framework>, String>,
-) -> Vec<Word> {
-    let Some(name) = Spec::of(component).framework else { return words };
+) -> Vec<LeaderStatus> {
+    let Some(name) = Spec::of(component).framework else { return statuses };
     let works = |frameworks: &[Framework], member: &Member| {
         let mut of_it = frameworks.iter().filter(|framework| framework.name == name);
         of_it.any(|framework| {
             framework.active && framework.connected && is_of(framework, member)
         })
     };
-    let word = |(member, word): (&Member, Word)| match (word?, frameworks) {
+    let status = |(member, status): (&Member, LeaderStatus)| match (status?, frameworks) {
         (_, Ok(frameworks)) if works(frameworks, member) => Ok(true),
         (true, Ok(_)) => {
             Err("is to lead, and is not connected to the leading master".into())
         }
         (false, _) | (true, Err(_)) => Ok(false),
     };
-    members.iter().zip(words).map(word).collect()
+    members.iter().zip(statuses).map(status).collect()
 }
 
 /// Whether the scheduler of a framework runs on a member's host.
@@ -296,33 +300,33 @@ fn is_of(framework: &Framework, member: &Member) -> bool {
     framework.hostname.as_deref() == Some(&address) || page == Some(&address)
 }
 
-fn standing_of(word: &Word) -> MemberStanding {
-    match word {
-        Ok(true) => MemberStanding::Leads,
-        Ok(false) => MemberStanding::Serves,
-        Err(_) => MemberStanding::Down,
+fn health_of(status: &LeaderStatus) -> MemberHealth {
+    match status {
+        Ok(true) => MemberHealth::Leads,
+        Ok(false) => MemberHealth::Serves,
+        Err(_) => MemberHealth::Down,
     }
 }
 
 /// What members say together. A leader outside of `members` is not missed unless they are all
 /// there are: `whole`.
-fn judge(members: &[Member], words: &[Word], whole: bool) -> Look {
-    let said = |(member, word): (&Member, &Word)| match word {
+fn judge(members: &[Member], statuses: &[LeaderStatus], whole: bool) -> GateState {
+    let said = |(member, status): (&Member, &LeaderStatus)| match status {
         Ok(true) => format!("{} leads", member.host),
         Ok(false) => format!("{} serves", member.host),
         Err(why) => format!("{}: {why}", member.host),
     };
-    let seen: Vec<String> = members.iter().zip(words).map(said).collect();
-    let n_leaders = words.iter().filter(|word| **word == Ok(true)).count();
+    let seen: Vec<String> = members.iter().zip(statuses).map(said).collect();
+    let n_leaders = statuses.iter().filter(|status| **status == Ok(true)).count();
     let one_leads = if whole { n_leaders == 1 } else { n_leaders <= 1 };
-    match words.iter().all(Result::is_ok) && one_leads {
-        true => Look::Open(seen.join(", ")),
-        false => Look::Closed(seen.join(", ")),
+    match statuses.iter().all(Result::is_ok) && one_leads {
+        true => GateState::Open(seen.join(", ")),
+        false => GateState::Closed(seen.join(", ")),
     }
 }
 
 /// The agent of a host, as the leader knows it.
-pub(super) fn agent_of(address: IpAddr, agents: &[AgentInfo]) -> Option<&AgentInfo> {
+pub(crate) fn agent_of(address: IpAddr, agents: &[AgentInfo]) -> Option<&AgentInfo> {
     let address = address.to_string();
     let is_of = |agent: &&AgentInfo| match &agent.address {
         Some(endpoint) => endpoint.host == address,
@@ -331,7 +335,7 @@ pub(super) fn agent_of(address: IpAddr, agents: &[AgentInfo]) -> Option<&AgentIn
     agents.iter().find(is_of)
 }
 
-fn judge_agents(members: &[Member], agents: &[AgentInfo]) -> Look {
+fn judge_agents(members: &[Member], agents: &[AgentInfo]) -> GateState {
     let state = |member: &Member| match agent_of(member.address, agents) {
         Some(agent) if agent.active => (true, "is registered"),
         Some(agent) if agent.deactivated => (true, "is registered and deactivated"),
@@ -344,8 +348,8 @@ fn judge_agents(members: &[Member], agents: &[AgentInfo]) -> Look {
         .map(|(member, (_, state))| format!("{} {state}", member.host))
         .collect();
     match states.iter().all(|(_, (well, _))| *well) {
-        true => Look::Open(seen.join(", ")),
-        false => Look::Closed(seen.join(", ")),
+        true => GateState::Open(seen.join(", ")),
+        false => GateState::Closed(seen.join(", ")),
     }
 }
 
@@ -361,11 +365,11 @@ mod tests {
         }
     }
 
-    fn check(words: &[Word], whole: bool, open: bool) {
-        let ids = 1..=u8::try_from(words.len()).unwrap();
+    fn check(statuses: &[LeaderStatus], whole: bool, open: bool) {
+        let ids = 1..=u8::try_from(statuses.len()).unwrap();
         let members: Vec<Member> = ids.map(member).collect();
-        let look = judge(&members, words, whole);
-        assert_eq!(matches!(look, Look::Open(_)), open, "{look:?}");
+        let look = judge(&members, statuses, whole);
+        assert_eq!(matches!(look, GateState::Open(_)), open, "{look:?}");
     }
 
     fn framework(host: &str, active: bool) -> Framework {
@@ -384,10 +388,11 @@ mod tests {
     #[test]
     fn who_leads_is_whose_framework_the_master_has() {
         let members = [member(1), member(2)];
-        let check = |frameworks: &Result<Vec<Framework>, String>, expected: [Word; 2]| {
-            let words = vec![Ok(true), Ok(false)];
-            let words = confirm(Component::Marathon, &members, words, frameworks);
-            assert_eq!(words, expected);
+        let check = |frameworks: &Result<Vec<Framework>, String>,
+                     expected: [LeaderStatus; 2]| {
+            let statuses = vec![Ok(true), Ok(false)];
+            let statuses = confirm(Component::Marathon, &members, statuses, frameworks);
+            assert_eq!(statuses, expected);
         };
         let not_connected =
             || Err("is to lead, and is not connected to the leading master".to_owned());

@@ -3,57 +3,61 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use super::super::launch::{Attempt, Launch, Place};
+use super::super::launch::{Attempt, Launch, Placement};
 use super::super::network;
 use super::super::seen::{Image, Instance, InstanceState, Seen};
 use super::super::wanted::{Wanted, WantedGroup};
-use super::ground::Ground;
-use super::{Refusal, Site, Step};
+use super::network::NetworkPlan;
+use super::{NetworkIds, Refusal, Step};
 use crate::host::HostName;
 use crate::inventory::AwsImage;
 use crate::unit::Size;
 
 /// What comes of the groups.
 #[derive(Default)]
-pub(super) struct Staff {
+pub(super) struct InstancePlan {
     pub(super) steps: Vec<Step>,
     /// The wanted instances that are there.
     pub(super) instances: Vec<Instance>,
     pub(super) notes: Vec<String>,
 }
 
-pub(super) fn staff(
+pub(super) fn instances(
     wanted: &Wanted,
     seen: &Seen,
-    ground: &Ground,
-) -> Result<Staff, Refusal> {
-    let mut staff = Staff::default();
-    let mut yard = Yard::new(wanted, seen, ground);
+    network: &NetworkPlan,
+) -> Result<InstancePlan, Refusal> {
+    let mut instances = InstancePlan::default();
+    let mut addresses = AddressPool::new(wanted, seen, network);
     for group in &wanted.groups {
         match &group.nodes {
-            Some(nodes) => named(group, nodes, &mut yard, &mut staff)?,
-            None => alike(group, &mut yard, &mut staff)?,
+            Some(nodes) => named(group, nodes, &mut addresses, &mut instances)?,
+            None => alike(group, &mut addresses, &mut instances)?,
         }
     }
-    let stopped = staff.instances.iter().filter(|found| {
+    let stopped = instances.instances.iter().filter(|found| {
         matches!(found.state, InstanceState::Stopped | InstanceState::Stopping)
     });
     let stopped: Vec<(String, HostName)> =
         stopped.filter_map(|found| Some((found.id.clone(), found.host()?))).collect();
     if !stopped.is_empty() {
-        staff.steps.push(Step::Start { instances: stopped });
+        instances.steps.push(Step::Start { instances: stopped });
     }
-    staff.notes.extend(leftovers(seen, &staff.instances));
-    staff.notes.extend(strangers(wanted, seen));
-    Ok(staff)
+    instances.notes.extend(leftovers(seen, &instances.instances));
+    instances.notes.extend(strangers(wanted, seen));
+    Ok(instances)
 }
 
 /// Instances that lack a security group: someone took it away.
-pub(super) fn protect(wanted: &Wanted, site: &Site, instances: &[Instance]) -> Vec<Step> {
+pub(super) fn protect(
+    wanted: &Wanted,
+    ids: &NetworkIds,
+    instances: &[Instance],
+) -> Vec<Step> {
     let lacks = |instance: &Instance, group: &WantedGroup| {
         let mut firewalls = group.firewalls().into_iter();
         firewalls.any(|firewall| {
-            let id = site.firewalls.get(&firewall);
+            let id = ids.firewalls.get(&firewall);
             id.is_none_or(|id| !instance.security_groups.contains(id))
         })
     };
@@ -84,25 +88,25 @@ struct Opening<'a> {
 }
 
 /// Where instances can be, and which addresses are free.
-struct Yard<'a> {
+struct AddressPool<'a> {
     wanted: &'a Wanted,
     seen: &'a Seen,
-    ground: &'a Ground,
+    network: &'a NetworkPlan,
     taken: BTreeSet<Ipv4Addr>,
     /// How many named machines came before, in all groups.
     n_named: usize,
 }
 
-impl<'a> Yard<'a> {
-    fn new(wanted: &'a Wanted, seen: &'a Seen, ground: &'a Ground) -> Self {
+impl<'a> AddressPool<'a> {
+    fn new(wanted: &'a Wanted, seen: &'a Seen, network: &'a NetworkPlan) -> Self {
         let of_ours = seen.instances.iter().filter_map(|found| found.private);
         let of_others = seen.strangers.iter().map(|(_, address)| *address);
         let taken = of_ours.chain(of_others).collect();
-        Self { wanted, seen, ground, taken, n_named: 0 }
+        Self { wanted, seen, network, taken, n_named: 0 }
     }
 
     fn zones(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
-        self.ground.zones.iter().map(|(zone, _)| zone.as_str())
+        self.network.zones.iter().map(|(zone, _)| zone.as_str())
     }
 
     /// The instances of a group: those that are there, the oldest first, and those that ended.
@@ -113,14 +117,14 @@ impl<'a> Yard<'a> {
         let (mut alive, ended): (Vec<_>, Vec<_>) =
             of_group.partition(|found| found.state.is_alive());
         alive.sort_by_key(|found| (found.launched, &found.id));
-        let is_new = self.ground.plan.site.vpc.is_none();
+        let is_new = self.network.plan.network.vpc.is_none();
         (alive, if is_new { Vec::new() } else { ended })
     }
 
     /// The ways to launch machines whose home is a zone: its types in the inventory's order
     /// there, then in the other zones.
     fn attempts(&self, group: &WantedGroup, home: &str, named: bool) -> Vec<Attempt> {
-        let zones = || self.ground.zones.iter();
+        let zones = || self.network.zones.iter();
         let at_home = zones().filter(|(zone, _)| zone == home);
         let elsewhere = zones().filter(|(zone, _)| zone != home);
         let mut attempts = Vec::new();
@@ -129,10 +133,10 @@ impl<'a> Yard<'a> {
                 let address = subnet.filter(|_| named).and_then(|subnet| {
                     let places =
                         (self.n_named..).map_while(|n| network::place(subnet, n));
-                    places.into_iter().find(|place| !self.taken.contains(place))
+                    places.into_iter().find(|placement| !self.taken.contains(placement))
                 });
-                let place = Place { zone: zone.clone(), address };
-                attempts.push(Attempt { kind: kind.clone(), place });
+                let placement = Placement { zone: zone.clone(), address };
+                attempts.push(Attempt { kind: kind.clone(), placement });
             }
         }
         attempts
@@ -166,7 +170,8 @@ impl<'a> Yard<'a> {
         });
         let mut known: Vec<String> = in_place.map(|found| found.id.clone()).collect();
         known.sort();
-        self.taken.extend(attempts.iter().filter_map(|attempt| attempt.place.address));
+        self.taken
+            .extend(attempts.iter().filter_map(|attempt| attempt.placement.address));
         Ok(Launch {
             group: group.name.clone(),
             node: node.cloned(),
@@ -218,16 +223,16 @@ impl<'a> Yard<'a> {
 fn named(
     group: &WantedGroup,
     nodes: &[HostName],
-    yard: &mut Yard<'_>,
-    staff: &mut Staff,
+    addresses: &mut AddressPool<'_>,
+    instances: &mut InstancePlan,
 ) -> Result<(), Refusal> {
-    let (alive, ended) = yard.of_group(&group.name);
+    let (alive, ended) = addresses.of_group(&group.name);
     for (n, node) in nodes.iter().enumerate() {
         let is_it = |found: &&&Instance| found.host().as_ref() == Some(node);
         match alive.iter().find(is_it) {
             Some(found) => {
-                staff.notes.extend(other_type(group, found));
-                staff.instances.push((*found).clone());
+                instances.notes.extend(other_type(group, found));
+                instances.instances.push((*found).clone());
             }
             None => {
                 let last = ended.iter().filter(is_it).max_by_key(|found| found.launched);
@@ -235,15 +240,15 @@ fn named(
                     Some(found) => format!("it was {}", end_of(found)),
                     None => "there is none".to_owned(),
                 };
-                let home = yard.zones().cycle().nth(n).unwrap_or_default();
-                let launch = yard.launch(
+                let home = addresses.zones().cycle().nth(n).unwrap_or_default();
+                let launch = addresses.launch(
                     group,
                     Opening { node: Some(node), count: 1, home, reason },
                 )?;
-                staff.steps.push(Step::Launch(launch));
+                instances.steps.push(Step::Launch(launch));
             }
         }
-        yard.n_named += 1;
+        addresses.n_named += 1;
     }
     Ok(())
 }
@@ -252,21 +257,21 @@ fn named(
 /// as that goes.
 fn alike(
     group: &WantedGroup,
-    yard: &mut Yard<'_>,
-    staff: &mut Staff,
+    addresses: &mut AddressPool<'_>,
+    instances: &mut InstancePlan,
 ) -> Result<(), Refusal> {
-    let (alive, ended) = yard.of_group(&group.name);
-    staff.notes.extend(alive.iter().filter_map(|found| other_type(group, found)));
-    staff.instances.extend(alive.iter().map(|found| (*found).clone()));
+    let (alive, ended) = addresses.of_group(&group.name);
+    instances.notes.extend(alive.iter().filter_map(|found| other_type(group, found)));
+    instances.instances.extend(alive.iter().map(|found| (*found).clone()));
     if alive.len() > group.count {
-        staff.notes.push(format!(
+        instances.notes.push(format!(
             "{}: {} machines are there and the inventory asks for {}: none is removed",
             group.name,
             alive.len(),
             group.count
         ));
     }
-    let zones: Vec<&str> = yard.zones().collect();
+    let zones: Vec<&str> = addresses.zones().collect();
     let mut there: BTreeMap<&str, usize> = zones.iter().map(|zone| (*zone, 0)).collect();
     for found in &alive {
         *there.entry(found.zone.as_str()).or_default() += 1;
@@ -279,8 +284,8 @@ fn alike(
             (ended, n) => format!("there are {n} of {}: {}", group.count, ends_of(ended)),
         };
         let launch =
-            yard.launch(group, Opening { node: None, count, home: zone, reason })?;
-        staff.steps.push(Step::Launch(launch));
+            addresses.launch(group, Opening { node: None, count, home: zone, reason })?;
+        instances.steps.push(Step::Launch(launch));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::members::members;
+use super::health::zookeeper::members;
 use crate::api::zookeeper::session::{Session, SessionError};
 use crate::api::zookeeper::{Answer, Mode};
 use crate::component::znode::{self, ADMINISTRATOR, AccessList, Seen, Znode};
@@ -17,7 +17,7 @@ use crate::event::in_words;
 use crate::host::HostName;
 use crate::remote::Stream;
 use crate::run::Fleet;
-use crate::run::apply::Warden;
+use crate::run::apply::ZnodeAccess;
 use crate::secret::Secret;
 use crate::topology::{Member, Topology, ZOOKEEPER_PORT};
 
@@ -25,11 +25,11 @@ use crate::topology::{Member, Topology, ZOOKEEPER_PORT};
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// What it takes to ask an ensemble as its administrator.
-pub(super) struct Access<'a> {
-    pub(super) fleet: &'a Fleet,
-    pub(super) topology: &'a Topology,
+pub(crate) struct EnsembleAdmin<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) topology: &'a Topology,
     /// The administrator's password.
-    pub(super) password: &'a Secret,
+    pub(crate) password: &'a Secret,
 }
 
 /// Nodes that others than their owners may use.
@@ -37,12 +37,12 @@ pub(super) struct Access<'a> {
 #[error("{0}; run `platform up` again, which mends it")]
 pub struct NotSecured(String);
 
-impl Access<'_> {
+impl EnsembleAdmin<'_> {
     /// Insists that these nodes are used by their owners alone.
     ///
     /// # Errors
     /// When one is not, or ZooKeeper does not tell.
-    pub(super) async fn insist(&self, nodes: Vec<Znode>) -> Result<(), NotSecured> {
+    pub(crate) async fn insist(&self, nodes: Vec<Znode>) -> Result<(), NotSecured> {
         let members = members(self.fleet, self.topology).await;
         let seen = self.seen(&members, &nodes).await;
         if seen == Seen::Unknown {
@@ -62,7 +62,7 @@ impl Access<'_> {
     }
 
     /// What the ensemble says of nodes; `members` is what its members say of themselves.
-    pub(super) async fn seen(
+    pub(crate) async fn seen(
         &self,
         members: &BTreeMap<HostName, Result<Answer, String>>,
         nodes: &[Znode],
@@ -116,7 +116,7 @@ impl Access<'_> {
     }
 }
 
-impl Warden for Access<'_> {
+impl ZnodeAccess for EnsembleAdmin<'_> {
     fn secure<'a>(&'a self, node: &'a Znode) -> BoxFuture<'a, Result<(), String>> {
         self.secure(node).boxed()
     }

@@ -23,7 +23,7 @@ const AT_ONCE: usize = 64;
 
 /// A way from a host to a service on another one that it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Way {
+pub(crate) struct Way {
     from: HostName,
     to: HostName,
     address: IpAddr,
@@ -32,14 +32,14 @@ pub(super) struct Way {
 
 /// A way that is barred, though the service is reached on its own host.
 #[derive(Debug)]
-pub(super) struct Barred {
+pub(crate) struct Barred {
     way: Way,
     why: String,
 }
 
 /// The ways that a cluster needs. Hosts that run agents alone are many, and so are their ways:
 /// each of them asks one of those that serve together, and is asked by one.
-pub(super) fn ways(topology: &Topology) -> Vec<Way> {
+pub(crate) fn ways(topology: &Topology) -> Vec<Way> {
     let mut ways = Vec::new();
     for spec in Spec::all() {
         let nodes = topology.nodes.iter();
@@ -61,7 +61,7 @@ pub(super) fn ways(topology: &Topology) -> Vec<Way> {
 }
 
 /// The ways that begin or end at some hosts.
-pub(super) fn ways_of(topology: &Topology, hosts: &[&HostName]) -> Vec<Way> {
+pub(crate) fn ways_of(topology: &Topology, hosts: &[&HostName]) -> Vec<Way> {
     let mut ways = ways(topology);
     ways.retain(|way| hosts.contains(&&way.from) || hosts.contains(&&way.to));
     ways
@@ -108,7 +108,7 @@ fn needs(node: &Node, spec: &Spec) -> bool {
 
 /// Tries ways, and gives those that are barred. Where the service does not answer on its own host
 /// either, or a host cannot be asked, it is not the way that is at fault.
-pub(super) async fn barred(fleet: &Fleet, ways: Vec<Way>) -> Vec<Barred> {
+pub(crate) async fn barred(fleet: &Fleet, ways: Vec<Way>) -> Vec<Barred> {
     let tries = ways.into_iter().map(|way| try_way(fleet, way));
     let tried = stream::iter(tries.collect::<Vec<_>>()).buffered(AT_ONCE);
     tried.filter_map(futures::future::ready).collect().await
@@ -135,7 +135,7 @@ async fn dial(
 }
 
 /// What there is to say of barred ways: one sentence for each port that is not reached.
-pub(super) fn sentences(barred: &[Barred]) -> Vec<String> {
+pub(crate) fn sentences(barred: &[Barred]) -> Vec<String> {
     let mut told: Vec<(&Way, &str, Vec<&str>)> = Vec::new();
     for Barred { way, why } in barred {
         let same =

@@ -13,22 +13,22 @@ use crate::inventory::{AwsNetwork, Cidr};
 const ZONES: usize = 3;
 
 /// The plan so far, and where machines can be.
-pub(super) struct Ground {
+pub(super) struct NetworkPlan {
     pub(super) plan: AwsPlan,
     /// The zones to spread machines over, each with the addresses of its subnet where those
     /// are ours to give.
     pub(super) zones: Vec<(String, Option<Cidr>)>,
 }
 
-pub(super) fn lay(wanted: &Wanted, seen: &Seen) -> Result<Ground, Refusal> {
+pub(super) fn lay(wanted: &Wanted, seen: &Seen) -> Result<NetworkPlan, Refusal> {
     let mut plan = AwsPlan::default();
     push(&mut plan, key(wanted, seen.key_pair.as_ref())?);
-    let ground = match &wanted.aws.network {
+    let network = match &wanted.aws.network {
         AwsNetwork::Made(cidr) => made(wanted, seen, *cidr, plan)?,
         AwsNetwork::Given { vpc, subnets } => given(wanted, seen, vpc, subnets, plan)?,
     };
-    nobody_is_elsewhere(wanted, seen, ground.plan.site.vpc.as_deref())?;
-    Ok(ground)
+    nobody_is_elsewhere(wanted, seen, network.plan.network.vpc.as_deref())?;
+    Ok(network)
 }
 
 fn key(wanted: &Wanted, found: Option<&KeyPair>) -> Result<Vec<Step>, Refusal> {
@@ -70,7 +70,7 @@ fn made(
     seen: &Seen,
     cidr: Cidr,
     mut plan: AwsPlan,
-) -> Result<Ground, Refusal> {
+) -> Result<NetworkPlan, Refusal> {
     let vpc = own_vpc(seen, cidr, &mut plan)?;
     let mut steps = Vec::new();
     let zones = subnets(wanted, seen, cidr, &mut plan, &mut steps)?;
@@ -80,17 +80,17 @@ fn made(
     }
     push(&mut plan, steps);
     let attached = gateway.as_ref().is_some_and(|(_, attached)| *attached);
-    plan.site.gateway = gateway.map(|(id, _)| id);
+    plan.network.gateway = gateway.map(|(id, _)| id);
     let routes = vpc.and_then(|vpc| seen.routes.get(&vpc.id));
-    plan.site.route_table = routes.map(|(table, _)| table.clone());
+    plan.network.route_table = routes.map(|(table, _)| table.clone());
     let routed = routes.and_then(|(_, route)| route.as_ref());
     if !attached {
         push(&mut plan, vec![Step::AttachGateway]);
     }
-    if routed.is_none() || routed != plan.site.gateway.as_ref() {
+    if routed.is_none() || routed != plan.network.gateway.as_ref() {
         push(&mut plan, vec![Step::Route]);
     }
-    Ok(Ground { plan, zones })
+    Ok(NetworkPlan { plan, zones })
 }
 
 /// The cluster's VPC; where runs collided, the one of the lowest id.
@@ -113,7 +113,7 @@ fn own_vpc<'a>(
             other.id
         ));
     }
-    plan.site.vpc = Some(vpc.id.clone());
+    plan.network.vpc = Some(vpc.id.clone());
     Ok(Some(vpc))
 }
 
@@ -125,7 +125,7 @@ fn subnets(
     plan: &mut AwsPlan,
     steps: &mut Vec<Step>,
 ) -> Result<Vec<(String, Option<Cidr>)>, Refusal> {
-    let vpc = plan.site.vpc.clone();
+    let vpc = plan.network.vpc.clone();
     let of_ours = |subnet: &&Subnet| vpc.as_ref() == Some(&subnet.vpc);
     let there: Vec<&Subnet> = seen.subnets.iter().filter(of_ours).collect();
     let taken: BTreeSet<&str> = there.iter().map(|subnet| subnet.cidr.as_str()).collect();
@@ -134,7 +134,7 @@ fn subnets(
     let mut zones = Vec::new();
     for zone in self::zones(wanted, seen)? {
         if let Some(subnet) = there.iter().find(|subnet| subnet.zone == zone) {
-            plan.site.subnets.insert(zone.clone(), subnet.id.clone());
+            plan.network.subnets.insert(zone.clone(), subnet.id.clone());
             zones.push((zone, subnet.cidr.parse().ok()));
             continue;
         }
@@ -168,11 +168,11 @@ fn given(
     vpc: &str,
     subnets: &[String],
     mut plan: AwsPlan,
-) -> Result<Ground, Refusal> {
+) -> Result<NetworkPlan, Refusal> {
     if !seen.vpcs.iter().any(|found| found.id == vpc) {
         return Err(Refusal::NoNetwork { what: "vpc", id: vpc.to_owned() });
     }
-    plan.site.vpc = Some(vpc.to_owned());
+    plan.network.vpc = Some(vpc.to_owned());
     for id in subnets {
         let found = seen.subnets.iter().find(|subnet| subnet.id == *id);
         let no_subnet = || Refusal::NoNetwork { what: "subnet", id: id.clone() };
@@ -182,18 +182,18 @@ fn given(
             return Err(unfit(format!("it is in {}, not in {vpc}", found.vpc)));
         }
         let zone = &found.zone;
-        if plan.site.subnets.insert(zone.clone(), id.clone()).is_some() {
+        if plan.network.subnets.insert(zone.clone(), id.clone()).is_some() {
             return Err(unfit(format!("another of the subnets is in {zone} too")));
         }
     }
-    let mut zones: Vec<String> = plan.site.subnets.keys().cloned().collect();
+    let mut zones: Vec<String> = plan.network.subnets.keys().cloned().collect();
     if let Some(zone) = wanted.aws.zones.iter().find(|zone| !zones.contains(zone)) {
         return Err(Refusal::Zone { zone: zone.clone(), known: zones });
     }
     if !wanted.aws.zones.is_empty() {
         zones.clone_from(&wanted.aws.zones);
     }
-    Ok(Ground { plan, zones: zones.into_iter().map(|zone| (zone, None)).collect() })
+    Ok(NetworkPlan { plan, zones: zones.into_iter().map(|zone| (zone, None)).collect() })
 }
 
 /// Checks that the cluster's instances are in its network: where the network lost its tag,

@@ -17,7 +17,7 @@ const LARGEST: u64 = 4 << 20;
 
 /// A cluster as the operator's files describe it.
 #[derive(Debug)]
-pub struct Lab {
+pub struct ClusterFiles {
     /// The inventory's file.
     pub path: PathBuf,
     /// What it says.
@@ -28,7 +28,7 @@ pub struct Lab {
 
 /// Why the files cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum LabError {
+pub enum ClusterFilesError {
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -94,12 +94,12 @@ pub struct Images {
     pub pins: PathBuf,
 }
 
-impl Lab {
+impl ClusterFiles {
     /// Reads the inventory; writes nothing.
     ///
     /// # Errors
     /// When the inventory cannot be read or has faults, or its state folder is another user's.
-    pub fn open(path: &Path) -> Result<Self, LabError> {
+    pub fn open(path: &Path) -> Result<Self, ClusterFilesError> {
         let folder = folder_of(path);
         let inventory = inventory(path, &|file| exists(&folder, file))?;
         let state = State::of(path, &inventory.cluster);
@@ -116,13 +116,14 @@ impl Lab {
     ///
     /// # Errors
     /// When it cannot be read, has faults, or lacks a component that the inventory needs.
-    pub fn images(&self) -> Result<Images, LabError> {
+    pub fn images(&self) -> Result<Images, ClusterFilesError> {
         let images = Images::read(&self.inventory.platform.images, &self.folder())?;
         match catalog::missing(&images.catalog, &self.inventory).first() {
             None => Ok(images),
-            Some(component) => {
-                Err(LabError::NoImage { catalog: images.name, component: *component })
-            }
+            Some(component) => Err(ClusterFilesError::NoImage {
+                catalog: images.name,
+                component: *component,
+            }),
         }
     }
 }
@@ -132,13 +133,16 @@ impl Lab {
 ///
 /// # Errors
 /// When it cannot be read or has faults.
-pub fn inventory_alone(path: &Path) -> Result<Inventory, LabError> {
+pub fn inventory_alone(path: &Path) -> Result<Inventory, ClusterFilesError> {
     inventory(path, &|_| true)
 }
 
-fn inventory(path: &Path, exists: &dyn Fn(&Path) -> bool) -> Result<Inventory, LabError> {
+fn inventory(
+    path: &Path,
+    exists: &dyn Fn(&Path) -> bool,
+) -> Result<Inventory, ClusterFilesError> {
     let text = read(path)?;
-    inventory::read(&text, exists).map_err(|faults| LabError::Faults {
+    inventory::read(&text, exists).map_err(|faults| ClusterFilesError::Faults {
         path: path.to_owned(),
         text,
         faults,
@@ -151,7 +155,10 @@ impl Images {
     ///
     /// # Errors
     /// When it cannot be read or has faults.
-    pub fn read(source: &CatalogSource, folder: &Path) -> Result<Self, LabError> {
+    pub fn read(
+        source: &CatalogSource,
+        folder: &Path,
+    ) -> Result<Self, ClusterFilesError> {
         match source {
             CatalogSource::File(path) => {
                 Self::of_file(&folder.join(expand_home(path)), folder)
@@ -160,16 +167,18 @@ impl Images {
         }
     }
 
-    fn of_file(path: &Path, pins: &Path) -> Result<Self, LabError> {
+    fn of_file(path: &Path, pins: &Path) -> Result<Self, ClusterFilesError> {
         let text = read(path)?;
         let folder = folder_of(path);
-        let catalog = catalog::read(&text, &|file| exists(&folder, file))
-            .map_err(|faults| LabError::Faults { path: path.to_owned(), text, faults })?;
+        let catalog =
+            catalog::read(&text, &|file| exists(&folder, file)).map_err(|faults| {
+                ClusterFilesError::Faults { path: path.to_owned(), text, faults }
+            })?;
         let (name, cache) = (path.display().to_string(), folder.join(".cache"));
         Ok(Self { name, catalog, folder, cache, pins: pins.to_owned() })
     }
 
-    fn built_in(name: BuiltIn, beside: &Path) -> Result<Self, LabError> {
+    fn built_in(name: BuiltIn, beside: &Path) -> Result<Self, ClusterFilesError> {
         let text = recipes::catalog(name);
         let catalog = catalog::read(text, &recipes::exists);
         let catalog = catalog.expect("a test reads each of them");
@@ -202,8 +211,8 @@ impl Images {
 }
 
 /// The text of a file of the operator's.
-pub(super) fn read(path: &Path) -> Result<String, LabError> {
-    let unreadable = |source| LabError::Read { path: path.to_owned(), source };
+pub(super) fn read(path: &Path) -> Result<String, ClusterFilesError> {
+    let unreadable = |source| ClusterFilesError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     // A device or a pipe may go on for ever.
@@ -212,7 +221,8 @@ pub(super) fn read(path: &Path) -> Result<String, LabError> {
         let said = format!("it is larger than {} MiB", LARGEST >> 20);
         return Err(unreadable(io::Error::other(said)));
     }
-    text_of(bytes).map_err(|why| LabError::Encoding { path: path.to_owned(), why })
+    text_of(bytes)
+        .map_err(|why| ClusterFilesError::Encoding { path: path.to_owned(), why })
 }
 
 /// Bytes as text; else why they are none.
@@ -229,7 +239,7 @@ fn text_of(bytes: Vec<u8>) -> Result<String, String> {
 
 /// Replaces the text of a file of the operator's, whole; it stays as accessible as it was, and
 /// a link stays a link.
-pub(super) fn rewrite(path: &Path, text: &str) -> Result<(), LabError> {
+pub(super) fn rewrite(path: &Path, text: &str) -> Result<(), ClusterFilesError> {
     let replace = || -> io::Result<()> {
         let path = std::fs::canonicalize(path)?;
         let mut file = tempfile::NamedTempFile::new_in(folder_of(&path))?;
@@ -239,7 +249,7 @@ pub(super) fn rewrite(path: &Path, text: &str) -> Result<(), LabError> {
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     };
-    replace().map_err(|source| LabError::Write { path: path.to_owned(), source })
+    replace().map_err(|source| ClusterFilesError::Write { path: path.to_owned(), source })
 }
 
 fn folder_of(path: &Path) -> PathBuf {
@@ -274,7 +284,7 @@ mod tests {
     fn a_file_without_an_end_is_not_read_to_it() {
         let error = read(Path::new("/dev/zero")).unwrap_err();
         assert!(
-            matches!(&error, LabError::Read { source, .. } if source.to_string().contains("4 MiB"))
+            matches!(&error, ClusterFilesError::Read { source, .. } if source.to_string().contains("4 MiB"))
         );
     }
 }

@@ -8,19 +8,19 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-use super::gather::Gathered;
+use super::Fleet;
+use super::apply::{Bytes, ImageTransport, TransportError};
 use crate::api::registry::{Access, OnBytes, Registry, RegistryError};
 use crate::api::tunnel::Tunnel;
 use crate::component::registry::ACCOUNT;
 use crate::event::{Event, Events};
 use crate::host::HostName;
 use crate::images::load;
+use crate::images::resolved::ResolvedImages;
 use crate::inventory::catalog::Component;
 use crate::plan::Push;
 use crate::remote::RemoteError;
 use crate::resource::Image;
-use crate::run::Fleet;
-use crate::run::apply::{Bytes, Courier, CourierError};
 use crate::secret::Secret;
 use crate::topology::{Node, REGISTRY_PORT, Topology};
 
@@ -30,25 +30,27 @@ const START: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// The cluster's registries, each reached through its own host.
-pub(super) struct Registries<'a> {
+pub(crate) struct Registries<'a> {
     fleet: &'a Fleet,
     topology: &'a Topology,
-    gathered: &'a Gathered,
+    images: &'a ResolvedImages,
+    login: RegistryLogin<'a>,
     /// Held while one of several components with one image is sent: the others then have it.
     twins: Mutex<()>,
 }
 
-/// What it takes to be let in by the cluster's registries.
-pub(super) struct Pass<'a> {
-    pub(super) fleet: &'a Fleet,
+/// What the cluster's registries ask for before they let this program in.
+#[derive(Clone, Copy)]
+pub(crate) struct RegistryLogin<'a> {
     /// The certificate of the cluster's own authority, in PEM.
-    pub(super) ca: &'a str,
-    pub(super) password: &'a Secret,
+    pub(crate) ca: &'a str,
+    /// The platform's own password.
+    pub(crate) password: &'a Secret,
 }
 
 /// Why a registry could not be asked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoRegistry {
+pub(crate) enum NoRegistry {
     #[error("there is no connection to {0}")]
     NoConnection(crate::host::HostName),
     #[error("cannot open a port on this computer for the tunnel to the registry")]
@@ -66,22 +68,23 @@ pub(super) enum NoRegistry {
 
 impl NoRegistry {
     /// Whether waiting cannot help: the host's SSH server forbids the way to the registry.
-    pub(super) fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Remote(RemoteError::Forwarding { .. }))
     }
 }
 
 impl<'a> Registries<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         fleet: &'a Fleet,
         topology: &'a Topology,
-        gathered: &'a Gathered,
+        images: &'a ResolvedImages,
+        login: RegistryLogin<'a>,
     ) -> Self {
-        Self { fleet, topology, gathered, twins: Mutex::default() }
+        Self { fleet, topology, images, login, twins: Mutex::default() }
     }
 
     /// Whether a host's registry has a component's image.
-    pub(super) async fn has(
+    pub(crate) async fn has(
         &self,
         node: &Node,
         component: Component,
@@ -93,10 +96,10 @@ impl<'a> Registries<'a> {
     }
 
     /// Whether a host's registry serves.
-    pub(super) async fn check(&self, host: &HostName) -> Result<(), NoRegistry> {
+    pub(crate) async fn check(&self, host: &HostName) -> Result<(), NoRegistry> {
         let node = self.topology.node(host);
         let node = node.ok_or_else(|| NoRegistry::NoConnection(host.clone()))?;
-        self.pass().check(node).await
+        self.login.check(self.fleet, node).await
     }
 
     async fn push(&self, push: &Push, events: &Events) -> Result<(), NoRegistry> {
@@ -131,7 +134,7 @@ impl<'a> Registries<'a> {
     fn twins_of(&self, component: Component) -> Result<Vec<Component>, NoRegistry> {
         let digest = &self.image(component)?.1.digest;
         let has_it = |other: &Component| {
-            let image = self.gathered.images.get(*other);
+            let image = self.images.get(*other);
             *other != component && image.is_some_and(|(_, image)| image.digest == *digest)
         };
         Ok(Component::ALL.into_iter().filter(has_it).collect())
@@ -155,30 +158,31 @@ impl<'a> Registries<'a> {
         &self,
         component: Component,
     ) -> Result<(&str, &crate::images::Image), NoRegistry> {
-        self.gathered.images.get(component).ok_or(NoRegistry::NoImage(component))
+        self.images.get(component).ok_or(NoRegistry::NoImage(component))
     }
 
     async fn open(&self, node: &Node) -> Result<(Tunnel, Registry), NoRegistry> {
-        self.pass().open(node).await
-    }
-
-    fn pass(&self) -> Pass<'a> {
-        let materials = &self.gathered.materials;
-        let (ca, password) = (&materials.ca, &materials.registry.password);
-        Pass { fleet: self.fleet, ca, password }
+        self.login.open(self.fleet, node).await
     }
 }
 
-impl Pass<'_> {
+impl RegistryLogin<'_> {
     /// Whether a host's registry serves: a stranger is refused, the platform is let in.
-    pub(super) async fn check(&self, node: &Node) -> Result<(), NoRegistry> {
-        let (tunnel, registry) = self.open(node).await?;
+    pub(crate) async fn check(
+        &self,
+        fleet: &Fleet,
+        node: &Node,
+    ) -> Result<(), NoRegistry> {
+        let (tunnel, registry) = self.open(fleet, node).await?;
         told(registry.check().await, &tunnel)
     }
 
-    async fn open(&self, node: &Node) -> Result<(Tunnel, Registry), NoRegistry> {
-        let remote = self
-            .fleet
+    async fn open(
+        &self,
+        fleet: &Fleet,
+        node: &Node,
+    ) -> Result<(Tunnel, Registry), NoRegistry> {
+        let remote = fleet
             .get(&node.host)
             .ok_or_else(|| NoRegistry::NoConnection(node.host.clone()))?;
         let tunnel =
@@ -207,17 +211,17 @@ fn told<T>(answer: Result<T, RegistryError>, tunnel: &Tunnel) -> Result<T, NoReg
 }
 
 /// Carries the images of one run.
-pub(super) struct Van<'a> {
-    pub(super) registries: Registries<'a>,
-    pub(super) events: &'a Events,
+pub(crate) struct RegistryTransport<'a> {
+    pub(crate) registries: Registries<'a>,
+    pub(crate) events: &'a Events,
 }
 
-impl Courier for Van<'_> {
+impl ImageTransport for RegistryTransport<'_> {
     fn archive<'a>(
         &'a self,
         image: &'a Image,
-    ) -> BoxFuture<'a, Result<Bytes, CourierError>> {
-        let found = self.registries.gathered.images.by_id(&image.id);
+    ) -> BoxFuture<'a, Result<Bytes, TransportError>> {
+        let found = self.registries.images.by_id(&image.id);
         async move {
             let (component, image) =
                 found.ok_or_else(|| format!("there is no image {}", image.id))?;
@@ -226,7 +230,7 @@ impl Courier for Van<'_> {
         .boxed()
     }
 
-    fn push<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), CourierError>> {
+    fn push<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), TransportError>> {
         async move { Ok(self.registries.push(push, self.events).await?) }.boxed()
     }
 }

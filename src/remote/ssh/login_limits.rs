@@ -21,27 +21,27 @@ const LOGINS_IN_ALL: usize = 24;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The places for logins under way.
-pub(super) struct Gates {
+pub(super) struct LoginLimits {
     all: Arc<Semaphore>,
     each: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 /// A place among the logins; given back when dropped.
-pub(super) struct Place {
+pub(super) struct LoginSlot {
     _of_all: Option<OwnedSemaphorePermit>,
     _of_server: Option<OwnedSemaphorePermit>,
 }
 
-impl Default for Gates {
+impl Default for LoginLimits {
     fn default() -> Self {
         let all = Arc::new(Semaphore::new(LOGINS_IN_ALL));
         Self { all, each: Mutex::default() }
     }
 }
 
-impl Gates {
+impl LoginLimits {
     /// Waits for a place: at the jump host where there is one, at the server itself else.
-    pub(super) async fn enter(&self, end: &Endpoint, jump: Option<&str>) -> Place {
+    pub(super) async fn enter(&self, end: &Endpoint, jump: Option<&str>) -> LoginSlot {
         let server = match jump {
             Some(jump) => jump.to_owned(),
             None => end.lookup.to_string(),
@@ -58,25 +58,25 @@ impl Gates {
             Some(_) => None,
             None => self.all.clone().acquire_owned().await.ok(),
         };
-        Place { _of_all, _of_server }
+        LoginSlot { _of_all, _of_server }
     }
 }
 
 /// The pauses between tries at a server that hangs up: each twice as long as the one before,
 /// up to a moment, and none alike for logins that were dropped together.
-pub(super) struct Pauses {
+pub(super) struct Backoff {
     next: Duration,
     end: Instant,
 }
 
-impl Pauses {
+impl Backoff {
     /// Pauses of which none begins so late that it would last beyond a moment.
     pub(super) fn until(end: Instant) -> Self {
         Self { next: FIRST_PAUSE, end }
     }
 }
 
-impl Iterator for Pauses {
+impl Iterator for Backoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::cannot_add::CannotAdd;
-use super::lab::LabError;
+use super::cluster_files::ClusterFilesError;
 use crate::event::{count, in_words};
 use crate::host::{HostName, joined};
 use crate::images::{
@@ -26,7 +26,7 @@ use crate::topology::BadEnsemble;
 
 /// What kind of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ExitKind {
     /// Something failed on the way.
     Failed,
     /// The command line does not go with the operator's files; nothing was touched.
@@ -45,10 +45,10 @@ pub enum Kind {
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum Error {
     /// The operator's files.
     #[error(transparent)]
-    Lab(#[from] LabError),
+    ClusterFiles(#[from] ClusterFilesError),
     /// A secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -163,7 +163,7 @@ pub enum Trouble {
     NotProved(#[from] super::proof::NotProved),
     /// Nodes of ZooKeeper are open to others than their owners.
     #[error(transparent)]
-    NotSecured(#[from] super::access::NotSecured),
+    NotSecured(#[from] crate::run::znodes::NotSecured),
     /// A component does not say that it works.
     #[error(transparent)]
     Gate(#[from] Closed),
@@ -195,94 +195,96 @@ pub enum Trouble {
     Command(Vec<HostName>),
 }
 
-impl From<AwsError> for Trouble {
+impl From<AwsError> for Error {
     fn from(error: AwsError) -> Self {
         Self::Aws(Box::new(error))
     }
 }
 
-impl Trouble {
+impl Error {
     /// Whether those who decide by a majority lost what they hold, so that there is no way on.
     pub(super) fn is_of_lost_data(&self) -> bool {
         matches!(self, Self::NoPlan(NoPlan::Refused(all)) if all.are_of_lost_data())
     }
 
     /// What kind of failure it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ExitKind {
         match self {
             Self::State(StateError::Foreign { .. })
-            | Self::Lab(LabError::State(StateError::Foreign { .. })) => Kind::Refused,
-            Self::Lab(_)
+            | Self::ClusterFiles(ClusterFilesError::State(StateError::Foreign {
+                ..
+            })) => ExitKind::Refused,
+            Self::ClusterFiles(_)
             | Self::NoMachineImage(_)
             | Self::Pins(PinError::Form { .. })
             | Self::NoRoom(_)
             | Self::NeverExpires
-            | Self::Template(_) => Kind::Invalid,
-            Self::Secret(_) => Kind::Invalid,
+            | Self::Template(_) => ExitKind::Invalid,
+            Self::Secret(_) => ExitKind::Invalid,
             Self::Lock(_)
             | Self::ClusterLock(_)
             | Self::KeyLost(_)
             | Self::Declined
             | Self::DeclinedAfter(_)
             | Self::NoExpiry(_)
-            | Self::NoPlan(NoPlan::Refused(_)) => Kind::Refused,
+            | Self::NoPlan(NoPlan::Refused(_)) => ExitKind::Refused,
             Self::CannotAdd(CannotAdd::NoGroup(_) | CannotAdd::OtherWay(_))
-            | Self::NoSuchHost { .. } => Kind::Usage,
-            Self::CannotAdd(_) => Kind::Refused,
+            | Self::NoSuchHost { .. } => ExitKind::Usage,
+            Self::CannotAdd(_) => ExitKind::Refused,
             Self::AfterEdit { why, .. } => why.kind(),
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => of_probes(errors),
             Self::Machine(
                 MachineError::NoLogin { .. } | MachineError::NotRemoved { .. },
             )
-            | Self::Gate(Closed::TimedOut { .. }) => Kind::TimedOut,
+            | Self::Gate(Closed::TimedOut { .. }) => ExitKind::TimedOut,
             Self::Incomplete(tally) => {
                 gravest(tally.failed.iter().map(|failure| failure.why.kind))
             }
             Self::Interrupted { .. }
             | Self::StoppedBefore(_)
-            | Self::Gate(Closed::Stopped { .. }) => Kind::Interrupted,
+            | Self::Gate(Closed::Stopped { .. }) => ExitKind::Interrupted,
             Self::Aws(error) => of_aws(error),
-            _ => Kind::Failed,
+            _ => ExitKind::Failed,
         }
     }
 }
 
-fn of_aws(error: &AwsError) -> Kind {
+fn of_aws(error: &AwsError) -> ExitKind {
     match error {
-        AwsError::NoRegion | AwsError::PublicKey { .. } => Kind::Invalid,
-        AwsError::Refusal(refusal) if refusal.is_of_inventory() => Kind::Invalid,
-        AwsError::Refusal(_) | AwsError::AnotherRun { .. } => Kind::Refused,
-        AwsError::Unreachable { .. } => Kind::Unreachable,
-        AwsError::TimedOut { .. } => Kind::TimedOut,
-        AwsError::Stopped { .. } => Kind::Interrupted,
-        _ => Kind::Failed,
+        AwsError::NoRegion | AwsError::PublicKey { .. } => ExitKind::Invalid,
+        AwsError::Refusal(refusal) if refusal.is_of_inventory() => ExitKind::Invalid,
+        AwsError::Refusal(_) | AwsError::AnotherRun { .. } => ExitKind::Refused,
+        AwsError::Unreachable { .. } => ExitKind::Unreachable,
+        AwsError::TimedOut { .. } => ExitKind::TimedOut,
+        AwsError::Stopped { .. } => ExitKind::Interrupted,
+        _ => ExitKind::Failed,
     }
 }
 
-fn of_remotes<'a>(errors: impl Iterator<Item = &'a RemoteError>) -> Kind {
+fn of_remotes<'a>(errors: impl Iterator<Item = &'a RemoteError>) -> ExitKind {
     gravest(errors.map(RemoteError::kind))
 }
 
-fn of_probes(errors: &[ProbeError]) -> Kind {
+fn of_probes(errors: &[ProbeError]) -> ExitKind {
     match errors.iter().any(|error| matches!(error, ProbeError::Stopped { .. })) {
-        true => Kind::Interrupted,
+        true => ExitKind::Interrupted,
         false => gravest(errors.iter().map(ProbeError::kind)),
     }
 }
 
 /// The gravest of several: what is unsafe before what cannot be reached.
-pub(super) fn gravest(kinds: impl Iterator<Item = ErrorKind>) -> Kind {
+pub(super) fn gravest(kinds: impl Iterator<Item = ErrorKind>) -> ExitKind {
     let kinds: Vec<ErrorKind> = kinds.collect();
     let has = |kind| kinds.contains(&kind);
     if has(ErrorKind::Unsafe) {
-        Kind::Refused
+        ExitKind::Refused
     } else if has(ErrorKind::Unreachable) || has(ErrorKind::NotLetIn) {
-        Kind::Unreachable
+        ExitKind::Unreachable
     } else if has(ErrorKind::TimedOut) {
-        Kind::TimedOut
+        ExitKind::TimedOut
     } else {
-        Kind::Failed
+        ExitKind::Failed
     }
 }
 

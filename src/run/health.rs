@@ -1,0 +1,127 @@
+//! Asks the components of a gate how they are, each through its own host.
+
+pub(crate) mod services;
+pub(crate) mod zookeeper;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+use futures::stream::{self, StreamExt};
+
+use services::Services;
+
+use super::gate::{GateState, HealthCheck};
+use super::reach;
+use super::reboot::RebootCheck;
+use super::registries::Registries;
+use super::units::{self, Stuck, UnitRun};
+use crate::component::{Spec, remedy};
+use crate::event;
+use crate::inventory::catalog::Component;
+use crate::plan::Gate;
+use crate::secret::Redactor;
+use crate::topology::Member;
+
+/// So many hosts are asked about their units at once.
+const AT_ONCE: usize = 32;
+
+/// How a cluster's components are, as they say on their own hosts.
+pub(crate) struct ClusterHealth<'a> {
+    /// Those that are asked over HTTP.
+    pub(crate) services: Services<'a>,
+    /// The cluster's registries.
+    pub(crate) registries: Registries<'a>,
+    /// Looks after machines that boot anew; none where no machine boots anew, and no lock is held.
+    pub(crate) reboots: Option<RebootCheck<'a>>,
+    /// Keeps secrets out of what units say.
+    pub(crate) redactor: &'a Redactor,
+}
+
+impl HealthCheck for ClusterHealth<'_> {
+    fn look<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, GateState> {
+        async move {
+            match (gate, &self.reboots) {
+                (Gate::Booted(reboots), Some(check)) => check.look(reboots).await,
+                (_, Some(reboots)) => reboots.with_lock(self.see(gate).await).await,
+                (_, None) => self.see(gate).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn units<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, Vec<UnitRun>> {
+        async move {
+            let Some((component, hosts)) = gate.who() else { return Vec::new() };
+            let looks = hosts.into_iter().filter_map(|host| {
+                let remote = self.services.fleet.get(host)?;
+                Some(units::look(host, remote.as_ref(), Spec::of(component).unit))
+            });
+            let looks = stream::iter(looks.collect::<Vec<_>>());
+            looks.buffer_unordered(AT_ONCE).filter_map(ready).collect().await
+        }
+        .boxed()
+    }
+
+    fn barred<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, Vec<String>> {
+        async move {
+            let Some((_, hosts)) = gate.who() else { return Vec::new() };
+            let Services { topology, fleet, .. } = self.services;
+            let ways = reach::ways_of(topology, &hosts);
+            reach::sentences(&reach::barred(fleet, ways).await)
+        }
+        .boxed()
+    }
+
+    fn last_words<'a>(&'a self, stuck: &'a Stuck) -> BoxFuture<'a, String> {
+        async move {
+            match self.services.fleet.get(&stuck.host) {
+                Some(remote) => {
+                    let words = units::last_words(remote.as_ref(), stuck.unit).await;
+                    let words = self.redactor.clean(&words);
+                    match remedy(stuck.unit, &words) {
+                        Some(remedy) => format!("{words}\n{remedy}"),
+                        None => words,
+                    }
+                }
+                None => String::new(),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl ClusterHealth<'_> {
+    async fn see(&self, gate: &Gate) -> GateState {
+        match gate {
+            Gate::Serves { component, members } => self.ask(*component, members).await,
+            Gate::Booted(_) => GateState::Never("nobody looks out for it".to_owned()),
+        }
+    }
+
+    /// How these instances of a component are, by their own word.
+    async fn ask(&self, component: Component, members: &[Member]) -> GateState {
+        match component {
+            Component::Registry => self.ask_registries(members).await,
+            Component::Zookeeper => {
+                let Services { fleet, topology, .. } = self.services;
+                zookeeper::state(fleet, topology, members).await
+            }
+            Component::MesosAgent => self.services.look_at_agents(members).await,
+            Component::MesosMaster | Component::Marathon | Component::Chronos => {
+                self.services.look(component, members).await
+            }
+        }
+    }
+
+    async fn ask_registries(&self, members: &[Member]) -> GateState {
+        for member in members {
+            match self.registries.check(&member.host).await {
+                Ok(()) => {}
+                Err(error) if error.is_final() => {
+                    return GateState::Never(event::in_words(&error));
+                }
+                Err(error) => return GateState::Closed(event::in_words(&error)),
+            }
+        }
+        GateState::Open("it asks for a password and takes ours".to_owned())
+    }
+}
