@@ -4,7 +4,8 @@
 //! journal are each a [`Sink`] and know nothing else. No event carries a secret: there is no
 //! conversion from [`Secret`](crate::secret::Secret) to anything in here.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -196,17 +197,31 @@ pub trait Sink: Send + Sync {
 
 /// The way events go; cheap to clone.
 #[derive(Clone)]
-pub struct Events(Arc<dyn Sink>);
+pub struct Events {
+    sink: Arc<dyn Sink>,
+    /// The warnings that were sent.
+    warned: Arc<Mutex<BTreeSet<String>>>,
+}
 
 impl Events {
     /// Sends all events to `sink`.
     pub fn to(sink: Arc<dyn Sink>) -> Self {
-        Self(sink)
+        Self { sink, warned: Arc::default() }
     }
 
-    /// Sends one event.
+    /// Sends one event. A warning that was sent before is not sent again: a run may look twice,
+    /// and its second look finds the same.
     pub fn emit(&self, event: &Event) {
-        self.0.take(event);
+        if let Event::Warned { message } = event
+            && !self.warned().insert(message.clone())
+        {
+            return;
+        }
+        self.sink.take(event);
+    }
+
+    fn warned(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.warned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -239,7 +239,7 @@ fn node(inventory: &Inventory, machine: &Machine, group: &Group) -> Node {
         address: machine.address,
         components: components.filter(|it| inventory.runs(group, *it)).collect(),
         hybrid: group.host.hybrid,
-        agent_spec: group.traits_of(&machine.host),
+        agent_spec: group.agent_spec_of(&machine.host),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::component::ImageFacts;
 use crate::inventory::catalog::{Catalog, Component};
 
 /// The images of a run.
+#[derive(Debug, Default)]
 pub struct ResolvedImages(BTreeMap<Component, (String, Image)>);
 
 impl ResolvedImages {

@@ -13,7 +13,7 @@ use super::diagnostic::Diagnostic;
 use super::group::{DraftGroup, DraftHost};
 use super::reader::{Reader, spoken};
 use super::settings::DraftPlatform;
-use super::{Cidr, Provider, Role};
+use super::{Cidr, Provider, Role, numbered};
 
 mod mesos;
 
@@ -71,7 +71,7 @@ fn names_are_unique(provider: &DraftProvider, groups: &[DraftGroup], r: &mut Rea
 fn made_names(group: &DraftGroup) -> impl Iterator<Item = String> {
     let made = group.members.as_ref().filter(|members| members.given.is_none());
     let n_machines = made.map_or(0, |members| members.n_machines);
-    (1..=n_machines).map(|n| format!("{}-{n}", group.name.value))
+    (1..=n_machines).map(|n| numbered(&group.name.value, n))
 }
 
 fn given_hosts(groups: &[DraftGroup]) -> impl Iterator<Item = (&str, &DraftHost)> {

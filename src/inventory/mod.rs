@@ -404,7 +404,18 @@ fn bring_mesos(groups: &[Group]) -> bool {
     groups.iter().flat_map(|group| &group.roles).any(|role| role.brings_mesos())
 }
 
+/// The name of a machine that the program makes: its group's, and its number from 1.
+pub(crate) fn numbered(group: &str, n: impl fmt::Display) -> String {
+    format!("{group}-{n}")
+}
+
 impl Group {
+    /// The name of its machine of this number, where the program makes it; none where that would
+    /// be no host name.
+    pub fn host(&self, n: u16) -> Option<HostName> {
+        numbered(&self.name, n).parse().ok()
+    }
+
     /// Whether each of its machines has an identity, which one that takes its place takes over:
     /// whether they do more than run tasks. Instances of AWS without one are launched together
     /// and named after their ids.
@@ -413,7 +424,7 @@ impl Group {
     }
 
     /// What the agent of one of its machines says of itself.
-    pub fn traits_of(&self, host: &HostName) -> AgentSpec {
+    pub fn agent_spec_of(&self, host: &HostName) -> AgentSpec {
         let given = match &self.members {
             Members::Count(_) => None,
             Members::Hosts(hosts) => hosts.iter().find(|given| given.name == *host),

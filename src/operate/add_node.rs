@@ -53,18 +53,18 @@ pub async fn add_node(
 ) -> Result<Ended, Error> {
     image::tell_new_pins(files, ctx).await?;
     let order = Order::of(files, request, ctx)?;
-    let machine_plan = machines::machine_plan(order.files(), ctx).await?;
-    let known = order.known(&machine_plan)?;
-    let others = others(&order, &machine_plan.running, &known);
+    let machines = machines::look(order.files(), ctx).await?;
+    let known = order.known(&machines.plan)?;
+    let others = others(&order, &machines.plan.running, &known);
     let (mut fleet, silent) = reach(order.files(), &others, ctx).await?;
     works(order.files(), &others, &fleet, ctx).await?;
-    if !agreed && !ctx.ask.proceed(&order.show(&machine_plan)) {
+    if !agreed && !ctx.ask.proceed(&order.show(&machines.plan)) {
         return Err(Error::Declined);
     }
     order.write(known.clone(), ctx)?;
     let added = async {
         let Made { machines, booting } =
-            machines::make(order.files(), machine_plan, ctx).await?;
+            machines::make(order.files(), machines, ctx).await?;
         let new = newcomers(&machines, &known, order.group());
         let joined = connect::connect_booting(order.files(), &new, &booting, ctx).await?;
         fleet.extend(joined);

@@ -107,6 +107,12 @@ impl ClusterFiles {
         Ok(Self { path: path.to_owned(), inventory, state })
     }
 
+    /// The same files, for a look that keeps nothing.
+    pub(super) fn with_own_draft(&self) -> Self {
+        let (path, inventory) = (self.path.clone(), self.inventory.clone());
+        Self { path, inventory, state: self.state.with_own_draft() }
+    }
+
     /// The folder that the inventory's relative paths start from.
     pub fn folder(&self) -> PathBuf {
         folder_of(&self.path)

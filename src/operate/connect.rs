@@ -13,8 +13,8 @@ use super::error::Error;
 use super::{RunContext, machines};
 use crate::event::{Event, in_words};
 use crate::host::HostName;
-use crate::inventory::{Provider, SecretSource, SshAccess};
-use crate::provider::local::LOGIN_USER;
+use crate::inventory::{SecretSource, SshAccess};
+use crate::provider::{self, MachineLogin};
 use crate::remote::ssh::{
     Connector, Purpose, ReconnectingSsh, Settings, Target, Timing, system_ssh,
 };
@@ -175,44 +175,23 @@ struct Login {
 
 impl Login {
     fn of(files: &ClusterFiles, ctx: &RunContext<'_>) -> Result<Self, Error> {
-        let secret = |source: &Option<SecretSource>, name: &str| {
-            let source = source.as_ref();
+        let MachineLogin { access, passphrase, sudo_password, has_own_key } =
+            provider::login(&files.inventory.provider);
+        let secret = |source: Option<&SecretSource>, name: &str| {
             let found = source.map(|source| {
                 files.state.resolve(source, name, &files.folder(), ctx.env)
             });
             found.transpose()
         };
-        Ok(match &files.inventory.provider {
-            Provider::Ssh(access) => Self {
-                passphrase: secret(&access.passphrase, "the passphrase of the SSH key")?,
-                sudo_password: secret(&access.sudo_password, "the password for sudo")?,
-                access: SshAccess {
-                    key: access.key.as_ref().map(|key| in_folder(files, key)),
-                    ..access.clone()
-                },
-                operator_config: true,
-            },
-            Provider::Aws(aws) => Self {
-                passphrase: secret(&aws.ssh.passphrase, "the passphrase of the SSH key")?,
-                sudo_password: None,
-                access: SshAccess {
-                    user: Some(aws.ssh.user.clone()),
-                    key: Some(in_folder(files, &aws.ssh.key)),
-                    jump: aws.ssh.jump.clone(),
-                    ..SshAccess::default()
-                },
-                operator_config: true,
-            },
-            Provider::Local(_) => Self {
-                access: SshAccess {
-                    user: Some(LOGIN_USER.to_owned()),
-                    key: Some(files.state.ssh_key()?.private),
-                    ..SshAccess::default()
-                },
-                passphrase: None,
-                sudo_password: None,
-                operator_config: false,
-            },
+        let key = match has_own_key {
+            true => Some(files.state.ssh_key()?.private),
+            false => access.key.as_ref().map(|key| in_folder(files, key)),
+        };
+        Ok(Self {
+            passphrase: secret(passphrase, "the passphrase of the SSH key")?,
+            sudo_password: secret(sudo_password, "the password for sudo")?,
+            access: SshAccess { key, ..access },
+            operator_config: !has_own_key,
         })
     }
 

@@ -1,8 +1,8 @@
 //! `platform down`: takes down what `up` put up.
 
-mod aws;
-
 use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 
 use super::cluster_files::ClusterFiles;
 use super::error::Error;
@@ -13,9 +13,9 @@ use crate::component::Stage;
 use crate::component::znode::Znode;
 use crate::event::{Event, RunResult, count};
 use crate::host::HostName;
-use crate::inventory::Provider;
 use crate::plan::{self, Gate, Plan, Push, preflight};
-use crate::provider::local;
+use crate::provider::aws::EXPIRES_TAG;
+use crate::provider::{Capabilities, capabilities};
 use crate::resource::probe::Questions;
 use crate::resource::{Cgroups, Facts, Image, Owned};
 use crate::run::Fleet;
@@ -36,11 +36,12 @@ pub async fn down(
     how: How,
     ctx: &RunContext<'_>,
 ) -> Result<Ended, Error> {
-    match &files.inventory.provider {
-        Provider::Aws(settings) => aws::remove(files, settings, agreed, how, ctx).await,
-        _ if how == How::Expired => Err(Error::NeverExpires),
-        Provider::Local(_) => remove_machines(files, agreed, ctx).await,
-        Provider::Ssh(_) => take_back(files, agreed, how == How::Purge, ctx).await,
+    let Capabilities { makes_machines, expires } =
+        capabilities(&files.inventory.provider);
+    match makes_machines {
+        _ if how == How::Expired && !expires => Err(Error::NeverExpires),
+        true => remove_machines(files, agreed, how, ctx).await,
+        false => take_back(files, agreed, how == How::Purge, ctx).await,
     }
 }
 
@@ -58,28 +59,39 @@ pub enum How {
 async fn remove_machines(
     files: &ClusterFiles,
     agreed: bool,
+    how: How,
     ctx: &RunContext<'_>,
 ) -> Result<Ended, Error> {
-    let cluster = &files.inventory.cluster;
-    let there = local::everything(cluster).await?;
-    if there.is_empty() {
+    let unchanged = |summary| Ok(Ended { result: RunResult::Unchanged, summary });
+    let existing = machines::existing(files).await?;
+    if existing.is_empty() {
         files.state.begin_removal()?;
         files.state.end_removal()?;
-        let summary = "nothing to do: there is no machine of this cluster".to_owned();
-        return Ok(Ended { result: RunResult::Unchanged, summary });
+        return unchanged(format!("nothing to do: {}", existing.none()));
     }
-    let shown: String = there.iter().map(|thing| format!("  remove {thing}\n")).collect();
-    if !agreed && !ctx.ask.retype(&shown, cluster.as_str()) {
+    if how == How::Expired
+        && let Some(summary) = not_yet(existing.expires(), (ctx.clock)())?
+    {
+        return unchanged(summary);
+    }
+    let cluster = files.inventory.cluster.as_str();
+    if !agreed && !ctx.ask.retype(&existing.show(), cluster) {
         return Err(Error::Declined);
     }
-    ctx.begin("removing machines")?;
-    let removed = machines::remove(files, ctx).await?;
-    let summary = match removed.is_empty() {
-        // Another command of Docker's was faster.
-        true => format!("{} removed; 0 left", there.join(", ")),
-        false => format!("removed {}; 0 left", removed.join(", ")),
-    };
+    ctx.begin("removing the cluster")?;
+    let summary = machines::remove(files, existing, ctx).await?;
     Ok(Ended { result: RunResult::Changed, summary })
+}
+
+/// Why an expired cluster is not removed: it has not expired, or never will.
+fn not_yet(expires: Option<Timestamp>, now: Timestamp) -> Result<Option<String>, Error> {
+    match expires {
+        None => Err(Error::NoExpiry(EXPIRES_TAG)),
+        Some(at) if at > now => Ok(Some(format!(
+            "nothing to do: the cluster expires at {at}, and not before"
+        ))),
+        Some(_) => Ok(None),
+    }
 }
 
 async fn take_back(

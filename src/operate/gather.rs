@@ -8,7 +8,9 @@ use super::RunContext;
 use super::cluster_files::{ClusterFiles, ClusterFilesError, Images};
 use super::error::Error;
 use super::image::{self, BuildContext};
-use crate::component::{Inputs, chronos, marathon, mesos, registry, zookeeper};
+use crate::component::{
+    ImageFacts, Inputs, chronos, marathon, mesos, registry, zookeeper,
+};
 use crate::event::Event;
 use crate::host::HostName;
 use crate::images::resolved::ResolvedImages;
@@ -46,10 +48,64 @@ pub(super) async fn gather(
     topology: &Topology,
     ctx: &RunContext<'_>,
 ) -> Result<Gathered, Error> {
-    let needed = needed(topology);
     let listed = files.images()?;
     warn_of_unverified(files, &listed, ctx);
-    let images = image::resolve(&listed, &needed, &BuildContext::of(ctx)).await?;
+    let images =
+        image::resolve(&listed, &needed(topology), &BuildContext::of(ctx)).await?;
+    let facts = images.facts(&listed.catalog);
+    let inputs = inputs(files, topology, facts, ctx).await?;
+    gathered(files, listed.catalog, images, inputs, ctx)
+}
+
+/// The same without images: what is planned before there is any machine to bring them to. What
+/// depends on an image's id has [`NOT_THERE_YET`] in its place.
+///
+/// # Errors
+/// As [`gather`], but for images.
+pub(super) async fn without_images(
+    files: &ClusterFiles,
+    topology: &Topology,
+    ctx: &RunContext<'_>,
+) -> Result<Gathered, Error> {
+    let Images { catalog, .. } = files.images()?;
+    let needed = needed(topology);
+    let entries = catalog.components.iter();
+    let facts = entries.filter(|(component, _)| needed.contains(component));
+    let facts = facts.map(|(component, entry)| {
+        let facts = ImageFacts {
+            version: entry.version.clone(),
+            id: NOT_THERE_YET.to_owned(),
+            digest: NOT_THERE_YET.to_owned(),
+            needs: entry.needs.clone(),
+        };
+        (*component, facts)
+    });
+    let inputs = inputs(files, topology, facts.collect(), ctx).await?;
+    gathered(files, catalog, ResolvedImages::default(), inputs, ctx)
+}
+
+/// The id of an image that is not built or fetched yet.
+pub(super) const NOT_THERE_YET: &str = "sha256:IMAGE-ID";
+
+fn gathered(
+    files: &ClusterFiles,
+    catalog: Catalog,
+    images: ResolvedImages,
+    inputs: Inputs,
+    ctx: &RunContext<'_>,
+) -> Result<Gathered, Error> {
+    let logins = logins(files, ctx)?;
+    let redactor = files.state.redactor();
+    Ok(Gathered { inputs, catalog, images, logins, redactor })
+}
+
+/// What the components are made from.
+async fn inputs(
+    files: &ClusterFiles,
+    topology: &Topology,
+    images: BTreeMap<Component, ImageFacts>,
+    ctx: &RunContext<'_>,
+) -> Result<Inputs, Error> {
     let ca = files.state.ca((ctx.clock)())?;
     let secret = |name: &str| {
         files.state.resolve(&SecretSource::Generate, name, &files.folder(), ctx.env)
@@ -66,9 +122,9 @@ pub(super) async fn gather(
         Ok((host.clone(), secret(&format!("mesos-agent-http-{host}"))?))
     });
     let agents = agents.collect::<Result<_, SecretError>>()?;
-    let inputs = Inputs {
+    Ok(Inputs {
         platform: files.inventory.platform.clone(),
-        images: images.facts(&listed.catalog),
+        images,
         files: contents(files)?,
         ca: ca.cert_pem().to_owned(),
         registry: registry::Inputs {
@@ -94,10 +150,7 @@ pub(super) async fn gather(
         },
         marathon: framework(marathon::SECRETS, &secret)?,
         chronos: framework(chronos::SECRETS, &secret)?,
-    };
-    let logins = logins(files, ctx)?;
-    let redactor = files.state.redactor();
-    Ok(Gathered { inputs, catalog: listed.catalog, images, logins, redactor })
+    })
 }
 
 impl Gathered {

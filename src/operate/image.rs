@@ -253,7 +253,7 @@ mod tests {
         let images = Images::read(&CatalogSource::File(path), dir.path()).unwrap();
         let ctx = fixture::ctx(stopped);
         let ended = resolve(&images, &Component::ALL, &BuildContext::of(&ctx)).await;
-        ended.err().expect("the archive is none")
+        ended.expect_err("the archive is none")
     }
 
     #[tokio::test]

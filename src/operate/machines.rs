@@ -10,32 +10,31 @@ use jiff::Timestamp;
 use super::RunContext;
 use super::cluster_files::ClusterFiles;
 use super::error::Error;
-use crate::component::Stage;
 use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::Provider;
-use crate::provider::local::ContainerPlan;
-use crate::provider::ssh;
+use crate::provider::aws::Cloud;
+use crate::provider::aws::sweep::ClusterResources;
+use crate::provider::local::{self as containers, ContainerPlan};
+use crate::provider::{MachinePlan, ssh};
 use crate::topology::{Machine, Topology};
-
-pub(super) use aws::{AwsMachines, site};
-pub(super) use local::remove;
+use aws::{AwsMachines, aws_machines};
 
 /// The machines of an inventory, and what it takes to have them all.
-pub(super) struct MachinePlan {
-    /// Machines that run.
-    pub(super) running: Vec<Machine>,
-    /// What is to be made or started, and by whom.
-    missing: Missing,
+pub(super) struct Machines {
+    /// What there is, and what will be done.
+    pub(super) plan: MachinePlan,
+    /// How it is done.
+    work: Work,
 }
 
-/// What is to be made or started.
-enum Missing {
-    /// Nothing ever: the machines are given.
+/// What carries the plan out.
+enum Work {
+    /// Nothing: the machines are given.
     Given,
-    /// Containers of this computer.
+    /// This computer's Docker.
     Local(ContainerPlan),
-    /// Instances, and what they stand on.
+    /// AWS.
     Aws(Box<AwsMachines>),
 }
 
@@ -51,33 +50,27 @@ pub(super) struct Made {
 ///
 /// # Errors
 /// When it does not answer, or its network is too small, or its machines would let nobody in.
-pub(super) async fn machine_plan(
+pub(super) async fn look(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
-) -> Result<MachinePlan, Error> {
-    match &files.inventory.provider {
-        Provider::Ssh(_) => Ok(MachinePlan {
-            running: ssh::machines(&files.inventory),
-            missing: Missing::Given,
-        }),
+) -> Result<Machines, Error> {
+    let (plan, work) = match &files.inventory.provider {
+        Provider::Ssh(_) => {
+            (MachinePlan::of_given(ssh::machines(&files.inventory)), Work::Given)
+        }
         Provider::Local(network) => {
             let plan = local::plan(files, network.subnet).await?;
-            for message in plan.notes(&files.inventory.cluster) {
-                ctx.events.emit(&Event::Warned { message });
-            }
-            Ok(MachinePlan {
-                running: plan.unchanged.clone(),
-                missing: Missing::Local(plan),
-            })
+            (plan.machine_plan(&files.inventory.cluster), Work::Local(plan))
         }
         Provider::Aws(settings) => {
-            let site = site(files, settings, ctx).await?;
-            Ok(MachinePlan {
-                running: site.plan.running(),
-                missing: Missing::Aws(Box::new(site)),
-            })
+            let machines = aws_machines(files, settings, ctx).await?;
+            (machines.machine_plan(), Work::Aws(Box::new(machines)))
         }
+    };
+    for message in plan.notes.clone() {
+        ctx.events.emit(&Event::Warned { message });
     }
+    Ok(Machines { plan, work })
 }
 
 /// The machines that run and that the inventory has.
@@ -88,7 +81,7 @@ pub(super) async fn running(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<Vec<Machine>, Error> {
-    Ok(machine_plan(files, ctx).await?.running)
+    Ok(look(files, ctx).await?.plan.running)
 }
 
 /// The machines of these names and groups; all where there is none.
@@ -114,104 +107,105 @@ pub(super) fn limited(
     Ok(machines.into_iter().filter(kept).collect())
 }
 
-impl MachinePlan {
+impl Machines {
     /// The cluster with all of its machines, those included that do not run.
     ///
     /// # Errors
     /// When they cannot form the ensemble.
     pub(super) fn topology(&self, files: &ClusterFiles) -> Result<Topology, Error> {
-        Ok(Topology::new(&files.inventory, &self.all())?)
+        Ok(Topology::new(&files.inventory, &self.plan.all())?)
     }
+}
 
-    /// All machines of the inventory that have a name and an address, those included that do
-    /// not run.
-    pub(super) fn all(&self) -> Vec<Machine> {
-        let mut machines = self.running.clone();
-        machines.extend(match &self.missing {
-            Missing::Given => Vec::new(),
-            Missing::Local(plan) => local::planned(plan),
-            Missing::Aws(site) => site.planned(),
-        });
-        machines
-    }
+/// All that a provider made for a cluster and that is still there.
+pub(super) enum Existing {
+    /// Nothing ever: the machines are given.
+    Given,
+    /// Containers of this computer, their network and volumes.
+    Local(Vec<String>),
+    /// What carries the cluster's tag at AWS.
+    Aws(Box<(Cloud, ClusterResources)>),
+}
 
-    /// The machines that are to be made or started, each in a word or two.
-    pub(super) fn missing(&self) -> Vec<String> {
-        match &self.missing {
-            Missing::Given => Vec::new(),
-            Missing::Local(plan) => local::hosts(plan).map(HostName::to_string).collect(),
-            Missing::Aws(site) => site.missing(),
+/// Asks the provider what there is.
+///
+/// # Errors
+/// When it does not answer.
+pub(super) async fn existing(files: &ClusterFiles) -> Result<Existing, Error> {
+    let cluster = &files.inventory.cluster;
+    Ok(match &files.inventory.provider {
+        Provider::Ssh(_) => Existing::Given,
+        Provider::Local(_) => Existing::Local(containers::everything(cluster).await?),
+        Provider::Aws(settings) => {
+            let cloud = Cloud::open(settings).await?;
+            let there = cloud.remains(cluster).await?;
+            Existing::Aws(Box::new((cloud, there)))
+        }
+    })
+}
+
+impl Existing {
+    /// Whether there is nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Given => true,
+            Self::Local(there) => there.is_empty(),
+            Self::Aws(aws) => aws.1.is_empty(),
         }
     }
 
-    /// The groups that lack machines.
-    pub(super) fn lacking(&self) -> BTreeSet<String> {
-        match &self.missing {
-            Missing::Given => BTreeSet::new(),
-            Missing::Local(plan) => {
-                local::planned(plan).into_iter().map(|machine| machine.group).collect()
+    /// That there is nothing, in words.
+    pub(super) fn none(&self) -> String {
+        match self {
+            Self::Given | Self::Local(_) => {
+                "there is no machine of this cluster".to_owned()
             }
-            Missing::Aws(site) => site.lacking(),
+            Self::Aws(aws) => {
+                format!("{} has nothing of this cluster; 0 left", aws.0.region())
+            }
         }
     }
 
-    /// How many machines are to be made or started.
-    pub(super) fn n_missing(&self) -> usize {
-        match &self.missing {
-            Missing::Given => 0,
-            Missing::Local(plan) => local::hosts(plan).count(),
-            Missing::Aws(site) => site.plan.n_machines(),
-        }
-    }
-
-    /// Whether nothing has to be made, started or changed of the machines themselves and what
-    /// they stand on.
-    pub(super) fn is_complete(&self) -> bool {
-        match &self.missing {
-            Missing::Given => true,
-            Missing::Local(plan) => local::is_complete(plan),
-            Missing::Aws(site) => site.plan.is_complete(),
-        }
-    }
-
-    /// Whether there is no machine that stays and could have anything on it.
-    pub(super) fn is_blank(&self) -> bool {
-        let none_stopped = match &self.missing {
-            Missing::Given => true,
-            Missing::Local(plan) => plan.start.is_empty(),
-            Missing::Aws(site) => site.plan.instances.is_empty(),
-        };
-        self.running.is_empty() && none_stopped
-    }
-
-    /// When the cluster may be taken down by `down --expired`.
+    /// When `down --expired` may remove it.
     pub(super) fn expires(&self) -> Option<Timestamp> {
-        match &self.missing {
-            Missing::Aws(site) => site.plan.network.expires,
-            _ => None,
+        match self {
+            Self::Given | Self::Local(_) => None,
+            Self::Aws(aws) => aws.1.expires,
         }
     }
 
-    /// What is to be made or started, as text.
+    /// What would be removed, as text.
     pub(super) fn show(&self) -> String {
-        let what = match &self.missing {
-            Missing::Given => String::new(),
-            Missing::Local(plan) => local::show(plan),
-            Missing::Aws(site) => site.show(),
-        };
-        let then = match self.n_missing() {
-            0 => "What is on the machines is looked at once this is done.",
-            _ => "What each of them gets is planned once it can be asked.",
-        };
-        format!("{}\n{what}\n{then}\n", Stage::Machines)
+        match self {
+            Self::Given => String::new(),
+            Self::Local(there) => {
+                there.iter().map(|thing| format!("  remove {thing}\n")).collect()
+            }
+            Self::Aws(aws) => aws.1.show(),
+        }
     }
+}
 
-    /// What is to be made or started, as JSON.
-    pub(super) fn to_json(&self) -> serde_json::Value {
-        match &self.missing {
-            Missing::Given => serde_json::json!({}),
-            Missing::Local(plan) => local::to_json(plan),
-            Missing::Aws(site) => site.plan.to_json(),
+/// Removes all that the provider made for a cluster, and says in a sentence what that was.
+///
+/// # Errors
+/// When the provider does not answer, or something is left; the next run goes on there.
+pub(super) async fn remove(
+    files: &ClusterFiles,
+    existing: Existing,
+    ctx: &RunContext<'_>,
+) -> Result<String, Error> {
+    match existing {
+        Existing::Given => Ok("nothing to do".to_owned()),
+        Existing::Local(there) => {
+            let removed = local::remove(files, ctx).await?;
+            // Another command of Docker's may have been faster.
+            let removed = if removed.is_empty() { there } else { removed };
+            Ok(format!("removed {}; 0 left", removed.join(", ")))
+        }
+        Existing::Aws(aws) => {
+            let (cloud, there) = *aws;
+            aws::remove(files, &cloud, &there, ctx).await
         }
     }
 }
@@ -223,18 +217,18 @@ impl MachinePlan {
 /// When the operator stops it, those under way are finished and no more are begun.
 pub(super) async fn make(
     files: &ClusterFiles,
-    machine_plan: MachinePlan,
+    machines: Machines,
     ctx: &RunContext<'_>,
 ) -> Result<Made, Error> {
-    match machine_plan.missing {
-        Missing::Local(plan) if !local::is_complete(&plan) => {
+    match machines.work {
+        Work::Local(plan) if !machines.plan.is_complete() => {
             local::make(files, &plan, ctx).await?;
             let machines = running(files, ctx).await?;
             Ok(Made { machines, booting: BTreeSet::new() })
         }
-        Missing::Aws(site) => aws::make(files, *site, ctx).await,
-        Missing::Given | Missing::Local(_) => {
-            Ok(Made { machines: machine_plan.running, booting: BTreeSet::new() })
+        Work::Aws(work) => aws::make(files, *work, ctx).await,
+        Work::Given | Work::Local(_) => {
+            Ok(Made { machines: machines.plan.running, booting: BTreeSet::new() })
         }
     }
 }

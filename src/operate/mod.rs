@@ -15,6 +15,7 @@ mod gather;
 mod image;
 mod machines;
 pub mod plan;
+mod preview;
 mod proof;
 mod run;
 mod ssh_limits;

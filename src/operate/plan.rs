@@ -1,12 +1,17 @@
 //! `platform plan`: what `up` would do.
 
+use std::fmt::Write;
+
 use super::cluster_files::ClusterFiles;
 use super::down::Hosts;
 use super::error::Error;
 use super::gather::warn_of_unverified;
+use super::preview::{self, Preview};
+use super::run::shown_machines;
 use super::up::Assessment;
 use super::{RunContext, connect, image, machines, up};
 use crate::plan::{Peers, Plan};
+use crate::provider::MachinePlan;
 
 /// What `up` would do, and what else there is to say.
 pub struct PlanReport {
@@ -20,15 +25,56 @@ pub struct PlanReport {
 pub enum Pending {
     /// There is nothing to change.
     Nothing,
-    /// Machines have to be made first; what they get is planned then.
+    /// Machines have to be made or changed first.
     Machines {
-        /// As text.
-        text: String,
-        /// As JSON.
-        json: serde_json::Value,
+        /// What is done about machines.
+        machines: MachinePlan,
+        /// What is done on them then; none where that is planned once they answer.
+        then: Option<Plan>,
     },
     /// Hosts would change.
     Changes(Plan),
+}
+
+impl PlanReport {
+    /// The report as text.
+    pub fn text(&self) -> String {
+        let (changes, mut text) = match &self.pending {
+            Pending::Nothing => (Some(&Plan::default()), String::new()),
+            Pending::Changes(plan) => (Some(plan), String::new()),
+            Pending::Machines { machines, then } => {
+                let shown = shown_machines(machines);
+                match then {
+                    Some(plan) => (Some(plan), shown + "\n"),
+                    None => (None, shown + preview::LATER),
+                }
+            }
+        };
+        // Writing to a text does not fail.
+        let _ = match changes {
+            Some(plan) => plan.show_with(&self.notes, &mut text),
+            None => self.notes.iter().try_for_each(|note| writeln!(text, "{note}")),
+        };
+        text
+    }
+
+    /// The report as JSON: `changes` (their number), `stages` and `notes`, and where machines
+    /// have to be made or changed first, `machines`. Without `changes` and `stages`, what is done
+    /// on those machines is planned once they run.
+    pub fn to_json(&self) -> serde_json::Value {
+        match &self.pending {
+            Pending::Nothing => Plan::default().to_json(&self.notes),
+            Pending::Changes(plan) => plan.to_json(&self.notes),
+            Pending::Machines { machines, then } => {
+                let mut json = match then {
+                    Some(plan) => plan.to_json(&self.notes),
+                    None => serde_json::json!({ "notes": self.notes }),
+                };
+                json["machines"] = machines.to_json();
+                json
+            }
+        }
+    }
 }
 
 /// Finds out what `up` would do; changes no host.
@@ -42,14 +88,16 @@ pub async fn plan(
     // A catalogue that cannot work is said before machines are planned that are made for it.
     let images = files.images()?;
     let mut notes = image::pin_new(files, &images).await?;
-    let machine_plan = machines::machine_plan(files, ctx).await?;
-    if !machine_plan.is_complete() {
+    let machines = machines::look(files, ctx).await?.plan;
+    if !machines.is_complete() {
         warn_of_unverified(files, &images, ctx);
-        let (text, json) = (machine_plan.show(), machine_plan.to_json());
-        let pending = Pending::Machines { text, json };
+        let preview = preview::preview(files, &machines, ctx).await?;
+        notes.extend(preview.iter().flat_map(Preview::notes));
+        let then = preview.map(|preview| preview.plan);
+        let pending = Pending::Machines { machines, then };
         return Ok(PlanReport { pending, notes });
     }
-    let machines = &machine_plan.running;
+    let machines = &machines.running;
     let fleet = connect::connect_all(files, machines, ctx).await?;
     match up::look(files, machines, &fleet, ctx).await {
         Err(lost) if lost.is_of_lost_data() && files.state.removal_is_open() => {

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use super::cluster_files::ClusterFiles;
 use super::error::Error;
 use super::{ExitKind, RunContext, ssh_limits};
+use crate::component::Stage;
 use crate::event::{Event, RunResult, in_words};
 use crate::plan::Plan;
+use crate::provider::MachinePlan;
 use crate::run::Fleet;
 use crate::run::apply::Tally;
 use crate::run::lock::{self as hosts, Claim, ClusterLock, LockError};
@@ -114,6 +116,14 @@ pub(super) async fn take_lock(
     let claim =
         Claim { run: &ctx.run, holder: &ctx.holder(verb), is_over: &*ctx.is_own_run };
     hosts::take(fleet, &ssh_limits::locked(topology), &claim, &ctx.events).await
+}
+
+/// What is done to have all machines, as text.
+pub(super) fn shown_machines(machines: &MachinePlan) -> String {
+    let mut text = format!("{}\n", Stage::Machines);
+    // Writing to a text does not fail.
+    let _ = machines.show(&mut text);
+    text
 }
 
 /// A plan as text.

@@ -116,11 +116,11 @@ pub async fn status(
     limit: &[String],
     ctx: &RunContext<'_>,
 ) -> Result<Status, Error> {
-    let machine_plan = machines::machine_plan(files, ctx).await?;
-    let missing = machine_plan.missing();
+    let machines = machines::look(files, ctx).await?;
+    let missing = machines.plan.missing();
     let (fleet, unreachable) =
-        connect::connect(files, &machine_plan.running, ctx).await?;
-    let topology = machine_plan.topology(files)?;
+        connect::connect(files, &machines.plan.running, ctx).await?;
+    let topology = machines.topology(files)?;
     let questions =
         topology.nodes.iter().map(|node| (node.host.clone(), questions(node)));
     let questions = questions.filter(|(host, _)| fleet.contains_key(host)).collect();
@@ -149,9 +149,9 @@ pub async fn status(
     }
     status.problems.extend(reach::sentences(&barred));
     status.problems.extend(unfinished(files));
-    status.expires = machine_plan.expires();
+    status.expires = machines.plan.expires;
     status.problems.extend(status.expires.and_then(|at| expiry(at, (ctx.clock)())));
-    let kept = machines::limited(machine_plan.all(), limit)?;
+    let kept = machines::limited(machines.plan.all(), limit)?;
     status.hosts.retain(|host| kept.iter().any(|machine| machine.host == host.host));
     Ok(status)
 }

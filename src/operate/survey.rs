@@ -1,6 +1,6 @@
 //! Looks at everything once: hosts, members of the ensemble, registries, side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -90,13 +90,39 @@ pub(super) async fn survey(
     gathered: &mut Gathered,
     ctx: &RunContext<'_>,
 ) -> Result<Survey, Error> {
+    let hosts = Hosts { fleet, new: &BTreeSet::new() };
+    with_new(files, hosts, topology, gathered, ctx).await
+}
+
+/// The hosts of a cluster some of which do not exist yet.
+#[derive(Clone, Copy)]
+pub(super) struct Hosts<'a> {
+    /// Those that exist.
+    pub(super) fleet: &'a Fleet,
+    /// Those that will be made.
+    pub(super) new: &'a BTreeSet<HostName>,
+}
+
+/// The same, with hosts that do not exist yet: they are taken to have nothing.
+///
+/// # Errors
+/// As [`survey`].
+pub(super) async fn with_new(
+    files: &ClusterFiles,
+    Hosts { fleet, new }: Hosts<'_>,
+    topology: &mut Topology,
+    gathered: &mut Gathered,
+    ctx: &RunContext<'_>,
+) -> Result<Survey, Error> {
     ctx.begin("looking at the hosts")?;
     let questions = questions(topology, gathered)?;
     let (probed, around) = tokio::join!(
         probe_all(fleet, &questions, Busy::Wait, ctx),
         look_around(fleet, topology, gathered),
     );
-    let (facts, waited) = probed?;
+    let (mut facts, waited) = probed?;
+    let new = questions.iter().filter(|(host, _)| new.contains(host));
+    facts.extend(new.map(|(host, asked)| (host.clone(), Facts::of_new_machine(asked))));
     // What ran while an earlier run's script was at work may have been taken away by it since.
     let Around { members, seen, others, pushes } = match waited {
         true => look_around(fleet, topology, gathered).await,
@@ -353,11 +379,9 @@ fn health_of(answer: Option<&Answer>) -> MemberHealth {
 /// already costs nothing.
 async fn lacking(fleet: &Fleet, topology: &Topology, gathered: &Gathered) -> Vec<Push> {
     let registries = gathered.registries(fleet, topology);
-    let pulled: Vec<Component> = gathered
-        .images
-        .components()
-        .filter(|component| *component != Component::Registry)
-        .collect();
+    let needed = gathered.inputs.images.keys().copied();
+    let pulled: Vec<Component> =
+        needed.filter(|component| *component != Component::Registry).collect();
     let asked = topology.registries().flat_map(|node| {
         let registries = &registries;
         pulled.iter().map(move |component| async move {

@@ -8,12 +8,14 @@ use super::error::Error;
 use super::fit::preflight_failures;
 use super::gather::{Gathered, gather};
 use super::machines::Made;
-use super::run::{Ended, finish, shown, take_lock};
+use super::preview::{self, Preview};
+use super::run::{Ended, finish, shown, shown_machines, take_lock};
 use super::survey::{self, Survey, survey};
 use super::{RunContext, connect, image, machines, proof};
 use crate::event::{Event, RunResult, count, in_words};
 use crate::host::HostName;
 use crate::plan::{self, Gate, Plan, gates_on};
+use crate::provider::MachinePlan;
 use crate::run::apply::{ApplyContext, Tally, apply};
 use crate::run::health::ClusterHealth;
 use crate::run::health::services::Services;
@@ -38,19 +40,19 @@ pub async fn up(
 ) -> Result<Ended, Error> {
     // A catalogue that cannot work is said before anyone is asked for anything.
     image::tell_new_pins(files, ctx).await?;
-    let machine_plan = machines::machine_plan(files, ctx).await?;
+    let machines = machines::look(files, ctx).await?;
     let before = Before {
-        n_made: machine_plan.n_missing(),
-        unchanged: machine_plan.is_complete(),
+        n_made: machines.plan.n_missing(),
+        unchanged: machines.plan.is_complete(),
     };
-    let blank = machine_plan.is_blank();
-    if !before.unchanged && !agreed && !ctx.ask.proceed(&machine_plan.show()) {
-        return Err(Error::Declined);
-    }
+    let consent = match agreed {
+        true => Consent::All,
+        false => ask_for_machines(files, &machines.plan, extent, ctx).await?,
+    };
     if !before.unchanged && extent == Extent::All {
         files.state.begin_proof()?;
     }
-    let Made { machines, booting } = machines::make(files, machine_plan, ctx).await?;
+    let Made { machines, booting } = machines::make(files, machines, ctx).await?;
     if extent == Extent::Machines {
         return Ok(machines_only(machines.len(), before));
     }
@@ -61,9 +63,7 @@ pub async fn up(
         files.state.keep()?;
         return prove(&hosts, &seen, before, None, ctx).await;
     }
-    // Who agreed to make all machines agreed to what they are made for.
-    let agreed = agreed || (before.n_made > 0 && blank);
-    if !agreed && !ctx.ask.proceed(&shown(&seen.plan)) {
+    if !consent.covers(&seen, ctx) {
         return Err(before.declined());
     }
     files.state.keep()?;
@@ -77,6 +77,75 @@ pub async fn up(
     };
     held.release().await;
     ended
+}
+
+/// What the operator has agreed to so far.
+enum Consent {
+    /// All that is planned.
+    All,
+    /// What was foreseen before the machines were made.
+    Foreseen(Preview),
+    /// Nothing that is done on hosts.
+    Machines,
+}
+
+/// Shows what is done about machines, and what they will get; asks whether to do it. Where all
+/// machines are as they should be, there is nothing to ask yet.
+///
+/// # Errors
+/// When the operator says no, or a machine that runs is not fit.
+async fn ask_for_machines(
+    files: &ClusterFiles,
+    machines: &MachinePlan,
+    extent: Extent,
+    ctx: &RunContext<'_>,
+) -> Result<Consent, Error> {
+    if machines.is_complete() {
+        return Ok(Consent::Machines);
+    }
+    let preview = match extent {
+        Extent::All => preview::preview(files, machines, ctx).await?,
+        Extent::Machines => None,
+    };
+    let mut text = shown_machines(machines);
+    match &preview {
+        Some(preview) => {
+            text.push_str(&format!("\n{}", shown(&preview.plan)));
+            text.extend(preview.notes().into_iter().map(|note| note + "\n"));
+        }
+        None if extent == Extent::All => text.push_str(preview::LATER),
+        None => {}
+    }
+    match ctx.ask.proceed(&text) {
+        true => Ok(preview.map_or(Consent::Machines, Consent::Foreseen)),
+        false => Err(Error::Declined),
+    }
+}
+
+impl Consent {
+    /// Whether the operator agrees to a plan. What was not foreseen is shown and asked for.
+    fn covers(&self, seen: &Assessment, ctx: &RunContext<'_>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Machines => ctx.ask.proceed(&shown(&seen.plan)),
+            Self::Foreseen(preview) => {
+                let new = preview.not_foreseen(seen);
+                new.is_empty() || ctx.ask.proceed(&differing(&new, seen))
+            }
+        }
+    }
+}
+
+/// What a plan has that was not shown before the machines were made.
+fn differing(new: &[String], seen: &Assessment) -> String {
+    let lines: String = new.iter().map(|change| format!("  {change}\n")).collect();
+    let rest = match seen.n_changes - new.len() {
+        0 => String::new(),
+        n => format!("\n{} more, as shown before.\n", count(n, "change")),
+    };
+    format!(
+        "The machines differ from what was planned for. This was not shown before:\n{lines}{rest}"
+    )
 }
 
 /// Looks and plans. A removal of all data that was cut off is ended first where the rest cannot

@@ -3,6 +3,7 @@
 //! Pure: reads no clock, file or network. Nothing is decided after a [`Plan`] exists; a dry
 //! run is a run that stops here.
 
+mod foreseen;
 mod guards;
 mod peers;
 pub mod preflight;
@@ -22,6 +23,7 @@ use crate::inventory::catalog::Component;
 use crate::resource::{self, Action, Change, Facts, Owned, Resource, Unknown};
 use crate::topology::{Member, Topology};
 
+pub use foreseen::Foreseen;
 pub use guards::{Folder, Forming, Refusal, Refusals};
 pub use peers::Peers;
 pub use quorum::{Agents, MemberHealth, MembersHealth, Refused, Wave};
@@ -269,6 +271,18 @@ pub fn tear_down(facts: &BTreeMap<HostName, Facts>, purge: bool) -> Plan {
 }
 
 impl Plan {
+    /// The same without the text of what differs on these hosts, where all of it is new.
+    #[must_use]
+    pub fn without_diffs(mut self, of: &BTreeSet<HostName>) -> Self {
+        for stage in &mut self.stages {
+            if let Work::Hosts(waves) = &mut stage.work {
+                let taken = std::mem::take(waves).into_iter();
+                *waves = taken.map(|wave| wave.without_diffs(of)).collect();
+            }
+        }
+        self
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty()

@@ -4,7 +4,7 @@
 //! service may be interrupted, unless there is none that could be lost. Agents are interrupted
 //! in batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::peers::Peers;
 use super::{Gate, HostChanges, Reboot, gates_of};
@@ -139,6 +139,14 @@ impl<'a> Agents<'a> {
 }
 
 impl Wave {
+    /// The same without the text of what differs on these hosts.
+    pub(super) fn without_diffs(mut self, of: &BTreeSet<HostName>) -> Self {
+        for host in self.hosts.iter_mut().filter(|host| of.contains(&host.host)) {
+            host.changes.iter_mut().for_each(|change| change.diff = None);
+        }
+        self
+    }
+
     /// All at once: nothing is interrupted, or there is nothing to lose.
     pub(super) fn at_once(hosts: Vec<HostChanges>) -> Self {
         Self { hosts, before: Vec::new(), after: Vec::new() }

@@ -9,6 +9,7 @@
 
 mod absent;
 pub mod apply;
+mod blank;
 pub mod boot;
 mod directory;
 pub mod engine;

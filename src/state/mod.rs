@@ -48,6 +48,13 @@ impl State {
         Self { folder, cluster: cluster.clone(), draft: Arc::default() }
     }
 
+    /// The same folder, with a draft of its own: what is made through it and not kept is
+    /// unknown to all others.
+    #[must_use]
+    pub fn with_own_draft(&self) -> Self {
+        Self { draft: Arc::default(), ..self.clone() }
+    }
+
     /// Checks that the folder, where it is there, is this user's: what is in another's cannot be
     /// trusted, and what is written to it is no secret. The system lets only root that far.
     ///

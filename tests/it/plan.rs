@@ -1,6 +1,7 @@
 //! Plans: which are made, which are refused, and that none costs a quorum.
 
 mod disturbed;
+mod foreseen;
 mod guards;
 mod newcomers;
 mod peers;

@@ -7,7 +7,7 @@ use super::super::RunContext;
 use super::super::cannot_add::CannotAdd;
 use super::super::cluster_files::{self, ClusterFiles, ClusterFilesError};
 use super::super::error::Error;
-use super::super::machines::MachinePlan;
+use super::super::run::shown_machines;
 use super::Request;
 use crate::component::{Redundancy, Spec, Stage};
 use crate::event::count;
@@ -15,6 +15,7 @@ use crate::event::{Event, Outcome, in_words};
 use crate::host::HostName;
 use crate::inventory::edit::{self, Edited, Refused};
 use crate::inventory::{GivenHost, Group, Inventory, Members, Provider, edit::Addition};
+use crate::provider::{self, MachinePlan};
 use crate::state::{self, Asked, AskedHost};
 
 /// What has to be done, decided on the operator's files alone.
@@ -147,7 +148,7 @@ impl Order {
             }
         };
         if machine_plan.n_missing() > 0 {
-            text.push_str(&format!("\n{}", machine_plan.show()));
+            text.push_str(&format!("\n{}", shown_machines(machine_plan)));
         }
         text.push_str(
             "\nThe new machines get all that their group gets; on others, only what has to \
@@ -207,19 +208,18 @@ impl Order {
     }
 }
 
-/// Whether the provider's machines come this way.
+/// Whether the provider's machines are added in this way.
 fn fits(provider: &Provider, addition: &Addition) -> Result<(), CannotAdd> {
-    match (provider, addition) {
-        (Provider::Ssh(_), Addition::Machines(_)) => Err(CannotAdd::OtherWay(
+    let makes_machines = provider::capabilities(provider).makes_machines;
+    match (makes_machines, addition) {
+        (false, Addition::Machines(_)) => Err(CannotAdd::OtherWay(
             "the provider `ssh` makes no machines: give the addresses of those to add, in \
              place of `--count`",
         )),
-        (Provider::Local(_) | Provider::Aws(_), Addition::Hosts(_)) => {
-            Err(CannotAdd::OtherWay(
-                "the provider of this inventory makes its machines itself: say how many to \
-                 add with `--count`, in place of addresses",
-            ))
-        }
+        (true, Addition::Hosts(_)) => Err(CannotAdd::OtherWay(
+            "the provider of this inventory makes its machines itself: say how many to add \
+             with `--count`, in place of addresses",
+        )),
         _ => Ok(()),
     }
 }

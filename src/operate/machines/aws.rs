@@ -1,7 +1,6 @@
 //! Instances of AWS: what is there, what is missing, and making that.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -10,14 +9,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Made;
 use crate::component::Stage;
-use crate::event::{Event, in_words};
+use crate::event::{Event, count, in_words};
 use crate::host::HostName;
 use crate::inventory::{Aws, SecretSource};
 use crate::operate::RunContext;
 use crate::operate::cluster_files::ClusterFiles;
 use crate::operate::error::Error;
+use crate::provider::MachinePlan;
 use crate::provider::aws::cost;
 use crate::provider::aws::prices::Prices;
+use crate::provider::aws::sweep::{ClusterResources, Left};
 use crate::provider::aws::{
     self, AwsError, AwsPlan, Cloud, Instance, MakeContext, Step, Wanted,
 };
@@ -32,7 +33,7 @@ const CUTS: usize = 3;
 const SEED: &str = "aws-host-keys";
 
 /// A cluster at AWS, and what it takes to have it as the inventory says.
-pub(in crate::operate) struct AwsMachines {
+pub(super) struct AwsMachines {
     cloud: Cloud,
     wanted: Wanted,
     pub(super) plan: AwsPlan,
@@ -44,7 +45,7 @@ pub(in crate::operate) struct AwsMachines {
 ///
 /// # Errors
 /// When AWS does not answer or refuses, or what is asked for cannot be had.
-pub(in crate::operate) async fn site(
+pub(super) async fn aws_machines(
     files: &ClusterFiles,
     settings: &Aws,
     ctx: &RunContext<'_>,
@@ -52,9 +53,6 @@ pub(in crate::operate) async fn site(
     let wanted = Wanted::of(&files.inventory, settings, public_key(files, settings)?);
     let cloud = Cloud::open(settings).await?;
     let plan = look(&cloud, &wanted, ctx).await?;
-    for message in plan.notes.clone() {
-        ctx.events.emit(&Event::Warned { message });
-    }
     let cost = cost::estimate_in(&files.inventory, cloud.region(), &Prices::shipped());
     Ok(AwsMachines { cloud, wanted, plan, cost: cost.map(|cost| cost.line()) })
 }
@@ -86,10 +84,10 @@ fn public_key(files: &ClusterFiles, settings: &Aws) -> Result<String, AwsError> 
 /// When something cannot be made; what was made is found by the next run.
 pub(super) async fn make(
     files: &ClusterFiles,
-    site: AwsMachines,
+    machines: AwsMachines,
     ctx: &RunContext<'_>,
 ) -> Result<Made, Error> {
-    let AwsMachines { cloud, wanted, plan, .. } = site;
+    let AwsMachines { cloud, wanted, plan, .. } = machines;
     if plan.is_complete() {
         return Ok(made(plan.running(), &plan.instances, ctx));
     }
@@ -154,47 +152,36 @@ fn hosts(plan: &AwsPlan) -> impl Iterator<Item = HostName> {
 }
 
 impl AwsMachines {
-    /// The machines that are missing and have a name and an address already.
-    pub(super) fn planned(&self) -> Vec<Machine> {
-        let awaited = self.plan.awaited().filter_map(Instance::machine);
-        let launched = self.plan.steps().filter_map(|step| match step {
-            Step::Launch(launch) => launch.planned(),
-            _ => None,
-        });
-        awaited.chain(launched).collect()
+    /// What there is and what will be done, in the terms of all providers.
+    pub(super) fn machine_plan(&self) -> MachinePlan {
+        self.plan.machine_plan(self.cost.clone())
     }
+}
 
-    /// The machines that are missing, each in a word or two.
-    pub(super) fn missing(&self) -> Vec<String> {
-        let launched = self.plan.steps().flat_map(|step| match step {
-            Step::Launch(launch) => match &launch.node {
-                Some(node) => vec![node.to_string()],
-                None => vec![format!("a machine of {}", launch.group); launch.count],
-            },
-            _ => Vec::new(),
-        });
-        let awaited = self.plan.awaited().filter_map(Instance::host);
-        launched.chain(awaited.map(|host| host.to_string())).collect()
+/// Removes everything that carries the cluster's tag, in the order of what stands on what, and
+/// looks afresh.
+///
+/// # Errors
+/// When AWS does not answer, or something is left: it says what, why, and the command that
+/// removes it by hand.
+pub(super) async fn remove(
+    files: &ClusterFiles,
+    cloud: &Cloud,
+    there: &ClusterResources,
+    ctx: &RunContext<'_>,
+) -> Result<String, Error> {
+    let (stage, begun) = (Stage::Retire.to_string(), Instant::now());
+    let (hosts, n_steps) = (Vec::new(), there.n_steps());
+    ctx.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    files.state.begin_removal()?;
+    let cluster = &files.inventory.cluster;
+    let left = cloud.remove(cluster, there, &stage, &ctx.events).await;
+    let ok = left.as_ref().is_ok_and(Vec::is_empty);
+    ctx.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+    let left = left?;
+    if !left.is_empty() {
+        return Err(Error::Left(Left::told(&left, cloud.region())));
     }
-
-    /// The groups that lack machines.
-    pub(super) fn lacking(&self) -> BTreeSet<String> {
-        let launched = self.plan.steps().filter_map(|step| match step {
-            Step::Launch(launch) => Some(launch.group.clone()),
-            _ => None,
-        });
-        let awaited = self.plan.awaited().filter_map(Instance::group);
-        launched.chain(awaited.map(str::to_owned)).collect()
-    }
-
-    /// What is to be done, as text.
-    pub(super) fn show(&self) -> String {
-        let mut text = String::new();
-        // Writing to a text does not fail.
-        let _ = self.plan.show(&mut text);
-        if let Some(cost) = &self.cost {
-            let _ = writeln!(text, "  cost\n    {cost}");
-        }
-        text
-    }
+    files.state.end_removal()?;
+    Ok(format!("{} removed; 0 left", count(there.things.len(), "thing")))
 }

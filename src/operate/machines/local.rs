@@ -1,6 +1,5 @@
 //! Containers of this computer: which to make and to start, and doing so a few at a time.
 
-use std::fmt::Write;
 use std::time::Instant;
 
 use futures::stream::{self, StreamExt};
@@ -17,7 +16,6 @@ use crate::provider::local::{
     self, ContainerPlan, Existing, MachineBuilder, MachineError, NewMachine, Settings,
     Wait,
 };
-use crate::topology::Machine;
 
 /// How many machines are made at once: each boots a whole system.
 const AT_ONCE: usize = 8;
@@ -44,53 +42,6 @@ pub(super) async fn plan(
     Ok(local::plan(&wanted, &existing, subnet)?)
 }
 
-/// The machines that are to be made or started, as they will be.
-pub(super) fn planned(plan: &ContainerPlan) -> Vec<Machine> {
-    let made = plan.create.iter().map(NewMachine::planned);
-    made.chain(plan.start.iter().map(|old| old.machine.clone())).collect()
-}
-
-/// Whether nothing is to be made or started.
-pub(super) fn is_complete(plan: &ContainerPlan) -> bool {
-    plan.create.is_empty() && plan.start.is_empty() && plan.remove.is_empty()
-}
-
-/// The machines that are to be made or started.
-pub(super) fn hosts(plan: &ContainerPlan) -> impl Iterator<Item = &HostName> {
-    let create = plan.create.iter().map(|new| &new.host);
-    create.chain(plan.start.iter().map(|old| &old.machine.host))
-}
-
-/// What is to be made or started, as text.
-pub(super) fn show(plan: &ContainerPlan) -> String {
-    let mut text = String::new();
-    if !plan.remove.is_empty() {
-        let _ = writeln!(text, "  first, what a `down` began to remove goes");
-        for thing in &plan.remove {
-            let _ = writeln!(text, "    remove {thing}");
-        }
-    }
-    for new in &plan.create {
-        let _ = writeln!(text, "  {}\n    make container at {}", new.host, new.address);
-    }
-    for old in &plan.start {
-        let (host, state) = (&old.machine.host, &old.state);
-        let _ = writeln!(text, "  {host}\n    start container: it is {state}");
-    }
-    text
-}
-
-/// What is to be made or started, as JSON.
-pub(super) fn to_json(plan: &ContainerPlan) -> serde_json::Value {
-    let create = plan.create.iter().map(|new| new.host.as_str());
-    let start = plan.start.iter().map(|old| old.machine.host.as_str());
-    serde_json::json!({
-        "remove": plan.remove,
-        "make": create.collect::<Vec<&str>>(),
-        "start": start.collect::<Vec<&str>>(),
-    })
-}
-
 /// Makes and starts what is missing.
 ///
 /// # Errors
@@ -111,7 +62,7 @@ pub(super) async fn make(
     files.state.keep()?;
     let begun = Instant::now();
     let stage = Stage::Machines.to_string();
-    let hosts: Vec<HostName> = hosts(plan).cloned().collect();
+    let hosts: Vec<HostName> = plan.hosts().cloned().collect();
     let goes_on = files.state.removal_is_open();
     let n_steps = hosts.len() + usize::from(goes_on);
     ctx.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
@@ -133,7 +84,7 @@ pub(super) async fn make(
 ///
 /// # Errors
 /// When Docker does not come to an end of it; the next run goes on there.
-pub(in crate::operate) async fn remove(
+pub(super) async fn remove(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<Vec<String>, Error> {
@@ -186,7 +137,7 @@ async fn all(
     plan: &ContainerPlan,
     ctx: &RunContext<'_>,
 ) -> Result<(), Error> {
-    if let Some(message) = local::raise_limits(hosts(plan).count()).await {
+    if let Some(message) = local::raise_limits(plan.hosts().count()).await {
         ctx.events.emit(&Event::Warned { message });
     }
     let builder = MachineBuilder::open(settings.clone()).await?;

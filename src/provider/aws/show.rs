@@ -1,44 +1,58 @@
-//! A plan of calls as text for people and as JSON for programs.
+//! A plan of calls in words, and in the terms of all providers. Pure.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use super::launch::Launch;
 use super::plan::{AwsPlan, Step};
-use super::seen::{Rule, Source};
+use super::seen::{Instance, Rule, Source};
 use super::wanted::Firewall;
 use crate::host::HostName;
+use crate::provider::{Coming, MachinePlan, MachineStep};
 
 impl AwsPlan {
-    /// The steps, each with its reason and the call that it is, what is waited for, and what
-    /// stays.
-    ///
-    /// # Errors
-    /// When `out` refuses the text.
-    pub fn show(&self, out: &mut impl Write) -> fmt::Result {
-        for step in self.steps() {
-            writeln!(out, "  {}\n    {step} ({})", step.subject(), step.call())?;
+    /// The same in the terms of all providers. `cost` is what the machines of the inventory cost.
+    pub fn machine_plan(&self, cost: Option<String>) -> MachinePlan {
+        let awaited = self.awaited().filter_map(|found| {
+            let group = found.group()?.to_owned();
+            let (whom, machine) = (name(found), found.machine());
+            Some(Coming { whom, group, count: 1, machine, is_new: false })
+        });
+        let launched = self.steps().filter_map(|step| match step {
+            Step::Launch(launch) => Some(launched(launch)),
+            _ => None,
+        });
+        let waits = self.awaited().map(|found| MachineStep {
+            subject: name(found),
+            what: format!("wait for {}: it is {}", found.id, found.state),
+            call: None,
+        });
+        MachinePlan {
+            running: self.running(),
+            coming: awaited.chain(launched).collect(),
+            steps: self.steps().map(machine_step).chain(waits).collect(),
+            cost,
+            expires: self.network.expires,
+            notes: self.notes.clone(),
         }
-        for found in self.awaited() {
-            let host = found.host().map_or(found.id.clone(), |host| host.to_string());
-            writeln!(out, "  {host}\n    wait for {}: it is {}", found.id, found.state)?;
-        }
-        self.notes.iter().try_for_each(|note| writeln!(out, "  note: {note}"))
     }
+}
 
-    /// The plan as JSON: `steps`, each with `subject`, `step` and `call`; `waits`; `notes`.
-    pub fn to_json(&self) -> serde_json::Value {
-        let steps: Vec<_> = self
-            .steps()
-            .map(|step| {
-                let (subject, call) = (step.subject(), step.call());
-                serde_json::json!({
-                    "subject": subject, "step": step.to_string(), "call": call
-                })
-            })
-            .collect();
-        let waits: Vec<&str> = self.awaited().map(|found| found.id.as_str()).collect();
-        serde_json::json!({ "steps": steps, "waits": waits, "notes": self.notes })
-    }
+fn name(found: &Instance) -> String {
+    found.host().map_or_else(|| found.id.clone(), |host| host.to_string())
+}
+
+fn launched(launch: &Launch) -> Coming {
+    let whom = match &launch.node {
+        Some(node) => node.to_string(),
+        None => format!("a machine of {}", launch.group),
+    };
+    let (group, count) = (launch.group.clone(), launch.count);
+    Coming { whom, group, count, machine: launch.planned(), is_new: true }
+}
+
+fn machine_step(step: &Step) -> MachineStep {
+    let (subject, what) = (step.subject(), step.to_string());
+    MachineStep { subject, what, call: Some(step.call()) }
 }
 
 impl Step {
@@ -48,7 +62,9 @@ impl Step {
             Self::ImportKey { .. } => "key pair".to_owned(),
             Self::MakeVpc { .. } => "network".to_owned(),
             Self::MakeSubnet { zone, .. } => format!("subnet in {zone}"),
-            Self::MakeGateway | Self::AttachGateway | Self::Route => "way out".to_owned(),
+            Self::MakeGateway | Self::AttachGateway | Self::Route => {
+                "internet gateway".to_owned()
+            }
             Self::MakeFirewall { firewall, .. }
             | Self::Allow { firewall, .. }
             | Self::Forbid { firewall, .. } => match firewall {

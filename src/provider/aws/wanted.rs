@@ -143,10 +143,8 @@ impl Wanted {
 impl WantedGroup {
     fn of(group: &Group) -> Option<Self> {
         let Members::Count(count) = group.members else { return None };
-        let names = || {
-            let names = (1..=count).map(|n| format!("{}-{n}", group.name).parse().ok());
-            names.collect::<Option<Vec<HostName>>>()
-        };
+        let names =
+            || (1..=count).map(|n| group.host(n)).collect::<Option<Vec<HostName>>>();
         let nodes = if group.is_named() { Some(names()?) } else { None };
         Some(Self {
             name: group.name.clone(),

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{Machine, docker};
 use crate::host::HostName;
 use crate::inventory::{Cidr, ClusterName, Inventory, Members};
+use crate::provider::{Coming, MachinePlan, MachineStep};
 use crate::unit::Size;
 
 /// The first machine's place in its network; those before it are for the gateway and for
@@ -109,8 +110,7 @@ pub fn wanted(inventory: &Inventory) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for group in &inventory.groups {
         let Members::Count(count) = group.members else { continue };
-        let hosts =
-            (1..=count).filter_map(|n| format!("{}-{n}", group.name).parse().ok());
+        let hosts = (1..=count).filter_map(|n| group.host(n));
         wanted.extend(hosts.map(|host| Wanted {
             host,
             group: group.name.clone(),
@@ -153,8 +153,45 @@ pub fn plan(
 }
 
 impl ContainerPlan {
+    /// The same in the terms of all providers.
+    pub fn machine_plan(&self, cluster: &ClusterName) -> MachinePlan {
+        let new = self.create.iter().map(|new| coming(new.planned(), true));
+        let old = self.start.iter().map(|old| coming(old.machine.clone(), false));
+        MachinePlan {
+            running: self.unchanged.clone(),
+            coming: new.chain(old).collect(),
+            steps: self.steps(),
+            notes: self.notes(cluster),
+            ..MachinePlan::default()
+        }
+    }
+
+    /// The machines that are made or started.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostName> {
+        let create = self.create.iter().map(|new| &new.host);
+        create.chain(self.start.iter().map(|old| &old.machine.host))
+    }
+
+    fn steps(&self) -> Vec<MachineStep> {
+        let step = |subject: &str, what: String| {
+            let subject = subject.to_owned();
+            MachineStep { subject, what, call: None }
+        };
+        let remove = self.remove.iter();
+        let remove = remove
+            .map(|thing| step("rest of an earlier `down`", format!("remove {thing}")));
+        let create = self.create.iter().map(|new| {
+            step(new.host.as_str(), format!("make container at {}", new.address))
+        });
+        let start = self.start.iter().map(|old| {
+            let what = format!("start container: it is {}", old.state);
+            step(old.machine.host.as_str(), what)
+        });
+        remove.chain(create).chain(start).collect()
+    }
+
     /// What there is to say of machines for which the inventory has no place.
-    pub fn notes(&self, cluster: &ClusterName) -> Vec<String> {
+    fn notes(&self, cluster: &ClusterName) -> Vec<String> {
         let stays = self.surplus.iter().filter(|other| other.state != State::Going);
         let said = stays.map(|other| {
             let (host, state) = (&other.machine.host, &other.state);
@@ -180,6 +217,11 @@ impl NewMachine {
             host_keys: Vec::new(),
         }
     }
+}
+
+fn coming(machine: Machine, is_new: bool) -> Coming {
+    let (whom, group) = (machine.host.to_string(), machine.group.clone());
+    Coming { whom, group, count: 1, machine: Some(machine), is_new }
 }
 
 fn new_machine(wanted: &Wanted, address: Ipv4Addr, remains: bool) -> NewMachine {

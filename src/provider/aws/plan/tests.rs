@@ -193,8 +193,9 @@ fn run(wanted: &Wanted, plan: &AwsPlan, launch: &Launch, n: usize) -> Instance {
 }
 
 fn shown(wanted: &Wanted, seen: &Seen) -> String {
-    let mut text = String::new();
-    plan(wanted, seen, now()).unwrap().show(&mut text).unwrap();
+    let plan = plan(wanted, seen, now()).unwrap().machine_plan(None);
+    let mut text = plan.notes.join("\n");
+    plan.show(&mut text).unwrap();
     text
 }
 

@@ -1,0 +1,116 @@
+//! What machines that do not exist yet will get: planned before they are made, so that one
+//! question covers them and all that is done on them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use super::cluster_files::ClusterFiles;
+use super::error::Error;
+use super::gather::{self, NOT_THERE_YET};
+use super::up::Assessment;
+use super::{RunContext, connect, fit, survey};
+use crate::component::Inputs;
+use crate::host::HostName;
+use crate::plan::{self, Foreseen, Plan};
+use crate::provider::{Coming, MachinePlan};
+use crate::topology::{Machine, Topology};
+
+/// What is said where what is done on machines cannot be planned before they run.
+pub(super) const LATER: &str =
+    "\nWhat is done on these machines is planned once they run.\n";
+
+/// The plan of a cluster some of whose machines do not exist yet.
+pub(super) struct Preview {
+    /// What will be done once they do, by what is known of new machines.
+    pub(super) plan: Plan,
+    /// The hosts in it that stand for machines which the provider names itself, by their groups.
+    unnamed: BTreeMap<HostName, String>,
+}
+
+/// Plans for all machines, those included that are made first; none where one of them is started
+/// again, and may have anything on it. Writes nothing, and fetches no image.
+///
+/// # Errors
+/// When a machine that runs does not answer, is not fit, or no plan is safe.
+pub(super) async fn preview(
+    files: &ClusterFiles,
+    machines: &MachinePlan,
+    ctx: &RunContext<'_>,
+) -> Result<Option<Preview>, Error> {
+    if !machines.is_foreseeable() {
+        return Ok(None);
+    }
+    // What is made up here for machines that get other names is not to be kept.
+    let files = &files.with_own_draft();
+    let fleet = connect::connect_all(files, &machines.running, ctx).await?;
+    let stand_ins: Vec<Machine> = machines.coming.iter().flat_map(unnamed).collect();
+    let mut all = machines.all();
+    all.extend(stand_ins.iter().cloned());
+    let running = machines.running.iter().map(|machine| &machine.host);
+    let running: BTreeSet<&HostName> = running.collect();
+    let mut topology = Topology::new(&files.inventory, &all)?;
+    // Where hosts run already, what differs on them depends on the images themselves.
+    let mut gathered = match running.is_empty() {
+        true => gather::without_images(files, &topology, ctx).await?,
+        false => gather::gather(files, &topology, ctx).await?,
+    };
+    let new: BTreeSet<HostName> = all
+        .iter()
+        .map(|machine| machine.host.clone())
+        .filter(|host| !running.contains(host))
+        .collect();
+    let hosts = survey::Hosts { fleet: &fleet, new: &new };
+    let survey =
+        survey::with_new(files, hosts, &mut topology, &mut gathered, ctx).await?;
+    let known = survey.facts.iter().filter(|(host, _)| running.contains(host));
+    let known = known.map(|(host, facts)| (host.clone(), facts.clone())).collect();
+    let failures =
+        fit::preflight_failures(&fleet, &topology, &gathered.catalog, &known, None).await;
+    let plan = plan::build(&survey.situation(&topology, &failures))?;
+    // On a new machine all of a file is new, and some of it depends on what is not there yet.
+    let plan = plan.without_diffs(&new);
+    let unnamed = stand_ins.into_iter().map(|machine| (machine.host, machine.group));
+    Ok(Some(Preview { plan, unnamed: unnamed.collect() }))
+}
+
+/// What stands for machines that have no name yet.
+fn unnamed(coming: &Coming) -> Vec<Machine> {
+    if coming.machine.is_some() {
+        return Vec::new();
+    }
+    let hosts = (1..=coming.count)
+        .filter_map(|n| format!("new-{}-{n}", coming.group).parse().ok());
+    let machine = |host: HostName| Machine {
+        host,
+        group: coming.group.clone(),
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        ssh: None,
+        host_keys: Vec::new(),
+    };
+    hosts.map(machine).collect()
+}
+
+impl Preview {
+    /// What there is to say beside the plan.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let groups: BTreeSet<&String> = self.unnamed.values().collect();
+        let note = |group| {
+            format!("new-{group}-1 and so on stand for machines that get other names.")
+        };
+        groups.into_iter().map(note).collect()
+    }
+
+    /// The changes of the plan that is made once all machines answer and that were not in this
+    /// one, each in a line.
+    pub(super) fn not_foreseen(&self, seen: &Assessment) -> Vec<String> {
+        let foreseen = Foreseen::of(&self.plan, &self.unnamed);
+        foreseen.missing(&seen.plan, &seen.topology, &ids(&seen.gathered.inputs))
+    }
+}
+
+/// The ids of images, which are part of the names of folders, and what stood for them.
+fn ids(inputs: &Inputs) -> Vec<(String, String)> {
+    let digits = |id: &str| id.rsplit(':').next().unwrap_or_default().to_owned();
+    let before = digits(NOT_THERE_YET);
+    inputs.images.values().map(|image| (digits(&image.id), before.clone())).collect()
+}

@@ -1,0 +1,203 @@
+//! What has to be done to have all machines of an inventory: alike for every provider.
+//!
+//! Pure. A provider compares what the inventory asks for with what exists, and says it in these
+//! terms; the verbs see nothing else of it.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Write};
+
+use jiff::Timestamp;
+
+use super::Machine;
+
+/// The machines that a cluster has, and the steps that bring it those that it lacks.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MachinePlan {
+    /// Machines that run, in the order of the inventory.
+    pub running: Vec<Machine>,
+    /// Machines that do not run, and that the steps make or start.
+    pub coming: Vec<Coming>,
+    /// What is done, in order.
+    pub steps: Vec<MachineStep>,
+    /// What all machines of the inventory cost, in a line; none where they cost nothing.
+    pub cost: Option<String>,
+    /// When `down --expired` may take the cluster down.
+    pub expires: Option<Timestamp>,
+    /// Differences that stay as they are, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// A machine that does not run yet, or several alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coming {
+    /// What to call it: its name, or `a machine of GROUP`.
+    pub whom: String,
+    /// Its group.
+    pub group: String,
+    /// How many such machines there are.
+    pub count: usize,
+    /// The machine, where its name and address are known by now.
+    pub machine: Option<Machine>,
+    /// Whether it is made from nothing. A machine that is started again may have anything on it.
+    pub is_new: bool,
+}
+
+/// One step of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineStep {
+    /// What it is about: a machine, or a part of the network.
+    pub subject: String,
+    /// What is done, and why.
+    pub what: String,
+    /// The provider's own name for it, such as `RunInstances`.
+    pub call: Option<&'static str>,
+}
+
+impl MachinePlan {
+    /// A plan for machines that exist already.
+    pub fn of_given(running: Vec<Machine>) -> Self {
+        Self { running, ..Self::default() }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_complete(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Whether what the new machines will get can be planned before they exist: all machines
+    /// that do not run are made from nothing.
+    pub fn is_foreseeable(&self) -> bool {
+        self.coming.iter().all(|coming| coming.is_new)
+    }
+
+    /// How many machines are made or started.
+    pub fn n_missing(&self) -> usize {
+        self.coming.iter().map(|coming| coming.count).sum()
+    }
+
+    /// What to call each machine that is made or started.
+    pub fn missing(&self) -> Vec<String> {
+        let each = |coming: &Coming| vec![coming.whom.clone(); coming.count];
+        self.coming.iter().flat_map(each).collect()
+    }
+
+    /// The groups that lack machines.
+    pub fn lacking(&self) -> BTreeSet<String> {
+        self.coming.iter().map(|coming| coming.group.clone()).collect()
+    }
+
+    /// All machines of the inventory that have a name and an address by now.
+    pub fn all(&self) -> Vec<Machine> {
+        let coming = self.coming.iter().filter_map(|coming| coming.machine.as_ref());
+        self.running.iter().chain(coming).cloned().collect()
+    }
+
+    /// The steps as text, and the cost.
+    ///
+    /// # Errors
+    /// When `out` refuses the text.
+    pub fn show(&self, out: &mut impl Write) -> fmt::Result {
+        let mut subject = None;
+        for step in &self.steps {
+            if subject != Some(&step.subject) {
+                writeln!(out, "  {}", step.subject)?;
+                subject = Some(&step.subject);
+            }
+            match step.call {
+                Some(call) => writeln!(out, "    {} ({call})", step.what)?,
+                None => writeln!(out, "    {}", step.what)?,
+            }
+        }
+        match &self.cost {
+            Some(cost) => writeln!(out, "  cost\n    {cost}"),
+            None => Ok(()),
+        }
+    }
+
+    /// The plan as JSON: `running` and `missing` (names), `steps` (each with `subject`, `step`
+    /// and perhaps `call`), `cost`, `expires`, `notes`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let running: Vec<&str> =
+            self.running.iter().map(|machine| machine.host.as_str()).collect();
+        let steps = self.steps.iter().map(|MachineStep { subject, what, call }| {
+            serde_json::json!({ "subject": subject, "step": what, "call": call })
+        });
+        serde_json::json!({
+            "running": running,
+            "missing": self.missing(),
+            "steps": steps.collect::<Vec<_>>(),
+            "cost": self.cost,
+            "expires": self.expires.map(|at| at.to_string()),
+            "notes": self.notes,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(name: &str) -> Machine {
+        Machine {
+            host: name.parse().unwrap(),
+            group: "workers".to_owned(),
+            address: [10, 0, 0, 9].into(),
+            ssh: None,
+            host_keys: Vec::new(),
+        }
+    }
+
+    fn coming(name: Option<&str>, count: usize, is_new: bool) -> Coming {
+        Coming {
+            whom: name.unwrap_or("a machine of workers").to_owned(),
+            group: "workers".to_owned(),
+            count,
+            machine: name.map(machine),
+            is_new,
+        }
+    }
+
+    #[test]
+    fn machines_are_counted_and_named_also_where_they_have_no_name_yet() {
+        let plan = MachinePlan {
+            running: vec![machine("workers-1")],
+            coming: vec![coming(Some("workers-2"), 1, true), coming(None, 2, true)],
+            ..MachinePlan::default()
+        };
+        assert_eq!(plan.n_missing(), 3);
+        let unnamed = "a machine of workers";
+        assert_eq!(plan.missing(), ["workers-2", unnamed, unnamed]);
+        assert_eq!(plan.all(), [machine("workers-1"), machine("workers-2")]);
+        assert_eq!(plan.lacking(), ["workers".to_owned()].into());
+        assert!(plan.is_foreseeable());
+    }
+
+    #[test]
+    fn nobody_foresees_what_is_on_a_machine_that_stopped() {
+        let coming = vec![coming(Some("workers-2"), 1, false)];
+        assert!(!MachinePlan { coming, ..MachinePlan::default() }.is_foreseeable());
+    }
+
+    #[test]
+    fn steps_stand_below_their_subject_once() {
+        let step = |subject: &str, what: &str, call| MachineStep {
+            subject: subject.to_owned(),
+            what: what.to_owned(),
+            call,
+        };
+        let plan = MachinePlan {
+            steps: vec![
+                step("network", "make VPC", Some("CreateVpc")),
+                step("network", "tag it", None),
+                step("workers-1", "launch", Some("RunInstances")),
+            ],
+            cost: Some("1 USD an hour".to_owned()),
+            ..MachinePlan::default()
+        };
+        let mut text = String::new();
+        plan.show(&mut text).unwrap();
+        let expected = "  network\n    make VPC (CreateVpc)\n    tag it\n  workers-1\n    \
+                        launch (RunInstances)\n  cost\n    1 USD an hour\n";
+        assert_eq!(text, expected);
+    }
+}
