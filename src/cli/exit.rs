@@ -52,11 +52,13 @@ impl Exit {
             Self::Failed => "failed: the last lines say where, and what to do next",
             Self::Usage => "usage: the command line is wrong",
             Self::InvalidInventory => "invalid inventory: nothing was touched",
-            Self::Refused => "refused for safety, or you did not agree: nothing was changed",
+            Self::Refused => "refused (not safe, or not agreed to): nothing was changed",
             Self::Unreachable => "unreachable: a connection to a host failed",
             Self::TimedOut => "timed out: a wait reached its deadline",
             Self::Pending => "changes are pending (`plan` only)",
-            Self::Interrupted => "stopped by Ctrl-C: the last lines say what is left to do",
+            Self::Interrupted => {
+                "stopped by Ctrl-C: the last lines say what is left to do"
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ fn show(plan: &Changes, notes: &[String], json: bool) -> Exit {
         return print_json(&plan.to_json(notes));
     }
     let mut text = String::new();
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     let _ = plan.show_with(notes, &mut text);
     print(&text)
 }
