@@ -56,9 +56,7 @@ impl Exit {
             Self::Unreachable => "unreachable: a connection to a host failed",
             Self::TimedOut => "timed out: a wait reached its deadline",
             Self::Pending => "changes are pending (`plan` only)",
-            Self::Interrupted => {
-                "stopped by Ctrl-C: the last lines say what is left to do"
-            }
+            Self::Interrupted => "stopped by Ctrl-C: the last lines say what is left",
         }
     }
 }
