@@ -153,7 +153,8 @@ impl Script {
 
     fn shut(&mut self, gate: &str, reason: &str, time: Duration) -> Vec<String> {
         self.waiting = None;
-        let line = format!("waited {} in vain until {}", took(time), one_line(gate));
+        let line =
+            format!("gave up after waiting {} until {}", took(time), one_line(gate));
         std::iter::once(self.in_stage(&line)).chain(self.reason(reason)).collect()
     }
 

@@ -284,14 +284,14 @@ impl StageAccount {
     fn shut_gates(&self) -> Option<String> {
         let shut = self.shut.iter().map(|(gate, reason)| {
             let reason = reason.trim_end_matches('.');
-            format!("stage {} waited in vain until {gate}: {reason}", self.stage)
+            format!("stage {} gave up waiting until {gate}: {reason}", self.stage)
         });
         (!self.shut.is_empty()).then(|| shut.collect::<Vec<String>>().join("; "))
     }
 
     fn closed_gate(&self) -> Option<String> {
         let (gate, seen) = self.waiting.as_ref()?;
-        Some(format!("stage {} was waiting until {gate}; seen last: {seen}", self.stage))
+        Some(format!("stage {} was waiting until {gate}; last seen: {seen}", self.stage))
     }
 
     fn cut_off(&self) -> Option<String> {

@@ -166,7 +166,7 @@ impl History {
 
     fn shut(&self, gate: &str, reason: &str) -> Vec<String> {
         let head =
-            format!("{} waited in vain until {}", self.paint.red("✗"), one_line(gate));
+            format!("{} gave up waiting until {}", self.paint.red("✗"), one_line(gate));
         std::iter::once(head).chain(self.reason(reason)).collect()
     }
 
