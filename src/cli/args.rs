@@ -251,7 +251,7 @@ pub struct Up {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
-    /// Make only the machines and their network, and install nothing on them
+    /// Make only the machines and what they need; install nothing on them
     #[arg(long)]
     pub machines_only: bool,
 }
@@ -280,9 +280,9 @@ pub struct Status {
 /// `platform down`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Machines that `up` made are removed, with their network and disks; nothing without the \
-cluster's tag or label is touched. On existing machines, what `up` installed is stopped and \
-removed, and the rest stays as it was. Asks you to type the cluster's name.
+Machines that `up` made are removed, with everything that was made for them; nothing without \
+the cluster's tag or label is touched. On existing machines, what `up` installed is stopped \
+and removed, and the rest stays as it was. Asks you to type the cluster's name.
 
 EXAMPLES
   Remove a lab:
