@@ -1,8 +1,8 @@
-//! Everything that a display or the journal ever sees of a run.
+//! The events of a run: all that a display or the journal sees of it.
 //!
-//! The work says what happens by emitting an [`Event`]; the screen, the JSON lines and the
-//! journal are each a [`Sink`] and know nothing else. No event carries a secret: there is no
-//! conversion from [`Secret`](crate::secret::Secret) to anything in here.
+//! The work emits an [`Event`] for everything that happens; the screen, the JSON lines and the
+//! journal are each a [`Sink`] and get nothing else. No event has a secret: there is no
+//! conversion from [`Secret`](crate::secret::Secret) to any type here.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,12 +25,12 @@ pub enum Event {
         /// Who started it, as `user@machine`.
         who: String,
     },
-    /// A host's one connection stands; it is kept for the whole run, and made anew only where it
-    /// was lost while the run waited: by a reboot that it ordered, or by a host that was away.
+    /// The one connection to a host is made. It is kept for the whole run, and made again only if
+    /// it was lost while the run waited: in a reboot by this run, or because the host was away.
     Connected {
         /// The host.
         host: HostName,
-        /// From the first packet to the end of the login.
+        /// The time from the first packet to the end of the login.
         #[serde(with = "millis")]
         took: Duration,
     },
@@ -38,10 +38,10 @@ pub enum Event {
     Executed {
         /// The host.
         host: HostName,
-        /// What for, such as `probe` or `apply zookeeper`.
+        /// Its purpose, such as `probe` or `apply zookeeper`.
         purpose: String,
     },
-    /// A plan exists.
+    /// The plan is made.
     Planned {
         /// Each stage that changes something, in order.
         stages: Vec<PlannedStage>,
@@ -59,16 +59,16 @@ pub enum Event {
     StepStarted {
         /// The stage.
         stage: String,
-        /// The host; none where the step is this computer's.
+        /// The host; `None` if the step runs on this computer.
         host: Option<HostName>,
-        /// What is done, such as `write /etc/platform/zoo.cfg`.
+        /// What it does, such as `write /etc/platform/zoo.cfg`.
         step: String,
     },
     /// A step ended, or will not be run.
     StepFinished {
         /// The stage.
         stage: String,
-        /// The host; none where the step is this computer's.
+        /// The host; `None` if the step runs on this computer.
         host: Option<HostName>,
         /// The same text as in [`Event::StepStarted`].
         step: String,
@@ -79,7 +79,7 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
     },
-    /// Bytes of one transfer so far, such as an image's push.
+    /// The progress of one transfer, such as the push of an image.
     Progress {
         /// What is transferred, such as `push zookeeper 3.8.0`.
         what: String,
@@ -88,30 +88,30 @@ pub enum Event {
         /// Bytes in all.
         total: u64,
     },
-    /// A gate is not open yet; sent when what it saw changes.
+    /// A gate is not open yet; sent again whenever it sees something else.
     Waiting {
         /// What it waits for.
         gate: String,
         /// What it saw last.
         seen: String,
     },
-    /// A gate opened: the component itself says that it works.
+    /// A gate opened: the component itself reports that it works.
     GatePassed {
         /// What it waited for.
         gate: String,
-        /// What the component said.
+        /// What the component reported.
         seen: String,
         /// How long it took.
         #[serde(with = "millis")]
         took: Duration,
     },
-    /// A gate did not open, and is not waited for any longer.
+    /// A gate did not open, and the run stopped waiting for it.
     GateFailed {
         /// What it waited for.
         gate: String,
-        /// Why, in whole lines, the decisive one first.
+        /// Why it did not open: whole lines, the decisive one first.
         reason: String,
-        /// How long it was waited for.
+        /// How long the run waited.
         #[serde(with = "millis")]
         took: Duration,
     },
@@ -125,7 +125,7 @@ pub enum Event {
         /// Whether every step of it was done.
         ok: bool,
     },
-    /// Something the operator should know that stops nothing.
+    /// A warning; the run goes on.
     Warned {
         /// What and where.
         message: String,
@@ -134,7 +134,7 @@ pub enum Event {
     RunFinished {
         /// How it ended.
         result: RunResult,
-        /// One sentence: what happened.
+        /// What happened, in one sentence.
         summary: String,
         /// How long it took.
         #[serde(with = "millis")]
@@ -142,7 +142,7 @@ pub enum Event {
     },
 }
 
-/// A stage of a plan, in numbers.
+/// A stage of a plan, with its numbers of changes and hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedStage {
     /// Its name.
@@ -159,12 +159,12 @@ pub struct PlannedStage {
 pub enum Outcome {
     /// It was done.
     Done,
-    /// It was tried, and failed.
+    /// It failed.
     Failed {
-        /// What the host said.
+        /// The output of the host.
         reason: String,
     },
-    /// It was not tried.
+    /// It was not started.
     NotStarted {
         /// Why, such as `an earlier step failed`.
         reason: String,
@@ -175,13 +175,13 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunResult {
-    /// Changes were made, all of them.
+    /// All changes were made.
     Changed,
     /// There was nothing to do.
     Unchanged,
-    /// It only looked.
+    /// It only read.
     Looked,
-    /// The operator said no, or nothing was allowed to happen.
+    /// The operator said no, or the run was not allowed.
     Refused,
     /// Something failed.
     Failed,
@@ -191,11 +191,11 @@ pub enum RunResult {
 
 /// Takes events: a screen, a journal, a test.
 pub trait Sink: Send + Sync {
-    /// Takes one event; called in the order in which things happen, from several tasks.
+    /// Takes one event; called in the order of the events, from several tasks.
     fn take(&self, event: &Event);
 }
 
-/// The way events go; cheap to clone.
+/// Sends events to a sink; cheap to clone.
 #[derive(Clone)]
 pub struct Events {
     sink: Arc<dyn Sink>,
@@ -230,7 +230,7 @@ pub fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-/// An error with all of its causes, in one line: how errors are told in events.
+/// An error with all of its causes, in one line: the form of errors in events.
 pub fn in_words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! The name of a machine: unique in its cluster, safe in a shell, a path and a label.
+//! The name of a machine: unique in its cluster; safe in a shell, in a path and in a label.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// A host's name within its cluster, such as `control-1`.
 ///
-/// Lower-case letters, digits, `-` and `.`, at most 63 characters, beginning and ending with
-/// a letter or digit: it is used unquoted in container names, file names and DNS labels.
+/// It has at most 63 lower-case letters, digits, `-` and `.`, and begins and ends with a letter
+/// or digit, because it is used unquoted in container names, file names and DNS labels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostName(String);
@@ -67,19 +67,19 @@ pub fn joined<'a>(hosts: impl IntoIterator<Item = &'a HostName>) -> String {
     hosts.into_iter().map(HostName::as_str).collect::<Vec<&str>>().join(", ")
 }
 
-/// What a shell could take for something else than a part of a name. `$` and the signs of
-/// file names are among them beyond OpenSSH's own list.
+/// Characters with a special meaning to a shell: OpenSSH's own list, and in addition `$` and the
+/// wildcards of file names.
 const SHELL_SIGNS: &str = "'`\"$;&<>|(){}*?[]";
 
-/// Whether a text can stand for a user in a command for a shell, as OpenSSH's own rule for
-/// users has it: `CORP\ann` can, `$(id)` and `-oProxyCommand=x` cannot.
+/// Whether a text can be the name of a user in a shell command, by OpenSSH's own rule for users:
+/// `CORP\ann` can, `$(id)` and `-oProxyCommand=x` cannot.
 pub fn is_safe_user(text: &str) -> bool {
     let bad = |c: char| c.is_control() || c.is_whitespace() || SHELL_SIGNS.contains(c);
     !text.starts_with('-') && !text.ends_with('\\') && !text.contains(bad)
 }
 
-/// Whether a text can stand for a server's name or address in a command for a shell, as
-/// OpenSSH's own rule for hosts has it.
+/// Whether a text can be the name or address of a server in a shell command, by OpenSSH's own
+/// rule for hosts.
 pub fn is_safe_name(text: &str) -> bool {
     is_safe_user(text) && !text.contains('\\')
 }

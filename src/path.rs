@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// An absolute path on a host, made of characters that mean nothing to a shell, to JSON or to
-/// systemd: letters, digits and `/._-+@:`.
+/// An absolute path on a host. It has only characters without a special meaning to a shell, to
+/// JSON and to systemd: letters, digits and `/._-+@:`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostPath(String);
@@ -32,7 +32,7 @@ impl HostPath {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// The directory that it is in.
+    /// Its parent directory.
     pub fn parent(&self) -> &str {
         match self.0.rsplit_once('/') {
             Some(("", _)) | None => "/",

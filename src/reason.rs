@@ -1,14 +1,14 @@
-//! The reason that a failing thing gave: whole lines of what it said, the decisive one first.
+//! The reason of a failure: whole lines of a program's output, the decisive one first.
 //!
-//! Programs bury what an operator has to know: apt says it before its summary, Java below a pile
-//! of frames, a unit's journal above what systemd adds to it. Every failure that is told goes
-//! through here, so that the first line of a reason is always the one to read.
+//! Programs hide what an operator has to know: apt prints it before its summary, Java below many
+//! stack frames, a unit's journal above the lines of systemd. Every reported failure goes
+//! through this module, so that the first line of a reason is always the one to read.
 
-/// How much of an output a host sends: the end of it, which holds the reason.
+/// How many bytes of an output a host sends: the end, which has the reason.
 pub const KEPT: usize = 16 * 1024;
 
-/// What says why, the surest first. Of several such lines one counts: the first where a program
-/// sums up after it, the last where each try says its own.
+/// The kinds of lines that give a reason, the most reliable first. If several lines fit, one
+/// counts: the first if the program prints a summary later, the last if every attempt prints one.
 const SIGNS: [Sign; 6] = [
     Sign { is: of_apt, counts: Counts::First },
     Sign { is: of_docker, counts: Counts::Last },
@@ -28,8 +28,8 @@ enum Counts {
     Last,
 }
 
-/// What a failing thing said, its decisive line first and the others in their order. Lines are
-/// whole; empty ones are left out.
+/// The output of a failed program, its decisive line first and the others in their order. Lines
+/// are whole; empty ones are left out.
 pub fn decisive_first(said: &str) -> String {
     let lines: Vec<&str> =
         said.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
@@ -42,7 +42,7 @@ pub fn decisive_first(said: &str) -> String {
         .join("\n")
 }
 
-/// The end of an output of which only the end was kept, from its first whole line on.
+/// The end of an output, from its first whole line on if the output was cut.
 pub fn whole_lines(end: &str, is_cut: bool) -> &str {
     match end.split_once('\n') {
         Some((_, whole)) if is_cut && !whole.trim().is_empty() => whole,
@@ -50,7 +50,7 @@ pub fn whole_lines(end: &str, is_cut: bool) -> &str {
     }
 }
 
-/// The place of the decisive line; none where nothing was said.
+/// The index of the decisive line; `None` if there is no output.
 fn decisive(lines: &[&str]) -> Option<usize> {
     let by_sign = SIGNS.iter().find_map(|sign| {
         let mut fitting = (0..lines.len()).filter(|n| (sign.is)(lines[*n].trim_start()));
@@ -77,7 +77,7 @@ fn of_cause(line: &str) -> bool {
     line.starts_with("Caused by: ")
 }
 
-/// `java.io.IOException: why`, alone or after the words of a log.
+/// `java.io.IOException: why`, alone or after the beginning of a log line.
 fn of_exception(line: &str) -> bool {
     let names = |word: &str| {
         let name = word.strip_suffix(':').unwrap_or(word);
@@ -123,7 +123,7 @@ fn of_systemd(line: &str) -> bool {
     line.starts_with("Job for ") && line.contains(" failed")
 }
 
-/// What systemd and Java add around a reason, and what never is one.
+/// Lines that systemd and Java add around a reason; they are never the reason.
 fn is_chatter(line: &str) -> bool {
     let begins = [
         "at ",
@@ -138,7 +138,7 @@ fn is_chatter(line: &str) -> bool {
     ];
     let begins = begins.iter().any(|sign| line.starts_with(sign));
     let of_unit = line.contains(".service: ");
-    // Docker's own engine says `failed to start daemon`, with its reason, in another case.
+    // Docker's engine prints `failed to start daemon` with its reason in lower case: no chatter.
     of_unit || begins
 }
 

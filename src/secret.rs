@@ -1,8 +1,8 @@
-//! Values that must not be seen: the only types that may carry a password or a key.
+//! Secret values: the only types that may hold a password or a key.
 //!
-//! A [`Secret`] shows as `[redacted]` wherever it is formatted, cannot be serialised, and is
-//! wiped from memory when dropped. [`Secret::expose`] is the one way to its text; search for
-//! it to find every place where a secret leaves the program.
+//! A [`Secret`] is always formatted as `[redacted]`, cannot be serialised, and is wiped from
+//! memory when dropped. Only [`Secret::expose`] returns its text; search for it to find every
+//! place where a secret leaves the program.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl Secret {
         Self(SecretString::from(text.into()))
     }
 
-    /// The text itself: for the one place that hands it to a host or a server.
+    /// The text itself: only for code that passes it to a host or a server.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -46,7 +46,7 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Bytes that must not be seen, such as an archive with a password in it.
+/// Secret bytes, such as an archive with a password in it.
 #[derive(Clone)]
 pub struct SecretBytes(SecretSlice<u8>);
 
@@ -56,7 +56,7 @@ impl SecretBytes {
         Self(SecretSlice::from(bytes))
     }
 
-    /// The bytes themselves: for the one place that hands them to a host or a server.
+    /// The bytes themselves: only for code that passes them to a host or a server.
     pub fn expose(&self) -> &[u8] {
         self.0.expose_secret()
     }
@@ -82,27 +82,27 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// Takes secrets out of texts that others wrote, such as the journal of a unit.
+/// Removes secrets from the output of other programs, such as the journal of a unit.
 #[derive(Clone, Default)]
 pub struct Redactor(Vec<Secret>);
 
-/// Shorter ones would be found in words that hold no secret.
+/// Shorter secrets would be found in words that are not secret.
 const SHORTEST: usize = 6;
 
 impl Redactor {
-    /// Knows these secrets, also where they stand in base64, as logins for HTTP do.
+    /// Knows these secrets, also encoded in base64, as in HTTP logins.
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
         let mut known: Vec<Secret> = secrets
             .into_iter()
             .flat_map(|secret| in_base64(&secret).into_iter().chain([secret]))
             .filter(|secret| secret.expose().len() >= SHORTEST)
             .collect();
-        // One that holds another goes first: else its rest would stay.
+        // A secret that contains another one is first; otherwise its rest would stay in the text.
         known.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         Self(known)
     }
 
-    /// The text without them.
+    /// The text without the secrets.
     pub fn clean(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| {
             match text.contains(secret.expose()) {
@@ -113,8 +113,8 @@ impl Redactor {
     }
 }
 
-/// What base64 makes of a secret behind any text: the digits that depend on it alone. There are
-/// three, since three bytes are four digits.
+/// The base64 digits that depend only on the secret, whatever text is before it. There are three
+/// forms, because three bytes are four digits.
 fn in_base64(secret: &Secret) -> [Secret; 3] {
     [0, 1, 2].map(|n_before| {
         let bytes = [&[0; 2][..n_before], secret.expose().as_bytes()].concat();

@@ -83,7 +83,7 @@ impl TryFrom<String> for Size {
 }
 
 impl fmt::Display for Size {
-    /// The largest binary unit that leaves at least 1, with one decimal where it is not whole.
+    /// In the largest binary unit that gives at least 1, with one decimal if it is not whole.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binary = UNITS.iter().filter(|(unit, _)| unit.ends_with("iB"));
         for (unit, factor) in binary {
@@ -106,7 +106,7 @@ impl fmt::Display for Size {
 /// Reads a duration such as `500ms`, `30s`, `5m`, `8h` or `2d`.
 ///
 /// # Errors
-/// When the text is not a whole number followed by one of those units.
+/// If the text is not a whole number followed by one of those units.
 pub fn parse_duration(text: &str) -> Result<Duration, BadQuantity> {
     let bad = || BadQuantity {
         text: text.to_owned(),

@@ -7,15 +7,15 @@ import org.apache.zookeeper.server.ServerCnxn;
 import org.apache.zookeeper.server.auth.DigestAuthenticationProvider;
 
 /**
- * Lets in the users that a file names, and nobody else.
+ * Accepts only the users that a file names.
  *
- * ZooKeeper's own provider takes every user with every password, and leaves it to the lists of
- * nodes what he may do: a stranger can still have a member keep some hundred requests of a
- * megabyte each, which it refuses one by one, until its memory ends.
+ * ZooKeeper's own provider accepts every user with every password; only the access lists of nodes
+ * limit what a user may do. So anyone could send a member some hundred requests of a megabyte
+ * each, which it keeps until it has refused them one by one, and so exhaust its memory.
  *
- * The file has a line for each user, his name and the hash of name and password as access lists
- * have it. It is read anew each time, as it may be replaced while the member runs. One that
- * cannot be read names nobody.
+ * The file has a line for each user: the name, and the hash of name and password in the form of
+ * access lists. It is read each time, because it may be replaced while the member runs. A file
+ * that cannot be read names no users.
  */
 public final class KnownUsers extends DigestAuthenticationProvider {
     private static final Path USERS = Path.of("/etc/zookeeper/users");
@@ -28,7 +28,7 @@ public final class KnownUsers extends DigestAuthenticationProvider {
                 return super.handleAuthentication(connection, proof);
             }
         } catch (IOException | NoSuchAlgorithmException unknown) {
-            // Whoever cannot be found in the file is not known.
+            // A user that cannot be found in the file is unknown.
         }
         return KeeperException.Code.AUTHFAILED;
     }

@@ -1,7 +1,6 @@
-//! The words of the command line and their help texts.
+//! The arguments of the command line and their help texts.
 //!
-//! Declares; does nothing. Every verb has one struct, in the order in which `--help` lists
-//! them.
+//! Only declarations. Every verb has one struct, in the order in which `--help` lists them.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -17,10 +16,10 @@ use super::exit::Exit;
 pub use add_node::AddNode;
 pub use image::{Image, ImageBuild, ImagePin, ImageRecipes, ImageVerb};
 
-/// The variable that names the inventory where the command line does not.
+/// The variable that names the inventory if the command line does not.
 pub const INVENTORY_VARIABLE: &str = "PLATFORM_INVENTORY";
 
-/// Text is wrapped at the terminal's width, but never wider than is good to read.
+/// Text is wrapped at the terminal's width, but at most at this width.
 const MAX_WIDTH: usize = 100;
 
 /// The whole command line.
@@ -28,10 +27,10 @@ const MAX_WIDTH: usize = 100;
 #[command(
     name = "platform",
     version,
-    about = "Stands up and runs a fault-tolerant container platform from one inventory",
-    long_about = "Stands up and runs a fault-tolerant container platform from one inventory.\n\
+    about = "Sets up and runs a fault-tolerant container platform from one inventory",
+    long_about = "Sets up and runs a fault-tolerant container platform from one inventory.\n\
         \n\
-        The inventory is a YAML file that says which machines there are, or are to be, and \
+        The inventory is a YAML file that says which machines exist or will be made, and \
         what they do. `platform up` makes what is missing, changes what differs, touches \
         nothing else, and proves that the result works. Run it again at any time.",
     after_help = "Run `platform VERB --help` for examples, and `platform --help` for the \
@@ -43,7 +42,7 @@ const MAX_WIDTH: usize = 100;
     disable_help_subcommand = true
 )]
 pub struct Args {
-    /// What holds for every verb.
+    /// The options for every verb.
     #[command(flatten)]
     pub global: Global,
     /// What to do.
@@ -51,12 +50,12 @@ pub struct Args {
     pub verb: Verb,
 }
 
-/// What holds for every verb.
+/// The options for every verb.
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(next_help_heading = "Options for every verb")]
 pub struct Global {
-    /// Write for people, `human`, or for programs, `json`: one document of facts, or a line for
-    /// each event
+    /// Write for people (`human`) or for programs (`json`): one document of facts, or one line
+    /// for each event
     #[arg(
         short,
         long,
@@ -70,7 +69,7 @@ pub struct Global {
     /// Also show each connection and each command
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Work on at most this many hosts at once; a quorum's members always change one by one
+    /// Work on at most this many hosts at once; members of a quorum always change one by one
     #[arg(long, global = true, default_value = "64", value_name = "N")]
     pub parallel: NonZeroUsize,
 }
@@ -93,13 +92,13 @@ pub enum Verb {
     Plan(Plan),
     /// Estimate what the machines cost, from list prices
     Cost(Cost),
-    /// Make the machines what the inventory says, and prove that they work
+    /// Make the machines match the inventory, and prove that they work
     Up(Up),
-    /// Add machines to a group, and change nothing but what has to
+    /// Add machines to a group, and change as little else as possible
     AddNode(AddNode),
-    /// Show what runs where, who leads, and what can be lost
+    /// Show what runs where, who leads, and what may fail
     Status(Status),
-    /// Take down what `up` put up
+    /// Remove what `up` set up
     Down(Down),
     /// Log in to a host, or run one command there
     Ssh(Ssh),
@@ -107,7 +106,7 @@ pub enum Verb {
     Exec(Exec),
     /// List past runs, or show one
     Audit(Audit),
-    /// Build component images, and pin those of registries
+    /// Build component images, and pin images of registries
     Image(Image),
     /// Print the completions of a shell
     Completions(Completions),
@@ -126,10 +125,10 @@ pub struct Inventory {
     pub inventory: PathBuf,
 }
 
-/// Which hosts to keep to.
+/// Which hosts to use.
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 pub struct Limit {
-    /// Keep to these groups and hosts, by name
+    /// Only these groups and hosts, by name
     #[arg(long, value_name = "GROUP|HOST,…", value_delimiter = ',')]
     pub limit: Vec<String>,
 }
@@ -142,16 +141,16 @@ EXAMPLES
     platform init --provider local --output-file lab.yaml
     platform up lab.yaml
 
-  Start from machines you have:
+  Start from machines that you have:
     platform init --provider ssh > rack7.yaml
 
-  Start from an account of AWS; at the end stands what it has to allow:
+  Start from an AWS account; the file ends with the permissions it needs:
     platform init --provider aws > aws.yaml")]
 pub struct Init {
     /// Where the machines come from
     #[arg(long, value_enum, default_value = "local", value_name = "KIND")]
     pub provider: ProviderKind,
-    /// Write to this file, which must not exist yet, and not to standard output
+    /// Write to this file, which must not exist yet, instead of standard output
     #[arg(long, value_name = "FILE")]
     pub output_file: Option<PathBuf>,
 }
@@ -163,15 +162,15 @@ pub enum ProviderKind {
     Ssh,
     /// Containers on this computer that behave like machines
     Local,
-    /// Instances of AWS EC2; with the least IAM policy for them
+    /// AWS EC2 instances, with the minimal IAM policy for them
     Aws,
 }
 
 /// `platform plan`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Shows stage by stage and host by host what `up` would do and why, with the diffs of text \
-files; secrets are redacted. Exits 0 when there is nothing to do and 10 when there is.
+Shows for each stage and host what `up` would do and why, with the diffs of text files; \
+secrets are redacted. Exits 0 if there is nothing to do and 10 if there are changes.
 
 EXAMPLES
   See what would change:
@@ -180,7 +179,7 @@ EXAMPLES
   Fail a nightly check when a host has drifted:
     platform plan lab.yaml > drift.txt || mail -s drift ops < drift.txt
 
-  Hand the changes to a program:
+  Pass the changes to a program:
     platform plan lab.yaml -o json")]
 pub struct Plan {
     /// The inventory.
@@ -191,23 +190,23 @@ pub struct Plan {
 /// `platform cost`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Counts instances, their disks and their public addresses, by a table of list prices that comes \
-with the program; asks nobody, and says of when the prices are and what it could not count. \
-Spot instances are counted as if on demand. Traffic is never counted.
+Counts instances, their disks and their public addresses, with a table of list prices that is \
+built into the program. Works offline, and shows the date of the prices and what it could not \
+count. Spot instances are counted as on-demand instances. Traffic is never counted.
 
 EXAMPLES
   Before making a lab:
     platform cost aws.yaml
 
-  With your own prices, in a region that the inventory leaves open:
+  With your own prices, in a region that the inventory does not set:
     platform cost aws.yaml --prices prices.yaml --region ap-south-1
 
-  What a day costs, for a program:
+  The cost of a day, for a program:
     platform cost aws.yaml -o json | jq .total.day
 
 PRICES
-  A file for --prices has this form. Amounts are US dollars for an hour;
-  those of disks are for a GiB and month.
+  A file for --prices has this form. Amounts are US dollars per hour;
+  for disks they are per GiB and month.
     date: 2026-01
     prices:
       - regions: [ap-south-1]
@@ -218,10 +217,10 @@ pub struct Cost {
     /// The inventory.
     #[command(flatten)]
     pub inventory: Inventory,
-    /// Take the prices of this file
+    /// Use the prices of this file
     #[arg(long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
-    /// Take the prices of this region, whatever the inventory says
+    /// Use the prices of this region instead of the inventory's region
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
 }
@@ -229,9 +228,9 @@ pub struct Cost {
 /// `platform up`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Shows the plan, asks, makes the changes stage by stage, and lets each stage prove itself \
-before the next. A run that was stopped, by whatever, is finished by running it again. It \
-always works on the whole inventory, so that no quorum is judged by a part of its members.
+Shows the plan, asks, and makes the changes stage by stage; a stage begins only when the one \
+before it is proved to work. To finish a run that was stopped for any reason, run it again. It \
+always works on the whole inventory, so that no quorum is judged by only some of its members.
 
 EXAMPLES
   Bring up a lab, or bring it up to date:
@@ -243,7 +242,7 @@ EXAMPLES
   Follow it with a program:
     platform up lab.yaml --yes -o json | jq -r .event
 
-  Make the machines today, and what runs on them tomorrow:
+  Make only the machines, and install the platform later:
     platform up aws.yaml --machines-only")]
 pub struct Up {
     /// The inventory.
@@ -252,7 +251,7 @@ pub struct Up {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
-    /// Make the machines and what they stand on, and do nothing on them
+    /// Make only the machines and what they need; install nothing on them
     #[arg(long)]
     pub machines_only: bool,
 }
@@ -260,8 +259,7 @@ pub struct Up {
 /// `platform status`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Asks the hosts and the components themselves. Exits 0 when all is well and 1 when anything \
-is not.
+Asks the hosts and the components themselves. Exits 0 if everything is healthy, and 1 if not.
 
 EXAMPLES
   See the whole cluster:
@@ -282,15 +280,15 @@ pub struct Status {
 /// `platform down`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Machines that `up` made are removed, with all that they stand on; nothing that does not carry \
-the cluster's tag or label is touched. On machines that were given, what `up` installed is \
-stopped and removed, and the rest is left as it was. Asks for the cluster's name, typed.
+Machines that `up` made are removed, with everything that was made for them; nothing without \
+the cluster's tag or label is touched. On existing machines, what `up` installed is stopped \
+and removed, and the rest stays as it was. Asks you to type the cluster's name.
 
 EXAMPLES
-  Take a lab down:
+  Remove a lab:
     platform down lab.yaml
 
-  Leave nothing of it on given hosts, its data included:
+  Remove everything from existing hosts, including the data:
     platform down rack7.yaml --purge
 
   The same from a script:
@@ -305,10 +303,10 @@ pub struct Down {
     /// Do not ask for the cluster's name
     #[arg(short, long)]
     pub yes: bool,
-    /// Also remove the components' data from given hosts
+    /// Also remove the components' data from existing hosts
     #[arg(long)]
     pub purge: bool,
-    /// Only where the cluster has expired (`expires: 8h` under `provider.aws`)
+    /// Only if the cluster has expired (`expires: 8h` under `provider.aws`)
     #[arg(long, conflicts_with = "purge")]
     pub expired: bool,
 }
@@ -332,7 +330,7 @@ EXAMPLES
     platform ssh control-1"
 )]
 pub struct Ssh {
-    /// The inventory, a YAML file; left out where PLATFORM_INVENTORY names it
+    /// The inventory, a YAML file; omit it if PLATFORM_INVENTORY names it
     #[arg(value_name = "INVENTORY")]
     first: String,
     /// The host, by its name in the cluster
@@ -340,16 +338,16 @@ pub struct Ssh {
     second: Option<String>,
     #[arg(long, hide = true, env = INVENTORY_VARIABLE)]
     inventory: Option<PathBuf>,
-    /// A command and its arguments; a login shell where there is none
+    /// A command and its arguments; without a command, a login shell
     #[arg(value_name = "CMD", last = true)]
     pub command: Vec<String>,
 }
 
 impl Ssh {
-    /// The inventory and the host's name. One word alone is the host.
+    /// The inventory and the host's name. A single argument is the host.
     ///
     /// # Errors
-    /// When one word was given and the environment names no inventory.
+    /// If there is one argument and the environment names no inventory.
     pub fn target(&self) -> Result<(&Path, &str), clap::Error> {
         match (&self.second, &self.inventory) {
             (Some(node), _) => Ok((Path::new(&self.first), node)),
@@ -365,7 +363,7 @@ impl Ssh {
 /// `platform exec`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Prints each host's output under its name. Exits 1 when the command fails on any host.
+Prints each host's output under its name. Exits 1 if the command fails on any host.
 
 EXAMPLES
   On every host:
@@ -386,7 +384,7 @@ pub struct Exec {
     /// Run it as root
     #[arg(long)]
     pub sudo: bool,
-    /// The command and its arguments; they reach the host as they are, without a shell
+    /// The command and its arguments; they are passed unchanged, without a shell
     #[arg(value_name = "CMD", last = true, required = true)]
     pub command: Vec<String>,
 }
@@ -394,7 +392,7 @@ pub struct Exec {
 /// `platform audit`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Reads the journal beside the inventory; no host is asked.
+Reads the journal beside the inventory; does not connect to any host.
 
 EXAMPLES
   List the runs: when, who, what, how it ended:
@@ -406,7 +404,7 @@ pub struct Audit {
     /// The inventory.
     #[command(flatten)]
     pub inventory: Inventory,
-    /// The run to show, as the list names it; with it, name the inventory too
+    /// The run to show, by its name in the list; it needs the inventory before it
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
 }
@@ -450,14 +448,14 @@ EXAMPLES
     platform up lab.yaml
     platform status lab.yaml
 
-  And away again:
+  And remove it again:
     platform down lab.yaml";
 
 const ENVIRONMENT: &str = "\
 ENVIRONMENT
-  PLATFORM_INVENTORY  the inventory, where the command line names none
-  NO_COLOR            with any text in it: no colours
-  TERM                `dumb` or nothing: plain lines, as for a pipe";
+  PLATFORM_INVENTORY  the inventory, if the command line names none
+  NO_COLOR            if not empty: no colours
+  TERM                if `dumb`, empty or not set: plain lines, as for a pipe";
 
 #[cfg(test)]
 mod tests {

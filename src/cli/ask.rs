@@ -1,5 +1,5 @@
-//! Asks the operator on the terminal. Where there is none, the answer is no, and says what
-//! would have made it yes.
+//! Asks the operator on the terminal. Without a terminal the answer is no, and a message says
+//! what would make it yes.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -9,7 +9,7 @@ use crate::operate::Ask;
 use crate::remote::ssh::FirstContact;
 use crate::report::{Screen, visible};
 
-/// Asks on the terminal, around what else is on it.
+/// Asks on the terminal; the display is suspended meanwhile.
 pub(super) struct Prompt {
     screen: Screen,
 }
@@ -19,7 +19,7 @@ impl Prompt {
         Self { screen }
     }
 
-    /// Asks where somebody can answer; else says what to do instead.
+    /// Asks if there is a terminal; otherwise says what to do instead.
     fn ask(
         &self,
         instead: &str,
@@ -28,7 +28,7 @@ impl Prompt {
         if io::stdin().is_terminal() && io::stderr().is_terminal() {
             self.screen.suspend(|| question().unwrap_or(false))
         } else {
-            tell(&format!("Nobody is here to be asked: {instead}\n"));
+            tell(&format!("There is no terminal to ask on: {instead}\n"));
             false
         }
     }
@@ -37,14 +37,14 @@ impl Prompt {
 impl Ask for Prompt {
     fn proceed(&self, shown: &str) -> bool {
         self.screen.suspend(|| tell(shown));
-        self.ask("add --yes to agree beforehand.", || {
+        self.ask("add --yes to agree in advance.", || {
             Confirm::new().with_prompt("Make these changes?").default(false).interact()
         })
     }
 
     fn retype(&self, shown: &str, cluster: &str) -> bool {
         self.screen.suspend(|| tell(shown));
-        self.ask("add --yes to agree beforehand.", || {
+        self.ask("add --yes to agree in advance.", || {
             let prompt = format!("Type the cluster's name, {cluster}, to go on");
             let typed: String =
                 Input::new().with_prompt(prompt).allow_empty(true).interact_text()?;
@@ -60,16 +60,16 @@ impl Ask for Prompt {
         );
         if !known_types.is_empty() {
             shown.push_str(&format!(
-                "It is known by another key: {}\n",
+                "Its known keys are of other types: {}\n",
                 known_types.join(", ")
             ));
         }
         if let Some(note) = note {
-            shown.push_str(&format!("Of your known hosts, {note}\n"));
+            shown.push_str(&format!("In your known hosts: {note}\n"));
         }
         self.screen.suspend(|| tell(&shown));
-        let instead = "add the key to your known hosts (ssh-keyscan, checked by hand), or let \
-                       the inventory say `host_keys: accept-new`.";
+        let instead = "add the key to your known hosts (ssh-keyscan, then check it yourself), \
+                       or set `host_keys: accept-new` in the inventory.";
         self.ask(instead, || {
             Confirm::new()
                 .with_prompt("Is this the host's key?")
@@ -80,6 +80,6 @@ impl Ask for Prompt {
 }
 
 fn tell(text: &str) {
-    // Nobody can be told that standard error is closed.
+    // If standard error is closed, there is nowhere to report it.
     let _ = io::stderr().lock().write_all(visible(text).as_bytes());
 }

@@ -38,18 +38,18 @@ fn list(runs: &[RunSummary], json: bool) -> Exit {
     for RunSummary { id, verb, who, took, ending, .. } in runs {
         let ending = match ending {
             Ending::Finished { summary, .. } => summary.clone(),
-            Ending::Running => "is under way".to_owned(),
+            Ending::Running => "still running".to_owned(),
             Ending::CutOff { last_step: Some(step) } => format!("cut off at: {step}"),
             Ending::CutOff { last_step: None } => "cut off".to_owned(),
         };
         let took = took.as_secs_f64();
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         let _ = writeln!(text, "{id}  {verb:6}  {who}  {took:.1}s  {ending}");
     }
     print(&text)
 }
 
-/// Shows a run as it was shown while it went on.
+/// Shows a run as it was shown while it ran.
 fn show(run: &Run, json: bool) -> Exit {
     if json {
         return print_json(&serde_json::json!(run.lines));
@@ -62,14 +62,14 @@ fn show(run: &Run, json: bool) -> Exit {
     if run.last_line_cut {
         let mut text = text.0.lock().unwrap_or_else(PoisonError::into_inner);
         text.extend_from_slice(
-            b"(the last line was half written when the run was cut off)\n",
+            b"(the last line is incomplete: the run was cut off while writing it)\n",
         );
     }
     let text = text.0.lock().unwrap_or_else(PoisonError::into_inner);
     print(&String::from_utf8_lossy(&text))
 }
 
-/// A text that a display can write to while it is kept here.
+/// A buffer that a display writes to and that can be read afterwards.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
 

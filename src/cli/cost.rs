@@ -35,7 +35,7 @@ pub(super) fn run(args: &Cost, global: &Global) -> Exit {
     let mut text = String::new();
     let json = match found {
         Some(estimate) => {
-            // Writing to a text does not fail.
+            // Writing to a string does not fail.
             let _ = estimate.show(&mut text);
             estimate.to_json()
         }

@@ -1,4 +1,4 @@
-//! Tells what went wrong, and turns it into an exit code.
+//! Prints errors and turns them into exit codes.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -9,13 +9,13 @@ use crate::operate::cluster_files::ClusterFilesError;
 use crate::operate::{Error, ExitKind};
 use crate::report::visible;
 
-/// Tells an error on standard error, with its causes.
+/// Prints an error on standard error, with its causes.
 pub(super) fn tell(error: &dyn std::error::Error, exit: Exit) -> Exit {
     write(&visible(&format!("error: {}\n", in_words(error))));
     exit
 }
 
-/// Tells why a verb failed. The faults of a file are shown where they stand in it.
+/// Prints why a verb failed. Faults of a file are shown with their lines.
 pub(super) fn report(error: &Error) -> Exit {
     if !show_faults(error) {
         tell(error, Exit::Failed);
@@ -23,14 +23,14 @@ pub(super) fn report(error: &Error) -> Exit {
     exit(error)
 }
 
-/// The exit code for why a run failed whose last event has told it. The faults of a file, for
-/// which an event has no place, are shown.
+/// The exit code of a failed run. The run's last event has printed the reason already; only the
+/// faults of a file, which do not fit into an event, are printed here.
 pub(super) fn conclude(error: &Error) -> Exit {
     show_faults(error);
     exit(error)
 }
 
-/// Shows the faults of a file where they stand in it, where that is the trouble.
+/// Shows the faults of a file with their lines, if the error is about these.
 fn show_faults(error: &Error) -> bool {
     let Error::ClusterFiles(ClusterFilesError::Faults { path, text, faults }) = error
     else {
@@ -38,7 +38,7 @@ fn show_faults(error: &Error) -> bool {
     };
     let name = path.display().to_string();
     let mut shown = String::new();
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     let _ = render(Source { name: &name, text }, faults, paint(), &mut shown);
     write(&shown);
     true
@@ -68,6 +68,6 @@ fn paint() -> Paint {
 }
 
 fn write(text: &str) {
-    // Nobody can be told that standard error is closed.
+    // If standard error is closed, there is nowhere to report it.
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

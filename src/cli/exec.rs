@@ -32,7 +32,7 @@ pub(super) async fn run(args: &Exec, global: &Global) -> Exit {
     }
 }
 
-/// Each host's output under its name, byte for byte.
+/// Prints each host's output under its name, byte for byte.
 fn show(said: &[Said]) -> Exit {
     let mut out = io::stdout().lock();
     let written = said.iter().try_for_each(|said| {

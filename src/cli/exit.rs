@@ -1,4 +1,4 @@
-//! What the program's exit codes mean, in the one table that the help text is made of.
+//! What the program's exit codes mean. The help text is made from this table.
 
 use std::process::ExitCode;
 
@@ -6,19 +6,19 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// All is as asked.
+    /// Everything is as requested.
     Done = 0,
-    /// Something failed on the way.
+    /// Something failed.
     Failed = 1,
-    /// The command line is wrong; also what `clap` ends with.
+    /// The command line is wrong; `clap` uses the same code.
     Usage = 2,
     /// The inventory, or a file that it names, is wrong.
     InvalidInventory = 3,
-    /// It was not safe, or not agreed to, so nothing was done.
+    /// It was not safe, or the operator did not agree, so nothing was done.
     Refused = 4,
-    /// A host, or the way to it, does not answer.
+    /// A connection to a host failed.
     Unreachable = 5,
-    /// A wait came to its deadline.
+    /// A wait reached its deadline.
     TimedOut = 6,
     /// `plan` found changes to make.
     Pending = 10,
@@ -48,13 +48,13 @@ impl Exit {
     /// What it means, in a few words.
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Done => "done: everything is as asked",
+            Self::Done => "done: everything is as requested",
             Self::Failed => "failed: the last lines say where, and what to do next",
             Self::Usage => "usage: the command line is wrong",
             Self::InvalidInventory => "invalid inventory: nothing was touched",
-            Self::Refused => "refused for safety, or not agreed to: nothing was changed",
-            Self::Unreachable => "unreachable: a host or the way to it does not answer",
-            Self::TimedOut => "timed out: a wait came to its deadline",
+            Self::Refused => "refused (not safe, or not agreed to): nothing was changed",
+            Self::Unreachable => "unreachable: a connection to a host failed",
+            Self::TimedOut => "timed out: a wait reached its deadline",
             Self::Pending => "changes are pending (`plan` only)",
             Self::Interrupted => "stopped by Ctrl-C: the last lines say what is left",
         }

@@ -16,7 +16,7 @@ pub(super) async fn build(args: &ImageBuild, global: &Global) -> Exit {
     let screen = screen(global, SessionKind::Work("image"), None);
     let catalog = CatalogSource::from(args.catalog.as_str());
     match build_all(&catalog, Path::new("."), &Events::to(screen.sink())).await {
-        Ok(()) => print(&format!("The images of {} are there.\n", args.catalog)),
+        Ok(()) => print(&format!("The images of {} are ready.\n", args.catalog)),
         Err(error) => error::report(&error),
     }
 }
@@ -28,7 +28,7 @@ pub(super) async fn pin(args: &ImagePin) -> Exit {
     };
     match pin_all(&files, args.update).await {
         Ok(asked) if asked.is_empty() => {
-            print(&format!("Nothing to ask for: each tag has its digest in {FILE}.\n"))
+            print(&format!("Nothing to do: {FILE} has a digest for each tag.\n"))
         }
         Ok(asked) => print(&asked.iter().map(line).collect::<String>()),
         Err(error) => error::report(&error),
@@ -41,15 +41,15 @@ fn line(Pin { reference, digest, before }: &Pin) -> String {
         Some(before) if before == digest => {
             format!("{reference} is {digest} as before\n")
         }
-        Some(before) => format!("{reference} is {digest}, and was {before}\n"),
+        Some(before) => format!("{reference} is {digest}; it was {before}\n"),
     }
 }
 
 pub(super) fn recipes(args: &ImageRecipes) -> Exit {
     match recipes::export(&args.folder) {
         Ok(()) => print(&format!(
-            "Wrote the built-in catalogues and what they are built from. To use one, changed or \
-             not: `images: {}/mesos.yaml` in the inventory, relative to it.\n",
+            "Wrote the built-in catalogues and the folders of their images. To use one, set \
+             `images: {}/mesos.yaml` in the inventory; the path is relative to the inventory.\n",
             args.folder.display()
         )),
         Err(error) => error::tell(&error, Exit::Failed),

@@ -15,9 +15,10 @@ pub(super) fn run(args: &Init) -> Exit {
     let written =
         File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
     match written {
-        Ok(()) => {
-            print(&format!("Wrote {0}. Edit it, then: platform up {0}\n", path.display()))
-        }
+        Ok(()) => print(&format!(
+            "Wrote {0}. Edit it, then run `platform up {0}`.\n",
+            path.display()
+        )),
         Err(error) => {
             let error = std::io::Error::new(
                 error.kind(),
@@ -36,7 +37,7 @@ fn example(args: &Init) -> String {
     };
     let file = args.output_file.as_ref().map(|path| path.display().to_string());
     let file = file.as_deref().unwrap_or(usual);
-    // What its comments call it: the name that it has among the examples.
+    // Its comments name it by its path among the examples.
     let text = text.replace(&format!("inventories/{usual}"), file);
     if args.provider != ProviderKind::Aws {
         return text;

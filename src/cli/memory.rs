@@ -1,13 +1,13 @@
-//! Keeps what is in this program's memory from the disk: it holds passwords and keys.
+//! Keeps this program's memory, which has passwords and keys, off the disk.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
-/// Lets no core of this program be written, nor of those that it starts. The limit alone is not
-/// enough: a core that goes to a collector, as systemd's, does not heed it.
+/// Disables core dumps of this program and of the programs that it starts. The limit alone is not
+/// enough: a core dump that is piped to a collector, such as systemd's, ignores it.
 pub(super) fn keep_off_the_disk() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
-    // Less is always allowed. Where the system forbids even to ask, there is nothing better to do
-    // than the operator's work.
+    // A lower limit is always allowed. If the system forbids even the call, go on with the
+    // operator's work.
     let _ = rustix::process::setrlimit(Resource::Core, none);
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }

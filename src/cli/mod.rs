@@ -1,6 +1,6 @@
-//! The command line: words in, a verb called, an exit code out.
+//! The command line: reads the arguments, calls a verb, returns an exit code.
 //!
-//! It only translates. What a verb does is in [`operate`](crate::operate); how a run looks is
+//! It only translates. What a verb does is in [`operate`](crate::operate); how a run is shown is
 //! in [`report`](crate::report).
 
 mod add_node;
@@ -29,7 +29,7 @@ use exit::Exit;
 
 use crate::report::{visible, visible_json};
 
-/// Runs what the command line asks for. What goes wrong is told on standard error.
+/// Runs what the command line asks for. Errors are printed on standard error.
 pub fn run(args: Args) -> Exit {
     memory::keep_off_the_disk();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -60,13 +60,12 @@ async fn verb(Args { global, verb }: Args) -> Exit {
     }
 }
 
-/// Prints a text, in which hosts and others may have had their say: nothing of it moves the
-/// cursor.
+/// Prints a text that may contain text from hosts: no control character reaches the terminal.
 fn print(text: &str) -> Exit {
     write(&visible(text))
 }
 
-/// Writes to standard output. Whoever reads it may stop early: that is no failure of ours.
+/// Writes to standard output. If its reader stops early, that is not a failure.
 fn write(text: &str) -> Exit {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,4 +1,4 @@
-//! What every verb on a cluster begins with: the files, the display, the journal.
+//! What every verb on a cluster needs first: the files, the display, the journal.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -26,15 +26,15 @@ pub(super) struct Session {
 /// What kind of verb a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SessionKind {
-    /// This verb may change the cluster: it is journalled.
+    /// This verb may change the cluster, so it writes a journal.
     Work(&'static str),
-    /// It only looks.
+    /// It only reads.
     Facts,
 }
 
 impl Session {
     /// Reads the inventory and opens the display; a verb that may change the cluster takes
-    /// its lock and begins a journal first. What goes wrong is told.
+    /// its lock and begins a journal first. Errors are printed.
     pub(super) fn open(
         path: &Path,
         global: &Global,
@@ -49,7 +49,7 @@ impl Session {
         Self::open_for(path, global, kind, again)
     }
 
-    /// The same for a verb that is finished by another command than it and the inventory.
+    /// The same, for a verb that needs another command to finish than `platform VERB INVENTORY`.
     pub(super) fn open_for(
         path: &Path,
         global: &Global,
@@ -73,7 +73,7 @@ impl Session {
         Ok(Self { files, ctx, work })
     }
 
-    /// Runs the verb, with its beginning and its end told.
+    /// Runs the verb, and reports its beginning and its end.
     pub(super) async fn run<F>(&self, work: F) -> Exit
     where
         F: Future<Output = Result<Ended, Error>>,
@@ -92,7 +92,7 @@ impl Session {
     }
 }
 
-/// A run that may change the cluster: it is alone on this computer, and journalled.
+/// A run that may change the cluster: it holds the cluster's lock and writes a journal.
 struct Work {
     verb: &'static str,
     journal: Arc<Journal>,
@@ -109,7 +109,7 @@ impl Work {
     }
 }
 
-/// What verbs need of this computer: its environment, its clock, its terminal.
+/// What verbs need from this computer: its environment, its clock, its terminal.
 pub(super) fn ctx(
     global: &Global,
     screen: Screen,
@@ -156,13 +156,13 @@ fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// This computer's clock: the one place that reads it.
+/// This computer's clock; only this function reads it.
 fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// The first interrupt lets the steps under way end and begins no more; the second ends the
-/// program at once, which the next run can finish all the same.
+/// After the first interrupt, running steps finish and no more begin. The second ends the
+/// program at once; the next run can finish that too.
 fn watch_for_interrupts(ctx: &RunContext<'static>) {
     let (stopped, events): (Arc<AtomicBool>, Events) =
         (Arc::clone(&ctx.stopped), ctx.events.clone());
@@ -171,8 +171,8 @@ fn watch_for_interrupts(ctx: &RunContext<'static>) {
             if stopped.swap(true, Ordering::Relaxed) {
                 std::process::exit(Exit::Interrupted.code().into());
             }
-            let message = "stopping: the steps under way end, no more begin; \
-                           press Ctrl-C again to leave at once"
+            let message = "stopping: running steps finish, no more begin; \
+                           press Ctrl-C again to quit at once"
                 .to_owned();
             events.emit(&Event::Warned { message });
         }

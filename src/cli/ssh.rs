@@ -12,7 +12,7 @@ use crate::operate::connect::ssh;
 use crate::remote::ssh::Purpose;
 use crate::remote::{Argv, to_login_shell, to_script};
 
-/// Becomes this computer's `ssh`, so that the terminal is its own.
+/// Replaces this process with this computer's `ssh`, so that `ssh` has the terminal to itself.
 pub(super) async fn run(args: &Ssh, global: &Global) -> Exit {
     let (inventory, node) = match args.target() {
         Ok(target) => target,

@@ -21,7 +21,7 @@ pub(super) async fn run(args: &Status, global: &Global) -> Exit {
         (Output::Json, Err(error)) => error::tell(&error, Exit::Failed),
         (Output::Human, _) => {
             let mut text = String::new();
-            // Writing to a text does not fail.
+            // Writing to a string does not fail.
             let _ = status.show(&mut text);
             print(&text)
         }

@@ -1,4 +1,4 @@
-//! Which display fits, from what the command line and the terminal say; and opening it.
+//! Chooses the display that fits the command line and the terminal, and opens it.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::plain::{Detail, Plain};
 use super::terminal::Terminal;
 use crate::event::Sink;
 
-/// Tells the time.
+/// Returns the current time.
 pub type Clock = fn() -> Timestamp;
 
 /// What a verb's standard output is for.
@@ -18,11 +18,11 @@ pub type Clock = fn() -> Timestamp;
 pub enum Purpose {
     /// To follow its work, as with `up`: the display is its output.
     Work,
-    /// To read facts that the verb prints itself, as with `plan`: the display keeps off it.
+    /// To read facts that the verb prints itself, as with `plan`: the display does not use it.
     Facts,
 }
 
-/// What is known of the output and the one who reads it.
+/// What is known about the output and its reader.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TerminalInfo {
     /// `--output json` was given.
@@ -59,16 +59,16 @@ pub enum Stream {
     Stderr,
 }
 
-/// A display and where it goes.
+/// A display and where it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice {
     /// The display.
     pub display: Display,
-    /// Where it goes.
+    /// Where it writes.
     pub stream: Stream,
 }
 
-/// How a display looks, whichever it is.
+/// Settings of a display of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
     /// Whether it may use colours.
@@ -76,7 +76,7 @@ pub struct Settings {
     /// Whether it also shows each connection and command.
     pub verbose: bool,
     /// The command that finishes what a failed or interrupted run left, such as
-    /// `platform up lab.yaml`; none where running it again would not.
+    /// `platform up lab.yaml`; `None` if running it again would not finish it.
     pub again: Option<String>,
 }
 
@@ -104,7 +104,7 @@ impl TerminalInfo {
         Choice { display, stream }
     }
 
-    /// Whether colours are welcome: `NO_COLOR` with any text in it says that they are not.
+    /// Whether to use colours: not if `NO_COLOR` is set and not empty.
     pub fn colour(&self) -> bool {
         self.no_color.as_deref().is_none_or(str::is_empty)
     }
@@ -124,13 +124,13 @@ impl Choice {
 }
 
 impl Screen {
-    /// Where its events go.
+    /// The sink for its events.
     pub fn sink(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.sink)
     }
 
-    /// Does something else with the terminal, such as asking a question; what moves on it is
-    /// out of the way meanwhile.
+    /// Does something else with the terminal, such as asking a question; the moving part is
+    /// cleared meanwhile.
     pub fn suspend<R>(&self, other: impl FnOnce() -> R) -> R {
         match &self.terminal {
             Some(terminal) => terminal.suspend(other),

@@ -1,13 +1,13 @@
-//! One event to several sinks: the screen and the journal.
+//! Sends each event to several sinks: the screen and the journal.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::event::{Event, Sink};
 
-/// Passes each event to every one of its sinks, in their order.
+/// Passes each event to all of its sinks, in their order.
 ///
 /// Events of several tasks are passed one after the other, so all sinks see the same order.
-/// Put the journal before the screen: what is shown has then been recorded.
+/// Put the journal before the screen: then everything that is shown is already recorded.
 pub struct Fanout {
     sinks: Vec<Arc<dyn Sink>>,
     turn: Mutex<()>,
@@ -22,7 +22,7 @@ impl Fanout {
 
 impl Sink for Fanout {
     fn take(&self, event: &Event) {
-        // Nothing is guarded but the order, which a panic elsewhere cannot spoil.
+        // The lock guards only the order, which a panic elsewhere cannot break.
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         for sink in &self.sinks {
             sink.take(event);

@@ -1,4 +1,4 @@
-//! Each event as one line of JSON, for programs.
+//! Writes each event as one line of JSON, for programs.
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::out::Out;
 use crate::event::{Event, Sink};
 
-/// Writes each event as an object on a line of its own, flushed at once.
+/// Writes each event as an object on its own line, flushed at once.
 ///
-/// Beside the event's own fields it has `at`, the time of the event in UTC. Where the reader
+/// In addition to the event's own fields it has `at`, the time of the event in UTC. If the reader
 /// goes away, the rest is not written and the run goes on.
 pub struct Json<W, C> {
     out: Mutex<Out<W>>,
@@ -26,7 +26,7 @@ struct Line<'a> {
 }
 
 impl<W: Write, C: Fn() -> Timestamp> Json<W, C> {
-    /// Writes to `writer`, with the time that `clock` tells.
+    /// Writes to `writer`, with the time from `clock`.
     pub fn new(writer: W, clock: C) -> Self {
         Self { out: Mutex::new(Out::new(writer)), clock }
     }

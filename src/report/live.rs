@@ -1,7 +1,7 @@
-//! The part of a terminal that moves: what is under way right now.
+//! The moving part of a terminal: what is running right now.
 //!
-//! Pure: events and the time go in, lines of at most the terminal's width come out, never more
-//! than its height allows. It never shows the past; that is printed above it and scrolls away.
+//! Pure: it takes events and the time, and returns lines that fit the terminal's width and
+//! height. It never shows the past, which is printed above it and scrolls away.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const FRAME_TIME: Duration = Duration::from_millis(100);
 const BAR_WIDTH: usize = 24;
 const PERCENT: usize = 100;
 
-/// Colours, or none.
+/// Whether and how text is coloured.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint {
     /// Whether to colour at all.
@@ -30,13 +30,13 @@ pub(super) struct Viewport {
     pub(super) width: usize,
     /// In lines.
     pub(super) height: usize,
-    /// How it is coloured.
+    /// The colours.
     pub(super) paint: Paint,
-    /// Since the run began.
+    /// The time since the run began.
     pub(super) now: Duration,
 }
 
-/// What is under way.
+/// What is running.
 #[derive(Default)]
 pub(super) struct Live {
     title: String,
@@ -62,7 +62,7 @@ struct Host {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Mark {
-    // In the order in which they are kept on a screen that has not room for all.
+    // In the order in which they are kept if the screen has no room for all.
     Working,
     Failed,
     Idle,
@@ -136,7 +136,7 @@ impl Live {
         match outcome {
             Outcome::Done => self.set(host, Mark::Done, step),
             Outcome::Failed { .. } => self.set(host, Mark::Failed, step),
-            // The host's line keeps what failed: that is why the rest was not started.
+            // The host's line keeps the step that failed, which is the reason.
             Outcome::NotStarted { .. } => {}
         }
     }
@@ -199,12 +199,12 @@ impl Live {
         lines
     }
 
-    /// The hosts that there is room for, those with work first, in their own order.
+    /// The hosts that there is room for: working hosts are preferred, the order stays.
     fn shown(&self, room: usize) -> Vec<&Host> {
         if self.hosts.len() <= room {
             return self.hosts.iter().collect();
         }
-        // One line tells how many more there are.
+        // One line says how many more there are.
         let room = room.saturating_sub(1);
         let mut indices: Vec<usize> = (0..self.hosts.len()).collect();
         indices.sort_by_key(|&index| (self.hosts[index].mark, index));
@@ -245,7 +245,7 @@ impl Host {
 impl Transfer {
     fn line(&self) -> String {
         let (done, total) = (Size::bytes(self.done), Size::bytes(self.total));
-        // Thousandths are fine enough for a bar, and whatever the size, they fit.
+        // Thousandths are fine enough for a bar, and fit for any size.
         let share = u128::from(self.done) * 1000 / u128::from(self.total.max(1));
         let bar = bar(usize::try_from(share).unwrap_or(1000), 1000);
         format!("  {}  {bar} {done} of {total}", one_line(&self.what))

@@ -1,8 +1,8 @@
 //! What people and programs see of a run: screen, plain lines, JSON lines.
 //!
-//! Everything in here is a [`Sink`](crate::event::Sink): it is told events and writes text,
-//! anywhere. It decides nothing about the run, asks nothing, and knows no other part of the
-//! program, so a scripted list of events is all that a test of it needs.
+//! Every type here is a [`Sink`](crate::event::Sink): it takes events and writes text. It decides
+//! nothing about the run, asks nothing, and depends on no other part of the program, so a test
+//! needs only a list of events.
 
 mod choose;
 mod fanout;

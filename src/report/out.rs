@@ -1,14 +1,14 @@
-//! Lines to a writer that may go away, such as a pipe whose reader has seen enough.
+//! Writes lines to a writer that may go away, such as a pipe whose reader stops early.
 
 use std::io::Write;
 
-/// Writes whole lines; falls silent for good at the first error.
+/// Writes whole lines; after the first error it writes nothing more.
 ///
-/// A display that cannot be written to must not stop the work it tells of.
+/// A display that cannot be written to must not stop the work that it shows.
 pub(super) struct Out<W>(Option<W>);
 
 impl<W: Write> Out<W> {
-    /// Lines to `writer`.
+    /// Writes to `writer`.
     pub(super) fn new(writer: W) -> Self {
         Self(Some(writer))
     }
@@ -16,7 +16,7 @@ impl<W: Write> Out<W> {
     /// Writes one line and flushes it.
     pub(super) fn line(&mut self, line: &str) {
         let Some(writer) = &mut self.0 else { return };
-        // In one call, so that lines of two programs on one pipe do not mix.
+        // One call, so that lines of two programs on one pipe do not mix.
         let whole = format!("{line}\n");
         if writer.write_all(whole.as_bytes()).and_then(|()| writer.flush()).is_err() {
             self.0 = None;

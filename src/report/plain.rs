@@ -14,15 +14,15 @@ use crate::event::{Event, Outcome, PlannedStage, Sink, count};
 use crate::host::HostName;
 use crate::unit::Size;
 
-/// Stages are set in a column of this width; a longer name pushes its line to the right.
+/// The width of the column with the stages; a longer name shifts its line to the right.
 const STAGE_WIDTH: usize = 13;
 
-/// How much to say.
+/// How much to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
-    /// Warnings and failures only, for verbs that print facts of their own.
+    /// Only warnings and failures, for verbs that print their own facts.
     Warnings,
-    /// What an operator follows a run by.
+    /// What an operator needs to follow a run.
     Normal,
     /// Also each connection and each command.
     Verbose,
@@ -124,7 +124,7 @@ impl Script {
         vec![format!("{stage}: {} on {places}", count(n_steps, "step"))]
     }
 
-    /// A transfer is told at each quarter, so that a log grows by lines and not by bytes.
+    /// Shows a transfer at each quarter, so that a log does not get a line for every few bytes.
     fn progress(&mut self, what: &str, done: u64, total: u64) -> Vec<String> {
         let quarter = (done.min(total) * 4).checked_div(total).unwrap_or(4);
         let told = self.quarters.insert(what.to_owned(), quarter).unwrap_or(0);
@@ -153,7 +153,8 @@ impl Script {
 
     fn shut(&mut self, gate: &str, reason: &str, time: Duration) -> Vec<String> {
         self.waiting = None;
-        let line = format!("waited {} in vain until {}", took(time), one_line(gate));
+        let line =
+            format!("gave up after waiting {} until {}", took(time), one_line(gate));
         std::iter::once(self.in_stage(&line)).chain(self.reason(reason)).collect()
     }
 
@@ -170,7 +171,7 @@ impl Script {
         }
     }
 
-    /// All of a reason for who wants to know everything, such as who reads the journal.
+    /// The whole reason if all details are wanted, as for the journal; otherwise a part of it.
     fn reason(&self, reason: &str) -> Vec<String> {
         match self.detail {
             Detail::Verbose => indented(reason).collect(),
@@ -211,7 +212,7 @@ fn needed(event: &Event) -> Detail {
         Event::Warned { .. }
         | Event::GateFailed { .. }
         | Event::StepFinished { outcome: Outcome::Failed { .. }, .. } => Detail::Warnings,
-        // The last lines count them, and name the stages that were not reached.
+        // The last lines count these steps, and name the stages that were not reached.
         Event::StepFinished { outcome: Outcome::NotStarted { .. }, .. } => {
             Detail::Verbose
         }

@@ -1,4 +1,4 @@
-//! A sink that remembers, for tests and for counting what a run cost.
+//! A sink that remembers all events, for tests and for counting what a run costs.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ impl Recorder {
         self.locked().clone()
     }
 
-    /// How many connections were made to each host; a host that was never reached is absent.
+    /// How many connections were made to each host; hosts without one are absent.
     pub fn connections(&self) -> BTreeMap<HostName, usize> {
         self.count(|event| match event {
             Event::Connected { host, .. } => Some(host),
@@ -24,7 +24,7 @@ impl Recorder {
         })
     }
 
-    /// How many commands were sent to each host; a host that was sent none is absent.
+    /// How many commands were sent to each host; hosts without one are absent.
     pub fn executions(&self) -> BTreeMap<HostName, usize> {
         self.count(|event| match event {
             Event::Executed { host, .. } => Some(host),

@@ -1,7 +1,7 @@
-//! Counts what became of a run, and says it in its last lines.
+//! Counts how the steps of a run ended, and makes the run's last lines from that.
 //!
-//! Pure: events in, sentences out. Every step of a stage is accounted for as done, failed,
-//! under way or not started; a step that nobody spoke of was not started.
+//! Pure: events in, sentences out. Every step of a stage counts as done, failed, running or not
+//! started; a step without any event was not started.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::text;
 use crate::event::{Event, Outcome, PlannedStage, RunResult, count};
 use crate::host::HostName;
 
-/// So many failures are spelt out in the last lines; each was shown in full when it happened.
+/// So many failures are listed in the last lines; each was shown in full when it happened.
 const MAX_SPELT_OUT: usize = 5;
 
-/// What became of a run so far.
+/// The state of a run so far.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Summary {
     planned: Vec<PlannedStage>,
@@ -21,7 +21,7 @@ pub struct Summary {
     ending: Option<Ending>,
 }
 
-/// What became of one stage so far.
+/// The state of one stage so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageAccount {
     /// Its name.
@@ -30,30 +30,30 @@ pub struct StageAccount {
     pub hosts: Vec<HostName>,
     /// How many steps it has on all hosts together.
     pub n_steps: usize,
-    /// How many of them were done.
+    /// How many steps were done.
     pub n_done: usize,
-    /// Those that failed, in the order in which they did.
+    /// The steps that failed, in the order of their failures.
     pub failed: Vec<Failure>,
-    /// Those that began and have not ended: where, and what.
+    /// The steps that began and have not ended: host and step.
     pub under_way: Vec<(Option<HostName>, String)>,
-    /// What its last open gate said.
+    /// What the last gate that opened saw.
     pub proof: Option<String>,
     /// The gate that has not opened, and what it saw last.
     pub waiting: Option<(String, String)>,
     /// The gates that will not open, each with the decisive line of the reason.
     pub shut: Vec<(String, String)>,
-    /// How long it took and whether all went well, once it has ended.
+    /// How long it took and whether it succeeded; `None` before its end.
     pub ended: Option<(Duration, bool)>,
 }
 
 /// A step that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The host; none where the step was this computer's.
+    /// The host; `None` if the step ran on this computer.
     pub host: Option<HostName>,
-    /// What was tried.
+    /// The step.
     pub step: String,
-    /// What the host said.
+    /// The output of the host.
     pub reason: String,
 }
 
@@ -100,7 +100,7 @@ impl Summary {
         &self.stages
     }
 
-    /// The account of the stage that began last under this name.
+    /// The state of the stage with this name that began last.
     pub fn stage(&self, name: &str) -> Option<&StageAccount> {
         self.stages.iter().rev().find(|account| account.stage == name)
     }
@@ -110,11 +110,10 @@ impl Summary {
         self.stages.iter().map(StageAccount::n_not_started).sum()
     }
 
-    /// The last lines of a run: what happened, and, where `again` is the command that would
-    /// finish what this one did not, that.
+    /// The last lines of a run: what happened, and, if the run did not finish, `again`, the
+    /// command that would finish it.
     ///
-    /// Empty before the run's end, and after a run that only looked: its verb shows what it
-    /// saw.
+    /// Empty before the run's end, and after a run that only read: its verb shows what it found.
     pub fn last_lines(&self, again: Option<&str>) -> Vec<String> {
         let Some(ending) = &self.ending else { return Vec::new() };
         if ending.result == RunResult::Looked {
@@ -131,12 +130,12 @@ impl Summary {
 
     fn what_next(&self, command: &str) -> String {
         match self.stages.is_empty() {
-            true => format!("Nothing was changed. When that is mended, run `{command}`."),
+            true => format!("Nothing was changed. Fix this, then run `{command}` again."),
             false => format!("Run `{command}` again to finish."),
         }
     }
 
-    /// Whether the run ended as it should; unknown before its end.
+    /// Whether the run succeeded; `None` before its end.
     pub fn went_well(&self) -> Option<bool> {
         self.ending.as_ref().map(|ending| !stopped_early(ending.result))
     }
@@ -159,7 +158,7 @@ impl Summary {
 }
 
 impl Ending {
-    /// What happened, and how long it took, which stands before what is spelt out below.
+    /// What happened. How long it took is at the end of the first line, before the details.
     fn lines(&self) -> Vec<String> {
         let mut lines = self.summary.lines().map(str::to_owned);
         let first = lines.next().unwrap_or_default();
@@ -188,7 +187,7 @@ impl StageAccount {
         }
     }
 
-    /// How many steps were neither done nor tried.
+    /// How many steps were not started.
     pub fn n_not_started(&self) -> usize {
         let begun = self.n_done + self.failed.len() + self.under_way.len();
         self.n_steps.saturating_sub(begun)
@@ -241,7 +240,7 @@ impl StageAccount {
         }
     }
 
-    /// What went wrong, in one sentence; none where nothing did.
+    /// What went wrong, in one sentence; `None` if nothing did.
     fn trouble(&self) -> Option<String> {
         let ended = match self.ended {
             Some((_, true)) => return None,
@@ -285,14 +284,14 @@ impl StageAccount {
     fn shut_gates(&self) -> Option<String> {
         let shut = self.shut.iter().map(|(gate, reason)| {
             let reason = reason.trim_end_matches('.');
-            format!("stage {} waited in vain until {gate}: {reason}", self.stage)
+            format!("stage {} gave up waiting until {gate}: {reason}", self.stage)
         });
         (!self.shut.is_empty()).then(|| shut.collect::<Vec<String>>().join("; "))
     }
 
     fn closed_gate(&self) -> Option<String> {
         let (gate, seen) = self.waiting.as_ref()?;
-        Some(format!("stage {} was waiting until {gate}; seen last: {seen}", self.stage))
+        Some(format!("stage {} was waiting until {gate}; last seen: {seen}", self.stage))
     }
 
     fn cut_off(&self) -> Option<String> {
@@ -301,7 +300,7 @@ impl StageAccount {
             steps.map(|(host, step)| format!("{} ({step})", text::place(host.as_ref()))),
         );
         (!self.under_way.is_empty()).then(|| {
-            format!("stage {} was cut off while under way on {list}", self.stage)
+            format!("stage {} was cut off while it worked on {list}", self.stage)
         })
     }
 }

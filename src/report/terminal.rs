@@ -1,11 +1,11 @@
-//! A terminal that somebody watches: what is under way moves at the bottom, what has ended
-//! scrolls up above it in one line per stage.
+//! The display for a terminal: what is running moves at the bottom; what has ended scrolls up
+//! above it, one line per stage.
 //!
-//! One bar of `indicatif` holds the whole moving part, drawn by [`Live`] ten times a second and
-//! in one write each, so nothing flickers and one thread animates any number of hosts.
+//! One bar of `indicatif` holds the whole moving part. [`Live`] draws it ten times a second, each
+//! time with one write, so nothing flickers and one thread animates any number of hosts.
 //!
-//! Locks are taken in one order: history, bar, live. `indicatif` calls the drawing with the bar
-//! locked, so nothing may touch the bar while it holds the live part.
+//! Locks are taken in one order: history, bar, live. `indicatif` calls the drawing function with
+//! the bar locked, so code that has locked the live part must not use the bar.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ use crate::host::HostName;
 
 const ANIMATION: Duration = Duration::from_millis(100);
 
-/// So much of what proved a stage is kept beside it.
+/// A stage's proof is cut to this many characters.
 const PROOF_WIDTH: usize = 40;
 
 /// Shows a run on a terminal.
@@ -35,7 +35,7 @@ pub struct Terminal {
     history: Mutex<History>,
 }
 
-/// What has been printed for good, and how to go on.
+/// What has been printed permanently, and the command to continue with.
 struct History {
     term: Box<dyn TermLike>,
     summary: Summary,
@@ -45,7 +45,7 @@ struct History {
 }
 
 impl Terminal {
-    /// Draws on `term`, which is read for its size at each drawing.
+    /// Draws on `term`; its size is read at each drawing.
     pub fn new<T>(term: T, settings: &super::Settings) -> Self
     where
         T: TermLike + Clone + 'static,
@@ -69,7 +69,7 @@ impl Terminal {
         Self { bar, live, history }
     }
 
-    /// Keeps the moving part moving, also while no event comes, until the run's end.
+    /// Keeps the moving part moving until the run's end, also while there are no events.
     pub fn animate(&self) {
         self.bar.enable_steady_tick(ANIMATION);
     }
@@ -83,7 +83,7 @@ impl Terminal {
 
 impl Sink for Terminal {
     fn take(&self, event: &Event) {
-        // Held to the end: lines are printed in the order of the events.
+        // Locked to the end, so that lines are printed in the order of the events.
         let mut history = locked(&self.history);
         let now = self.bar.elapsed();
         locked(&self.live).take(event, now);
@@ -94,12 +94,12 @@ impl Sink for Terminal {
         if !lines.is_empty() {
             self.bar.println(lines.join("\n"));
         }
-        // Draws only where nothing animates the bar.
+        // Draws only if nothing animates the bar.
         self.bar.tick();
     }
 }
 
-/// The drawing of the moving part, for `indicatif` to call.
+/// The function with which `indicatif` draws the moving part.
 fn draw<T: TermLike + Clone + 'static>(
     term: T,
     live: Arc<Mutex<Live>>,
@@ -114,13 +114,13 @@ fn draw<T: TermLike + Clone + 'static>(
             now: state.elapsed(),
         };
         let lines = locked(&live).lines(&canvas);
-        // The writer is a string in memory.
+        // The writer is a string in memory, so this cannot fail.
         let _ = out.write_str(&lines.join("\n"));
     }
 }
 
 impl History {
-    /// What an event leaves behind for good.
+    /// The permanent lines of an event.
     fn lines(&mut self, event: &Event) -> Vec<String> {
         self.summary.take(event);
         match event {
@@ -166,7 +166,7 @@ impl History {
 
     fn shut(&self, gate: &str, reason: &str) -> Vec<String> {
         let head =
-            format!("{} waited in vain until {}", self.paint.red("✗"), one_line(gate));
+            format!("{} gave up waiting until {}", self.paint.red("✗"), one_line(gate));
         std::iter::once(head).chain(self.reason(reason)).collect()
     }
 
@@ -199,7 +199,7 @@ impl History {
     }
 }
 
-/// A stage that ended, in a few words.
+/// How a stage ended, in a few words.
 fn accounted(stage: &StageAccount, ok: bool) -> String {
     let hosts = count(stage.hosts.len(), "host");
     if ok {

@@ -1,4 +1,4 @@
-//! The words that all displays share, so that a thing is called the same everywhere.
+//! Text that all displays share, so that everything has the same name everywhere.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use console::measure_text_width;
 
 use crate::host::HostName;
 
-/// What a step without a host is called: it runs on this computer.
+/// The place of a step without a host: this computer.
 const HERE: &str = "here";
 
 /// Where a step runs.
@@ -15,7 +15,7 @@ pub(super) fn place(host: Option<&HostName>) -> &str {
     host.map_or(HERE, HostName::as_str)
 }
 
-/// A time to look at: `0.1s`, `2m05s`, `1h02m`.
+/// A time in readable form: `0.1s`, `2m05s`, `1h02m`.
 pub(super) fn took(time: Duration) -> String {
     let whole = time.as_secs();
     match whole {
@@ -30,8 +30,8 @@ fn tenths(time: Duration) -> f64 {
     (time.as_secs_f64() * 10.0).floor() / 10.0
 }
 
-/// A text in which nothing is left that a terminal would act upon, or that would show it in
-/// another order than it is in: such characters are shown as `\\x1b` or `\\u202e`.
+/// A text without characters that a terminal acts upon or that change the order in which text is
+/// shown: such characters are replaced by `\\x1b` or `\\u202e`.
 pub fn visible(text: &str) -> String {
     escaped(text, |c| match u8::try_from(c) {
         Ok(byte) => format!("\\x{byte:02x}"),
@@ -39,8 +39,8 @@ pub fn visible(text: &str) -> String {
     })
 }
 
-/// The same of a document of JSON, which it leaves as valid as it was: in JSON, control characters
-/// stand in texts alone.
+/// The same for a JSON document, which stays valid: in JSON, such characters can only be in
+/// strings.
 pub fn visible_json(document: &str) -> String {
     escaped(document, |c| format!("\\u{:04x}", u32::from(c)))
 }
@@ -50,7 +50,7 @@ fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
     for c in text.chars() {
         match c {
             '\n' | '\t' => shown.push(c),
-            // Marks of the order in which text runs: they make a line look like another one.
+            // Marks of the text direction: they can make a line look like another one.
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                 shown.push_str(&escape(c))
             }
@@ -87,11 +87,11 @@ pub(super) fn first_line(text: &str) -> String {
     clean(text).trim_start().lines().next().unwrap_or_default().trim_end().to_owned()
 }
 
-/// So many lines of a reason are shown as it goes by: its first, which decides, and its last.
+/// So many lines of a reason are shown during a run: its first, the decisive one, and its last.
 const SHOWN: usize = 12;
 
-/// A reason from elsewhere, set in under the line it belongs to. Of a long one the middle is
-/// left out, and it is said where that is.
+/// A reason from elsewhere, indented below its line. The middle of a long one is left out; a line
+/// in its place says so.
 pub(super) fn brief(reason: &str) -> Vec<String> {
     let all: Vec<String> = indented(reason).collect();
     if all.len() <= SHOWN {
@@ -105,13 +105,13 @@ pub(super) fn brief(reason: &str) -> Vec<String> {
     first.iter().cloned().chain([gap]).chain(last.iter().copied().cloned()).collect()
 }
 
-/// Whether a line only says where in a program of Java something happened.
+/// Whether a line is only a frame of a Java stack trace.
 fn is_frame(line: &str) -> bool {
     let line = line.trim_start();
     line.starts_with("at ") || line.starts_with("... ")
 }
 
-/// Each line of a text from elsewhere, set in under the line it belongs to.
+/// Each line of a text from elsewhere, indented below the line it belongs to.
 pub(super) fn indented(text: &str) -> impl Iterator<Item = String> {
     clean(text)
         .lines()
@@ -120,7 +120,7 @@ pub(super) fn indented(text: &str) -> impl Iterator<Item = String> {
         .into_iter()
 }
 
-/// A sentence in lines of at most `width` characters, broken between words where that can be.
+/// A sentence in lines of at most `width` characters; words that are longer stay whole.
 pub(super) fn wrapped(sentence: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in sentence.split(' ') {

@@ -94,7 +94,7 @@ fn begun(place: &Place, provider: &str, name: BuiltIn) -> String {
 
     place.pin(name);
     let pinned = place.run(&["image", "pin", &file]);
-    let nothing = format!("Nothing to ask for: each tag has its digest in {FILE}.\n");
+    let nothing = format!("Nothing to do: {FILE} has a digest for each tag.\n");
     assert_eq!(pinned, (0, nothing));
     file
 }

@@ -256,7 +256,7 @@ fn a_run_that_began_nothing_says_so_and_spells_its_reasons_out_one_by_one() {
         last_lines(&events),
         "there is no way in to 2 hosts (42.3s):\n  cannot reach a: no route\n  \
          cannot reach b: no route\n\
-         Nothing was changed. When that is mended, run `platform up lab.yaml`."
+         Nothing was changed. Fix this, then run `platform up lab.yaml` again."
     );
 }
 

@@ -1,4 +1,4 @@
-//! The words of `platform add-node`.
+//! The arguments of `platform add-node`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -18,42 +18,41 @@ use crate::inventory::{AgentSpec, Attribute, GivenHost};
     override_usage = "platform add-node [OPTIONS] [INVENTORY] --count <N>\n       \
         platform add-node [OPTIONS] [INVENTORY] <ADDRESS>...",
     after_help = "\
-Writes the machines into the inventory, where comments and layout stay as they are, and \
-shows that edit before it asks. Then makes what is missing, brings the new machines all that \
-their group gets, and proves each new agent by a task. On other hosts only what has to know \
-the new ones is changed: for agents that is nothing. Members of a quorum cannot be added this \
-way.
+Writes the machines into the inventory, keeps its comments and layout, and shows that edit \
+before it asks. Then makes what is missing, installs on the new machines all that their group \
+gets, and runs a task on each new agent as proof. Other hosts change only if they have to know \
+the new machines; for agents no host has to. Members of a quorum cannot be added this way.
 
-A run that was stopped, by whatever, is finished by the same words, which then mean the same \
-machines and no further ones, or by `platform up`. Until then, no others are added. \
-Meanwhile the inventory has the machines; to take them back, take them out of it.
+If a run was stopped for any reason, finish it with the same command, which then means the same \
+machines and no more, or with `platform up`. Until then, no others can be added. The inventory \
+has the new machines already; to undo that, remove them from it.
 
 EXAMPLES
-  Two more machines where the provider makes them:
+  Two more machines, if the provider makes them:
     platform add-node lab.yaml --count 2
 
-  One that exists, to the agents of an inventory of provider ssh:
+  An existing machine, to the agents of an inventory of provider ssh:
     platform add-node rack7.yaml 10.0.0.33
 
-  One with an attribute of its own, to one of several groups:
+  A machine with its own attribute, to one of several groups:
     platform add-node rack7.yaml 10.0.0.34 --group big --attribute ssd=yes"
 )]
 pub struct AddNode {
-    /// The inventory, a YAML file; left out where PLATFORM_INVENTORY names it
+    /// The inventory, a YAML file; omit it if PLATFORM_INVENTORY names it
     #[arg(value_name = "INVENTORY")]
     first: Option<String>,
-    /// The addresses of machines that exist, where the provider does not make any
+    /// The addresses of existing machines, if the provider does not make machines
     #[arg(value_name = "ADDRESS", conflicts_with = "count")]
     addresses: Vec<String>,
     #[arg(long, hide = true, env = INVENTORY_VARIABLE)]
     inventory: Option<PathBuf>,
-    /// How many machines to add, where the provider makes them
+    /// How many machines to add, if the provider makes them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     count: Option<u16>,
-    /// The group that they join; where it is left out, the only one with agents and nothing else
+    /// The group that they join; without it, the only group that has agents and nothing else
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
-    /// What the agents on these addresses say of themselves, beside what their group says
+    /// An attribute of the agents on these addresses, in addition to those of their group
     #[arg(
         long = "attribute",
         value_name = "KEY=VALUE",
@@ -61,7 +60,7 @@ pub struct AddNode {
         value_parser = str::parse::<Attribute>
     )]
     attributes: Vec<Attribute>,
-    /// The name of the one machine at this address; its address where it is left out
+    /// The name of the one machine at this address; without it, the address
     #[arg(
         long,
         value_name = "NAME",
@@ -75,10 +74,10 @@ pub struct AddNode {
 }
 
 impl AddNode {
-    /// The inventory, and what is to be added.
+    /// The inventory, and what to add.
     ///
     /// # Errors
-    /// When there is no inventory, nothing to add, or an address is none.
+    /// If there is no inventory, nothing to add, or an address is not valid.
     pub fn target(&self) -> Result<(&Path, Addition), clap::Error> {
         let (inventory, addresses) = self.places()?;
         let addition = match self.count {
@@ -88,7 +87,7 @@ impl AddNode {
         Ok((inventory, addition))
     }
 
-    /// The same words after the verb, for a message: none of them means anything to a shell.
+    /// The same arguments after the verb, for a message: none has a special meaning to a shell.
     pub fn words(&self) -> Vec<String> {
         let mut words: Vec<String> = self.first.iter().cloned().collect();
         words.extend(self.addresses.iter().cloned());
@@ -110,8 +109,8 @@ impl AddNode {
         words
     }
 
-    /// The inventory and the addresses. A first word that is an address is no inventory where
-    /// the environment names one.
+    /// The inventory and the addresses. If the environment names an inventory, a first argument
+    /// that is an address is not the inventory.
     fn places(&self) -> Result<(&Path, Vec<&str>), clap::Error> {
         let addresses = self.addresses.iter().map(String::as_str);
         match (&self.first, &self.inventory) {
@@ -135,7 +134,7 @@ impl AddNode {
             return Err(wrong(ErrorKind::MissingRequiredArgument, message.to_owned()));
         }
         if self.name.is_some() && addresses.len() > 1 {
-            let message = "`--name` is for one machine: add the others on their own";
+            let message = "`--name` is for one machine: add the others separately";
             return Err(wrong(ErrorKind::ArgumentConflict, message.to_owned()));
         }
         let mut seen = BTreeSet::new();

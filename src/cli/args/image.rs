@@ -1,4 +1,4 @@
-//! The words of `platform image`.
+//! The arguments of `platform image`.
 
 use std::path::PathBuf;
 
@@ -20,24 +20,24 @@ pub struct Image {
 pub enum ImageVerb {
     /// Build and get the images of a catalogue, before they are needed
     Build(ImageBuild),
-    /// Keep which images the tags of an inventory's catalogue stand for
+    /// Record which images the tags of an inventory's catalogue point to
     Pin(ImagePin),
-    /// Write out the built-in catalogues and what their images are built from
+    /// Write out the built-in catalogues and the folders of their images
     Recipes(ImageRecipes),
 }
 
 /// `platform image build`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Needs Docker on this computer. What `platform.images` can name can be named here: `mesos`, \
-`clusterd` or `base`, which are built in, or the path of a catalogue. Run it in the folder of \
-the inventory: what is kept, `platform.lock` included, is kept in the folder where it is run.
+Needs Docker on this computer. Takes the same names as `platform.images`: `mesos`, `clusterd` or \
+`base`, which are built in, or the path of a catalogue. Run it in the folder of the inventory: \
+it keeps its results, including `platform.lock`, in the folder where you run it.
 
 EXAMPLES
   The built-in images for Mesos:
     platform image build mesos
 
-  Those of a catalogue of your own:
+  The images of your own catalogue:
     platform image build recipes/mesos.yaml")]
 pub struct ImageBuild {
     /// The catalogue: a built-in one by its name, or a YAML file
@@ -48,22 +48,23 @@ pub struct ImageBuild {
 /// `platform image pin`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-A tag may stand for another image tomorrow. So at the first use of one its registry is asked for \
-the digest, and `platform.lock` beside the inventory keeps it: commit that file, and everyone has \
-the same images. `plan` and `up` do that by themselves; this does it alone, as where `plan` has no \
-network, and with `--update` moves to what the tags stand for now.
+A tag can point to another image tomorrow. So when a tag is first used, the program asks its \
+registry for the digest and keeps it in `platform.lock` beside the inventory. Commit that file, \
+and everyone has the same images. `plan` and `up` do this by themselves; this verb does only \
+this, for example if `plan` will run without a network. With `--update` it changes to what the \
+tags point to now.
 
 EXAMPLES
-  Before the inventory goes where there is no network:
+  Before you use the inventory where there is no network:
     platform image pin lab.yaml
 
-  Take what the tags stand for now; `platform plan` then shows what that changes:
+  Change to what the tags point to now; `platform plan` then shows the effect:
     platform image pin --update lab.yaml")]
 pub struct ImagePin {
     /// The inventory.
     #[command(flatten)]
     pub inventory: Inventory,
-    /// Ask for all digests anew, also for those that are kept
+    /// Ask for all digests again, also for those that are kept
     #[arg(long)]
     pub update: bool,
 }
@@ -71,14 +72,14 @@ pub struct ImagePin {
 /// `platform image recipes`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-The built-in catalogues work without this. Whoever wants another version, or another way to \
-build, changes what is written here and names a catalogue of it: `images: recipes/mesos.yaml`.
+The built-in catalogues work without this. For another version, or another way to build, edit \
+what this verb writes, and set `images: recipes/mesos.yaml` in the inventory.
 
 EXAMPLES
-  Into a folder of their own:
+  Into a new folder:
     platform image recipes recipes")]
 pub struct ImageRecipes {
-    /// The folder; it is made, or is empty
+    /// The folder; it must be empty or not exist
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
 }
