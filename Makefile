@@ -22,6 +22,9 @@ CATALOG := tests/standins/catalog.yaml
 # The stand-ins of Mesos, Marathon and Chronos, and the folders that their images are built from.
 STANDINS := mesos-master mesos-agent marathon chronos
 
+# The tests that need Docker, images and QEMU. `cargo test` alone leaves them out.
+ASKED_FOR := --test docker --test e2e
+
 # A package, as `file-that-it-brings:package`.
 LAB_NEEDS := dockerd:docker.io mmdebstrap:mmdebstrap ssh:openssh-client cc:gcc
 TEST_NEEDS := $(LAB_NEEDS) sshd:openssh-server sudo:sudo openssl:openssl dash:dash \
@@ -75,15 +78,17 @@ standins: tools
 test: needs := $(TEST_NEEDS)
 test: tools docker lint standins ec2 ## Run every test, the end-to-end ones included
 	cargo test --workspace --no-run
+	cargo test $(ASKED_FOR) --no-run
 	$(WITH_DOCKER) target/debug/platform image build images/base.yaml
 	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
 	$(WITH_DOCKER) cargo test --workspace
+	$(WITH_DOCKER) cargo test $(ASKED_FOR)
 
 # Five times each pair of verbs with each provider: 50 runs that are killed. It takes an hour or two.
 .PHONY: test-kills
 test-kills: needs := $(TEST_NEEDS)
 test-kills: tools docker standins ## Kill 50 runs, each followed by the next at once
-	cargo test --workspace --no-run
+	cargo test --test e2e --no-run
 	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
 	$(WITH_DOCKER) env PLATFORM_TEST_KILLS=5 cargo test --test e2e killed_is_finished_by_the_next_at_once -- --nocapture
 
@@ -102,7 +107,7 @@ target/ec2/installed: tests/ec2/requirements.txt
 .PHONY: lint
 lint: ## Check the form of the code and its documentation
 	cargo fmt --check
-	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy --workspace --all-targets $(ASKED_FOR) -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --quiet
 
 .PHONY: tools

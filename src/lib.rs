@@ -31,7 +31,8 @@
 //!
 //! **Do**: async, fallible, decide nothing.
 //!
-//! - [`remote`]: the one narrow door to a host, and its SSH.
+//! - [`progress`]: how steps and waits are reported. [`remote`]: the one narrow door to a host,
+//!   and its SSH.
 //! - [`provider`]: machines in, machines out; what AWS should have is decided purely there,
 //!   beside the one door to it. [`images`]: built, read and packed; what comes with the program
 //!   to build them from, and the digests that are kept of tags.
@@ -75,6 +76,7 @@ pub mod template;
 pub mod component;
 pub mod plan;
 
+pub mod progress;
 pub mod remote;
 
 pub mod provider;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Instant;
 
 use super::RunContext;
 use super::cluster_files::{ClusterFiles, Images};
@@ -15,6 +14,7 @@ use crate::images::resolved::ResolvedImages;
 use crate::images::{Image, archive, build, upstream};
 use crate::inventory::CatalogSource;
 use crate::inventory::catalog::{self, Component, Entry, ImageSource};
+use crate::progress::StepReport;
 
 /// What images are built with.
 pub(super) struct BuildContext<'a> {
@@ -194,7 +194,7 @@ pub async fn pin_all(files: &ClusterFiles, anew: bool) -> Result<Vec<Pin>, Error
 struct Building<'a> {
     step: String,
     events: &'a Events,
-    begun: OnceLock<Instant>,
+    begun: OnceLock<StepReport<'a>>,
 }
 
 const STAGE: &str = "images";
@@ -204,28 +204,19 @@ impl<'a> Building<'a> {
         Self { step: format!("build image {name}"), events, begun: OnceLock::new() }
     }
 
-    /// Tells that it began, at the first line that the build says.
+    /// Reports that it began, at the first line that the build prints.
     fn begin(&self) {
-        self.begun.get_or_init(|| {
-            let (stage, step) = (STAGE.to_owned(), self.step.clone());
-            self.events.emit(&Event::StepStarted { stage, host: None, step });
-            Instant::now()
-        });
+        let begin = || StepReport::begin(self.events, STAGE, None, self.step.clone());
+        self.begun.get_or_init(begin);
     }
 
-    fn end(&self, error: Option<&BuildError>) {
-        let Some(begun) = self.begun.get() else { return };
-        let outcome = match error {
-            None => Outcome::Done,
-            Some(error) => Outcome::Failed { reason: error.to_string() },
-        };
-        self.events.emit(&Event::StepFinished {
-            stage: STAGE.to_owned(),
-            host: None,
-            step: self.step.clone(),
-            took: begun.elapsed(),
-            outcome,
-        });
+    fn end(self, error: Option<&BuildError>) {
+        if let Some(report) = self.begun.into_inner() {
+            report.end(match error {
+                None => Outcome::Done,
+                Some(error) => Outcome::Failed { reason: error.to_string() },
+            });
+        }
     }
 }
 

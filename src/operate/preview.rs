@@ -13,6 +13,7 @@ use crate::component::Inputs;
 use crate::host::HostName;
 use crate::plan::{self, Foreseen, Plan};
 use crate::provider::{Coming, MachinePlan};
+use crate::remote::{ErrorKind, RemoteError};
 use crate::topology::{Machine, Topology};
 
 /// What is said where what is done on machines cannot be planned before they run.
@@ -28,10 +29,10 @@ pub(super) struct Preview {
 }
 
 /// Plans for all machines, those included that are made first; none where one of them is started
-/// again, and may have anything on it. Writes nothing, and fetches no image.
+/// again, and may have anything on it, or one that runs cannot be reached. Writes nothing, and fetches no image.
 ///
 /// # Errors
-/// When a machine that runs does not answer, is not fit, or no plan is safe.
+/// When a machine that runs is not to be trusted or not fit, or no plan is safe.
 pub(super) async fn preview(
     files: &ClusterFiles,
     machines: &MachinePlan,
@@ -42,7 +43,10 @@ pub(super) async fn preview(
     }
     // What is made up here for machines that get other names is not to be kept.
     let files = &files.with_own_draft();
-    let fleet = connect::connect_all(files, &machines.running, ctx).await?;
+    let (fleet, failed) = connect::connect(files, &machines.running, ctx).await?;
+    if !failed.is_empty() {
+        return away(failed);
+    }
     let stand_ins: Vec<Machine> = machines.coming.iter().flat_map(unnamed).collect();
     let mut all = machines.all();
     all.extend(stand_ins.iter().cloned());
@@ -71,6 +75,24 @@ pub(super) async fn preview(
     let plan = plan.without_diffs(&new);
     let unnamed = stand_ins.into_iter().map(|machine| (machine.host, machine.group));
     Ok(Some(Preview { plan, unnamed: unnamed.collect() }))
+}
+
+/// Machines that run and cannot be reached may be what the plan for machines is about, as where
+/// someone changed the network: what is on them is then seen later.
+///
+/// # Errors
+/// When one can be reached and is not to be trusted, or does not accept the login.
+fn away(failed: Vec<(HostName, RemoteError)>) -> Result<Option<Preview>, Error> {
+    let is_away = |error: &RemoteError| {
+        matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut)
+    };
+    match failed.iter().all(|(_, error)| is_away(error)) {
+        true => Ok(None),
+        false => {
+            let errors = failed.into_iter().map(|(_, error)| error).collect();
+            Err(Error::Unreachable(errors))
+        }
+    }
 }
 
 /// What stands for machines that have no name yet.

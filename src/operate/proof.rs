@@ -4,11 +4,12 @@
 //! command and not as a container: it needs no image, and so proves what all apps stand on.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::RunContext;
 use crate::api::http::{ApiError, Reason};
@@ -16,8 +17,9 @@ use crate::api::marathon::{Force, Marathon, Task, Then};
 use crate::api::mesos::AgentInfo;
 use crate::component::Stage;
 use crate::event::count;
-use crate::event::{Event, Outcome, in_words};
+use crate::event::{Outcome, in_words};
 use crate::inventory::catalog::Component;
+use crate::progress::{self, StageReport, StepReport};
 use crate::remote::Remote;
 use crate::run::health::services::{Services, agent_of};
 use crate::topology::{Member, Node, Topology};
@@ -81,18 +83,15 @@ pub(super) async fn prove(
     ground: Ground<'_>,
     ctx: &RunContext<'_>,
 ) -> Result<(), NotProved> {
-    let begun = Instant::now();
-    let stage = Stage::Verify.to_string();
     let (hosts, n_steps) = match ground {
         Ground::Any => (Vec::new(), 5),
         Ground::Agents(nodes) => {
             (nodes.iter().map(|node| node.host.clone()).collect(), 4)
         }
     };
-    ctx.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    let stage = StageReport::begin(&ctx.events, Stage::Verify, hosts, n_steps);
     let proved = steps(services, ground, ctx).await;
-    let ok = proved.is_ok();
-    ctx.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+    stage.end(proved.is_ok());
     proved
 }
 
@@ -122,20 +121,15 @@ async fn step<T>(
     name: &str,
     work: impl Future<Output = Result<T, String>>,
 ) -> Result<T, NotProved> {
-    let (stage, step) = (Stage::Verify.to_string(), name.to_owned());
-    let started =
-        Event::StepStarted { stage: stage.clone(), host: None, step: step.clone() };
-    ctx.events.emit(&started);
-    let begun = Instant::now();
-    let done = work.await;
-    let outcome = match &done {
+    let named =
+        async { work.await.map_err(|why| NotProved { step: name.to_owned(), why }) };
+    let report = StepReport::begin(&ctx.events, &Stage::Verify.to_string(), None, name);
+    let done = named.await;
+    report.end(match &done {
         Ok(_) => Outcome::Done,
-        Err(why) => Outcome::Failed { reason: why.clone() },
-    };
-    let (host, took) = (None, begun.elapsed());
-    let named = step.clone();
-    ctx.events.emit(&Event::StepFinished { stage, host, step: named, took, outcome });
-    done.map_err(|why| NotProved { step, why })
+        Err(NotProved { why, .. }) => Outcome::Failed { reason: why.clone() },
+    });
+    done
 }
 
 struct Proof<'a> {
@@ -221,20 +215,17 @@ impl<'a> Proof<'a> {
     async fn lose_one(&self) -> Result<(), String> {
         let lost = self.tasks().await?.into_iter().next().ok_or("it has no task")?;
         self.marathon.kill_task(APP, &lost.id, Then::Replace).await.map_err(said)?;
-        let begun = Instant::now();
-        loop {
-            let left = DEADLINE.saturating_sub(begun.elapsed());
-            self.marathon.wait_settled(APP, left).await.map_err(said)?;
+        let replaced = async || -> Result<_, String> {
+            self.marathon.wait_settled(APP, DEADLINE).await.map_err(said)?;
             let tasks = self.tasks().await?;
             let is_gone = tasks.iter().all(|task| task.id != lost.id);
-            if is_gone && tasks.len() == self.n_instances {
-                break;
-            }
-            if begun.elapsed() > DEADLINE {
-                return Err(format!("{} is not replaced after 120 s", lost.id));
-            }
-            sleep(PAUSE).await;
-        }
+            Ok(match is_gone && tasks.len() == self.n_instances {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(format!("{} tasks", tasks.len())),
+            })
+        };
+        let found = progress::poll(DEADLINE, || PAUSE, |_| (), replaced).await?;
+        found.map_err(|_| format!("{} is not replaced after 120 s", lost.id))?;
         self.reach_all().await
     }
 

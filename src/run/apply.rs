@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
@@ -16,10 +16,11 @@ use super::Fleet;
 use super::gate::{self, Closed, HealthCheck};
 use super::steps::{NOT_STARTED, Steps};
 use crate::component::znode::{Secure, Znode};
-use crate::event::{Event, Events, Outcome, in_words};
+use crate::event::{Events, Outcome, in_words};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 use crate::plan::{Gate, HostChanges, Plan, Push, StagePlan, Wave, Work};
+use crate::progress::{StageReport, StepReport, not_started};
 use crate::reason;
 use crate::remote::{Argv, As, ErrorKind, Exec, Input, Output, Remote, RemoteError};
 use crate::resource::apply::{self, Job, Progress};
@@ -94,19 +95,14 @@ pub async fn apply(
     let mut tally = Tally::default();
     for (n, stage) in plan.stages.iter().enumerate() {
         if tally.failed.is_empty() && !(ctx.stopped)() {
-            let begun = Instant::now();
             let before = tally.failed.len() + tally.n_not_started;
-            ctx.events.emit(&Event::StageStarted {
-                stage: stage.stage.to_string(),
-                hosts: stage.work.hosts().into_iter().cloned().collect(),
-                n_steps: stage.work.n_changes(),
-            });
+            let hosts = stage.work.hosts().into_iter().cloned().collect();
+            let n_steps = stage.work.n_changes();
+            let report = StageReport::begin(ctx.events, stage.stage, hosts, n_steps);
             let mark = format!("{} {}/{n}", ctx.cluster, ctx.run);
             run_stage(stage, &mark, &mut generations, ctx, &mut tally).await;
             let after = tally.failed.len() + tally.n_not_started;
-            let ok = after == before && !tally.interrupted;
-            let stage = stage.stage.to_string();
-            ctx.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+            report.end(after == before && !tally.interrupted);
         } else {
             skip_stage(stage, ctx, &mut tally);
         }
@@ -311,35 +307,14 @@ async fn push_all(
     tally: &mut Tally,
 ) {
     let sending = pushes.iter().map(|push| async move {
-        let step = push_step(push);
-        let host = Some(push.to.clone());
-        let begun = Instant::now();
-        let (stage, name) = (stage.to_owned(), step.clone());
-        ctx.events.emit(&Event::StepStarted { stage, host, step: name });
-        let sent = ctx.images.push(push).await;
-        (push, step, begun.elapsed(), sent)
+        let report =
+            StepReport::begin(ctx.events, stage, Some(&push.to), push_step(push));
+        (report, ctx.images.push(push).await)
     });
     let mut sent = stream::iter(sending).buffer_unordered(2);
-    while let Some((push, step, took, sent)) = sent.next().await {
-        let (stage, host) = (stage.to_owned(), Some(push.to.clone()));
-        let outcome = match sent {
-            Ok(()) => {
-                tally.n_done += 1;
-                Outcome::Done
-            }
-            Err(error) => {
-                let reason = in_words(error.as_ref());
-                let failure = Failure {
-                    stage: stage.clone(),
-                    host: host.clone(),
-                    step: step.clone(),
-                    why: Why::failed(reason.clone()),
-                };
-                tally.failed.push(failure);
-                Outcome::Failed { reason }
-            }
-        };
-        ctx.events.emit(&Event::StepFinished { stage, host, step, took, outcome });
+    while let Some((report, sent)) = sent.next().await {
+        let failed = sent.err().map(|error| in_words(error.as_ref()));
+        account(report, failed, tally);
     }
 }
 
@@ -354,36 +329,32 @@ async fn secure_all(
         if !tally.failed.is_empty() || (ctx.stopped)() {
             return skip_nodes(stage, &nodes[n..], ctx, tally);
         }
-        let (stage, step, begun) = (stage.to_owned(), node.to_string(), Instant::now());
-        let started =
-            Event::StepStarted { stage: stage.clone(), host: None, step: step.clone() };
-        ctx.events.emit(&started);
-        let outcome = match ctx.znodes.secure(&node.node).await {
-            Ok(()) => {
-                tally.n_done += 1;
-                Outcome::Done
-            }
-            Err(reason) => {
-                let why = Why::failed(reason.clone());
-                let (stage, step) = (stage.clone(), step.clone());
-                tally.failed.push(Failure { stage, host: None, step, why });
-                Outcome::Failed { reason }
-            }
-        };
-        let took = begun.elapsed();
-        ctx.events.emit(&Event::StepFinished { stage, host: None, step, took, outcome });
+        let report = StepReport::begin(ctx.events, stage, None, node.to_string());
+        let failed = ctx.znodes.secure(&node.node).await.err();
+        account(report, failed, tally);
+    }
+}
+
+/// Reports the end of a step, and counts it; `failed` is why it failed, if it did.
+fn account(report: StepReport<'_>, failed: Option<String>, tally: &mut Tally) {
+    match failed {
+        None => {
+            tally.n_done += 1;
+            report.end(Outcome::Done);
+        }
+        Some(reason) => {
+            let why = Why::failed(reason.clone());
+            let (stage, host) = (report.stage.clone(), report.host.clone());
+            let step = report.step.clone();
+            tally.failed.push(Failure { stage, host, step, why });
+            report.end(Outcome::Failed { reason });
+        }
     }
 }
 
 fn skip_nodes(stage: &str, nodes: &[Secure], ctx: &ApplyContext<'_>, tally: &mut Tally) {
     for node in nodes {
-        ctx.events.emit(&Event::StepFinished {
-            stage: stage.to_owned(),
-            host: None,
-            step: node.to_string(),
-            took: Duration::ZERO,
-            outcome: Outcome::NotStarted { reason: NOT_STARTED.to_owned() },
-        });
+        not_started(ctx.events, stage, None, node.to_string(), NOT_STARTED);
         tally.n_not_started += 1;
     }
 }
@@ -403,14 +374,7 @@ fn skip_stage(stage: &StagePlan, ctx: &ApplyContext<'_>, tally: &mut Tally) {
 
 fn skip_pushes(stage: &str, pushes: &[Push], ctx: &ApplyContext<'_>, tally: &mut Tally) {
     for push in pushes {
-        let reason = NOT_STARTED.to_owned();
-        ctx.events.emit(&Event::StepFinished {
-            stage: stage.to_owned(),
-            host: Some(push.to.clone()),
-            step: push_step(push),
-            took: Duration::ZERO,
-            outcome: Outcome::NotStarted { reason },
-        });
+        not_started(ctx.events, stage, Some(&push.to), push_step(push), NOT_STARTED);
         tally.n_not_started += 1;
     }
 }

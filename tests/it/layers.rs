@@ -10,7 +10,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The modules of the crate in reading order. A module uses those in the lines above its own,
 /// and its neighbours on its line. A module that is not written yet has its place already.
-const READING_ORDER: [&[&str]; 18] = [
+const READING_ORDER: [&[&str]; 19] = [
     &["event", "host", "path", "reason", "secret", "unit"],
     // Decide: no I/O, no clock, no environment, nothing asynchronous.
     &["inventory"],
@@ -20,6 +20,7 @@ const READING_ORDER: [&[&str]; 18] = [
     &["component"],
     &["plan"],
     // Do: asynchronous and fallible, decides nothing.
+    &["progress"],
     &["remote"],
     &["provider"],
     &["images"],

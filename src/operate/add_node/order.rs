@@ -1,7 +1,6 @@
 //! What an `add-node` has to do: edit the inventory, or go on with what was broken off.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use super::super::RunContext;
 use super::super::cannot_add::CannotAdd;
@@ -10,11 +9,12 @@ use super::super::error::Error;
 use super::super::run::shown_machines;
 use super::Request;
 use crate::component::{Redundancy, Spec, Stage};
+use crate::event::Event;
 use crate::event::count;
-use crate::event::{Event, Outcome, in_words};
 use crate::host::HostName;
 use crate::inventory::edit::{self, Edited, Refused};
 use crate::inventory::{GivenHost, Group, Inventory, Members, Provider, edit::Addition};
+use crate::progress::{StageReport, StepReport, outcome};
 use crate::provider::{self, MachinePlan};
 use crate::state::{self, Asked, AskedHost};
 
@@ -293,19 +293,11 @@ fn tell(
     ctx: &RunContext<'_>,
     work: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let (stage, step) = (Stage::Inventory.to_string(), name.to_owned());
-    let begun = Instant::now();
-    let emit = |event: Event| ctx.events.emit(&event);
-    emit(Event::StageStarted { stage: stage.clone(), hosts: Vec::new(), n_steps: 1 });
-    emit(Event::StepStarted { stage: stage.clone(), host: None, step: step.clone() });
+    let stage = StageReport::begin(&ctx.events, Stage::Inventory, Vec::new(), 1);
+    let step = StepReport::begin(&ctx.events, stage.name(), None, name);
     let done = work();
-    let outcome = match &done {
-        Ok(()) => Outcome::Done,
-        Err(why) => Outcome::Failed { reason: in_words(why) },
-    };
-    let (ok, took) = (done.is_ok(), begun.elapsed());
-    emit(Event::StepFinished { stage: stage.clone(), host: None, step, took, outcome });
-    emit(Event::StageFinished { stage, took, ok });
+    step.end(outcome(&done));
+    stage.end(done.is_ok());
     done
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,6 +14,7 @@ use crate::inventory::{Aws, SecretSource};
 use crate::operate::RunContext;
 use crate::operate::cluster_files::ClusterFiles;
 use crate::operate::error::Error;
+use crate::progress::StageReport;
 use crate::provider::MachinePlan;
 use crate::provider::aws::cost;
 use crate::provider::aws::prices::Prices;
@@ -95,22 +95,18 @@ pub(super) async fn make(
         files.state.resolve(&SecretSource::Generate, SEED, &files.folder(), ctx.env)?;
     // A launch that is repeated after a cut must be the same to the letter.
     files.state.keep()?;
-    let stage = Stage::Machines.to_string();
+    let hosts: Vec<HostName> = hosts(&plan).collect();
+    let n_steps = plan.steps().count();
+    let stage = StageReport::begin(&ctx.events, Stage::Machines, hosts, n_steps);
     let making = MakeContext {
         wanted: &wanted,
         seed: &seed,
-        stage: &stage,
+        stage: &Stage::Machines.to_string(),
         events: &ctx.events,
         stopped: &|| ctx.is_stopped(),
     };
-    let begun = Instant::now();
-    let hosts: Vec<HostName> = hosts(&plan).collect();
-    let n_steps = plan.steps().count();
-    ctx.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
     let done = go_on(&cloud, plan, &making, ctx).await;
-    let ok = done.is_ok();
-    let took = begun.elapsed();
-    ctx.events.emit(&Event::StageFinished { stage: stage.clone(), took, ok });
+    stage.end(done.is_ok());
     let instances = done?;
     let machines = instances.iter().filter_map(Instance::machine).collect();
     Ok(made(machines, &instances, ctx))
@@ -170,14 +166,12 @@ pub(super) async fn remove(
     there: &ClusterResources,
     ctx: &RunContext<'_>,
 ) -> Result<String, Error> {
-    let (stage, begun) = (Stage::Retire.to_string(), Instant::now());
-    let (hosts, n_steps) = (Vec::new(), there.n_steps());
-    ctx.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    let n_steps = there.n_steps();
+    let stage = StageReport::begin(&ctx.events, Stage::Retire, Vec::new(), n_steps);
     files.state.begin_removal()?;
     let cluster = &files.inventory.cluster;
-    let left = cloud.remove(cluster, there, &stage, &ctx.events).await;
-    let ok = left.as_ref().is_ok_and(Vec::is_empty);
-    ctx.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+    let left = cloud.remove(cluster, there, stage.name(), &ctx.events).await;
+    stage.end(left.as_ref().is_ok_and(Vec::is_empty));
     let left = left?;
     if !left.is_empty() {
         return Err(Error::Left(Left::told(&left, cloud.region())));

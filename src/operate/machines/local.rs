@@ -1,17 +1,16 @@
 //! Containers of this computer: which to make and to start, and doing so a few at a time.
 
-use std::time::Instant;
-
 use futures::stream::{self, StreamExt};
 
 use crate::component::Stage;
-use crate::event::{Event, Outcome, in_words};
+use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::{Cidr, Provider};
 use crate::operate::RunContext;
 use crate::operate::cluster_files::ClusterFiles;
 use crate::operate::error::Error;
 use crate::operate::image::{self, BuildContext};
+use crate::progress::{self, StageReport, not_started};
 use crate::provider::local::{
     self, ContainerPlan, Existing, MachineBuilder, MachineError, NewMachine, Settings,
     Wait,
@@ -60,21 +59,18 @@ pub(super) async fn make(
     };
     // A machine lets in nobody else: the key must not be lost with this run.
     files.state.keep()?;
-    let begun = Instant::now();
-    let stage = Stage::Machines.to_string();
     let hosts: Vec<HostName> = plan.hosts().cloned().collect();
     let goes_on = files.state.removal_is_open();
     let n_steps = hosts.len() + usize::from(goes_on);
-    ctx.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
+    let stage = StageReport::begin(&ctx.events, Stage::Machines, hosts, n_steps);
     let made = async {
         if goes_on {
-            remove_in(&stage, files, ctx).await?;
+            remove_in(stage.name(), files, ctx).await?;
         }
         all(&settings, plan, ctx).await
     };
     let made = made.await;
-    let ok = made.is_ok();
-    ctx.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+    stage.end(made.is_ok());
     made
 }
 
@@ -88,12 +84,9 @@ pub(super) async fn remove(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<Vec<String>, Error> {
-    let (stage, begun) = (Stage::Retire.to_string(), Instant::now());
-    let (hosts, n_steps) = (Vec::new(), 1);
-    ctx.events.emit(&Event::StageStarted { stage: stage.clone(), hosts, n_steps });
-    let removed = remove_in(&stage, files, ctx).await;
-    let ok = removed.is_ok();
-    ctx.events.emit(&Event::StageFinished { stage, took: begun.elapsed(), ok });
+    let stage = StageReport::begin(&ctx.events, Stage::Retire, Vec::new(), 1);
+    let removed = remove_in(stage.name(), files, ctx).await;
+    stage.end(removed.is_ok());
     removed
 }
 
@@ -109,18 +102,8 @@ async fn remove_in(
         files.state.end_removal()?;
         Ok(removed)
     };
-    let step = "remove all machines and their network".to_owned();
-    let (started, named) = (stage.to_owned(), step.clone());
-    ctx.events.emit(&Event::StepStarted { stage: started, host: None, step: named });
-    let begun = Instant::now();
-    let removed: Result<Vec<String>, Error> = work.await;
-    let outcome = match &removed {
-        Ok(_) => Outcome::Done,
-        Err(error) => Outcome::Failed { reason: in_words(error) },
-    };
-    let (stage, host, took) = (stage.to_owned(), None, begun.elapsed());
-    ctx.events.emit(&Event::StepFinished { stage, host, step, took, outcome });
-    removed
+    let name = "remove all machines and their network";
+    progress::step(&ctx.events, stage, None, name, work).await
 }
 
 /// Says that Docker is at work, and how long it may be.
@@ -165,15 +148,13 @@ async fn carry_out(
     let jobs: Vec<_> = jobs
         .into_iter()
         .map(|job| async move {
-            let begun = Instant::now();
+            let (events, stage) = (&ctx.events, Stage::Machines.to_string());
+            let (host, step) = (Some(job.host()), job.step());
             if ctx.is_stopped() {
-                let reason = "the run was stopped".to_owned();
-                job.tell_end(begun, Outcome::NotStarted { reason }, ctx);
+                not_started(events, &stage, host, step, "the run was stopped");
                 return Ok(false);
             }
-            job.tell_start(ctx);
-            let done = work(&job).await;
-            job.tell_end(begun, outcome(&done), ctx);
+            let done = progress::step(events, &stage, host, step, work(&job)).await;
             done.map(|()| true)
         })
         .collect();
@@ -184,13 +165,6 @@ async fn carry_out(
     match n_left {
         0 => Ok(()),
         _ => Err(Error::Interrupted { n_done: done.len() - n_left, n_left }),
-    }
-}
-
-fn outcome(done: &Result<(), MachineError>) -> Outcome {
-    match done {
-        Ok(()) => Outcome::Done,
-        Err(error) => Outcome::Failed { reason: in_words(error) },
     }
 }
 
@@ -207,29 +181,11 @@ impl Job<'_> {
         }
     }
 
-    fn step(&self) -> String {
+    fn step(&self) -> &'static str {
         match self {
-            Self::Make(_) => "make container".to_owned(),
-            Self::Start(_) => "start container".to_owned(),
+            Self::Make(_) => "make container",
+            Self::Start(_) => "start container",
         }
-    }
-
-    fn tell_start(&self, ctx: &RunContext<'_>) {
-        ctx.events.emit(&Event::StepStarted {
-            stage: Stage::Machines.to_string(),
-            host: Some(self.host().clone()),
-            step: self.step(),
-        });
-    }
-
-    fn tell_end(&self, begun: Instant, outcome: Outcome, ctx: &RunContext<'_>) {
-        ctx.events.emit(&Event::StepFinished {
-            stage: Stage::Machines.to_string(),
-            host: Some(self.host().clone()),
-            step: self.step(),
-            took: begun.elapsed(),
-            outcome,
-        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! A machine's first moments: the keys that it gets, and when one can log in.
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use rand::rand_core::UnwrapErr;
@@ -9,10 +10,11 @@ use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, PrivateKey};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::docker::docker;
 use super::{LOGIN_USER, Machine, MachineError};
+use crate::progress;
 use crate::remote::Argv;
 use crate::secret::Secret;
 
@@ -59,20 +61,21 @@ pub(super) async fn until_login(
     machine: &Machine,
     container: &str,
 ) -> Result<(), MachineError> {
-    let end = Instant::now() + LOGIN;
     let address = SocketAddr::new(machine.address, SSH_PORT);
-    loop {
-        let seen = match timeout(ATTEMPT, greeting(address)).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "sshd does not answer".to_owned(),
-        };
-        if Instant::now() >= end {
+    let greets = async || -> Result<_, MachineError> {
+        Ok(match timeout(ATTEMPT, greeting(address)).await {
+            Ok(Ok(())) => ControlFlow::Break(()),
+            Ok(Err(error)) => ControlFlow::Continue(error.to_string()),
+            Err(_) => ControlFlow::Continue("sshd does not answer".to_owned()),
+        })
+    };
+    match progress::poll(LOGIN, || PAUSE, |_| (), greets).await? {
+        Ok(()) => Ok(()),
+        Err(seen) => {
             let seen = format!("{seen}; {}", state(container).await);
             let (host, container) = (machine.host.clone(), container.to_owned());
-            return Err(MachineError::NoLogin { host, container, deadline: LOGIN, seen });
+            Err(MachineError::NoLogin { host, container, deadline: LOGIN, seen })
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::super::super::fixture::ctx;
 use super::super::super::{ClusterFiles, ExitKind};
 use super::*;
+use crate::event::in_words;
 
 const LOCAL: &str = "cluster: x\nprovider: {local: {}}\ngroups:\n  \
     all: {roles: [control, edge], count: 1}\n  workers: {roles: [agent], count: 2} # some\n";

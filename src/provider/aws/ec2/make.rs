@@ -1,5 +1,6 @@
 //! Does a plan's steps, phase by phase, and waits until its instances run.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -11,7 +12,7 @@ use super::super::seen::{Instance, InstanceState};
 use super::super::wanted::Firewall;
 use super::super::{AwsError, HostKey, MakeContext};
 use super::read::of_cluster;
-use super::tell::{Backoff, Observation, StageReporter};
+use super::tell::{Backoff, StageReporter};
 use super::write::ResourceMaker;
 use super::{Cloud, filter};
 use crate::event::{Event, in_words};
@@ -107,11 +108,11 @@ impl Cloud {
             let up = known.iter().filter(|found| found.state.is_up()).count();
             if up == ids.len() {
                 known.sort_by_key(|found| ids.iter().position(|id| *id == found.id));
-                return Ok(Observation::Done(known, format!("{up} run")));
+                return Ok(ControlFlow::Break((known, format!("{up} run"))));
             }
             match (making.stopped)() {
                 true => Err(AwsError::Stopped { n_done: up, n_left: ids.len() - up }),
-                false => Ok(Observation::NotYet(states(&known, ids.len()))),
+                false => Ok(ControlFlow::Continue(states(&known, ids.len()))),
             }
         };
         making.teller().until("all instances run", RUNNING, look).await
@@ -129,8 +130,8 @@ impl Cloud {
             let seen = states(&found, ids.len());
             let is_stopping = |found: &Instance| found.state == InstanceState::Stopping;
             Ok(match found.iter().any(is_stopping) {
-                true => Observation::NotYet(seen),
-                false => Observation::Done((), seen),
+                true => ControlFlow::Continue(seen),
+                false => ControlFlow::Break(((), seen)),
             })
         };
         teller.until("the instances to start have stopped", RUNNING, look).await

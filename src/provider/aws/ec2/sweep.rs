@@ -1,6 +1,7 @@
 //! Finds all that is a cluster's, and removes it.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{self as sdk, AttributeBooleanValue};
@@ -13,7 +14,7 @@ use super::super::seen::{Instance, InstanceState};
 use super::super::sweep::{AT_ONCE, AwsResource, ClusterResources, Kind, Left, Why};
 use super::make::states;
 use super::read::{of_cluster, tags};
-use super::tell::{Backoff, Observation, StageReporter};
+use super::tell::{Backoff, StageReporter};
 use super::{Cloud, undone};
 use crate::event::{Events, in_words};
 use crate::inventory::ClusterName;
@@ -160,8 +161,8 @@ impl Cloud {
             let seen = states(&known, known.len());
             let ended = |found: &Instance| found.state == InstanceState::Terminated;
             Ok(match known.iter().all(ended) {
-                true => Observation::Done((), seen),
-                false => Observation::NotYet(seen),
+                true => ControlFlow::Break(((), seen)),
+                false => ControlFlow::Continue(seen),
             })
         };
         teller.until("all instances are terminated", GONE, look).await

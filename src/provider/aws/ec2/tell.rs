@@ -1,12 +1,14 @@
 //! Tells of steps and of waits as they go.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::super::AwsError;
-use crate::event::{Event, Events, Outcome, in_words};
+use crate::event::{Event, Events};
 use crate::host::HostName;
+use crate::progress;
 
 /// The shortest and the longest pause between two looks at a condition that has a deadline.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -19,11 +21,8 @@ pub(super) struct StageReporter<'a> {
     pub(super) events: &'a Events,
 }
 
-/// What a look at something awaited found, in words.
-pub(super) enum Observation<T> {
-    Done(T, String),
-    NotYet(String),
-}
+/// What a look at something awaited found: the thing and what was seen, or what was seen instead.
+pub(super) type Observation<T> = ControlFlow<(T, String), String>;
 
 impl StageReporter<'_> {
     /// Does a step, and tells its beginning and its end.
@@ -33,22 +32,7 @@ impl StageReporter<'_> {
         step: &str,
         work: impl Future<Output = Result<T, AwsError>>,
     ) -> Result<T, AwsError> {
-        let (stage, begun) = (|| self.stage.to_owned(), Instant::now());
-        let (host, step) = (|| host.cloned(), || step.to_owned());
-        self.events.emit(&Event::StepStarted {
-            stage: stage(),
-            host: host(),
-            step: step(),
-        });
-        let done = work.await;
-        let outcome = match &done {
-            Ok(_) => Outcome::Done,
-            Err(error) => Outcome::Failed { reason: in_words(error) },
-        };
-        let took = begun.elapsed();
-        let (stage, host, step) = (stage(), host(), step());
-        self.events.emit(&Event::StepFinished { stage, host, step, took, outcome });
-        done
+        progress::step(self.events, self.stage, host, step, work).await
     }
 
     /// Looks again and again until what is waited for is done, and tells what is seen
@@ -60,28 +44,22 @@ impl StageReporter<'_> {
         &self,
         what: &str,
         deadline: Duration,
-        look: impl AsyncFn() -> Result<Observation<T>, AwsError>,
+        look: impl AsyncFnMut() -> Result<Observation<T>, AwsError>,
     ) -> Result<T, AwsError> {
         let (begun, mut pauses) = (Instant::now(), Backoff::new());
-        let mut last = String::new();
-        loop {
-            match look().await? {
-                Observation::Done(found, seen) => {
-                    let (gate, took) = (what.to_owned(), begun.elapsed());
-                    self.events.emit(&Event::GatePassed { gate, seen, took });
-                    return Ok(found);
-                }
-                Observation::NotYet(seen) if seen != last => {
-                    last.clone_from(&seen);
-                    self.events.emit(&Event::Waiting { gate: what.to_owned(), seen });
-                }
-                Observation::NotYet(_) => {}
+        let waiting = |seen: &str| {
+            let (gate, seen) = (what.to_owned(), seen.to_owned());
+            self.events.emit(&Event::Waiting { gate, seen });
+        };
+        match progress::poll(deadline, || pauses.next(), waiting, look).await? {
+            Ok((found, seen)) => {
+                let (gate, took) = (what.to_owned(), begun.elapsed());
+                self.events.emit(&Event::GatePassed { gate, seen, took });
+                Ok(found)
             }
-            if begun.elapsed() > deadline {
-                let what = what.to_owned();
-                return Err(AwsError::TimedOut { what, seen: last, deadline });
+            Err(seen) => {
+                Err(AwsError::TimedOut { what: what.to_owned(), seen, deadline })
             }
-            sleep(pauses.next()).await;
         }
     }
 }
