@@ -296,12 +296,12 @@ fn what_a_version_needs_is_asked_of_the_hosts_that_run_it_alone() {
     let said: Vec<String> =
         found.iter().map(|o| format!("{}: {}", o.host, o.problem)).collect();
     let docker =
-        "Docker 26.0.0 is too new for mesos-agent 1.11.0, which needs one below 26";
+        "Docker 26.0.0 is too new for mesos-agent 1.11.0, which needs a version below 26";
     assert_eq!(
         said,
         [
             format!("10.0.0.21: {docker}"),
-            "10.0.0.21: its control groups are of version 2 alone, and mesos-agent 1.11.0 needs \
+            "10.0.0.21: it has only control groups of version 2, but mesos-agent 1.11.0 needs \
              version 1"
                 .to_owned(),
             format!("10.0.0.22: {docker}"),
@@ -325,8 +325,8 @@ fn a_version_that_runs_under_control_groups_of_version_2_alone_is_kept_from_othe
     assert_eq!(
         said,
         [
-            "10.0.0.22: its control groups are of version 1, and mesos-agent 1.11.0-0.9.0 needs \
-          version 2 alone"
+            "10.0.0.22: it has control groups of version 1, but mesos-agent 1.11.0-0.9.0 needs \
+          version 2 only"
         ]
     );
 }
@@ -364,12 +364,12 @@ fn who_has_not_allowed_a_reboot_is_told_what_to_write() {
     let (problem, help) = objected_to_cgroups("", GRUB, "").expect("it has version 2");
     assert_eq!(
         problem,
-        "its control groups are of version 2 alone, and mesos-agent 1.11.0 needs version 1"
+        "it has only control groups of version 2, but mesos-agent 1.11.0 needs version 1"
     );
     assert_eq!(
         help,
-        "add `host: {cgroups: hybrid}` to the group `workers`: the plan then holds the change of \
-         the kernel's command line and the reboot that give it version 1 beside version 2"
+        "add `host: {cgroups: hybrid}` to the group `workers`: the plan then changes the kernel's \
+         command line and reboots the host, which gives it version 1 beside version 2"
     );
     assert_eq!(objected_to_cgroups(HYBRID, GRUB, ""), None);
 }
@@ -410,7 +410,7 @@ fn a_setting_that_is_needed_is_not_taken_back() {
         r#"{"q":"ours","kind":"boot","path":"/etc/default/grub.d/99-platform.cfg"}"#;
     let also = format!("{booted}\n{ours}");
     let (problem, _) = objected_to_cgroups("", GRUB, &also).expect("it would go");
-    assert!(problem.contains("a setting that the inventory no longer has"), "{problem}");
+    assert!(problem.contains("the inventory no longer has the setting"), "{problem}");
     assert_eq!(objected_to_cgroups(HYBRID, GRUB, &also), None);
     assert_eq!(objected_to_cgroups("", GRUB, booted), None, "it is not ours");
 }
@@ -613,9 +613,9 @@ fn a_setting_that_a_kernel_does_not_have_is_refused_by_its_name_and_host() {
         assert_eq!(
             said,
             [
-                "control-1: its kernel does not have the setting `vm.swapiness`; look for a slip \
-                 in that name under `sysctls` in the inventory; where a module of the kernel \
-                 brings it, load that module on the host, and name it in /etc/modules-load.d"
+                "control-1: its kernel does not have the setting `vm.swapiness`; check the \
+                 spelling of that name under `sysctls` in the inventory; if a kernel module \
+                 provides it, load that module on the host, and name it in /etc/modules-load.d"
             ]
         );
     }
