@@ -142,7 +142,8 @@ fn offered(version: &str, configured: &str) -> bool {
 
 #[test]
 fn settings_that_the_services_cannot_work_with_are_named() {
-    let userns = "does not let containers use the host's network, which the services need";
+    let userns =
+        "does not let containers use the host's network, which the services need";
     assert_eq!(
         set("20.10.24", "false,false", "true,null"),
         Some(format!(
@@ -202,9 +203,11 @@ const ADDRESSES: &str = r#"{"q":"address","address":"127.0.0.1"}
 fn an_address_that_a_host_does_not_have_is_named_with_those_that_it_has() {
     assert_eq!(
         objected(&[("c1", ADDRESSES), ("e1", ADDRESSES), ("b1", ADDRESSES)]),
-        ["c1: 203.0.113.11 is not one of its addresses (10.0.0.1, 172.17.0.1); set `address` \
+        [
+            "c1: 203.0.113.11 is not one of its addresses (10.0.0.1, 172.17.0.1); set `address` \
              to the address at which the other hosts reach it, and `ssh` to the one at which \
-             this computer reaches it"],
+             this computer reaches it"
+        ],
         "a registry listens on all addresses, and the base on none"
     );
     let own = r#"{"q":"address","address":"203.0.113.11"}"#;
@@ -227,7 +230,8 @@ fn entries_that_lead_to_one_machine_are_named_together() {
         format!("{boot}\n{network}\n{}", own.join("\n"))
     };
     let both = machine("a", 1, &["10.0.0.2", "10.0.0.3"]);
-    let help = "keep only one of these entries in the inventory: each must be another machine";
+    let help =
+        "keep only one of these entries in the inventory: each must be another machine";
     let twins = ["c2", "c3"]
         .map(|host| format!("{host}: c2 and c3 are the same machine; {help}"));
     assert_eq!(objected(&[("c2", &both), ("c3", &both)]), twins);
