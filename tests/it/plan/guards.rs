@@ -267,9 +267,9 @@ fn members_of_an_ensemble_that_holds_data_can_be_neither_added_nor_exchanged() {
     assert_eq!(
         refused,
         "refused: the ensemble on 10.0.0.1 has the members 1=10.0.0.1 2=10.0.0.2 3=10.0.0.3, \
-         the inventory says 1=10.0.0.1 2=10.0.0.2 3=10.0.0.3 4=10.0.0.4 5=10.0.0.5; members \
-         of an ensemble that holds data can be neither added nor exchanged yet: put the \
-         inventory's members back as they were"
+         but the inventory says 1=10.0.0.1 2=10.0.0.2 3=10.0.0.3 4=10.0.0.4 5=10.0.0.5; this \
+         program cannot add or replace members of an ensemble that holds data yet: undo the \
+         change of the members in the inventory"
     );
     for other in
         ["10.0.0.1, 10.0.0.2, 10.0.0.4", "10.0.0.1", "10.0.0.2, 10.0.0.1, 10.0.0.3"]
@@ -468,8 +468,8 @@ fn an_agent_that_would_have_to_be_drained_is_refused_with_all_that_differs() {
     assert_eq!(
         check_identity(&before, &less).expect_err("it has less"),
         "refused: the agent on 10.0.0.21 would have rack:b in place of rack:a, would have cpus:2 \
-         in place of cpus:4; an agent with tasks does not take that, and has to be drained \
-         first, which cannot be done yet: put the inventory back as it was for this host"
+         in place of cpus:4; an agent with tasks does not accept this and must be drained first, \
+         which this program cannot do yet: undo the change for this host in the inventory"
     );
 }
 
@@ -506,7 +506,7 @@ fn an_agent_is_not_taken_from_under_its_tasks() {
     );
     let refused = check_identity(&before, &now).expect_err("its agent would go");
     assert!(
-        refused.starts_with("refused: the agent on 10.0.0.22 would be taken away; "),
+        refused.starts_with("refused: the agent on 10.0.0.22 would be removed; "),
         "{refused}"
     );
 }
@@ -523,9 +523,9 @@ fn masters_with_a_registry_can_be_neither_added_nor_exchanged() {
     assert_eq!(check(&mesos(three, "")), Ok(()));
     assert_eq!(
         check(&mesos("10.0.0.1, 10.0.0.2, 10.0.0.4", "")).expect_err("one is another"),
-        "refused: the registry on 10.0.0.1 was begun by the masters 10.0.0.1, 10.0.0.2, \
-         10.0.0.3, the inventory says 10.0.0.1, 10.0.0.2, 10.0.0.4; masters can be neither \
-         added nor exchanged yet: put the inventory's masters back as they were"
+        "refused: the registry on 10.0.0.1 belongs to the masters 10.0.0.1, 10.0.0.2, \
+         10.0.0.3, but the inventory says 10.0.0.1, 10.0.0.2, 10.0.0.4; this program cannot add \
+         or replace masters yet: undo the change of the masters in the inventory"
     );
 }
 
