@@ -32,7 +32,7 @@ fn reason(context: Context<'_>) -> Option<String> {
     here.find(|(_, image)| image.needs.cgroups == Some(CgroupNeed::V1)).map(
         |(component, image)| match component {
             Component::MesosAgent => {
-                format!("Mesos {} runs Docker tasks on no other", image.version)
+                format!("Mesos {} needs it for Docker tasks", image.version)
             }
             component => format!("{component} {} needs it", image.version),
         },

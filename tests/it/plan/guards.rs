@@ -384,22 +384,22 @@ fn a_host_that_cannot_be_given_version_1_is_refused_with_or_without_the_setting(
             assert!(problem.ends_with(why), "{problem}");
         }
     };
-    hindered("252", "258", "its systemd 258 does not know version 1 any more");
+    hindered("252", "258", "its systemd 258 no longer supports version 1");
     let container = r#""container":"#;
     hindered(
         &format!("{container}false"),
         &format!("{container}true"),
-        "a container boots no kernel of its own",
+        "a container does not boot its own kernel",
     );
     hindered(
         r#""grub":true"#,
         r#""grub":false"#,
-        "its loader is not a GRUB with update-grub, as Debian and Ubuntu have it",
+        "its boot loader is not GRUB with update-grub, as in Debian and Ubuntu",
     );
     hindered(
         r#""now":"""#,
         r#""now":"systemd.unified_cgroup_hierarchy=0""#,
-        "it was booted with `systemd.unified_cgroup_hierarchy=0`, and has it not",
+        "it was booted with `systemd.unified_cgroup_hierarchy=0`, but still does not have it",
     );
 }
 
