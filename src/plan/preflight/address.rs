@@ -57,7 +57,7 @@ fn twin(host: &HostName, all: &[&HostName]) -> PreflightFailure {
     PreflightFailure {
         host: host.clone(),
         problem: format!("{} and {last} are the same machine", first.join(", ")),
-        help: "keep only one of these entries in the inventory: each must be another machine"
+        help: "keep only one of these entries in the inventory: each must be a different machine"
             .to_owned(),
         port: None,
     }

@@ -230,8 +230,7 @@ fn entries_that_lead_to_one_machine_are_named_together() {
         format!("{boot}\n{network}\n{}", own.join("\n"))
     };
     let both = machine("a", 1, &["10.0.0.2", "10.0.0.3"]);
-    let help =
-        "keep only one of these entries in the inventory: each must be another machine";
+    let help = "keep only one of these entries in the inventory: each must be a different machine";
     let twins = ["c2", "c3"]
         .map(|host| format!("{host}: c2 and c3 are the same machine; {help}"));
     assert_eq!(objected(&[("c2", &both), ("c3", &both)]), twins);
