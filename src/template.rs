@@ -1,4 +1,4 @@
-//! Strict rendering: a template that names a value it was not given is an error, never an
+//! Strict rendering: if a template names a value that was not given, that is an error, never an
 //! empty text.
 
 use minijinja::syntax::SyntaxConfig;
@@ -13,7 +13,7 @@ pub struct BadTemplate {
     source: minijinja::Error,
 }
 
-/// Renders a template with values. The newline at its end stays.
+/// Renders a template with values. The newline at its end is kept.
 ///
 /// # Errors
 /// When the template is not well formed or names a value that is not in `values`.

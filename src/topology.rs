@@ -1,6 +1,6 @@
-//! Who runs what, where: the inventory put onto the machines that exist.
+//! Which host runs which components: the inventory applied to the machines that exist.
 //!
-//! Pure. Invariant: an [`Ensemble`] has an odd number of members, each with an id of its own.
+//! Pure. Invariant: an [`Ensemble`] has an odd number of members, each with its own id.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -23,10 +23,10 @@ pub const AGENT_PORT: u16 = 5051;
 pub const MARATHON_PORT: u16 = 8080;
 /// The port on which Chronos serves its clients.
 pub const CHRONOS_PORT: u16 = 4400;
-/// The port on which the masters call Marathon's driver back. Mesos would choose another one
-/// at each start; a firewall has to know it.
+/// The port on which the masters connect back to Marathon's driver. Without this setting Mesos
+/// would choose a new port at each start, but a firewall has to know it.
 pub const MARATHON_DRIVER_PORT: u16 = 9091;
-/// The port on which the masters call Chronos' driver back.
+/// The port on which the masters connect back to Chronos' driver.
 pub const CHRONOS_DRIVER_PORT: u16 = 9092;
 
 /// A machine of a provider.
@@ -36,31 +36,31 @@ pub struct Machine {
     pub host: HostName,
     /// The group it belongs to.
     pub group: String,
-    /// Where the cluster's other hosts reach it.
+    /// The address at which the cluster's other hosts reach it.
     pub address: IpAddr,
-    /// Where SSH reaches it, where that is not `address`: a name or an address.
+    /// The name or address at which SSH reaches it, if that is not `address`.
     pub ssh: Option<String>,
-    /// Host keys that the provider itself vouches for, as OpenSSH public key lines
-    /// (`ssh-ed25519 AAAA…`); empty where it has no way to know them.
+    /// Host keys that the provider itself confirms, as OpenSSH public key lines
+    /// (`ssh-ed25519 AAAA…`); empty if the provider cannot know them.
     pub host_keys: Vec<String>,
 }
 
-/// A cluster: every host and its part.
+/// A cluster: every host and what it runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Topology {
     /// The cluster's name.
     pub cluster: ClusterName,
     /// The hosts, in the order of the inventory.
     pub nodes: Vec<Node>,
-    /// The ZooKeeper ensemble, where the cluster has one.
+    /// The ZooKeeper ensemble, if the cluster has one.
     pub ensemble: Option<Ensemble>,
-    /// The Mesos masters, where the cluster has any.
+    /// The Mesos masters, if the cluster has any.
     pub masters: Option<Ensemble>,
     /// How many agents may be interrupted at once.
     pub batch: Batch,
 }
 
-/// A host and its part.
+/// A host and what it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its name.
@@ -69,22 +69,22 @@ pub struct Node {
     pub group: String,
     /// Its private address.
     pub address: IpAddr,
-    /// What it runs.
+    /// The components that it runs.
     pub components: BTreeSet<Component>,
-    /// Whether it may be booted with control groups of version 1 beside version 2.
+    /// Whether it may be rebooted with control groups of version 1 beside version 2.
     pub hybrid: bool,
-    /// What its agent says of itself; its fault domain is its master's too.
+    /// What its agent reports about itself. A master on the host has the same fault domain.
     pub agent_spec: AgentSpec,
 }
 
-/// Members that decide by a majority: those of ZooKeeper, or the Mesos masters.
+/// Members that decide by a majority: the ZooKeeper members, or the Mesos masters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ensemble(Vec<Member>);
 
 /// A member of an [`Ensemble`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Its number: the one that it has already, or else one that is free, in the order of the
+    /// Its number: the one that it already has, or else a free one, in the order of the
     /// inventory.
     pub id: u16,
     /// The host.
@@ -93,11 +93,11 @@ pub struct Member {
     pub address: IpAddr,
 }
 
-/// An ensemble that cannot be: its size would make a majority need more members than the next
-/// smaller one, and bear no more losses.
+/// An ensemble of a size that is not allowed. With an even number, a majority needs one member
+/// more than with the next smaller number, but no more members may be lost.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "{n_members} {what} cannot decide by a majority: an odd number from 1 to 255 can"
+    "{n_members} {what} cannot decide by a majority: use an odd number from 1 to 255"
 )]
 pub struct BadEnsemble {
     n_members: usize,
@@ -105,7 +105,7 @@ pub struct BadEnsemble {
 }
 
 impl Ensemble {
-    /// The ensemble of these nodes; none where there are none.
+    /// The ensemble of these nodes; `None` if there are no nodes.
     fn of<'a>(
         nodes: impl Iterator<Item = &'a Node>,
         what: &'static str,
@@ -120,8 +120,8 @@ impl Ensemble {
         }
     }
 
-    /// Lets members keep the numbers that they have already, by their addresses; the others get
-    /// those that are free.
+    /// Lets members keep the numbers that they already have, by their addresses; the others get
+    /// free numbers.
     pub fn keep(&mut self, numbers: &BTreeMap<IpAddr, u16>) {
         let mut taken: BTreeSet<u16> = BTreeSet::new();
         let kept = |member: &Member| numbers.get(&member.address).copied();
@@ -156,11 +156,11 @@ impl Ensemble {
 }
 
 impl Topology {
-    /// Puts an inventory onto its machines. Machines that no group has are left out.
+    /// Applies an inventory to its machines. Machines that belong to no group are left out.
     ///
     /// # Errors
-    /// When the machines that exist so far cannot form the ensemble; an inventory that
-    /// [`read`](crate::inventory::read) accepted can, once all of its machines exist.
+    /// When the machines that exist so far cannot form the ensemble. If
+    /// [`read`](crate::inventory::read) accepted the inventory, they can once all of them exist.
     pub fn new(inventory: &Inventory, machines: &[Machine]) -> Result<Self, BadEnsemble> {
         let groups: BTreeMap<&str, &Group> =
             inventory.groups.iter().map(|group| (group.name.as_str(), group)).collect();
@@ -192,8 +192,8 @@ impl Topology {
         self.nodes.iter().filter(|node| node.runs(Component::MesosAgent))
     }
 
-    /// The members of a component of which a majority has to serve; none of any other, and where
-    /// the cluster has none.
+    /// The members of a component of which a majority has to serve; `None` for any other
+    /// component, and if the cluster has no members of it.
     pub fn ensemble_of(&self, component: Component) -> Option<&Ensemble> {
         match component {
             Component::Zookeeper => self.ensemble.as_ref(),
@@ -275,7 +275,7 @@ mod tests {
         let known = [(11, 1), (12, 2), (13, 3)];
         check(&[13, 11, 12], &known, &[(1, 11), (2, 12), (3, 13)]);
         check(&[14, 13, 11], &known, &[(1, 11), (2, 14), (3, 13)]);
-        // Two that claim one number are told apart, and then refused.
+        // Of two members with the same number one gets a new one; the change is then refused.
         check(&[11, 12], &[(11, 7), (12, 7)], &[(1, 12), (7, 11)]);
     }
 }

@@ -1,14 +1,14 @@
-//! Mesos agents: each runs tasks on its host, and outlives none of them.
+//! Mesos agents: each runs tasks on its host, and the tasks go on when the agent restarts.
 //!
-//! An agent runs from its image's file system straight under systemd. In a container it could
-//! not be started anew without its tasks: what ends a container ends all that it started. What
-//! makes a running agent another one to its master, such as another attribute, it refuses to
-//! start with while it has tasks; so [`check`] refuses that, on values, before anything is
-//! touched.
+//! An agent runs from its image's file system directly under systemd. In a container it could
+//! not restart without its tasks: the end of a container ends everything that it started. While
+//! it has tasks, an agent refuses to start with changes that make it a different agent to its
+//! master, such as another attribute. So [`check`] refuses them, on values, before anything is
+//! changed.
 //!
-//! An agent that was marked gone ends its tasks and then itself, and so again at each start as
-//! the one that it was: its unit lets it rest, and leaves a mark. A host that the inventory
-//! still has is wanted, so it comes back as a new agent, with all that only a new one may be.
+//! An agent that was marked gone ends its tasks and then itself, and does so again at each start
+//! with its old id. So its unit leaves it stopped, and writes a mark. If the inventory still has
+//! the host, it comes back as a new agent, with changes that only a new agent accepts.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -34,24 +34,24 @@ use crate::secret::{Secret, SecretBytes};
 use crate::template::{BadTemplate, render};
 use crate::topology::{AGENT_PORT, Node, Topology};
 
-/// Where an agent's data is on its host, and in its own eyes: containers of tasks get folders
-/// of it by the same name.
+/// Where an agent's data is on its host. The agent sees it at the same path, as containers of
+/// tasks get folders of it under that path.
 const DATA: &str = "/var/lib/platform/mesos-agent";
 /// Where an agent's configuration is on its host.
 const CONFIG: &str = "/etc/platform/mesos-agent";
-/// The registries' passwords as apps fetch them, by a name that apps have relied on for long.
+/// The registries' passwords as apps fetch them, at a path that existing apps rely on.
 const LOGIN: &str = "/etc/docker.tar.gz";
-/// The same for the agent's own pulls, in the folder of a configuration of Docker's client.
+/// The same passwords for the agent's own pulls, in a configuration folder of Docker's client.
 const PULL_LOGIN: &str = "/etc/platform/mesos-agent/docker/config.json";
-/// Docker's client as the agent calls it.
+/// The script that the agent calls as Docker's client.
 const CLIENT: &str = "/etc/platform/mesos-agent/docker-client";
 /// The key with which an agent signs the tokens of executors.
 const KEY: &str = "/var/lib/platform/mesos-agent/executors.key";
 /// The unit that runs an agent.
 pub const UNIT: &str = "platform-mesos-agent.service";
 
-/// Mesos' agents. Their password in ZooKeeper is not among what they were given: they only read
-/// there, which anyone may.
+/// The Mesos agents. Their password in ZooKeeper is not in `given`: they only read there, which
+/// anyone may.
 pub(super) const SPEC: Spec = Spec {
     component: Component::MesosAgent,
     title: "the Mesos agents",
@@ -70,25 +70,26 @@ pub(super) const SPEC: Spec = Spec {
     remedy: no_remedy,
 };
 
-/// Adds what has to be known of an agent that may have been marked gone.
+/// Adds the questions about an agent that may have been marked gone.
 fn ask(questions: &mut Questions) {
     questions.path(&latest());
     questions.path(&gone());
 }
 
-/// Whether the host's agent ended for good at its master's word, as one that was marked gone
-/// does: it then ended all of its tasks before.
+/// Whether the host's agent stopped for good because its master told it to, as one that was
+/// marked gone does. It has then ended all of its tasks first.
 pub fn is_gone(facts: &Facts) -> bool {
     let rests = |unit: &UnitState| unit.active == "inactive";
     let is_marked = |state: &FileState| *state != FileState::Missing;
     facts.unit(UNIT).is_ok_and(rests) && facts.file(&gone()).is_ok_and(is_marked)
 }
 
-/// An agent that would have to register anew.
+/// An agent that would have to register again as a new agent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refused: the agent on {host} {}; an agent with tasks does not take that, and has to be \
-     drained first, which cannot be done yet: put the inventory back as it was for this host",
+    "refused: the agent on {host} {}; an agent with tasks does not accept this and must be \
+     drained first, which this program cannot do yet: undo the change for this host in the \
+     inventory",
     differences.join(", ")
 )]
 pub struct NeedsDrain {
@@ -96,10 +97,10 @@ pub struct NeedsDrain {
     differences: Vec<String>,
 }
 
-/// Checks that every agent takes what the inventory makes of it.
+/// Checks that every agent accepts the changes that the inventory asks for.
 ///
 /// # Errors
-/// When one would have to be drained first; the first such host is named, with all that differs.
+/// When one would have to be drained first; the first such host is named, with all differences.
 pub fn check<'a>(
     nodes: impl IntoIterator<Item = (&'a Node, &'a Facts)>,
 ) -> Result<(), NeedsDrain> {
@@ -113,20 +114,20 @@ pub fn check<'a>(
 }
 
 fn differences(node: &Node, facts: &Facts) -> Vec<String> {
-    // It has no tasks any more, and never comes back as what it was.
+    // It has no tasks any more, and never comes back with its old identity.
     if is_gone(facts) {
         return Vec::new();
     }
     let unit = |owned: &Owned| matches!(owned, Owned::Unit { name } if name == UNIT);
     let runs = facts.manifest.entries().iter().any(unit);
     if !node.runs(Component::MesosAgent) {
-        return runs.then(|| "would be taken away".to_owned()).into_iter().collect();
+        return runs.then(|| "would be removed".to_owned()).into_iter().collect();
     }
     match facts.file(&identity::kept_at()) {
         Ok(FileState::Present { text: Some(text), .. }) => match Identity::read(text) {
             Some(before) => before.lost_in(&Identity::of(node)),
             None => vec![format!(
-                "has an identity in {} that makes no sense",
+                "has an identity in {} that cannot be read",
                 identity::kept_at()
             )],
         },
@@ -150,7 +151,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let identity = Identity::of(context.node);
     let files = files(context, &identity);
     let service = service(context, &identity, &tree, facts)?;
-    // The login is read whenever a task starts: a new one is no reason to start the agent anew.
+    // The login is read whenever a task starts: the agent need not restart for a new one.
     let is_login = |file: &&File| [LOGIN, PULL_LOGIN].contains(&file.path.as_str());
     let inputs = files.iter().filter(|file| !is_login(file));
     let unit = Unit::named(UNIT).started_with(inputs.chain([&service]));
@@ -168,7 +169,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     Ok(resources.map(|resource| (Stage::Agents, resource)).collect())
 }
 
-/// What keeps the ports of its tasks back; where the inventory sets that itself, its word counts.
+/// The setting that reserves the ports of tasks; `None` if the inventory itself sets it.
 fn reserved_ports(context: Context<'_>, facts: &Facts) -> Option<Sysctl> {
     let is_set = context.inputs.platform.base.sysctls.contains_key(ports::SETTING);
     let own = (!is_set).then_some(&context.node.agent_spec.resources.ports)?;
@@ -199,14 +200,14 @@ fn files(context: Context<'_>, identity: &Identity) -> Vec<File> {
     files
 }
 
-/// Docker's client, with the login for pulls of tasks that have not fetched one of their own. The
-/// agent has a flag for that login, and writes all that it says to its log.
+/// Docker's client, with the login for tasks that have not fetched a login of their own. The agent
+/// has a flag for this login, but writes the value of the flag to its log.
 fn docker_client() -> File {
     let script = include_str!("../../templates/mesos-agent/docker-client");
     File { mode: 0o755, ..File::public(path(CLIENT), script.to_owned()) }
 }
 
-/// What apps fetch is fetched as their user, who has to be able to read it.
+/// The login that apps fetch. It is fetched as the app's user, which must be able to read it.
 fn login_of_tasks(login: &Secret) -> File {
     let file = File::private(path(LOGIN), packed(login));
     File { mode: 0o640, ..file }.owned_by("root", TASKS)
@@ -237,13 +238,13 @@ fn packed(login: &Secret) -> SecretBytes {
     SecretBytes::new(gzip.finish().expect(in_memory))
 }
 
-/// The user as which tasks run: he owns nothing, and cannot log in.
+/// The user as which tasks run: it owns nothing, and cannot log in.
 fn tasks() -> User {
     User { name: TASKS.to_owned(), shell: "/usr/sbin/nologin".to_owned() }
 }
 
-/// Says of which hosts the command tasks can use more memory than they asked for; none where all
-/// are limited. Docker limits those that it runs by itself.
+/// Names the hosts where command tasks can use more memory than they asked for; `None` if all
+/// hosts limit them. Docker itself limits the tasks that it runs.
 pub fn unlimited(
     topology: &Topology,
     facts: &BTreeMap<HostName, Facts>,
@@ -255,19 +256,19 @@ pub fn unlimited(
     (!hosts.is_empty()).then(|| {
         format!(
             "the memory of tasks that run without Docker is not limited on {}: Mesos limits it \
-             under control groups of version 1, and these hosts have version 2 alone",
+             with control groups of version 1, but these hosts have only version 2",
             hosts.join(", ")
         )
     })
 }
 
 /// The flags of an agent. Its own support for systemd needs systemd's programs, which its file
-/// system lacks. The `linux` launcher mounts a hierarchy of version 1 onto a host of version 2,
-/// and of both versions the `posix` one is known to let tasks go on while the agent is started
-/// anew. Tasks are held to their memory and processors where the host has control groups of
-/// version 1; with version 2 alone that flag takes from it what others need. Whether the host's
-/// cgroups let an agent run containers at all is a matter of its version: the catalogue says
-/// what that needs.
+/// system lacks. The `linux` launcher mounts a hierarchy of version 1 onto a host of version 2;
+/// with the `posix` launcher, tasks are known to go on while the agent restarts, under both
+/// versions. The limits of tasks on memory and processors work only on hosts with control groups
+/// of version 1; on a host with only version 2 that flag breaks what other programs need. Whether
+/// an agent can run containers at all with the host's control groups depends on its version: the
+/// catalogue says what it needs.
 fn flags(context: Context<'_>, identity: &Identity, facts: &Facts) -> Vec<String> {
     let address = context.node.address;
     let mut flags = vec![
@@ -280,11 +281,11 @@ fn flags(context: Context<'_>, identity: &Identity, facts: &Facts) -> Vec<String
         "--containerizers=docker,mesos".to_owned(),
         "--no-systemd_enable_support".to_owned(),
         "--launcher=posix".to_owned(),
-        // Containers that it does not know may be of others on the same host.
+        // Containers that it does not know may belong to other programs on the same host.
         "--no-docker_kill_orphans".to_owned(),
         format!("--docker={CLIENT}"),
         "--docker_socket=/run/docker.sock".to_owned(),
-        // The time in which an image is pulled counts.
+        // This time includes the pull of the image.
         "--executor_registration_timeout=10mins".to_owned(),
         "--reconfiguration_policy=additive".to_owned(),
         format!("--credential={CONFIG}/credential.json"),
@@ -292,8 +293,8 @@ fn flags(context: Context<'_>, identity: &Identity, facts: &Facts) -> Vec<String
         "--authenticate_http_readwrite".to_owned(),
         format!("--http_credentials={CONFIG}/http-credentials.json"),
         format!("--acls=file://{CONFIG}/acls.json"),
-        // The executor of pods speaks HTTP, and has to prove by a token who it is. The key of
-        // the tokens is made on the host, and never leaves it.
+        // The executor of pods speaks HTTP, and has to prove its identity with a token. The key
+        // of the tokens is made on the host, and never leaves it.
         "--authenticate_http_executors".to_owned(),
         format!("--jwt_secret_key={KEY}"),
         "--switch_user".to_owned(),
@@ -334,18 +335,18 @@ fn service(
     Ok(unit_file(UNIT, text))
 }
 
-/// What an agent that is gone must not find, to start as another one.
+/// The link that must be missing so that an agent that is gone starts as a new one.
 fn forgotten() -> Absent {
     let reason = "its agent was marked gone; it comes back as a new one".to_owned();
     Absent { path: latest(), reason }
 }
 
-/// The link to what an agent was when it last ran.
+/// The link to the state with which the agent last ran.
 fn latest() -> HostPath {
     path(&format!("{DATA}/work/meta/slaves/latest"))
 }
 
-/// The mark that the unit leaves of an agent that ended for good.
+/// The mark that the unit writes when its agent stopped for good.
 fn gone() -> HostPath {
     path(&format!("{DATA}/gone"))
 }

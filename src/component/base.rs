@@ -1,4 +1,4 @@
-//! What every host gets: what the inventory's `platform.base` says.
+//! What every host gets, as `platform.base` in the inventory says.
 
 use minijinja::context;
 
@@ -7,7 +7,7 @@ use crate::inventory::{BaseFile, BaseUnit};
 use crate::resource::{Content, File, HostPath, Package, Resource, Sysctl, Unit, User};
 use crate::template::{BadTemplate, render};
 
-/// Files before the units that read them; the order of work does the rest.
+/// The resources in the order in which they are applied: files before the units that read them.
 pub(super) fn wants(context: Context<'_>) -> Result<Wants, BadTemplate> {
     let base = &context.inputs.platform.base;
     let mut files = Vec::new();
@@ -53,7 +53,7 @@ fn file(context: Context<'_>, wanted: &BaseFile) -> Result<File, BadTemplate> {
     Ok(File { mode: wanted.mode, ..file }.owned_by(&wanted.owner, &wanted.owner))
 }
 
-/// A unit with its file and the note of what it was started with.
+/// A unit with its file, and the drop-in that records what it was started with.
 fn unit(context: Context<'_>, wanted: &BaseUnit, files: &[File]) -> Vec<Resource> {
     let source =
         wanted.source.as_ref().and_then(|source| context.inputs.files.get(source));

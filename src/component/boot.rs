@@ -1,7 +1,6 @@
-//! What a component needs of the kernel itself: control groups of version 1.
+//! What components need from the kernel itself: control groups of version 1.
 //!
-//! Only the operator's word lets a machine be booted anew, and only where something that runs
-//! there needs it.
+//! A machine reboots only if the inventory allows it, and if a component on it needs that.
 
 use super::{Context, Stage, Wants};
 use crate::inventory::CgroupNeed;
@@ -9,7 +8,7 @@ use crate::inventory::catalog::Component;
 use crate::resource::probe::Questions;
 use crate::resource::{Boot, Resource};
 
-/// That the machine boots with version 1, and has booted so.
+/// The resources for a machine that boots with version 1, and has booted with it.
 pub(super) fn wants(context: Context<'_>) -> Wants {
     let boot = reason(context).filter(|_| context.node.hybrid).map(|why| Boot { why });
     let both = boot
@@ -18,22 +17,22 @@ pub(super) fn wants(context: Context<'_>) -> Wants {
     both.map(|resource| (Stage::Boot, resource)).collect()
 }
 
-/// Asks how the machine was booted, where something needs version 1: whoever may not reboot it is
-/// told what can be done.
+/// Asks how the machine was booted if a component needs version 1. If the inventory does not
+/// allow a reboot, the answer is used to say what can be done.
 pub(super) fn ask(context: Context<'_>, questions: &mut Questions) {
     if reason(context).is_some() {
         questions.boot();
     }
 }
 
-/// Why something that runs there needs version 1; none where nothing does.
+/// Why a component on the machine needs version 1; `None` if none does.
 fn reason(context: Context<'_>) -> Option<String> {
     let images = context.inputs.images.iter();
     let mut here = images.filter(|(component, _)| context.node.runs(**component));
     here.find(|(_, image)| image.needs.cgroups == Some(CgroupNeed::V1)).map(
         |(component, image)| match component {
             Component::MesosAgent => {
-                format!("Mesos {} runs Docker tasks on no other", image.version)
+                format!("Mesos {} needs it for Docker tasks", image.version)
             }
             component => format!("{component} {} needs it", image.version),
         },

@@ -1,4 +1,4 @@
-//! Chronos: runs jobs at their times. One leads; the others pass on what they are asked.
+//! Chronos: runs jobs at their times. One instance leads; the others forward requests to it.
 
 use minijinja::context;
 
@@ -17,19 +17,20 @@ use crate::unit::Size;
 const USER: &str = "4400";
 /// Where its configuration is on its host.
 const CONFIG: &str = "/etc/platform/chronos";
-/// The name under which it registers and proves who it is, and its user in ZooKeeper.
+/// The name under which it registers and proves its identity, and its user in ZooKeeper.
 pub const PRINCIPAL: &str = "chronos";
-/// Its nodes in ZooKeeper: it gives those that it makes itself no list, so they are made for it.
+/// Its nodes in ZooKeeper. It gives nodes that it makes itself no access list, so this program
+/// makes them.
 pub(super) const NODES: [&str; 4] =
     ["/chronos", "/chronos/state", "/chronos/state/state", "/chronos/state/candidate"];
 /// The unit that runs it.
 pub const UNIT: &str = "platform-chronos.service";
-/// Its passwords: in ZooKeeper, at Mesos' masters, and the operator's at its API.
+/// Its passwords: in ZooKeeper, at the Mesos masters, and the operator's for its API.
 pub const SECRETS: [&str; 3] = ["chronos-zookeeper", "chronos-mesos", HTTP_SECRET];
-/// The operator's password at its API.
+/// The operator's password for its API.
 pub const HTTP_SECRET: &str = "chronos-http";
 
-/// Chronos. It answers nobody while ZooKeeper is away.
+/// Chronos. It answers no request while ZooKeeper is down.
 pub(super) const SPEC: Spec = Spec {
     component: Component::Chronos,
     title: "Chronos",
@@ -67,7 +68,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let files = vec![
         File::private(path(&format!("{CONFIG}/environment")), environment(context)),
         private(&format!("{CONFIG}/arguments"), arguments(context)?, USER),
-        // Chronos takes the file as it is, a newline at its end included.
+        // Chronos uses the whole file, including a newline at its end.
         private(&format!("{CONFIG}/secret"), secret, USER),
     ];
     let text = unit(context, &image.id, facts)?;
@@ -75,7 +76,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     Ok(service.wants(Stage::Frameworks))
 }
 
-/// The image's start script wants both ports in its environment.
+/// The environment. The image's start script reads both ports from it.
 fn environment(context: Context<'_>) -> Secret {
     Secret::new(format!(
         "MESOSPHERE_HTTP_CREDENTIALS={OPERATOR}:{}\nPORT0={CHRONOS_PORT}\n\
@@ -85,8 +86,8 @@ fn environment(context: Context<'_>) -> Secret {
     ))
 }
 
-/// All arguments, one option to a line: Chronos splits them at blanks, and reads no others once
-/// it was given a file.
+/// All arguments, one option to a line. Chronos splits them at blanks, and with a file it ignores
+/// arguments from elsewhere.
 fn arguments(context: Context<'_>) -> Result<Secret, BadTemplate> {
     let own = &context.inputs.chronos;
     let zookeeper = (PRINCIPAL, &own.zookeeper);
@@ -121,8 +122,8 @@ fn unit(context: Context<'_>, image: &str, facts: &Facts) -> Result<String, BadT
     )
 }
 
-/// An eighth of the host's memory, at least 192 MiB and at most 1 GiB: it keeps its jobs in
-/// memory, and they are few.
+/// An eighth of the host's memory, at least 192 MiB and at most 1 GiB: Chronos keeps its jobs in
+/// memory, and there are few of them.
 fn heap_for(memory: Size) -> Size {
     Size::mib((memory.as_mib() / 8).clamp(192, 1024))
 }

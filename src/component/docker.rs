@@ -1,7 +1,7 @@
 //! The Docker engine, from the host's distribution.
 //!
-//! The engine's own configuration stays the host's: what the components need of it is said
-//! where they are started. So a host that had Docker before keeps it as it was.
+//! This program does not change the engine's own configuration: components pass what they need
+//! when they start. So a host that had Docker before keeps it as it was.
 
 use super::{Context, Stage, Wants, path};
 use crate::resource::probe::Questions;
@@ -17,14 +17,14 @@ const HOME: &str = "/etc/platform";
 /// The unit that runs the engine.
 pub const UNIT: &str = "docker.service";
 
-/// Its package, by its names for apt and for dnf.
+/// The names of its package for apt and for dnf.
 const PACKAGES: [&str; 2] = ["docker.io", "moby-engine"];
 
-/// Its client, which is a package of its own since Debian 13.
+/// Its client, which is a separate package since Debian 13.
 const CLIENT: ProvidedCommand =
     ProvidedCommand { command: "docker", package: "docker-cli" };
 
-/// The engine, the trust in the cluster's registries, and the password for them.
+/// The engine, the certificate with which it trusts the cluster's registries, and their password.
 pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
     let mut wants = Vec::new();
     let [apt, dnf] = PACKAGES;
@@ -32,7 +32,7 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
     if !is_foreign(facts) {
         wants.push(Resource::Package(engine));
     }
-    // Without the parser, an engine on a kernel with AppArmor starts no container at all.
+    // On a kernel with AppArmor, an engine without the parser cannot start any container.
     if facts.system.apparmor {
         wants.push(parser());
     }
@@ -54,19 +54,19 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
     wants.into_iter().map(|resource| (Stage::Base, resource)).collect()
 }
 
-/// Asks for what only some hosts get, and for an engine that may be there.
+/// Asks about the package that only some hosts get, and about an installed engine.
 pub(super) fn ask(questions: &mut Questions) {
     parser().ask(questions);
     questions.docker();
 }
 
-/// What reads AppArmor's profiles.
+/// The package that reads AppArmor's profiles.
 fn parser() -> Resource {
     Resource::Package(Package::named("apparmor"))
 }
 
-/// Whether there is an engine that did not come from the distribution's package: it stays as
-/// it is, and the package, which would replace it, is not installed. A client alone is none.
+/// Whether there is an engine that is not from the distribution's package. It stays as it is, and
+/// the package, which would replace it, is not installed. A client alone is not an engine.
 pub fn is_foreign(facts: &Facts) -> bool {
     let is_here = |package: &&str| {
         facts.package(package).is_ok_and(|state| *state != PackageState::Missing)
@@ -75,14 +75,14 @@ pub fn is_foreign(facts: &Facts) -> bool {
     runs && !PACKAGES.iter().any(is_here)
 }
 
-/// Docker reads the authority that it trusts for a registry at each pull: no restart.
+/// The certificate authority for a registry. Docker reads it at each pull, so needs no restart.
 fn trust(context: Context<'_>, registry: &Node) -> File {
     let path =
         path(&format!("/etc/docker/certs.d/{}:{REGISTRY_PORT}/ca.crt", registry.address));
     File::public(path, context.inputs.ca.clone())
 }
 
-/// The client configuration with which hosts pull, in Docker's own form.
+/// The client configuration with which hosts pull, in Docker's format.
 pub(super) fn login(context: Context<'_>) -> Secret {
     let account = context.inputs.registry.basic_auth();
     let auths: serde_json::Map<String, serde_json::Value> = context

@@ -1,9 +1,9 @@
-//! What an agent is to its master, and which changes of it a running agent takes.
+//! The identity of an agent to its master, and which changes of it a running agent accepts.
 //!
-//! An agent with tasks that starts as a different one than it was refuses to start, and to let
-//! it start as a new one would kill its tasks. Some changes it takes: what is added. All others
-//! need an agent without tasks.
-//! The host keeps what its agent was last given, beside its data, for as long as that stays.
+//! An agent with tasks refuses to start with a different identity, and starting it as a new agent
+//! would kill its tasks. It accepts only additions; all other changes need an agent without tasks.
+//! The host keeps the identity that its agent was last given beside its data, as long as the data
+//! exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +15,10 @@ use crate::path::HostPath;
 use crate::resource::File;
 use crate::topology::{AGENT_PORT, Node};
 
-/// The ports that tasks get where the inventory says nothing.
+/// The ports that tasks get if the inventory does not set any.
 const PORTS: PortRange = PortRange { first: 31000, last: 32000 };
 
-/// What an agent is to its master.
+/// The identity of an agent to its master.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     /// The name under which it registers.
@@ -27,7 +27,7 @@ pub(super) struct Identity {
     pub port: u16,
     /// Its attributes.
     pub attributes: BTreeMap<String, String>,
-    /// Its resources that are counted, each in thousandths; what is not in it, it finds out.
+    /// Its countable resources, in thousandths; the agent detects those that are not set.
     pub counted: BTreeMap<String, u64>,
     /// The ports of its tasks, from the first to the last of each range.
     pub ports: Vec<PortRange>,
@@ -35,7 +35,7 @@ pub(super) struct Identity {
     pub domain: Option<FaultDomain>,
 }
 
-/// The same as the host keeps it.
+/// The identity as the host keeps it.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     hostname: String,
@@ -47,7 +47,7 @@ struct Kept {
 }
 
 impl Identity {
-    /// What the inventory makes of a host's agent.
+    /// The identity that the inventory gives to a host's agent.
     pub(super) fn of(node: &Node) -> Self {
         let AgentSpec { attributes, resources, domain } = &node.agent_spec;
         let counted = [
@@ -70,13 +70,13 @@ impl Identity {
         }
     }
 
-    /// The attributes in the form of the agent's flag.
+    /// The attributes in the format of the agent's flag.
     pub(super) fn attributes(&self) -> String {
         let pairs = self.attributes.iter().map(|(key, value)| format!("{key}:{value}"));
         pairs.collect::<Vec<String>>().join(";")
     }
 
-    /// The resources in the form of the agent's flag.
+    /// The resources in the format of the agent's flag.
     pub(super) fn resources(&self) -> String {
         let ranges: Vec<String> = self.ports.iter().map(PortRange::to_string).collect();
         let counted =
@@ -87,7 +87,7 @@ impl Identity {
             .join(";")
     }
 
-    /// The file that says so on the host.
+    /// The file that keeps the identity on the host.
     pub(super) fn file(&self) -> File {
         let domain = self.domain.clone().map(|domain| (domain.region, domain.zone));
         let kept = Kept {
@@ -102,7 +102,7 @@ impl Identity {
         File { data: true, ..File::public(kept_at(), format!("{text}\n")) }
     }
 
-    /// What such a file says; none where it makes no sense.
+    /// Reads such a file; `None` if its content is not valid.
     pub(super) fn read(text: &str) -> Option<Self> {
         let kept: Kept = serde_json::from_str(text).ok()?;
         let range = |(first, last)| PortRange { first, last };
@@ -117,7 +117,7 @@ impl Identity {
         })
     }
 
-    /// What of this is no longer so in `after`: all that an agent with tasks does not take.
+    /// What changes or is missing in `after`: everything that an agent with tasks does not accept.
     pub(super) fn lost_in(&self, after: &Self) -> Vec<String> {
         let mut lost = Vec::new();
         if (&self.hostname, self.port) != (&after.hostname, after.port) {
@@ -151,7 +151,7 @@ impl Identity {
         let names: BTreeSet<&String> =
             self.counted.keys().chain(after.counted.keys()).collect();
         for name in names {
-            // What an agent found out by itself is not known here: it may be more.
+            // What an agent detected by itself is not known here: it may be more.
             match (self.counted.get(name), after.counted.get(name)) {
                 (Some(before), Some(now)) if now >= before => {}
                 (Some(before), Some(now)) => {
@@ -162,12 +162,12 @@ impl Identity {
                 }
                 (Some(before), None) => {
                     let before = decimal(*before);
-                    lost.push(format!("would find out its {name} in place of {before}"));
+                    lost.push(format!("would detect its {name} in place of {before}"));
                 }
                 (None, Some(now)) => {
                     let now = decimal(*now);
                     lost.push(format!(
-                        "would have {name}:{now} in place of what it found"
+                        "would have {name}:{now} in place of what it detected"
                     ));
                 }
                 (None, None) => {}
@@ -247,8 +247,8 @@ mod tests {
             &[
                 "would lose its attribute rack:a",
                 "would have cpus:3.499 in place of cpus:3.5",
-                "would have disk:1 in place of what it found",
-                "would find out its mem in place of 1024",
+                "would have disk:1 in place of what it detected",
+                "would detect its mem in place of 1024",
                 "would lose its ports 31000-32000",
             ],
         );

@@ -1,8 +1,8 @@
-//! What a running cluster was made with, and has to be found again.
+//! Secrets that a running cluster uses and that the state folder has lost.
 //!
-//! A password that is made anew differs from the one that hosts have. Members that serve together
-//! would be told it one by one, and those with the old would not know those with the new; data
-//! that belongs to the old would be nobody's. So nothing is made anew that a host was given.
+//! A new password differs from the one that hosts have. Members that serve together would get it
+//! one by one, and those with the old one would refuse those with the new one; data that belongs
+//! to the old one could not be used. So no secret is made again if a host already uses it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use super::spec::{Given, Spec};
 use crate::host::{HostName, joined};
 use crate::resource::{Facts, Owned};
 
-/// A cluster runs with what its folder no longer holds.
+/// A cluster runs with secrets that its state folder no longer holds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the cluster on {} runs with files that {} no longer holds: {}; files made anew would not match \
+    "the cluster on {} runs with files that {} no longer holds: {}; new files would not match \
      what its hosts have, so nothing is changed: restore the folder from a backup, or copy it from \
-     the computer that ran `platform up` last; where there is neither, `platform down --purge` and \
-     `platform up` make the cluster anew, without its data",
+     the computer that ran `platform up` last; if there is neither, run `platform down --purge` \
+     and `platform up`: they make a new cluster, without the old data",
     joined(hosts),
     folder.display(),
     missing.join(", ")
@@ -28,11 +28,11 @@ pub struct SecretsLost {
     hosts: Vec<HostName>,
 }
 
-/// Checks that nothing is about to be made anew that hosts were given. `made` are the files
+/// Checks that no secret is about to be made again that hosts already use. `made` are the files
 /// that `folder` lacked, relative to it.
 ///
 /// # Errors
-/// When a host's own record has a unit that was started with such a thing.
+/// When a host has a unit of an earlier run that uses such a secret.
 pub fn check(
     made: &[PathBuf],
     folder: &Path,
@@ -60,7 +60,7 @@ pub fn check(
     Err(SecretsLost { folder: folder.to_owned(), missing, hosts })
 }
 
-/// The files of the state folder that hold it.
+/// The files of the state folder that hold a given secret.
 fn files(given: &Given) -> Vec<String> {
     match given {
         Given::Authority => vec!["ca/ca.crt".to_owned(), "ca/ca.key".to_owned()],
@@ -68,7 +68,7 @@ fn files(given: &Given) -> Vec<String> {
     }
 }
 
-/// Whether an earlier run brought this unit to a host.
+/// Whether an earlier run installed this unit on a host.
 fn runs(facts: &Facts, unit: &str) -> bool {
     let is_it = |owned: &Owned| matches!(owned, Owned::Unit { name } if name == unit);
     facts.manifest.entries().iter().any(is_it)

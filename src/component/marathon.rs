@@ -1,4 +1,4 @@
-//! Marathon: keeps services running. One leads; the others pass on what they are asked.
+//! Marathon: keeps services running. One instance leads; the others forward requests to it.
 
 use minijinja::context;
 
@@ -18,19 +18,19 @@ use crate::unit::Size;
 const USER: &str = "8080";
 /// Where its configuration is on its host.
 const CONFIG: &str = "/etc/platform/marathon";
-/// The name under which it registers and proves who it is, and its user in ZooKeeper.
+/// The name under which it registers and proves its identity, and its user in ZooKeeper.
 pub const PRINCIPAL: &str = "marathon";
-/// What it writes into its log: see the file.
+/// The configuration of its log: see the file.
 const LOGGING: &str = include_str!("../../templates/marathon/logback.xml");
 /// The unit that runs it.
 pub const UNIT: &str = "platform-marathon.service";
-/// Its passwords: in ZooKeeper, at Mesos' masters, and the operator's at its API.
+/// Its passwords: in ZooKeeper, at the Mesos masters, and the operator's for its API.
 pub const SECRETS: [&str; 3] = ["marathon-zookeeper", "marathon-mesos", HTTP_SECRET];
-/// The operator's password at its API.
+/// The operator's password for its API.
 pub const HTTP_SECRET: &str = "marathon-http";
 
-/// Marathon. Each ends when its connection to ZooKeeper does, and the leading one with the
-/// master that leads.
+/// Marathon. An instance stops when its connection to ZooKeeper ends; the leader also stops with
+/// the leading master.
 pub(super) const SPEC: Spec = Spec {
     component: Component::Marathon,
     title: "Marathon",
@@ -66,7 +66,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     };
     let files = vec![
         File::private(path(&format!("{CONFIG}/environment")), environment(context)),
-        // Marathon takes the file as it is, a newline at its end included.
+        // Marathon uses the whole file, including a newline at its end.
         private(
             &format!("{CONFIG}/secret"),
             context.inputs.marathon.secret.clone(),
@@ -79,9 +79,9 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     Ok(service.wants(Stage::Frameworks))
 }
 
-/// Whether one of these hosts has a Marathon that an earlier version of this program started for
-/// tasks of root. Mesos keeps the user with which a framework first registered, and apps that
-/// name none run as him: a list that does not allow root would end them all.
+/// Whether one of these hosts has a Marathon that an earlier version of this program started to
+/// run tasks as root. Mesos keeps the user with which a framework first registered, and apps that
+/// name no user run as that one: a list that does not allow root would end them all.
 pub fn registered_as_root<'a>(marathons: impl IntoIterator<Item = &'a Facts>) -> bool {
     let at = unit_path();
     marathons.into_iter().any(|facts| match facts.file(&at) {
@@ -92,14 +92,14 @@ pub fn registered_as_root<'a>(marathons: impl IntoIterator<Item = &'a Facts>) ->
     })
 }
 
-/// Warns of tasks that go on as root; none where they do not.
+/// Warns that tasks still run as root; `None` if they do not.
 pub fn warning(inputs: &Inputs) -> Option<String> {
     mesos::stays_root(inputs).then(|| {
         format!(
-            "tasks run as root, as they did before: Marathon has registered so, and Mesos keeps \
-             that; whatever an agent's host keeps, an app can read. To end it, give every app and \
-             job the user `{TASKS}`, and write `platform: {{agents: {{task_users: []}}}}` into \
-             the inventory: apps of another user are refused from then on"
+            "tasks still run as root: Marathon first registered with that user, and Mesos keeps \
+             it; so an app can read every file on an agent's host. To end this, give every app \
+             and job the user `{TASKS}`, and write `platform: {{agents: {{task_users: []}}}}` \
+             into the inventory: apps of another user are refused from then on"
         )
     })
 }
@@ -108,7 +108,7 @@ fn unit_path() -> HostPath {
     path(&format!("/etc/systemd/system/{UNIT}"))
 }
 
-/// What must not be seen in the list of processes.
+/// The settings that must not be visible in the list of processes.
 fn environment(context: Context<'_>) -> Secret {
     let own = &context.inputs.marathon;
     let zookeeper = (PRINCIPAL, &own.zookeeper);
@@ -136,7 +136,7 @@ fn flags(context: Context<'_>) -> Vec<String> {
         // Mesos keeps the user of the first registration: see [`registered_as_root`].
         format!("--mesos_user {}", mesos::task_users(context)[0]),
         "--mesos_role *".to_owned(),
-        // Those below are for apps that ask for a service port of their own choice.
+        // Ports below this range are for apps that choose their service port themselves.
         "--local_port_min 10101".to_owned(),
         "--local_port_max 20000".to_owned(),
         "--enable_features task_killing".to_owned(),
@@ -158,8 +158,8 @@ fn unit(context: Context<'_>, image: &str, facts: &Facts) -> Result<String, BadT
     )
 }
 
-/// A quarter of the host's memory, at least 256 MiB and at most 2 GiB: it keeps every app and
-/// its history in memory.
+/// A quarter of the host's memory, at least 256 MiB and at most 2 GiB: Marathon keeps every app
+/// and its history in memory.
 fn heap_for(memory: Size) -> Size {
     Size::mib((memory.as_mib() / 4).clamp(256, 2048))
 }

@@ -1,10 +1,10 @@
-//! Mesos masters: an odd number, each a container under systemd; they elect one to lead and
-//! keep the registry of agents in a log of which a majority has every line.
+//! Mesos masters: an odd number, each a container under systemd. They elect a leader, and keep
+//! the registry of agents in a log of which a majority has every line.
 //!
-//! The log is begun once, by all masters together. A master whose log is gone must not begin
-//! another, or what the others still know of agents is lost; so masters are told not to, except
-//! where no master holds the mark of a log that was begun. The mark comes one stage after the
-//! masters, when they have proved themselves: it outlives them with their data.
+//! The log is begun once, by all masters together. A master whose log is gone must not begin a
+//! new one, or what the others still know about agents is lost. So masters may begin a log only if
+//! no master has the mark that a log was begun. The mark is written one stage after the masters,
+//! when they are known to serve. It is part of their data, and stays when they are removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,7 @@ const CONFIG: &str = "/etc/platform/mesos-master";
 /// The unit that runs a master.
 pub const UNIT: &str = "platform-mesos-master.service";
 
-/// Mesos' masters.
+/// The Mesos masters.
 pub(super) const SPEC: Spec = Spec {
     component: Component::MesosMaster,
     title: "Mesos",
@@ -62,18 +62,18 @@ pub(super) const SPEC: Spec = Spec {
     remedy: no_remedy,
 };
 
-/// Adds what [`forming`] needs to know of a master, and what a forming brings.
+/// Adds the questions that [`forming`] needs answered, and those about files that forming writes.
 fn ask(questions: &mut Questions) {
     questions.path(&formed_path());
     questions.path(&log());
     questions.path(&initialize().path);
 }
 
-/// Whether the masters' registry has yet to be begun: no master holds the mark. It holds at any
-/// moment of a forming that was cut off, and never again after it.
+/// Whether the masters have no registry yet: no master has the mark. This stays true while they
+/// form the registry, even if that is cut off, and is never true again afterwards.
 ///
 /// # Errors
-/// When a master did not say.
+/// When a master's host did not answer.
 pub fn forming<'a>(
     masters: impl IntoIterator<Item = &'a Facts>,
 ) -> Result<bool, Unknown> {
@@ -85,12 +85,12 @@ pub fn forming<'a>(
     Ok(true)
 }
 
-/// Masters that have a registry, and are others than the inventory says.
+/// Masters that have a registry, and differ from those in the inventory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refused: the registry on {host} was begun by the masters {found}, the inventory says \
-     {wanted}; masters can be neither added nor exchanged yet: put the inventory's masters back \
-     as they were"
+    "refused: the registry on {host} belongs to the masters {found}, but the inventory says \
+     {wanted}; this program cannot add or replace masters yet: undo the change of the masters \
+     in the inventory"
 )]
 pub struct OtherMasters {
     host: HostName,
@@ -98,8 +98,8 @@ pub struct OtherMasters {
     wanted: String,
 }
 
-/// Checks that masters with a registry stay the same: more of them than a majority was counted
-/// from could have two majorities.
+/// Checks that masters with a registry stay the same: if there were more masters than each of
+/// them knows of, two groups could each be a majority.
 ///
 /// # Errors
 /// When a master's mark names others.
@@ -121,14 +121,14 @@ pub fn check_members<'a>(
     Ok(())
 }
 
-/// Masters most of which have lost the registry that they had begun.
+/// Masters of which too many have lost the registry that they had begun.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refused: the masters' registry is gone from {}, and without a majority of {majority} that \
-     has it no master leads; bring {DATA} back there, or, to begin another one, run `systemctl \
+    "refused: the masters' registry is gone from {}, and no master leads unless a majority of \
+     {majority} has it; restore {DATA} there, or, to begin a new registry, run `systemctl \
      stop {UNIT}; rm -rf {DATA}/formed {DATA}/replicated_log` as root on {}: agents and \
      frameworks register again and their tasks go on, but which agents were marked gone, drained \
-     or put under maintenance is forgotten; then run this again",
+     or put under maintenance is forgotten; then run the command again",
     joined(lost),
     joined(all)
 )]
@@ -139,11 +139,10 @@ pub struct LogLost {
 }
 
 /// Checks that a majority of masters has the registry that was begun: a master that has lost it
-/// gets it from a majority, and from nobody else. `serves` says of a host whether its master
-/// has recovered it.
+/// can get it only from a majority. `serves` says whether the master of a host has recovered it.
 ///
 /// # Errors
-/// When too few have.
+/// When too few masters have it.
 pub fn check_log(
     masters: &Ensemble,
     facts: &BTreeMap<HostName, Facts>,
@@ -161,26 +160,26 @@ pub fn check_log(
     }
 }
 
-/// Whether a master has no log, or an empty one: it gets its mark only with a log.
+/// Whether a master has no log, or an empty one. A master gets its mark only with a log.
 fn has_no_log(facts: &Facts) -> bool {
     [formed_path(), log()]
         .iter()
         .any(|path| facts.file(path).is_ok_and(|state| *state == FileState::Missing))
 }
 
-/// The masters, one to a line: what the mark holds.
+/// The content of the mark: the masters, one to a line.
 fn names(masters: &Ensemble) -> String {
     masters.members().iter().map(|member| format!("{}\n", member.address)).collect()
 }
 
-/// Whether two marks name the same masters. Their order says nothing.
+/// Whether two marks name the same masters, in any order.
 fn are_the_same(one: &str, other: &str) -> bool {
     let [one, other] = [one, other].map(|names| names.split_whitespace().collect());
     let [one, other]: [BTreeSet<&str>; 2] = [one, other];
     one == other
 }
 
-/// The mark of these masters, or as a host has it already, where it names the same.
+/// The mark of these masters. If the host's mark names the same masters, that one is kept.
 fn mark(masters: &Ensemble, facts: &Facts) -> String {
     let wanted = names(masters);
     match facts.file(&formed_path()) {
@@ -218,7 +217,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     Ok(wants)
 }
 
-/// Only while the registry is being begun, and only where there is no log yet.
+/// Whether the master may begin a log: only while the registry is formed, and if it has no log.
 fn may_begin(context: Context<'_>, facts: &Facts) -> bool {
     let empty = facts.file(&log()).is_ok_and(|state| *state == FileState::Missing);
     context.inputs.mesos.forming && empty
@@ -239,7 +238,7 @@ fn files(context: Context<'_>) -> Vec<File> {
     files
 }
 
-/// The flags of a master; whether it may begin a log is up to its unit.
+/// The flags of a master; its unit decides whether it may begin a log.
 fn flags(context: Context<'_>, masters: &Ensemble) -> Vec<String> {
     let address = context.node.address;
     let mut flags = vec![
@@ -285,7 +284,7 @@ fn unit(
     )
 }
 
-/// The mark of masters whose registry was begun.
+/// The mark that the masters' registry was begun.
 fn formed_path() -> HostPath {
     path(&format!("{DATA}/formed"))
 }

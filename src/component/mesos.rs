@@ -1,5 +1,5 @@
-//! What masters, agents and frameworks of Mesos share: who they are to each other, what each
-//! of them may do, and where they find the master that leads.
+//! What masters, agents and frameworks of Mesos share: their accounts, what each of them may do,
+//! and where they find the leading master.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +15,8 @@ use crate::resource::{Content, File};
 use crate::secret::Secret;
 use crate::topology::{Topology, ZOOKEEPER_PORT};
 
-/// The account with which this program speaks to masters and agents: by one name, but with a
-/// password of its own for the masters and for each agent.
+/// The account with which this program connects to masters and agents. Its name is the same
+/// everywhere; its password is one for the masters, and a different one for each agent.
 pub const OPERATOR: &str = "platform";
 
 /// The masters' password in ZooKeeper.
@@ -26,17 +26,17 @@ pub const OPERATOR_SECRET: &str = "mesos-operator";
 /// The password with which agents register.
 pub const AGENT_SECRET: &str = "mesos-agent";
 
-/// Who calls a framework's driver back.
+/// The components that connect back to a framework's driver.
 pub(super) const DRIVER_CLIENTS: Clients =
     Clients::Hosts(&[Component::MesosMaster, Component::MesosAgent]);
 
-/// The user as which tasks run on agents, where an app names no other that it may.
+/// The user as which tasks run on agents, unless an app names another allowed user.
 pub const TASKS: &str = "platform-tasks";
 
 /// The account with which agents register, and their user in ZooKeeper.
 pub(super) const AGENT: &str = "agent";
 
-/// The user in ZooKeeper who may change what masters write there: the masters themselves.
+/// The masters' user in ZooKeeper. Only it may change what masters write there.
 pub(super) const MASTERS: &str = "mesos";
 
 /// What Mesos needs.
@@ -48,14 +48,14 @@ pub struct Inputs {
     pub agent_zookeeper: Secret,
     /// The password of [`OPERATOR`] for the masters.
     pub operator: Secret,
-    /// The same for each agent, which nobody else takes.
+    /// The password of [`OPERATOR`] for each agent; no other component accepts it.
     pub agents: BTreeMap<HostName, Secret>,
     /// The password with which agents register.
     pub agent: Secret,
-    /// Whether an earlier version had Marathon register for tasks of root: see
+    /// Whether an earlier version let Marathon register to run tasks as root: see
     /// [`super::marathon::registered_as_root`].
     pub as_root: bool,
-    /// Whether the masters' registry is being begun: see [`super::master::forming`].
+    /// Whether the masters have no registry yet: see [`super::master::forming`].
     pub forming: bool,
 }
 
@@ -72,7 +72,7 @@ impl fmt::Debug for Inputs {
 pub struct Framework {
     /// The password of its user in ZooKeeper.
     pub zookeeper: Secret,
-    /// With which it registers at the masters.
+    /// The password with which it registers at the masters.
     pub secret: Secret,
     /// The password that its clients have to know; their user is [`OPERATOR`].
     pub password: Secret,
@@ -84,7 +84,7 @@ impl fmt::Debug for Framework {
     }
 }
 
-/// The ensemble's members as clients name them: `address:port,…`.
+/// The ensemble's members in the format for clients: `address:port,…`.
 pub(super) fn zookeepers(topology: &Topology) -> String {
     let members = topology.ensemble.iter().flat_map(|ensemble| ensemble.members());
     let places: Vec<String> =
@@ -92,11 +92,11 @@ pub(super) fn zookeepers(topology: &Topology) -> String {
     places.join(",")
 }
 
-/// A user in ZooKeeper and his password. Passwords that this program makes are letters and
-/// digits, so nothing in them ends anything in an address.
+/// A user in ZooKeeper and its password. Passwords that this program makes are letters and digits,
+/// so they need no escaping in a URL.
 pub(super) type User<'a> = (&'a str, &'a Secret);
 
-/// A place in ZooKeeper, as a user reaches it.
+/// The URL with which a user reaches a path in ZooKeeper.
 pub(super) fn zookeeper_url(
     topology: &Topology,
     (user, password): User<'_>,
@@ -106,13 +106,13 @@ pub(super) fn zookeeper_url(
     Secret::new(format!("zk://{user}:{password}@{servers}{path}"))
 }
 
-/// Where masters elect their leader, and everyone else finds it. Only masters come as
-/// [`MASTERS`]: all others read, each as a user of its own.
+/// The URL at which masters elect their leader, and all others find it. Only masters use the user
+/// [`MASTERS`]; all others only read, each with its own user.
 pub(super) fn masters_url(topology: &Topology, user: User<'_>) -> Secret {
     zookeeper_url(topology, user, "/mesos")
 }
 
-/// Who may speak to the masters, and how each proves it.
+/// The accounts that may connect to the masters, with their passwords.
 pub(super) fn credentials(context: Context<'_>) -> Secret {
     let inputs = context.inputs;
     let mesos = &inputs.mesos;
@@ -126,14 +126,14 @@ pub(super) fn credentials(context: Context<'_>) -> Secret {
     Secret::new(json!({ "credentials": known }).to_string())
 }
 
-/// A credential in Mesos' own form.
+/// A credential in Mesos' format.
 pub(super) fn credential(principal: &str, secret: &Secret) -> Value {
     json!({ "principal": principal, "secret": secret.expose() })
 }
 
-/// What each may do; whatever is not said here, nobody may. Mesos takes a key that it does not
-/// know without a word, and then it protects nothing: each of these is one of those that
-/// Mesos 1.11 defines.
+/// What each account may do; nobody may do anything that is not listed here. Mesos ignores unknown
+/// keys without an error, and such a key protects nothing. So every key here is one that Mesos 1.11
+/// defines.
 pub(super) fn acls(context: Context<'_>) -> String {
     let any = || json!({ "type": "ANY" });
     let frameworks = || json!({ "values": ["marathon", "chronos"] });
@@ -141,8 +141,8 @@ pub(super) fn acls(context: Context<'_>) -> String {
     let chronos = || json!({ "values": ["chronos"] });
     let mut acls = json!({
         "permissive": false,
-        // Marathon runs apps in the roles of their groups, reserves for them and keeps their
-        // volumes. What is another's it may neither take nor destroy.
+        // Marathon runs apps in the roles of their groups, reserves resources for them and keeps
+        // their volumes. It may not take or destroy what belongs to others.
         "register_frameworks": [
             { "principals": marathon(), "roles": any() },
             { "principals": chronos(), "roles": { "values": ["*"] } },
@@ -165,8 +165,8 @@ pub(super) fn acls(context: Context<'_>) -> String {
     format!("{acls:#}\n")
 }
 
-/// The same for an agent, which its masters' word alone could not keep from running a task as
-/// another user. Executors prove by themselves which containers are theirs.
+/// The same for an agent, which checks the user of a task itself and does not rely on its masters
+/// alone. Executors prove with their tokens which containers belong to them.
 pub(super) fn acls_of_agent(context: Context<'_>) -> String {
     let mut acls = json!({ "permissive": false, "run_tasks": run_tasks(context) });
     for (key, object) in OPERATOR_READS {
@@ -176,7 +176,7 @@ pub(super) fn acls_of_agent(context: Context<'_>) -> String {
     format!("{acls:#}\n")
 }
 
-/// Frameworks may name these users alone.
+/// Frameworks may run tasks only as these users.
 fn run_tasks(context: Context<'_>) -> Value {
     json!([{
         "principals": { "values": ["marathon", "chronos"] },
@@ -184,8 +184,7 @@ fn run_tasks(context: Context<'_>) -> Value {
     }])
 }
 
-/// The users as which tasks may run: the one as which they do where an app names none comes
-/// first.
+/// The users as which tasks may run. The first is the one for apps that name no user.
 pub(super) fn task_users(context: Context<'_>) -> Vec<&str> {
     let platform = &context.inputs.platform;
     let allowed = platform.task_users.iter().flatten().map(String::as_str);
@@ -193,13 +192,13 @@ pub(super) fn task_users(context: Context<'_>) -> Vec<&str> {
     root.into_iter().chain([TASKS]).chain(allowed).collect()
 }
 
-/// Whether tasks go on as root, as they began under an earlier version: until the inventory
-/// says who else may run any.
+/// Whether tasks still run as root, as they did under an earlier version: until the inventory sets
+/// the allowed users.
 pub(super) fn stays_root(inputs: &super::Inputs) -> bool {
     inputs.mesos.as_root && inputs.platform.task_users.is_none()
 }
 
-/// The operator reads everything.
+/// What the operator may read: everything.
 const OPERATOR_READS: [(&str, &str); 11] = [
     ("get_endpoints", "paths"),
     ("view_frameworks", "users"),
@@ -214,7 +213,7 @@ const OPERATOR_READS: [(&str, &str); 11] = [
     ("set_log_level", "level"),
 ];
 
-/// He takes agents in and out of service.
+/// What the operator may do: take agents in and out of service.
 const OPERATOR_MAY: [(&str, &str); 10] = [
     ("get_quotas", "roles"),
     ("drain_agents", "agents"),
@@ -228,7 +227,7 @@ const OPERATOR_MAY: [(&str, &str); 10] = [
     ("get_maintenance_statuses", "machines"),
 ];
 
-/// A fault domain in Mesos' own form.
+/// A fault domain in Mesos' format.
 pub(super) fn domain(domain: &FaultDomain) -> Value {
     json!({ "fault_domain": {
         "region": { "name": domain.region },

@@ -1,8 +1,8 @@
 //! What each component wants on a host.
 //!
-//! Pure: a component is a function from the topology, the materials and what is known of the
-//! host to a list of resources. Its [`Spec`] holds that function, and all else that the rest of the
-//! program has to know of it.
+//! Pure: a component is a function from the topology, the inputs and the facts of the host to a
+//! list of resources. Its [`Spec`] holds that function, and everything else that the rest of the
+//! program has to know about it.
 
 pub mod agent;
 mod base;
@@ -47,9 +47,9 @@ pub enum Stage {
     Inventory,
     /// Machines are made.
     Machines,
-    /// Kernels boot with what components need of them.
+    /// Machines reboot with the kernel settings that components need.
     Boot,
-    /// What every host gets; Docker, where containers will run.
+    /// What every host gets; Docker, if the host runs containers.
     Base,
     /// The image registries.
     Registry,
@@ -57,7 +57,7 @@ pub enum Stage {
     Images,
     /// The ZooKeeper ensemble.
     Zookeeper,
-    /// Who may do what in ZooKeeper.
+    /// The access lists in ZooKeeper.
     Access,
     /// The Mesos masters.
     Masters,
@@ -65,9 +65,9 @@ pub enum Stage {
     Agents,
     /// Marathon and Chronos.
     Frameworks,
-    /// What nobody wants any more goes.
+    /// What is no longer wanted is removed.
     Retire,
-    /// The platform is proved by its use.
+    /// The test app proves that the cluster works.
     Verify,
 }
 
@@ -91,11 +91,11 @@ impl fmt::Display for Stage {
     }
 }
 
-/// What the components are made from, beside the topology: gathered before anything is
+/// What the components are made from, besides the topology. It is gathered before anything is
 /// decided.
 #[derive(Debug, Clone)]
 pub struct Inputs {
-    /// What the inventory says of the platform.
+    /// The section `platform` of the inventory.
     pub platform: Platform,
     /// The image of each component.
     pub images: BTreeMap<Component, ImageFacts>,
@@ -107,7 +107,7 @@ pub struct Inputs {
     pub registry: registry::Inputs,
     /// What the ZooKeeper ensemble needs.
     pub zookeeper: zookeeper::Inputs,
-    /// What Mesos' masters and agents need.
+    /// What the Mesos masters and agents need.
     pub mesos: mesos::Inputs,
     /// What Marathon needs.
     pub marathon: mesos::Framework,
@@ -115,16 +115,16 @@ pub struct Inputs {
     pub chronos: mesos::Framework,
 }
 
-/// What a component needs to know of its image.
+/// What a component needs to know about its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageFacts {
     /// The component's version.
     pub version: String,
-    /// The digest of its configuration, by which Docker knows it.
+    /// The digest of its configuration, which is its id in Docker.
     pub id: String,
-    /// The digest of its manifest, by which a registry knows it.
+    /// The digest of its manifest, which is its id in a registry.
     pub digest: String,
-    /// What it needs of its host.
+    /// What it needs from its host.
     pub needs: Needs,
 }
 
@@ -139,12 +139,12 @@ pub struct Context<'a> {
     pub inputs: &'a Inputs,
 }
 
-/// Resources, each with the stage that brings it.
+/// Resources, each with the stage that applies it.
 pub type Wants = Vec<(Stage, Resource)>;
 
-/// Everything that a host should have. Contents may depend on what the host is, but names
-/// never do: so the questions for a probe can be taken from what an unknown host would get,
-/// with [`Facts::default`].
+/// Everything that a host should have. Contents may depend on the facts of the host, but names
+/// never do. So the questions for a probe can be taken from what a host with [`Facts::default`]
+/// would get.
 ///
 /// # Errors
 /// When a template of the inventory cannot be rendered.
@@ -160,7 +160,7 @@ pub fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> 
     Ok(wants)
 }
 
-/// Asks what [`wants`] may need to know of a host beside what an unknown one would get.
+/// Asks what [`wants`] may need to know about a host besides what the wanted resources ask.
 pub fn ask(context: Context<'_>, questions: &mut Questions) {
     boot::ask(context, questions);
     if context.node.has_containers() {
@@ -201,7 +201,7 @@ fn data_file(at: HostPath, user: &str, text: String) -> File {
     File { data: true, ..File::public(at, text).owned_by(user, user) }
 }
 
-/// A path that is made of fixed names, addresses and checked unit names.
+/// A path made of fixed names, addresses and checked unit names.
 fn path(text: &str) -> HostPath {
     text.parse().expect("fixed names, addresses and unit names are safe in a path")
 }

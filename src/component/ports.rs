@@ -1,19 +1,19 @@
-//! Ports of tasks that Linux must not give to outgoing connections.
+//! Ports of tasks that Linux must not use for outgoing connections.
 //!
-//! It gives those from 32768 on, so that a task could find its own one taken. An agent's ports lie
-//! below, unless the inventory says others: these are kept back.
+//! Linux uses ports from 32768 on, so a task could find its port taken. An agent's ports are below
+//! that, unless the inventory sets others: those are reserved.
 
 use crate::inventory::PortRange;
 use crate::resource::{Facts, Sysctl};
 
-/// The kernel setting that keeps ports back.
+/// The kernel setting that reserves ports.
 pub(super) const SETTING: &str = "net.ipv4.ip_local_reserved_ports";
 
-/// The first port that Linux gives, where nobody has set another.
+/// The first port that Linux uses for outgoing connections by default.
 const FIRST_GIVEN: u16 = 32768;
 
-/// What keeps an agent's ports back; none where Linux gives none of them. What the host keeps back
-/// for others stays so.
+/// The setting that reserves an agent's ports; `None` if Linux does not use any of them. Ports that
+/// the host already reserves stay reserved.
 pub(super) fn reserved(ports: &[PortRange], facts: &Facts) -> Option<Sysctl> {
     let ours: Vec<PortRange> =
         ports.iter().filter(|range| range.last >= FIRST_GIVEN).copied().collect();
@@ -39,7 +39,7 @@ fn in_kernels_words(range: &PortRange) -> String {
     }
 }
 
-/// The same ports in order, each once, as the kernel lists them.
+/// The same ports in order and without overlaps, as the kernel lists them.
 fn merged(mut ranges: Vec<PortRange>) -> Vec<PortRange> {
     ranges.sort_unstable();
     let mut all: Vec<PortRange> = Vec::new();
@@ -78,7 +78,7 @@ mod tests {
         check(&["40000-41000", "31000-32000"], "", Some("40000-41000"));
         check(&["40000-41000"], "8080,50000-50010", Some("8080,40000-41000,50000-50010"));
         check(&["40000-41000"], "39000-39999,40500", Some("39000-41000"));
-        // As it is after a first run.
+        // The state after a first run.
         check(&["40000-41000"], "8080,40000-41000", Some("8080,40000-41000"));
         check(&["40000-65535"], "65535", Some("40000-65535"));
     }

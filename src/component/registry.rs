@@ -1,5 +1,5 @@
-//! The private image registry: one on each edge host, with TLS from the cluster's own
-//! authority and a password for everything.
+//! The private image registry: one on each edge host, with a TLS certificate from the cluster's
+//! own authority. Every request needs a password.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::topology::REGISTRY_PORT;
 
 /// The account with which this program pushes: no host knows its password.
 pub const ACCOUNT: &str = "platform";
-/// The account with which hosts pull, and their tasks with them.
+/// The account with which hosts and their tasks pull.
 pub const PULL_ACCOUNT: &str = "platform-pull";
 
 /// The numeric user and group as which it runs in its container.
@@ -50,7 +50,7 @@ impl fmt::Debug for Inputs {
 }
 
 impl Inputs {
-    /// The account that pulls and its password in the form of HTTP's basic authentication.
+    /// [`PULL_ACCOUNT`] and its password in the format of HTTP basic authentication.
     pub fn basic_auth(&self) -> Secret {
         Secret::new(
             BASE64_STANDARD

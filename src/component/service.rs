@@ -1,26 +1,26 @@
-//! What a component in a container consists of on its host, and in which order it comes.
+//! The resources of a component that runs in a container, in the order in which they are applied.
 
 use super::{Stage, Wants, path};
 use crate::resource::{Directory, File, Image, Resource, Unit};
 
 /// A component in a container that a unit runs.
 pub(super) struct Service {
-    /// The directory of its data, where it keeps any.
+    /// The directory of its data, if it keeps any.
     pub(super) data: Option<Directory>,
     /// Its image.
     pub(super) image: Image,
-    /// Its files. When one changes, the unit is started anew.
+    /// Its files. When one changes, the unit is restarted.
     pub(super) files: Vec<File>,
     /// The name of the unit.
     pub(super) unit: &'static str,
-    /// What the unit's file says.
+    /// The text of the unit's file.
     pub(super) text: String,
-    /// A file that the next start looks for, and that is no reason for one.
+    /// A file that the next start looks for. A change of it does not restart the unit.
     pub(super) marker: Option<File>,
 }
 
 impl Service {
-    /// All of it, as a part of this stage.
+    /// All of its resources, in this stage.
     pub(super) fn wants(self, stage: Stage) -> Wants {
         let file = unit_file(self.unit, self.text);
         let unit = Unit::named(self.unit).started_with(self.files.iter().chain([&file]));
@@ -35,7 +35,7 @@ impl Service {
     }
 }
 
-/// The file of a unit of ours.
+/// The file of a unit of this program.
 pub(super) fn unit_file(name: &str, text: String) -> File {
     File::public(path(&format!("/etc/systemd/system/{name}")), text)
 }

@@ -1,8 +1,8 @@
-//! What the rest of the program has to know of each component, in one place.
+//! What the rest of the program has to know about each component, in one place.
 //!
 //! Plans, gates, the checks before a run, lost secrets, `status` and the checks of the network
 //! read it. A new component is a variant of [`Component`], a module with a `SPEC`, and its line
-//! in [`Spec::of`]; nowhere else is there an arm for all others that it could fall into.
+//! in [`Spec::of`]. No other code has a default case that could silently handle it.
 
 use super::{
     Context, Stage, Wants, agent, chronos, marathon, master, registry, zookeeper,
@@ -16,37 +16,37 @@ use crate::topology::Node;
 /// A component, as the rest of the program knows it.
 #[derive(Debug)]
 pub struct Spec {
-    /// Which.
+    /// The component.
     pub component: Component,
-    /// All of its instances together, as a sentence begins: `Mesos`.
+    /// The name of all its instances together, at the start of a sentence: `Mesos`.
     pub title: &'static str,
-    /// One of its instances, within a sentence: `the Mesos master`.
+    /// The name of one instance, within a sentence: `the Mesos master`.
     pub instance: &'static str,
-    /// Several of its instances, within a sentence: `Mesos masters`.
+    /// The name of several instances, within a sentence: `Mesos masters`.
     pub instances: &'static str,
-    /// That one instance serves, and that several do; `{}` stands for their hosts.
+    /// The texts for one instance that serves and for several; `{}` is replaced by their hosts.
     pub serve: [&'static str; 2],
     /// The unit that runs it.
     pub unit: &'static str,
-    /// The stage that brings it.
+    /// The stage that installs it.
     pub stage: Stage,
-    /// The ports on which it listens; first the one on which it serves.
+    /// The ports on which it listens. The first is the one on which it serves.
     pub ports: &'static [Port],
     /// What the loss of an instance means.
     pub redundancy: Redundancy,
-    /// The components that must not even be interrupted for it to run on. It is back by itself
-    /// after seconds, in which nothing of the kind may be interrupted again.
+    /// The components whose interruption stops it too. It starts again by itself within seconds;
+    /// until then none of them may be interrupted again.
     pub interrupted_by: &'static [Component],
-    /// The name under which it is a framework of Mesos.
+    /// The name under which it registers as a framework of Mesos, if it does.
     pub framework: Option<&'static str>,
-    /// What its hosts were given, and what made anew would be another than they have.
+    /// The secrets that its hosts hold. If they were made again, they would not match the hosts'.
     pub given: &'static [Given],
     /// What it wants on a host.
     pub wants: fn(Context<'_>, &Facts) -> Result<Wants, BadTemplate>,
-    /// Asks what it needs to know of a host, beside what its wants ask.
+    /// Asks what it needs to know about a host, besides what its wanted resources ask.
     pub ask: fn(&mut Questions),
-    /// What heals an instance whose unit said this as it ended, where its own words do not say
-    /// that: an instruction without the host's name.
+    /// What to do about an instance whose unit logged this text as it ended, if the text itself
+    /// does not say so. The instruction does not name the host.
     pub remedy: fn(&str) -> Option<String>,
 }
 
@@ -55,9 +55,9 @@ pub struct Spec {
 pub struct Port {
     /// Its number.
     pub number: u16,
-    /// Who connects to it.
+    /// The hosts that connect to it.
     pub clients: Clients,
-    /// Whether it listens on all of its host's addresses, and not on the private one alone.
+    /// Whether it listens on all addresses of its host, not only on the private one.
     pub on_all: bool,
 }
 
@@ -67,13 +67,13 @@ impl Port {
         Self { number, clients, on_all: false }
     }
 
-    /// The same at all of its addresses.
+    /// The same port on all addresses of the host.
     pub(super) const fn on_all_addresses(self) -> Self {
         Self { on_all: true, ..self }
     }
 }
 
-/// Who connects to a port.
+/// Which hosts connect to a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clients {
     /// Every host that runs containers.
@@ -82,10 +82,10 @@ pub enum Clients {
     Hosts(&'static [Component]),
 }
 
-/// What hosts were given of the state folder.
+/// A secret of the state folder that hosts hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given {
-    /// What the cluster's certificate authority signed.
+    /// A certificate that the cluster's certificate authority signed.
     Authority,
     /// A secret of this name.
     Secret(&'static str),
@@ -96,11 +96,11 @@ pub enum Given {
 pub enum Redundancy {
     /// A majority has to serve, and one of them leads.
     Quorum,
-    /// One has to serve and lead; the others stand by.
+    /// One has to serve and lead; the others wait to take over.
     Standby,
-    /// Each does its own share of the work; a part of them may be interrupted at once.
+    /// Each does its own share of the work; some of them may be interrupted at once.
     Pool,
-    /// Each serves by itself.
+    /// Each serves alone.
     Single,
 }
 
@@ -122,12 +122,12 @@ impl Spec {
         Component::ALL.into_iter().map(Self::of)
     }
 
-    /// The specs of what a host runs, in their order.
+    /// The specs of the components that a host runs, in their order.
     pub fn of_node(node: &Node) -> impl Iterator<Item = &'static Self> {
         Self::all().filter(|spec| node.runs(spec.component))
     }
 
-    /// The component that a unit runs; none for a unit of another kind.
+    /// The component that a unit runs; `None` for any other unit.
     pub fn of_unit(unit: &str) -> Option<&'static Self> {
         Self::all().find(|spec| spec.unit == unit)
     }
@@ -146,15 +146,15 @@ impl Spec {
     }
 }
 
-/// What heals a component whose unit said this as it ended: see [`Spec::remedy`].
+/// What to do about a component whose unit logged this text as it ended: see [`Spec::remedy`].
 pub fn remedy(unit: &str, said: &str) -> Option<String> {
     Spec::of_unit(unit).and_then(|spec| (spec.remedy)(said))
 }
 
-/// Nothing is asked beside what the wants ask.
+/// For a component that asks nothing besides what its wanted resources ask.
 pub(super) const fn asks_nothing(_: &mut Questions) {}
 
-/// Its own words say all.
+/// For a component whose own log says what to do.
 pub(super) const fn no_remedy(_: &str) -> Option<String> {
     None
 }

@@ -1,10 +1,10 @@
-//! The nodes of ZooKeeper that are there before those who use them, and who may do what with
-//! each.
+//! The ZooKeeper nodes that are created before the components that use them start, and their
+//! access lists.
 //!
-//! A member lets in those users alone that it is told of. What each of them may do a node's own
-//! list says, and nothing else: a new ensemble lets everyone do everything at its root, and Chronos
-//! gives its first nodes no list at all. So these nodes are made for their owners, with their
-//! lists, before an owner starts; and nobody but the administrator makes any beside them.
+//! A member accepts only the users in its configuration. What each user may do with a node depends
+//! only on the node's own list: a new ensemble lets everyone do everything at its root, and Chronos
+//! gives its first nodes no list at all. So this program creates these nodes with their lists
+//! before their owners start, and only the administrator can create others beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,10 +18,10 @@ use crate::inventory::catalog::Component;
 use crate::secret::Secret;
 use crate::topology::Topology;
 
-/// The administrator, whom no access list binds.
+/// The administrator, for whom access lists do not count.
 pub const ADMINISTRATOR: &str = "super";
 
-/// What someone may do with a node, in ZooKeeper's own bits.
+/// What a user may do with a node, in ZooKeeper's own bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rights(pub u32);
 
@@ -52,21 +52,21 @@ impl fmt::Display for Rights {
 /// What one user, or everyone, may do with a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant {
-    /// How ZooKeeper tells who it is: `digest` or `world`.
+    /// How ZooKeeper identifies the user: `digest` or `world`.
     pub scheme: String,
-    /// Who it is: a user with a hash of his password, or `anyone`.
+    /// The user with a hash of its password, or `anyone`.
     pub id: String,
-    /// What he may do.
+    /// What the user may do.
     pub rights: Rights,
 }
 
 impl Grant {
-    /// What everyone may do.
+    /// These rights for everyone.
     pub fn anyone(rights: Rights) -> Self {
         Self { scheme: "world".to_owned(), id: "anyone".to_owned(), rights }
     }
 
-    /// Everything, for one user.
+    /// All rights for one user.
     fn owner((user, password): User<'_>) -> Self {
         let id = identity(user, password);
         Self { scheme: "digest".to_owned(), id, rights: Rights::ALL }
@@ -77,10 +77,10 @@ impl Grant {
     }
 }
 
-/// Who may do what with a node. Nobody else may do anything, but the administrator.
+/// The access list of a node. Except for the administrator, users not in it may do nothing.
 pub type AccessList = BTreeSet<Grant>;
 
-/// A node and who may do what with it.
+/// A node and its access list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Znode {
     /// Its path.
@@ -92,21 +92,21 @@ pub struct Znode {
 /// What is known of the nodes of an ensemble.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// It did not tell.
+    /// The ensemble did not answer.
     Unknown,
-    /// The list of each node that was asked for; none where there is no such node.
+    /// The list of each node that was asked for; `None` if there is no such node.
     Told(BTreeMap<String, Option<AccessList>>),
 }
 
 impl Seen {
-    /// What a new ensemble has: its own nodes, open to everyone.
+    /// The nodes of a new ensemble: only its own, open to everyone.
     pub fn of_new() -> Self {
         let open = || Some(AccessList::from([Grant::anyone(Rights::ALL)]));
         Self::Told(OWN.map(|path| (path.to_owned(), open())).into())
     }
 }
 
-/// A node that is to be made, or to get another list.
+/// A node that has to be created, or has to get another list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secure {
     /// The node as it should be.
@@ -121,19 +121,19 @@ impl fmt::Display for Secure {
     }
 }
 
-/// The nodes that ZooKeeper itself makes and leaves open.
+/// The nodes that ZooKeeper itself creates and leaves open.
 const OWN: [&str; 3] = ["/", "/zookeeper", "/zookeeper/quota"];
 
-/// A user as ZooKeeper's lists name him: with a hash of name and password.
+/// A user as ZooKeeper's lists name it: with a hash of name and password.
 pub fn identity(user: &str, password: &Secret) -> String {
     let hash = Sha1::digest(format!("{user}:{}", password.expose()));
     format!("{user}:{}", BASE64_STANDARD.encode(hash))
 }
 
-/// A user of ZooKeeper and his password.
+/// A user of ZooKeeper and its password.
 type User<'a> = (&'a str, &'a Secret);
 
-/// Whom members let in: the administrator, and the users of what the cluster runs.
+/// The users that members accept: the administrator, and those of the cluster's components.
 pub fn users(topology: &Topology, inputs: &Inputs) -> Vec<String> {
     let of = |(user, password): User<'_>| identity(user, password);
     let own = (ADMINISTRATOR, &inputs.zookeeper.super_password);
@@ -143,7 +143,7 @@ pub fn users(topology: &Topology, inputs: &Inputs) -> Vec<String> {
     std::iter::once(own).chain(of_components).map(of).collect()
 }
 
-/// As whom a component uses ZooKeeper; none where it does not.
+/// The user with which a component uses ZooKeeper; `None` if it does not use it.
 fn user(component: Component, inputs: &Inputs) -> Option<User<'_>> {
     let mesos = &inputs.mesos;
     Some(match component {
@@ -168,7 +168,7 @@ pub fn wanted(topology: &Topology, inputs: &Inputs) -> Vec<Znode> {
     };
     let mut nodes: Vec<Znode> =
         OWN.map(|path| Znode { path, access: [everyone_reads()].into() }).into();
-    // Whoever looks for the leading master reads: agents, frameworks.
+    // Agents and frameworks read this node to find the leading master.
     nodes.extend(owner(Component::MesosMaster).map(|masters| Znode {
         path: "/mesos",
         access: [masters, everyone_reads()].into(),
@@ -183,7 +183,7 @@ pub fn wanted(topology: &Topology, inputs: &Inputs) -> Vec<Znode> {
     nodes
 }
 
-/// What has to be done for the nodes to be as wanted. Of an ensemble that does not tell, that is
+/// What has to be done so that the nodes are as wanted. If the ensemble did not answer, that is
 /// nothing: it is asked again once it serves.
 pub fn changes(wanted: Vec<Znode>, seen: &Seen) -> Vec<Secure> {
     let Seen::Told(lists) = seen else { return Vec::new() };
@@ -194,7 +194,7 @@ pub fn changes(wanted: Vec<Znode>, seen: &Seen) -> Vec<Secure> {
     wanted.into_iter().filter_map(change).collect()
 }
 
-/// Why something has to be done for a node; none where nothing has to.
+/// Why a node has to be changed; `None` if it is as wanted.
 fn reason(node: &Znode, lists: &BTreeMap<String, Option<AccessList>>) -> Option<String> {
     let Some(found) = lists.get(node.path).and_then(Option::as_ref) else {
         return Some("it is not there".to_owned());
@@ -205,7 +205,7 @@ fn reason(node: &Znode, lists: &BTreeMap<String, Option<AccessList>>) -> Option<
     let excess = found.difference(&node.access).find(|grant| grant.is_for_anyone());
     Some(match excess {
         Some(grant) => format!("anyone may {}", grant.rights),
-        None => "others than its owner may use it, or its owner may not".to_owned(),
+        None => "its access list is not as wanted".to_owned(),
     })
 }
 
@@ -242,7 +242,7 @@ mod tests {
                  it, decide who may",
             ),
         );
-        let other = "others than its owner may use it, or its owner may not";
+        let other = "its access list is not as wanted";
         check(Some(std::slice::from_ref(&read)), Some(other));
         check(Some(&[Grant::owner(("mesos", &Secret::new("old"))), read]), Some(other));
     }
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_user_is_named_as_zookeeper_itself_does() {
-        // As `DigestAuthenticationProvider super:test` prints it.
+        // The output of `DigestAuthenticationProvider super:test`.
         let named = identity("super", &Secret::new("test"));
         assert_eq!(named, "super:D/InIHSb7yEEbrWz8b9l71RjZJU=");
     }

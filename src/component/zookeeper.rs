@@ -1,9 +1,9 @@
 //! ZooKeeper: an ensemble of an odd number of members, each a container under systemd.
 //!
 //! An ensemble is formed once. A member whose data is gone must not help to elect another
-//! member without data, or what the others still hold is lost; so ZooKeeper is told not to
+//! member without data, or what the others still hold is lost. So ZooKeeper is configured not to
 //! start a new database by itself, and only members of an ensemble that was never formed get
-//! the marker that allows it. That it was formed is what a member's data says: the first
+//! the marker that allows it. A member's data shows that the ensemble was formed: the first
 //! quorum raises the accepted epoch to 1.
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ const DATA: &str = "/var/lib/platform/zookeeper";
 const CONFIG: &str = "/etc/platform/zookeeper";
 /// The unit that runs a member.
 pub const UNIT: &str = "platform-zookeeper.service";
-/// The password with which members know each other.
+/// The password with which members identify each other.
 pub const QUORUM_SECRET: &str = "zookeeper-quorum";
 /// The administrator's password.
 pub const SUPER_SECRET: &str = "zookeeper-super";
@@ -75,7 +75,7 @@ pub(super) const SPEC: Spec = Spec {
 /// What the ensemble needs.
 #[derive(Clone)]
 pub struct Inputs {
-    /// With which members prove to each other that they belong together.
+    /// The password with which members identify each other.
     pub quorum_password: Secret,
     /// The password of [`ADMINISTRATOR`].
     pub super_password: Secret,
@@ -91,18 +91,18 @@ impl fmt::Debug for Inputs {
     }
 }
 
-/// Adds what [`forming`] needs to know of a member, and what a forming brings.
+/// Adds the questions that [`forming`] needs answered, and those about files that forming writes.
 fn ask(questions: &mut Questions) {
     questions.path(&accepted_epoch());
     questions.path(&first_snapshot());
     questions.path(&start_empty().path);
 }
 
-/// Whether the ensemble has yet to be formed: no member has accepted an epoch after 0. It
-/// holds at any moment of a forming that was cut off, and never again after it.
+/// Whether the ensemble is not formed yet: no member has accepted an epoch after 0. This stays
+/// true while the ensemble forms, even if that is cut off, and is never true again afterwards.
 ///
 /// # Errors
-/// When a member did not say.
+/// When a member's host did not answer.
 pub fn forming<'a>(
     members: impl IntoIterator<Item = &'a Facts>,
 ) -> Result<bool, Unknown> {
@@ -114,8 +114,7 @@ pub fn forming<'a>(
     Ok(true)
 }
 
-/// Whether a member's accepted epoch, as it is on its disk, is none of an ensemble that was
-/// formed.
+/// Whether a member's accepted epoch on its disk shows that its ensemble was never formed.
 fn is_before_the_first(epoch: &FileState) -> bool {
     let none = ["0", "-1"].map(|epoch| Some(Content::from(epoch.to_owned()).sha256()));
     match epoch {
@@ -124,12 +123,12 @@ fn is_before_the_first(epoch: &FileState) -> bool {
     }
 }
 
-/// An ensemble that holds data and has other members than the inventory says.
+/// An ensemble that holds data, and whose members differ from those in the inventory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refused: the ensemble on {host} has the members {found}, the inventory says {wanted}; \
-     members of an ensemble that holds data can be neither added nor exchanged yet: put the \
-     inventory's members back as they were"
+    "refused: the ensemble on {host} has the members {found}, but the inventory says {wanted}; \
+     this program cannot add or replace members of an ensemble that holds data yet: undo the \
+     change of the members in the inventory"
 )]
 pub struct OtherMembers {
     host: HostName,
@@ -137,8 +136,8 @@ pub struct OtherMembers {
     wanted: String,
 }
 
-/// Checks that a running ensemble keeps its members: two that think differently of who they
-/// are could each have a majority.
+/// Checks that a running ensemble keeps its members: with two different lists of members, two
+/// groups could each be a majority.
 ///
 /// # Errors
 /// When a member's configuration names others.
@@ -158,13 +157,13 @@ pub fn check_members<'a>(
     Ok(())
 }
 
-/// An ensemble most of whose members have lost their data.
+/// An ensemble of which too many members have lost their data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refused: the ensemble's data is gone from {}, and without a majority of {majority} that has \
-     any it does not serve; bring {DATA} back there, or, where {} is known to have the newest \
+    "refused: the ensemble's data is gone from {}, and the ensemble does not serve unless a \
+     majority of {majority} has it; restore {DATA} there, or, if you know that {} has the newest \
      data, run `mkdir -p {DATA} && touch {DATA}/initialize && systemctl stop {UNIT}` as root on \
-     {}; then run this again",
+     {}; then run the command again",
     joined(lost),
     joined(kept),
     joined(needed)
@@ -172,31 +171,31 @@ pub fn check_members<'a>(
 pub struct DataLost {
     lost: Vec<HostName>,
     kept: Vec<HostName>,
-    /// As many of the lost as make a majority with the kept.
+    /// So many of `lost` that they make a majority together with `kept`.
     needed: Vec<HostName>,
     majority: usize,
 }
 
-/// An ensemble that served before, none of whose members has any data now.
+/// An ensemble that has served before, but whose members have no data now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refused: the ensemble has served before, and now none of {} has any data; bring {DATA} back \
-     on a majority of them, or, to begin anew on purpose, run `platform down --purge` or remove \
-     {}; then run this again",
+    "refused: the ensemble has served before, but now none of {} has any data; restore {DATA} \
+     on a majority of them, or, to begin with an empty ensemble, run `platform down --purge` or \
+     remove {}; then run the command again",
     joined(lost),
     note.display()
 )]
 pub struct AllLost {
     lost: Vec<HostName>,
-    /// What tells that it has served.
+    /// The note that the ensemble has served.
     note: PathBuf,
 }
 
-/// Checks that an ensemble is not formed a second time without a word. `served` is the note
-/// that says that it has served, where there is one.
+/// Checks that an ensemble is not formed a second time unless the operator asks for it. `served`
+/// is the note that it has served, if there is one.
 ///
 /// # Errors
-/// When it is about to be formed though it has served.
+/// When it is about to be formed although it has served.
 pub fn check_first(
     ensemble: &Ensemble,
     forming: bool,
@@ -211,11 +210,11 @@ pub fn check_first(
     }
 }
 
-/// Checks that a majority of a formed ensemble has its data, or a word of the operator to do
-/// without. Members that have neither would wait for each other for ever.
+/// Checks that a majority of a formed ensemble has its data, or that the operator has allowed it to
+/// start without data. Otherwise the members would wait for each other for ever.
 ///
 /// # Errors
-/// When too few have.
+/// When too few members have either.
 pub fn check_data(
     ensemble: &Ensemble,
     facts: &BTreeMap<HostName, Facts>,
@@ -233,20 +232,20 @@ pub fn check_data(
     }
 }
 
-/// What heals a member that cannot read its data, as after a loss of power; none where it says
-/// that something else is wrong. A member without data copies it from those that lead.
+/// What to do about a member that cannot read its data, such as after a loss of power; `None` if
+/// its log reports another problem. A member without data copies it from the leader.
 fn remedy(said: &str) -> Option<String> {
     said.contains("Unable to load database on disk").then(|| {
         format!(
-            "its data is broken: where `platform status` says that most of the other members \
+            "its data is broken: if `platform status` says that most of the other members \
              serve, run `mv {DATA}/version-2 {DATA}/version-2.broken` as root on this host, then \
-             `platform up`: the member copies the data from the others; where they do not, put \
-             {DATA}/version-2 back from a copy"
+             `platform up`: the member copies the data from the others; if they do not serve, \
+             restore {DATA}/version-2 from a backup"
         )
     })
 }
 
-/// Whether a member has data, or may start without.
+/// Whether a member has data, or may start without data.
 fn may_vote(facts: &Facts) -> bool {
     let paths = [accepted_epoch(), first_snapshot(), start_empty().path];
     let [epoch, snapshot, marker] = paths.map(|path| facts.file(&path).ok().cloned());
@@ -255,8 +254,8 @@ fn may_vote(facts: &Facts) -> bool {
     formed || !missing(snapshot) || !missing(marker)
 }
 
-/// The numbers by which members know each other already, by their addresses: a member keeps its
-/// own, wherever the inventory has it.
+/// The numbers that members already have, by their addresses: a member keeps its number, wherever
+/// it is in the inventory.
 pub fn numbers<'a>(
     members: impl IntoIterator<Item = &'a Facts>,
 ) -> BTreeMap<IpAddr, u16> {
@@ -264,7 +263,7 @@ pub fn numbers<'a>(
     known.filter_map(|(id, at)| Some((at.parse().ok()?, id.parse().ok()?))).collect()
 }
 
-/// The members that a host's own configuration names, by id; none where it has none.
+/// The members that a host's own configuration names, by id; `None` if there is no configuration.
 fn members_of(facts: &Facts) -> Option<BTreeMap<String, String>> {
     match facts.file(&path(&format!("{CONFIG}/zoo.cfg"))) {
         Ok(FileState::Present { text: Some(text), .. }) => Some(members_in(text)),
@@ -311,7 +310,8 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     Ok(service.wants(Stage::Zookeeper))
 }
 
-/// Only while the ensemble is being formed, and only where there is no database yet.
+/// Whether a member may start a new database: only while the ensemble is formed, and if it has no
+/// database.
 fn may_start_empty(context: Context<'_>, facts: &Facts) -> bool {
     let first = facts.file(&first_snapshot());
     let empty = first.is_ok_and(|state| *state == FileState::Missing);
@@ -353,8 +353,8 @@ fn jaas(password: &Secret) -> File {
         .owned_by(USER, USER)
 }
 
-/// Options for the JVM that must not be seen in the list of processes: it reads them from
-/// this file. ZooKeeper knows the administrator by the hash of name and password.
+/// The file with JVM options that must not be visible in the list of processes. ZooKeeper knows
+/// the administrator by the hash of name and password.
 fn administrator(password: &Secret) -> File {
     let text = format!(
         "-Dzookeeper.DigestAuthenticationProvider.superDigest={}\n",
@@ -364,7 +364,7 @@ fn administrator(password: &Secret) -> File {
         .owned_by(USER, USER)
 }
 
-/// Whom the member lets in: its image's own provider looks there.
+/// The file with the users that the member accepts; the provider in its image reads it.
 fn users(context: Context<'_>) -> File {
     let users = znode::users(context.topology, context.inputs);
     let lines: String = users.into_iter().map(|user| format!("{user}\n")).collect();
@@ -411,7 +411,7 @@ fn first_snapshot() -> HostPath {
     path(&format!("{DATA}/version-2/snapshot.0"))
 }
 
-/// The marker that lets a member start a new database; ZooKeeper takes it away as it does.
+/// The marker that lets a member start a new database; ZooKeeper then removes it.
 fn start_empty() -> File {
     data_file(path(&format!("{DATA}/initialize")), USER, String::new())
 }

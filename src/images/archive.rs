@@ -1,10 +1,10 @@
 //! Archives: files of `docker save` and OCI layouts, plain or compressed by gzip.
 //!
-//! A plain archive is read by position: finding out what is in it takes a few small reads,
-//! whatever its size. A compressed one is unpacked once into a cache folder. Layers are not
-//! read here, but checked when they are sent; manifest and configuration are.
+//! A plain archive is read by position: listing its files takes a few small reads, whatever its
+//! size. A compressed one is unpacked once into a cache folder. The manifest and the configuration
+//! are checked here; layers are not read, but checked when they are sent.
 //!
-//! An archive may come from anyone: what is in it never decides how much memory or disk is used.
+//! An archive may come from anyone, so its content never decides how much memory or disk is used.
 
 mod headers;
 
@@ -24,13 +24,15 @@ use tokio_util::bytes::Bytes;
 use super::manifest::{self, Descriptor, Document, Manifest, media_type};
 use super::{Blob, Damaged, Digest, Image, ManifestError, Source, cache};
 
-/// Indexes may point to indexes; nobody nests them deeper.
+/// Indexes may point to indexes, but not deeper than this.
 const MAX_DEPTH: usize = 4;
-/// Manifests and configurations are small; more is an attack or a mistake.
+/// The largest manifest or configuration: both are small, so more is an attack or a mistake.
 const MAX_JSON_BYTES: u64 = 8 << 20;
-/// Images shrink to a third; one that grows by more than this is made to fill the disk.
+/// The most by which an archive may grow when it is unpacked. Images are usually compressed to a
+/// third; one that grows by more than this is made to fill the disk.
 const MOST_GROWTH: u64 = 100;
-/// What a small archive may grow to all the same: mostly empty files shrink to nearly nothing.
+/// The size to which even a small archive may grow, as mostly empty files compress to nearly
+/// nothing.
 const LEAST_MOST: u64 = 64 << 20;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 2] = [0x28, 0xb5];
@@ -46,8 +48,8 @@ pub enum ArchiveError {
         /// Why.
         source: io::Error,
     },
-    /// It ends too early, or is no tar at all.
-    #[error("{} is cut short or is no archive: {detail}; fetch it again", path.display())]
+    /// It ends too early, or is not a tar at all.
+    #[error("{} is cut short or is not an archive: {detail}; fetch it again", path.display())]
     Broken {
         /// The archive.
         path: PathBuf,
@@ -56,7 +58,7 @@ pub enum ArchiveError {
     },
     /// It is a tar, but not of an image.
     #[error(
-        "{} holds no image: neither `manifest.json` (docker save) nor `index.json` (OCI \
+        "{} contains no image: neither `manifest.json` (docker save) nor `index.json` (OCI \
          layout) is in it",
         path.display()
     )]
@@ -64,17 +66,17 @@ pub enum ArchiveError {
         /// The archive.
         path: PathBuf,
     },
-    /// It holds several images, or none.
-    #[error("{} holds {count} images: save just the one", path.display())]
+    /// It contains several images, or none.
+    #[error("{} contains {count} images: save only one", path.display())]
     NotOneImage {
         /// The archive.
         path: PathBuf,
         /// How many.
         count: usize,
     },
-    /// A file that its manifest speaks of is not in it.
+    /// A file that its manifest names is not in it.
     #[error(
-        "{} is not whole: its manifest speaks of `{file}`, which is not in it",
+        "{} is not complete: its manifest names `{file}`, which is not in it",
         path.display()
     )]
     Missing {
@@ -83,10 +85,10 @@ pub enum ArchiveError {
         /// The missing file.
         file: String,
     },
-    /// A part of it is not what its digest says.
+    /// A part of it does not match its digest.
     #[error(transparent)]
     Damaged(#[from] Damaged),
-    /// It is no image that hosts can run.
+    /// It is not an image that hosts can run.
     #[error("cannot use the image in {}", path.display())]
     Manifest {
         /// The archive.
@@ -112,13 +114,13 @@ pub enum ArchiveError {
     },
 }
 
-/// Finds the image in an archive. Where there are several platforms, the one for
-/// `linux/<architecture>` (such as `amd64`) is taken. The cache folder is used, and made,
-/// only for what is compressed. Nothing is written twice.
+/// Finds the image in an archive. If there are several platforms, the one for
+/// `linux/<architecture>` (such as `amd64`) is used. The cache folder is made and used only for
+/// compressed content. Nothing is written twice.
 ///
 /// # Errors
-/// When the archive is cut short, damaged in a part that is read, holds no image that hosts
-/// can run, or holds several.
+/// When the archive is cut short, damaged in a part that is read, contains no image that hosts
+/// can run, or contains several.
 pub async fn read(
     path: &Path,
     cache: &Path,
@@ -131,9 +133,9 @@ pub async fn read(
     tokio::task::spawn_blocking(work).await.map_err(stopped)?
 }
 
-/// An archive whose files' places are known.
+/// An archive with the positions of its files.
 struct Archive {
-    /// As the operator calls it.
+    /// Its path as the operator gave it.
     path: PathBuf,
     /// The plain tar: the same file, or its unpacked copy in the cache.
     plain: Arc<Path>,
@@ -163,9 +165,9 @@ struct Layout {
 impl Archive {
     fn open(path: &Path, cache: &Path) -> Result<Self, ArchiveError> {
         let unreadable = |source| ArchiveError::Read { path: path.to_owned(), source };
-        // To open a pipe would wait until somebody writes to it.
+        // Opening a pipe would wait until a program writes to it.
         if !path.metadata().map_err(unreadable)?.is_file() {
-            return Err(unreadable(io::Error::other("it is no ordinary file")));
+            return Err(unreadable(io::Error::other("it is not an ordinary file")));
         }
         let mut file = File::open(path).map_err(unreadable)?;
         let mut plain = path.to_owned();
@@ -182,7 +184,7 @@ impl Archive {
     }
 
     fn image(&mut self, architecture: &str) -> Result<Image, ArchiveError> {
-        // Newer Dockers save both; the layout has digests for everything.
+        // Newer versions of Docker save both; the layout has digests for everything.
         if self.entries.contains_key("index.json") {
             self.layout_image(architecture)
         } else if self.entries.contains_key("manifest.json") {
@@ -192,7 +194,7 @@ impl Archive {
         }
     }
 
-    /// An OCI layout: everything is named by its digest and sent as it is.
+    /// The image of an OCI layout: all parts are named by their digests and sent as they are.
     fn layout_image(&mut self, architecture: &str) -> Result<Image, ArchiveError> {
         let layout: Layout = self.json("index.json", "its index")?;
         let (bytes, manifest, digest) = self.find(layout.manifests, architecture)?;
@@ -213,7 +215,7 @@ impl Archive {
         Ok(Image { manifest: bytes, media_type, digest, config, layers })
     }
 
-    /// The manifest for the hosts' platform, through as many indexes as there are.
+    /// The manifest for the hosts' platform, found through any indexes.
     fn find(
         &mut self,
         mut entries: Vec<Descriptor>,
@@ -233,8 +235,8 @@ impl Archive {
         Err(ArchiveError::NotOneImage { path: self.path.clone(), count: 0 })
     }
 
-    /// A file of `docker save`: it has no manifest for registries, so one is written. Plain
-    /// layers are sent as they are, and their digests stand in the configuration.
+    /// The image of a file of `docker save`. It has no manifest for registries, so one is written.
+    /// Plain layers are sent as they are; their digests are in the configuration.
     fn saved_image(&mut self, architecture: &str) -> Result<Image, ArchiveError> {
         let saved: Vec<Saved> = self.json("manifest.json", "its `manifest.json`")?;
         let [saved] = saved.as_slice() else {
@@ -284,8 +286,9 @@ impl Archive {
         self.layer_blob(n, &layer, place)
     }
 
-    /// A compressed layer's own digest stands nowhere: the layer is read once, checked by the
-    /// digest of what is in it, and the answer kept for as long as the archive stays.
+    /// The digest of a compressed layer, which the archive does not contain. The layer is read
+    /// once and its uncompressed content checked by its digest; the result is kept in the cache as
+    /// long as the archive does not change.
     fn compressed_digest(
         &mut self,
         n: usize,
@@ -390,7 +393,7 @@ impl Archive {
     }
 }
 
-/// Where each file of a tar is; links within it lead to what they point to.
+/// The position of each file of a tar; a link within it has the position of its target.
 fn places(
     path: &Path,
     file: &mut File,
@@ -434,7 +437,7 @@ fn places(
     Ok(places)
 }
 
-/// A path without `.` and with `..` taken back, as text.
+/// A path with `.` and `..` resolved, as text.
 fn plain_name(path: &Path) -> String {
     use std::path::Component;
     let mut parts: Vec<String> = Vec::new();
@@ -448,7 +451,7 @@ fn plain_name(path: &Path) -> String {
     parts.join("/")
 }
 
-/// The unpacked copy of a compressed archive; copies of what the archive was before are
+/// The unpacked copy of a compressed archive. Copies of earlier versions of the archive are
 /// removed.
 fn unpacked(path: &Path, file: &mut File, cache: &Path) -> Result<PathBuf, ArchiveError> {
     let failed = |source: io::Error| match source.kind() {
@@ -472,7 +475,7 @@ fn unpacked(path: &Path, file: &mut File, cache: &Path) -> Result<PathBuf, Archi
         written if written > most => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!(
-                "unpacked it has more than {MOST_GROWTH} times its size; where that is \
+                "unpacked it has more than {MOST_GROWTH} times its size; if that is \
                      right, unpack it by hand (`gunzip`) and name the plain archive"
             ),
         )),
@@ -483,20 +486,20 @@ fn unpacked(path: &Path, file: &mut File, cache: &Path) -> Result<PathBuf, Archi
     Ok(copy)
 }
 
-/// Removes what the cache has of what the archive was before.
+/// Removes what the cache has of earlier versions of the archive.
 fn forget_older(path: &Path, cache: &Path) -> io::Result<()> {
     let (family, now) = (family(path)?, identity(path)?);
     cache::remove(cache, |name| name.starts_with(&family) && !name.starts_with(&now))
 }
 
-/// Names an archive as it is now: another content has another size or time.
+/// A name for the current version of an archive: if its content changes, its size or time does.
 fn identity(path: &Path) -> io::Result<String> {
     let about = path.metadata()?;
     let version = format!("{} {} {}", about.len(), about.mtime(), about.mtime_nsec());
     Ok(format!("{}{}", family(path)?, Digest::of(version.as_bytes()).short()))
 }
 
-/// Begins the names of all that is kept of an archive.
+/// The prefix of the names of all files that are kept for an archive.
 fn family(path: &Path) -> io::Result<String> {
     let path = path.canonicalize()?;
     let digest = Digest::of(path.as_os_str().as_encoded_bytes());
@@ -510,7 +513,7 @@ fn begins_with(file: &mut File, offset: u64, magic: [u8; 2]) -> io::Result<bool>
     Ok(begin == magic)
 }
 
-/// The digests of a compressed layer and of what is in it, in one pass.
+/// The digests of a compressed layer and of its uncompressed content, in one pass.
 fn gzip_digests(file: &mut File, place: Extent) -> io::Result<(Digest, Digest)> {
     struct Tee<R>(R, Sha256);
     impl<R: Read> Read for Tee<R> {
@@ -525,7 +528,7 @@ fn gzip_digests(file: &mut File, place: Extent) -> io::Result<(Digest, Digest)> 
     let mut inner = Tee(MultiGzDecoder::new(&mut outer), Sha256::new());
     io::copy(&mut inner, &mut io::sink())?;
     let inner = inner.1;
-    // What may follow the compressed data belongs to the layer as well.
+    // Bytes after the compressed data also belong to the layer.
     io::copy(&mut outer, &mut io::sink())?;
     Ok((Digest::finish(outer.into_inner().1), Digest::finish(inner)))
 }
@@ -534,7 +537,7 @@ fn file_of(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// The digest that a file of `docker save` has in its name, such as `<hex>.json`.
+/// The digest in the name of a file of `docker save`, such as `<hex>.json`.
 fn digest_in(file: &str) -> Option<Digest> {
     let stem = Path::new(file).file_stem()?.to_str()?;
     format!("sha256:{}", stem.trim_start_matches("sha256:")).parse().ok()

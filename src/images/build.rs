@@ -1,11 +1,11 @@
-//! Images made from folders, in the operator's own Docker.
+//! Builds images from folders, in the operator's own Docker.
 //!
-//! A folder holds either an executable `rootfs`, which writes the tar of a root file system to
-//! its standard output, or a `Dockerfile`, whose first `ARG` lines say what it is built on. An
-//! image's tag is a hash of its folder and its bases, so what is there is never built again, and
-//! what is built is always of the folder as it is.
+//! A folder contains either an executable `rootfs`, which writes the tar of a root file system to
+//! its standard output, or a `Dockerfile`, whose first `ARG` lines name its base images. An
+//! image's tag is a hash of its folder and its bases. So an image that exists is not built again,
+//! and the image always matches the folder.
 //!
-//! Two builds of the same base at once would both build it: build one after the other.
+//! Two builds at the same time would both build a common base: build one after the other.
 
 mod folder;
 
@@ -31,17 +31,18 @@ use folder::Base;
 pub(super) use folder::is_executable;
 pub use folder::{references, tag};
 
-/// A root file system from packages takes a minute or two; a slow mirror far more.
+/// The longest build. A root file system from packages takes a minute or two; with a slow mirror
+/// it takes far longer.
 const BUILD: Duration = Duration::from_secs(30 * 60);
 const SAVE: Duration = Duration::from_secs(10 * 60);
 const ASK: Duration = Duration::from_secs(30);
-/// How much of a failed build's last words an error repeats.
+/// How many of the last lines of a failed build an error repeats.
 const LAST_LINES: usize = 20;
 
-/// The status of a program that wrote into a pipe that nobody reads any more.
+/// The status of a program that wrote into a pipe without a reader.
 const BROKEN_PIPE: i32 = 128 + 13;
 
-/// Gets each line that a build prints.
+/// Is called with each line that a build prints.
 pub type OnLine<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// An image of the operator's Docker.
@@ -64,16 +65,17 @@ pub enum BuildError {
         /// Why.
         source: io::Error,
     },
-    /// There is nothing to build in it.
+    /// The folder contains nothing to build.
     #[error("{} has neither an executable `rootfs` nor a `Dockerfile`", .0.display())]
     NothingToBuild(PathBuf),
-    /// It stands on itself, or on too many others.
+    /// The image is built on itself, or on too many others.
     #[error(
-        "the base of {} cannot be found: its Dockerfile's `ARG …=platform/…` leads in a circle",
+        "the base of {} cannot be found: `ARG …=platform/…` in its Dockerfile leads back to \
+         the same folder",
         .0.display()
     )]
     Circle(PathBuf),
-    /// An image of a registry that it stands on has no digest yet.
+    /// A base image from a registry has no digest yet.
     #[error("{} is built on {reference}, which has no digest yet", folder.display())]
     NotPinned {
         /// The folder.
@@ -84,16 +86,16 @@ pub enum BuildError {
     /// There is no `docker` on this computer.
     #[error(
         "cannot build images: there is no `docker` on this computer; install it, or \
-         give an archive in the catalogue"
+         name an archive in the catalogue"
     )]
     NoDocker,
     /// Docker does not answer.
     #[error(
         "cannot build images: Docker on this computer does not answer; start it and run \
-         again ({said})"
+         the command again ({said})"
     )]
     DockerDown {
-        /// What `docker` said.
+        /// What `docker` printed.
         said: String,
     },
     /// A program could not be run.
@@ -104,11 +106,11 @@ pub enum BuildError {
     Failed {
         /// The image.
         tag: String,
-        /// Which program.
+        /// The program.
         program: String,
-        /// Its exit status; 128 + the signal's number where one ended it.
+        /// Its exit status; 128 + the number of the signal if one ended it.
         status: i32,
-        /// Its last words.
+        /// The last lines that it printed.
         last_lines: String,
     },
     /// The cache folder cannot be written.
@@ -121,8 +123,8 @@ pub enum BuildError {
     },
 }
 
-/// Builds the image of a folder, and those it stands on, where they are not there yet. `pins` has
-/// the digests of the registries' images among these.
+/// Builds the image of a folder and its base images, unless they exist. `pins` has the digests of
+/// base images from registries.
 ///
 /// # Errors
 /// When Docker is missing or down, or a build fails. A build that fails leaves no tag.
@@ -139,8 +141,8 @@ pub async fn ensure_built(
     Ok(Built { tag, was_built: true })
 }
 
-/// The archive of a folder's image in the cache folder: built and saved where it is not there
-/// yet, else found without asking Docker. Archives of what the folder was before are removed.
+/// The archive of a folder's image in the cache folder. It is built and saved if it does not exist,
+/// or else found without asking Docker. Archives of earlier versions of the folder are removed.
 ///
 /// # Errors
 /// As [`ensure_built`], and when the archive cannot be written.
@@ -181,7 +183,7 @@ async fn is_there(tag: &str) -> Result<bool, BuildError> {
     Ok(!ids.trim().is_empty())
 }
 
-/// Boxed, because a base is built by the same function.
+/// Builds an image. Boxed, because a base is built by the same function.
 fn build<'a>(
     folder: &'a Path,
     pins: &'a Pins,
@@ -212,8 +214,8 @@ fn build<'a>(
     })
 }
 
-/// Runs `rootfs | docker import -`, joined by the kernel. The image gets its tag only once
-/// both have ended well: a script that breaks off leaves a tar that Docker may well take.
+/// Runs `rootfs | docker import -` with a pipe of the kernel. The image gets its tag only once
+/// both have ended well, as Docker may accept the incomplete tar of a script that failed.
 async fn import(folder: &Path, tag: &str, on_line: OnLine<'_>) -> Result<(), BuildError> {
     let rootfs = fs::canonicalize(folder.join("rootfs"))
         .map_err(|source| BuildError::Read { path: folder.join("rootfs"), source })?;
@@ -234,7 +236,7 @@ async fn import(folder: &Path, tag: &str, on_line: OnLine<'_>) -> Result<(), Bui
         id,
     );
     let ended = match script {
-        // The script could not write on: the other end knows why.
+        // The script could not go on writing: the error of the reader says why.
         Err(BuildError::Failed { status: BROKEN_PIPE, .. }) if import.is_err() => import,
         script => script.and(import),
     };
@@ -247,7 +249,8 @@ async fn import(folder: &Path, tag: &str, on_line: OnLine<'_>) -> Result<(), Bui
     docker(&["image", "tag", &id, tag], ASK).await.map(drop)
 }
 
-/// Written beside and renamed, so that a file of that name is always whole.
+/// Saves an image as an archive. It is written under another name and then renamed, so that the
+/// file is always complete.
 async fn save(tag: &str, archive: &Path) -> Result<(), BuildError> {
     let failed = |source| BuildError::Cache { path: archive.to_owned(), source };
     let folder = archive.parent().unwrap_or(Path::new("."));
@@ -264,7 +267,8 @@ async fn docker(arguments: &[&str], deadline: Duration) -> Result<String, BuildE
     local::expect(&Argv::new(words), deadline).await.map_err(explain)
 }
 
-/// `docker` has one status for everything; that nobody answers shows only in its words.
+/// Explains an error of `docker`. It has one status for everything; only its message shows that the
+/// engine does not answer.
 fn explain(error: LocalError) -> BuildError {
     match error {
         LocalError::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
@@ -285,7 +289,7 @@ fn spawn(program: &str, command: &mut Command) -> Result<Child, BuildError> {
     })
 }
 
-/// Waits for a build's end and passes on what it prints meanwhile.
+/// Waits for the end of a build, and passes on what it prints until then.
 async fn finish(
     mut child: Child,
     stdout: Option<impl AsyncRead + Send + Unpin>,
@@ -322,7 +326,7 @@ async fn finish(
     })
 }
 
-/// The lines that a program prints. Its output may break off; its status tells how it went.
+/// The lines that a program prints. If its output breaks off, its status shows what happened.
 fn lines<'a>(from: Option<impl AsyncRead + Send + Unpin + 'a>) -> BoxStream<'a, String> {
     let Some(from) = from else { return stream::empty().boxed() };
     stream::unfold(BufReader::new(from), async |mut reader| {

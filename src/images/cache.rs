@@ -1,4 +1,4 @@
-//! The cache folder: files that can be made again, each whole or not there.
+//! The cache folder: files that can be made again. A file is complete or does not exist.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,18 +9,18 @@ use tokio_util::bytes::Bytes;
 
 use super::Digest;
 
-/// What is kept under a digest; a damaged file is as good as none.
+/// The content that is kept for a digest; a damaged file counts as missing.
 pub(super) fn content(digest: &Digest, cache: &Path) -> Option<Bytes> {
     let bytes = std::fs::read(cache.join(digest.hex())).ok()?;
     (Digest::of(&bytes) == *digest).then(|| bytes.into())
 }
 
-/// Writes a file whole, and the folders above it.
+/// Writes a complete file, and the folders above it.
 pub(super) fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     keep_with(path, |file| file.write_all(bytes))
 }
 
-/// Writes a file whole by `fill`: when that fails, the file is as it was before.
+/// Writes a complete file with `fill`. If that fails, the file stays as it was before.
 pub(super) fn keep_with(
     path: &Path,
     fill: impl FnOnce(&mut File) -> io::Result<()>,
@@ -34,7 +34,7 @@ pub(super) fn keep_with(
     Ok(())
 }
 
-/// Removes the files of the folder with such names.
+/// Removes the files of the folder for whose names `is_old` is true.
 pub(super) fn remove(cache: &Path, is_old: impl Fn(&str) -> bool) -> io::Result<()> {
     for entry in std::fs::read_dir(cache)? {
         let entry = entry?;

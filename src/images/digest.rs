@@ -1,4 +1,4 @@
-//! Digests: how parts of images are named and checked.
+//! Digests, which name parts of images and are used to check them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,9 +11,9 @@ use sha2::{Digest as _, Sha256};
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 
-/// Why a text is no [`Digest`].
+/// Why a text is not a [`Digest`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is no digest: `sha256:` and 64 hexadecimal digits are one")]
+#[error("`{0}` is not a digest, which is `sha256:` and 64 hexadecimal digits")]
 pub struct BadDigest(String);
 
 impl Digest {
@@ -22,7 +22,7 @@ impl Digest {
         Self::finish(Sha256::new_with_prefix(bytes))
     }
 
-    /// The digest of all that was given to `hasher`.
+    /// The digest of everything that was passed to `hasher`.
     pub(super) fn finish(hasher: Sha256) -> Self {
         Self(format!("sha256:{}", hex(&hasher.finalize())))
     }

@@ -1,4 +1,4 @@
-//! An image as `docker load` reads it: for a host that has no registry to pull from yet.
+//! An image in the format of `docker load`, for a host that has no registry to pull from yet.
 
 use std::collections::HashSet;
 use std::io;
@@ -15,21 +15,21 @@ const TAR_BLOCK: u64 = 512;
 
 /// An image's archive, to be piped to `docker load`.
 pub struct Load {
-    /// The name that the image has once it is loaded.
+    /// The name of the image once it is loaded.
     pub tag: String,
-    /// How many bytes `bytes` gives.
+    /// The number of bytes in `bytes`.
     pub size: u64,
-    /// The archive. It fails, and is then no whole archive, where a layer is damaged.
+    /// The archive. If a layer is damaged, reading fails before the archive is complete.
     pub bytes: Bytestream,
 }
 
-/// The name by which a loaded image of a component is known on a host.
+/// The name of a component's loaded image on a host.
 pub fn tag(component: &str, image: &Image) -> String {
     format!("platform/{component}:{}", image.digest.short())
 }
 
-/// Packs an image. Layers are opened one after the other as the archive is read, and checked
-/// on the way; nothing is held in memory.
+/// Packs an image. While the archive is read, layers are opened one after the other and checked;
+/// none is held in memory.
 pub fn pack(component: &str, image: &Image) -> Load {
     let tag = tag(component, image);
     let mut pieces = text_file("manifest.json", index(&tag, image).into_bytes());
@@ -91,7 +91,8 @@ fn blob_file(name: &str, blob: &Blob) -> [Piece; 3] {
     [header(name, blob.size), Piece::Blob(blob.clone()), padding(blob.size)]
 }
 
-/// Names are digests, so they always fit; owner, mode and time are the same for all.
+/// The header of a file. Names are digests, so they always fit; owner, mode and time are the same
+/// for all.
 fn header(name: &str, size: u64) -> Piece {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);

@@ -7,7 +7,7 @@ use tokio_util::bytes::Bytes;
 
 use super::Digest;
 
-/// The media types that every Docker from 20.10 on, and this program, understands.
+/// The media types that this program and every Docker from 20.10 on understand.
 pub mod media_type {
     /// An OCI manifest.
     pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -41,10 +41,10 @@ use media_type::{
 /// Why the JSON of an image cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// It is not the JSON it should be.
-    #[error("{what} is not as the image format has it")]
+    /// It does not have the expected form.
+    #[error("{what} does not have the form of the image format")]
     Malformed {
-        /// Which document.
+        /// The document.
         what: &'static str,
         /// What is wrong.
         source: serde_json::Error,
@@ -55,38 +55,38 @@ pub enum ManifestError {
          plain or gzip layers"
     )]
     MediaType {
-        /// Which part.
+        /// The part.
         what: String,
         /// Its type.
         found: String,
     },
-    /// The index has nothing for the hosts' processors.
-    #[error("nothing in it is for linux/{wanted}; it has {}", found.join(", "))]
+    /// The index has no image for the hosts' processors.
+    #[error("it has no image for linux/{wanted}, only for {}", found.join(", "))]
     NoPlatform {
         /// The architecture of the hosts.
         wanted: String,
-        /// What there is.
+        /// The platforms that it has.
         found: Vec<String>,
     },
     /// The image is for other machines.
-    #[error("it is for {found}, and the hosts are linux/{wanted}")]
+    #[error("it is for {found}, but the hosts are linux/{wanted}")]
     OtherPlatform {
-        /// What it is for.
+        /// The platform that it is for.
         found: String,
         /// The architecture of the hosts.
         wanted: String,
     },
     /// The configuration and the manifest do not belong together.
-    #[error("its configuration speaks of {in_config} layers, but it has {in_image}")]
+    #[error("its configuration lists {in_config} layers, but it has {in_image}")]
     LayerCount {
-        /// How many the configuration has.
+        /// The number of layers in the configuration.
         in_config: usize,
-        /// How many there are.
+        /// The number of layers in the image.
         in_image: usize,
     },
 }
 
-/// What a document says of another part.
+/// What a document says about another part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Descriptor {
@@ -140,7 +140,7 @@ struct RootFs {
 }
 
 impl Manifest {
-    /// A new manifest of these parts, and its bytes: the same parts give the same bytes.
+    /// The bytes of a new manifest of these parts. The same parts give the same bytes.
     pub(super) fn write(config: Descriptor, layers: Vec<Descriptor>) -> Bytes {
         let media_type = Some(MANIFEST.to_owned());
         let manifest = Self { schema_version: 2, media_type, config, layers };
@@ -153,7 +153,7 @@ impl Manifest {
         self.media_type.clone().unwrap_or_else(|| MANIFEST.to_owned())
     }
 
-    /// Finds parts that Docker on the hosts could not use.
+    /// Checks that Docker on the hosts can use all parts.
     pub(super) fn check_types(&self) -> Result<(), ManifestError> {
         let refuse = |what: String, found: &str| ManifestError::MediaType {
             what,
@@ -173,7 +173,7 @@ impl Manifest {
     }
 }
 
-/// Reads a manifest or an index, whichever it is.
+/// Reads a manifest or an index.
 pub(super) fn read(bytes: &[u8]) -> Result<Document, ManifestError> {
     let malformed = |source| ManifestError::Malformed { what: "its manifest", source };
     let shape: Shape = serde_json::from_slice(bytes).map_err(malformed)?;
@@ -191,8 +191,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, ManifestError> {
     }
 }
 
-/// The entry of an index that is for `linux` on the given architecture. One that stands alone
-/// may be silent about its platform; its configuration is asked later.
+/// The entry of an index for `linux` on the given architecture. A single entry may have no
+/// platform; its configuration is checked later.
 pub(super) fn pick<'a>(
     entries: &'a [Descriptor],
     architecture: &str,
@@ -278,7 +278,7 @@ mod tests {
         let none = pick(&all, "riscv64").unwrap_err();
         assert_eq!(
             none.to_string(),
-            "nothing in it is for linux/riscv64; it has unknown/unknown, linux/arm64, \
+            "it has no image for linux/riscv64, only for unknown/unknown, linux/arm64, \
              linux/amd64"
         );
         let silent = [descriptor(MANIFEST, None)];

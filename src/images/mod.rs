@@ -1,11 +1,11 @@
-//! Component images as this program sends them: to the registry, or into a host's Docker.
+//! Images that this program sends to registries, or into a host's Docker.
 //!
-//! [`archive`] reads files of `docker save` and OCI layouts, [`upstream`] public registries,
-//! [`build`] makes images from folders in the operator's own Docker, [`load`] packs an image
-//! for `docker load`. [`recipes`] has the folders that come with the program, [`pins`] what tags
-//! stand for. An [`Image`] is known by its digests before any layer is read; layers
-//! are streamed, and checked while they stream. Nothing here holds a layer in memory, and
-//! nothing here knows what a component is.
+//! [`archive`] reads files of `docker save` and OCI layouts, [`upstream`] reads public registries,
+//! [`build`] makes images from folders in the operator's own Docker, and [`load`] packs an image
+//! for `docker load`. [`recipes`] has the folders that come with the program, [`pins`] the digests
+//! of tags. The digests of an [`Image`] are known before any layer is read. Layers are streamed,
+//! and checked while they are streamed: no layer is held in memory. Only [`resolved`] depends on
+//! components.
 
 pub mod archive;
 pub mod build;
@@ -33,28 +33,28 @@ pub use manifest::{ManifestError, media_type};
 pub use verified::Damaged;
 use verified::Verified;
 
-/// An image: what a registry needs to know of it, and where its parts are.
+/// An image: what a registry needs to know about it, and where its parts are.
 #[derive(Debug, Clone)]
 pub struct Image {
     /// The manifest, byte for byte.
     pub manifest: Bytes,
     /// The manifest's media type.
     pub media_type: String,
-    /// The manifest's digest: how hosts pull the image.
+    /// The manifest's digest, by which hosts pull the image.
     pub digest: Digest,
-    /// What the image's containers are made from.
+    /// Its configuration.
     pub config: Blob,
-    /// Its layers, the lowest first; one may be there twice.
+    /// Its layers, the lowest first. A layer may occur twice.
     pub layers: Vec<Blob>,
 }
 
 impl Image {
-    /// The digest of the configuration: what Docker calls the image's id.
+    /// The digest of the configuration, which is the image's id in Docker.
     pub fn id(&self) -> &Digest {
         &self.config.digest
     }
 
-    /// Everything the manifest refers to, each once.
+    /// All parts that the manifest refers to, each once.
     pub fn blobs(&self) -> Vec<&Blob> {
         let mut seen = std::collections::HashSet::new();
         let all = std::iter::once(&self.config).chain(&self.layers);
@@ -71,7 +71,8 @@ pub struct Blob {
     pub size: u64,
     /// Its media type.
     pub media_type: String,
-    /// What it is and where it comes from, such as `layer 2 of /srv/zookeeper.tar`.
+    /// A name that says what it is and where it comes from, such as
+    /// `layer 2 of /srv/zookeeper.tar`.
     pub name: String,
     source: Source,
 }
@@ -83,7 +84,7 @@ enum Source {
     Upstream(Arc<upstream::Upstream>),
 }
 
-/// Bytes of a blob.
+/// A stream of the bytes of a blob.
 pub type Bytestream = Box<dyn AsyncRead + Send + Unpin>;
 
 impl Blob {
@@ -97,9 +98,9 @@ impl Blob {
         }
     }
 
-    /// Opens the blob for one reading from its begin. The reader gives exactly
-    /// [`size`](Self::size) bytes; where they do not have the digest, it fails with
-    /// [`Damaged`] instead of giving the last of them.
+    /// Opens the blob to read it once from its beginning. The reader returns exactly
+    /// [`size`](Self::size) bytes. If they do not have the digest, it fails with [`Damaged`]
+    /// instead of returning the last of them.
     ///
     /// # Errors
     /// When the file or the registry that has it cannot be reached.

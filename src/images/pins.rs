@@ -1,8 +1,8 @@
-//! Which digest a tag stands for: asked of its registry once, and kept in `platform.lock`.
+//! The digests of tags: each registry is asked once, and the answer kept in `platform.lock`.
 //!
-//! The file is beside the inventory and goes with it into version control: from the first use on
-//! everyone has the same image, until someone moves it. It is small, in the order of the
-//! references, and replaced whole.
+//! The file is beside the inventory and belongs into version control with it. So from the first use
+//! on everyone has the same images, until someone updates the file. It is small, sorted by
+//! reference, and replaced as a whole.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -15,16 +15,16 @@ use serde::Deserialize;
 use super::Digest;
 use super::upstream::{self, UpstreamError};
 
-/// What the file is called.
+/// The name of the file.
 pub const FILE: &str = "platform.lock";
 
 const HEAD: &str = "\
-# Which digest each tag stands for. `platform` asked the registries once and wrote this: commit it
-# to version control, so that everyone gets the same images. To ask anew, and take what the tags
-# stand for by then: platform image pin --update INVENTORY
+# The digest of each tag. `platform` asked the registries once and wrote this file: commit it to
+# version control, so that everyone gets the same images. To ask the registries again and use the
+# current images of the tags: platform image pin --update INVENTORY
 ";
 
-/// The digests of references that have none.
+/// The digests of references that are written with a tag.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pins(BTreeMap<String, Digest>);
 
@@ -33,9 +33,9 @@ pub struct Pins(BTreeMap<String, Digest>);
 pub struct Pin {
     /// The reference, such as `docker.io/mesosphere/marathon:v1.11.24`.
     pub reference: String,
-    /// What it stands for.
+    /// Its digest now.
     pub digest: Digest,
-    /// What it stood for before, where something was kept.
+    /// Its digest before, if one was kept.
     pub before: Option<Digest>,
 }
 
@@ -52,7 +52,7 @@ pub enum PinError {
     },
     /// The file is not what this program writes.
     #[error(
-        "{} is damaged: take it from version control again, or mend what is wrong with it",
+        "{} is damaged: restore it from version control, or fix what is wrong with it",
         path.display()
     )]
     Form {
@@ -69,11 +69,12 @@ pub enum PinError {
         /// Why.
         source: io::Error,
     },
-    /// A registry does not say what a tag stands for.
+    /// A registry does not give the digest of a tag.
     #[error(
-        "{reference} has no digest in {}, and its registry does not give one: once it can be \
-         reached from here, run this again; or run `platform image pin INVENTORY` where it can, and \
-         bring the file here; or name an archive in the catalogue", path.display()
+        "{reference} has no digest in {}, and its registry does not give one: run the command \
+         again once this computer can reach the registry; or run `platform image pin INVENTORY` on \
+         a computer that can, and copy the file here; or name an archive in the catalogue",
+        path.display()
     )]
     Ask {
         /// The image.
@@ -85,7 +86,7 @@ pub enum PinError {
     },
 }
 
-/// What the file has.
+/// The content of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Form {
@@ -99,7 +100,7 @@ impl FromIterator<(String, Digest)> for Pins {
 }
 
 impl Pins {
-    /// Reads the file of a folder; there are no digests where there is none.
+    /// Reads the file of a folder; if there is no file, there are no digests.
     ///
     /// # Errors
     /// When it cannot be read, or is damaged.
@@ -118,8 +119,8 @@ impl Pins {
         }
     }
 
-    /// A reference with its digest; none where it is not known. One that has a digest of its own
-    /// keeps it.
+    /// A reference with its digest; `None` if the digest is not known. A reference that already
+    /// has a digest keeps it.
     pub fn pinned(&self, reference: &str) -> Option<String> {
         match reference.contains('@') {
             true => Some(reference.to_owned()),
@@ -127,7 +128,7 @@ impl Pins {
         }
     }
 
-    /// The same as the text of the file.
+    /// The text of the file.
     pub fn text(&self) -> String {
         let line = |(reference, digest): (&String, &Digest)| {
             format!("\n  {reference}: {digest}")
@@ -137,8 +138,8 @@ impl Pins {
     }
 }
 
-/// Asks the registries of all `references` for which the folder's file has no digest, and keeps
-/// the answers there: what was asked. Where nothing is missing, nothing is asked or written.
+/// Asks the registries for the digests of all `references` that the folder's file does not have,
+/// keeps them there, and returns them. If no digest is missing, nothing is asked or written.
 ///
 /// # Errors
 /// When the file cannot be read or written, or a registry does not answer; then nothing is
@@ -153,13 +154,13 @@ pub async fn fill(
     let answers = ask(folder, missing.cloned().collect(), settings).await?;
     keep(folder, |pins| {
         let is_new = |(reference, _): &(String, Digest)| pins.pinned(reference).is_none();
-        // Another run may have kept some while the registries were asked: those hold.
+        // Another run may have kept some while the registries were asked: those stay.
         answers.into_iter().filter(is_new).collect()
     })
 }
 
-/// Asks the registries of all `references` anew, and keeps the answers in the folder's file: what
-/// was asked, also where it is what was kept before.
+/// Asks the registries of all `references` again, keeps the digests in the folder's file, and
+/// returns them, also those that have not changed.
 ///
 /// # Errors
 /// As [`fill`].
@@ -194,7 +195,7 @@ async fn ask(
     Ok(answers)
 }
 
-/// Puts what `chosen` takes of the answers into the folder's file.
+/// Puts the digests that `chosen` returns into the folder's file.
 fn keep(
     folder: &Path,
     chosen: impl FnOnce(&Pins) -> Vec<(String, Digest)>,
@@ -214,7 +215,8 @@ fn keep(
     Ok(asked)
 }
 
-/// Replaces the file whole. As it goes into version control, it is as open as new files are.
+/// Replaces the file as a whole. As it belongs into version control, it gets the usual permissions
+/// of a new file.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let open = std::fs::Permissions::from_mode(0o666);

@@ -1,7 +1,7 @@
-//! The catalogues that come with the program, and the folders that their images are built from.
+//! The catalogues that come with the program, and the folders from which their images are built.
 //!
-//! They travel inside the binary, so that it works from any folder. What builds images reads
-//! folders, so for that they are written out.
+//! They are part of the binary, so that it works from any folder. Images are built from folders, so
+//! the files are written to the disk for that.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ use crate::inventory::BuiltIn;
 
 /// A file of `images/`.
 struct Recipe {
-    /// Its path in there.
+    /// Its path in `images/`.
     path: &'static str,
     content: &'static [u8],
 }
@@ -59,8 +59,8 @@ pub enum RecipeError {
         /// Why.
         source: io::Error,
     },
-    /// The folder has something in it.
-    #[error("{} is not empty: name a folder that is, or that is not there yet", .0.display())]
+    /// The folder is not empty.
+    #[error("{} is not empty: name an empty folder, or one that does not exist", .0.display())]
     NotEmpty(PathBuf),
 }
 
@@ -72,16 +72,16 @@ pub fn catalog(name: BuiltIn) -> &'static str {
     text.expect("a test reads each of them")
 }
 
-/// Whether there is such a file or folder, relative to the catalogues.
+/// Whether a file or folder exists, relative to the catalogues.
 pub fn exists(path: &Path) -> bool {
     RECIPES.iter().any(|recipe| Path::new(recipe.path).starts_with(path))
 }
 
-/// Writes all of them into a folder that has nothing in it, for who wants to change them. It is
-/// made where it is not there.
+/// Writes all files into an empty folder, for an operator who wants to change them. The folder is
+/// made if it does not exist.
 ///
 /// # Errors
-/// When there is something in the folder, or it cannot be written.
+/// When the folder is not empty, or cannot be written.
 pub fn export(folder: &Path) -> Result<(), RecipeError> {
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(false) => Err(RecipeError::NotEmpty(folder.to_owned())),
@@ -93,8 +93,8 @@ pub fn export(folder: &Path) -> Result<(), RecipeError> {
     }
 }
 
-/// The folder below `cache` that has all of them, to build from: written where it is not there,
-/// and again where it is not whole.
+/// The folder below `cache` with all files, to build from. It is written if it does not exist or
+/// is not complete.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -116,14 +116,14 @@ pub fn unpack(cache: &Path) -> Result<PathBuf, RecipeError> {
         fs::rename(&whole, &folder)
     };
     match put() {
-        // Another run may have put its own there at the same moment: they are the same.
+        // Another run may have written the same folder at the same time.
         Err(_) if RECIPES.iter().all(|recipe| recipe.is_in(&folder)) => Ok(folder),
         Err(source) => Err(failed(source)),
         Ok(()) => Ok(folder),
     }
 }
 
-/// Makes a folder for this user alone, which version control leaves out.
+/// Makes a folder that only this user may enter and that version control ignores.
 fn make_private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     fs::write(folder.join(".gitignore"), "*\n")
@@ -137,7 +137,7 @@ fn write(folder: &Path) -> Result<(), RecipeError> {
     Ok(())
 }
 
-/// What tells them from those of another version of the program.
+/// A hash of all files, which differs in another version of the program.
 fn version() -> String {
     let mut hasher = Sha256::new();
     for Recipe { path, content } in RECIPES {
@@ -148,7 +148,7 @@ fn version() -> String {
 }
 
 impl Recipe {
-    /// Whether it is a program: each of them names what runs it.
+    /// Whether it is a program: each program begins with `#!`.
     fn is_program(&self) -> bool {
         self.content.starts_with(b"#!")
     }
@@ -177,7 +177,7 @@ mod tests {
     use crate::images::pins::Pins;
     use crate::inventory::catalog;
 
-    /// All files below a folder but what is made or put there by hand.
+    /// All files below a folder, except those that are made or put there by hand.
     fn files(folder: &Path) -> BTreeSet<PathBuf> {
         let mut found = BTreeSet::new();
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {

@@ -1,4 +1,4 @@
-//! The images of a run: what the catalogue's entries turned out to be.
+//! The images of a run: one for each entry of the catalogue.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl ResolvedImages {
         self.0.keys().copied()
     }
 
-    /// What components need to know of them; the catalogue says what they need themselves.
+    /// What components need to know about their images, with their needs from the catalogue.
     pub fn facts(&self, catalog: &Catalog) -> BTreeMap<Component, ImageFacts> {
         let facts = |(component, (version, image)): (&Component, &(String, Image))| {
             let entry = catalog.components.get(component);

@@ -1,7 +1,7 @@
 //! Images of public registries, pinned by digest.
 //!
-//! What a digest names never changes, so manifests and configurations are kept in a cache
-//! folder, and a run that changes nothing asks no registry.
+//! The content of a digest never changes. So manifests and configurations are kept in a cache
+//! folder, and a run that changes nothing does not ask a registry.
 
 use std::io;
 use std::path::Path;
@@ -20,12 +20,12 @@ use tokio_util::io::StreamReader;
 use super::manifest::{self, Descriptor, Document, Manifest, media_type};
 use super::{Blob, Bytestream, Damaged, Digest, Image, ManifestError, Source, cache};
 
-/// The longest that a registry may take to answer, or to send nothing of a layer.
+/// The longest that a registry may take to answer, or may pause while it sends a layer.
 const ANSWER: Duration = Duration::from_secs(30);
-/// More is no configuration.
+/// The largest configuration.
 const MAX_CONFIG_BYTES: u64 = 8 << 20;
 
-/// Where an image's layers are fetched when they are needed.
+/// A registry's image, whose layers are fetched when they are needed.
 pub(super) struct Upstream {
     client: Client,
     reference: Reference,
@@ -43,44 +43,44 @@ pub enum UpstreamError {
     /// It is not a reference with a digest.
     #[error("`{0}` is not pinned: write it as REGISTRY/NAME@sha256:…")]
     NotPinned(String),
-    /// It names no image.
+    /// It does not name an image.
     #[error(
         "`{0}` is not an image's reference: write one such as docker.io/library/zookeeper:3.8"
     )]
     NoReference(String),
     /// The registry did not give what was asked for.
     #[error(
-        "cannot fetch {what} of {reference}: check the name and the way to the \
-         registry, or give an archive instead"
+        "cannot fetch {what} of {reference}: check the name and the connection to the \
+         registry, or name an archive instead"
     )]
     Fetch {
-        /// Which part.
+        /// The part.
         what: &'static str,
         /// The image.
         reference: String,
-        /// What the registry or the network said.
+        /// What the registry or the network reported.
         source: Box<OciDistributionError>,
     },
     /// The registry took too long.
-    #[error("{reference} gave no {what} within {}s", ANSWER.as_secs())]
+    #[error("the registry sent no {what} of {reference} within {}s", ANSWER.as_secs())]
     TimedOut {
-        /// Which part.
+        /// The part.
         what: &'static str,
         /// The image.
         reference: String,
     },
-    /// The registry gave something else than the digest says.
+    /// The registry sent something that does not match the digest.
     #[error(transparent)]
     Damaged(#[from] Damaged),
-    /// A part broke off.
-    #[error("lost {reference} while reading its configuration")]
+    /// The connection broke off.
+    #[error("lost the connection while reading the configuration of {reference}")]
     Read {
         /// The image.
         reference: String,
         /// Why.
         source: io::Error,
     },
-    /// It is no image that hosts can run.
+    /// It is not an image that hosts can run.
     #[error("cannot use {reference}")]
     Manifest {
         /// The image.
@@ -98,7 +98,8 @@ pub enum UpstreamError {
     },
 }
 
-/// How to talk to public registries: TLS, the system's trust, the operator's proxy.
+/// The settings for public registries: TLS, the system's trusted certificates, the operator's
+/// proxy.
 pub fn settings() -> ClientConfig {
     ClientConfig {
         connect_timeout: Some(ANSWER),
@@ -107,13 +108,13 @@ pub fn settings() -> ClientConfig {
     }
 }
 
-/// Finds an image by a reference that ends in `@sha256:…`. Of an index, the image for
-/// `linux/<architecture>` is taken. Fetches manifest and configuration at the first time,
-/// nothing later; layers when they are read.
+/// Finds an image by a reference that ends in `@sha256:…`. If it is an index, the image for
+/// `linux/<architecture>` is used. The manifest and the configuration are fetched only the first
+/// time, layers when they are read.
 ///
 /// # Errors
-/// When the reference is not pinned, the registry does not give what the digest says, or it
-/// is nothing that hosts can run.
+/// When the reference is not pinned, the registry does not send what matches the digest, or hosts
+/// cannot run the image.
 pub async fn resolve(
     reference: &str,
     cache: &Path,
@@ -134,11 +135,11 @@ pub async fn resolve(
     upstream.image(&pinned, cache, architecture).await
 }
 
-/// Asks a registry which digest a reference without one stands for at this moment: of an
-/// index, where there is one, so that it holds for every processor.
+/// Asks a registry for the current digest of a reference without one. If there is an index, its
+/// digest is used, so that it is valid for every processor.
 ///
 /// # Errors
-/// When it is no reference, or the registry does not say.
+/// When the text is not a reference, or the registry does not answer with a digest.
 pub async fn digest_of(
     reference: &str,
     settings: ClientConfig,
@@ -157,7 +158,8 @@ pub async fn digest_of(
     let digest = client.fetch_manifest_digest(&upstream.reference, &anonymous);
     let digest = upstream.in_time("digest", digest).await?;
     digest.parse().map_err(|_| {
-        fetch(OciDistributionError::GenericError(Some(format!("it says `{digest}`"))))
+        let answer = format!("the registry answered `{digest}`");
+        fetch(OciDistributionError::GenericError(Some(answer)))
     })
 }
 
@@ -267,10 +269,10 @@ impl Upstream {
         Ok(bytes.into())
     }
 
-    /// Opens a blob; its digest is checked by the one who reads.
+    /// Opens a blob; the reader has to check its digest.
     pub(super) async fn open(&self, digest: &Digest) -> io::Result<Bytestream> {
         let open = async {
-            // A login has to come before: blobs are not asked for in any other way.
+            // The client does not log in by itself before it fetches a blob.
             let pull = RegistryOperation::Pull;
             self.client.auth(&self.reference, &RegistryAuth::Anonymous, pull).await?;
             self.client.pull_blob_stream(&self.reference, digest.as_str()).await

@@ -1,4 +1,4 @@
-//! A reader that vouches for what it gave.
+//! A reader that checks the digest of what it returns.
 
 use std::io;
 use std::pin::Pin;
@@ -9,14 +9,14 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{Blob, Digest};
 
-/// A part of an image that is not what it should be.
+/// A part of an image that does not match its digest.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "{name} is damaged: it should have the digest {expected} and has {found}; fetch or \
+    "{name} is damaged: it should have the digest {expected}, but has {found}; fetch or \
      build it again"
 )]
 pub struct Damaged {
-    /// What, and of which archive or reference.
+    /// The part, and its archive or reference.
     pub name: String,
     /// The digest it should have.
     pub expected: Digest,
@@ -25,7 +25,7 @@ pub struct Damaged {
 }
 
 impl Damaged {
-    /// Finds the damage behind another error that it caused, such as that of a broken upload.
+    /// Finds the damage that caused another error, such as a failed upload.
     pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         if let Some(found) = error.downcast_ref::<Self>() {
             return Some(found);
@@ -38,8 +38,8 @@ impl Damaged {
     }
 }
 
-/// Gives the bytes of a blob, and holds back the last of them until the digest is known to be
-/// right: whoever got all bytes got the right ones.
+/// Returns the bytes of a blob, but the last of them only once the digest is known to be right. So
+/// a caller that got all bytes got the right ones.
 pub(super) struct Verified<R> {
     inner: R,
     hasher: Option<Sha256>,
@@ -49,7 +49,7 @@ pub(super) struct Verified<R> {
 }
 
 impl<R> Verified<R> {
-    /// Checks `inner`, which must give the blob's bytes and no more.
+    /// Checks `inner`, which must return the blob's bytes and no more.
     pub(super) fn new(inner: R, blob: &Blob) -> Self {
         Self {
             inner,
@@ -60,7 +60,7 @@ impl<R> Verified<R> {
         }
     }
 
-    /// Called once, with all bytes hashed or none left to come.
+    /// Checks the digest. It is called once, when all bytes are hashed or the input has ended.
     fn verdict(&mut self) -> io::Result<()> {
         let Some(hasher) = self.hasher.take() else { return Ok(()) };
         let found = Digest::finish(hasher);

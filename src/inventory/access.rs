@@ -12,10 +12,10 @@ use super::{Cidr, HostKeyPolicy, LocalNetwork, Provider, SshAccess};
 /// The provider as far as it can be read.
 #[derive(Default)]
 pub(super) struct DraftProvider {
-    /// Which it is, also where its settings are wrong.
+    /// Which provider it is, even if its settings are wrong.
     pub(super) kind: Option<Kind>,
     pub(super) value: Option<Provider>,
-    /// The network to be made, where the file gives one.
+    /// The network to make, if the file gives one.
     pub(super) cidr: Option<Spanned<Cidr>>,
 }
 
@@ -131,7 +131,7 @@ fn host_keys(node: &Node, r: &mut Reader) -> Option<HostKeyPolicy> {
         "ask" => Some(HostKeyPolicy::Ask),
         "accept-new" => Some(HostKeyPolicy::AcceptNew),
         other => {
-            let message = format!("`{other}` is not a way to treat unknown host keys");
+            let message = format!("`{other}` is not a setting for unknown host keys");
             let help = did_you_mean(other, &["ask", "accept-new"]);
             r.refuse(Diagnostic::new(&node.span, message).help(help))
         }

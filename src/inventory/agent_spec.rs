@@ -1,6 +1,6 @@
-//! What an agent says of itself: its attributes, its resources, its fault domain.
+//! What an agent reports about itself: its attributes, its resources, its fault domain.
 //!
-//! A group says it for all of its machines, a host's entry for that host alone, key by key.
+//! A group sets it for all of its machines; a host's entry sets single keys for that host only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,14 +15,14 @@ use crate::unit::Size;
 pub(crate) const SERVICE_PORTS: [u16; 10] =
     [2181, 2888, 3888, 4400, 5000, 5050, 5051, 8080, 9091, 9092];
 
-/// What an agent says of itself. What is not said here it finds out by itself.
+/// What an agent reports about itself. The agent detects what is not set here.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AgentSpec {
-    /// Words by which frameworks choose agents, such as `rack: r1`.
+    /// The attributes by which frameworks choose agents, such as `rack: r1`.
     pub attributes: BTreeMap<String, String>,
     /// What it offers to tasks.
     pub resources: Resources,
-    /// Where it stands, as far as failures are shared.
+    /// The fault domain: hosts in the same one may fail together.
     pub domain: Option<FaultDomain>,
 }
 
@@ -35,11 +35,11 @@ pub struct Resources {
     pub mem: Option<Size>,
     /// Disk.
     pub disk: Option<Size>,
-    /// Ports; 31000 to 32000 where it is empty.
+    /// Ports; 31000 to 32000 if it is empty.
     pub ports: Vec<PortRange>,
 }
 
-/// A number of processors, in thousandths: Mesos counts no finer.
+/// A number of processors, in thousandths, the smallest unit of Mesos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cpus(u32);
 
@@ -73,7 +73,7 @@ pub struct BadCpus(String);
 )]
 pub struct BadPortRange(String);
 
-/// An attribute as it is given on a command line: `KEY=VALUE`.
+/// An attribute as written on a command line: `KEY=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute {
     key: String,
@@ -112,7 +112,7 @@ impl fmt::Display for Attribute {
 }
 
 impl AgentSpec {
-    /// These, with what `own` says in place of them.
+    /// These settings, replaced by those that `own` sets.
     #[must_use]
     pub fn with(&self, own: &Self) -> Self {
         let mut attributes = self.attributes.clone();
@@ -133,9 +133,9 @@ impl AgentSpec {
         }
     }
 
-    /// These on a machine that its provider gives no more than this memory. An agent goes by
-    /// what the kernel says, which is all of the computer's: where nothing else is said, it
-    /// offers what it would on a machine of that size.
+    /// These settings on a machine that its provider limits to this memory. An agent reads its
+    /// memory from the kernel, which reports all memory of the computer. So if `mem` is not set,
+    /// it becomes what the agent would offer on a machine of that size.
     #[must_use]
     pub(super) fn within(mut self, memory: Option<Size>) -> Self {
         self.resources.mem = self.resources.mem.or(memory.map(for_tasks));
@@ -143,7 +143,7 @@ impl AgentSpec {
     }
 }
 
-/// What an agent offers of a machine's memory: it leaves 1 GiB to the system, or half.
+/// How much of a machine's memory an agent offers: it leaves 1 GiB, or half, to the system.
 fn for_tasks(memory: Size) -> Size {
     let half = memory.as_mib() / 2;
     Size::mib(memory.as_mib().saturating_sub(1024).max(half.min(1024)))
@@ -187,7 +187,7 @@ impl fmt::Display for Cpus {
 }
 
 impl PortRange {
-    /// Whether a port is one of them.
+    /// Whether the range contains a port.
     pub fn contains(&self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
     }
@@ -229,7 +229,7 @@ pub(super) fn attributes(node: &Node, r: &mut Reader) -> BTreeMap<String, String
     attributes
 }
 
-const WORD: &str = "use letters, digits and `_/.-`: Mesos takes nothing else";
+const WORD: &str = "use letters, digits and `_/.-`: Mesos accepts nothing else";
 
 fn is_word(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || "_/.-".contains(c);
@@ -268,7 +268,7 @@ fn cpus(node: &Node, r: &mut Reader) -> Option<Cpus> {
 fn at_least_one_mib(node: &Node, r: &mut Reader) -> Option<Size> {
     let value = r.size(node)?;
     if value < Size::mib(1) {
-        let message = format!("{value} is less than Mesos counts");
+        let message = format!("{value} is too small for Mesos");
         return r
             .refuse(Diagnostic::new(&node.span, message).help("write at least 1MiB"));
     }
@@ -284,7 +284,7 @@ fn ports(node: &Node, r: &mut Reader) -> Vec<PortRange> {
         let range: PortRange = r.parsed(node)?;
         let taken = SERVICE_PORTS.into_iter().find(|port| range.contains(*port));
         let Some(taken) = taken else { return Some(range) };
-        let message = format!("{range} holds {taken}, a port of the platform itself");
+        let message = format!("{range} contains {taken}, a port of the platform itself");
         let help = "leave the platform's ports out, such as with 31000-32000";
         r.refuse(Diagnostic::new(&node.span, message).help(help))
     });
@@ -292,7 +292,8 @@ fn ports(node: &Node, r: &mut Reader) -> Vec<PortRange> {
     for range in ranges {
         if let Some(other) = seen.iter().find(|other| other.overlaps(&range.value)) {
             let message = format!("{} overlaps {other}", range.value);
-            r.fault(Diagnostic::new(&range.span, message).help("make one range of both"));
+            let help = "write both as one range";
+            r.fault(Diagnostic::new(&range.span, message).help(help));
         }
         seen.push(range.value);
     }

@@ -1,6 +1,6 @@
-//! Instances of AWS: what the file may say of them all, and how that is read.
+//! Instances of AWS: the settings for all of them, and how those are read.
 //!
-//! Ids and names are checked by their form; whether AWS has such things is asked of AWS alone.
+//! Only the form of ids and names is checked here. Whether they exist, only AWS can say.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -23,13 +23,13 @@ pub(super) use network::network_has_room;
 /// Instances of AWS EC2, all in one region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aws {
-    /// The region; the one that other AWS tools would use where the file is silent.
+    /// The region. If the file does not set it, the one that other AWS tools would use.
     pub region: Option<String>,
-    /// The profile of the operator's AWS configuration; as other AWS tools where the file is
-    /// silent.
+    /// The profile of the operator's AWS configuration. If the file does not set it, the one that
+    /// other AWS tools would use.
     pub profile: Option<String>,
-    /// The zones to spread machines over, in this order; the first three of the region where
-    /// the file gives none.
+    /// The zones to spread machines over, in this order. If the file does not set them, the first
+    /// three of the region.
     pub zones: Vec<String>,
     /// Their network.
     pub network: AwsNetwork,
@@ -37,22 +37,22 @@ pub struct Aws {
     pub image: AwsImage,
     /// How to log in to them.
     pub ssh: AwsAccess,
-    /// Who may reach SSH and the edge; never empty.
+    /// The networks that may reach SSH and the edge; never empty.
     pub admin_cidrs: Vec<AdminCidr>,
-    /// After how long the cluster may be taken down by `down --expired`.
+    /// The time after which `down --expired` may remove the cluster.
     pub expires: Option<Duration>,
 }
 
 /// The network of instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AwsNetwork {
-    /// One of their own, with a subnet in each zone.
+    /// A new network, with a subnet in each zone.
     Made(Cidr),
-    /// One that exists.
+    /// A network that exists.
     Given {
         /// The VPC, such as `vpc-0a1b2c3d4e5f60718`.
         vpc: String,
-        /// Its subnets to use, each in a zone of its own.
+        /// Its subnets to use, each in a different zone.
         subnets: Vec<String>,
     },
 }
@@ -60,13 +60,13 @@ pub enum AwsNetwork {
 /// The image that instances boot from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AwsImage {
-    /// This one, such as `ami-0a1b2c3d4e5f60718`.
+    /// The image with this id, such as `ami-0a1b2c3d4e5f60718`.
     Id(String),
-    /// The newest of an owner's images with such a name.
+    /// The newest of an owner's images with a matching name.
     Newest {
         /// The owner: an account's twelve digits, or `amazon`, `self`, `aws-marketplace`.
         owner: String,
-        /// The name, in which `*` stands for any text and `?` for any character.
+        /// The name, in which `*` matches any text and `?` any character.
         name: String,
     },
 }
@@ -74,7 +74,7 @@ pub enum AwsImage {
 /// How to log in to instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsAccess {
-    /// The user that the image lets in, such as `admin` for Debian's.
+    /// The login user of the image, such as `admin` for Debian's.
     pub user: String,
     /// The private key file; its public half, `KEY.pub` beside it, is given to AWS.
     pub key: PathBuf,
@@ -84,17 +84,17 @@ pub struct AwsAccess {
     pub jump: Vec<String>,
 }
 
-/// What is read of the provider, and where a part of it stands that others are held against.
+/// The provider as far as it can be read, and the position of its network for later checks.
 pub(super) struct DraftAws {
     pub(super) value: Option<Aws>,
-    /// The network to be made, where the file gives it.
+    /// The network to make, if the file gives one.
     pub(super) cidr: Option<Spanned<Cidr>>,
 }
 
 const KEYS: [&str; 8] =
     ["region", "profile", "zones", "network", "image", "ssh", "admin_cidrs", "expires"];
 
-/// A cluster that is not up yet has not expired, and no lab is meant to end in the far future.
+/// A cluster must not expire before it is up, and a lab is not planned for longer than a year.
 const EXPIRES: RangeInclusive<Duration> =
     Duration::from_mins(10)..=Duration::from_hours(365 * 24);
 
@@ -134,7 +134,7 @@ pub(super) fn aws(node: &Node, r: &mut Reader) -> DraftAws {
 
 fn image(node: &Node, r: &mut Reader) -> Option<AwsImage> {
     if matches!(node.value, Value::Scalar { .. }) {
-        let rule = "write its id, such as `ami-0a1b2c3d4e5f60718`, or whose newest it is: \
+        let rule = "write its id, such as `ami-0a1b2c3d4e5f60718`, or how to find the newest one: \
                     `{owner: \"136693071363\", name: \"debian-12-amd64-*\"}`";
         let id = r.text_that(node, |text| is_id(text, "ami"), "the id of an image", rule);
         return id.map(AwsImage::Id);
@@ -181,7 +181,7 @@ fn ssh(node: &Node, r: &mut Reader) -> Option<AwsAccess> {
     Some(AwsAccess { user, key, passphrase, jump })
 }
 
-/// A private key whose public half lies beside it.
+/// A private key with its public half beside it.
 fn key_pair(node: &Node, r: &mut Reader) -> Option<PathBuf> {
     if let Some(private) = r.text(node)?.strip_suffix(".pub") {
         let message = "this is the public half of a key";
@@ -197,12 +197,11 @@ fn key_pair(node: &Node, r: &mut Reader) -> Option<PathBuf> {
     }
     let (key, public) = (key.display(), public.display());
     let message = format!("there is no `{public}`, the public half of this key");
-    let help =
-        format!("it is what AWS is given; make it: `ssh-keygen -y -f {key} > {public}`");
+    let help = format!("AWS needs it; make it with `ssh-keygen -y -f {key} > {public}`");
     r.refuse(Diagnostic::new(&node.span, message).help(help))
 }
 
-/// Who may come in is never guessed, and never everybody.
+/// The networks that may reach the machines. The file must set them: there is no default.
 fn admin_cidrs(fields: &Fields, r: &mut Reader) -> Option<Vec<AdminCidr>> {
     let help = "write your own address, such as `admin_cidrs: [203.0.113.7/32]`";
     let Some(node) = fields.get("admin_cidrs") else {
@@ -213,7 +212,7 @@ fn admin_cidrs(fields: &Fields, r: &mut Reader) -> Option<Vec<AdminCidr>> {
         return None;
     };
     if matches!(&node.value, Value::List(items) if items.is_empty()) {
-        let message = "nobody could reach the machines, you included";
+        let message = "nobody could reach the machines, not even you";
         r.fault(Diagnostic::new(&node.span, message).help(help));
     }
     let found = r.distinct(node, "admin_cidrs", admin_cidr);
@@ -227,9 +226,11 @@ fn admin_cidr(r: &mut Reader, node: &Node) -> Option<AdminCidr> {
     };
     let help = match &error {
         BadAdminCidr::HostBits { address, network } => {
-            format!("write `{network}`, or `{address}/32` for this address alone")
+            format!("write `{network}`, or `{address}/32` for this address only")
         }
-        BadAdminCidr::Address(address) => format!("write `{address}/32` for it alone"),
+        BadAdminCidr::Address(address) => {
+            format!("write `{address}/32` for this address only")
+        }
         BadAdminCidr::Form(_) => {
             "write an address and a prefix, such as `203.0.113.7/32`".to_owned()
         }
@@ -241,7 +242,7 @@ fn expires(node: &Node, r: &mut Reader) -> Option<Duration> {
     match parse_duration(r.text(node)?) {
         Ok(after) if EXPIRES.contains(&after) => Some(after),
         Ok(_) => {
-            let message = "a cluster lives at least 10m and at most 365d";
+            let message = "a cluster expires after at least 10m and at most 365d";
             let help = "write a time such as `8h`, or leave it out";
             r.refuse(Diagnostic::new(&node.span, message).help(help))
         }

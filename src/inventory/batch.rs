@@ -8,23 +8,23 @@ use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::tree::{Node, Value};
 
-/// How many hosts may be interrupted at once: a number, or a share of all. At least one may,
-/// or nothing would ever change.
+/// How many hosts may be interrupted at once: a number, or a share of all. It is at least one, or
+/// nothing could ever change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batch {
-    /// So many.
+    /// This number of hosts.
     Hosts(NonZeroU16),
-    /// So many of a hundred, from 1 to 100; a part of a host is none.
+    /// This percentage of the hosts, from 1 to 100, rounded down.
     Percent(u8),
 }
 
-/// Why a text is no batch.
+/// Why a text is not a batch.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is not a number of hosts: write one such as 2, or a share such as 25%")]
 pub struct BadBatch(String);
 
 impl Batch {
-    /// How many of so many hosts.
+    /// The number of hosts in a batch, out of `n_hosts`.
     pub fn of(self, n_hosts: usize) -> usize {
         let n = match self {
             Self::Hosts(n) => usize::from(n.get()),
@@ -68,7 +68,7 @@ impl fmt::Display for Batch {
 
 pub(super) fn batch(node: &Node, r: &mut Reader) -> Option<Batch> {
     match &node.value {
-        // A number stands without quotes.
+        // A number may be written without quotes.
         Value::Scalar { text, .. } if !text.is_empty() => {
             let read: Result<Batch, BadBatch> = text.parse();
             let fault = |error: BadBatch| Diagnostic::new(&node.span, error.to_string());

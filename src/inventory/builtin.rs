@@ -1,4 +1,4 @@
-//! Which catalogue of images an inventory takes: one that comes with the program, or a file.
+//! Which catalogue of images an inventory uses: one that comes with the program, or a file.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub enum BuiltIn {
     Mesos,
     /// clusterd, the fork of Mesos, with Marathon and Chronos.
     Clusterd,
-    /// The registry and ZooKeeper alone.
+    /// Only the registry and ZooKeeper.
     Base,
 }
 
@@ -34,7 +34,7 @@ pub enum BuiltIn {
 pub struct UnknownCatalog(String);
 
 impl BuiltIn {
-    /// All of them.
+    /// All built-in catalogues.
     pub const ALL: [Self; 3] = [Self::Mesos, Self::Clusterd, Self::Base];
 
     /// Its name.
@@ -46,7 +46,7 @@ impl BuiltIn {
         }
     }
 
-    /// What fits a cluster that does not say otherwise.
+    /// The catalogue for a cluster whose inventory does not name one.
     pub(super) const fn usual(has_mesos: bool) -> Self {
         if has_mesos { Self::Mesos } else { Self::Base }
     }
@@ -67,14 +67,14 @@ impl fmt::Display for BuiltIn {
     }
 }
 
-/// A file whose path is the name of a built-in catalogue is meant by `./mesos`.
+/// A file with the name of a built-in catalogue can be written as `./mesos`.
 impl From<&str> for CatalogSource {
     fn from(text: &str) -> Self {
         text.parse().map_or_else(|_| Self::File(PathBuf::from(text)), Self::BuiltIn)
     }
 }
 
-/// Reads which catalogue is taken.
+/// Reads which catalogue is used.
 pub(super) fn catalog_source(node: &Node, r: &mut Reader) -> Option<CatalogSource> {
     let text = r.text(node)?;
     match CatalogSource::from(text) {

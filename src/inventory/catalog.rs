@@ -1,7 +1,7 @@
-//! The catalogue: which version of each component there is, and where its image comes from.
+//! The catalogue: the version of each component, and where its image comes from.
 //!
-//! [`read`] turns the text of a catalogue into a [`Catalog`] or into every fault it
-//! has. Like the inventory's reading it is pure: it fetches and builds nothing.
+//! [`read`] turns the text of a catalogue into a [`Catalog`], or into all of its faults. Like the
+//! reading of the inventory it is pure: it fetches and builds nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,12 +22,12 @@ use super::{Inventory, Role};
 pub struct Catalog {
     /// The components that the catalogue has.
     pub components: BTreeMap<Component, Entry>,
-    /// What local machines are made from; none in a catalogue for machines that exist.
+    /// The image of local machines; `None` in a catalogue for machines that exist.
     pub machine: Option<Entry>,
 }
 
-/// A program that runs on the machines as a container, in the order in which they are brought
-/// there.
+/// A program of the platform that runs on the machines. The variants are in the order in which
+/// they are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Component {
@@ -48,15 +48,14 @@ pub enum Component {
 /// One image of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Which version it is: fit for an image's tag. A machine's is `dev` where the file is
-    /// silent, because it is built from a folder as that stands.
+    /// Its version, which can be used as an image's tag. If the file sets none for the machine, it
+    /// is `dev`, because the image is built from a folder as it is.
     pub version: String,
     /// Where it comes from.
     pub source: ImageSource,
     /// What it needs.
     pub needs: Needs,
-    /// Whether this version was seen to run as this program runs it. One that was not is named
-    /// in a warning.
+    /// Whether this version has been tested with this program. If not, a warning names it.
     pub verified: bool,
 }
 
@@ -71,8 +70,8 @@ pub enum ImageSource {
     Upstream(String),
 }
 
-/// Reads a catalogue from its text. `exists` answers for folders and archives, as
-/// [`super::read`]'s does, relative to the catalogue's folder.
+/// Reads a catalogue from its text. `exists` says whether a folder or archive exists, as in
+/// [`super::read`], with paths relative to the catalogue's folder.
 ///
 /// # Errors
 /// Every fault of the text, in the order of the file; at least one.
@@ -142,9 +141,9 @@ fn components(node: &Node, r: &mut Reader) -> Option<BTreeMap<Component, Entry>>
             if version < from {
                 let (from, version) = (from.text(), version.text());
                 let message = format!(
-                    "{component} needs Mesos from {from} on, and `mesos-master` is {version}"
+                    "{component} needs Mesos {from} or newer, but `mesos-master` is {version}"
                 );
-                let help = "take a newer Mesos, or an older version of what needs it";
+                let help = "use a newer Mesos, or an older version of this component";
                 r.fault(Diagnostic::new(&at, message).help(help));
             }
         }
@@ -156,7 +155,7 @@ const ENTRY_KEYS: [&str; 6] =
     ["version", "build", "archive", "image", "needs", "verified"];
 const MACHINE_KEYS: [&str; 4] = ["version", "build", "archive", "image"];
 
-/// An entry, and where it says which Mesos it needs.
+/// An entry, and the position of the Mesos version that it needs.
 fn entry_of(
     node: &Node,
     what: &str,
@@ -202,7 +201,7 @@ fn source(fields: &Fields, what: &str, r: &mut Reader) -> Option<ImageSource> {
         (Some(("archive", node)), None) => r.file(node).map(ImageSource::Archive),
         (Some((_, node)), None) => upstream(node, r).map(ImageSource::Upstream),
         (Some(_), Some((_, second))) => {
-            let message = format!("{what} comes from one place");
+            let message = format!("{what} must come from one place");
             let help = "keep one of `build`, `archive` and `image`";
             r.refuse(Diagnostic::new(&second.at, message).help(help))
         }
@@ -225,7 +224,7 @@ fn upstream(node: &Node, r: &mut Reader) -> Option<String> {
             &node.span,
             "the digest is not `sha256:` and 64 hexadecimal digits",
         )
-        .help("copy it whole from the registry"),
+        .help("copy the whole digest from the registry"),
         None if is_name(text) => return Some(text.to_owned()),
         _ => Diagnostic::new(&node.span, format!("`{text}` is not an image's reference"))
             .help("write one such as `docker.io/library/zookeeper:3.8`"),
@@ -245,7 +244,7 @@ fn is_digest(text: &str) -> bool {
         .is_some_and(|hash| hash.len() == 64 && hash.chars().all(hex))
 }
 
-/// Why a text names no component.
+/// Why a text does not name a component.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("unknown component `{0}`")]
 pub struct UnknownComponent(String);

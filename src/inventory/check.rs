@@ -1,6 +1,6 @@
-//! What must hold between the parts of an inventory: names, addresses, numbers.
+//! Checks across the parts of an inventory: names, addresses, numbers.
 //!
-//! A part that could not be read gives no further fault here: what is unknown is not wrong.
+//! A part that could not be read gives no second fault here.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -32,7 +32,7 @@ pub(super) fn check(
     heap_fits_memory(groups, platform, r);
 }
 
-/// Who has a name: for the message about the second.
+/// The first machine with a name, for the message about the second one.
 struct Holder<'g> {
     group: &'g str,
     at: Range<usize>,
@@ -42,7 +42,7 @@ struct Holder<'g> {
 
 fn names_are_unique(provider: &DraftProvider, groups: &[DraftGroup], r: &mut Reader) {
     let mut holders: BTreeMap<String, Holder> = BTreeMap::new();
-    // Other instances of AWS are named after their ids, which no group can be named like.
+    // Other instances of AWS are named after their ids, and no group can have such a name.
     let is_numbered =
         |group: &&DraftGroup| provider.kind != Some(Kind::Aws) || group.is_named();
     for group in groups.iter().filter(is_numbered) {
@@ -58,7 +58,7 @@ fn names_are_unique(provider: &DraftProvider, groups: &[DraftGroup], r: &mut Rea
             Entry::Vacant(free) => {
                 free.insert(Holder { group, at, derived });
             }
-            // Two names from one address: that fault is the address's.
+            // Both names come from the same address: that is reported as a fault of the address.
             Entry::Occupied(first) if derived && first.get().derived => {}
             Entry::Occupied(first) => {
                 let message = format!("the name `{}` is given twice", first.key());
@@ -83,7 +83,10 @@ fn given_hosts(groups: &[DraftGroup]) -> impl Iterator<Item = (&str, &DraftHost)
 
 fn taken(first: &Holder, r: &Reader) -> String {
     let line = r.line(&first.at);
-    format!("a machine of group `{}` has it already ({line}): take another", first.group)
+    format!(
+        "a machine of group `{}` already has this name ({line}): choose another name",
+        first.group
+    )
 }
 
 fn addresses_are_unique(groups: &[DraftGroup], r: &mut Reader) {
@@ -95,8 +98,8 @@ fn addresses_are_unique(groups: &[DraftGroup], r: &mut Reader) {
         };
         let message = format!("the address {} is given twice", host.host.address);
         let help = format!(
-            "group `{other}` has it already ({}): a machine is in one group, which may \
-             have several roles",
+            "group `{other}` already has this address ({}): a machine belongs to one group, \
+             which may have several roles",
             r.line(at)
         );
         r.fault(Diagnostic::new(&host.address_at, message).help(help));
@@ -108,7 +111,8 @@ fn ensemble_is_odd(groups: &[DraftGroup], r: &mut Reader) {
     is_odd(members, "ZooKeeper members", r);
 }
 
-/// Members that decide by a majority: an even number bears no more losses than one less.
+/// Checks the number of members that decide by a majority: an even number tolerates no more losses
+/// than the odd number below it.
 fn is_odd(groups: Vec<&DraftGroup>, what: &str, r: &mut Reader) {
     let mut members = Vec::new();
     for group in groups {
@@ -127,7 +131,7 @@ fn is_odd(groups: Vec<&DraftGroup>, what: &str, r: &mut Reader) {
     let (fewer, more) = (n_members - 1, n_members + 1);
     let help = format!(
         "{n_members} members can lose no more than {fewer} can ({}), because more than half \
-         must be left: make it {fewer} or {more}",
+         must remain: use {fewer} or {more}",
         (fewer - 1) / 2
     );
     r.fault(Diagnostic::new(&first.at, message).help(help));
@@ -144,7 +148,7 @@ fn registry_exists(groups: &[DraftGroup], r: &mut Reader) {
     let pulls = |role: Role| !matches!(role, Role::Base | Role::Edge);
     if let Some(needy) = roles.into_iter().find(|role| pulls(role.value)) {
         let message = format!(
-            "no group has the role `edge`, and `{}` gets its images from the registry there",
+            "no group has the role `edge`, but `{}` gets its images from the registry there",
             needy.value
         );
         let help =
@@ -178,7 +182,7 @@ fn network_has_room(provider: &DraftProvider, groups: &[DraftGroup], r: &mut Rea
         return;
     };
     let message = format!(
-        "the network {subnet} has room for {} machines, and the groups have {n_machines}",
+        "the network {subnet} has room for {} machines, but the groups have {n_machines}",
         subnet.room()
     );
     r.fault(Diagnostic::new(at, message).help(wider(subnet, n_machines)));
@@ -189,7 +193,7 @@ fn wider(subnet: Cidr, n_machines: u32) -> String {
     let larger = wider.map_or("a larger one".to_owned(), |wider| {
         format!("`local: {{network: {{cidr: {wider}}}}}`")
     });
-    format!("write {larger}: ten addresses are kept for other uses")
+    format!("write {larger}: ten addresses are reserved for other uses")
 }
 
 fn heap_fits_memory(groups: &[DraftGroup], platform: &DraftPlatform, r: &mut Reader) {

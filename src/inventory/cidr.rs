@@ -1,4 +1,4 @@
-//! Networks: those that machines are made in, and those that may reach them.
+//! Networks: those in which machines are made, and those that may reach them.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -11,24 +11,25 @@ use super::{AdminCidr, Cidr};
 /// Why a text is not a [`Cidr`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadCidr {
-    /// It has not the form of one.
+    /// It does not have the form of a network.
     #[error("`{0}` is not an IPv4 network")]
     Form(String),
     /// It is too large or too small.
     #[error("a network of local machines has a prefix from /8 to /28, not /{0}")]
     Prefix(u8),
-    /// It is the address of a host in the network given here.
+    /// It is the address of a host in this network.
     #[error("`{text}` is an address within the network `{network}`")]
     HostBits {
         /// What was given.
         text: String,
-        /// The network that it lies in.
+        /// The network that contains it.
         network: Cidr,
     },
 }
 
 impl Cidr {
-    /// How many machines have room: the first ten addresses and the last are taken.
+    /// The number of machines for which it has room: the first ten addresses and the last are
+    /// reserved.
     pub const fn room(self) -> u32 {
         (1 << (32 - self.prefix)) - 12
     }
@@ -38,8 +39,8 @@ impl Cidr {
         self.network.is_private() && self.last().is_private()
     }
 
-    /// The smallest network around this one, or this one, that has room for so many
-    /// machines; none where that would be larger than a /8.
+    /// The smallest network that contains this one and has room for so many machines; `None` if
+    /// that would be larger than a /8.
     pub fn with_room(self, n_machines: u32) -> Option<Self> {
         (8..=self.prefix)
             .rev()
@@ -52,16 +53,16 @@ impl Cidr {
         Self { network: Ipv4Addr::from_bits(address.to_bits() & mask), prefix }
     }
 
-    /// In how many equal parts a network is cut where machines are in several zones: one has one.
+    /// The number of equal parts into which a network is split for zones: one part for each zone.
     pub const N_PARTS: usize = 8;
 
-    /// How many machines have room in each of its parts, of which AWS keeps four addresses at
-    /// the beginning and the last.
+    /// The number of machines for which each part has room: AWS reserves the first four addresses
+    /// of a part and the last.
     pub(super) const fn room_in_part(self) -> u32 {
         (1_u32 << (29_u8.saturating_sub(self.prefix))).saturating_sub(5)
     }
 
-    /// The network around this one that has such a prefix.
+    /// The network with this prefix that contains this one.
     pub(super) fn widened(self, prefix: u8) -> Self {
         Self::around(self.network, prefix)
     }
@@ -98,18 +99,18 @@ impl fmt::Display for Cidr {
 /// Why a text is not an [`AdminCidr`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadAdminCidr {
-    /// It has not the form of one.
+    /// It does not have the form of a network.
     #[error("`{0}` is not an IPv4 network")]
     Form(String),
-    /// It is an address: how much around it is meant is not guessed.
+    /// It is an address without a prefix, and the prefix is not guessed.
     #[error("`{0}` is an address, not a network")]
     Address(Ipv4Addr),
-    /// It is the address of a host in the network given here.
+    /// It is the address of a host in this network.
     #[error("`{address}/{}` is an address within the network `{network}`", network.prefix)]
     HostBits {
         /// The address that was given.
         address: Ipv4Addr,
-        /// The network that it lies in.
+        /// The network that contains it.
         network: AdminCidr,
     },
 }
@@ -146,12 +147,12 @@ impl fmt::Display for AdminCidr {
 
 pub(super) fn not_private(at: &Range<usize>, cidr: Cidr) -> Diagnostic {
     Diagnostic::new(at, format!("{cidr} is not a private network")).help(
-        "the real hosts of that network could not be reached: write a part of 10.0.0.0/8, \
+        "the real hosts of that network could not be reached: use a part of 10.0.0.0/8, \
          172.16.0.0/12 or 192.168.0.0/16",
     )
 }
 
-/// Why a text is no network to make; `like` is one to write.
+/// Why a text is not a network that can be made; `like` is an example of a valid one.
 pub(super) fn bad_cidr(at: &Range<usize>, error: &BadCidr, like: Cidr) -> Diagnostic {
     let help = match error {
         BadCidr::HostBits { network, .. } => format!("write `{network}`"),

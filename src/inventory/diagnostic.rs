@@ -1,13 +1,13 @@
-//! A fault at its position.
+//! A fault of a file, with its position.
 
 use std::ops::Range;
 
-/// Something wrong in a file that a person wrote.
+/// A fault in a file that a person wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Which bytes of the text it is about; empty where something is missing altogether.
+    /// The bytes of the text that it is about; empty if something is missing.
     pub span: Range<usize>,
-    /// What is wrong: a lowercase fragment. It never holds a secret.
+    /// What is wrong, in lower case and without a full stop. It never contains a secret.
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,

@@ -31,24 +31,24 @@ pub(super) struct DraftGroup {
 
 /// Machines as far as they can be read.
 pub(super) struct DraftMembers {
-    /// What says how many there are.
+    /// The position of the key that gives their number.
     pub(super) at: Range<usize>,
-    /// How many, also where some of them are wrong.
+    /// How many there are, including those with faults.
     pub(super) n_machines: usize,
-    /// Those that exist and have nothing wrong; none where the provider makes them.
+    /// Those that exist and have no fault; `None` if the provider makes the machines.
     pub(super) given: Option<Vec<DraftHost>>,
 }
 
 /// A machine that exists.
 pub(super) struct DraftHost {
     pub(super) host: GivenHost,
-    /// Where its name stands, if it has one of its own.
+    /// The position of its name, if it has one.
     pub(super) name_at: Option<Range<usize>>,
     pub(super) address_at: Range<usize>,
     pub(super) agent_spec: DraftAgentSpec,
 }
 
-/// What an agent says of itself, and where the file says it.
+/// What an agent reports about itself, and the position of that in the file.
 #[derive(Default)]
 pub(super) struct DraftAgentSpec {
     pub(super) value: AgentSpec,
@@ -71,7 +71,7 @@ impl DraftGroup {
         self.roles.iter().any(|other| other.value == role)
     }
 
-    /// The domains of its machines, each with where it stands.
+    /// The domains of its machines, each with its position.
     pub(super) fn domains(&self) -> Vec<(Option<&FaultDomain>, &Range<usize>)> {
         let own = self.agent_spec.value.domain.as_ref();
         let own_at = self.agent_spec.domain_at.as_ref().unwrap_or(&self.name.span);
@@ -203,8 +203,7 @@ fn role(node: &Node, r: &mut Reader) -> Option<Role> {
 fn check_conflicts(roles: &[Spanned<Role>], r: &mut Reader) {
     let find = |wanted: Role| roles.iter().find(|role| role.value == wanted);
     if let (Some(base), true) = (find(Role::Base), roles.len() > 1) {
-        let message =
-            "`base` stands for machines with nothing more than every machine gets";
+        let message = "`base` is for machines that get only what every machine gets";
         r.fault(Diagnostic::new(&base.span, message).help("leave `base` out here"));
     }
     if find(Role::Control).is_none() {
@@ -218,7 +217,7 @@ fn check_conflicts(roles: &[Spanned<Role>], r: &mut Reader) {
     ];
     for (role, what) in parts {
         let Some(found) = find(role) else { continue };
-        let message = format!("`control` runs {what} already");
+        let message = format!("`control` already runs {what}");
         let help = format!("leave `{role}` out here");
         r.fault(Diagnostic::new(&found.span, message).help(help));
     }
@@ -250,7 +249,7 @@ fn members(fields: &Fields, kind: Option<Kind>, r: &mut Reader) -> Option<DraftM
 fn made(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<DraftMembers> {
     if kind == Some(Kind::Ssh) {
         let message = "the provider `ssh` makes no machines";
-        let help = "name those that exist: `hosts: [10.0.0.11, …]`";
+        let help = "list machines that exist: `hosts: [10.0.0.11, …]`";
         r.fault(Diagnostic::new(&node.at, message).help(help));
     }
     if matches!(&node.value, Value::Scalar { text, plain: true } if text == "0") {
@@ -314,7 +313,7 @@ fn host(node: &Node, r: &mut Reader) -> Option<DraftHost> {
     Some(DraftHost { host: given, agent_spec, ..host })
 }
 
-/// What a group or a host says of its agents.
+/// What a group or a host sets for its agents.
 fn draft_traits(fields: &Fields, r: &mut Reader) -> DraftAgentSpec {
     let (attributes, resources) = (fields.get("attributes"), fields.get("resources"));
     let domain = fields.get("domain");
@@ -349,7 +348,7 @@ fn draft_host(
     Some(DraftHost { host, name_at, address_at: address.span, agent_spec })
 }
 
-/// A host without a name is called by its address.
+/// The name of a host without one: its address.
 fn name_of(address: &Spanned<Ipv4Addr>) -> Option<HostName> {
     address.value.to_string().parse().ok()
 }
@@ -362,13 +361,14 @@ fn address(node: &Node, r: &mut Reader) -> Option<Spanned<Ipv4Addr>> {
         Ok(IpAddr::V4(value)) => match is_of_no_machine(value) {
             None => return Some(Spanned { value, span: node.span.clone() }),
             Some(why) => fault(format!("`{text}` {why}"))
-                .help("write the address at which the others of the cluster reach the machine"),
+                .help("write the address at which the other machines reach this one"),
         },
-        Ok(IpAddr::V6(_)) => fault(format!("`{text}`: IPv6 is not supported here"))
-            .help(format!(
-                "write the machine's IPv4 address; where SSH is to reach it by IPv6, write \
+        Ok(IpAddr::V6(_)) => {
+            fault(format!("`{text}`: IPv6 is not supported here")).help(format!(
+                "write the machine's IPv4 address; if SSH has to reach it by IPv6, write \
                  `{{address: 10.0.0.11, ssh: \"{text}\"}}`"
-            )),
+            ))
+        }
         Err(_) => fault(format!("`{text}` is not an IP address")).help(instead_of(text)),
     };
     r.refuse(fault)
@@ -377,12 +377,14 @@ fn address(node: &Node, r: &mut Reader) -> Option<Spanned<Ipv4Addr>> {
 /// Why no machine of a cluster can have an address.
 fn is_of_no_machine(address: Ipv4Addr) -> Option<&'static str> {
     match address {
-        _ if address.is_loopback() => Some("is each machine's own: no other reaches it"),
+        _ if address.is_loopback() => {
+            Some("is a loopback address: no other machine reaches it")
+        }
         _ if address.is_link_local() => Some(
-            "is one that a machine gives itself where nothing gave it one: it changes",
+            "is an address that a machine without another one gives itself: it changes",
         ),
         _ => match address.octets()[0] {
-            0 | 224.. => Some("is no machine's address"),
+            0 | 224.. => Some("cannot be a machine's address"),
             _ => None,
         },
     }
@@ -392,8 +394,8 @@ fn is_of_no_machine(address: Ipv4Addr) -> Option<&'static str> {
 fn instead_of(text: &str) -> String {
     match text.split_once([':', '/']) {
         Some((bare, _)) if bare.parse::<IpAddr>().is_ok() => format!(
-            "write one machine's address alone, such as `{bare}`: its port is in the \
-             provider's settings"
+            "write only the address of one machine, such as `{bare}`: the port belongs in \
+             the provider's settings"
         ),
         _ if is_reachable(text) && text.contains(char::is_alphabetic) => format!(
             "a DNS name belongs in `ssh`: write `{{address: 10.0.0.11, ssh: {text}}}`"
@@ -403,41 +405,41 @@ fn instead_of(text: &str) -> String {
 }
 
 fn ssh_place(node: &Node, r: &mut Reader) -> Option<String> {
-    let rule = "write where SSH reaches the host, without user and port: they are in the \
+    let rule = "write the name or address for SSH, without user and port: they belong in the \
                 provider's settings";
     r.text_that(node, is_reachable, "a host's name or address", rule)
 }
 
 fn host_settings(node: &Node, kind: Option<Kind>, r: &mut Reader) -> HostSettings {
     if kind == Some(Kind::Local) {
-        let message = "`host` is for machines with a kernel of their own";
-        let help = "leave it out: containers have the kernel of this computer, which boots as \
-                    it is set up to";
+        let message = "`host` is for machines with their own kernel";
+        let help = "leave it out: containers use the kernel of this computer, whose boot \
+                    settings stay as they are";
         r.fault(Diagnostic::new(&node.at, message).help(help));
     }
     let Some(fields) = r.fields(node, "host", &["cgroups"]) else {
         return HostSettings::default();
     };
     let hybrid = fields.get("cgroups").and_then(|node| {
-        let rule = "write `hybrid`: version 1 beside version 2, where something needs it";
+        let rule = "write `hybrid`: version 1 beside version 2, if a component needs it";
         r.text_that(node, |text| text == "hybrid", "a setting of control groups", rule)
     });
     HostSettings { hybrid: hybrid.is_some() }
 }
 
-/// systemd and Docker do not start in less.
+/// systemd and Docker do not start with less.
 const LEAST_MEMORY: Size = Size::mib(256);
 
 fn memory(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Option<Spanned<Size>> {
     match kind {
         Some(Kind::Ssh) => {
             let message = "`memory` is for machines that the provider makes";
-            let help = "leave it out: these machines have the memory they have";
+            let help = "leave it out: the memory of existing machines does not change";
             r.fault(Diagnostic::new(&node.at, message).help(help));
         }
         Some(Kind::Aws) => {
-            let message = "the memory of an instance of AWS is that of its type";
-            let help = "leave it out, and take a `type` that has as much";
+            let message = "the type of an AWS instance determines its memory";
+            let help = "leave it out, and choose a `type` with enough memory";
             r.fault(Diagnostic::new(&node.at, message).help(help));
         }
         Some(Kind::Local) | None => {}

@@ -1,4 +1,4 @@
-//! Instances of AWS: what the file may say of those of one group, and how that is read.
+//! Instances of AWS: the settings for those of one group, and how they are read.
 
 use super::Role;
 use super::access::Kind;
@@ -7,13 +7,13 @@ use super::reader::{Fields, Reader, Spanned};
 use super::tree::{Node, Value};
 use crate::unit::Size;
 
-/// How the instances of a group are to be.
+/// The settings for the instances of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Instances {
-    /// Their type, and others to take, in this order, where there is no capacity for the first;
-    /// never empty with provider `aws`, and empty with any other.
+    /// Their type, then others to use in this order if AWS has no capacity for the first. Never
+    /// empty with provider `aws`, and empty with any other.
     pub types: Vec<String>,
-    /// The size of their disk; the image's own where the file is silent.
+    /// The size of their disk. If the file does not set it, the size of the image.
     pub disk: Option<Size>,
     /// Whether they are spot instances, which AWS may take back.
     pub spot: bool,
@@ -24,10 +24,10 @@ pub struct Instances {
 /// The keys of a group that only instances of AWS can have.
 pub(super) const KEYS: [&str; 4] = ["type", "disk", "spot", "termination_protection"];
 
-/// Images of Linux are made for disks of this size.
+/// Linux images need a disk of at least this size.
 const LEAST_DISK: Size = Size::gib(8);
 
-/// What AWS takes for a gp3 disk.
+/// The largest gp3 disk that AWS allows.
 const LARGEST_DISK: Size = Size::gib(16 * 1024);
 
 pub(super) fn instances(
@@ -43,9 +43,9 @@ pub(super) fn instances(
                 let message = format!("`{key}` is for instances of AWS");
                 let help = match (kind, *key) {
                     (Some(Kind::Local), "type") => {
-                        "leave it out: `memory: 1GiB` says how large a machine is"
+                        "leave it out: `memory: 1GiB` sets the size of a machine"
                     }
-                    _ => "leave it out, or take the provider `aws`",
+                    _ => "leave it out, or use the provider `aws`",
                 };
                 r.fault(Diagnostic::new(&node.at, message).help(help));
             }
@@ -87,7 +87,7 @@ fn types(node: &Node, r: &mut Reader) -> Vec<String> {
 }
 
 fn instance_type(r: &mut Reader, node: &Node) -> Option<String> {
-    let rule = "write one such as `m7i.large`, or several, the first of them preferred: \
+    let rule = "write one such as `m7i.large`, or several with the preferred one first: \
                 `[m7i.large, m6i.large]`";
     r.text_that(node, is_type, "a type of instances", rule)
 }
@@ -109,19 +109,20 @@ fn disk(node: &Node, r: &mut Reader) -> Option<Size> {
     let size = r.size(node)?;
     let gib = size.as_bytes() >> 30;
     if size < LEAST_DISK || size > LARGEST_DISK {
-        let message = format!("a disk of {size} does not fit an instance");
+        let message = format!("an instance cannot have a disk of {size}");
         let help = format!("write from {LEAST_DISK} to {LARGEST_DISK}");
         return r.refuse(Diagnostic::new(&node.span, message).help(help));
     }
     if Size::gib(gib) != size {
-        let message = "disks of AWS are measured in whole GiB";
+        let message = "the size of an AWS disk must be a whole number of GiB";
         let help = format!("write `{gib}GiB` or `{}GiB`", gib + 1);
         return r.refuse(Diagnostic::new(&node.span, message).help(help));
     }
     Some(size)
 }
 
-/// A member of a quorum, or a machine that keeps what others need, is not left to AWS to take.
+/// Reads `spot`. Members of a quorum, and machines that keep data which others need, cannot be spot
+/// instances.
 fn spot(node: &Node, roles: &[Spanned<Role>], r: &mut Reader) -> Option<bool> {
     let wanted = r.boolean(node)?;
     let Some(role) = roles.iter().find(|role| role.value.has_identity()) else {
@@ -132,15 +133,15 @@ fn spot(node: &Node, roles: &[Spanned<Role>], r: &mut Reader) -> Option<bool> {
     }
     let message =
         format!("machines with the role `{}` cannot be spot instances", role.value);
-    let help = "leave it out: AWS may take such an instance back at any time, two minutes after \
-                it said so, several of them at once";
+    let help = "leave it out: AWS may take spot instances back at any time, with two minutes' \
+                notice and several at once";
     r.refuse(Diagnostic::new(&node.at, message).help(help))
 }
 
 fn protection(node: &Node, spot: bool, r: &mut Reader) -> Option<bool> {
     let wanted = r.boolean(node)?;
     if wanted && spot {
-        let message = "AWS protects no spot instance from termination";
+        let message = "AWS cannot protect spot instances from termination";
         let help = "leave one of `spot` and `termination_protection` out";
         return r.refuse(Diagnostic::new(&node.at, message).help(help));
     }

@@ -1,4 +1,4 @@
-//! Reads words about the way to a machine: users, bastions, names that SSH goes to.
+//! Reads how to connect to a machine: users, bastions, and names or addresses for SSH.
 
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
@@ -7,8 +7,8 @@ use super::tree::{Node, Value};
 use crate::host::is_safe_user;
 
 pub(super) fn login(node: &Node, r: &mut Reader) -> Option<String> {
-    let rule = "write the name alone, such as `ops`: no blanks, and no signs that a shell \
-                takes for a command";
+    let rule = "write only the name, such as `ops`: no blanks, and no characters with a \
+                meaning in a shell";
     r.text_that(node, is_login, "a user's name", rule)
 }
 
@@ -28,8 +28,8 @@ fn jump(node: &Node, r: &mut Reader) -> Option<String> {
     if let Value::Scalar { text, .. } = &node.value
         && carries_password(text)
     {
-        let message = "a password stands in the file itself";
-        let help = "write `user@host` alone: bastions are entered by key";
+        let message = "the file itself contains a password";
+        let help = "write only `user@host`: logins to bastions use a key";
         return r.refuse(Diagnostic::new(&node.span, message).help(help));
     }
     let text = r.text(node)?;
@@ -40,9 +40,7 @@ fn jump(node: &Node, r: &mut Reader) -> Option<String> {
         text if text.contains(',') => "write several as a list: `[ops@outer, ops@inner]`",
         _ => "write `host`, `user@host` or `user@host:2222`",
     };
-    r.refuse(
-        Diagnostic::new(&node.span, "this is not a bastion to go through").help(help),
-    )
+    r.refuse(Diagnostic::new(&node.span, "this is not a valid bastion").help(help))
 }
 
 fn is_jump(text: &str) -> bool {
@@ -61,7 +59,7 @@ fn is_jump(text: &str) -> bool {
     user.is_none_or(is_login) && is_reachable(host) && port.is_none_or(is_port)
 }
 
-/// Whether SSH can be told to go to a host of that name or address.
+/// Whether a text can be a host's name or address for SSH.
 pub(super) fn is_reachable(host: &str) -> bool {
     let in_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let is_name = !host.is_empty() && !host.starts_with('-') && host.chars().all(in_name);
@@ -72,8 +70,8 @@ fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// Whether SSH can be told to log in as a user of that name; the operator's own `ProxyCommand`
-/// may give it to a shell.
+/// Whether a text can be a user's name for SSH. The operator's own `ProxyCommand` may pass it to
+/// a shell.
 fn is_login(text: &str) -> bool {
     !text.is_empty() && is_safe_user(text) && !text.contains(['@', ':', '/'])
 }

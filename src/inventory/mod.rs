@@ -1,14 +1,13 @@
 //! The inventory: the one file that says what the operator wants.
 //!
-//! [`read`] turns its text into an [`Inventory`] or into every fault it has, each with its
-//! position; [`render`] shows those. Nothing in here reads a file, the clock or the
-//! environment: whether a file exists is asked of the caller.
+//! [`read`] turns its text into an [`Inventory`], or into all of its faults, each with its
+//! position; [`render`] shows the faults. Nothing in here reads a file, the clock or the
+//! environment: the caller says whether a file exists.
 //!
-//! The text becomes a tree that knows where everything stands (`tree`); small functions
-//! (`reader`) turn its parts into values, one module for each part of the file (`access`,
-//! `aws`, `group`, `instances`, `settings`, `source`); what must hold between the parts is in
-//! `check`. The [`catalog`] of images is read the same way. [`edit`] adds machines to the text
-//! itself.
+//! The text becomes a tree with the position of every value (`tree`). Small functions (`reader`)
+//! turn its parts into values, with one module for each part of the file (`access`, `aws`,
+//! `group`, `instances`, `settings`, `source`). Checks across the parts are in `check`. The
+//! [`catalog`] of images is read the same way. [`edit`] adds machines to the text itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -72,13 +71,13 @@ pub const EXAMPLE_AWS: &str = include_str!("../../inventories/aws.yaml");
 
 /// Reads an inventory from its text.
 ///
-/// `exists` answers whether a file is there which the inventory names: a path relative to the
-/// inventory's folder, one that begins with `~`, or an absolute one, as it is written. The
-/// same text and answers always give the same result.
+/// `exists` says whether a file that the inventory names exists. Its path is as written: relative
+/// to the inventory's folder, beginning with `~`, or absolute. The same text and answers always
+/// give the same result.
 ///
 /// # Errors
-/// Every fault of the text, in the order of the file; at least one. A fault of YAML's syntax
-/// comes alone, because what follows it means nothing.
+/// Every fault of the text, in the order of the file; at least one. After a fault of YAML's syntax
+/// no others are reported, because the rest cannot be understood.
 pub fn read(
     text: &str,
     exists: &dyn Fn(&Path) -> bool,
@@ -130,10 +129,10 @@ fn cluster(node: &Node, r: &mut Reader) -> Option<ClusterName> {
         .ok()
 }
 
-/// What the operator wants, checked: every value in here is usable as it stands.
+/// What the operator wants, checked: every value in here can be used as it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inventory {
-    /// Names the state folder, containers and the components' clusters.
+    /// The cluster's name, used for the state folder, containers and the components' clusters.
     pub cluster: ClusterName,
     /// Where the machines come from.
     pub provider: Provider,
@@ -159,7 +158,7 @@ pub enum Provider {
     Aws(Aws),
 }
 
-/// How to log in to given machines. What is not said here comes from the operator's own SSH
+/// How to log in to machines that exist. What is not set here comes from the operator's own SSH
 /// configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SshAccess {
@@ -167,19 +166,19 @@ pub struct SshAccess {
     pub user: Option<String>,
     /// The port of the SSH server.
     pub port: Option<u16>,
-    /// The private key file, `~` resolved by the one who reads it.
+    /// The private key file; the code that reads it resolves `~`.
     pub key: Option<PathBuf>,
     /// The passphrase of `key`.
     pub passphrase: Option<SecretSource>,
     /// Bastions to go through, nearest first, each as `[user@]host[:port]`.
     pub jump: Vec<String>,
-    /// What to do about a host that was never seen.
+    /// What to do about a host whose key is not known.
     pub host_keys: HostKeyPolicy,
-    /// The password for sudo, where it asks for one.
+    /// The password for sudo, if it asks for one.
     pub sudo_password: Option<SecretSource>,
 }
 
-/// What to do about a host whose key is not known. A changed or revoked key never passes.
+/// What to do about a host whose key is not known. A changed or revoked key is always refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HostKeyPolicy {
     /// Show the fingerprint and ask.
@@ -192,8 +191,8 @@ pub enum HostKeyPolicy {
 /// The network of local machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalNetwork {
-    /// An IPv4 network in CIDR form; `10.77.0.0/24` where the file is silent. The gateway is
-    /// its first address, machines count up from the eleventh.
+    /// An IPv4 network in CIDR form; `10.77.0.0/24` if the file does not set it. The gateway is
+    /// its first address; machines get addresses from the eleventh on.
     pub subnet: Cidr,
 }
 
@@ -227,43 +226,43 @@ pub struct Group {
     pub members: Members,
     /// The memory of each machine that the provider makes.
     pub memory: Option<Size>,
-    /// How its machines are to be, where they are instances of AWS.
+    /// The settings for its machines if they are instances of AWS.
     pub instances: Instances,
-    /// What may be done to its machines for the sake of what runs on them.
+    /// Which changes to the machines themselves are allowed.
     pub host: HostSettings,
-    /// What its agents say of themselves.
+    /// What its agents report about themselves.
     pub agent_spec: AgentSpec,
 }
 
-/// What may be done to machines themselves: more than to bring something that can be taken back
-/// while they run, so that only the operator's word allows it.
+/// Which changes to the machines themselves are allowed. They cannot be undone while a machine
+/// runs, so the operator has to allow them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HostSettings {
-    /// Whether a machine with control groups of version 2 alone is booted with version 1 beside
-    /// it, where something needs that.
+    /// Whether a machine that has only control groups of version 2 is rebooted with version 1
+    /// beside it, if a component needs that.
     pub hybrid: bool,
 }
 
 /// The machines of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Members {
-    /// So many, made by the provider: named `GROUP-1`, `GROUP-2`, …, but instances of AWS
-    /// without an identity after their ids.
+    /// This number of machines, which the provider makes. They are named `GROUP-1`, `GROUP-2`, …;
+    /// instances of AWS without an identity are named after their ids.
     Count(u16),
-    /// These, which exist.
+    /// These machines, which exist.
     Hosts(Vec<GivenHost>),
 }
 
 /// A machine that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenHost {
-    /// Its name; made from the address where the file gives none (`10.0.0.31` as it is).
+    /// Its name; if the file does not set it, the address as it is, such as `10.0.0.31`.
     pub name: HostName,
-    /// The private address where the cluster's other hosts reach it.
+    /// The private address at which the cluster's other hosts reach it.
     pub address: IpAddr,
-    /// Where SSH reaches it, where that is not `address`: a name or an address.
+    /// The name or address at which SSH reaches it, if that is not `address`.
     pub ssh: Option<String>,
-    /// What its agent says of itself in place of what its group says.
+    /// What its agent reports about itself, in place of the group's settings.
     pub agent_spec: AgentSpec,
 }
 
@@ -275,29 +274,29 @@ pub enum Role {
     /// All services that control the platform: ZooKeeper and, in a cluster with Mesos, its
     /// masters, Marathon and Chronos.
     Control,
-    /// ZooKeeper alone.
+    /// Only ZooKeeper.
     Zookeeper,
-    /// A Mesos master alone.
+    /// Only a Mesos master.
     Master,
-    /// Marathon alone.
+    /// Only Marathon.
     Marathon,
-    /// Chronos alone.
+    /// Only Chronos.
     Chronos,
-    /// Runs tasks, under a Mesos agent.
+    /// A Mesos agent, which runs tasks.
     Agent,
-    /// The way in: runs the registry.
+    /// The edge of the cluster, which runs the registry.
     Edge,
 }
 
 /// What runs on the machines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Platform {
-    /// The DNS domain of the cluster; `<cluster>.internal` where the file is silent.
+    /// The DNS domain of the cluster; `<cluster>.internal` if the file does not set it.
     pub domain: String,
-    /// The catalogue of component images; where the file is silent, the built-in one that fits
+    /// The catalogue of component images. If the file does not set it, the built-in one that fits
     /// the roles.
     pub images: CatalogSource,
-    /// Who may use the platform's services, beside the platform itself.
+    /// The accounts that may use the platform's services, besides the platform itself.
     pub users: Vec<Account>,
     /// What every machine gets.
     pub base: Base,
@@ -305,20 +304,21 @@ pub struct Platform {
     pub zookeeper: Zookeeper,
     /// How many agents may be interrupted at once.
     pub batch: Batch,
-    /// As which users apps may run tasks beside the usual one; none where the file is silent.
+    /// The users as which apps may run tasks, besides the usual one; `None` if the file does not
+    /// set them.
     pub task_users: Option<Vec<String>>,
 }
 
 /// A person or program that may use the platform's services.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
-    /// The user name: no `:` in it.
+    /// The user name, without `:`.
     pub name: String,
     /// Where its password comes from.
     pub password: SecretSource,
 }
 
-/// Where a secret comes from; the file never holds one itself.
+/// Where a secret comes from; the inventory itself never contains one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// An environment variable.
@@ -349,18 +349,18 @@ pub struct Base {
 pub struct BaseUser {
     /// Its name.
     pub name: String,
-    /// Its login shell; `/usr/sbin/nologin` where the file is silent.
+    /// Its login shell; `/usr/sbin/nologin` if the file does not set it.
     pub shell: String,
 }
 
 /// A file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseFile {
-    /// Where.
+    /// Its path on the host.
     pub path: HostPath,
-    /// From which file, relative to the inventory.
+    /// The file with its content, relative to the inventory.
     pub source: PathBuf,
-    /// Whether the source is a template, which sees `host`, `group`, `address` and `cluster`.
+    /// Whether the source is a template, with the values `host`, `group`, `address` and `cluster`.
     pub template: bool,
     /// Its permissions, such as `0o644`.
     pub mode: u32,
@@ -373,18 +373,18 @@ pub struct BaseFile {
 pub struct BaseUnit {
     /// Its name with its type, such as `ticker.service`.
     pub name: String,
-    /// The unit file, relative to the inventory; none where a package brings it.
+    /// The unit file, relative to the inventory; `None` if a package installs it.
     pub source: Option<PathBuf>,
-    /// Files of `files` after whose change it restarts.
+    /// Paths in `files`: when one of them changes, the unit restarts.
     pub restart_on: Vec<HostPath>,
 }
 
 /// ZooKeeper's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Zookeeper {
-    /// The JVM's heap; a share of the host's memory where the file is silent.
+    /// The JVM's heap; a share of the host's memory if the file does not set it.
     pub heap: Option<Size>,
-    /// The most connections one client address may have; 60 where the file is silent.
+    /// The most connections that one client address may have; 60 if the file does not set it.
     pub max_client_connections: Option<u16>,
 }
 
@@ -394,7 +394,7 @@ impl Inventory {
         group.roles.iter().any(|role| component.is_run_by(*role, self.has_mesos()))
     }
 
-    /// Whether the cluster has Mesos: whether any machine has a role of it.
+    /// Whether the cluster has Mesos: whether any machine has a role that needs it.
     pub fn has_mesos(&self) -> bool {
         bring_mesos(&self.groups)
     }
@@ -416,14 +416,14 @@ impl Group {
         numbered(&self.name, n).parse().ok()
     }
 
-    /// Whether each of its machines has an identity, which one that takes its place takes over:
-    /// whether they do more than run tasks. Instances of AWS without one are launched together
-    /// and named after their ids.
+    /// Whether each of its machines has an identity, which a replacement takes over: that is so if
+    /// they do more than run tasks. Instances of AWS without an identity are launched together and
+    /// named after their ids.
     pub fn is_named(&self) -> bool {
         self.roles.iter().any(|role| role.has_identity())
     }
 
-    /// What the agent of one of its machines says of itself.
+    /// What the agent of one of its machines reports about itself.
     pub fn agent_spec_of(&self, host: &HostName) -> AgentSpec {
         let given = match &self.members {
             Members::Count(_) => None,
@@ -502,14 +502,14 @@ impl Role {
         matches!(self, Self::Control | Self::Zookeeper)
     }
 
-    /// Whether it matters which of its group a machine of this role is: whether others know it
-    /// by name, or it keeps what another would have to take over.
+    /// Whether a machine of this role has an identity: other machines know it by its name, or it
+    /// keeps data that a replacement has to take over.
     pub const fn has_identity(self) -> bool {
         !matches!(self, Self::Base | Self::Agent)
     }
 
-    /// Whether a cluster with this role has Mesos. `control` alone does not say so: without
-    /// anything to command, it is a ZooKeeper ensemble.
+    /// Whether a cluster with this role has Mesos. `control` alone does not mean that: without
+    /// other roles of Mesos, it is only a ZooKeeper ensemble.
     pub const fn brings_mesos(self) -> bool {
         matches!(self, Self::Master | Self::Marathon | Self::Chronos | Self::Agent)
     }
@@ -521,7 +521,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Whether a text may name a cluster or a group: both become part of host names.
+/// Whether a text can name a cluster or a group: both become part of host names.
 fn is_label(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=32).contains(&text.len())
@@ -530,7 +530,7 @@ fn is_label(text: &str) -> bool {
         && text.chars().all(inner)
 }
 
-/// The name that someone may have wanted who wrote one which [`is_label`] refuses.
+/// A similar valid name, for one that [`is_label`] refuses.
 fn like_label(text: &str) -> Option<String> {
     let plain =
         |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };

@@ -1,5 +1,5 @@
-//! What a version of a component needs of its host and of other components: data of the
-//! catalogue, because it changes with the version and not with this program.
+//! What a version of a component needs from its host and from other components. It is data of
+//! the catalogue, because it changes with the version and not with this program.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::diagnostic::Diagnostic;
 use super::reader::{Reader, Spanned};
 use super::tree::Node;
 
-/// What an entry of the catalogue needs. Whatever is not said is not needed.
+/// What an entry of the catalogue needs. What is not set is not needed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Needs {
     /// The first major version of Docker that is too new for it.
@@ -18,22 +18,22 @@ pub struct Needs {
     pub mesos_from: Option<Version>,
 }
 
-/// Which control groups something needs.
+/// Which control groups a component needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CgroupNeed {
     /// Version 1, alone or beside version 2.
     V1,
-    /// Version 2 alone.
+    /// Only version 2.
     V2,
 }
 
-/// A version as far as it can be compared: its numbers, from the left, without zeros at the end.
+/// The part of a version that can be compared: its numbers from the left, without zeros at the end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(Vec<u32>);
 
 impl Version {
-    /// The numbers at the beginning of a version: `1.11.2` of `1.11.2-rc1`. None where it does
-    /// not begin with one.
+    /// The numbers at the beginning of a version: `1.11.2` of `1.11.2-rc1`. `None` if it does not
+    /// begin with a number.
     pub fn of(text: &str) -> Option<Self> {
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
         let numbers = text[..end.unwrap_or(text.len())].trim_end_matches('.').split('.');
@@ -45,13 +45,13 @@ impl Version {
         Some(Self(numbers))
     }
 
-    /// The same as text.
+    /// The version as text.
     pub fn text(&self) -> String {
         self.0.iter().map(u32::to_string).collect::<Vec<String>>().join(".")
     }
 }
 
-/// Needs, and where the one of Mesos stands.
+/// The needs, and the position of `mesos` among them.
 pub(super) type DraftNeeds = (Needs, Option<Range<usize>>);
 
 /// Reads `needs`.
@@ -61,7 +61,7 @@ pub(super) fn needs(node: &Node, r: &mut Reader) -> DraftNeeds {
     };
     let docker = fields.get("docker").and_then(|node| below(node, r));
     let cgroups = fields.get("cgroups").and_then(|node| {
-        let rule = "write `v1` or `v2`: what needs nothing leaves it out";
+        let rule = "write `v1` or `v2`, or leave it out if both will do";
         let text = r.text_that(node, is_cgroups, "a version of control groups", rule)?;
         Some(if text == "v1" { CgroupNeed::V1 } else { CgroupNeed::V2 })
     });
@@ -85,7 +85,7 @@ fn below(node: &Node, r: &mut Reader) -> Option<u32> {
         Some(Ok(number)) => Some(number),
         _ => {
             let message = "this does not say which versions are too new";
-            let help = "write the first major version that is, such as `\"<26\"`";
+            let help = "write the first major version that is too new, such as `\"<26\"`";
             r.refuse(Diagnostic::new(node.place(), message).help(help))
         }
     }
@@ -97,7 +97,7 @@ fn from(node: &Node, r: &mut Reader) -> Option<Spanned<Version>> {
         Some(value) => Some(Spanned { value, span: node.span.clone() }),
         None => {
             let message = "this does not say which versions are new enough";
-            let help = "write the first version that is, such as `\">=1.5\"`";
+            let help = "write the first version that is new enough, such as `\">=1.5\"`";
             r.refuse(Diagnostic::new(node.place(), message).help(help))
         }
     }

@@ -1,4 +1,4 @@
-//! What holds for every text, held against many random ones.
+//! Properties of the reading of every text, checked against many random texts.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::*;
 const WHOLE: &str = include_str!("../../tests/inventories/valid/everything-on-ssh.yaml");
 const PASSWORD: &str = "Tr0ub4dor";
 
-/// Pieces that inventories are made of, and some that break them.
+/// Parts of inventories, and some that break them.
 const PIECES: [&str; 30] = [
     "{",
     "}",
@@ -41,7 +41,8 @@ const PIECES: [&str; 30] = [
     "\\x",
 ];
 
-/// A change of a text: where, in thousandths of its length; how many characters go; what comes.
+/// A change of a text: where, in thousandths of its length; how many characters to remove; which
+/// piece to insert.
 type Edit = (usize, usize, usize);
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
@@ -58,7 +59,7 @@ fn edited(text: &str, edits: &[Edit]) -> String {
     text
 }
 
-/// Reads and renders, and gives what an operator would see.
+/// Reads the text, and returns the faults as an operator would see them.
 fn seen(text: &str) -> String {
     let mut shown = String::new();
     for faults in [

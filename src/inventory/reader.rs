@@ -1,7 +1,7 @@
-//! Small functions that turn nodes into values and write down what is wrong with them.
+//! Small functions that turn nodes into values and record their faults.
 //!
-//! Each gives `None` only after it has noted a fault, so a caller may go on with the rest of
-//! the file: all faults are found in one go.
+//! Each returns `None` only after it has recorded a fault, so a caller can go on with the rest of
+//! the file: all faults are found in one pass.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -14,7 +14,7 @@ use super::redact;
 use super::tree::{Entry, NOT_EXPANDED, Node, Value};
 use crate::unit::Size;
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone)]
 pub(super) struct Spanned<T> {
     pub(super) value: T,
@@ -33,7 +33,7 @@ pub(super) struct Fields<'n> {
     what: String,
     at: Range<usize>,
     entries: &'n [Entry],
-    /// Known keys that an unknown one was probably meant to be.
+    /// Known keys that are probably misspelt in the file.
     misspelt: BTreeSet<&'static str>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
         Self { text, exists, faults: Vec::new() }
     }
 
-    /// The value where there was no fault, else the faults in the order of the file.
+    /// The value if there was no fault, or else the faults in the order of the file.
     pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, Vec<Diagnostic>> {
         match value {
             Some(value) if self.faults.is_empty() => Ok(value),
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         self.faults.push(fault);
     }
 
-    /// Notes a fault, and gives nothing.
+    /// Records a fault, and returns `None`.
     pub(super) fn refuse<T>(&mut self, fault: Diagnostic) -> Option<T> {
         self.faults.push(fault);
         None
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
             Value::Map(entries) => Some(entries),
             Value::Scalar { text, .. } if text.is_empty() => {
                 let message = format!("{what} has no value");
-                let help = "write `{}` where there is nothing to say";
+                let help = "write `{}` if there is nothing to set";
                 self.refuse(Diagnostic::new(node.place(), message).help(help))
             }
             _ => {
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A list, also an empty one.
+    /// A list, which may be empty.
     pub(super) fn list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
         match &node.value {
             Value::List(items) => Some(items),
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A list of texts that each `item` accepts, none of them twice.
+    /// A list whose values `item` reads, with none of them twice.
     pub(super) fn distinct<T>(
         &mut self,
         node: &Node,
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
         for node in self.list(node, what).unwrap_or_default() {
             let Some(value) = item(self, node) else { continue };
             if found.iter().any(|other| other.value == value) {
-                let message = format!("`{value}` is in this list already");
+                let message = format!("`{value}` is already in this list");
                 self.fault(Diagnostic::new(&node.span, message).help("leave one out"));
             } else {
                 found.push(Spanned { value, span: node.span.clone() });
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// A text: in quotes where YAML would take it for something else.
+    /// A text: in quotes if YAML would read it as something else.
     pub(super) fn text<'n>(&mut self, node: &'n Node) -> Option<&'n str> {
         let Value::Scalar { text, plain } = &node.value else {
             return self.wrong_type(node, "this must be a text");
@@ -158,8 +158,8 @@ impl<'a> Reader<'a> {
             return self.refuse(Diagnostic::new(&node.span, message).help(NOT_EXPANDED));
         }
         if redact::is_suspect(text) {
-            let help = "leave it out: a password never stands in this file";
-            let message = "this text seems to hold a password";
+            let help = "remove it: this file must not contain a password";
+            let message = "this text seems to contain a password";
             return self.refuse(Diagnostic::new(&node.span, message).help(help));
         }
         if text.contains(char::is_control) {
@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A text of which `fits` is true; `rule` says which those are.
+    /// A text for which `fits` is true; `rule` says which texts are allowed.
     pub(super) fn text_that(
         &mut self,
         node: &Node,
@@ -259,8 +259,8 @@ impl<'a> Reader<'a> {
         }
         let message = format!("there is no `{}`", path.display());
         let help = match path.is_absolute() || path.starts_with("~") {
-            true => "make it, or name another",
-            false => "a relative path begins at the folder of this file",
+            true => "create it, or write another path",
+            false => "a relative path starts in the folder of this file",
         };
         self.refuse(Diagnostic::new(&node.span, message).help(help))
     }
@@ -310,7 +310,7 @@ impl<'n> Fields<'n> {
         self.entries.is_empty()
     }
 
-    /// What to point at when something is missing.
+    /// The position to report when something is missing.
     pub(super) fn at(&self) -> &Range<usize> {
         &self.at
     }
@@ -322,7 +322,7 @@ impl Node {
         matches!(&self.value, Value::Scalar { text, plain: true } if text.is_empty())
     }
 
-    /// Where to point for its value: at its key where the value itself cannot be seen.
+    /// The position to report for its value: that of its key if the value itself is not visible.
     pub(super) fn place(&self) -> &Range<usize> {
         match &self.value {
             Value::Scalar { .. } if !self.span.is_empty() => &self.span,
@@ -331,7 +331,7 @@ impl Node {
     }
 }
 
-/// Help for a word that is none of those which are known.
+/// Help for an unknown word.
 pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
     suggestion(nearest(word, known), known)
 }
@@ -352,7 +352,7 @@ fn suggestion(meant: Option<&str>, known: &[&str]) -> String {
     meant.map_or(all.clone(), |meant| format!("did you mean `{meant}`? ({all})"))
 }
 
-/// The known word that differs little enough to have been meant.
+/// The known word that is close enough to be the intended one.
 fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = word.to_lowercase();
     known
@@ -372,7 +372,7 @@ fn kind(node: &Node) -> &'static str {
     }
 }
 
-/// What YAML takes a text without quotes for.
+/// The type that YAML gives to a text without quotes.
 fn plain_kind(text: &str) -> &'static str {
     match text {
         "" => "nothing",
@@ -382,7 +382,7 @@ fn plain_kind(text: &str) -> &'static str {
     }
 }
 
-/// Whether YAML takes a text without quotes for a text.
+/// Whether YAML reads this as a text if it has no quotes.
 pub(super) fn is_text(text: &str) -> bool {
     plain_kind(text) == "a text"
 }

@@ -1,8 +1,8 @@
-//! Finds what must not be shown of a file that a person wrote.
+//! Finds the parts of a file that must not be shown.
 //!
-//! A password belongs nowhere in an inventory, but the operator who wrote one there must not
-//! see it again in a log. So this looks for values of keys that sound like secrets, also
-//! misspelt ones and also where the text is no YAML at all; in doubt it hides too much.
+//! An inventory must not contain a password; but if an operator writes one there, it must not
+//! appear in a log. So this looks for values of keys that sound like secrets, also if they are
+//! misspelt or the text is not YAML at all. In doubt it hides too much.
 
 use std::ops::Range;
 
@@ -36,13 +36,13 @@ pub(super) fn is_variable(text: &str) -> bool {
     text.chars().all(word) && text.starts_with(|c: char| !c.is_ascii_digit() && word(c))
 }
 
-/// Whether a text that is no secret by its place may hold one nonetheless, so that no message
+/// Whether a text may contain a secret although its key does not sound like one, so that no message
 /// may repeat it: it has the form `user:password@…` or `password: …`.
 pub(super) fn is_suspect(text: &str) -> bool {
     carries_password(text) || text.lines().any(|line| secret_key_end(line).is_some())
 }
 
-/// Whether a text has the form `user:password@…`; an image's digest has not.
+/// Whether a text has the form `user:password@…`; an image's digest does not count.
 pub(super) fn carries_password(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(before, after)| {
         before.contains(':') && !after.starts_with("sha256:")
@@ -62,7 +62,7 @@ fn sounds_secret(key: &str) -> bool {
         || SECRET_KEYS.iter().any(|known| strsim::damerau_levenshtein(&key, known) <= 2)
 }
 
-/// Walks what is not under a secret's key.
+/// Walks values that are not under the key of a secret.
 fn visible(node: &Node, spans: &mut Vec<Range<usize>>) {
     match &node.value {
         Value::Scalar { text, .. } if is_suspect(text) => {
@@ -83,7 +83,7 @@ fn visible(node: &Node, spans: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Walks what is under a secret's key: only names of sources may be seen.
+/// Walks values under the key of a secret: only names of sources may be shown.
 fn hidden(node: &Node, spans: &mut Vec<Range<usize>>) {
     match &node.value {
         Value::Scalar { .. } => spans.push(node.span.clone()),
@@ -106,8 +106,8 @@ fn is_source(key: &str, node: &Node) -> bool {
     }
 }
 
-/// Hides, in a text that is no YAML, what follows each secret's key to the end of its line,
-/// and deeper lines below it.
+/// In a text that is not YAML, hides everything from the key of a secret to the end of its line,
+/// and more indented lines below it.
 fn guess(text: &str) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
     let (mut at, mut under) = (0, None);
@@ -128,7 +128,7 @@ fn guess(text: &str) -> Vec<Range<usize>> {
     spans
 }
 
-/// Where the value begins in a line with a secret's key: after the colon and blanks.
+/// Where the value begins in a line with the key of a secret: after the colon and blanks.
 fn secret_key_end(line: &str) -> Option<usize> {
     line.match_indices(':').find_map(|(colon, _)| {
         let key = line[..colon].trim_end_matches([' ', '"', '\'']);

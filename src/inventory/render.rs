@@ -1,7 +1,7 @@
-//! How faults look.
+//! Shows faults as text.
 //!
-//! Rendering is pure: the same faults give the same text, to whatever [`fmt::Write`] is given.
-//! No source line is shown with a password in it, whatever else is wrong with that line.
+//! Rendering is pure: the same faults give the same text. A source line is never shown with a
+//! password in it, whatever else is wrong with that line.
 
 use std::fmt;
 use std::ops::Range;
@@ -18,7 +18,7 @@ pub struct Source<'a> {
     pub text: &'a str,
 }
 
-/// Whether a text is for eyes on a terminal.
+/// Whether a text is shown in colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
     /// No colour: files, pipes, `NO_COLOR`.
@@ -27,10 +27,10 @@ pub enum Paint {
     Colour,
 }
 
-/// Longer source lines are shown in part.
+/// The widest source line that is shown in full.
 const WIDEST_LINE: usize = 110;
 
-/// Of more faults than this the first are shown, and the others counted.
+/// The number of faults that are shown; further ones are only counted.
 const MOST_FAULTS: usize = 50;
 
 /// Writes each fault with its file, line and column, the line itself, carets and help.
@@ -54,7 +54,7 @@ pub fn render(
     }
     match faults.len().saturating_sub(MOST_FAULTS) {
         0 => Ok(()),
-        more => writeln!(out, "\nand {more} more: mend these first"),
+        more => writeln!(out, "\nand {more} more: fix these first"),
     }
 }
 
@@ -84,7 +84,7 @@ fn write_fault(
     }
 }
 
-/// Where a span begins, and the part of it that lies in its first line.
+/// Where a span begins, and the part of it in its first line.
 struct LineSpan {
     /// Counted from 1.
     line: usize,
@@ -114,7 +114,7 @@ impl LineSpan {
     }
 }
 
-/// A source line as it is shown, and what to mark in it, in characters.
+/// A source line as it is shown, and the part to mark in it, in characters.
 struct Excerpt {
     text: String,
     indent: usize,
@@ -135,7 +135,7 @@ impl Excerpt {
         if line.text.chars().count() > WIDEST_LINE { line.narrowed() } else { line }
     }
 
-    /// The same line with only the surroundings of its mark.
+    /// The same line, cut to the part around its mark.
     fn narrowed(self) -> Self {
         let skip = self.indent.saturating_sub(WIDEST_LINE / 3);
         let lead = if skip > 0 { "…" } else { "" };
@@ -148,7 +148,7 @@ impl Excerpt {
     }
 }
 
-/// A part of a line: as it is, or hidden.
+/// A part of a line, shown as it is or hidden.
 struct Piece<'a> {
     bytes: Range<usize>,
     source: &'a str,
@@ -157,8 +157,7 @@ struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// How many of its characters stand before `byte`; `inside` when `byte` is in the midst
-    /// of something hidden.
+    /// How many of its characters are before `byte`; `inside` if `byte` is within a hidden part.
     fn chars_before(&self, byte: usize, inside: usize) -> usize {
         match byte {
             byte if byte <= self.bytes.start => 0,
@@ -169,7 +168,7 @@ impl Piece<'_> {
     }
 }
 
-/// Cuts a line where secrets begin and end; `secrets` are in order and do not overlap.
+/// Splits a line where secrets begin and end; `secrets` are in order and do not overlap.
 fn pieces<'a>(
     text: &'a str,
     line: &Range<usize>,
@@ -194,8 +193,8 @@ fn pieces<'a>(
     pieces
 }
 
-/// The same text with one harmless character for each control character, so that a file
-/// cannot move the cursor and carets stay under what they mark.
+/// The same text with a harmless character in place of each control character. So a file cannot
+/// move the cursor, and carets stay under what they mark.
 fn printable(text: &str) -> String {
     text.chars()
         .map(|c| match c {
@@ -266,6 +265,6 @@ error: wrong
         let source = Source { name: "lab.yaml", text: &text };
         render(source, &faults, Paint::Plain, &mut out).unwrap();
         assert_eq!(out.matches("error: wrong").count(), 50);
-        assert!(out.ends_with("and 10 more: mend these first\n"), "{out}");
+        assert!(out.ends_with("and 10 more: fix these first\n"), "{out}");
     }
 }

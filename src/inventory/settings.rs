@@ -19,19 +19,19 @@ use crate::unit::Size;
 #[derive(Default)]
 pub(super) struct DraftPlatform {
     pub(super) domain: Option<String>,
-    /// The catalogue that the file names; the inner value is none where it is wrong.
+    /// The catalogue that the file names; the inner value is `None` if it is wrong.
     pub(super) images: Option<Option<CatalogSource>>,
     pub(super) users: Vec<Account>,
     pub(super) base: Base,
     pub(super) zookeeper: Zookeeper,
     pub(super) batch: Batch,
     pub(super) task_users: Option<Vec<String>>,
-    /// The heap, and where it stands.
+    /// The heap and its position.
     pub(super) heap: Option<Spanned<Size>>,
 }
 
 impl DraftPlatform {
-    /// The settings, if nothing of them is wrong, with what the file leaves out.
+    /// The settings with their defaults, if they have no fault.
     pub(super) fn into_platform(
         self,
         cluster: &ClusterName,
@@ -76,8 +76,8 @@ pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Draft
     }
 }
 
-/// What all agents share: how many may be interrupted at once, and as which users apps may run
-/// tasks beside the usual one.
+/// The settings of all agents: how many may be interrupted at once, and as which users apps may
+/// run tasks, besides the usual one.
 fn agents(
     node: &Node,
     users: &[BaseUser],
@@ -102,7 +102,7 @@ fn task_user(node: &Node, users: &[BaseUser], r: &mut Reader) -> Option<String> 
     if known.contains(&text) {
         return Some(text.to_owned());
     }
-    let message = format!("`{text}` is no user that every agent has");
+    let message = format!("`{text}` is not a user that every agent has");
     let near = did_you_mean(text, &known);
     let help = format!("add the user to `platform.base.users`; {near}");
     r.refuse(Diagnostic::new(&node.span, message).help(help))
@@ -149,8 +149,9 @@ const OWN_ACCOUNTS: [&str; 2] = ["platform", "platform-pull"];
 fn account_name(node: &Node, r: &mut Reader) -> Option<String> {
     let text = r.text(node)?;
     if OWN_ACCOUNTS.contains(&text) {
-        let message = format!("the user `{text}` is the platform itself");
-        return r.refuse(Diagnostic::new(&node.span, message).help("take another name"));
+        let message = format!("the user name `{text}` is reserved for the platform");
+        return r
+            .refuse(Diagnostic::new(&node.span, message).help("choose another name"));
     }
     let bad = |c: char| c == ':' || c.is_whitespace() || c.is_control();
     let fits = |text: &str| text.len() <= 64 && !text.contains(bad);
@@ -183,7 +184,7 @@ fn packages(node: &Node, r: &mut Reader) -> Vec<String> {
     let fits = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(inner)
     };
-    let rule = "write the package's name alone, such as `jq`";
+    let rule = "write only the package's name, such as `jq`";
     r.distinct(node, "packages", |r, node| r.text_that(node, fits, "a package", rule))
         .into_iter()
         .map(|package| package.value)
@@ -202,14 +203,16 @@ fn user(node: &Node, names: &mut Names, r: &mut Reader) -> Option<BaseUser> {
         let name = system_user(node, r)?;
         if name == "root" {
             let help = "leave it out: every machine has it";
-            return r
-                .refuse(Diagnostic::new(&node.span, "`root` is not ours").help(help));
+            return r.refuse(
+                Diagnostic::new(&node.span, "`root` cannot be added").help(help),
+            );
         }
         if name.starts_with("platform-") {
             let message =
-                "users whose name begins with `platform-` are the platform's own";
-            return r
-                .refuse(Diagnostic::new(&node.span, message).help("take another name"));
+                "user names that begin with `platform-` are reserved for the platform";
+            return r.refuse(
+                Diagnostic::new(&node.span, message).help("choose another name"),
+            );
         }
         names.unused(node, name, r)
     });
@@ -271,7 +274,7 @@ fn mode(node: &Node, r: &mut Reader) -> Option<u32> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let octal = (3..=4).contains(&digits.len()) && digits.chars().all(|c| c.is_digit(8));
     if octal && *plain {
-        let message = "a mode without quotes is a number, which YAML may read as another";
+        let message = "YAML may read a mode without quotes as another number";
         let help = format!("put it in quotes: \"{digits:0>4}\"");
         return r.refuse(Diagnostic::new(&node.span, message).help(help));
     }
@@ -288,8 +291,8 @@ fn mode(node: &Node, r: &mut Reader) -> Option<u32> {
 /// A path on a machine.
 fn host_path(node: &Node, r: &mut Reader) -> Option<HostPath> {
     let fits = |text: &str| text.parse::<HostPath>().is_ok();
-    let rule = "write it from the root, such as `/opt/x`, of letters, digits and `/._-+@:`, \
-                without `..`, `//` or `/` at its end";
+    let rule = "write a path from the root, such as `/opt/x`, with letters, digits and \
+                `/._-+@:`, but without `..`, `//` or `/` at its end";
     r.text_that(node, fits, "a plain absolute path", rule)?.parse().ok()
 }
 
@@ -300,7 +303,7 @@ fn unreserved(node: &Node, path: HostPath, r: &mut Reader) -> Option<HostPath> {
     match OWN_FOLDERS.iter().find(|folder| path.is_below(folder)) {
         None => Some(path),
         Some(folder) => {
-            let message = format!("`{folder}` holds the platform's own files");
+            let message = format!("`{folder}` is reserved for the platform's own files");
             r.refuse(Diagnostic::new(&node.span, message).help("choose another folder"))
         }
     }
@@ -318,9 +321,9 @@ fn sysctls(node: &Node, kind: Option<Kind>, r: &mut Reader) -> BTreeMap<String, 
                 "`{}` would change the kernel of this computer, which local machines share",
                 entry.key
             );
-            let help = "leave it out where the provider is `local`: it would hold for all that \
-                        runs here, also after `platform down`; what a container has for itself \
-                        can be set, such as `net.*`";
+            let help = "leave it out if the provider is `local`: it would affect everything on \
+                        this computer, also after `platform down`; settings that each container \
+                        has for itself, such as `net.*`, are allowed";
             r.fault(Diagnostic::new(&entry.key_span, message).help(help));
         }
         let value = r.text(&entry.node);
@@ -329,8 +332,7 @@ fn sysctls(node: &Node, kind: Option<Kind>, r: &mut Reader) -> BTreeMap<String, 
     settings
 }
 
-/// Whether a container has a kernel setting for itself: Docker's list of those that it can give
-/// one.
+/// Whether each container has its own value of a kernel setting: Docker's list of such settings.
 fn is_of_a_container(key: &str) -> bool {
     let of_ipc = [
         "kernel.msgmax",
@@ -349,7 +351,7 @@ fn is_of_a_container(key: &str) -> bool {
 fn is_sysctl(key: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || "_-/".contains(c);
     let is_part = |part: &str| !part.is_empty() && part.chars().all(inner);
-    // What begins with a dash is an option to sysctl, and to its files a setting that may fail.
+    // A leading dash would make it an option of sysctl, and in its files a setting that may fail.
     key.contains('.') && !key.starts_with('-') && key.split('.').all(is_part)
 }
 
@@ -360,7 +362,7 @@ fn units(node: &Node, files: Option<&Node>, r: &mut Reader) -> Vec<BaseUnit> {
     items.iter().filter_map(|item| unit(item, &mut names, &paths, r)).collect()
 }
 
-/// The paths of `files`, right or wrong: what a unit may name.
+/// The paths of `files`, even wrong ones: those that a unit may name.
 fn file_paths(files: Option<&Node>) -> Vec<&str> {
     let path = |item| match item {
         &Node { value: Value::Map(ref entries), .. } => {
@@ -406,8 +408,10 @@ const UNIT_TYPES: [&str; 6] = ["service", "socket", "timer", "path", "mount", "t
 fn unit_name(node: &Node, r: &mut Reader) -> Option<String> {
     let text = r.text(node)?;
     if text.starts_with("platform-") {
-        let message = "units whose name begins with `platform-` are the platform's own";
-        return r.refuse(Diagnostic::new(&node.span, message).help("take another name"));
+        let message =
+            "unit names that begin with `platform-` are reserved for the platform";
+        return r
+            .refuse(Diagnostic::new(&node.span, message).help("choose another name"));
     }
     let inner = |c: char| c.is_ascii_alphanumeric() || "_.@:-".contains(c);
     let fits = |text: &str| {
@@ -427,7 +431,7 @@ fn known_path(node: &Node, paths: &[&str], r: &mut Reader) -> Option<String> {
         return Some(text.to_owned());
     }
     let help = match paths {
-        [] => "`files` is where they stand: there are none".to_owned(),
+        [] => "there are none: add the file to `files`".to_owned(),
         paths => did_you_mean(text, paths),
     };
     let message = format!("`{text}` is not the path of one of the files");
@@ -447,7 +451,7 @@ fn zookeeper(node: &Node, r: &mut Reader) -> (Zookeeper, Option<Spanned<Size>>) 
     (Zookeeper { heap: value, max_client_connections }, heap)
 }
 
-/// ZooKeeper's JVM does not start in less.
+/// ZooKeeper's JVM does not start with less.
 const LEAST_HEAP: Size = Size::mib(64);
 
 fn heap(node: &Node, r: &mut Reader) -> Option<Spanned<Size>> {
@@ -460,7 +464,7 @@ fn heap(node: &Node, r: &mut Reader) -> Option<Spanned<Size>> {
     Some(Spanned { value, span: node.span.clone() })
 }
 
-/// Names of one kind, of which each may be used once.
+/// Names of one kind. Each may be used once.
 struct Names {
     kind: &'static str,
     used: BTreeMap<String, Range<usize>>,
@@ -477,7 +481,7 @@ impl Names {
             return Some(name);
         };
         let message = format!("the {} `{name}` is given twice", self.kind);
-        let help = format!("it stands in {} already: keep one of them", r.line(first));
+        let help = format!("it is already in {}: keep one of them", r.line(first));
         r.refuse(Diagnostic::new(&node.span, message).help(help))
     }
 }

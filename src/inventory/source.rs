@@ -1,4 +1,4 @@
-//! Reads where a secret comes from. Nothing in here repeats what stands in a secret's place.
+//! Reads where a secret comes from. No message repeats a value that may be the secret itself.
 
 use super::SecretSource;
 use super::diagnostic::Diagnostic;
@@ -11,7 +11,7 @@ pub(super) fn secret(node: &Node, r: &mut Reader) -> Option<SecretSource> {
     source(node, &["env", "file", "generate"], r)
 }
 
-/// A secret that something outside knows already, so that it cannot be made.
+/// A secret that already exists outside the cluster, so that it cannot be made.
 pub(super) fn known_secret(node: &Node, r: &mut Reader) -> Option<SecretSource> {
     source(node, &["env", "file"], r)
 }
@@ -25,7 +25,7 @@ fn source(node: &Node, known: &[&'static str], r: &mut Reader) -> Option<SecretS
     match (given.next(), given.next()) {
         (Some((key, value)), None) => one(key, value, r),
         (Some(_), Some((_, second))) => {
-            let message = "a secret comes from one place";
+            let message = "a secret must come from one place";
             r.refuse(Diagnostic::new(&second.at, message).help("keep one of these keys"))
         }
         (None, _) => nowhere(node, &fields, known, r),
@@ -45,10 +45,10 @@ fn one(key: &str, value: &Node, r: &mut Reader) -> Option<SecretSource> {
     }
 }
 
-/// A fault unless an unknown key was one already.
+/// Records a fault, unless an unknown key was reported already.
 fn nowhere<T>(node: &Node, fields: &Fields, known: &[&str], r: &mut Reader) -> Option<T> {
     if fields.is_empty() {
-        let message = "this says not where the secret comes from";
+        let message = "this does not say where the secret comes from";
         r.fault(Diagnostic::new(&node.at, message).help(places(known)));
     }
     None
@@ -63,9 +63,9 @@ fn in_place(node: &Node, known: &[&str]) -> Diagnostic {
             Diagnostic::new(&node.span, "a variable is not expanded here")
                 .help(NOT_EXPANDED)
         }
-        _ => Diagnostic::new(node.place(), "a secret stands in the file itself").help(
+        _ => Diagnostic::new(node.place(), "the file itself contains a secret").help(
             format!(
-                "{}, and change the secret: whoever saw the file knows it",
+                "{}, and change the secret: anyone who saw the file knows it",
                 places(known)
             ),
         ),
@@ -86,7 +86,7 @@ fn variable(node: &Node, r: &mut Reader) -> Option<String> {
         Value::Scalar { text, .. } if is_variable(text) => Some(text.clone()),
         _ => {
             let message = "this cannot name an environment variable";
-            let help = "write its name alone: letters, digits and `_`, no `$`";
+            let help = "write only its name: letters, digits and `_`, no `$`";
             r.refuse(Diagnostic::new(node.place(), message).help(help))
         }
     }

@@ -1,7 +1,7 @@
-//! YAML text as a tree in which everything knows its bytes.
+//! YAML text as a tree in which every node has its position.
 //!
-//! Knows nothing of what the tree is about. It stops at the first fault of syntax, because
-//! what follows one means nothing; a key written twice is reported, and the tree goes on.
+//! This module does not know what the tree means. It stops at the first fault of syntax, because
+//! the rest cannot be understood. A key written twice is reported, and the reading goes on.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,27 +15,27 @@ use super::diagnostic::{Diagnostic, line_of};
 pub(super) struct Tree {
     /// All of it.
     pub(super) root: Node,
-    /// What is wrong with it as YAML, where reading could go on.
+    /// Faults of YAML after which the reading could go on.
     pub(super) faults: Vec<Diagnostic>,
 }
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    /// Its own bytes; those of its anchor's value where it is an alias.
+    /// Its own bytes; for an alias, those of the anchor's value.
     pub(super) span: Range<usize>,
-    /// The bytes that stand for it where it is used: those of the alias where it is one.
+    /// The bytes at the place of use; for an alias, those of the alias itself.
     pub(super) written: Range<usize>,
-    /// What to point at when it lacks something: its key where it has one.
+    /// The position to report when it lacks something: its key, if it has one.
     pub(super) at: Range<usize>,
     pub(super) value: Value,
 }
 
-/// What a node holds.
+/// The value of a node.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
-    /// A single value: its text, and whether that stands without quotes. No value, as in
-    /// `key:` and `key: null`, is an empty one without quotes.
+    /// A single value: its text, and whether it has no quotes. A missing value, as in `key:` and
+    /// `key: null`, is an empty text without quotes.
     Scalar {
         text: String,
         plain: bool,
@@ -53,13 +53,13 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
-/// Aliases may make a text stand for this many values in all, and no more.
+/// The most values to which a text with aliases may expand.
 const MOST_NODES: usize = 100_000;
-/// And for so many bytes of text.
+/// The most bytes of text to which it may expand.
 const MOST_BYTES: usize = 16 << 20;
 
-/// Characters that look like a space and are none to YAML. They come with text that was copied
-/// from a page or a chat.
+/// Characters that look like a space but are not one to YAML. They come with text copied from a
+/// page or a chat.
 const ODD_SPACES: [(char, &str); 6] = [
     ('\u{a0}', "a no-break space"),
     ('\u{202f}', "a narrow no-break space"),
@@ -72,7 +72,7 @@ const ODD_SPACES: [(char, &str); 6] = [
 /// Reads one YAML document.
 ///
 /// # Errors
-/// When the text is not YAML, holds several documents, or is made to explode.
+/// When the text is not YAML, contains several documents, or expands too much.
 pub(super) fn parse(text: &str) -> Result<Tree, Diagnostic> {
     if let Some(fault) = odd_space(text) {
         return Err(fault);
@@ -91,8 +91,8 @@ pub(super) fn parse(text: &str) -> Result<Tree, Diagnostic> {
     Ok(Tree { root, faults: builder.faults })
 }
 
-/// The first character that only looks like a space, where YAML would take it for a part of a
-/// word. In quotes and comments it harms nobody, and neither does a mark at the very beginning.
+/// The first character that only looks like a space, if YAML would read it as part of a word. In
+/// quotes and comments it does no harm, nor does a byte-order mark at the start of the file.
 fn odd_space(text: &str) -> Option<Diagnostic> {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
@@ -105,16 +105,18 @@ fn odd_space(text: &str) -> Option<Diagnostic> {
             && !line[..at].contains(['#', '"', '\''])
         {
             let at = start + at..start + at + length;
-            let help = "it looks like an ordinary space, or like nothing, and is another \
-                        character: delete it and type the space anew";
-            return Some(Diagnostic::new(&at, format!("{name} stands here")).help(help));
+            let help = "it looks like an ordinary space, or is invisible, but is another \
+                        character: delete it and type a space";
+            return Some(
+                Diagnostic::new(&at, format!("there is {name} here")).help(help),
+            );
         }
         start += line.len();
     }
     None
 }
 
-/// How much a text stands for.
+/// To how much a text expands.
 #[derive(Debug, Clone, Copy, Default)]
 struct Size {
     n_nodes: usize,
@@ -124,7 +126,7 @@ struct Size {
 struct Builder<'t> {
     parser: Parser<'t, StrInput<'t>>,
     text: &'t str,
-    /// Finished values by the number of their anchor, with how large each is.
+    /// Finished values by the number of their anchor, each with its size.
     anchors: HashMap<usize, (Node, Size)>,
     size: Size,
     faults: Vec<Diagnostic>,
@@ -146,7 +148,7 @@ impl<'t> Builder<'t> {
                 (Event::DocumentStart(..), at) => {
                     return Err(Diagnostic::new(&at, "a second document begins here")
                         .help(
-                            "write one document in a file, without `---` in its midst",
+                            "write one document per file, without `---` in the middle",
                         ));
                 }
                 _ => {}
@@ -243,14 +245,14 @@ impl<'t> Builder<'t> {
         Node { at: span.clone(), written: span.clone(), span, value }
     }
 
-    /// The same range without blanks and line ends at its end.
+    /// The range without blanks and line ends at its end.
     fn trimmed(&self, span: Range<usize>) -> Range<usize> {
         span.start..span.start + self.text[span.clone()].trim_end().len()
     }
 
     fn alias(&mut self, anchor: usize, at: &Range<usize>) -> Result<Node, Diagnostic> {
         let Some((_, size)) = self.anchors.get(&anchor) else {
-            return Err(Diagnostic::new(at, "this alias stands in the value it names"));
+            return Err(Diagnostic::new(at, "this alias is inside the value it names"));
         };
         self.count(*size, at)?;
         let (node, _) = &self.anchors[&anchor];
@@ -269,12 +271,12 @@ impl<'t> Builder<'t> {
             }
             _ => return Ok(()),
         };
-        Err(Diagnostic::new(at, format!("the file stands for more than {most}"))
-            .help("aliases (`*name`) multiply what they name: write less with them"))
+        Err(Diagnostic::new(at, format!("the file expands to more than {most}"))
+            .help("aliases (`*name`) repeat what they name: use fewer of them"))
     }
 
     fn refuse_tag(&self, tagged: bool, at: &Range<usize>) -> Result<(), Diagnostic> {
-        let message = "tags (`!name`) mean nothing here";
+        let message = "tags (`!name`) are not supported here";
         let fault = || Diagnostic::new(at, message).help("leave the tag out");
         if tagged { Err(fault()) } else { Ok(()) }
     }
@@ -282,7 +284,7 @@ impl<'t> Builder<'t> {
     fn written_twice(&self, first: &Entry, again: &Range<usize>) -> Diagnostic {
         let line = line_of(self.text, first.key_span.start);
         Diagnostic::new(again, format!("the key `{}` is written twice", first.key))
-            .help(format!("it stands in line {line} already: keep one of them"))
+            .help(format!("it is already in line {line}: keep one of them"))
     }
 
     fn syntax_fault(&self, error: &ScanError) -> Diagnostic {
@@ -299,16 +301,17 @@ impl<'t> Builder<'t> {
         match error.kind() {
             _ if line.contains("${") => fault.help(NOT_EXPANDED),
             ErrorKind::UnknownAnchor => fault.help(
-                "a value that begins with `*` is an alias: put it in quotes if it is none",
+                "a value that begins with `*` is an alias: put it in quotes if it is a text",
             ),
             ErrorKind::MappingValueNotAllowed => fault.help(
-                "each key stands in the column of its neighbours, with a blank after its `:`",
+                "each key must start in the same column as its neighbours, with a space after \
+                 its `:`",
             ),
             _ => fault,
         }
     }
 
-    /// The tab that indents the line of a fault, or the one which the parser stumbled over.
+    /// The tab that indents the line of a fault, or the one at which the parser stopped.
     fn tab_near(&self, byte: usize, kind: &ErrorKind) -> Option<Range<usize>> {
         let line_start = self.text[..byte].rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[line_start..].lines().next().unwrap_or_default();
@@ -324,14 +327,14 @@ impl<'t> Builder<'t> {
         Some(line_start + tab..line_start + tab + 1)
     }
 
-    /// The same range, made to lie within the text and on its characters.
+    /// The range, limited to the text and moved to character boundaries.
     fn within(&self, bytes: Range<usize>) -> Range<usize> {
         let start = self.text.floor_char_boundary(bytes.start);
         start..self.text.ceil_char_boundary(bytes.end).max(start)
     }
 }
 
-/// What to say to someone who wrote `${VAR}`.
+/// The help for a text with `${VAR}`.
 pub(super) const NOT_EXPANDED: &str = "`${…}` is not expanded in this file: write the value \
      itself, and a secret as `{env: NAME}`, `{file: PATH}` or `{generate: true}`";
 

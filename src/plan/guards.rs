@@ -1,5 +1,5 @@
-//! What must not be done to a running cluster, whatever the plan: each guard compares what was
-//! seen with what is wanted, and says why nothing may be changed.
+//! Guards: what no plan may do to a running cluster. Each guard compares the facts with what is
+//! wanted, and says why nothing may be changed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,18 +13,18 @@ use crate::component::zookeeper::{self, AllLost, DataLost, OtherMembers};
 use crate::host::HostName;
 use crate::inventory::catalog::Component;
 
-/// What this computer's folder of the cluster holds.
+/// What the cluster's state folder on this computer holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Folder<'a> {
     /// The folder.
     pub path: &'a Path,
-    /// The files that it lacked and that were made anew, relative to it.
+    /// The files that were missing and were created again, relative to the folder.
     pub made: &'a [PathBuf],
-    /// The note that the ensemble has served, where there is one.
+    /// The note that the ensemble has served, if there is one.
     pub served: Option<&'a Path>,
 }
 
-/// Those who decide by a majority and have yet to begin what they decide on.
+/// Which groups that decide by a majority hold no data yet.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Forming {
     /// The ZooKeeper ensemble: see [`zookeeper::forming`].
@@ -36,10 +36,10 @@ pub struct Forming {
 /// One reason why nothing is changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A host is not fit.
+    /// A host is not fit for the cluster.
     #[error("{}: {}; {}", .0.host, .0.problem, .0.help)]
     Unfit(PreflightFailure),
-    /// The cluster's folder lacks what its hosts were given.
+    /// The state folder no longer holds secrets that the hosts use.
     #[error(transparent)]
     SecretsLost(#[from] SecretsLost),
     /// All members of the ensemble lost their data.
@@ -60,7 +60,7 @@ pub enum Refusal {
     /// An agent would have to be drained.
     #[error(transparent)]
     NeedsDrain(#[from] NeedsDrain),
-    /// A change would cost more of those who serve together than they can spare.
+    /// A change would interrupt more members of a group than the group can lose.
     #[error(transparent)]
     Interrupts(#[from] quorum::Refused),
 }
@@ -70,17 +70,17 @@ pub enum Refusal {
 pub struct Refusals(Vec<Refusal>);
 
 impl Refusals {
-    /// These, where there are any.
+    /// These refusals; `None` if there are none.
     pub fn of(refusals: Vec<Refusal>) -> Option<Self> {
         (!refusals.is_empty()).then_some(Self(refusals))
     }
 
-    /// Each of them.
+    /// All refusals.
     pub fn all(&self) -> &[Refusal] {
         &self.0
     }
 
-    /// Whether those who decide by a majority lost what they hold, so that there is no way on.
+    /// Whether a group that decides by a majority lost its data, so that no run can go on.
     pub fn are_of_lost_data(&self) -> bool {
         self.0.iter().any(|refusal| {
             matches!(
@@ -111,7 +111,7 @@ impl fmt::Display for Refusals {
     }
 }
 
-/// Everything that speaks against any change in this scope.
+/// Every reason against any change in this scope.
 pub(super) fn check(situation: &Situation<'_>, scope: &Scope<'_>) -> Vec<Refusal> {
     let Situation { facts, folder, .. } = situation;
     let mut refusals: Vec<Refusal> =

@@ -1,4 +1,4 @@
-//! Orders changes into stages and waves that never cost a quorum.
+//! Orders changes into stages and waves that never break a quorum.
 //!
 //! Pure: reads no clock, file or network. Nothing is decided after a [`Plan`] exists; a dry
 //! run is a run that stops here.
@@ -32,18 +32,18 @@ pub use scope::Scope;
 /// Everything that a run will do on hosts, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
-    /// Stages that change something. All of one is done before the next begins.
+    /// Stages that change something. Each stage is complete before the next begins.
     pub stages: Vec<StagePlan>,
-    /// What nobody wants any more and is left for now.
+    /// What is no longer wanted, but is kept for now.
     pub stays: Vec<KeptResource>,
 }
 
-/// A thing of an earlier run that is left, because something still runs from it.
+/// A resource of an earlier run that is kept because programs still run from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptResource {
     /// The host.
     pub host: HostName,
-    /// The thing.
+    /// The resource.
     pub thing: Owned,
     /// The programs that run from it.
     pub programs: Vec<String>,
@@ -56,7 +56,7 @@ pub struct StagePlan {
     pub stage: Stage,
     /// What is done.
     pub work: Work,
-    /// What the stage's components must say of themselves before the next stage begins.
+    /// What the stage's components must report before the next stage begins.
     pub gates: Vec<Gate>,
 }
 
@@ -65,9 +65,9 @@ pub struct StagePlan {
 pub enum Work {
     /// Images that this computer sends to registries.
     Push(Vec<Push>),
-    /// Changes to hosts, in waves: all of one before the next.
+    /// Changes to hosts, in waves: each wave is complete before the next begins.
     Hosts(Vec<Wave>),
-    /// Nodes of ZooKeeper that are made, or get their access lists, once these members serve.
+    /// ZooKeeper nodes that are created, or get their access lists, once these members serve.
     Access {
         /// The members of the ensemble.
         members: Vec<Member>,
@@ -79,7 +79,7 @@ pub enum Work {
 /// An image for a registry that lacks it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Push {
-    /// Whose image.
+    /// The component that the image belongs to.
     pub component: Component,
     /// The host whose registry lacks it.
     pub to: HostName,
@@ -97,7 +97,7 @@ pub struct HostChanges {
 /// A condition that a component itself confirms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gate {
-    /// A component serves on these hosts, by its own word; where several serve together, one
+    /// A component on these hosts reports that it serves; if several serve together, one of them
     /// leads.
     Serves {
         /// The component.
@@ -105,13 +105,13 @@ pub enum Gate {
         /// Its instances.
         members: Vec<Member>,
     },
-    /// These machines, which were told to boot anew, are back with control groups of version 1.
+    /// These machines, which were told to reboot, are back with control groups of version 1.
     Booted(Vec<Reboot>),
 }
 
 impl Gate {
-    /// Who has to serve for it to open: a component, and the hosts that run it; nobody where it
-    /// is the machines that are waited for.
+    /// Which component has to serve for the gate to open, and its hosts; `None` if the gate waits
+    /// for machines.
     pub fn who(&self) -> Option<(Component, Vec<&HostName>)> {
         match self {
             Self::Serves { component, members } => {
@@ -122,12 +122,12 @@ impl Gate {
     }
 }
 
-/// A machine that boots anew.
+/// A machine that reboots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reboot {
     /// The machine.
     pub host: HostName,
-    /// Names the boot that is to end.
+    /// The id of the boot that has to end.
     pub before: String,
 }
 
@@ -140,24 +140,24 @@ pub struct Situation<'a> {
     pub wants: &'a BTreeMap<HostName, Wants>,
     /// What each host has.
     pub facts: &'a BTreeMap<HostName, Facts>,
-    /// How those stand who serve together.
+    /// The health of the members that serve together.
     pub health: &'a MembersHealth,
     /// Images that registries lack.
     pub pushes: &'a [Push],
-    /// Nodes of ZooKeeper that lack their access lists.
+    /// ZooKeeper nodes that lack their access lists.
     pub nodes: &'a [Secure],
-    /// What speaks against changing hosts by what they are: see [`preflight::preflight_failures`].
+    /// Why hosts are not fit for changes: see [`preflight::preflight_failures`].
     pub preflight_failures: &'a [preflight::PreflightFailure],
-    /// What this computer's folder of the cluster holds.
+    /// What the cluster's state folder on this computer holds.
     pub folder: Folder<'a>,
-    /// What has yet to be begun.
+    /// Which groups hold no data yet.
     pub forming: Forming,
 }
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum NoPlan {
-    /// A host left a question open.
+    /// A host did not answer a question.
     #[error("cannot plan for {host}")]
     Unknown {
         /// The host.
@@ -165,7 +165,7 @@ pub enum NoPlan {
         /// The question.
         source: Unknown,
     },
-    /// It would not be safe.
+    /// The changes would not be safe.
     #[error(transparent)]
     Refused(#[from] Refusals),
 }
@@ -176,8 +176,8 @@ impl From<quorum::Refused> for NoPlan {
     }
 }
 
-/// Makes the plan that turns what the hosts have into what they should have. It is the only
-/// judge: there is no plan that a guard speaks against.
+/// Makes the plan that turns what the hosts have into what they should have. If a guard refuses,
+/// there is no plan; nothing else decides on this.
 ///
 /// # Errors
 /// When a host did not answer, or the changes would not be safe: all reasons are given together.
@@ -185,7 +185,7 @@ pub fn build(situation: &Situation<'_>) -> Result<Plan, NoPlan> {
     build_within(situation, &Scope::Everything)
 }
 
-/// Makes the part of that plan which is in scope: nothing else is changed, taken back, or even
+/// Makes the part of that plan which is in scope: nothing else is changed, removed, or even
 /// compared.
 ///
 /// # Errors
@@ -210,7 +210,7 @@ pub fn build_within(
     }
 }
 
-/// The plan, whatever speaks against it but the order of its changes.
+/// The plan without the guards; only the order of its changes can still be refused.
 fn unguarded(situation: &Situation<'_>, scope: &Scope<'_>) -> Result<Plan, NoPlan> {
     let mut stages = Vec::new();
     let mut health = situation.health.clone();
@@ -238,7 +238,7 @@ fn unguarded(situation: &Situation<'_>, scope: &Scope<'_>) -> Result<Plan, NoPla
     Ok(Plan { stages, stays })
 }
 
-/// The stages that bring something, in order.
+/// The stages that add or change something, in order.
 const STAGES: [Stage; 9] = [
     Stage::Boot,
     Stage::Base,
@@ -251,8 +251,8 @@ const STAGES: [Stage; 9] = [
     Stage::Frameworks,
 ];
 
-/// Makes the plan that takes everything back that earlier runs brought. The quorum is given up
-/// on purpose. `purge` takes the components' data with it.
+/// Makes the plan that removes everything that earlier runs installed. It gives up the quorum on
+/// purpose. With `purge` it also removes the components' data.
 pub fn tear_down(facts: &BTreeMap<HostName, Facts>, purge: bool) -> Plan {
     let changes: Vec<HostChanges> = facts
         .iter()
@@ -302,7 +302,7 @@ impl Plan {
         hosts
     }
 
-    /// The hosts that it brings something of size: an image, its file system, a package.
+    /// The hosts that get something large: an image, its file system, a package.
     pub fn hosts_that_get(&self) -> BTreeSet<&HostName> {
         let is_large = |change: &Change| match &change.action {
             Action::InstallPackage { .. }
@@ -336,7 +336,7 @@ impl Plan {
         hosts
     }
 
-    /// The stages in numbers.
+    /// For each stage, how many changes it makes and on how many hosts.
     pub fn summary(&self) -> Vec<PlannedStage> {
         let planned = |stage: &StagePlan| PlannedStage {
             stage: stage.stage.to_string(),
@@ -381,7 +381,7 @@ impl Work {
     }
 }
 
-/// The nodes of ZooKeeper that are in scope: they are all hosts' and not a new one's.
+/// The ZooKeeper nodes that are in scope. They belong to the whole cluster, not to a new host.
 fn access(situation: &Situation<'_>, scope: &Scope<'_>) -> Work {
     let ensemble = situation.topology.ensemble.iter();
     let members = ensemble.flat_map(|ensemble| ensemble.members()).cloned().collect();
@@ -428,7 +428,7 @@ fn stage_changes(
     Ok(hosts)
 }
 
-/// What goes, and what has to stay for now because something still runs from it.
+/// What is removed, and what is kept for now because programs still run from it.
 fn retired(
     situation: &Situation<'_>,
     scope: &Scope<'_>,
@@ -457,8 +457,8 @@ fn retired(
     (hosts, stays)
 }
 
-/// What proves a stage: those of its components that it changed, and of those who serve together
-/// all.
+/// The gates of a stage: that the components which it changed serve. Of components that serve
+/// together, all members have to serve.
 fn gates(stage: Stage, work: &Work, situation: &Situation<'_>) -> Vec<Gate> {
     let hosts = work.hosts();
     let of_stage = Spec::all().filter(|spec| spec.stage == stage);
@@ -471,7 +471,8 @@ fn gates(stage: Stage, work: &Work, situation: &Situation<'_>) -> Vec<Gate> {
     gates.collect()
 }
 
-/// That all serve whose hosts fit: what has to be true of a cluster, or of a part of it.
+/// The gates that all components on the hosts for which `fits` is true serve: what has to be true
+/// of a cluster, or of a part of it.
 pub fn gates_on(topology: &Topology, fits: impl Fn(&HostName) -> bool) -> Vec<Gate> {
     let gates = Component::ALL.into_iter().flat_map(|component| {
         let members = topology.members_of(component).into_iter();
@@ -480,7 +481,7 @@ pub fn gates_on(topology: &Topology, fits: impl Fn(&HostName) -> bool) -> Vec<Ga
     gates.collect()
 }
 
-/// That these instances of a component serve: each by itself, or all together.
+/// The gates that these instances of a component serve: each alone, or all together.
 fn gates_of(component: Component, members: Vec<Member>) -> Vec<Gate> {
     let gate = |members| Gate::Serves { component, members };
     match Spec::of(component).redundancy {

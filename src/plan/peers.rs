@@ -1,4 +1,4 @@
-//! Hosts that serve together: what each of them needs of the others.
+//! Peers: members that serve together, and how many of them have to serve.
 
 use crate::component::{Redundancy, Spec};
 use crate::host::HostName;
@@ -8,19 +8,19 @@ use crate::topology::{Ensemble, Member, Topology};
 
 use super::{Gate, HostChanges, MemberHealth, MembersHealth};
 
-/// Members that serve together, of which no two may be interrupted at once.
+/// Members that serve together. No two of them may be interrupted at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peers {
-    /// What they run.
+    /// The component that they run.
     pub component: Component,
     /// The members, in order.
     pub members: Vec<Member>,
-    /// How many have to serve for all to serve.
+    /// How many members have to serve for the whole group to work.
     pub needed: usize,
 }
 
 impl Peers {
-    /// Those who run a component; none where they do not serve together, or there are none.
+    /// The members that run a component; `None` if they do not serve together, or there are none.
     pub fn of(topology: &Topology, component: Component) -> Option<Self> {
         match Spec::of(component).redundancy {
             Redundancy::Quorum => {
@@ -41,7 +41,7 @@ impl Peers {
         Self { component, members, needed }
     }
 
-    /// All that serve together in a cluster.
+    /// All groups of peers of a cluster.
     pub fn all(topology: &Topology) -> Vec<Self> {
         let components = Component::ALL.into_iter();
         components.filter_map(|component| Self::of(topology, component)).collect()
@@ -55,8 +55,8 @@ impl Peers {
         self.members.iter().any(|member| member.host == *host)
     }
 
-    /// Whether a change on a member's host may interrupt it. A unit of another component is
-    /// known to leave it alone; all else that disturbs may take everything on the host along.
+    /// Whether a change on a member's host may interrupt it. A unit of another component does
+    /// not; any other change that disturbs may interrupt everything on the host.
     pub fn is_disturbed_by(&self, change: &Change) -> bool {
         let of_unit = match &change.action {
             Action::StartUnit { name, .. } | Action::Retire(Owned::Unit { name }) => {
@@ -73,8 +73,8 @@ impl Peers {
             && host.changes.iter().any(|change| self.is_disturbed_by(change))
     }
 
-    /// Whether these changes bring a member back that is down. Others, such as those of a stage
-    /// before its own, leave it down, and nothing may wait for it.
+    /// Whether these changes start a member that is down. Other changes, such as those of an
+    /// earlier stage, leave it down, and nothing may wait for it.
     pub fn are_started_by(&self, host: &HostChanges) -> bool {
         self.has(&host.host)
             && host.changes.iter().any(|change| {
@@ -83,12 +83,12 @@ impl Peers {
             })
     }
 
-    /// That these members serve.
+    /// The gate that these members serve.
     pub fn gate(&self, members: Vec<Member>) -> Gate {
         Gate::Serves { component: self.component, members }
     }
 
-    /// That these do not serve together now, and why; none where they do.
+    /// Why the peers do not serve together now; `None` if they do.
     pub fn idle(&self, health: &MembersHealth) -> Option<String> {
         let hosts = || self.members.iter().map(|member| &member.host);
         let n_serving =
@@ -103,12 +103,12 @@ impl Peers {
         (n_members > 1 && !hosts().any(leads)).then(|| format!("{title} has no leader"))
     }
 
-    /// What its members are called.
+    /// What the members are called.
     pub(super) fn name(&self) -> &'static str {
         self.spec().instances
     }
 
-    /// How many of them are needed, in words.
+    /// How many members are needed, in words.
     pub(super) fn needed_in_words(&self) -> String {
         match self.spec().redundancy {
             Redundancy::Quorum => format!("a majority of {} is", self.needed),

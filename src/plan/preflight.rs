@@ -1,4 +1,4 @@
-//! What would make a run fail half-way, found before anything is touched.
+//! Finds, before anything is changed, what would make a run fail half-way.
 
 mod address;
 mod engine;
@@ -16,14 +16,14 @@ use crate::resource::{BootState, Cgroups, Facts, Owned};
 use crate::topology::{Node, Topology};
 use crate::unit::Size;
 
-/// How far a host's clock may be off, in seconds. ZooKeeper and TLS bear more, but logs of
-/// several hosts cannot be read together beyond that.
+/// How far a host's clock may be off, in seconds. ZooKeeper and TLS tolerate more, but beyond
+/// that the logs of several hosts cannot be read together.
 const CLOCK: f64 = 5.0;
 
-/// The least free space that a host needs that gets images or packages.
+/// The least free space on a host that gets images or packages.
 const DISK: Size = Size::gib(1);
 
-/// The least memory that a host with containers needs.
+/// The least memory of a host with containers.
 const MEMORY: Size = Size::mib(512);
 
 /// One reason not to begin.
@@ -35,14 +35,14 @@ pub struct PreflightFailure {
     pub problem: String,
     /// What to do about it.
     pub help: String,
-    /// The port that another program holds and the service that needs it, where that is the
+    /// The port that another program holds and the service that needs it, if that is the
     /// problem.
     #[serde(skip)]
     pub port: Option<(u16, &'static str)>,
 }
 
 impl PreflightFailure {
-    /// Names the program that holds the port.
+    /// Adds the name of the program that holds the port.
     pub fn name_holder(&mut self, program: &str) {
         if let Some((port, service)) = self.port {
             self.problem = taken(port, service, program);
@@ -50,8 +50,7 @@ impl PreflightFailure {
     }
 }
 
-/// Every reason not to begin, on all hosts together. `catalog` says what the versions need
-/// that are to run.
+/// Every reason not to begin, for all hosts. `catalog` says what the wanted versions need.
 pub fn preflight_failures(
     topology: &Topology,
     catalog: &Catalog,
@@ -66,8 +65,8 @@ pub fn preflight_failures(
     others.chain(address::twins(topology, facts)).chain(unfit).collect()
 }
 
-/// The hosts that lack the room for what a plan brings there. One that gets nothing of size, or
-/// nothing at all, needs none.
+/// The hosts that lack the disk space for what a plan copies there. A host that gets nothing large
+/// needs no space.
 pub(super) fn without_room(
     plan: &Plan,
     facts: &BTreeMap<HostName, Facts>,
@@ -77,15 +76,16 @@ pub(super) fn without_room(
         (system.free_disk < DISK).then(|| PreflightFailure {
             host: host.clone(),
             problem: format!("only {} are free on {}", system.free_disk, system.disk),
-            help: "make room: what comes there needs at least 1GiB below /var/lib"
-                .to_owned(),
+            help:
+                "free some space: images and packages need at least 1GiB below /var/lib"
+                    .to_owned(),
             port: None,
         })
     });
     full.collect()
 }
 
-/// The hosts that another cluster has: what one does not want, it would take from the other.
+/// The hosts that belong to another cluster. Each cluster would remove what only the other wants.
 pub fn of_other_clusters(
     cluster: &ClusterName,
     facts: &BTreeMap<HostName, Facts>,
@@ -96,8 +96,8 @@ pub fn of_other_clusters(
             host: host.clone(),
             problem: format!("it belongs to the cluster `{other}`"),
             help: format!(
-                "take it from there first: `platform down`, with `--purge` where its data is \
-                 not wanted any more, with the inventory of `{other}`"
+                "remove it from that cluster first: run `platform down` with the inventory of \
+                 `{other}`, and with `--purge` if its data is no longer needed"
             ),
             port: None,
         })
@@ -130,15 +130,15 @@ fn of_host(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<PreflightFailur
         let direction = if skew > 0.0 { "ahead of" } else { "behind" };
         object(
             format!("its clock is {:.0} s {direction} this computer's", skew.abs()),
-            "let both follow the same time servers, for example with chrony",
+            "set both to use the same time servers, for example with chrony",
             None,
         );
     }
     for name in facts.sysctls_lacking().filter(|name| !comes_later(name, node, facts)) {
         object(
             format!("its kernel does not have the setting `{name}`"),
-            "look for a slip in that name under `sysctls` in the inventory; where a module of \
-             the kernel brings it, load that module on the host, and name it in \
+            "check the spelling of that name under `sysctls` in the inventory; if a kernel \
+             module provides it, load that module on the host, and name it in \
              /etc/modules-load.d",
             None,
         );
@@ -161,8 +161,8 @@ fn of_host(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<PreflightFailur
     found
 }
 
-/// Whether a kernel setting comes with the modules that Docker loads, on a host that is about to
-/// get Docker: settings are made after packages.
+/// Whether a kernel setting appears with the modules that Docker loads, on a host that is about to
+/// get Docker. Settings are made after packages are installed.
 fn comes_later(sysctl: &str, node: &Node, facts: &Facts) -> bool {
     let name = sysctl.replace('/', ".");
     let of_docker = ["net.bridge.", "net.netfilter.", "net.nf_conntrack_max"];
@@ -188,7 +188,7 @@ fn containers(facts: &Facts, object: &mut impl FnMut(String, &str, Port)) {
     }
 }
 
-/// What the versions need that are to run on a host, and what it has instead.
+/// What the wanted versions need on a host and the host does not have.
 fn unmet(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<(String, String)> {
     let here = catalog.components.iter().filter(|(component, _)| node.runs(**component));
     let mut unmet = Vec::new();
@@ -196,7 +196,9 @@ fn unmet(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<(String, String)>
         let what = format!("{component} {}", entry.version);
         if let Some((version, below)) = too_new_docker(&entry.needs, facts) {
             unmet.push((
-                format!("Docker {version} is too new for {what}, which needs one below {below}"),
+                format!(
+                    "Docker {version} is too new for {what}, which needs a version below {below}"
+                ),
                 "install an older Docker, such as the docker.io package of Debian 12".to_owned(),
             ));
         }
@@ -209,8 +211,8 @@ fn unmet(node: &Node, catalog: &Catalog, facts: &Facts) -> Vec<(String, String)>
     unmet
 }
 
-/// What is wrong with the control groups of a host that needs version 1; nothing where the plan
-/// has it booted with that.
+/// What is wrong with the control groups of a host that needs version 1; `None` if the plan
+/// reboots it with version 1.
 fn no_version_1(node: &Node, what: &str, facts: &Facts) -> Option<(String, String)> {
     let wish = format!("`host: {{cgroups: hybrid}}` to the group `{}`", node.group);
     if facts.system.cgroups == Cgroups::V1 {
@@ -218,45 +220,45 @@ fn no_version_1(node: &Node, what: &str, facts: &Facts) -> Option<(String, Strin
         let goes = !node.hybrid && facts.manifest.entries().iter().any(is_ours);
         return goes.then(|| {
             let problem = format!(
-                "{what} needs control groups of version 1, which it boots with for the sake of \
-                 a setting that the inventory no longer has"
+                "{what} needs control groups of version 1, but the inventory no longer has the \
+                 setting with which this host boots with them"
             );
-            (problem, format!("add {wish} again, or take {what} from it first"))
+            (problem, format!("add {wish} again, or remove {what} from the host first"))
         });
     }
-    let alone = "its control groups are of version 2 alone";
+    let alone = "it has only control groups of version 2";
     let hindrance = facts.boot().ok().and_then(BootState::hindrance);
     match (hindrance, node.hybrid) {
         (Some(hindrance), _) => Some((
-            format!("{alone}, {what} needs version 1, and {hindrance}"),
+            format!("{alone}, but {what} needs version 1, and {hindrance}"),
             hindrance.help().to_owned(),
         )),
         (None, true) => None,
         (None, false) => Some((
-            format!("{alone}, and {what} needs version 1"),
+            format!("{alone}, but {what} needs version 1"),
             format!(
-                "add {wish}: the plan then holds the change of the kernel's command line and \
-                 the reboot that give it version 1 beside version 2"
+                "add {wish}: the plan then changes the kernel's command line and reboots the \
+                 host, which gives it version 1 beside version 2"
             ),
         )),
     }
 }
 
-/// What is wrong with the control groups of a host that needs version 2 and no other.
+/// What is wrong with the control groups of a host that needs version 2 only.
 fn not_version_2_alone(what: &str, facts: &Facts) -> Option<(String, String)> {
     (facts.system.cgroups == Cgroups::V1).then(|| {
         (
-            format!("its control groups are of version 1, and {what} needs version 2 alone"),
-            "boot it without `systemd.unified_cgroup_hierarchy=0` and the like on the kernel's \
-             command line: where `host: {cgroups: hybrid}` put it there, `platform down` takes \
-             it back"
+            format!("it has control groups of version 1, but {what} needs version 2 only"),
+            "boot it without `systemd.unified_cgroup_hierarchy=0` and similar settings on the \
+             kernel's command line; if `host: {cgroups: hybrid}` added it, `platform down` \
+             removes it"
                 .to_owned(),
         )
     })
 }
 
-/// The version of the engine, or where there is none of the one that would be installed, and
-/// the first that is too new.
+/// The version of the installed engine, or of the one that would be installed, and the first
+/// version that is too new.
 fn too_new_docker<'a>(needs: &Needs, facts: &'a Facts) -> Option<(&'a str, u32)> {
     let below = needs.docker_below?;
     let version = engine::version(facts)?;
@@ -264,7 +266,7 @@ fn too_new_docker<'a>(needs: &Needs, facts: &'a Facts) -> Option<(&'a str, u32)>
     (major >= below).then_some((version, below))
 }
 
-/// The ports of services that do not run yet, on which something else listens.
+/// The ports on which another program listens although the service that needs them does not run.
 fn taken_ports(node: &Node, facts: &Facts) -> Vec<(u16, &'static str)> {
     let idle = |unit: &str| {
         facts.unit(unit).is_ok_and(|state| {

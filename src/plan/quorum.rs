@@ -1,8 +1,8 @@
-//! Waves of changes that never disturb two members of those who serve together at once.
+//! Waves of changes that never interrupt two peers at once.
 //!
-//! A [`Wave`] can be made only in here, and holds at most one host of [`Peers`] that serve whose
-//! service may be interrupted, unless there is none that could be lost. Agents are interrupted
-//! in batches.
+//! Only this module can make a [`Wave`]. For each group of [`Peers`] that serves, a wave
+//! interrupts at most one host; a group that does not serve has nothing to lose. Agents are
+//! interrupted in batches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,11 +22,11 @@ pub struct Wave {
     after: Vec<Gate>,
 }
 
-/// How each member of those who serve together stands.
+/// The health of each member of the groups that serve together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MembersHealth(BTreeMap<(Component, HostName), MemberHealth>);
 
-/// How one member stands, by its own word.
+/// The health of one member, as it reports itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemberHealth {
     /// It does not serve.
@@ -43,10 +43,10 @@ pub struct Agents<'a> {
     topology: &'a Topology,
 }
 
-/// A change that would cost those who serve together more than they can spare.
+/// A change that would interrupt more members of a group than the group can lose.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refused: to change {host} would interrupt one of {n_serving} serving {what} while {} \
+    "refused: changing {host} would interrupt one of {n_serving} serving {what} while {} \
      not serve, and {needed} needed; bring {} back first",
     does(down),
     joined(down)
@@ -60,12 +60,12 @@ pub struct Refused {
 }
 
 impl MembersHealth {
-    /// How the members of the ZooKeeper ensemble stand; who is not in it is taken to be down.
+    /// The health of the members of the ZooKeeper ensemble; a member not given counts as down.
     pub fn of(members: impl IntoIterator<Item = (HostName, MemberHealth)>) -> Self {
         Self::default().with(Component::Zookeeper, members)
     }
 
-    /// The same, with how those stand that run another component.
+    /// The same, with the health of the members that run another component.
     #[must_use]
     pub fn with(
         mut self,
@@ -77,13 +77,13 @@ impl MembersHealth {
         self
     }
 
-    /// How a member stands.
+    /// The health of a member.
     pub fn get(&self, component: Component, host: &HostName) -> MemberHealth {
         let health = self.0.get(&(component, host.clone()));
         health.copied().unwrap_or(MemberHealth::Down)
     }
 
-    /// The standing once these gates have opened: whoever had to serve for it serves.
+    /// The health once these gates have opened: each member that they waited for serves.
     pub(super) fn after(mut self, gates: &[Gate]) -> Self {
         for (component, hosts) in gates.iter().filter_map(Gate::who) {
             for host in hosts {
@@ -111,7 +111,7 @@ impl<'a> Agents<'a> {
         self.topology.batch.of(self.topology.agents().count())
     }
 
-    /// Waves of these changes, each of which interrupts serving agents, batch after batch.
+    /// Waves for these changes, which interrupt serving agents: one batch after the other.
     fn waves(&self, changes: Vec<HostChanges>) -> Vec<Wave> {
         let all = self.topology.members_of(Component::MesosAgent);
         let mut waves = Vec::new();
@@ -147,12 +147,12 @@ impl Wave {
         self
     }
 
-    /// All at once: nothing is interrupted, or there is nothing to lose.
+    /// A wave for all hosts at once: nothing is interrupted, or there is nothing to lose.
     pub(super) fn at_once(hosts: Vec<HostChanges>) -> Self {
         Self { hosts, before: Vec::new(), after: Vec::new() }
     }
 
-    /// The same, where those that boot anew have to be back before anything else is asked.
+    /// The same wave with a gate: hosts that reboot have to be back before anything else.
     fn back_before_the_next(mut self) -> Self {
         let reboots: Vec<Reboot> = self.hosts.iter().filter_map(reboot).collect();
         if !reboots.is_empty() {
@@ -177,12 +177,12 @@ impl Wave {
     }
 }
 
-/// Puts the changes of a stage into waves: what is calm first, then members that are down
-/// already, then followers one by one, leaders last, then agents in batches.
+/// Puts the changes of a stage into waves: first the hosts where nothing is interrupted, then
+/// members that are down already, then followers one by one, then leaders, then agents in batches.
 ///
 /// # Errors
-/// When a serving member would have to be interrupted while another, which these changes do
-/// not bring back, is down.
+/// When a serving member would have to be interrupted while another member is down that these
+/// changes do not start.
 pub fn waves(
     changes: Vec<HostChanges>,
     peers: &[Peers],
@@ -194,7 +194,7 @@ pub fn waves(
     let (mut rolled, others): (Vec<_>, Vec<_>) = changes
         .into_iter()
         .partition(|host| live.iter().any(|peers| peers.are_disturbed_by(host)));
-    // Of several leaders on several hosts not all can be last: who leads most is.
+    // Several leaders on several hosts cannot all be last: the host with the most leaders is.
     rolled.sort_by_key(|host| {
         let of = |peers: &&&Peers| peers.are_disturbed_by(host);
         let stand = live.iter().filter(of).map(|p| health.get(p.component, &host.host));
@@ -216,7 +216,7 @@ pub fn waves(
     Ok(waves.map(Wave::back_before_the_next).collect())
 }
 
-/// The reboot of these changes; none where they are made while the machine runs on.
+/// The reboot among these changes; `None` if the machine does not reboot.
 fn reboot(changes: &HostChanges) -> Option<Reboot> {
     changes.changes.iter().find_map(|change| match &change.action {
         Action::Reboot { boot } => {
@@ -226,8 +226,8 @@ fn reboot(changes: &HostChanges) -> Option<Reboot> {
     })
 }
 
-/// Machines that boot anew while nothing of them serves. Even so, not all are risked at once on
-/// a kernel that may not come back, nor two of those who serve together.
+/// Batches of machines that reboot while nothing on them serves. Still, not all reboot at once, as
+/// one may not come back with the new kernel setting, and no two peers do.
 fn in_batches(hosts: Vec<HostChanges>, peers: &[Peers], size: usize) -> Vec<Wave> {
     let mut batches: Vec<Vec<HostChanges>> = Vec::new();
     for changes in hosts {
@@ -252,10 +252,11 @@ fn has_something_to_lose(peers: &Peers, health: &MembersHealth) -> bool {
     n_serving >= peers.needed.max(1)
 }
 
-/// Peers, and those of them that serve at some point of a plan.
+/// Peers, and the members that serve at some point of a plan.
 struct Group<'a> {
     peers: &'a Peers,
-    /// Those whose interruption ends these too, on whatever host it is; they come back.
+    /// Other peers: if one of their members is interrupted on any host, these stop too, and then
+    /// start again.
     ends_with: Vec<&'a Peers>,
     up: Vec<Member>,
     n_serving: usize,
@@ -275,7 +276,7 @@ impl<'a> Group<'a> {
         self.up.iter().any(|member| member.host == *host)
     }
 
-    /// Why these changes cannot be made now.
+    /// Why these changes cannot be made now; `None` if they can.
     fn refusal(&self, changes: &HostChanges) -> Option<Refused> {
         let host = &changes.host;
         if !self.serves(host) || !self.peers.are_disturbed_by(changes) {
@@ -292,8 +293,8 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// What has to be true before these changes and after them. After them, those serve too
-    /// that they start, and again those that they end on other hosts.
+    /// The gates before and after these changes. After them, the members that they start serve
+    /// too, and the members that they stopped on other hosts serve again.
     fn pass(&mut self, changes: &HostChanges) -> Option<(Option<Gate>, Gate)> {
         if !self.peers.are_disturbed_by(changes) {
             let ends = self.ends_with.iter().any(|peers| peers.are_disturbed_by(changes));
@@ -311,9 +312,9 @@ impl<'a> Group<'a> {
     }
 }
 
-/// One wave for each host, each as soon as nothing speaks against it: all others have to serve,
-/// those that serve now and those that an earlier wave brought back, and so do those that the
-/// wave before ended elsewhere.
+/// One wave for each host, as early as nothing speaks against it. All other members have to serve:
+/// those that serve now, those that an earlier wave started, and those that the wave before
+/// stopped on other hosts.
 fn roll(
     mut rolled: Vec<HostChanges>,
     live: &[&Peers],

@@ -12,18 +12,18 @@ use crate::resource::Resource;
 pub enum Scope<'a> {
     /// All of it.
     Everything,
-    /// Hosts that are new, and of all others what has to know them.
+    /// New hosts, and on all other hosts only what has to change because of them.
     Newcomers {
         /// The new hosts.
         hosts: &'a BTreeSet<HostName>,
-        /// What the other hosts should have if there were no new ones. What they should have
-        /// anyway is left alone by this plan, even where it differs.
+        /// What the other hosts should have if there were no new ones. This plan does not change
+        /// that, even if the hosts differ from it.
         without: &'a BTreeMap<HostName, Wants>,
     },
 }
 
 impl Scope<'_> {
-    /// Whether everything on a host is in scope, also what goes from it.
+    /// Whether everything on a host is in scope, also what is removed from it.
     pub fn is_whole(&self, host: &HostName) -> bool {
         match self {
             Self::Everything => true,
@@ -31,7 +31,7 @@ impl Scope<'_> {
         }
     }
 
-    /// Whether a thing that a host should have is in scope.
+    /// Whether a resource that a host should have is in scope.
     pub(super) fn has(&self, host: &HostName, wanted: &(Stage, Resource)) -> bool {
         match self {
             _ if self.is_whole(host) => true,

@@ -1,4 +1,4 @@
-//! A plan as text for people and as JSON for programs. Neither can hold a secret: a hidden
+//! A plan as text for people and as JSON for programs. Neither can contain a secret: a hidden
 //! file has no diff.
 
 use std::fmt::{self, Write};
@@ -28,8 +28,8 @@ impl Plan {
         writeln!(out, "{} on {}.", count(n_changes, "change"), count(n_hosts, "host"))
     }
 
-    /// The plan as text with what else there is to say: that nothing differs does not mean that
-    /// there is nothing to do.
+    /// The plan as text, followed by the notes. If there are notes, there may be something to do
+    /// even if nothing differs.
     ///
     /// # Errors
     /// When `out` refuses the text.
@@ -43,8 +43,7 @@ impl Plan {
         notes.iter().try_for_each(|note| writeln!(out, "{note}"))
     }
 
-    /// The plan as JSON: an object with `changes` (their number), `stages`, and `notes`: what
-    /// else there is to say.
+    /// The plan as JSON: an object with `changes` (their number), `stages`, and `notes`.
     pub fn to_json(&self, notes: &[String]) -> serde_json::Value {
         let stages: Vec<_> = self.stages.iter().map(StageView::new).collect();
         serde_json::json!({
@@ -84,7 +83,7 @@ fn show_stage(stage: &StagePlan, out: &mut impl Write) -> fmt::Result {
     writeln!(out)
 }
 
-/// What has to be true at the end of a stage: that the last machines are back, and its gates.
+/// What has to be true at the end of a stage: the last machines are back, and its gates are open.
 fn proofs(stage: &StagePlan) -> impl Iterator<Item = &Gate> {
     let last = match &stage.work {
         Work::Push(_) | Work::Access { .. } => None,
@@ -105,13 +104,13 @@ fn show_host(host: &HostChanges, out: &mut impl Write) -> fmt::Result {
     Ok(())
 }
 
-/// What a wave waits for: what must be true before it, or else after the one before it.
+/// What a wave waits for: the gates before it, or else those after the previous wave.
 fn awaited(waves: &[Wave], n: usize) -> Option<String> {
     let last = n.checked_sub(1).and_then(|last| together(waves[last].after()));
     together(waves[n].before()).or(last)
 }
 
-/// Several conditions as one; none where there is none.
+/// Several gates as one text; `None` if there are none.
 fn together(gates: &[Gate]) -> Option<String> {
     let gates: Vec<String> = gates.iter().map(Gate::to_string).collect();
     (!gates.is_empty()).then(|| gates.join(" and "))
@@ -120,7 +119,7 @@ fn together(gates: &[Gate]) -> Option<String> {
 impl fmt::Display for KeptResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, thing, programs } = self;
-        write!(f, "On {host} stays the {thing}: {} runs from it.", programs.join(", "))
+        write!(f, "{host} keeps the {thing}: {} runs from it.", programs.join(", "))
     }
 }
 

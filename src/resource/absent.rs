@@ -1,7 +1,7 @@
 //! A path at which a host should have nothing.
 //!
-//! For what a component left behind and must not find again. It is nothing that an earlier run
-//! brought: what nobody wants any more of that goes by itself.
+//! For a file that a component left behind and must not find again. The file was not installed by
+//! an earlier run: what a run installed is removed by itself once it is no longer wanted.
 
 use super::file::FileState;
 use super::questions::Questions;
@@ -10,9 +10,9 @@ use super::{Action, Change, Facts, HostPath, Key, Unknown};
 /// A file or a link that a host should not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absent {
-    /// Where.
+    /// Its path.
     pub path: HostPath,
-    /// Why it goes, as the plan shows it.
+    /// Why it is removed, as the plan shows it.
     pub reason: String,
 }
 

@@ -1,8 +1,9 @@
 //! The script that makes the changes of a stage on a host, and the reading of its progress.
 //!
-//! It goes to the host as a tar stream: the script first, the contents of files after it. It
-//! runs the steps in order, says when each begins and ends, and stops at the first failure.
-//! Cut off at any point, it leaves the old file or the new one, and the record of what is ours.
+//! The script is sent to the host as a tar stream: the script first, then the contents of files.
+//! It runs the steps in order, reports when each begins and ends, and stops at the first failure.
+//! If it is cut off at any point, each file is either the old one or the new one, and the record
+//! lists everything that this program has installed.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -19,21 +20,22 @@ use crate::reason;
 
 const FUNCTIONS: &str = include_str!("apply.sh");
 
-/// Where the stream is unpacked; emptied first, so that what a killed run left goes away.
+/// Where the stream is unpacked. It is emptied first, to remove what a killed run left there.
 const STAGED: &str = "/var/lib/platform/staged";
 
-/// Tar counts in blocks of so many bytes.
+/// The size of a tar's blocks in bytes.
 const BLOCK: usize = 512;
 
-/// What whoever changes a host holds a lock on while it does. It is empty while nobody is at
-/// work, but for one who was killed: asking for the lock costs a probe another program.
+/// The lock file. A command that changes a host holds a lock on it. While no command runs, the file
+/// is empty, unless one was killed. So a probe can read the file first: to ask for the lock, it
+/// would have to start another program.
 pub(super) const LOCK: &str = "/run/platform/lock";
 
-/// How a command that changes a host begins. Only one run changes a host at a time; what a
-/// killed one left running is waited for. One that takes the last of ours away takes the lock's
-/// file too: who waited for that one's lock has to take the new file's. A record that was cut
-/// off while it was written, by a full disk or a dying host, is none: what it would have named
-/// was not made.
+/// The beginning of each command that changes a host. Only one run changes a host at a time; it
+/// waits for a script that a killed run left running. A command that removes the last thing of this
+/// program also removes the lock file, so one that waited for the lock has to lock the new file. A
+/// record line that was cut off by a full disk or a crash is ignored: what it would have named was
+/// not made.
 const BEGIN: &str = r#"umask 077
 home=/var/lib/platform
 manifest=$home/manifest
@@ -51,8 +53,8 @@ if [ -s $manifest ] && [ -n "$(tail -c 1 $manifest)" ]; then
   sed '$d' $manifest >$manifest.new && mv -f $manifest.new $manifest || exit 1
 fi"#;
 
-/// The shell command that takes the stream. An unpacking that fails, such as on a full disk,
-/// is said as what it is. The lock is let go last, and its file goes where nothing of ours is
+/// The shell command that receives the stream. If the unpacking fails, such as on a full disk, it
+/// reports that. The lock is released last, and its file is removed if nothing of this program is
 /// left.
 pub fn receiver() -> String {
     format!(
@@ -72,8 +74,8 @@ exit $status"#
     )
 }
 
-/// The words of a command that loads an image from its input. As with everything that comes
-/// to a host, the record of it is written first.
+/// The words of a command that loads an image from its input. As with everything that is installed
+/// on a host, its record is written first.
 pub fn loader(Image { name, id, .. }: &Image) -> [String; 5] {
     let owned = Owned::Image { id: id.clone(), name: name.clone() };
     let script = format!(
@@ -88,18 +90,18 @@ exec docker load --quiet 9>&-"#
     ["sh".to_owned(), "-c".to_owned(), script, "load".to_owned(), owned.line()]
 }
 
-/// What one host is told to do in one stage.
+/// What one host has to do in one stage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job<'a> {
-    /// The changes, in order. None of them loads an image: that is a command of its own.
+    /// The changes, in order. None of them loads an image: that is a separate command.
     pub changes: &'a [Change],
-    /// The change after which the plan was made; the host refuses after any other.
+    /// The generation for which the plan was made; the host refuses the job at any other.
     pub expected: &'a str,
-    /// Names the host's state after this one.
+    /// The host's generation after this job.
     pub next: &'a str,
 }
 
-/// What a host says while it works.
+/// What a host reports while it works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// The step of this number, counted from 0, began.
@@ -110,7 +112,7 @@ pub enum Progress {
     Failed {
         /// The step's number.
         step: usize,
-        /// The last that its commands said, in whole lines, the decisive one first.
+        /// The last lines that its commands printed, the decisive one first.
         said: String,
     },
     /// The host did nothing at all.
@@ -118,8 +120,8 @@ pub enum Progress {
 }
 
 impl Job<'_> {
-    /// The stream for the host, piece by piece: the contents of files are those of the plan,
-    /// so that a large file that many hosts get is in memory once.
+    /// The stream for the host, in pieces. The contents of files are shared with the plan, so that
+    /// a large file for many hosts is in memory once.
     pub fn stream(&self) -> Vec<Content> {
         let mut pieces = entry("run", self.script().into());
         for (n, change) in self.changes.iter().enumerate() {
@@ -165,8 +167,8 @@ impl Job<'_> {
         script
     }
 
-    /// The step that notes what it and all later ones bring: the first after the packages,
-    /// which may bring things themselves that others must not be taken for theirs.
+    /// The step that records what it and all later steps will make. It is the first step after the
+    /// packages: what a package installs must not be recorded as made by a later step.
     fn claiming(&self) -> Option<usize> {
         let first = self
             .changes
@@ -177,7 +179,7 @@ impl Job<'_> {
         self.changes.get(first..)?.iter().any(claims).then_some(first)
     }
 
-    /// The commands that note it.
+    /// The commands that record it.
     fn claims(&self) -> String {
         let from = self.claiming().unwrap_or_default();
         let claims =
@@ -210,7 +212,7 @@ impl Job<'_> {
     }
 }
 
-/// A file in the stream: its header, its content, and what fills the last block.
+/// A file in the stream: its header, its content, and the padding of the last block.
 fn entry(name: &str, content: Content) -> Vec<Content> {
     let n_bytes = content.bytes().len();
     let mut header = tar::Header::new_gnu();
@@ -222,7 +224,7 @@ fn entry(name: &str, content: Content) -> Vec<Content> {
     vec![header.as_bytes().to_vec().into(), content, rest.into()]
 }
 
-/// A step's call of a function of `apply.sh`. `n` is also the name of its content.
+/// A step's call of a function of `apply.sh`. `n` is also the name of the file with its content.
 fn call(n: usize, action: &Action) -> String {
     let n = n.to_string();
     match action {
@@ -301,7 +303,7 @@ fn start(name: &str, restart: bool, enable: Enabling, rest: [&str; 2]) -> String
     words(&["start_unit", name, verb, enable, failed, line])
 }
 
-/// The call that notes beforehand what a step brings; none for what cannot be known then.
+/// The call that records beforehand what a step will make; `None` if that is not known yet.
 fn claim(action: &Action) -> Option<String> {
     Some(match action {
         Action::AddUser(user) => words(&["claim_user", &user.name, &user_record(user)]),
@@ -335,7 +337,7 @@ fn unit_record(name: &str) -> String {
     Owned::Unit { name: name.to_owned() }.line()
 }
 
-/// The line for the record; a component's data has none.
+/// The line for the record; empty for a component's data.
 fn record(file: &File) -> String {
     let owned = Owned::File { path: file.path.clone() };
     if file.data { String::new() } else { owned.line() }
@@ -385,7 +387,7 @@ enum StepLine {
     Failed { step: usize, status: u32, said: String },
 }
 
-/// Reads a line of what the host says while it works; none where it is no such line.
+/// Reads a line of progress from the host; `None` if it is not such a line.
 pub fn progress(line: &str) -> Option<Progress> {
     Some(match serde_json::from_str(line).ok()? {
         Line::Refused { refused } => Progress::Refused(refused),

@@ -1,5 +1,5 @@
-# Makes the changes of one stage on this host. Sent by platform as the first entry of a tar
-# stream with the contents of files beside it; the steps that call these functions follow.
+# Makes the changes of one stage on this host. Platform sends it as the first entry of a tar
+# stream, with the contents of files beside it. The steps that call these functions follow.
 set -u
 umask 077
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -10,13 +10,13 @@ staged=$PWD
 newline='
 '
 
-# Notes a thing as ours, before it is made: a run that dies in between loses nothing.
+# Records a thing as ours before it is made, so that a run that dies in between loses nothing.
 record() {
   is_ours "$1" || add "$1"
 }
 
-# Whether a thing is on the record. What this shell has read of it may be old: other steps note
-# things too, each in a shell of its own.
+# Whether a thing is on the record. The copy in this shell may be old: other steps also record
+# things, each in its own shell.
 is_ours() {
   is_known "$1" || {
     reread
@@ -36,16 +36,16 @@ reread() {
   known=$(cat -- "$manifest" 2>/dev/null) || known=
 }
 
-# Puts lines on the record, of which $known is all. A whole new record takes the old one's
-# place: half a line, as a full disk leaves it, could not be read.
+# Adds lines to the record; $known is all of it. A complete new file replaces the old one, as half
+# a line, which a full disk may leave, could not be read.
 add() {
   known=${known:+$known$newline}$1
   printf '%s\n' "$known" >"$manifest.new" && sync "$manifest.new" &&
     mv -f -- "$manifest.new" "$manifest"
 }
 
-# What the steps to come will bring is noted at once: each note costs a host three programs.
-# Every step looks again, and notes what was not seen here.
+# What later steps will make is recorded at once, because each write starts three programs. Every
+# step checks again, and records what was missed here.
 claimed=
 claim() {
   case $newline$known$newline$claimed$newline in
@@ -67,7 +67,7 @@ claim_directory() {
   }
 }
 
-# claim_file PATH RECORD — what stands in the way of a file is not to be ours.
+# claim_file PATH RECORD — a directory that is in the way of a file must not become ours.
 claim_file() {
   if is_known "$2" || { [ -d "$1" ] && [ ! -L "$1" ]; }; then return; fi
   claim_parents "$1"
@@ -87,7 +87,7 @@ note_claims() {
   [ -z "$claimed" ] || add "$claimed"
 }
 
-# Takes a thing off the record, after it is gone. To find no other line is no failure.
+# Removes a thing from the record, after it is gone. It is no failure if no other line is left.
 forget() {
   [ -e "$manifest" ] || return 0
   others=0
@@ -102,19 +102,19 @@ forget() {
   esac
 }
 
-# Leaves no trace of this program but the lock, which is held to the end; the record goes last,
-# so that a run that dies before leaves something on it for the next one to take back.
+# Removes everything of this program but the lock, which is held to the end. The record is removed
+# last, so that after a run that died the next one still finds what to remove.
 tidy() {
   rm -rf -- "$home/original" "$home/generation"
   rm -f -- "$manifest" "$manifest.new"
 }
 
-# The line for a directory that is made on the way to a file.
+# The line for a directory that is made as a parent of a file.
 directory_record() {
   printf '{"q":"ours","kind":"directory","path":"%s","data":false}' "$1"
 }
 
-# Makes the missing directories above a path, and notes them.
+# Makes the missing directories above a path, and records them.
 make_parents() {
   parent=${1%/*}
   [ -z "$parent" ] || [ -d "$parent" ] && return
@@ -124,7 +124,7 @@ make_parents() {
   mkdir -m 755 -- "$parent"
 }
 
-# take PATH RECORD — notes a path as ours, what was there before the first run kept.
+# take PATH RECORD — records a path as ours, and keeps what was there before the first run.
 take() {
   is_ours "$2" || {
     keep_original "$1"
@@ -132,8 +132,8 @@ take() {
   }
 }
 
-# Keeps what is at a path that is not on the record yet; a copy that an earlier run left of
-# another is of something older.
+# Keeps what is at a path that is not on the record yet. A copy that an earlier run left is older,
+# and is removed.
 keep_original() {
   [ ! -e "$home/original$1" ] && [ ! -L "$home/original$1" ] || rm -f -- "$home/original$1"
   if [ -e "$1" ] || [ -L "$1" ]; then
@@ -143,10 +143,10 @@ keep_original() {
   fi
 }
 
-# write_file CONTENT PATH MODE OWNER:GROUP RECORD DIRECTORY… — the old file or the new one, never
-# a part. A file that belongs to a component's data has no record of its own: it stays with the
-# data. The last of a stage's files is followed by the directories of all: only then is what
-# they hold safe from a loss of power, and only then does a unit start that reads it.
+# write_file CONTENT PATH MODE OWNER:GROUP RECORD DIRECTORY… — leaves the old file or the new one,
+# never a part. A file of a component's data has no record of its own: it stays with the data. For
+# the last file of a stage the directories of all its files are given and synced: only then are the
+# files safe from a loss of power, and only after that a unit that reads them starts.
 write_file() {
   [ -d "$2" ] && [ ! -L "$2" ] && { echo "$2 is a directory: move it away first"; return 1; }
   make_parents "$2"
@@ -168,27 +168,27 @@ set_access() {
   chmod -- "$2" "$1"
 }
 
-# remove_path PATH — a file or a link that a component left; it is on no record.
+# remove_path PATH — removes a file or a link that a component left; it is not on the record.
 remove_path() {
   rm -f -- "$1"
   sync "${1%/*}/"
 }
 
-# write_boot CONTENT PATH RECORD DIRECTORY — a drop-in of GRUB, which counts once GRUB has made
-# its own file of it.
+# write_boot CONTENT PATH RECORD DIRECTORY — writes a drop-in of GRUB, which takes effect once GRUB
+# has made its own file from it.
 write_boot() {
   write_file "$1" "$2" 644 root:root "$3" "$4"
   update_grub
 }
 
-# update-grub replaces what the machine boots from: it has to be safe before the next step.
+# update-grub replaces the file from which the machine boots: it is synced before the next step.
 update_grub() {
   update-grub
   sync -f /boot/grub/grub.cfg
 }
 
-# restore_boot PATH RECORD — the record goes last: cut off before, it is done again. Where GRUB never
-# took the setting over, it has nothing to give back.
+# restore_boot PATH RECORD — the record is removed last: if this is cut off, it is done again. If
+# GRUB never used the setting, GRUB need not be updated.
 restore_boot() {
   put_back "$1"
   if command -v update-grub >/dev/null &&
@@ -199,16 +199,16 @@ restore_boot() {
   rm -f -- "$home/original$1"
 }
 
-# reboot_machine BOOT — unless it was booted since. The machine goes down a moment later, so that
-# it can still say that it will.
+# reboot_machine BOOT — unless it has rebooted since. The machine goes down a moment later, so that
+# this script can still report its end.
 reboot_machine() {
   read -r boot </proc/sys/kernel/random/boot_id
   [ "$boot" = "$1" ] || return 0
   systemd-run --quiet --collect --on-active=2s --timer-property=AccuracySec=100ms systemctl reboot
 }
 
-# restore_file PATH RECORD — the copy goes last: as long as the path is on the record, a run
-# that finds no copy takes the path away.
+# restore_file PATH RECORD — the copy is removed last: as long as the path is on the record, a run
+# that finds no copy removes the path.
 restore_file() {
   put_back "$1"
   forget "$2"
@@ -261,7 +261,7 @@ remove_user() {
   forget "$2"
 }
 
-# set_sysctl CONTENT PATH NAME VALUE RECORD — the first record holds the host's own value.
+# set_sysctl CONTENT PATH NAME VALUE RECORD — the first record contains the host's own value.
 set_sysctl() {
   grep -Fq "\"kind\":\"sysctl\",\"name\":\"$3\"" "$manifest" 2>/dev/null || record "$5"
   new=$2.platform-new
@@ -272,10 +272,10 @@ set_sysctl() {
   sysctl -q -w "$3=$4"
 }
 
-# restore_sysctl FILE KERNEL'S-FILE NAME VALUE RECORD — there is nothing to restore where the
-# kernel does not have the setting, or has that value. Where the value was not known, the host's
-# own files give it one at boot. A setting that the kernel does not take back stays on record:
-# some can be set only once until the next boot.
+# restore_sysctl FILE KERNEL'S-FILE NAME VALUE RECORD — there is nothing to restore if the kernel
+# does not have the setting, or has that value. If the value was not known, the host's own files
+# set it at boot. A setting that the kernel does not let us restore stays on the record: some can
+# be set only once until the next boot.
 restore_sysctl() {
   rm -f -- "$1"
   if [ -e "$2" ] && [ "$(tr -s '\t\n' '  ' <"$2" | sed 's/ *$//')" != "$4" ]; then
@@ -289,8 +289,8 @@ record_package() {
   record "{\"q\":\"ours\",\"kind\":\"package\",\"manager\":\"$1\",\"name\":\"$2\",\"asked\":\"$3\"}"
 }
 
-# A mirror that does not answer is given up after half a minute; what the host's own settings
-# say of that counts more.
+# A mirror that does not answer is given up after half a minute, unless the host's own settings
+# say otherwise.
 apt() {
   cat >"$staged/apt.conf" <<'END'
 Acquire::http::Timeout "15";
@@ -301,8 +301,8 @@ END
     -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@"
 }
 
-# patiently COMMAND… — again, as long as another process holds a lock, for two minutes: apt waits
-# for some of its locks by itself, not for that of its lists. It says who holds them.
+# patiently COMMAND… — repeats it for up to two minutes while another process holds a lock: apt
+# itself waits for some of its locks, but not for that of its lists. It prints who holds the lock.
 patiently() {
   deadline=$(($(date +%s) + 120))
   while :; do
@@ -323,21 +323,21 @@ patiently() {
   return $status
 }
 
-# Reads the package lists anew. Of all sources only those count that a package comes from: what
-# apt says against any is kept, to be told where a package cannot be had.
+# Reads the package lists again. Only the sources of the wanted packages have to work: complaints
+# of apt are kept, and printed only if a package cannot be installed.
 complaints=
 refresh_lists() {
   complaints=$(patiently apt update | grep -E '^(gave up|[EW]:)' | tail -n 12)
 }
 
-# tell WORDS — why a package cannot be had, with what may be the cause.
+# tell WORDS — prints why a package cannot be installed, with the possible cause.
 tell() {
   printf '%s\n' "$1"
   [ -z "$complaints" ] || printf 'the package lists could not all be read:\n%s\n' "$complaints"
 }
 
 # plan_packages NAME [COMMAND PACKAGE] — sets $packages, what apt is asked for, and $planned, what
-# it would do. The engine must take the place of no other: whoever has one decides on that.
+# it would do. The engine must not replace another one: that is for the operator to decide.
 plan_packages() {
   packages=$1 keep=
   if [ $# = 3 ]; then
@@ -349,9 +349,9 @@ plan_packages() {
   planned=$(apt $keep --no-install-recommends -s install -- $packages 2>&1)
 }
 
-# apt_install NAME [COMMAND PACKAGE] — with PACKAGE, which brings COMMAND, where the distribution
-# made two packages of one and only recommends it. What came with a package goes with it, so all
-# of it is noted before the first of it comes.
+# apt_install NAME [COMMAND PACKAGE] — also installs PACKAGE, which provides COMMAND, if the
+# distribution has split it off and only recommends it. What is installed with a package is removed
+# with it, so all of it is recorded before the first package is installed.
 apt_install() {
   note_before_engine "$1"
   if [ -n "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] || dpkg --audit | grep -q .; then
@@ -367,7 +367,7 @@ apt_install() {
   fetch_packages "$1" || {
     stale=$planned
     refresh_lists
-    # Where the lists were not old, there is nothing else to fetch.
+    # If the lists were not old, there is nothing else to fetch.
     { plan_packages "$@" && [ "$planned" != "$stale" ] && fetch_packages "$1"; } || {
       tell "$said"
       return 1
@@ -376,7 +376,7 @@ apt_install() {
   has_brought "$@"
 }
 
-# fetch_packages NAME — installs what was planned for it; $said is what apt says.
+# fetch_packages NAME — installs what was planned for it; $said is the output of apt.
 fetch_packages() {
   said="cannot write the record $manifest"
   for name in $(printf '%s\n' "$planned" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p'); do
@@ -385,7 +385,7 @@ fetch_packages() {
   said=$(patiently apt $keep --no-install-recommends install -- $packages)
 }
 
-# has_brought NAME [COMMAND PACKAGE] — whether an installed package brought its command.
+# has_brought NAME [COMMAND PACKAGE] — whether an installed package provides its command.
 has_brought() {
   [ $# = 1 ] || command -v "$2" >/dev/null || {
     echo "the package $1 brought no \`$2\` command"
@@ -401,7 +401,7 @@ known_to_dpkg() {
   dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -q .
 }
 
-# Packages that would go with these, and are not to.
+# Packages that would be removed with these, but must not be.
 others_than() {
   apt -s purge -- "$@" | sed -n 's/^Purg \([^ ]*\) .*/\1/p; s/^Remv \([^ ]*\) .*/\1/p' |
     while read -r name; do
@@ -409,7 +409,7 @@ others_than() {
     done
 }
 
-# leave_package NAME NEEDED_BY… — it goes with what needs it, where that is ours.
+# leave_package NAME NEEDED_BY… — it is removed with the package that needs it, if that is ours.
 leave_package() {
   left=$1
   shift
@@ -421,8 +421,8 @@ leave_package() {
   done
 }
 
-# Takes all packages that are to go at once: each run of apt costs seconds. One that others
-# need by now is left to them.
+# Removes all packages at once, because each run of apt takes seconds. A package that others need
+# by now is kept for them.
 apt_remove() {
   if known_to_dpkg "$1"; then
     ! engine_goes || clear_after_engine
@@ -454,7 +454,7 @@ dnf_install() {
   has_brought "$@"
 }
 
-# A mirror that does not answer is given up, and another vendor's dead source is no concern.
+# A mirror that does not answer is given up, and a dead source of another vendor does not matter.
 patient_dnf() {
   dnf -q -y install --setopt=install_weak_deps=False --setopt=timeout=15 --setopt=retries=2 \
     --setopt='*.skip_if_unavailable=1' "$@"
@@ -468,13 +468,13 @@ dnf_remove() {
   forget "$2"
 }
 
-# Whether the container engine is among the packages that go.
+# Whether the container engine is among the packages to remove.
 engine_goes() {
   case " $going " in *" docker.io "* | *" moby-engine "*) ;; *) return 1 ;; esac
 }
 
-# note_before_engine PACKAGE — an engine switches forwarding on, and then closes the firewall's
-# FORWARD chain.
+# note_before_engine PACKAGE — keeps the setting of forwarding. An engine switches forwarding on,
+# and then closes the firewall's FORWARD chain.
 note_before_engine() {
   case $1 in docker.io | moby-engine) ;; *) return 0 ;; esac
   [ ! -e "$home/original/forwarding" ] || return 0
@@ -483,8 +483,8 @@ note_before_engine() {
   mv -fT -- "$home/original/forwarding.new" "$home/original/forwarding"
 }
 
-# Takes away what an engine makes by itself and its packages leave behind: its network, its
-# rules in the firewall, its state. To be done while the firewall's tools are there.
+# Removes what an engine makes by itself and its packages leave behind: its network, its rules in
+# the firewall, its state. It has to be called while the firewall's tools are still installed.
 clear_after_engine() {
   systemctl --quiet stop docker.socket docker.service containerd.service || true
   umount /run/docker/netns/default 2>/dev/null || true
@@ -503,7 +503,7 @@ clear_after_engine() {
   [ ! -d /etc/docker ] || rmdir --ignore-fail-on-non-empty /etc/docker
 }
 
-# pull_image RECORD REFERENCE… — from the first registry that has it.
+# pull_image RECORD REFERENCE… — pulls it from the first registry that has it.
 pull_image() {
   record "$1"
   shift
@@ -520,9 +520,9 @@ remove_image() {
   forget "$2"
 }
 
-# unpack_tree PATH IMAGE RECORD — all of the image's file system, or nothing: one that is there is
-# whole, since it gets its name last. The container is never started; it is a name for what
-# `export` reads.
+# unpack_tree PATH IMAGE RECORD — unpacks all of the image's file system, or nothing: a tree that
+# exists is complete, because it gets its name last. The container is never started; `export` only
+# needs its name.
 unpack_tree() {
   if [ -e "$1" ] || [ -L "$1" ]; then
     [ -d "$1" ] && [ ! -L "$1" ] || { echo "$1 is not a directory: move it away first"; return 1; }
@@ -543,13 +543,13 @@ unpack_tree() {
   sync "${1%/*}/"
 }
 
-# Whether any process runs from a tree: one whose root has the same inode.
+# Whether any process runs from a tree: whether its root has the same inode.
 is_in_use() {
   [ -d "$1" ] || return 1
   stat -L -c %d:%i /proc/[0-9]*/root 2>/dev/null | grep -Fxq "$(stat -c %d:%i "$1")"
 }
 
-# remove_tree PATH RECORD — one from which something still runs stays on the record.
+# remove_tree PATH RECORD — a tree from which a process still runs stays on the record.
 remove_tree() {
   if is_in_use "$1"; then
     echo "stays: processes still run from it"
@@ -560,13 +560,13 @@ remove_tree() {
   forget "$2"
 }
 
-# start_unit NAME start|restart new|known|'' failed|'' RECORD — without a record where it ran
+# start_unit NAME start|restart new|known|'' failed|'' RECORD — the record is empty if it ran
 # before.
 start_unit() {
   [ -z "$5" ] || record "$5"
   [ -z "$4" ] || systemctl reset-failed "$1"
-  # Being enabled is for the next boot. Of a new unit only the links are made: once systemd has
-  # made them itself, it wants all units read again. One that it knows it has to be told of.
+  # Enabling is for the next boot. For a new unit only the links are made: if systemd made them
+  # itself, it would have to read all units again. For a unit that it knows, systemd makes them.
   case $3 in
     new) systemctl --quiet --root=/ enable "$1" ;;
     known) systemctl --quiet enable "$1" ;;
@@ -578,17 +578,17 @@ start_unit() {
 
 stop_unit() {
   systemctl --quiet disable --now "$1" || ! systemctl cat "$1" >/dev/null 2>&1
-  # A unit may leave processes behind on purpose, for its next start: there is none.
+  # A unit may leave processes behind on purpose for its next start, but there is none.
   systemctl kill --signal=SIGKILL "$1" 2>/dev/null || true
   systemctl reset-failed "$1" 2>/dev/null || true
-  # What a unit keeps in /run between its starts goes too; most keep nothing there.
+  # What a unit keeps in /run between its starts is removed too; most keep nothing there.
   systemctl clean --what=runtime "$1" 2>/dev/null || true
   case $1 in platform-mesos-agent.service) end_tasks ;; esac
   forget "$2"
 }
 
-# The containers of the agent's tasks: each outlives the agent, and the executor that waits for
-# its end. Those of another agent have their sandboxes elsewhere, and stay.
+# Removes the containers of the agent's tasks: each outlives the agent and its executor. Those of
+# another agent have their sandboxes elsewhere, and stay.
 end_tasks() {
   command -v docker >/dev/null || return 0
   containers=$(docker ps --all --no-trunc --filter label=MESOS_TASK_ID \
@@ -597,9 +597,9 @@ end_tasks() {
   [ -z "$containers" ] || docker rm --force --volumes $containers
 }
 
-# step NUMBER — runs step_NUMBER and says how it went; the first failure ends the stage. What
-# it says is kept in memory: a full disk must not keep it from being heard. Its end is sent, and
-# one byte more where that is not all: who reads it leaves out the line that was cut.
+# step NUMBER — runs step_NUMBER and reports the result; the first failure ends the stage. Its
+# output is kept in memory, so that it can be sent even if the disk is full. Only the end of it is
+# sent, with one byte more if it was cut: the reader then leaves out the first line.
 step() {
   printf '{"step":%d,"state":"started"}\n' "$1"
   said=$(
@@ -618,7 +618,7 @@ step() {
   fi
 }
 
-# A plan is good only for the state that it was made for.
+# A plan is valid only for the state for which it was made.
 found=
 [ ! -r "$home/generation" ] || read -r found <"$home/generation"
 if [ "$found" != "$expected" ]; then

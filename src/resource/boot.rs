@@ -1,8 +1,8 @@
-//! What a machine's kernel is booted with: control groups of version 1 beside version 2, where
-//! the machine would have version 2 alone.
+//! The boot setting of a machine: control groups of version 1 beside version 2, if the machine
+//! would otherwise have only version 2.
 //!
-//! The setting is a drop-in of GRUB, which counts from the next boot on; so what the next boot
-//! will have and what this one has are two resources. A change of the second is a reboot.
+//! The setting is a drop-in of GRUB, which takes effect at the next boot. So the setting of the
+//! next boot and that of this boot are two resources. A change of the second is a reboot.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,59 +14,58 @@ use super::{
     Action, Cgroups, Change, Facts, File, FileState, HostPath, Key, Owned, Unknown,
 };
 
-/// Where the setting is. The last word is ours: later files win.
+/// The file with the setting. Later files win, so it has to be the last one.
 const PATH: &str = "/etc/default/grub.d/99-platform.cfg";
 
-/// Where GRUB keeps what it makes of its settings.
+/// The file that GRUB generates from its settings.
 const GENERATED: &str = "/boot/grub/grub.cfg";
 
-/// Keeps systemd from mounting version 2 alone.
+/// Keeps systemd from mounting only version 2.
 const HYBRID: &str = "systemd.unified_cgroup_hierarchy=0";
 
-/// Without this as well, the last versions of systemd that know version 1 do not heed
-/// [`HYBRID`].
+/// The last versions of systemd that support version 1 ignore [`HYBRID`] without this setting.
 const FORCE: &str = "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1";
 
 /// The first version of systemd that needs [`FORCE`].
 const NEEDS_FORCE: u32 = 256;
 
-/// The first version of systemd that does not know version 1 any more.
+/// The first version of systemd that no longer supports version 1.
 const TOO_NEW: u32 = 258;
 
 /// That a machine boots with control groups of version 1 beside version 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
-    /// Who needs that, such as `Mesos 1.11.0 runs Docker tasks on no other`.
+    /// Why, such as `Mesos 1.11.0 needs it for Docker tasks`.
     pub why: String,
 }
 
 /// How a machine was booted, and how it will be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BootState {
-    /// Names this boot: no other has the same.
+    /// The id of this boot, which no other boot has.
     pub id: String,
-    /// The version of systemd; 0 where there is none.
+    /// The version of systemd; 0 if there is none.
     pub systemd: u32,
-    /// Whether it has the kernel of another machine.
+    /// Whether it is a container, which uses the kernel of another machine.
     pub container: bool,
-    /// Whether its loader is a GRUB that takes drop-ins.
+    /// Whether its boot loader is a GRUB with drop-ins.
     pub grub: bool,
-    /// What of the setting this boot has.
+    /// The words of the setting that this boot has.
     pub now: BTreeSet<String>,
-    /// What of the setting the next boot will have.
+    /// The words of the setting that the next boot will have.
     pub next: BTreeSet<String>,
 }
 
-/// Why a machine with version 2 alone cannot be given version 1 beside it.
+/// Why a machine that has only version 2 cannot get version 1 beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootBlocker {
     /// It is a container.
     Container,
     /// This version of systemd is too new.
     Systemd(u32),
-    /// It was booted with the setting already.
+    /// It was booted with the setting, but without effect.
     InVain,
-    /// Its loader takes no drop-ins.
+    /// Its boot loader has no drop-ins.
     Loader,
 }
 
@@ -86,8 +85,8 @@ impl Boot {
         Self::drop_in(0).ask(questions);
     }
 
-    /// What the next boot lacks. A machine that has version 1 without the setting, and one
-    /// whose operator wrote it elsewhere, lack nothing.
+    /// The change that the next boot needs. There is none if the machine has version 1 without the
+    /// setting, or if its operator has set it elsewhere.
     pub(super) fn diff(&self, facts: &Facts) -> Result<Option<Change>, Unknown> {
         let state = facts.boot()?;
         let file = Self::drop_in(state.systemd);
@@ -104,9 +103,9 @@ impl Boot {
             return Ok(None);
         }
         let found = match (&change, facts.file(&file.path)?) {
-            (Some(_), FileState::Present { .. }) => " (it is another)",
+            (Some(_), FileState::Present { .. }) => " (the file differs)",
             (Some(_), FileState::Missing) => "",
-            (None, _) => " (GRUB has not taken it over)",
+            (None, _) => " (GRUB does not use it yet)",
         };
         Ok(Some(Change {
             key: Key::Boot(file.path.clone()),
@@ -117,7 +116,7 @@ impl Boot {
         }))
     }
 
-    /// The reboot that the machine needs, where it has not booted with the setting yet.
+    /// The reboot that the machine needs if it has not booted with the setting yet.
     pub(super) fn diff_now(&self, facts: &Facts) -> Result<Option<Change>, Unknown> {
         let boot = facts.boot()?.id.clone();
         Ok((facts.system.cgroups == Cgroups::V2).then(|| Change {
@@ -130,7 +129,7 @@ impl Boot {
     }
 }
 
-/// What a version of systemd needs on the kernel's command line.
+/// The words that a version of systemd needs on the kernel's command line.
 fn setting(systemd: u32) -> Vec<&'static str> {
     match systemd {
         ..NEEDS_FORCE => vec![HYBRID],
@@ -142,7 +141,7 @@ pub(super) fn path() -> HostPath {
     PATH.parse().expect("a fixed path is safe")
 }
 
-/// The line of the record that stands for the setting.
+/// The setting as it is recorded on the host.
 pub(super) fn owned() -> Owned {
     Owned::Boot { path: path() }
 }
@@ -156,8 +155,7 @@ impl BootState {
         setting.iter().all(|word| self.next.contains(*word))
     }
 
-    /// Why the machine, which has version 2 alone, cannot be given version 1 beside it; none
-    /// where it can.
+    /// Why the machine, which has only version 2, cannot get version 1 beside it; `None` if it can.
     pub fn hindrance(&self) -> Option<BootBlocker> {
         let setting = setting(self.systemd);
         if self.container {
@@ -179,19 +177,19 @@ impl BootBlocker {
     pub fn help(self) -> &'static str {
         match self {
             Self::Container => {
-                "boot the machine whose kernel it has with \
+                "boot the machine that runs this container with \
                  `systemd.unified_cgroup_hierarchy=0` on the kernel's command line"
             }
             Self::Systemd(_) => {
                 "use a machine with an older distribution, such as Debian 12, or a version of \
-                 the component that needs no version 1"
+                 the component that does not need version 1"
             }
             Self::InVain => {
-                "look in /proc/cmdline for a word after it that says otherwise, and at what \
-                 `mount -t cgroup` shows there"
+                "check on that machine whether a later word in /proc/cmdline overrides it, and \
+                 what `mount -t cgroup` shows"
             }
             Self::Loader => {
-                "put `systemd.unified_cgroup_hierarchy=0` on its kernel's command line by hand, \
+                "add `systemd.unified_cgroup_hierarchy=0` to its kernel's command line by hand, \
                  and reboot it"
             }
         }
@@ -201,19 +199,21 @@ impl BootBlocker {
 impl fmt::Display for BootBlocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Container => f.write_str("a container boots no kernel of its own"),
+            Self::Container => f.write_str("a container does not boot its own kernel"),
             Self::Systemd(version) => {
-                write!(f, "its systemd {version} does not know version 1 any more")
+                write!(f, "its systemd {version} no longer supports version 1")
             }
-            Self::InVain => write!(f, "it was booted with `{HYBRID}`, and has it not"),
+            Self::InVain => {
+                write!(f, "it was booted with `{HYBRID}`, but still does not have it")
+            }
             Self::Loader => f.write_str(
-                "its loader is not a GRUB with update-grub, as Debian and Ubuntu have it",
+                "its boot loader is not GRUB with update-grub, as in Debian and Ubuntu",
             ),
         }
     }
 }
 
-/// The part of the probe that answers for the boot.
+/// The part of the probe about the boot.
 pub(super) fn script(questions: &Questions) -> Option<String> {
     questions.boots.then(|| {
         format!(
@@ -263,27 +263,27 @@ impl BootLine {
     }
 }
 
-/// What a machine says of its boot while a reboot is waited for.
+/// What a machine reports about its boot while a run waits for its reboot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RebootState {
     /// It has not gone down yet.
     Before,
     /// It came back with version 1.
     Hybrid,
-    /// It came back as it was.
+    /// It came back without version 1.
     InVain {
         /// The kernel's command line.
         command_line: String,
     },
 }
 
-/// The script that a machine is asked with while a reboot is waited for. It needs no rights.
+/// The script that asks a machine while a run waits for its reboot. It needs no privileges.
 pub const LOOK: &str = r#"cat /proc/sys/kernel/random/boot_id || exit 1
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then echo v2; else echo v1; fi
 cat /proc/cmdline"#;
 
-/// Reads the answer to [`LOOK`]; `before` names the boot that is to end. None where the answer
-/// is not whole.
+/// Reads the answer to [`LOOK`]; `before` is the id of the boot that has to end. `None` if the
+/// answer is not complete.
 pub fn reboot_state(answer: &str, before: &str) -> Option<RebootState> {
     let mut lines = answer.lines();
     let (id, cgroups, command_line) = (lines.next()?, lines.next()?, lines.next()?);

@@ -7,7 +7,7 @@ use super::{Action, Change, Facts, HostPath, Key, Unknown};
 /// A directory that a host should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
-    /// Where.
+    /// Its path.
     pub path: HostPath,
     /// Its permissions.
     pub mode: u32,
@@ -15,8 +15,8 @@ pub struct Directory {
     pub owner: String,
     /// Its group, by name or number.
     pub group: String,
-    /// Whether it holds a component's data, which outlives the component: it is kept when
-    /// all else is taken down, unless the operator says `--purge`.
+    /// Whether it contains a component's data, which outlives the component: it is kept when
+    /// everything else is removed, unless the operator gives `--purge`.
     pub data: bool,
 }
 

@@ -1,59 +1,58 @@
-//! The container engine: what answers to `docker` on a host, and how it is set up.
+//! The container engine: what is behind the command `docker` on a host, and how it is set up.
 //!
-//! A command of that name may belong to an engine that this program cannot use, or to none at
-//! all. What was found is kept apart here, and judged before the first change.
+//! The command may belong to an engine that this program cannot use, or to no engine. This module
+//! only records what was found; the checks before the first change decide on it.
 
 use serde::Deserialize;
 
 use super::Facts;
 
-/// What answers to `docker` on a host.
+/// What is behind the command `docker` on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub struct Engine {
-    /// The path of the command, where there is one.
+    /// The path of the command, if there is one.
     pub command: Option<String>,
-    /// The version of the engine that answers it; none where none does, or it does not run.
+    /// The version of the engine that answers; `None` if no engine answers.
     pub version: Option<String>,
-    /// The version of the client, where no engine answers it.
+    /// The version of the client, if no engine answers.
     pub client: Option<String>,
-    /// The version that the distribution would install, where none answers.
+    /// The version that the distribution would install, if no engine answers.
     pub offered: Option<String>,
-    /// Whether the command is where the services look for it: `/usr/bin/docker`.
+    /// Whether the command is where the services need it: `/usr/bin/docker`.
     pub in_place: bool,
     /// Whether the command is Podman's.
     pub podman: bool,
-    /// Whether the snap's engine is installed.
+    /// Whether the engine of the snap is installed.
     pub snap: bool,
-    /// What the engine that answers is set to.
+    /// The settings of the engine that answers.
     pub runs_with: Settings,
-    /// What `/etc/docker/daemon.json` sets for its next start.
+    /// The settings in `/etc/docker/daemon.json`, for its next start.
     pub configured: Settings,
 }
 
 /// Settings of an engine that this program cannot work with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub struct Settings {
-    /// Whether the users of containers are others than those of the host; none where nothing is
-    /// said of it.
+    /// Whether containers have other users than the host; `None` if that is not set.
     pub user_namespaces: Option<bool>,
-    /// Whether containerd keeps the images; none where nothing is said of it.
+    /// Whether containerd keeps the images; `None` if that is not set.
     pub containerd_store: Option<bool>,
 }
 
 impl Engine {
-    /// The version of what is there: of the engine, or where none answers of the client.
+    /// The version of the engine, or of the client if no engine answers.
     pub fn there(&self) -> Option<&str> {
         self.version.as_deref().or(self.client.as_deref())
     }
 }
 
-/// The client's own settings may lead it to an engine elsewhere; this one is the host's.
+/// Selects the host's own engine: the client's settings may point to an engine elsewhere.
 pub(super) const HERE: &str = "export DOCKER_HOST=unix:///var/run/docker.sock\n";
 
-/// The part of the probe that answers for Docker. One call of the client says all that a usual
-/// host has to be asked; a client may end well without an engine, and then says no version.
-/// Nothing of the engine's settings leaves the host but whether they are among those that count.
+/// The part of the probe about Docker. On a usual host, one call of the client returns everything.
+/// A client may end well without an engine, and then prints no version. Of the engine's settings,
+/// the host sends only whether those that matter here are set.
 pub(super) const SCRIPT: &str = r#"version= client= offered= podman=false in_place=false snap=false
 runs=null,null configured=null,null
 docker_version() { case $1 in *[!0-9A-Za-z.+~_:-]*) ;; *) printf %s "$1" ;; esac }

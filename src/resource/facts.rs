@@ -1,4 +1,4 @@
-//! What a host answered.
+//! The facts of a host: what it answered to a probe.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use super::{
 pub struct Facts {
     /// The machine and its system.
     pub system: System,
-    /// What earlier runs brought to the host.
+    /// What earlier runs installed on the host.
     pub manifest: Manifest,
-    /// Names the last change that a run made to the host, as `CLUSTER RUN/STAGE/WAVE`; empty
-    /// before the first.
+    /// The last change that a run made to the host, as `CLUSTER RUN/STAGE/WAVE`; empty before the
+    /// first change.
     pub generation: String,
     pub(super) files: BTreeMap<HostPath, FileState>,
     pub(super) packages: BTreeMap<String, PackageState>,
@@ -24,14 +24,14 @@ pub struct Facts {
     pub(super) images: BTreeMap<String, bool>,
     pub(super) sysctls: BTreeMap<String, Option<String>>,
     pub(super) boot: Option<BootState>,
-    /// The programs that run from each tree; a tree that is not in it has none.
+    /// The programs that run from each tree. A tree without programs is not in it.
     pub(super) trees: BTreeMap<HostPath, BTreeSet<String>>,
 }
 
-/// A question that a host left unanswered.
+/// A question that a host did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the host did not report the state of {0}; run the command again, and with `-v` if it fails again"
+    "the host did not report the state of {0}; run the command again, with `-v` if it fails again"
 )]
 pub struct Unknown(String);
 
@@ -42,7 +42,7 @@ impl Unknown {
 }
 
 impl Facts {
-    /// The cluster whose runs brought to the host what is on its record; none where nothing is.
+    /// The cluster whose runs installed what is on the record; `None` if the record is empty.
     pub fn cluster(&self) -> Option<&str> {
         let (cluster, _) = self.generation.split_once(' ')?;
         (!self.manifest.entries().is_empty()).then_some(cluster)
@@ -51,7 +51,7 @@ impl Facts {
     /// What is at a path.
     ///
     /// # Errors
-    /// When that was not asked or not answered; so for the functions below.
+    /// When that was not asked or not answered. The same holds for the functions below.
     pub fn file(&self, path: &HostPath) -> Result<&FileState, Unknown> {
         self.files.get(path).ok_or_else(|| Unknown::about(format!("file {path}")))
     }
@@ -64,7 +64,7 @@ impl Facts {
         self.packages.get(name).ok_or_else(|| Unknown::about(format!("package {name}")))
     }
 
-    /// Whether there is a command of this name.
+    /// Whether a command exists.
     ///
     /// # Errors
     /// As [`Facts::file`].
@@ -105,7 +105,7 @@ impl Facts {
         self.boot.as_ref().ok_or_else(|| Unknown::about("its boot"))
     }
 
-    /// A kernel setting's value; none where the kernel has no such setting.
+    /// A kernel setting's value; `None` if the kernel has no such setting.
     ///
     /// # Errors
     /// As [`Facts::file`].
@@ -116,7 +116,7 @@ impl Facts {
         }
     }
 
-    /// The kernel settings that were asked for and that the kernel does not have.
+    /// The wanted kernel settings that the kernel does not have.
     pub fn sysctls_lacking(&self) -> impl Iterator<Item = &str> {
         let lacking = self.sysctls.iter().filter(|(_, value)| value.is_none());
         lacking.map(|(name, _)| name.as_str())

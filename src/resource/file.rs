@@ -21,9 +21,9 @@ const SHOWN: usize = 64 * 1024;
 /// A file that a host should have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct File {
-    /// Where.
+    /// Its path.
     pub path: HostPath,
-    /// What is in it.
+    /// Its content.
     pub content: Content,
     /// Its permissions, such as `0o644`.
     pub mode: u32,
@@ -31,12 +31,12 @@ pub struct File {
     pub owner: String,
     /// Its group, by name or number.
     pub group: String,
-    /// Whether it belongs to a component's data: it then stays when the component goes.
+    /// Whether it belongs to a component's data: it then stays when the component is removed.
     pub data: bool,
 }
 
-/// What is in a file. Clones share it, and its hash: a large file that a hundred hosts get is
-/// in memory once, and hashed once.
+/// The content of a file. Clones share it and its hash: a large file for a hundred hosts is in
+/// memory once, and hashed once.
 #[derive(Clone)]
 pub enum Content {
     /// Anyone may see it: its diff is shown.
@@ -45,14 +45,14 @@ pub enum Content {
     Hidden(SecretBytes),
 }
 
-/// Bytes, and their hash once it was asked for.
+/// Bytes, and their hash once it has been computed.
 pub struct Shared {
     bytes: Vec<u8>,
     sha256: OnceLock<String>,
 }
 
 impl Content {
-    /// The bytes: for the hash, and for the stream to the host.
+    /// The bytes, for the hash and for the stream to the host.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Open(shared) => &shared.bytes,
@@ -175,7 +175,7 @@ impl File {
         Self { mode: 0o600, ..Self::public(path, content) }
     }
 
-    /// The same file in other hands.
+    /// The same file with another owner and group.
     pub fn owned_by(self, owner: &str, group: &str) -> Self {
         Self { owner: owner.to_owned(), group: group.to_owned(), ..self }
     }
@@ -225,7 +225,7 @@ impl File {
     fn text_diff(&self, before: Option<&str>) -> Option<String> {
         let Content::Open(after) = &self.content else { return None };
         let (before, after) = (before?, std::str::from_utf8(&after.bytes).ok()?);
-        // Of a file as long as that the host sends only the beginning.
+        // The host sends only the beginning of a file of this length.
         if before.len() >= SHOWN || after.len() > SHOWN {
             return None;
         }
@@ -235,7 +235,7 @@ impl File {
     }
 }
 
-/// Why a path's mode or owner is not the wanted one; none where it is.
+/// Why a path's mode or owner is not the wanted one; `None` if it is.
 pub(super) fn wrong_access(
     found: (u32, &[String; 2], &[String; 2]),
     want: (u32, &str, &str),
@@ -254,9 +254,9 @@ pub(super) fn wrong_access(
     (!wrong.is_empty()).then(|| wrong.join(", "))
 }
 
-/// The part of the probe that answers for files and directories, and for the machine's clock and
-/// network. `stat` and `sha256sum` run once for all of them; the text of a file comes only where
-/// its hash is not the expected one.
+/// The part of the probe about files and directories, and about the machine's clock and network.
+/// `stat` and `sha256sum` run once for all of them. The text of a file is sent only if its hash is
+/// not the expected one.
 pub(super) fn script(questions: &Questions) -> String {
     let files = questions.files();
     let mut expected = String::new();
@@ -290,7 +290,7 @@ SUMS
     )
 }
 
-/// A path at which nothing is.
+/// A path at which there is nothing.
 #[derive(Debug, Deserialize)]
 pub(super) struct MissingLine {
     path: String,
@@ -333,10 +333,11 @@ impl MissingLine {
 }
 
 impl PathLine {
-    /// Takes the line; `now` is this computer's clock when it was written, in seconds since 1970.
+    /// Adds the line to the facts; `now` is this computer's clock when the host wrote it, in
+    /// seconds since 1970.
     pub(super) fn add_to(self, facts: &mut Facts, now: f64) -> Option<()> {
         match self.path.as_str() {
-            // The middle of the second that it names.
+            // The host reports whole seconds: the middle of that second is used.
             system::NOW => facts.system.clock_skew = self.changed + 0.5 - now,
             system::NETWORK => system::add_network(self.inode, facts),
             _ => return self.add_file_to(facts),

@@ -8,27 +8,27 @@ use super::{Action, Change, Facts, Key, Unknown};
 /// An image that a host should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// The name that people know, such as `zookeeper 3.8.0`.
+    /// Its name for people, such as `zookeeper 3.8.0`.
     pub name: String,
-    /// Its id: the digest of its configuration, `sha256:…`. Units name it by this, so that
-    /// what runs never depends on a tag or on where the image came from.
+    /// Its id: the digest of its configuration, `sha256:…`. Units use the id, so that what runs
+    /// never depends on a tag or on the origin of the image.
     pub id: String,
-    /// Where the host gets it.
+    /// Where the host gets it from.
     pub origin: ImageOrigin,
 }
 
-/// Where a host gets an image.
+/// Where a host gets an image from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageOrigin {
     /// From the first of the cluster's registries that has it, each as
     /// `address:port/name@sha256:…`.
     Registries(Vec<String>),
-    /// From this computer, over SSH: the registry's own image, which cannot come from it.
+    /// From this computer, over SSH: the registry's own image, which cannot come from a registry.
     Here,
 }
 
 impl ImageOrigin {
-    /// The references to pull by; empty where it is not pulled.
+    /// The references to pull; empty if the image is not pulled.
     pub(super) fn references(&self) -> &[String] {
         match self {
             Self::Registries(references) => references,
@@ -60,9 +60,9 @@ impl Image {
     }
 }
 
-/// The part of the probe that answers for images, in one call of Docker's client. Where there
-/// is no Docker yet, or it does not run, there is no image either: starting Docker is a change
-/// of an earlier stage, and does not wait for this answer.
+/// The part of the probe about images, in one call of Docker's client. If there is no Docker yet,
+/// or it does not run, there is no image either: starting Docker is a change of an earlier stage,
+/// and does not depend on this answer.
 pub(super) fn script(questions: &Questions) -> Option<String> {
     let ids: Vec<&str> = questions.images().collect();
     (!ids.is_empty()).then(|| {
@@ -78,7 +78,7 @@ for id do printf '{{"q":"image","id":"%s","present":false}}\n' "$id"; done
     })
 }
 
-/// An image; present where Docker knows it.
+/// An image; present if Docker has it.
 #[derive(Debug, Deserialize)]
 pub(super) struct ImageLine {
     id: String,

@@ -1,8 +1,8 @@
-//! What earlier runs brought to a host: the host's own record of it.
+//! The record on a host of what earlier runs installed there.
 //!
-//! The record is written before the thing itself, so nothing of ours is ever unrecorded. It
-//! is how a thing that nobody wants any more is found, and how `down` leaves the host as it
-//! was: what was there before the first run is not in it.
+//! A line is written before the thing itself is made, so nothing that this program makes is ever
+//! unrecorded. With the record, things that are no longer wanted are found, and `down` leaves the
+//! host as it was before: what existed before the first run is not in the record.
 
 use std::fmt;
 
@@ -10,32 +10,32 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Change, Facts, HostPath, Key, Manager, Resource, boot};
 
-/// Where the host keeps the record, one line of JSON for each thing.
+/// The file with the record, one line of JSON for each thing.
 pub(super) const PATH: &str = "/var/lib/platform/manifest";
 
-/// The part of the probe that answers for the record. A last line without its end was cut off
-/// while it was written, before what it would have named was made.
+/// The part of the probe about the record. A last line without a newline was cut off while it was
+/// written; what it would have named was not made yet.
 pub(super) fn script() -> String {
     format!(
         "[ -r {PATH} ] && while read -r line; do printf '%s\\n' \"$line\"; done <{PATH}\n"
     )
 }
 
-/// All that earlier runs brought to a host.
+/// All things that earlier runs installed on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Manifest(Vec<Owned>);
 
-/// One thing that an earlier run brought to a host.
+/// One thing that an earlier run installed on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Owned {
     /// A package.
     Package {
-        /// What installed it.
+        /// The package manager that installed it.
         manager: Manager,
         /// Its name.
         name: String,
-        /// The package for whose sake it came: itself, or one that depends on it.
+        /// The wanted package because of which it was installed: itself, or one that depends on it.
         asked: String,
     },
     /// A user.
@@ -52,14 +52,14 @@ pub enum Owned {
     },
     /// A directory.
     Directory {
-        /// Where.
+        /// Its path.
         path: HostPath,
-        /// Whether it holds a component's data.
+        /// Whether it contains a component's data.
         data: bool,
     },
     /// A file; what it replaced is kept beside the record.
     File {
-        /// Where.
+        /// Its path.
         path: HostPath,
     },
     /// A setting of the boot loader; what it replaced is kept beside the record.
@@ -76,11 +76,11 @@ pub enum Owned {
     },
     /// An image's file system, unpacked in a folder.
     Tree {
-        /// Where.
+        /// Its path.
         path: HostPath,
         /// Its name for people.
         name: String,
-        /// The program for whose sake it is there.
+        /// The program that runs from it.
         program: String,
     },
     /// A unit that was enabled and started.
@@ -91,7 +91,7 @@ pub enum Owned {
 }
 
 impl Manifest {
-    /// Everything in it.
+    /// All entries.
     pub fn entries(&self) -> &[Owned] {
         &self.0
     }
@@ -121,7 +121,7 @@ impl fmt::Display for Owned {
 }
 
 impl Owned {
-    /// Whether this wanted thing is, or needs, `other`.
+    /// Whether this wanted thing is the same as `other`, or needs it.
     pub(super) fn same_thing(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Package { name, .. }, Self::Package { name: other, asked, .. }) => {
@@ -147,7 +147,7 @@ impl Owned {
         }
     }
 
-    /// The line that stands for it in the record.
+    /// Its line in the record.
     pub(super) fn line(&self) -> String {
         serde_json::to_string(&Recorded { q: "ours", owned: self })
             .expect("names and paths are plain text")
@@ -161,8 +161,8 @@ struct Recorded<'a> {
     owned: &'a Owned,
 }
 
-/// What the record says of a resource once it has been applied. None for what a host cannot
-/// have, such as a kernel setting that its kernel lacks.
+/// The entry of the record for a resource once it has been applied. `None` if the resource is not
+/// recorded, or if the host cannot have it, such as a kernel setting that its kernel lacks.
 pub(super) fn owned(resource: &Resource, facts: &Facts) -> Option<Owned> {
     Some(match resource {
         Resource::Package(package) => {
@@ -191,7 +191,7 @@ pub(super) fn owned(resource: &Resource, facts: &Facts) -> Option<Owned> {
     })
 }
 
-/// The change that takes a thing back; none for data that is to be kept.
+/// The change that removes a thing; `None` for data that has to be kept.
 pub(super) fn removal(owned: &Owned, purge: bool) -> Option<Change> {
     let (key, verb) = match owned.clone() {
         Owned::Directory { data: true, .. } if !purge => return None,
@@ -208,7 +208,7 @@ pub(super) fn removal(owned: &Owned, purge: bool) -> Option<Change> {
     let action = Action::Retire(owned.clone());
     let reason = match owned {
         Owned::Boot { .. } => {
-            "is not wanted any more; a reboot brings back what was before"
+            "is not wanted any more; a reboot restores what was there before"
         }
         _ => "is not wanted any more",
     };

@@ -1,11 +1,11 @@
 //! What a host should have, what it has, and what to do about the difference.
 //!
-//! Each kind of resource is one file that holds its question to the host, the reading of the
-//! answer, the comparison, and the script that makes the change. [`probe`] puts all questions
-//! of a host into one script, [`apply`] all changes of a stage into another.
+//! Each kind of resource is one file with its question to the host, the reading of the answer, the
+//! comparison, and the script that makes the change. [`probe`] puts all questions for a host into
+//! one script, [`apply`] all changes of a stage into another.
 //!
-//! Pure: nothing in here touches a host. What a host did not answer is
-//! [`Unknown`], never assumed.
+//! Pure: nothing in here connects to a host. What a host did not answer is [`Unknown`], and never
+//! assumed.
 
 mod absent;
 pub mod apply;
@@ -65,16 +65,16 @@ pub enum Resource {
     Image(Image),
     /// An image's file system is in a folder.
     Tree(Tree),
-    /// A systemd unit is enabled and runs with what it should have been started with.
+    /// A systemd unit is enabled and runs with its current files.
     Unit(Unit),
     /// The next boot will have control groups of version 1.
     Boot(Boot),
-    /// This boot has them.
+    /// This boot has control groups of version 1.
     Booted(Boot),
 }
 
-/// Which thing of a host: its kind and its name. The order is the order of work: a file needs
-/// its owner, a unit its files and its image.
+/// A thing on a host, by its kind and its name. They are ordered as they are applied: a file needs
+/// its owner, a unit needs its files and its image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// A package, by its name in the host's distribution.
@@ -89,7 +89,7 @@ pub enum Key {
     File(HostPath),
     /// A setting of the boot loader, by its file.
     Boot(HostPath),
-    /// An image, by the name that people know.
+    /// An image, by its name for people.
     Image(String),
     /// An image's file system, by its folder.
     Tree(HostPath),
@@ -97,7 +97,7 @@ pub enum Key {
     Systemd,
     /// A unit.
     Unit(String),
-    /// The machine's kernel, which is started anew.
+    /// The machine, which reboots.
     Reboot,
 }
 
@@ -124,11 +124,11 @@ impl fmt::Display for Key {
 pub struct Change {
     /// What changes.
     pub key: Key,
-    /// What is done to it, such as `write`; with `key` it names the step.
+    /// What is done to it, such as `write`. With `key` it is the name of the step.
     pub verb: &'static str,
     /// Why: what was found instead.
     pub reason: String,
-    /// For text files that hold no secret: a unified diff of what is there and what will be.
+    /// For text files without secrets: a unified diff of the current and the new text.
     pub diff: Option<String>,
     /// What the host has to do.
     pub action: Action,
@@ -140,9 +140,8 @@ impl Change {
         format!("{} {}", self.verb, self.key)
     }
 
-    /// Whether services on the host may be interrupted by it. Only what is known to be
-    /// harmless is said to be: a file is read when its unit starts, and that is a change of
-    /// its own.
+    /// Whether it may interrupt services on the host. It may, unless it is known to be harmless: a
+    /// changed file, for example, is read only when its unit starts, and that is another change.
     pub fn disturbs(&self) -> bool {
         match &self.action {
             Action::InstallPackage { .. }
@@ -174,16 +173,16 @@ impl Change {
     }
 }
 
-/// What a host is told to do. Everything that it needs is in here: nothing is decided later.
+/// What a host has to do. It contains everything that is needed: nothing is decided later.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Install a package with the host's package manager.
     InstallPackage {
         /// The package manager.
         manager: Manager,
-        /// The package's name there.
+        /// The package's name for that manager.
         name: String,
-        /// What it has to bring, by itself or by another package.
+        /// The command that it has to provide, by itself or by another package.
         brings: Option<ProvidedCommand>,
     },
     /// Add a system user, or give it its shell.
@@ -201,43 +200,43 @@ pub enum Action {
     WriteFile(File),
     /// Give a file that has the right content its owner and mode.
     SetFileMode(File),
-    /// Take a file or a link away.
+    /// Remove a file or a link.
     Remove(HostPath),
     /// Pull an image by digest.
     PullImage(Image),
-    /// Take an image from this computer. It is not part of the script: the image's bytes are
-    /// the whole input of a command of their own.
+    /// Load an image from this computer. It is not part of the script: a separate command has the
+    /// image's bytes as its input.
     LoadImage(Image),
     /// Unpack an image's file system.
     UnpackTree(Tree),
     /// Let systemd read its unit files again.
     ReloadSystemd,
-    /// Enable a unit and start it, or restart it where it runs.
+    /// Enable a unit and start it, or restart it if it runs.
     StartUnit {
         /// The unit.
         name: String,
-        /// Whether it runs, or is about to, and has to start anew.
+        /// Whether it runs, or is about to, and has to restart.
         restart: bool,
-        /// How it is made to start at boot.
+        /// How it is enabled at boot.
         enable: Enabling,
-        /// Whether its last run failed, which systemd may hold against the next.
+        /// Whether its last run failed, because of which systemd may refuse to start it.
         failed: bool,
-        /// Whether it is ours to stop one day: it did not run before.
+        /// Whether this program has to stop it when it is removed: it did not run before.
         ours: bool,
     },
-    /// Write a setting of the boot loader, and let the loader take it over.
+    /// Write a setting of the boot loader, and update the loader.
     WriteBoot(File),
-    /// Boot anew. Whoever applies it has to wait until the machine is back.
+    /// Reboot. The run then has to wait until the machine is back.
     Reboot {
-        /// Names the boot that is to end.
+        /// The id of the boot that has to end.
         boot: String,
     },
-    /// Take back what an earlier run brought, and what it replaced there.
+    /// Remove what an earlier run installed, and restore what it replaced.
     Retire(Owned),
 }
 
 impl Resource {
-    /// Which thing this is. A package's name depends on the host's package manager.
+    /// The key of this resource. A package's name depends on the host's package manager.
     pub fn key(&self, manager: Manager) -> Key {
         match self {
             Self::Package(package) => Key::Package(package.name(manager).to_owned()),
@@ -254,7 +253,7 @@ impl Resource {
         }
     }
 
-    /// Adds what has to be asked to know the state of this resource.
+    /// Adds the questions about the state of this resource.
     pub fn ask(&self, questions: &mut Questions) {
         match self {
             Self::Package(package) => package.ask(questions),
@@ -303,8 +302,8 @@ pub fn diff(want: &[Resource], facts: &Facts) -> Result<Vec<Change>, Unknown> {
     Ok(changes)
 }
 
-/// What nobody wants any more and still has to stay, with the programs that run from it. What
-/// such a program's own unit is does not count: it is started anew elsewhere, or stopped.
+/// Things that are no longer wanted but have to stay, with the programs that run from them. The
+/// program for which a tree was installed does not count: it is restarted elsewhere, or stopped.
 pub fn staying<'a>(
     want: &[Resource],
     facts: &'a Facts,
@@ -326,8 +325,8 @@ fn unwanted<'a>(want: &[Resource], facts: &'a Facts) -> Vec<&'a Owned> {
     facts.manifest.entries().iter().filter(|owned| !is_wanted(owned)).collect()
 }
 
-/// What earlier runs brought to a host and nobody wants any more, to be taken back in the
-/// reverse order of work. `purge` takes the components' data with it.
+/// The changes that remove what earlier runs installed on a host and is no longer wanted, in the
+/// reverse order of work. With `purge` they also remove the components' data.
 pub fn retire(want: &[Resource], facts: &Facts, purge: bool) -> Vec<Change> {
     let mut changes: Vec<Change> = unwanted(want, facts)
         .into_iter()

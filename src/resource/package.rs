@@ -13,25 +13,25 @@ pub struct Package {
     brings: Option<ProvidedCommand>,
 }
 
-/// A command that a package has to bring.
+/// A command that a package has to provide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProvidedCommand {
     /// The command.
     pub command: &'static str,
-    /// The package that brings it where the distribution made two of one.
+    /// The package that provides it if the distribution has split it off.
     pub package: &'static str,
 }
 
-/// The package managers that this program can drive.
+/// The package managers that this program can use.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Manager {
-    /// Debian, Ubuntu and their like.
+    /// That of Debian, Ubuntu and similar distributions.
     #[default]
     Apt,
-    /// Fedora, RHEL and their like.
+    /// That of Fedora, RHEL and similar distributions.
     Dnf,
 }
 
@@ -40,14 +40,14 @@ pub enum Manager {
 pub enum PackageState {
     /// It is installed, in this version.
     Installed(String),
-    /// It is not.
+    /// It is not installed.
     Missing,
     /// Its installation was cut off, or something else is wrong with it.
     Broken(String),
 }
 
 impl Package {
-    /// A package that has the same name everywhere.
+    /// A package that has the same name for all package managers.
     pub fn named(name: &str) -> Self {
         Self::by_manager(name, name)
     }
@@ -57,13 +57,13 @@ impl Package {
         Self { apt: apt.to_owned(), dnf: dnf.to_owned(), brings: None }
     }
 
-    /// The same package, which is there only with a command.
+    /// The same package, which counts as installed only if this command exists.
     pub fn that_brings(mut self, brings: ProvidedCommand) -> Self {
         self.brings = Some(brings);
         self
     }
 
-    /// The command that it has to bring.
+    /// The command that it has to provide.
     pub fn command(&self) -> Option<&'static str> {
         self.brings.map(|brings| brings.command)
     }
@@ -90,7 +90,7 @@ impl Package {
         let reason = match facts.package(name)? {
             PackageState::Installed(_) => match self.command() {
                 Some(command) if !facts.has_command(command)? => {
-                    format!("brought no `{command}` command")
+                    format!("provides no `{command}` command")
                 }
                 _ => return Ok(None),
             },
@@ -111,12 +111,12 @@ impl Package {
     }
 }
 
-/// What differs between package managers: the words for a question, an installation, a
-/// removal. The script's functions of these names are in `apply.sh`.
+/// What differs between package managers: the commands for a question, an installation, a removal.
+/// The functions of these names are in `apply.sh`.
 trait Words {
     /// A command that prints a [`PackageLine`] for each of the shell's arguments it knows.
     const QUERY: &'static str;
-    /// The function of the apply script that installs a package and notes what came with it.
+    /// The function of the apply script that installs a package and records its dependencies.
     const INSTALL: &'static str;
     /// The function of the apply script that removes a package.
     const REMOVE: &'static str;
@@ -155,8 +155,8 @@ impl Manager {
     }
 }
 
-/// The part of the probe that answers for packages, and says which manager there is. What the
-/// manager does not know is not installed, and is said to be after the manager has answered.
+/// The part of the probe about packages and their manager. A package that the manager does not know
+/// is not installed, and is listed after the manager has answered.
 pub(super) fn script(questions: &Questions) -> Option<String> {
     let names: Vec<String> =
         questions.packages().map(|name| format!("'{name}'")).collect();
@@ -193,13 +193,13 @@ pub(super) struct PackageLine {
     version: String,
 }
 
-/// A package that was asked for: where the manager did not know it, it is missing.
+/// A package that was asked for: if the manager did not know it, it is missing.
 #[derive(Debug, Deserialize)]
 pub(super) struct PackageAskedLine {
     name: String,
 }
 
-/// A command that a package has to bring.
+/// A command that a package has to provide.
 #[derive(Debug, Deserialize)]
 pub(super) struct CommandLine {
     name: String,
@@ -227,7 +227,7 @@ impl PackageLine {
 
 impl PackageAskedLine {
     pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
-        // Where there is no manager, nobody could say that it is missing.
+        // Without a manager, it is not known whether it is missing.
         if facts.system.manager().is_ok() {
             facts.packages.entry(self.name).or_insert(PackageState::Missing);
         }

@@ -1,4 +1,4 @@
-//! One script that asks a host everything, and the reading of its answers.
+//! The script that asks a host all questions, and the reading of its answers.
 
 use serde::Deserialize;
 
@@ -9,7 +9,7 @@ use super::{
     tree, unit, user,
 };
 
-/// How `flock` says that another holds the lock: no other failure of it has this number.
+/// The status of `flock` if another process holds the lock: no other failure has this number.
 const HELD: u8 = 99;
 
 /// Why a host's answers cannot be used.
@@ -21,18 +21,18 @@ pub enum BadAnswer {
         /// How many lines came.
         n_lines: usize,
     },
-    /// An earlier run's script still changes the host, which answers nothing meanwhile.
-    #[error("the host is still at work on what an earlier run began")]
+    /// The script of an earlier run still changes the host, which does not answer until it ends.
+    #[error("the host still executes the script of an earlier run")]
     Busy,
-    /// A line that is no answer to any question.
-    #[error("the host answered the probe with a line that makes no sense: `{0}`")]
+    /// A line that does not answer any question.
+    #[error("the host answered the probe with a line that cannot be understood: `{0}`")]
     Senseless(String),
 }
 
 impl Questions {
-    /// The script that asks them once nothing changes the host any more: a run that was cut off
-    /// leaves its script at work there. Where that goes on for longer than so many seconds, the
-    /// answer is that, [`BadAnswer::Busy`].
+    /// The script that asks the questions once no other script changes the host: the script of a
+    /// run that was cut off may still run there. If that takes longer than so many seconds, the
+    /// answer is [`BadAnswer::Busy`].
     pub fn script_when_free(&self, seconds: u64) -> String {
         format!(
             r#"if [ -s {LOCK} ]; then
@@ -47,9 +47,9 @@ fi
         )
     }
 
-    /// The script that asks them. It only reads, and says at its end that it came to its end.
-    /// Docker's two slow questions are asked beside the others, and waited for before any
-    /// line that may be longer than a pipe writes in one piece.
+    /// The script that asks the questions. It only reads, and its last line marks its end. Docker's
+    /// two slow questions run in parallel with the others. The script waits for them before any
+    /// line that may be too long for a pipe to write in one piece.
     pub fn script(&self) -> String {
         let mut script = String::from("export LC_ALL=C\n");
         script.push_str(engine::HERE);
@@ -111,12 +111,12 @@ enum Line {
 /// answer, in seconds since 1970.
 ///
 /// # Errors
-/// When the answer was cut off or has a line that makes no sense.
+/// When the answer was cut off, or has a line that cannot be understood.
 pub fn parse(answer: &str, now: f64) -> Result<Facts, BadAnswer> {
     let mut facts = Facts::default();
     let mut unit = unit::UnitReader::default();
     let mut ended = false;
-    // Docker's client ends its answer with an empty line where it knows no image.
+    // Docker's client ends its answer with an empty line if it has no image.
     for text in answer.lines().filter(|line| !line.is_empty()) {
         let senseless = || BadAnswer::Senseless(text.to_owned());
         let line: Line = serde_json::from_str(text).map_err(|_| senseless())?;
@@ -140,7 +140,7 @@ pub fn parse(answer: &str, now: f64) -> Result<Facts, BadAnswer> {
 }
 
 impl Line {
-    /// Takes a line that says all by itself.
+    /// Adds a line that is complete by itself to the facts.
     fn add_to(self, facts: &mut Facts) -> Option<()> {
         match self {
             Self::System(line) => line.add_to(facts),

@@ -1,10 +1,10 @@
-//! What is to be asked of a host: each kind of resource adds what it needs to know.
+//! The questions for a host: each kind of resource adds what it needs to know.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{HostPath, Resource};
 
-/// Everything that is to be asked of a host.
+/// All questions for a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Questions {
     files: BTreeMap<HostPath, Option<String>>,
@@ -14,9 +14,9 @@ pub struct Questions {
     units: BTreeSet<String>,
     images: BTreeSet<String>,
     sysctls: BTreeSet<String>,
-    /// Whether to ask which TCP ports are listened on.
+    /// Whether to ask on which TCP ports programs listen.
     pub(super) ports: bool,
-    /// Whether to ask for the version of Docker.
+    /// Whether to ask about Docker.
     pub(super) docker: bool,
     /// Whether to ask how the machine was booted.
     pub(super) boots: bool,
@@ -32,19 +32,19 @@ impl Questions {
         questions
     }
 
-    /// Also asks which TCP ports are listened on.
+    /// Also asks on which TCP ports programs listen.
     pub fn with_ports(mut self) -> Self {
         self.ports = true;
         self
     }
 
-    /// Also asks what answers to `docker`; questions about images do so by themselves.
+    /// Also asks about Docker; questions about images include that.
     pub fn with_docker(mut self) -> Self {
         self.docker();
         self
     }
 
-    /// The same, of questions that are being gathered.
+    /// The same as [`Self::with_docker`], for questions that are being gathered.
     pub fn docker(&mut self) {
         self.docker = true;
     }
@@ -59,8 +59,8 @@ impl Questions {
         self.file(path, None);
     }
 
-    /// Asks for a path; with the hash that a text file should have, also for its text where
-    /// it is another.
+    /// Asks what is at a path. With the hash that a text file should have, also asks for its text
+    /// if the hash differs.
     pub(super) fn file(&mut self, path: &HostPath, expected: Option<String>) {
         let slot = self.files.entry(path.clone()).or_default();
         *slot = slot.take().or(expected);

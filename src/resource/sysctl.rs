@@ -15,12 +15,13 @@ pub struct Sysctl {
 }
 
 impl Sysctl {
-    /// The file that sets it at boot: one for each setting, so that each comes and goes alone.
+    /// The file that sets it at boot. Each setting has its own file, so that it can be added and
+    /// removed alone.
     pub fn file(&self) -> HostPath {
         path_for(&self.name)
     }
 
-    /// What is in [`Sysctl::file`].
+    /// The content of [`Sysctl::file`].
     pub fn line(&self) -> String {
         format!("{} = {}\n", self.name, self.value)
     }
@@ -63,9 +64,9 @@ pub(super) fn path_for(name: &str) -> HostPath {
         .expect("a checked setting's name is safe in a path")
 }
 
-/// The kernel's own file of a setting. The first of dots and slashes in a name parts it, as
-/// sysctl reads it; the other one stands for a dot in a part, such as in the name of a network
-/// interface.
+/// The kernel's own file of a setting. As in sysctl, the first dot or slash in a name decides which
+/// of the two separates its parts. The other one is a dot within a part, such as in the name of a
+/// network interface.
 pub(super) fn in_proc(name: &str) -> String {
     let parted_by_dots =
         name.find(['.', '/']).is_some_and(|at| name[at..].starts_with('.'));
@@ -80,7 +81,7 @@ pub(super) fn in_proc(name: &str) -> String {
     }
 }
 
-/// The part of the probe that answers for kernel settings.
+/// The part of the probe about kernel settings.
 pub(super) fn script(questions: &Questions) -> Option<String> {
     let names: Vec<String> =
         questions.sysctls().map(|name| format!("{name}:{}", in_proc(name))).collect();
@@ -101,7 +102,7 @@ done
     })
 }
 
-/// A kernel setting; without a value where the kernel does not have it.
+/// A kernel setting; without a value if the kernel does not have it.
 #[derive(Debug, Deserialize)]
 pub(super) struct SysctlLine {
     name: String,

@@ -1,5 +1,5 @@
-//! The machine itself: what no resource can change, and every check before the first change
-//! reads.
+//! The machine itself: facts that no resource can change. The checks before the first change read
+//! them.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,14 +20,14 @@ pub struct System {
     pub kernel: String,
     /// How many processors it has.
     pub cpus: u32,
-    /// The memory that its processes can have together.
+    /// The memory that all its processes together can use.
     pub memory: Size,
-    /// The free space where images and data go; the least, where those are several disks.
+    /// The free space for images and data; the least of it if they are on several disks.
     pub free_disk: Size,
     /// Where the disk with that space is mounted.
     pub disk: String,
-    /// How many seconds its clock is ahead of this computer's; negative where it is behind.
-    /// No more exact than half a second, and half the time that the probe took.
+    /// How many seconds its clock is ahead of this computer's; negative if it is behind. The error
+    /// is up to half a second, plus half the time that the probe took.
     pub clock_skew: f64,
     /// Which cgroups its processes get.
     pub cgroups: Cgroups,
@@ -35,14 +35,15 @@ pub struct System {
     pub systemd: bool,
     /// Whether AppArmor is on.
     pub apparmor: bool,
-    /// What answers to `docker`.
+    /// What is behind the command `docker`.
     pub engine: Engine,
-    /// The TCP ports on which something listens.
+    /// The TCP ports on which programs listen.
     pub listening: BTreeSet<u16>,
-    /// The addresses that it has, but for those of its own loop; none where it cannot tell.
+    /// Its addresses, without loopback addresses; empty if they are not known.
     pub addresses: BTreeSet<IpAddr>,
-    /// What no other running machine has: its boot and its network. Clones of one disk share
-    /// more than that, and containers on one computer share its boot. Empty where it cannot tell.
+    /// An identity that no other running machine has, made of its boot and its network. Clones of a
+    /// disk have other ids in common, and containers on one computer have the same boot. Empty if
+    /// it is not known.
     pub identity: String,
     pub(super) manager: Option<Manager>,
 }
@@ -53,7 +54,7 @@ pub struct System {
 pub enum Cgroups {
     /// Version 1, perhaps with version 2 beside it.
     V1,
-    /// Version 2 alone.
+    /// Only version 2.
     #[default]
     V2,
 }
@@ -62,17 +63,16 @@ impl System {
     /// The package manager.
     ///
     /// # Errors
-    /// When the host has none that this program can drive.
+    /// When the host has none that this program can use.
     pub fn manager(&self) -> Result<Manager, Unknown> {
         self.manager
             .ok_or_else(|| Unknown::about("its package manager (neither dpkg nor rpm)"))
     }
 }
 
-/// The part of the probe that answers for the machine. It is made of what the shell can read
-/// by itself: all hosts of a lab may share a processor, and each program that a probe starts
-/// costs a millisecond of it. `df` is the only one, and `uname` where the kernel does not show
-/// its machine name (before 6.1).
+/// The part of the probe about the machine. The shell reads almost everything by itself: all hosts
+/// of a lab may share a processor, and each program that a probe starts takes a millisecond of it.
+/// It starts only `df`, and `uname` if the kernel does not show its machine name (before 6.1).
 pub(super) const SCRIPT: &str = r#"os=unknown
 [ -r /etc/os-release ] && while IFS='=' read -r key value; do
   [ "$key" = PRETTY_NAME ] && os=$value && break
@@ -129,8 +129,8 @@ generation=
 printf '{"q":"generation","generation":"%s"}\n' "$generation"
 "#;
 
-/// A name that the probe's `stat` of files is asked about as well: who looks at it makes it, so
-/// its last change is the time of now.
+/// A path that the probe's `stat` also reads: the kernel makes it when it is read, so its last
+/// change is the current time.
 pub(super) const NOW: &str = "/proc/self/ns/net";
 
 /// How `stat` names its input, which is the machine's network.
@@ -166,7 +166,7 @@ pub(super) struct GenerationLine {
     generation: String,
 }
 
-/// What tells the machine's boot from all others.
+/// The id of the machine's boot.
 #[derive(Debug, Deserialize)]
 pub(super) struct BootIdLine {
     boot_id: String,
@@ -178,7 +178,7 @@ pub(super) struct AddressLine {
     address: IpAddr,
 }
 
-/// An address of version 6, in hexadecimal.
+/// An IPv6 address, in hexadecimal.
 #[derive(Debug, Deserialize)]
 pub(super) struct Address6Line {
     hex: String,
@@ -227,7 +227,7 @@ impl BootIdLine {
     }
 }
 
-/// Takes the number of the machine's network. It comes after its boot.
+/// Adds the number of the machine's network to its identity. Its boot has been added before.
 pub(super) fn add_network(number: u64, facts: &mut Facts) {
     let identity = &mut facts.system.identity;
     if !identity.is_empty() {

@@ -1,9 +1,9 @@
-//! An image's file system, unpacked in a folder of its own.
+//! An image's file system, unpacked in its own folder.
 //!
-//! For a program that has to outlive its container: what it starts goes on while it is started
-//! anew. A folder is whole or is not there: it is unpacked beside its place, and then renamed.
-//! Its path holds the image's id, so another version is another folder, and the old one stays
-//! as long as anything runs from it.
+//! It is for a program that cannot run in a container, because what it starts has to go on while it
+//! restarts. A folder is complete or does not exist: it is unpacked under another name, and then
+//! renamed. Its path contains the image's id. So another version has another folder, and the old
+//! folder stays as long as a program runs from it.
 
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ use super::file::{FileKind, FileState};
 use super::questions::Questions;
 use super::{Action, Change, Facts, HostPath, Key, Owned, Unknown};
 
-/// Where all trees of a host are.
+/// The folder of all trees of a host.
 pub(super) const TREES: &str = "/var/lib/platform/trees";
 
 /// The file system of an image that a host should have as a folder.
@@ -19,15 +19,15 @@ pub(super) const TREES: &str = "/var/lib/platform/trees";
 pub struct Tree {
     /// Its name for people, such as `mesos-agent 1.11.0`.
     pub name: String,
-    /// The id of the image, which the host's Docker has by then.
+    /// The id of the image, which the host's Docker already has.
     pub image: String,
-    /// The program for whose sake it is there, by the name that the kernel shows. It is
-    /// started from another tree before this one goes; what it started may stay longer.
+    /// The program for which the tree is installed, by its name in the kernel. It is started from
+    /// another tree before this one is removed; what it started may run longer.
     pub program: String,
 }
 
 impl Tree {
-    /// Where it is: a place that no other image has.
+    /// Its path, which no other image has.
     pub fn path(&self) -> HostPath {
         let digits = self.image.rsplit(':').next().unwrap_or_default();
         let path = format!("{TREES}/{}-{digits}", self.program);
@@ -63,9 +63,9 @@ impl Tree {
     }
 }
 
-/// The part of the probe that says which programs run from which tree: those whose root is it.
-/// The root of a process is known by its inode: its name, as the kernel shows it to others, is
-/// the one that it has inside.
+/// The part of the probe that lists which programs run from which tree: those that have it as their
+/// root. The root of a process is compared by its inode, because the kernel shows its path only as
+/// the process sees it.
 pub(super) fn script() -> String {
     format!(
         r#"[ -d {TREES} ] && stat -L -c '%d:%i %n' -- {TREES}/* /proc/[0-9]*/root 2>/dev/null | {{

@@ -1,9 +1,9 @@
-//! A systemd unit that is enabled and runs with what it should have been started with.
+//! A systemd unit that is enabled and runs with its current files.
 //!
-//! Whether a running unit has seen its newest files cannot be told from the files: a run may
-//! have died between the writing and the restart. So each unit with inputs gets a drop-in
-//! that notes, at each start and whoever asked for it, the hashes of its inputs. The
-//! comparison is with that note, and a restart that is owed stays owed.
+//! The files alone do not show whether a running unit has read them: a run may have died between
+//! the writing and the restart. So each unit with inputs gets a drop-in that writes a note with the
+//! hashes of its inputs at each start, whatever caused it. The wanted inputs are compared with that
+//! note, so a restart that is due is never forgotten.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use serde::Deserialize;
 use super::questions::Questions;
 use super::{Action, Change, Facts, File, HostPath, Key, Resource, Unknown};
 
-/// Where a start notes its inputs. It is gone after a reboot, as is what was started.
+/// Where a start notes its inputs. Like the running units, the notes are gone after a reboot.
 const NOTES: &str = "/run/platform";
 
-/// Where the files of units are that no package brought.
+/// The folder of unit files that are not from a package.
 const UNITS: &str = "/etc/systemd/system";
 
 /// A unit that a host should have enabled and running.
@@ -41,25 +41,25 @@ pub struct UnitState {
     pub started_with: BTreeMap<HostPath, String>,
 }
 
-/// How a unit is made to start at boot.
+/// How a unit is enabled at boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enabling {
-    /// It does already, or that is not its own to say.
+    /// Not at all: it is enabled already, or it is of a kind that cannot be enabled.
     Not,
-    /// By its links alone: systemd has not heard of it yet.
+    /// Only by its links: systemd does not know it yet.
     New,
-    /// By systemd itself, which keeps in mind how it found a unit until it reads all again.
+    /// By systemd itself, which remembers the state of a unit until it reads all units again.
     Known,
 }
 
 impl Unit {
-    /// A unit that runs; it restarts only when someone else restarts it.
+    /// A unit that runs; this program does not restart it.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), inputs: BTreeMap::new() }
     }
 
-    /// The same unit, restarted whenever it runs with other contents of these files. The
-    /// drop-in that notes them has to be given to the host too: [`Unit::drop_in`].
+    /// The same unit, restarted whenever it runs with other contents of these files. The host also
+    /// needs the drop-in that notes them: [`Unit::drop_in`].
     pub fn started_with<'a>(mut self, files: impl IntoIterator<Item = &'a File>) -> Self {
         self.inputs = files
             .into_iter()
@@ -68,7 +68,7 @@ impl Unit {
         self
     }
 
-    /// The drop-in that notes the inputs at each start; none where there are none.
+    /// The drop-in that notes the inputs at each start; `None` if there are no inputs.
     pub fn drop_in(&self) -> Option<File> {
         let paths: Vec<&str> = self.inputs.keys().map(HostPath::as_str).collect();
         let text = format!(
@@ -104,9 +104,9 @@ impl Unit {
                 }
                 (None, _) => return Ok(None),
             },
-            // One that is about to run is waited for: a machine that boots would else stop its
-            // Docker, and all that is in it, a second time. Only what began with other inputs
-            // has to begin anew.
+            // The run waits for a unit that is about to run: otherwise a machine that boots would
+            // stop its Docker, and everything in it, a second time. Only a unit that began with
+            // other inputs has to restart.
             "activating" if state.load == "loaded" => {
                 let restart =
                     !state.started_with.is_empty() && self.stale(state).is_some();
@@ -124,7 +124,7 @@ impl Unit {
         Ok(Some(Change { key, verb, reason, diff: None, action }))
     }
 
-    /// Which inputs are others than those it was started with.
+    /// Which inputs differ from those with which it was started.
     fn stale(&self, state: &UnitState) -> Option<String> {
         let stale: Vec<&str> = self
             .inputs
@@ -133,7 +133,7 @@ impl Unit {
             .map(|(path, _)| path.as_str())
             .collect();
         (!stale.is_empty())
-            .then(|| format!("was started with another {}", stale.join(", ")))
+            .then(|| format!("was started with a different {}", stale.join(", ")))
     }
 }
 
@@ -149,10 +149,10 @@ impl UnitState {
     }
 }
 
-/// The reload that systemd needs before the units of `want` start: where a file changes of a
-/// unit that it knows, or an earlier run died before its own reload. A unit that it does not
-/// know yet it reads when that first starts; a reload costs a host several times what all
-/// else takes that a new unit needs.
+/// The reload that systemd needs before the units of `want` start: if a file of a unit that it
+/// knows changes, or if an earlier run died before its reload. Systemd reads a unit that it does
+/// not know yet when the unit first starts; a reload would take several times as long as everything
+/// else that a new unit needs.
 pub(super) fn reload(
     want: &[Resource],
     changes: &[Change],
@@ -191,8 +191,9 @@ fn unit_of(path: &HostPath) -> Option<&str> {
     Some(name.strip_suffix(".d").unwrap_or(name))
 }
 
-/// Whether systemd has never heard of a unit and these changes bring all of it: its own file
-/// too, which else might come with a package that makes it known before its drop-ins are there.
+/// Whether systemd does not know a unit and these changes write all of its files. Its own file must
+/// be among them: otherwise a package might install it, and make the unit known before its drop-ins
+/// exist.
 fn is_brought(name: &str, changes: &[Change], facts: &Facts) -> bool {
     let file = format!("{UNITS}/{name}");
     let writes = |change: &Change| matches!(&change.action, Action::WriteFile(new) if new.path.as_str() == file);
@@ -200,7 +201,7 @@ fn is_brought(name: &str, changes: &[Change], facts: &Facts) -> bool {
         && changes.iter().any(writes)
 }
 
-/// The part of the probe that answers for units.
+/// The part of the probe about units.
 pub(super) fn script(questions: &Questions) -> Option<String> {
     let names: Vec<String> = questions.units().map(|name| format!("'{name}'")).collect();
     (!names.is_empty()).then(|| {
@@ -220,7 +221,7 @@ done
     })
 }
 
-/// A line of what `systemctl show` says; an empty one ends a unit.
+/// A line of `systemctl show`; an empty one ends a unit.
 #[derive(Debug, Deserialize)]
 pub(super) struct UnitLine {
     show: String,
@@ -266,7 +267,7 @@ impl UnitReader {
 
 impl StartedLine {
     pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
-        // Of a unit about which systemd said nothing, a note alone tells nothing.
+        // Without an answer of systemd about the unit, the note alone is of no use.
         if let Some(state) = facts.units.get_mut(&self.unit) {
             state.started_with.insert(self.path.parse().ok()?, self.sha256);
         }
@@ -304,7 +305,7 @@ mod tests {
         check("not-found", &[own, drop_in], false);
         check("loaded", &[own, drop_in], true);
         check("loaded", &[drop_in], true);
-        // A package may bring the unit before its drop-in is there.
+        // A package may install the unit before its drop-in exists.
         check("not-found", &[drop_in], true);
         check("not-found", &[own, "/etc/systemd/system/y.service"], true);
         check("not-found", &["/etc/x"], false);

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::questions::Questions;
 use super::{Action, Change, Facts, Key, Unknown};
 
-/// A system user that a host should have, with a group of its own name.
+/// A system user that a host should have, with a group of the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// Its name.
@@ -17,7 +17,7 @@ pub struct User {
 /// A user's state on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserState {
-    /// There is none of that name.
+    /// There is no user of that name.
     Missing,
     /// There is one, with this login shell.
     Present {
@@ -49,8 +49,8 @@ impl User {
     }
 }
 
-/// The part of the probe that answers for users. Those that are not in the host's own file are
-/// asked of whatever else it asks for users; `getent` ends with 2 where there is none.
+/// The part of the probe about users. Users that are not in the host's own file are looked up with
+/// `getent`, which uses the host's other sources and ends with 2 if there is no such user.
 pub(super) fn script(questions: &Questions) -> Option<String> {
     let names: Vec<String> = questions.users().map(|name| format!("'{name}'")).collect();
     (!names.is_empty()).then(|| {
@@ -72,7 +72,7 @@ done
     })
 }
 
-/// A user; without a shell where there is none.
+/// A user; without a shell if the user does not exist.
 #[derive(Debug, Deserialize)]
 pub(super) struct UserLine {
     name: String,

@@ -1,8 +1,8 @@
-//! What an `add-node` that is under way was asked for.
+//! Which machines an unfinished `add-node` has to add.
 //!
-//! The note is written before the inventory is, and goes once each new machine is proved. So
-//! the same words given again, after a run that was cut off, are known to mean the same
-//! machines and not further ones.
+//! The note is written before the inventory is changed, and removed once each new machine is
+//! proved. So if a run is cut off and the same command is given again, it means the same machines
+//! and not more of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,18 +15,18 @@ use super::State;
 use super::files::{self, StateError};
 use crate::host::HostName;
 
-/// An `add-node` that was begun.
+/// An unfinished `add-node`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addition {
-    /// When.
+    /// When it began.
     pub since: Timestamp,
     /// The group that gets more machines.
     pub group: String,
     /// How many machines it had before.
     pub n_before: usize,
-    /// Which machines it gets.
+    /// Which machines were asked for.
     pub asked: Asked,
-    /// All machines of the cluster that ran before.
+    /// All machines that the cluster had before.
     pub known: BTreeSet<HostName>,
 }
 
@@ -34,9 +34,9 @@ pub struct Addition {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Asked {
-    /// So many that the provider makes.
+    /// This number of machines, which the provider makes.
     Machines(u16),
-    /// These, which exist.
+    /// These machines, which exist already.
     Hosts(Vec<AskedHost>),
 }
 
@@ -47,13 +47,13 @@ pub struct AskedHost {
     pub address: IpAddr,
     /// Its name.
     pub name: HostName,
-    /// What its agent says of itself.
+    /// The attributes of its agent.
     pub attributes: BTreeMap<String, String>,
 }
 
 impl State {
-    /// The `add-node` that is under way; none where there is none, or the note makes no sense,
-    /// as one of another version of this program may.
+    /// The unfinished `add-node`; `None` if there is none, or if the note cannot be understood,
+    /// such as one of another version of this program.
     ///
     /// # Errors
     /// When the note cannot be read.
@@ -62,7 +62,7 @@ impl State {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// Notes that an `add-node` is under way.
+    /// Notes that an `add-node` has begun.
     ///
     /// # Errors
     /// When the note cannot be written.
@@ -71,7 +71,7 @@ impl State {
         files::write(&self.addition_note(), &bytes)
     }
 
-    /// Forgets the `add-node` that was under way. Repeated, it changes nothing.
+    /// Forgets the unfinished `add-node`. Repeated, it changes nothing.
     ///
     /// # Errors
     /// When the note cannot be removed.

@@ -1,7 +1,7 @@
-//! The cluster's own certificate authority, and the certificates it gives to services.
+//! The cluster's own certificate authority (CA), and the certificates that it gives to services.
 //!
-//! The clock is passed in. A certificate is kept and given again as it is, so that a run that
-//! changes nothing writes nothing; it is renewed in time, and when what it must say changes.
+//! The clock is passed in. A certificate is kept and used again, so that a run that changes
+//! nothing writes nothing. It is renewed before it ends, and when its names change.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ const CA_LIFE: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
 /// Clients refuse server certificates that live longer than 398 days.
 const LEAF_LIFE: SignedDuration = SignedDuration::from_hours(397 * 24);
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Certificates are valid from a little before they are made: hosts' clocks differ.
+/// Certificates are valid from a little before they are made, as hosts' clocks differ.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(1);
 
 /// The cluster's certificate authority.
@@ -64,29 +64,29 @@ pub enum CaError {
     File(#[from] StateError),
     /// A file of the CA holds something else.
     #[error(
-        "{} is not what this program wrote there: restore it, or remove the folder it \
-         is in to start with a new CA",
+        "{} does not contain what this program wrote there: restore the file, or remove its \
+         folder to start with a new CA",
         path.display()
     )]
     Damaged {
         /// The file.
         path: PathBuf,
     },
-    /// The CA itself ends soon, and nothing it signs now could outlive it.
+    /// The CA itself expires soon, and no certificate can be valid for longer than the CA.
     #[error(
-        "the CA in {} ends at {ends}: remove that folder to start with a new CA",
+        "the CA in {} expires at {ends}: remove that folder to start with a new CA",
         path.display()
     )]
     Ending {
         /// The CA's folder.
         path: PathBuf,
-        /// When it ends.
+        /// When it expires.
         ends: Timestamp,
     },
     /// A certificate could not be made.
     #[error("cannot make the certificate of {name}")]
     Make {
-        /// Whose certificate.
+        /// The name that the certificate is for.
         name: String,
         /// Why.
         source: rcgen::Error,
@@ -94,10 +94,10 @@ pub enum CaError {
 }
 
 impl State {
-    /// The cluster's CA; made at the first call, the same ever after, once it is kept.
+    /// The cluster's CA. The first call makes it; once it is kept, it stays the same.
     ///
     /// # Errors
-    /// When its files cannot be written or are not what this program wrote, and when it ends
+    /// When its files cannot be written or are not what this program wrote, and when it expires
     /// within 30 days of `now`.
     pub fn ca(&self, now: Timestamp) -> Result<Ca, CaError> {
         let folder = self.folder.join("ca");
@@ -125,16 +125,16 @@ impl State {
 }
 
 impl Ca {
-    /// The CA's own certificate as PEM: what clients trust.
+    /// The CA's own certificate as PEM, which clients trust.
     pub fn cert_pem(&self) -> &str {
         &self.cert_pem
     }
 
-    /// The certificate of a service: as it was while it is for the same names, this CA signed
-    /// it and more than 30 days of it are left; else a new one.
+    /// The certificate of a service. The kept one is used if it is for the same names, this CA
+    /// signed it, and it is valid for more than 30 days; else a new one is made.
     ///
     /// # Errors
-    /// When a name is no DNS name, or the folder cannot be written.
+    /// When a name is not a DNS name, or the folder cannot be written.
     pub fn certificate(
         &self,
         name: &str,
@@ -150,7 +150,7 @@ impl Ca {
         let made = self
             .issue(name, sans, now)
             .map_err(|source| CaError::Make { name: name.to_owned(), source })?;
-        // One file for both, so that no crash can leave a key beside another's certificate.
+        // One file for both, so that no crash can leave a key with another key's certificate.
         let both = format!("{}{}", made.cert_chain_pem, made.key.expose());
         self.draft.write(&path, both.into_bytes());
         Ok(made)
@@ -246,7 +246,7 @@ fn instant(at: Timestamp) -> OffsetDateTime {
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
-/// What a certificate says of itself.
+/// What a certificate contains.
 struct Seen {
     pem: Pem,
     ends: Timestamp,
@@ -254,7 +254,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Reads the first certificate of a PEM text; none where there is no usable one.
+    /// Reads the first certificate of a PEM text; `None` if there is no usable one.
     fn read(text: &str) -> Option<Self> {
         let pem = Pem::iter_from_buffer(text.as_bytes()).next()?.ok()?;
         let certificate = pem.parse_x509().ok()?;

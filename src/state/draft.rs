@@ -1,8 +1,8 @@
-//! What was made for a cluster and is not kept yet.
+//! Files that were made for a cluster and are not kept yet.
 //!
-//! Whoever looks at a cluster makes what its folder lacks, as everyone does, and forgets it
-//! again; only who is about to change it keeps what was made. So a folder that was lost is not
-//! filled, by a mere look, with other passwords than those that the hosts have.
+//! Every run makes the files that the state folder lacks, in memory. Only a run that is about to
+//! change the cluster writes them to the folder; all others forget them. So if a folder was lost,
+//! a run that only reads does not fill it with passwords that differ from those on the hosts.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,7 +17,7 @@ use crate::secret::SecretBytes;
 pub(super) struct Draft(Mutex<BTreeMap<PathBuf, SecretBytes>>);
 
 impl Draft {
-    /// The whole of a file as it will be once all is kept; none where there is none.
+    /// The content of a file as it will be once all files are kept; `None` if there is no file.
     pub(super) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StateError> {
         match self.files().get(path) {
             Some(made) => Ok(Some(made.expose().to_vec())),
@@ -25,7 +25,7 @@ impl Draft {
         }
     }
 
-    /// The same of a text file.
+    /// The same for a text file.
     pub(super) fn read_text(&self, path: &Path) -> Result<Option<String>, StateError> {
         let Some(bytes) = self.read(path)? else { return Ok(None) };
         let text = String::from_utf8(bytes)
@@ -33,7 +33,7 @@ impl Draft {
         text.map(Some).map_err(StateError::of("read as text", path))
     }
 
-    /// Makes a file, in place of one that is there.
+    /// Makes a file, or replaces it.
     pub(super) fn write(&self, path: &Path, bytes: Vec<u8>) {
         self.files().insert(path.to_owned(), SecretBytes::new(bytes));
     }
@@ -52,12 +52,12 @@ impl Draft {
         Ok(made)
     }
 
-    /// The files that were made and are not kept.
+    /// The files that were made and are not kept yet.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.files().keys().cloned().collect()
     }
 
-    /// Keeps all that was made: each file whole, in a folder that only its owner may enter.
+    /// Writes all files that were made: each one whole, in a folder that only its owner may enter.
     pub(super) fn keep(&self) -> Result<(), StateError> {
         let mut made = self.files();
         while let Some((path, bytes)) = made.first_key_value() {

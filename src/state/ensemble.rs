@@ -1,7 +1,7 @@
 //! Whether the cluster's ZooKeeper ensemble has ever served.
 //!
-//! Members that all lost their data look like members that never had any. This note, kept far
-//! from them, tells the two apart.
+//! Members that all lost their data look like members that never had any. This note, which is not
+//! kept on the members, tells the two cases apart.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,8 @@ use super::State;
 use super::files::{self, StateError};
 
 const NOTE: &[u8] =
-    b"The ZooKeeper ensemble of this cluster has served: it is not formed anew \
-                      without a word.\nRemove this file to have it formed anew.\n";
+    b"The ZooKeeper ensemble of this cluster has served, so no run forms a new one.\n\
+                      Remove this file to let the next run form a new one.\n";
 
 impl State {
     /// The note: it exists once the ensemble has served.
@@ -18,7 +18,7 @@ impl State {
         self.folder.join("ensemble-served")
     }
 
-    /// Whether the ensemble has ever served, as far as this folder knows.
+    /// Whether the ensemble has ever served, according to this folder.
     pub fn ensemble_served(&self) -> bool {
         self.ensemble_note().exists()
     }
@@ -31,7 +31,7 @@ impl State {
         files::keep(&self.ensemble_note(), || NOTE.to_vec()).map(drop)
     }
 
-    /// Forgets that the ensemble served, once its data was taken away on purpose. Repeated, it
+    /// Forgets that the ensemble served, once its data was removed on purpose. Repeated, it
     /// changes nothing.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Files of the state folder: whole or not there, and only their owner's.
+//! Files of the state folder. A file is complete or does not exist, and only its owner may read it.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write};
@@ -20,26 +20,26 @@ pub enum StateError {
         /// Why not.
         source: io::Error,
     },
-    /// The folder is another user's, who can read and replace all that is in it.
+    /// The folder belongs to another user, who can read and replace everything in it.
     #[error(
-        "refused: {} belongs to {owner}, and this runs as {me}: its owner could read and replace \
-         the cluster's secrets; run this as {owner}, or, where what is in it can be trusted, make \
-         it yours: `chown -R {me} {}`",
+        "refused: {} belongs to {owner}, but this command runs as {me}: {owner} could read and \
+         replace the cluster's secrets; run the command as {owner}, or, if you trust the files \
+         there, take the folder over with `chown -R {me} {}`",
         path.display(),
         path.display()
     )]
     Foreign {
         /// The folder.
         path: PathBuf,
-        /// Whose it is.
+        /// The user that owns it.
         owner: String,
-        /// Who runs this.
+        /// The user that runs this program.
         me: String,
     },
 }
 
 impl StateError {
-    /// Says of an error of the system what was tried, and where.
+    /// Adds to an error of the system what was tried, and where.
     pub(super) fn of<'a>(
         action: &'static str,
         path: &'a Path,
@@ -48,7 +48,7 @@ impl StateError {
     }
 }
 
-/// Checks that a folder, where it is there, belongs to this user.
+/// Checks that a folder belongs to this user, if it exists.
 pub(super) fn check_owner(path: &Path, me: u32) -> Result<(), StateError> {
     let owner = match std::fs::metadata(path) {
         Ok(found) => found.uid(),
@@ -62,7 +62,7 @@ pub(super) fn check_owner(path: &Path, me: u32) -> Result<(), StateError> {
     Err(StateError::Foreign { path, owner, me })
 }
 
-/// A user's name in this computer's list, or its number.
+/// A user's name in `/etc/passwd`, or else its number.
 pub(super) fn user_name(uid: u32) -> String {
     let uid = uid.to_string();
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -74,7 +74,7 @@ pub(super) fn user_name(uid: u32) -> String {
     name.unwrap_or(uid)
 }
 
-/// Makes a folder (and those above it) that only its owner may enter.
+/// Makes a folder that only its owner may enter, and the folders above it.
 pub(super) fn make_folder(path: &Path) -> Result<(), StateError> {
     DirBuilder::new()
         .recursive(true)
@@ -85,7 +85,7 @@ pub(super) fn make_folder(path: &Path) -> Result<(), StateError> {
         .map_err(StateError::of("protect the folder", path))
 }
 
-/// The whole of a file; none where it does not exist.
+/// The content of a file; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -94,7 +94,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     }
 }
 
-/// Replaces a file whole: after a crash it is the old one or the new one.
+/// Replaces a file as a whole: after a crash it is either the old one or the new one.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let finish = || {
         let file = beside(path, bytes)?;
@@ -114,8 +114,8 @@ pub(super) fn remove(path: &Path) -> Result<(), StateError> {
     gone.map_err(StateError::of("remove", path))
 }
 
-/// The content of a file that is made once and then stays: when two runs make it at the same
-/// time, both get what the first one wrote.
+/// The content of a file that is made once and then stays. If two runs make it at the same time,
+/// both get what the first one wrote.
 pub(super) fn keep(
     path: &Path,
     make: impl FnOnce() -> Vec<u8>,
@@ -135,8 +135,8 @@ pub(super) fn keep(
     std::fs::read(path).map_err(StateError::of("read", path))
 }
 
-/// A name for a file of ours from any text: different texts give different names, and none
-/// leaves the folder.
+/// Makes a file name from any text: different texts give different names, and no name leads out
+/// of the folder.
 pub(super) fn name_for(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let encode = |b: u8| match plain(b) {
@@ -146,7 +146,7 @@ pub(super) fn name_for(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
-/// A new file in the same folder, 0600 from its first moment, its bytes on the disk.
+/// Makes a new file in the same folder, with mode 0600 from the start, and syncs it to the disk.
 fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let mut file = NamedTempFile::new_in(folder_of(path))?;
     file.write_all(bytes)?;
@@ -154,7 +154,7 @@ fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// A rename lasts only once its folder is on the disk.
+/// Syncs the folder of a file: only then does a rename outlast a crash.
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
@@ -177,7 +177,7 @@ mod tests {
         let (path, owner) = (dir.path().display(), user_name(me));
         let other = me + 54321;
         for part in [
-            format!("{path} belongs to {owner}, and this runs as {other}"),
+            format!("{path} belongs to {owner}, but this command runs as {other}"),
             format!("`chown -R {other} {path}`"),
         ] {
             assert!(error.contains(&part), "{part}: {error}");

@@ -1,8 +1,8 @@
 //! What every run did: one file per run, one JSON line per event.
 //!
-//! A line is written before the run goes on, so the death of the program loses none; at each
-//! step's end it is also brought to the disk, in the background and for all steps that ended
-//! meanwhile together. The clock is passed in.
+//! A line is written before the run goes on, so no line is lost if the program dies. At the end
+//! of each step the file is also synced to the disk: in the background, and once for all steps
+//! that ended in the meantime. The clock is passed in.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::{State, StateError, files};
 use crate::event::{Event, RunResult, Sink};
 
-/// Tells the time.
+/// Returns the current time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Writes one run's journal.
@@ -47,7 +47,7 @@ pub struct RunSummary {
     pub who: String,
     /// When it began.
     pub started: Timestamp,
-    /// How long it took, in JSON in milliseconds; up to its last line, where it was cut off.
+    /// How long it took, in JSON in milliseconds; up to its last line if it was cut off.
     #[serde(serialize_with = "as_millis")]
     pub took: Duration,
     /// How it ended.
@@ -61,12 +61,12 @@ pub struct RunSummary {
 pub enum Ending {
     /// It came to its end.
     Finished {
-        /// What it says of itself.
+        /// The result that it recorded.
         result: RunResult,
-        /// In one sentence.
+        /// The result in one sentence.
         summary: String,
     },
-    /// It is still under way: its process holds the cluster's lock.
+    /// It still runs: its process holds the cluster's lock.
     Running,
     /// It was killed, or the computer went down.
     CutOff {
@@ -80,11 +80,11 @@ pub enum Ending {
 pub struct Run {
     /// Its events in order.
     pub lines: Vec<Line>,
-    /// Whether the last line was half written, and is left out.
+    /// Whether the last line was incomplete and is left out.
     pub last_line_cut: bool,
 }
 
-/// One event and its moment.
+/// One event and its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// When it was written, to the millisecond.
@@ -101,10 +101,10 @@ pub enum JournalError {
     #[error(transparent)]
     File(#[from] StateError),
     /// No run has that id.
-    #[error("no run is called `{0}`: `platform audit` lists them")]
+    #[error("there is no run `{0}`: `platform audit` lists all runs")]
     Unknown(String),
-    /// A line is no event.
-    #[error("line {line} of {} is no event of this program", path.display())]
+    /// A line is not an event.
+    #[error("line {line} of {} is not an event of this program", path.display())]
     Damaged {
         /// The journal.
         path: PathBuf,
@@ -116,7 +116,7 @@ pub enum JournalError {
 }
 
 impl State {
-    /// Begins a run's journal: a file of its own, named for the moment and the process.
+    /// Begins a run's journal: a new file, named after the time and the process.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -139,11 +139,11 @@ impl State {
         })
     }
 
-    /// Every run of the cluster, the oldest first. A file in which not even the first line is
-    /// whole is left out: that run did nothing.
+    /// Every run of the cluster, the oldest first. A file without a complete first line is left
+    /// out: that run did nothing.
     ///
     /// # Errors
-    /// When a journal cannot be read, or a line before its last is no event.
+    /// When a journal cannot be read, or a line before its last is not an event.
     pub fn runs(&self) -> Result<Vec<RunSummary>, JournalError> {
         let folder = self.journal_dir();
         if !folder.is_dir() {
@@ -160,7 +160,7 @@ impl State {
     /// One run, event by event.
     ///
     /// # Errors
-    /// When there is no such run, or a line before its last is no event.
+    /// When there is no such run, or a line before its last is not an event.
     pub fn run(&self, id: &str) -> Result<Run, JournalError> {
         let unknown = || JournalError::Unknown(id.to_owned());
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
@@ -182,8 +182,8 @@ impl Journal {
         &self.id
     }
 
-    /// Why the journal ends before the run, such as at a full disk. A run does not stop for
-    /// it, but should say so.
+    /// Why the journal ends before the run, such as a full disk. The run does not stop for this,
+    /// but should report it.
     pub fn failure(&self) -> Option<String> {
         let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         writing
@@ -197,10 +197,10 @@ impl Journal {
         text.push(b'\n');
         let writing = &mut *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if writing.failed.is_some() {
-            // More lines after one that may be cut would be no journal any more.
+            // The last line may be cut; with more lines after it, the file could not be read.
             return Ok(());
         }
-        // One write for one line: a line is cut only where the disk is full or power fails.
+        // One write for one line: a line is cut only if the disk is full or power fails.
         let written = writing.file.write_all(&text).and_then(|()| match line.event {
             Event::RunFinished { .. } => writing.file.sync_data(),
             _ => Ok(()),
@@ -225,7 +225,7 @@ impl Sink for Journal {
             && ends_a_step
             && let Some(to_disk) = &self.to_disk
         {
-            // Full means that a sync is already due, which will cover this line too.
+            // If the channel is full, a sync is due already and will cover this line too.
             let _ = to_disk.try_send(());
         }
     }
@@ -242,12 +242,12 @@ impl Drop for Journal {
 
 fn sync_when_wanted(file: &File, wanted: &Receiver<()>) {
     while wanted.recv().is_ok() {
-        // A disk that fails here fails the next write as well, which is where it is said.
+        // If the disk fails here, the next write fails too and reports it.
         let _ = file.sync_data();
     }
 }
 
-/// Runs that begin in one second in one process get a number.
+/// Creates the file. Runs that begin in the same second in the same process get a number.
 fn create(folder: &Path, wish: &str) -> io::Result<(String, File)> {
     let mut ids = (1..).map(|n: u32| match n {
         1 => wish.to_owned(),
@@ -345,7 +345,7 @@ mod tests {
     use crate::event::Outcome;
     use crate::state::fixture::state;
 
-    /// Goes on by 1.5 s each time it is asked.
+    /// Advances by 1.5 s with each call.
     fn ticking() -> Clock {
         let start: Timestamp = "2026-11-23T10:15:00.123456Z".parse().unwrap();
         let asked = std::sync::atomic::AtomicI64::new(0);

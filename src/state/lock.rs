@@ -1,7 +1,7 @@
 //! The lock of a run on this computer: two runs on one cluster never overlap.
 //!
-//! The kernel holds it, so it ends with the process that took it, however that ends. The file
-//! says who holds it, for the one who has to wait.
+//! The kernel holds the lock, so it is released when the process ends, in whatever way. The file
+//! names the holder, for a run that finds the lock taken.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Environment, State, StateError, files};
 
-/// A run that was killed holds its lock until the kernel has put its memory away.
+/// A run that was killed holds its lock until the kernel has freed its memory.
 const DYING: Duration = Duration::from_secs(1);
 
-/// Held for a whole run; dropping it ends it.
+/// The lock, held for a whole run; dropping it releases the lock.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -32,7 +32,7 @@ pub struct Holder {
     pub who: String,
     /// The process on that machine.
     pub pid: u32,
-    /// What it does, such as `up`.
+    /// The verb that it runs, such as `up`.
     pub verb: String,
     /// Since when.
     pub since: Timestamp,
@@ -41,7 +41,7 @@ pub struct Holder {
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another run has it.
+    /// Another run holds it.
     #[error("{}", held_text(.0.as_ref()))]
     Held(Option<Holder>),
     /// Its file cannot be used.
@@ -50,10 +50,10 @@ pub enum LockError {
 }
 
 impl State {
-    /// Takes the lock for one run: within a second or not at all.
+    /// Takes the lock for one run, within a second.
     ///
     /// # Errors
-    /// [`LockError::Held`] when another run has it.
+    /// [`LockError::Held`] when another run still holds it then.
     pub fn lock(&self, holder: &Holder) -> Result<Lock, LockError> {
         let path = self.folder.join("lock");
         let mut file = open(self).map_err(StateError::of("open the lock", &path))?;
@@ -69,7 +69,7 @@ impl State {
         Ok(Lock { file })
     }
 
-    /// Who has the lock now; none where nobody has. Leaves it as it is.
+    /// Who holds the lock now; `None` if nobody does. Does not change the lock.
     pub fn lock_holder(&self) -> Option<Holder> {
         let mut file = File::open(self.folder.join("lock")).ok()?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
@@ -81,8 +81,8 @@ impl State {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The next one should not read an old name in the moment before it writes its own;
-        // the lock itself ends with the file in any case.
+        // Another run must not read an old name before the next holder has written its own. The
+        // lock itself is released when the file is closed.
         let _ = self.file.set_len(0);
     }
 }
@@ -94,7 +94,7 @@ pub fn operator(env: Environment<'_>) -> String {
     format!("{user}@{}", machine.nodename().to_string_lossy())
 }
 
-/// The user's name; cron jobs have no `USER`.
+/// The user's name by its number, as cron jobs have no `USER`.
 fn user_by_number() -> String {
     files::user_name(rustix::process::getuid().as_raw())
 }
@@ -109,11 +109,10 @@ impl fmt::Display for Holder {
 fn held_text(holder: Option<&Holder>) -> String {
     match holder {
         Some(holder) => {
-            format!("the cluster is held by {holder}; wait for it to end")
+            format!("the cluster is locked by {holder}; wait until that run ends")
         }
-        None => {
-            "the cluster is held by a run that has just begun; wait for it to end".into()
-        }
+        None => "the cluster is locked by a run that has just begun; wait until it ends"
+            .into(),
     }
 }
 
@@ -133,7 +132,7 @@ fn grab(file: &File) -> io::Result<bool> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a pause between two looks at a condition that has a deadline"
+    reason = "a pause between two checks of a condition that has a deadline"
 )]
 fn pause() {
     std::thread::sleep(Duration::from_millis(20));
@@ -172,8 +171,8 @@ mod tests {
         let refused = state.lock(&holder("down")).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "the cluster is held by ada@desk since 2026-11-23T10:15:00Z, running `up` \
-             (process 4711); wait for it to end"
+            "the cluster is locked by ada@desk since 2026-11-23T10:15:00Z, running `up` \
+             (process 4711); wait until that run ends"
         );
         assert_eq!(state.lock_holder(), Some(holder("up")));
         drop(lock);

@@ -1,11 +1,11 @@
-//! The cluster's folder on this computer: `.platform/<cluster>/` beside the inventory.
+//! The state folder of a cluster on this computer: `.platform/<cluster>/` beside the inventory.
 //!
-//! It keeps what must outlive a run and must not be seen: the cluster's CA, secrets made at
-//! random, pinned host keys, the journal, whether the ensemble ever served, which machines are
-//! being added, what a run began and has to end, and the lock of the run that is under way. The
-//! folder is its owner's alone (0700), files are 0600 and replaced whole. It knows nothing of
-//! hosts; losing it loses no machine. To look at a cluster writes nothing here: what is made for
-//! that is kept only before the cluster is changed.
+//! It keeps what must outlive a run and must stay private: the cluster's CA, random secrets,
+//! pinned host keys, the journal, whether the ensemble ever served, which machines are being
+//! added, what a run began and has not ended, and the lock of the current run. Only the owner may
+//! enter the folder (0700); files are 0600 and replaced as a whole. The folder does not record
+//! hosts, so no machine is lost with it. A run that only reads writes nothing here: what it makes
+//! is kept only when the cluster is about to be changed.
 
 mod addition;
 mod ca;
@@ -41,7 +41,7 @@ pub struct State {
 }
 
 impl State {
-    /// The folder beside an inventory; touches nothing.
+    /// The folder beside an inventory; changes nothing on the disk.
     pub fn of(inventory: &Path, cluster: &ClusterName) -> Self {
         let beside = inventory.parent().unwrap_or(Path::new(""));
         let folder = beside.join(".platform").join(cluster.as_str());
@@ -55,11 +55,11 @@ impl State {
         Self { draft: Arc::default(), ..self.clone() }
     }
 
-    /// Checks that the folder, where it is there, is this user's: what is in another's cannot be
-    /// trusted, and what is written to it is no secret. The system lets only root that far.
+    /// Checks that the folder belongs to this user, if it exists. Another user's folder cannot be
+    /// trusted, and what is written to it is not secret. Only root can open such a folder at all.
     ///
     /// # Errors
-    /// When it is another user's.
+    /// When it belongs to another user.
     pub fn check_owner(&self) -> Result<(), StateError> {
         let me = rustix::process::geteuid().as_raw();
         let all = self.folder.parent().unwrap_or(&self.folder);
@@ -67,22 +67,22 @@ impl State {
         files::check_owner(&self.folder, me)
     }
 
-    /// Makes the folder where it is missing. Repeated, it changes nothing; permissions that
-    /// others widened are narrowed again.
+    /// Makes the folder if it is missing. Repeated, it changes nothing, but permissions that were
+    /// widened are narrowed again.
     ///
     /// # Errors
-    /// When the folder cannot be made or is not ours.
+    /// When the folder cannot be made or belongs to another user.
     pub fn make(&self) -> Result<(), StateError> {
         self.check_owner()?;
         files::make_folder(&self.folder)?;
         files::keep(&self.folder.join(".gitignore"), || b"*\n".to_vec()).map(drop)
     }
 
-    /// Keeps all that was made for the cluster and is not kept yet. Until then it is the same
-    /// to whoever asks for it here, and nobody else has it.
+    /// Writes to the folder all that was made for the cluster and is not kept yet. Until then,
+    /// only this value and its clones hold it.
     ///
     /// # Errors
-    /// When the folder cannot be written; what is not kept then still can be.
+    /// When the folder cannot be written; the call can then be repeated.
     pub fn keep(&self) -> Result<(), StateError> {
         self.make()?;
         self.draft.keep()
@@ -107,18 +107,18 @@ impl State {
         self.folder.join("known_hosts")
     }
 
-    /// Where every run leaves its journal. The folder may not exist yet.
+    /// The folder of the journals of all runs. It may not exist yet.
     pub fn journal_dir(&self) -> PathBuf {
         self.folder.join("journal")
     }
 }
 
-/// What the tests of this folder's modules begin with.
+/// A state folder for the tests of these modules.
 #[cfg(test)]
 mod fixture {
     use super::State;
 
-    /// The folder of a cluster `lab7`, for as long as the first value is kept.
+    /// The folder of a cluster `lab7`; it exists until the first value is dropped.
     pub(super) fn state() -> (tempfile::TempDir, State) {
         let dir = tempfile::tempdir().unwrap();
         let inventory = dir.path().join("lab.yaml");

@@ -1,4 +1,4 @@
-//! Secrets: found where the inventory says, or made at random once and kept.
+//! Secrets: read from where the inventory says, or made at random once and kept.
 
 use std::path::{Path, PathBuf};
 
@@ -12,12 +12,12 @@ use super::{State, StateError, files};
 use crate::inventory::SecretSource;
 use crate::secret::{Redactor, Secret};
 
-/// The operator's environment: the value of a variable, where it is set.
+/// The operator's environment: the value of a variable, if it is set.
 pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
-/// Letters and digits of a password made at random: 190 bits.
+/// The number of letters and digits of a random password: 190 bits.
 const GENERATED_CHARS: usize = 32;
-/// What Apache's and Docker's tools use; each check costs the registry some 80 ms.
+/// The cost that Apache's and Docker's tools use. Each check takes the registry about 80 ms.
 const BCRYPT_COST: u32 = 10;
 const SALT_BYTES: usize = 16;
 
@@ -29,8 +29,8 @@ pub enum SecretError {
     State(#[from] StateError),
     /// The environment variable is not set, or empty.
     #[error(
-        "{name} is to come from the environment variable {variable}, which is not set: \
-         set it and run again"
+        "the inventory takes {name} from the environment variable {variable}, which is not set: \
+         set it and run the command again"
     )]
     Unset {
         /// Which secret.
@@ -39,7 +39,10 @@ pub enum SecretError {
         variable: String,
     },
     /// The file cannot be read.
-    #[error("{name} is to come from the file {}, which cannot be read", path.display())]
+    #[error(
+        "the inventory takes {name} from the file {}, which cannot be read",
+        path.display()
+    )]
     Unreadable {
         /// Which secret.
         name: String,
@@ -50,7 +53,7 @@ pub enum SecretError {
     },
     /// The file's first line is empty.
     #[error(
-        "{name} is to come from the file {}, whose first line is empty",
+        "{name} cannot be read from the file {}: its first line is empty",
         path.display()
     )]
     EmptyFile {
@@ -59,12 +62,12 @@ pub enum SecretError {
         /// The file.
         path: PathBuf,
     },
-    /// The password cannot be given to a service that keeps bcrypt hashes.
+    /// The password cannot be used for a service that keeps bcrypt hashes.
     #[error(
         "the password of {user} cannot be used: bcrypt takes 1 to 72 bytes without a NUL"
     )]
     Unhashable {
-        /// Whose password.
+        /// The user with that password.
         user: String,
         /// Why.
         source: BcryptError,
@@ -73,8 +76,8 @@ pub enum SecretError {
 
 impl State {
     /// The secret of that name, from where the inventory says. Files are relative to
-    /// `base_dir`, the inventory's folder. One that is made at random is made at the first
-    /// call and the same ever after, once it is kept; `name` tells it from others.
+    /// `base_dir`, the inventory's folder. The first call makes a random secret; once it is kept,
+    /// it stays the same. `name` tells it from other random secrets.
     ///
     /// # Errors
     /// When the variable or the file is missing or empty, or the folder cannot be written.
@@ -92,7 +95,7 @@ impl State {
         }
     }
 
-    /// Takes the secrets that were made at random out of what hosts say, kept or not.
+    /// A redactor that removes the random secrets, kept or not, from what hosts report.
     pub fn redactor(&self) -> Redactor {
         let folder = self.folder.join("secrets");
         let kept = std::fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -104,8 +107,8 @@ impl State {
         Redactor::new(texts.map(|text| Secret::new(text.trim_end())))
     }
 
-    /// The line of an htpasswd file for a user: the same bytes for the same password in every
-    /// run, so that the file on a host changes only when a password does. Takes some 80 ms.
+    /// The line of an htpasswd file for a user. The same password gives the same bytes in every
+    /// run, so the file on a host changes only when a password does. Takes about 80 ms.
     ///
     /// # Errors
     /// When the password is empty, longer than bcrypt takes, or the folder cannot be written.
@@ -130,13 +133,14 @@ impl State {
         };
         let kept = self.draft.once(&path, make)?;
         match String::from_utf8_lossy(&kept).trim_end() {
-            // Only a hand can have emptied it, and what it was may still be in use.
+            // Somebody emptied it by hand, and the old secret may still be in use.
             "" => Err(SecretError::EmptyFile { name: name.to_owned(), path }),
             kept => Ok(Secret::new(kept)),
         }
     }
 
-    /// A salt is no secret, but must stay: a new one would change the file on every host.
+    /// The user's salt. It is not secret, but must stay: a new one would change the file on every
+    /// host.
     fn salt(&self, user: &str) -> Result<[u8; SALT_BYTES], StateError> {
         let path = self.folder.join("salts").join(files::name_for(user));
         let kept = self.draft.once(&path, random_salt)?;

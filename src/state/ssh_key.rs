@@ -26,8 +26,8 @@ pub enum SshKeyError {
     File(#[from] StateError),
     /// The file holds something else.
     #[error(
-        "{} is no OpenSSH private key: remove it to have a new one made; machines that trust \
-         the old one must then be made anew", path.display()
+        "{} is not an OpenSSH private key: remove it, and a new one is made; machines that \
+         trust the old one must then be replaced", path.display()
     )]
     Unreadable {
         /// The file.
@@ -41,11 +41,11 @@ pub enum SshKeyError {
 }
 
 impl State {
-    /// The ed25519 key for machines that a provider makes; made at the first call, the same
-    /// ever after, once it is kept.
+    /// The ed25519 key for machines that a provider makes. The first call makes it; once it is
+    /// kept, it stays the same.
     ///
     /// # Errors
-    /// When the folder cannot be written, or the file there is no private key.
+    /// When the folder cannot be written, or the file there is not a private key.
     pub fn ssh_key(&self) -> Result<SshKey, SshKeyError> {
         let private = self.ssh_key_file();
         let text = match self.draft.read(&private)? {

@@ -1,33 +1,32 @@
-//! What a run began and has to be ended: a removal, a proof.
+//! What a run began and has not ended: a removal, or a proof.
 //!
-//! Each is noted before it begins, and the note goes once it has ended well. So a run that is
-//! killed leaves a word to the next one, which goes on there.
+//! A note is written before each of them begins, and removed once it has ended well. So if a run
+//! is killed, the next run finds the note and continues.
 
 use std::path::PathBuf;
 
 use super::State;
 use super::files::{self, StateError};
 
-const REMOVAL: &[u8] = b"A `platform down` has begun to take away what this cluster has, and has \
-                         not ended.\nThe next `platform down` or `platform up` goes on there.\n";
+const REMOVAL: &[u8] =
+    b"A `platform down` has begun to remove this cluster and its data, and has \
+                         not ended.\nThe next `platform down` or `platform up` continues it.\n";
 
 const PROOF: &[u8] =
     b"A `platform up` has changed this cluster, and has not yet proved that it \
                        works.\nThe next `platform up` proves it.\n";
 
 impl State {
-    /// Whether a removal of all that the cluster has, its data included, was begun and has not
-    /// ended.
+    /// Whether a removal of the whole cluster with its data has begun and not ended.
     pub fn removal_is_open(&self) -> bool {
         self.removal_note().exists()
     }
 
-    /// Notes that such a removal begins, and forgets what is true only of what it takes away:
-    /// at no moment does this folder remember what is not there any more. Repeated, it changes
-    /// nothing.
+    /// Notes that such a removal begins, and removes the notes about what it removes: so this
+    /// folder never describes what no longer exists. Repeated, it changes nothing.
     ///
     /// # Errors
-    /// When the note cannot be written, or another one not be removed.
+    /// When the note cannot be written, or another note cannot be removed.
     pub fn begin_removal(&self) -> Result<(), StateError> {
         files::keep(&self.removal_note(), || REMOVAL.to_vec())?;
         self.forget_ensemble()?;
@@ -35,8 +34,8 @@ impl State {
         self.end_proof()
     }
 
-    /// Notes that the removal has ended, or that what it would have taken away is to stay.
-    /// Repeated, it changes nothing.
+    /// Notes that the removal has ended, or that the rest of the cluster has to stay. Repeated,
+    /// it changes nothing.
     ///
     /// # Errors
     /// When the note cannot be removed.
@@ -44,7 +43,7 @@ impl State {
         files::remove(&self.removal_note())
     }
 
-    /// Whether the cluster was changed and not yet proved to work.
+    /// Whether the cluster was changed and no proof has shown yet that it works.
     pub fn proof_is_open(&self) -> bool {
         self.proof_note().exists()
     }

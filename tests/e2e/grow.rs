@@ -202,7 +202,7 @@ fn machines_that_exist_are_added_where_an_odd_inventory_lists_them() {
     assert!(status.stdout.contains("ssd:true"), "{}", status.said());
     lab.is_settled();
     let again = lab.run(&add).exits(4);
-    assert!(again.said().contains("in group `workers` already"), "{}", again.said());
+    assert!(again.said().contains("already in group `workers`"), "{}", again.said());
     lab.run(&["down", "--yes", "--purge"]).exits(0);
 }
 

@@ -44,7 +44,7 @@ fn is_refused(vm: &Vm, lab: &Lab) {
     vm.set_clock_behind(Duration::from_secs(60));
     let refused = lab.run(&["up", "--yes"]).exits(4);
     for said in [
-        "its control groups are of version 2 alone, and registry 2.8.2 needs version 1; add \
+        "it has only control groups of version 2, but registry 2.8.2 needs version 1; add \
          `host: {cgroups: hybrid}` to the group `edge`",
         "s behind this computer's",
         "chrony",

@@ -1,22 +1,22 @@
-//! Looks at the headers of a tar before anything else reads it: names and extended headers are
-//! read whole into memory, so one that claims to have gigabytes must be refused first.
+//! Checks the headers of a tar before anything else reads it. Names and extended headers are read
+//! into memory as a whole, so one that claims to have gigabytes must be refused first.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use tar::{EntryType, Header};
 
-/// A tar's blocks.
+/// The size of a tar's blocks.
 const BLOCK: u64 = 512;
-/// The longest name or extended header; Linux takes paths of 4 KiB.
+/// The longest name or extended header; Linux allows paths of 4 KiB.
 const LONGEST: u64 = 64 << 10;
-/// The most files. A layer is one of them, whatever is in it.
+/// The most files. A layer counts as one, whatever is in it.
 const MOST: usize = 100_000;
 
 /// Goes through all headers, with a small read for each.
 ///
 /// # Errors
 /// When one claims to be too long, there are too many, or the file cannot be read. A file that is
-/// no tar, or ends too early, is left to who reads it next.
+/// not a tar, or ends too early, is left to the next reader.
 pub(super) fn check(file: &mut (impl Read + Seek)) -> io::Result<()> {
     let length = file.seek(SeekFrom::End(0))?;
     let (mut at, mut n_entries, mut real_size) = (0, 0, None);
@@ -38,7 +38,7 @@ pub(super) fn check(file: &mut (impl Read + Seek)) -> io::Result<()> {
             EntryType::XHeader => {
                 let size = short(size, "an extended header")?;
                 let mut text = String::new();
-                // One that is no text has no size in it.
+                // A header that is not text contains no size.
                 let _ = file.take(size).read_to_string(&mut text);
                 real_size = size_in(&text);
                 size
@@ -58,7 +58,7 @@ fn short(size: u64, what: &str) -> io::Result<u64> {
     }
 }
 
-/// The size of a file too large for its header, as an extended header gives it: a line
+/// The size in an extended header, for a file too large for its normal header: a line
 /// `LENGTH size=NUMBER`.
 fn size_in(text: &str) -> Option<u64> {
     let mut records = text.lines().filter_map(|line| line.split_once(' '));

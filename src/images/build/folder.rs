@@ -1,8 +1,8 @@
-//! What a folder is built from: its own files, and the images that its Dockerfile stands on.
+//! What an image is built from: the files of its folder, and the base images of its Dockerfile.
 //!
-//! These are named by the `ARG NAME=IMAGE` lines that a Dockerfile begins with and of which it
-//! says `FROM ${NAME}`. `platform/<sibling>` is the image of the folder beside it; anything else
-//! is an image of a registry, which is taken by its digest.
+//! A base image is named by an `ARG NAME=IMAGE` line at the beginning of the Dockerfile that is
+//! used in `FROM ${NAME}`. `platform/<sibling>` is the image of the folder beside it; anything else
+//! is an image of a registry, which is used by its digest.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,32 +16,32 @@ use super::super::Digest;
 use super::super::pins::Pins;
 use super::BuildError;
 
-/// No image stands on more others; a folder that stands on itself is found so.
+/// The longest chain of base images; with it, a folder that is built on itself is found.
 const MAX_BASES: usize = 8;
 
-/// An image that a folder's stands on.
+/// A base image of a folder's image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Base {
-    /// That of another folder.
+    /// The image of another folder.
     Folder(PathBuf),
-    /// One of a registry.
+    /// An image of a registry.
     Upstream(String),
 }
 
-/// The tag that the image of a folder has: of the names, contents and executable bits in it,
-/// and of its bases'. Reads the folder, and nothing else.
+/// The tag of a folder's image: a hash of the names, contents and executable bits in the folder,
+/// and of its base images. Reads only these folders.
 ///
 /// # Errors
-/// When the folder cannot be read, stands on itself, or on an image that has no digest.
+/// When the folder cannot be read, is built on itself, or on an image that has no digest.
 pub fn tag(folder: &Path, pins: &Pins) -> Result<String, BuildError> {
     tag_of(folder, pins, MAX_BASES)
 }
 
-/// The images of registries that a folder and those it stands on are built on, by their tags;
-/// those that are named with a digest need no other.
+/// The images of registries on which a folder and its bases are built, by their tags. Images that
+/// are named with a digest are left out.
 ///
 /// # Errors
-/// When a folder cannot be read, or stands on itself.
+/// When a folder cannot be read, or is built on itself.
 pub fn references(folder: &Path) -> Result<Vec<String>, BuildError> {
     let mut found = Vec::new();
     collect(folder, MAX_BASES, &mut found)?;
@@ -98,7 +98,8 @@ pub(super) fn pinned(
     })
 }
 
-/// Of a file's mode only the executable bit counts: the others come from the operator's umask.
+/// Hashes a folder. Of a file's mode only the executable bit counts, as the others come from the
+/// operator's umask.
 fn hash_folder(root: &Path, inner: &Path, hasher: &mut Sha256) -> Result<(), BuildError> {
     let folder = root.join(inner);
     let unreadable = |path: &Path| {
@@ -128,7 +129,7 @@ fn hash_folder(root: &Path, inner: &Path, hasher: &mut Sha256) -> Result<(), Bui
             (false, true) => "program",
             (false, false) => "file",
         };
-        // Lengths keep one file's end apart from the next one's begin.
+        // The length separates the end of one file from the beginning of the next.
         hasher.update(format!("{kind} {} {}\n", inner.display(), content.len()));
         hasher.update(content);
     }
@@ -139,8 +140,7 @@ pub(in crate::images) fn is_executable(about: &fs::Metadata) -> bool {
     about.permissions().mode() & 0o111 != 0
 }
 
-/// The images that a folder's Dockerfile stands on, with the names of their arguments, in its
-/// order.
+/// The base images of a folder's Dockerfile with the names of their arguments, in its order.
 pub(super) fn bases(folder: &Path) -> Result<Vec<(String, Base)>, BuildError> {
     let path = folder.join("Dockerfile");
     let text = match fs::read_to_string(&path) {
@@ -159,8 +159,8 @@ pub(super) fn bases(folder: &Path) -> Result<Vec<(String, Base)>, BuildError> {
     Ok(arguments(&text).into_iter().map(base).collect())
 }
 
-/// The arguments that a Dockerfile has before anything else but comments, with what they are
-/// where nobody says otherwise: those alone that name an image to build on.
+/// The arguments at the beginning of a Dockerfile, with their default values. Only those that name
+/// a base image are returned; comments may come before them.
 fn arguments(dockerfile: &str) -> Vec<(&str, &str)> {
     let lines = || dockerfile.lines().map(str::trim);
     let is_base = |name: &str| {
@@ -178,7 +178,7 @@ fn arguments(dockerfile: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// The folder beside, of an image that is named after it.
+/// The folder beside this one after which an image is named.
 fn sibling(image: &str) -> Option<&str> {
     let name = image.strip_prefix("platform/")?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

@@ -1,4 +1,4 @@
-//! Where instances of AWS are: their region, their zones, their network.
+//! Reads where instances of AWS are: their region, their zones, their network.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -10,12 +10,12 @@ use super::super::reader::{Fields, Reader, Spanned};
 use super::super::tree::{Node, Value};
 use super::{Aws, AwsNetwork};
 
-/// The network of machines where the file is silent.
+/// The network of machines if the file does not set it.
 const DEFAULT_NETWORK: Cidr =
     Cidr { network: std::net::Ipv4Addr::new(10, 42, 0, 0), prefix: 16 };
 
-/// What the network of a VPC of our own may have: AWS takes none larger than a /16, and eight
-/// subnets of a /24 are the smallest with room for a few machines each.
+/// The prefixes that a new network may have. AWS allows none larger than a /16, and a /24 is the
+/// smallest whose eight subnets have room for a few machines each.
 const PREFIXES: RangeInclusive<u8> = 16..=24;
 
 pub(super) fn region(node: &Node, r: &mut Reader) -> Option<String> {
@@ -25,7 +25,7 @@ pub(super) fn region(node: &Node, r: &mut Reader) -> Option<String> {
     }
     let help = match text.strip_suffix(|c: char| c.is_ascii_lowercase()) {
         Some(region) if is_region(region) => {
-            format!("`{text}` is a zone of it: write `{region}`")
+            format!("`{text}` is a zone: write its region, `{region}`")
         }
         _ => "write one such as `us-east-1`".to_owned(),
     };
@@ -59,7 +59,8 @@ pub(super) fn zones(
     let Some(node) = fields.get("zones") else { return Vec::new() };
     if let Some(AwsNetwork::Given { .. }) = network {
         let help = "leave them out: machines are spread over these subnets";
-        r.fault(Diagnostic::new(&node.at, "the subnets say the zones").help(help));
+        let message = "the subnets already determine the zones";
+        r.fault(Diagnostic::new(&node.at, message).help(help));
     }
     let zones = r.distinct(node, "zones", zone);
     match &node.value {
@@ -79,7 +80,7 @@ pub(super) fn zones(
 
 fn zone(r: &mut Reader, node: &Node) -> Option<String> {
     let rule = "write one such as `us-east-1a`; local zones and those of Wavelength and \
-                Outposts are not taken";
+                Outposts are not supported";
     r.text_that(node, |text| region_of(text).is_some(), "an availability zone", rule)
 }
 
@@ -96,7 +97,7 @@ fn are_of_one_region(zones: &[Spanned<String>], region: Option<&str>, r: &mut Re
 
 type ReadNetwork = (Option<AwsNetwork>, Option<Spanned<Cidr>>);
 
-/// The network, and where it stands, where it is to be made.
+/// The network, and its position in the file if it has to be made.
 pub(super) fn network(of: &Fields, r: &mut Reader) -> ReadNetwork {
     let Some(node) = of.get("network") else {
         return (Some(AwsNetwork::Made(DEFAULT_NETWORK)), None);
@@ -107,8 +108,9 @@ pub(super) fn network(of: &Fields, r: &mut Reader) -> ReadNetwork {
     let given = fields.get("vpc").or(fields.get("subnets"));
     match (fields.get("cidr"), given) {
         (Some(cidr), Some(_)) => {
-            let message = "a network is either made or given";
-            let help = "`cidr` makes one; `vpc` and `subnets` use one that exists";
+            let message = "`cidr` cannot be used with `vpc` or `subnets`";
+            let help =
+                "`cidr` makes a new network; `vpc` and `subnets` use one that exists";
             r.fault(Diagnostic::new(&cidr.at, message).help(help));
             (None, None)
         }
@@ -125,7 +127,7 @@ pub(super) fn network(of: &Fields, r: &mut Reader) -> ReadNetwork {
         (None, None) => {
             let help =
                 "write `cidr: 10.42.0.0/16`, or `vpc: vpc-…` and `subnets: [subnet-…]`";
-            r.fault(Diagnostic::new(fields.at(), "this names no network").help(help));
+            r.fault(Diagnostic::new(fields.at(), "no network is given here").help(help));
             (None, None)
         }
     }
@@ -144,8 +146,8 @@ fn made(node: &Node, r: &mut Reader) -> Option<Spanned<Cidr>> {
                 PREFIXES.end()
             );
             Diagnostic::new(&node.span, message).help(format!(
-                "AWS makes none larger than a /16, and this one is cut into {} subnets, of \
-                 which each zone has one",
+                "AWS makes no network larger than a /16, and this one is split into {} \
+                 subnets, one for each zone",
                 Cidr::N_PARTS
             ))
         }
@@ -179,7 +181,7 @@ fn id(node: &Node, kind: &str, what: &str, r: &mut Reader) -> Option<String> {
     r.text_that(node, |text| is_id(text, kind), &format!("the id of {what}"), &rule)
 }
 
-/// Whether a text has the form of an id of AWS: 17 hexadecimal digits, 8 for old things.
+/// Whether a text has the form of an id of AWS: 17 hexadecimal digits, or 8 for old resources.
 pub(super) fn is_id(text: &str, kind: &str) -> bool {
     let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     text.strip_prefix(kind).and_then(|rest| rest.strip_prefix('-')).is_some_and(
@@ -188,13 +190,13 @@ pub(super) fn is_id(text: &str, kind: &str) -> bool {
 }
 
 impl Aws {
-    /// The region, where the file says it: itself, or by its zones.
+    /// The region if the file sets it, either itself or by its zones.
     pub fn known_region(&self) -> Option<&str> {
         let of_zones = || self.zones.first().and_then(|zone| region_of(zone));
         self.region.as_deref().or_else(of_zones)
     }
 
-    /// In how many zones machines are; three where the file names neither zones nor subnets.
+    /// The number of zones with machines; three if the file names neither zones nor subnets.
     fn n_zones(&self) -> usize {
         match &self.network {
             AwsNetwork::Given { subnets, .. } => subnets.len(),
@@ -204,7 +206,7 @@ impl Aws {
     }
 }
 
-/// Holds that each zone's part of a network made here has room for its machines.
+/// Checks that each zone's part of a new network has room for its machines.
 pub(in super::super) fn network_has_room(
     aws: &Aws,
     at: Option<&Range<usize>>,
@@ -213,7 +215,7 @@ pub(in super::super) fn network_has_room(
 ) {
     let (AwsNetwork::Made(cidr), Some(at)) = (&aws.network, at) else { return };
     let n_zones = aws.n_zones();
-    // Each group is spread for itself, and may put one more into the same first zones.
+    // Each group is spread on its own, and each may put one more machine into the first zones.
     let in_zone: usize =
         groups.iter().map(|n_machines| n_machines.div_ceil(n_zones)).sum();
     let room = |cidr: &Cidr| cidr.room_in_part() as usize;
@@ -221,7 +223,7 @@ pub(in super::super) fn network_has_room(
         return;
     }
     let message = format!(
-        "a zone's part of the network {cidr} has room for {} machines, and one zone gets \
+        "a zone's part of the network {cidr} has room for {} machines, but one zone gets \
          {in_zone}",
         room(cidr)
     );

@@ -1,5 +1,4 @@
-//! What must hold for Mesos: agents have masters, masters have ZooKeeper, and where a machine
-//! fails together with others is said of all of them.
+//! Checks for Mesos: agents have masters, masters have ZooKeeper, and fault domains fit together.
 
 use super::super::diagnostic::Diagnostic;
 use super::super::group::DraftGroup;
@@ -19,7 +18,7 @@ pub(super) fn check(groups: &[DraftGroup], r: &mut Reader) {
     let masters: Vec<&DraftGroup> =
         groups.iter().filter(|group| runs_master(group)).collect();
     domains_fit(groups, &masters, r);
-    // Where every group of masters is one of ZooKeeper members too, that fault is theirs.
+    // If every group of masters also runs ZooKeeper, its check has reported this already.
     if masters.iter().any(|group| group.has(Role::Master)) {
         is_odd(masters, "Mesos masters", r);
     }
@@ -38,12 +37,12 @@ fn only_agents_have_traits(groups: &[DraftGroup], r: &mut Reader) {
         for agent_spec in all {
             let help = "give the group the role `agent`, or leave this out";
             if let (Some(at), false) = (&agent_spec.of_agent_at, group.has(Role::Agent)) {
-                let message = "attributes and resources are those of Mesos agents";
+                let message = "only Mesos agents have attributes and resources";
                 r.fault(Diagnostic::new(at, message).help(help));
             }
             let has_domain = group.has(Role::Agent) || runs_master(group);
             if let (Some(at), false) = (&agent_spec.domain_at, has_domain) {
-                let message = "a fault domain is that of Mesos agents and masters";
+                let message = "only Mesos agents and masters have a fault domain";
                 r.fault(Diagnostic::new(at, message).help(help));
             }
         }
@@ -66,18 +65,19 @@ fn each_finds_what_it_needs(groups: &[DraftGroup], r: &mut Reader) {
         let needy = roles().find(|role| role.value == needy);
         if let (Some(needy), false) = (needy, has(needed)) {
             let message = format!(
-                "no group has the role `control` or `{needed}`, and `{}` needs {what}",
+                "no group has the role `control` or `{needed}`, but `{}` needs {what}",
                 needy.value
             );
             let help = format!(
-                "add one of them to a group with an odd number of machines, such as `control: {{roles: [{needed}], …}}`"
+                "add one of these roles to a group with an odd number of machines, such as `control: {{roles: [{needed}], …}}`"
             );
             r.fault(Diagnostic::new(&needy.span, message).help(help));
         }
     }
 }
 
-/// A master without a domain refuses agents that have one, and all masters are of one region.
+/// Checks fault domains: a master without one refuses agents that have one, and all masters must
+/// be in the same region.
 fn domains_fit(groups: &[DraftGroup], masters: &[&DraftGroup], r: &mut Reader) {
     let of_masters: Vec<_> = masters.iter().flat_map(|group| group.domains()).collect();
     let agents = groups.iter().filter(|group| group.has(Role::Agent));
@@ -85,8 +85,8 @@ fn domains_fit(groups: &[DraftGroup], masters: &[&DraftGroup], r: &mut Reader) {
         agents.flat_map(DraftGroup::domains).find(|(domain, _)| domain.is_some());
     let blank = of_masters.iter().find(|(domain, _)| domain.is_none());
     if let (Some((_, at)), Some(_)) = (of_agent, blank) {
-        let message = "agents have a fault domain, and not every master has";
-        let help = "masters without one refuse such agents: give theirs a `domain` too";
+        let message = "agents have a fault domain, but not every master has one";
+        let help = "masters without one refuse such agents: give every master a `domain`";
         r.fault(Diagnostic::new(at, message).help(help));
     }
     let regions =
@@ -96,7 +96,7 @@ fn domains_fit(groups: &[DraftGroup], masters: &[&DraftGroup], r: &mut Reader) {
         let regions: Vec<&str> = regions.into_iter().collect();
         let message =
             format!("the masters are in several regions: {}", regions.join(", "));
-        let help = "all masters are in one region; their zones may differ";
+        let help = "put all masters in one region; their zones may differ";
         r.fault(Diagnostic::new(at, message).help(help));
     }
 }

@@ -1,22 +1,22 @@
-//! Writes a host as its neighbours are written.
+//! Writes a host in the style of its neighbours.
 
 use super::super::GivenHost;
 use super::super::reader::is_text;
 use super::super::tree::{Node, Value};
 
-/// How a list's hosts are written: as its last one is.
+/// The style in which a host of a list is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Style {
     form: Form,
-    /// The quotes of addresses, where they have any.
+    /// The quotes of addresses, if they have any.
     quote: Option<char>,
-    /// The quotes of keys, where they have any.
+    /// The quotes of keys, if they have any.
     key_quote: Option<char>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// An address alone, where there is nothing more to say.
+    /// Only the address, if nothing else is set.
     Address,
     /// `{address: …}`
     Flow,
@@ -25,7 +25,7 @@ enum Form {
 }
 
 impl Style {
-    /// How this host of a list is written. Within brackets, a map is never written in lines.
+    /// The style of this host of a list. Within brackets, a map is never written over lines.
     pub(super) fn of(text: &str, host: &Node, in_brackets: bool) -> Self {
         let quote_at =
             |byte: usize| text[byte..].chars().next().filter(|c| ['"', '\''].contains(c));
@@ -42,7 +42,7 @@ impl Style {
         }
     }
 
-    /// A host in this style, as lines of which the first follows its dash or comma.
+    /// A host in this style, as lines. The first line follows the dash or comma.
     pub(super) fn write(self, host: &GivenHost) -> Vec<String> {
         let address = host.address.to_string();
         let address = self.value(&address);
@@ -75,7 +75,7 @@ impl Style {
         }
     }
 
-    /// A value: without quotes where neighbours have none and YAML takes it for a text.
+    /// A value, without quotes if its neighbours have none and YAML reads it as a text.
     fn value(self, value: &str) -> String {
         match self.quote {
             Some(quote) => format!("{quote}{value}{quote}"),
@@ -85,8 +85,8 @@ impl Style {
     }
 }
 
-/// Whether YAML, also an older one, takes this for a text without quotes, wherever it stands.
-/// There are no other characters in it than those of addresses, names and attributes.
+/// Whether every version of YAML reads this as a text without quotes, in any place. It contains
+/// only characters of addresses, names and attributes.
 fn is_plain(text: &str) -> bool {
     let taken = ["null", "yes", "no", "on", "off", "y", "n", "true", "false"];
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());

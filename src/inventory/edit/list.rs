@@ -1,4 +1,4 @@
-//! Appends hosts to a list, in brackets or with dashes, as its hosts are set.
+//! Appends hosts to a list, in brackets or with dashes, in the layout of the list.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use super::super::GivenHost;
 use super::super::tree::{Node, Value};
 use super::host::Style;
 
-/// What to insert, each piece with its place; in the order of the text.
+/// The pieces to insert, each with its position; in the order of the text.
 pub(super) type Insertions = Vec<(usize, String)>;
 
-/// What has to be inserted for these hosts to follow the last one. None where the node is no
+/// What has to be inserted so that these hosts follow the last one. `None` if the node is not a
 /// list of hosts.
 pub(super) fn appendix(
     text: &str,
@@ -28,7 +28,7 @@ pub(super) fn appendix(
     }
 }
 
-/// The text with these pieces in it.
+/// The text with these pieces inserted.
 pub(super) fn inserted(text: &str, pieces: &Insertions) -> String {
     let (mut out, mut from) = (String::new(), 0);
     for (at, piece) in pieces {
@@ -40,7 +40,7 @@ pub(super) fn inserted(text: &str, pieces: &Insertions) -> String {
     out
 }
 
-/// Where a value ends: comments and blank lines that follow a block are not of it.
+/// Where a value ends. Comments and blank lines after a block do not belong to it.
 fn end_of(text: &str, node: &Node) -> usize {
     let is_flow = text[node.span.clone()].starts_with(['[', '{']);
     match &node.value {
@@ -55,8 +55,8 @@ fn end_of(text: &str, node: &Node) -> usize {
     }
 }
 
-/// After the last host between brackets: on the same line, or on lines of their own where that
-/// host is on one of its own.
+/// Inserts after the last host between brackets: on the same line, or each on its own line if that
+/// host is on its own line.
 fn in_flow(text: &str, start: usize, end: usize, hosts: &[Vec<String>]) -> Insertions {
     let line = line_around(text, start);
     let margin = &text[line.start..start];
@@ -83,7 +83,7 @@ fn in_flow(text: &str, start: usize, end: usize, hosts: &[Vec<String>]) -> Inser
     }
 }
 
-/// After the line on which the last host ends, with the dashes below the first one.
+/// Inserts after the line on which the last host ends, with the dashes below the first one.
 fn in_block(text: &str, items: &[Node], hosts: &[Vec<String>]) -> Option<Insertions> {
     let first = items.first()?.written.start;
     let dash = dash_before(text, first)?;
@@ -100,8 +100,8 @@ fn in_block(text: &str, items: &[Node], hosts: &[Vec<String>]) -> Option<Inserti
     Some(vec![(line_around(text, end).end, new)])
 }
 
-/// The dash of the item that begins here: the first thing on its line, which comments and an
-/// anchor may follow.
+/// The dash of the item that begins here: the first character on its line. Comments and an anchor
+/// may follow it.
 fn dash_before(text: &str, item: usize) -> Option<usize> {
     let mut line = line_around(text, item);
     loop {
@@ -113,14 +113,14 @@ fn dash_before(text: &str, item: usize) -> Option<usize> {
     }
 }
 
-/// The bytes of the line that holds a place, without what ends it.
+/// The bytes of the line at a position, without its line end.
 fn line_around(text: &str, byte: usize) -> Range<usize> {
     let start = text[..byte].rfind('\n').map_or(0, |newline| newline + 1);
     let end = text[byte..].find('\n').map_or(text.len(), |newline| byte + newline);
     start..end - usize::from(text[start..end].ends_with('\r'))
 }
 
-/// What ends lines around a place.
+/// The line end that is used around a position.
 fn newline_of(text: &str, byte: usize) -> &'static str {
     let before = text[..byte].rfind('\n');
     let newline = before.or_else(|| text[byte..].find('\n').map(|at| byte + at));

@@ -1,9 +1,9 @@
-//! Adds machines to a group in the inventory's own text: comments, anchors, quotes and layout
-//! stay the operator's, and only the bytes change that have to.
+//! Adds machines to a group in the inventory's own text. Comments, anchors, quotes and layout
+//! stay as they are; only the bytes that have to change do.
 //!
-//! What an edit means is decided beforehand, on the [`Inventory`]; the text is then changed,
-//! read again, and used only where it says exactly that. So no text, however odd, can be
-//! turned into something else than was asked for: at worst it is refused, with the reason.
+//! The result of an edit is decided first, on the [`Inventory`]. The text is then changed, read
+//! again, and used only if it means exactly that. So no text, however odd, can become anything
+//! else than was asked for: at worst the edit is refused, with the reason.
 
 mod host;
 mod list;
@@ -23,10 +23,10 @@ use super::reader::{did_you_mean, spoken};
 use super::tree::{self, Node, Value};
 use super::{GivenHost, Group, Inventory, Members, Role, read};
 
-/// What a group gets more of.
+/// The machines that are added to a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addition {
-    /// So many machines that the provider makes; at least one.
+    /// This number of machines, which the provider makes; at least one.
     Machines(u16),
     /// Machines that exist; at least one.
     Hosts(Vec<GivenHost>),
@@ -37,11 +37,11 @@ pub enum Addition {
 pub struct Edited {
     /// The text.
     pub text: String,
-    /// What it says.
+    /// The inventory that it means.
     pub inventory: Inventory,
 }
 
-/// Why a text is not edited.
+/// Why a text cannot be edited.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The text, or the one that it would become, has faults.
@@ -52,9 +52,9 @@ pub enum Refused {
         /// The faults, in the order of the text.
         faults: Vec<Diagnostic>,
     },
-    /// An address that the text has already.
+    /// An address that the text already has.
     #[error(
-        "{address} is in group `{group}` already (line {line}); `platform up` brings it what \
+        "{address} is already in group `{group}` (line {line}); `platform up` installs what \
          it lacks"
     )]
     Known {
@@ -62,70 +62,70 @@ pub enum Refused {
         address: IpAddr,
         /// The group that has it.
         group: String,
-        /// Where.
+        /// The line with the address.
         line: usize,
     },
-    /// The group's machines come another way.
+    /// The group has machines of the other kind.
     #[error("group `{group}` {why}")]
     OtherKind {
         /// The group.
         group: String,
-        /// How they come, and what to ask for.
+        /// Which kind it has, and what to ask for.
         why: &'static str,
     },
     /// More machines than can be counted.
     #[error("group `{0}` would have more than 65535 machines")]
     TooMany(String),
-    /// A text that stands for several places.
+    /// A text that is used in several places.
     #[error(
-        "what line {line} says is said once for several places: {} by `{alias}`; an edit there \
-         would change them all: write it out for group `{group}` on its own, and try again",
+        "line {line} is used in several places: {} as `{alias}`; an edit there would change all \
+         of them: write the value out for group `{group}`, and try again",
         lines(others)
     )]
     Shared {
         /// The group that should be changed.
         group: String,
-        /// Where the text stands.
+        /// The line with the text.
         line: usize,
-        /// The alias by which others have it.
+        /// The alias with which other places use it.
         alias: String,
-        /// Where the others are.
+        /// The lines of the other places.
         others: Vec<usize>,
     },
-    /// A text that would say something else than is meant.
+    /// A text that would mean something else than was asked for.
     #[error(
-        "an edit of the inventory for group `{group}` would change more than that ({}): edit it \
+        "the inventory cannot be edited for group `{group}` without other changes ({}): edit it \
          by hand, and run `platform up`",
         .differing.join(", ")
     )]
     Otherwise {
         /// The group that should be changed.
         group: String,
-        /// What would change too.
+        /// The parts that would change too.
         differing: Vec<String>,
     },
 }
 
-/// Why no group can be told.
+/// Why the group is not clear.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoGroup {
-    /// None has the name.
+    /// No group has the name.
     #[error("there is no group `{name}`: {help}")]
     Unknown {
-        /// What was named.
+        /// The name that was given.
         name: String,
-        /// What may have been meant.
+        /// Which name may have been meant.
         help: String,
     },
-    /// Several have agents and nothing else.
+    /// Several groups have agents and nothing else.
     #[error("several groups have agents: name one with `--group`: {}", spoken(.0))]
     Several(Vec<String>),
-    /// None has agents and nothing else.
+    /// No group has agents and nothing else.
     #[error("no group has agents and nothing else: name one with `--group`: {}", spoken(.0))]
     None(Vec<String>),
 }
 
-/// The group that is meant: the named one, else the only one that has agents and nothing else.
+/// The group to change: the named one, or else the only one that has agents and nothing else.
 ///
 /// # Errors
 /// When there is none, or there are several.
@@ -153,10 +153,10 @@ pub fn group<'i>(
     }
 }
 
-/// Adds machines to a group of an inventory's text. `exists` is that of [`read`].
+/// Adds machines to a group of an inventory's text. `exists` is as in [`read`].
 ///
 /// # Errors
-/// When the text cannot be changed so that it says that and nothing else.
+/// When the text cannot be changed so that it means that and nothing else.
 pub fn add(
     text: &str,
     group: &str,
@@ -180,14 +180,14 @@ pub fn add(
 }
 
 impl Edited {
-    /// What is another now than in `before`, as a unified diff of the file `name`.
+    /// The changes since `before`, as a unified diff of the file `name`.
     pub fn diff(&self, before: &str, name: &str) -> String {
         let diff = TextDiff::from_lines(before, &self.text);
         diff.unified_diff().context_radius(3).header(name, name).to_string()
     }
 }
 
-/// What the inventory says once the machines are in it.
+/// The inventory as it has to be once the machines are in it.
 fn meant(
     before: &Inventory,
     name: &str,
@@ -263,7 +263,7 @@ fn changed(
     }
 }
 
-/// Whether what stands there stands for nothing else, by an alias elsewhere.
+/// Checks that no alias elsewhere uses this part of the text.
 fn is_alone(
     text: &str,
     root: &Node,
@@ -285,7 +285,7 @@ fn is_alone(
     })
 }
 
-/// The aliases of values that hold a place of the text.
+/// The aliases of values that contain a part of the text.
 fn aliases_of(node: &Node, site: &Range<usize>, found: &mut Vec<Range<usize>>) {
     let holds = node.span.start <= site.start && site.end <= node.span.end;
     if node.written != node.span && holds {
@@ -302,7 +302,7 @@ fn aliases_of(node: &Node, site: &Range<usize>, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// What says which machines a group has.
+/// The node that sets which machines a group has.
 fn member_node<'n>(root: &'n Node, group: &str) -> Option<&'n Node> {
     let group = of(of(root, "groups")?, group)?;
     of(group, "count").or_else(|| of(group, "hosts"))
@@ -341,7 +341,7 @@ fn differing(one: &Inventory, other: &Inventory) -> Vec<String> {
 fn lines(lines: &[usize]) -> String {
     let numbers: Vec<String> = lines.iter().map(usize::to_string).collect();
     match numbers.as_slice() {
-        [one] => format!("line {one} has it"),
-        several => format!("lines {} have it", several.join(", ")),
+        [one] => format!("line {one} uses it"),
+        several => format!("lines {} use it", several.join(", ")),
     }
 }

@@ -1,4 +1,4 @@
-//! What holds for every edit, held against many inventories in as many ways to write them.
+//! Properties of every edit, checked against many inventories in many layouts.
 
 use std::fmt::Write;
 
@@ -33,7 +33,7 @@ struct Hand {
     crlf: bool,
     last_newline: bool,
     comments: bool,
-    /// Whether the group to change is the last thing of the file.
+    /// Whether the group to change is the last part of the file.
     at_end: bool,
     listed: Listed,
     items: Vec<Item>,
@@ -159,8 +159,8 @@ impl Hand {
 }
 
 impl Hand {
-    /// An inventory of provider `local`, whose workers are so many as `written` says; an anchor
-    /// of another group stands for `count`.
+    /// An inventory of provider `local`, with the number of workers as in `written`; another group
+    /// has an anchor on its `count`.
     fn counted(&self, count: u16, written: &str, in_brackets: bool) -> String {
         let (one, two) = (" ".repeat(self.step), " ".repeat(2 * self.step + self.dash));
         let gap = " ".repeat(self.gap);
@@ -183,7 +183,7 @@ impl Hand {
     }
 }
 
-/// Between brackets, no map is written in lines.
+/// Between brackets, no map is written over lines.
 fn flow(form: Item) -> Item {
     if form == Item::BlockMap { Item::FlowMap } else { form }
 }
@@ -209,7 +209,7 @@ fn addition() -> impl Strategy<Value = Vec<GivenHost>> {
     })
 }
 
-/// Insists that of a text's lines no more than one is another now.
+/// Checks that at most one line of a text has changed.
 fn one_line_differs(before: &str, after: &str) {
     let diff = TextDiff::from_lines(before, after);
     let gone: Vec<_> =

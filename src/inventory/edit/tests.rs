@@ -1,4 +1,4 @@
-//! What an edit makes of texts, one by one.
+//! The results of single edits.
 
 use super::*;
 
@@ -54,9 +54,7 @@ fn a_number_by_an_alias_becomes_a_number_of_its_own() {
     assert_eq!(more(text, "workers", 1), Ok(text.replace("*n", "4")));
     let shared = more(text, "all", 2).unwrap_err();
     assert!(
-        shared.contains(
-            "what line 4 says is said once for several places: line 5 has it by `*n`"
-        ),
+        shared.contains("line 4 is used in several places: line 5 uses it as `*n`"),
         "{shared}"
     );
 }
@@ -67,7 +65,7 @@ fn a_group_that_is_another_s_alias_is_left_alone() {
                 a: &a {roles: [agent], count: 2}\n  b: *a\n";
     for group in ["a", "b"] {
         let shared = more(text, group, 1).unwrap_err();
-        assert!(shared.contains("line 6 has it by `*a`"), "{shared}");
+        assert!(shared.contains("line 6 uses it as `*a`"), "{shared}");
     }
     let alone = text.replace("\n  b: *a", "");
     assert_eq!(more(&alone, "a", 1), Ok(alone.replace("count: 2", "count: 3")));
@@ -121,7 +119,7 @@ fn what_is_there_or_does_not_fit_is_said_with_its_place() {
     let text = "groups:\n  all: {roles: [control, edge], hosts: [10.0.0.1]}\n  \
                 workers:\n    roles: [agent]\n    hosts:\n    - 10.0.0.2\n    - 10.0.0.3\n";
     let known = hosts(text, &["10.0.0.9", "10.0.0.3"]).unwrap_err();
-    assert!(known.starts_with("10.0.0.3 is in group `workers` already (line 9)"));
+    assert!(known.starts_with("10.0.0.3 is already in group `workers` (line 9)"));
     let twice = hosts(text, &["10.0.0.9", "10.0.0.9"]).unwrap_err();
     assert_eq!(twice, "the address 10.0.0.9 is given twice");
     let counted = "groups: {all: {roles: [control, edge, agent], count: 3}}";

@@ -1,4 +1,4 @@
-//! Whether a host is where the inventory says, and one of its kind.
+//! Checks that a host has the address in the inventory, and that each entry is another machine.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::topology::{Node, Topology};
 /// How many of a host's addresses are shown.
 const SHOWN: usize = 4;
 
-/// An address that the host does not have, where one of its services is to listen on it.
+/// An address that the host does not have although one of its services has to listen on it.
 pub(super) fn not_its_own(node: &Node, facts: &Facts) -> Option<(String, String)> {
     let at_its_address = |spec: &Spec| spec.ports.iter().any(|port| !port.on_all);
     let listens = Spec::of_node(node).any(at_its_address);
@@ -24,14 +24,14 @@ pub(super) fn not_its_own(node: &Node, facts: &Facts) -> Option<(String, String)
     let more = if alike.len() > SHOWN { ", …" } else { "" };
     let shown = alike[..alike.len().min(SHOWN)].join(", ");
     Some((
-        format!("{address} is none of its addresses ({shown}{more})"),
-        "write as `address` the one of these by which the other hosts reach it, and as `ssh` \
-         the one by which this computer does"
+        format!("{address} is not one of its addresses ({shown}{more})"),
+        "set `address` to the address at which the other hosts reach it, and `ssh` to the one \
+         at which this computer reaches it"
             .to_owned(),
     ))
 }
 
-/// Entries that lead to one machine.
+/// Entries that lead to the same machine.
 pub(super) fn twins(
     topology: &Topology,
     facts: &BTreeMap<HostName, Facts>,
@@ -57,7 +57,7 @@ fn twin(host: &HostName, all: &[&HostName]) -> PreflightFailure {
     PreflightFailure {
         host: host.clone(),
         problem: format!("{} and {last} are the same machine", first.join(", ")),
-        help: "leave one of these entries in the inventory: each has to be a machine of its own"
+        help: "keep only one of these entries in the inventory: each must be a different machine"
             .to_owned(),
         port: None,
     }

@@ -1,15 +1,15 @@
-//! Whether the container engine that a host has is one that the services can run in.
+//! Checks that the services can run in the container engine of a host.
 
 use crate::component::docker::{self, is_foreign};
 use crate::resource::Facts;
 
-/// The first version of Docker that knows a setting to let containerd keep the images.
+/// The first version of Docker that has a setting to keep images in containerd's store.
 const CHOICE_OF_STORE: u32 = 23;
 
-/// The first version of Docker that lets containerd keep them on a host that is new to it.
+/// The first version of Docker that keeps images there by default after a new installation.
 const CONTAINERD_BY_DEFAULT: u32 = 29;
 
-/// Where an engine's settings are.
+/// The file with the engine's settings.
 const SETTINGS: &str = "/etc/docker/daemon.json";
 
 /// What is wrong with a host's engine, and what to do about it.
@@ -23,8 +23,8 @@ pub(super) fn unusable(facts: &Facts) -> Vec<(String, String)> {
     }
 }
 
-/// The version of Docker that the services will run in: of the engine that answers, of one that
-/// is there and does not run, or of the one that is going to be installed.
+/// The version of Docker that the services will run in: of the running engine, of one that is
+/// installed but does not run, or of the one that will be installed.
 pub(super) fn version(facts: &Facts) -> Option<&str> {
     let engine = &facts.system.engine;
     let stopped = || engine.client.as_deref().filter(|_| has_unit(facts));
@@ -32,7 +32,7 @@ pub(super) fn version(facts: &Facts) -> Option<&str> {
     version.or(engine.offered.as_deref()).or(engine.client.as_deref())
 }
 
-/// Whether an engine is installed. One may also run that systemd does not know.
+/// Whether an engine is installed. An engine may also run without a systemd unit.
 pub(super) fn is_there(facts: &Facts) -> bool {
     has_unit(facts) || facts.system.engine.version.is_some()
 }
@@ -45,7 +45,7 @@ fn major(facts: &Facts) -> Option<u32> {
     version(facts)?.split('.').next()?.parse().ok()
 }
 
-/// Something else that answers to `docker`.
+/// A program other than the usual Docker behind the command `docker`.
 fn not_docker(facts: &Facts) -> Option<(String, String)> {
     let engine = &facts.system.engine;
     let installed = "then `platform up` installs the distribution's own Docker";
@@ -60,7 +60,7 @@ fn not_docker(facts: &Facts) -> Option<(String, String)> {
     }
     if engine.snap {
         return Some((
-            "its Docker is the snap's, which sees neither /etc/docker nor most of /var/lib"
+            "its Docker is the snap, which can read neither /etc/docker nor most of /var/lib"
                 .to_owned(),
             format!("remove it with `snap remove docker`: {installed}"),
         ));
@@ -68,13 +68,13 @@ fn not_docker(facts: &Facts) -> Option<(String, String)> {
     let (command, version) = (engine.command.as_ref()?, engine.version.as_ref()?);
     let unit = docker::UNIT;
     Some((
-        format!("Docker {version} answers to {command}, and systemd knows no {unit}"),
-        format!("let a unit {unit} run it, or stop and remove it: {installed}"),
+        format!("Docker {version} runs behind {command}, but systemd has no unit {unit}"),
+        format!("run it by a unit {unit}, or stop and remove it: {installed}"),
     ))
 }
 
-/// An engine of another vendor that came without its client, or with a client that the services
-/// do not find.
+/// An engine of another vendor without its client, or with a client that the services do not
+/// find.
 fn not_in_place(facts: &Facts) -> Option<(String, String)> {
     let engine = &facts.system.engine;
     if engine.in_place || !is_foreign(facts) {
@@ -82,11 +82,11 @@ fn not_in_place(facts: &Facts) -> Option<(String, String)> {
     }
     Some(match &engine.command {
         Some(command) => (
-            format!("its `docker` is {command}, and the services need /usr/bin/docker"),
+            format!("its `docker` is {command}, but the services need /usr/bin/docker"),
             format!("link it: `ln -s {command} /usr/bin/docker`"),
         ),
         None => (
-            format!("it has Docker's engine ({}) and no `docker` command", docker::UNIT),
+            format!("it has Docker's engine ({}) but no `docker` command", docker::UNIT),
             "install the client that belongs to that engine, such as docker-ce-cli"
                 .to_owned(),
         ),
@@ -102,16 +102,16 @@ fn user_namespaces(facts: &Facts) -> Option<(String, String)> {
     let at = if configured { format!(" in {SETTINGS}") } else { String::new() };
     Some((
         format!(
-            "Docker's setting `userns-remap`{at} does not allow containers the host's network, \
-             which the services use"
+            "Docker's setting `userns-remap`{at} does not let containers use the host's \
+             network, which the services need"
         ),
-        "take the setting away and restart Docker, or give the roles to another host"
+        "remove the setting and restart Docker, or give the roles to another host"
             .to_owned(),
     ))
 }
 
-/// Services name their images by the digest of the configuration; containerd's store knows them
-/// by that of the manifest alone.
+/// Services name their images by the digest of the configuration. Containerd's store knows images
+/// only by the digest of the manifest.
 fn containerd_store(facts: &Facts) -> Option<(String, String)> {
     let engine = &facts.system.engine;
     let knows = |first: u32| major(facts).is_some_and(|major| major >= first);
@@ -127,12 +127,12 @@ fn containerd_store(facts: &Facts) -> Option<(String, String)> {
         (
             format!(
                 "Docker {} keeps images in containerd's store (`containerd-snapshotter`), which \
-                 does not know them by the ids that the services use",
+                 does not know images by the ids that the services use",
                 version(facts).unwrap_or_default()
             ),
             format!(
                 "set {{\"features\": {{\"containerd-snapshotter\": false}}}} in {SETTINGS} and \
-                 restart Docker, if it runs; what is in that store stays there, unused"
+                 restart Docker, if it runs; images in that store stay there, unused"
             ),
         )
     })

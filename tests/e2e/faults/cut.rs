@@ -53,7 +53,7 @@ fn of_two_runs_the_second_is_told_who_goes_on(given: &Given, lab: &Lab) {
     until_stage_begins(&mut first, "base");
     // Until the second has looked, and for less long than a run may be silent.
     first.signal("STOP");
-    check_up(lab, 4, &["is held by", "since 20", "running `up`"]);
+    check_up(lab, 4, &["is locked by", "since 20", "running `up`"]);
     let elsewhere = given.lab(SMALL);
     // Another computer has what hosts were given, and journals of its own.
     for folder in ["ca", "secrets"] {

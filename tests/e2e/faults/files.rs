@@ -47,9 +47,9 @@ fn a_catalogue_whose_versions_do_not_go_together_ends_a_run_before_anything_is_m
     for verb in ["plan", "up"] {
         let said = lab.run(&[verb]).exits(3).said();
         for text in [
-            "marathon needs Mesos from 1.5 on, and `mesos-master` is 1.4.2",
+            "marathon needs Mesos 1.5 or newer, but `mesos-master` is 1.4.2",
             "pair.yaml:6:",
-            "take a newer Mesos",
+            "use a newer Mesos",
         ] {
             assert!(said.contains(text), "{verb}: `{text}` is not in:\n{said}");
         }

@@ -71,7 +71,8 @@ fn one_member_loses_its_machine(lab: &Lab) {
 fn two_members_lose_their_data(lab: &Lab) {
     wipe(lab, "control-1");
     wipe(lab, "control-2");
-    let texts = ["data is gone from control-1, control-2", "control-3 is known to have"];
+    let texts =
+        ["data is gone from control-1, control-2", "if you know that control-3 has"];
     let refused = check_up(lab, 4, &texts).said();
     lab.run(&["plan"]).exits(4);
     lab.run(&["status"]).exits(1);

@@ -33,7 +33,7 @@ fn a_full_disk(lab: &Lab, machine: &Machine) {
         lab,
         4,
         &[
-            "control-1: only 64KiB are free on /var/lib/platform; make room",
+            "control-1: only 64KiB are free on /var/lib/platform; free some space",
             "nothing was changed",
         ],
     );
@@ -51,7 +51,7 @@ fn a_docker_that_is_too_new(lab: &Lab, machine: &Machine) {
         lab,
         4,
         &[
-            "control-1: Docker 28.0.0 is too new for zookeeper 3.8.0, which needs one below 26",
+            "control-1: Docker 28.0.0 is too new for zookeeper 3.8.0, which needs a version below 26",
             "older Docker",
         ],
     );
@@ -114,7 +114,7 @@ fn engines_that_cannot_be_used(lab: &Lab, given: &Given) {
         4,
         &[
             "control-1: /usr/local/bin/docker is Podman's",
-            "edge-1: Docker's setting `userns-remap` in /etc/docker/daemon.json does not allow",
+            "edge-1: Docker's setting `userns-remap` in /etc/docker/daemon.json does not let",
         ],
     );
     unwrap(&podman, "docker");
@@ -125,9 +125,9 @@ fn an_address_that_a_host_does_not_have(given: &Given) {
     let control = "[{address: '{1}', name: control-1}]";
     let outer = "[{address: 203.0.113.11, name: control-1, ssh: '{1}'}]";
     let lab = given.lab(&SMALL.replace(control, outer));
-    let (own, problem) = (given.address(1), "203.0.113.11 is none of its addresses");
+    let (own, problem) = (given.address(1), "203.0.113.11 is not one of its addresses");
     let expected = format!("control-1: {problem} ({own}");
-    check_up(&lab, 4, &[&expected, "nothing was changed", "as `ssh`"]);
+    check_up(&lab, 4, &[&expected, "nothing was changed", "and `ssh` to"]);
 }
 
 fn one_machine_that_is_written_twice(given: &Given) {
@@ -146,7 +146,7 @@ fn control_groups_of_version_2_alone(lab: &Lab, machine: &Machine) {
         machine.sh(&format!("mount -o remount,rw /sys/fs/cgroup && touch {mark}"));
     }
     let inventory = with_needs(lab, "{cgroups: v1}");
-    let problem = "control-1: its control groups are of version 2 alone, ";
+    let problem = "control-1: it has only control groups of version 2, ";
     check_up(
         lab,
         4,

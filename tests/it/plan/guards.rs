@@ -267,9 +267,9 @@ fn members_of_an_ensemble_that_holds_data_can_be_neither_added_nor_exchanged() {
     assert_eq!(
         refused,
         "refused: the ensemble on 10.0.0.1 has the members 1=10.0.0.1 2=10.0.0.2 3=10.0.0.3, \
-         the inventory says 1=10.0.0.1 2=10.0.0.2 3=10.0.0.3 4=10.0.0.4 5=10.0.0.5; members \
-         of an ensemble that holds data can be neither added nor exchanged yet: put the \
-         inventory's members back as they were"
+         but the inventory says 1=10.0.0.1 2=10.0.0.2 3=10.0.0.3 4=10.0.0.4 5=10.0.0.5; this \
+         program cannot add or replace members of an ensemble that holds data yet: undo the \
+         change of the members in the inventory"
     );
     for other in
         ["10.0.0.1, 10.0.0.2, 10.0.0.4", "10.0.0.1", "10.0.0.2, 10.0.0.1, 10.0.0.3"]
@@ -296,12 +296,12 @@ fn what_a_version_needs_is_asked_of_the_hosts_that_run_it_alone() {
     let said: Vec<String> =
         found.iter().map(|o| format!("{}: {}", o.host, o.problem)).collect();
     let docker =
-        "Docker 26.0.0 is too new for mesos-agent 1.11.0, which needs one below 26";
+        "Docker 26.0.0 is too new for mesos-agent 1.11.0, which needs a version below 26";
     assert_eq!(
         said,
         [
             format!("10.0.0.21: {docker}"),
-            "10.0.0.21: its control groups are of version 2 alone, and mesos-agent 1.11.0 needs \
+            "10.0.0.21: it has only control groups of version 2, but mesos-agent 1.11.0 needs \
              version 1"
                 .to_owned(),
             format!("10.0.0.22: {docker}"),
@@ -325,8 +325,8 @@ fn a_version_that_runs_under_control_groups_of_version_2_alone_is_kept_from_othe
     assert_eq!(
         said,
         [
-            "10.0.0.22: its control groups are of version 1, and mesos-agent 1.11.0-0.9.0 needs \
-          version 2 alone"
+            "10.0.0.22: it has control groups of version 1, but mesos-agent 1.11.0-0.9.0 needs \
+          version 2 only"
         ]
     );
 }
@@ -364,12 +364,12 @@ fn who_has_not_allowed_a_reboot_is_told_what_to_write() {
     let (problem, help) = objected_to_cgroups("", GRUB, "").expect("it has version 2");
     assert_eq!(
         problem,
-        "its control groups are of version 2 alone, and mesos-agent 1.11.0 needs version 1"
+        "it has only control groups of version 2, but mesos-agent 1.11.0 needs version 1"
     );
     assert_eq!(
         help,
-        "add `host: {cgroups: hybrid}` to the group `workers`: the plan then holds the change of \
-         the kernel's command line and the reboot that give it version 1 beside version 2"
+        "add `host: {cgroups: hybrid}` to the group `workers`: the plan then changes the kernel's \
+         command line and reboots the host, which gives it version 1 beside version 2"
     );
     assert_eq!(objected_to_cgroups(HYBRID, GRUB, ""), None);
 }
@@ -384,22 +384,22 @@ fn a_host_that_cannot_be_given_version_1_is_refused_with_or_without_the_setting(
             assert!(problem.ends_with(why), "{problem}");
         }
     };
-    hindered("252", "258", "its systemd 258 does not know version 1 any more");
+    hindered("252", "258", "its systemd 258 no longer supports version 1");
     let container = r#""container":"#;
     hindered(
         &format!("{container}false"),
         &format!("{container}true"),
-        "a container boots no kernel of its own",
+        "a container does not boot its own kernel",
     );
     hindered(
         r#""grub":true"#,
         r#""grub":false"#,
-        "its loader is not a GRUB with update-grub, as Debian and Ubuntu have it",
+        "its boot loader is not GRUB with update-grub, as in Debian and Ubuntu",
     );
     hindered(
         r#""now":"""#,
         r#""now":"systemd.unified_cgroup_hierarchy=0""#,
-        "it was booted with `systemd.unified_cgroup_hierarchy=0`, and has it not",
+        "it was booted with `systemd.unified_cgroup_hierarchy=0`, but still does not have it",
     );
 }
 
@@ -410,7 +410,7 @@ fn a_setting_that_is_needed_is_not_taken_back() {
         r#"{"q":"ours","kind":"boot","path":"/etc/default/grub.d/99-platform.cfg"}"#;
     let also = format!("{booted}\n{ours}");
     let (problem, _) = objected_to_cgroups("", GRUB, &also).expect("it would go");
-    assert!(problem.contains("a setting that the inventory no longer has"), "{problem}");
+    assert!(problem.contains("the inventory no longer has the setting"), "{problem}");
     assert_eq!(objected_to_cgroups(HYBRID, GRUB, &also), None);
     assert_eq!(objected_to_cgroups("", GRUB, booted), None, "it is not ours");
 }
@@ -468,8 +468,8 @@ fn an_agent_that_would_have_to_be_drained_is_refused_with_all_that_differs() {
     assert_eq!(
         check_identity(&before, &less).expect_err("it has less"),
         "refused: the agent on 10.0.0.21 would have rack:b in place of rack:a, would have cpus:2 \
-         in place of cpus:4; an agent with tasks does not take that, and has to be drained \
-         first, which cannot be done yet: put the inventory back as it was for this host"
+         in place of cpus:4; an agent with tasks does not accept this and must be drained first, \
+         which this program cannot do yet: undo the change for this host in the inventory"
     );
 }
 
@@ -506,7 +506,7 @@ fn an_agent_is_not_taken_from_under_its_tasks() {
     );
     let refused = check_identity(&before, &now).expect_err("its agent would go");
     assert!(
-        refused.starts_with("refused: the agent on 10.0.0.22 would be taken away; "),
+        refused.starts_with("refused: the agent on 10.0.0.22 would be removed; "),
         "{refused}"
     );
 }
@@ -523,9 +523,9 @@ fn masters_with_a_registry_can_be_neither_added_nor_exchanged() {
     assert_eq!(check(&mesos(three, "")), Ok(()));
     assert_eq!(
         check(&mesos("10.0.0.1, 10.0.0.2, 10.0.0.4", "")).expect_err("one is another"),
-        "refused: the registry on 10.0.0.1 was begun by the masters 10.0.0.1, 10.0.0.2, \
-         10.0.0.3, the inventory says 10.0.0.1, 10.0.0.2, 10.0.0.4; masters can be neither \
-         added nor exchanged yet: put the inventory's masters back as they were"
+        "refused: the registry on 10.0.0.1 belongs to the masters 10.0.0.1, 10.0.0.2, \
+         10.0.0.3, but the inventory says 10.0.0.1, 10.0.0.2, 10.0.0.4; this program cannot add \
+         or replace masters yet: undo the change of the masters in the inventory"
     );
 }
 
@@ -613,9 +613,9 @@ fn a_setting_that_a_kernel_does_not_have_is_refused_by_its_name_and_host() {
         assert_eq!(
             said,
             [
-                "control-1: its kernel does not have the setting `vm.swapiness`; look for a slip \
-                 in that name under `sysctls` in the inventory; where a module of the kernel \
-                 brings it, load that module on the host, and name it in /etc/modules-load.d"
+                "control-1: its kernel does not have the setting `vm.swapiness`; check the \
+                 spelling of that name under `sysctls` in the inventory; if a kernel module \
+                 provides it, load that module on the host, and name it in /etc/modules-load.d"
             ]
         );
     }

@@ -342,13 +342,13 @@ fn what_disturbs_a_whole_host_waits_for_all_that_serve_on_it() {
     check(
         &sysctl,
         &[(3, 4)],
-        "refused: to change c-2 would interrupt one of 4 serving hosts of Chronos while f-2 \
+        "refused: changing c-2 would interrupt one of 4 serving hosts of Chronos while f-2 \
          does not serve, and one is needed; bring f-2 back first",
     );
     check(
         &sysctl,
         &[(1, 2)],
-        "refused: to change c-2 would interrupt one of 2 serving Mesos masters while c-3 does \
+        "refused: changing c-2 would interrupt one of 2 serving Mesos masters while c-3 does \
          not serve, and a majority of 2 is needed; bring c-3 back first",
     );
 }

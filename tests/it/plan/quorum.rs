@@ -368,7 +368,7 @@ fn a_member_that_is_being_brought_back_is_not_waited_for_before_it_is_started() 
     check(
         [Leads, Serves, Down],
         [&[], &[Disturbs], &[Disturbs]],
-        "refused: to change c1 would interrupt one of 2 serving ZooKeeper members while c2 does not \
+        "refused: changing c1 would interrupt one of 2 serving ZooKeeper members while c2 does not \
          serve, and a majority of 2 is needed; bring c2 back first",
     );
 }

@@ -64,7 +64,7 @@ fn what_only_looks_like_docker_is_named_with_what_to_do() {
     assert_eq!(of_engine(&format!("{UNIT}{podman}")).as_deref(), Some(&*expected));
 
     let snap = format!(
-        "its Docker is the snap's, which sees neither /etc/docker nor most of /var/lib; remove \
+        "its Docker is the snap, which can read neither /etc/docker nor most of /var/lib; remove \
          it with `snap remove docker`: {installed}"
     );
     // Its command is not on the path of every login.
@@ -77,8 +77,8 @@ fn what_only_looks_like_docker_is_named_with_what_to_do() {
             r#"{"q":"docker","command":"/usr/local/bin/docker","version":"27.1.0"}"#
         ),
         Some(format!(
-            "Docker 27.1.0 answers to /usr/local/bin/docker, and systemd knows no \
-             docker.service; let a unit docker.service run it, or stop and remove it: {installed}"
+            "Docker 27.1.0 runs behind /usr/local/bin/docker, but systemd has no unit \
+             docker.service; run it by a unit docker.service, or stop and remove it: {installed}"
         ))
     );
 }
@@ -108,7 +108,7 @@ fn another_vendor_s_engine_needs_its_client_where_the_services_look_for_it() {
     assert_eq!(
         of_engine(&none).as_deref(),
         Some(
-            "it has Docker's engine (docker.service) and no `docker` command; install the \
+            "it has Docker's engine (docker.service) but no `docker` command; install the \
              client that belongs to that engine, such as docker-ce-cli"
         )
     );
@@ -118,7 +118,7 @@ fn another_vendor_s_engine_needs_its_client_where_the_services_look_for_it() {
     assert_eq!(
         of_engine(&aside).as_deref(),
         Some(
-            "its `docker` is /opt/bin/docker, and the services need /usr/bin/docker; link it: \
+            "its `docker` is /opt/bin/docker, but the services need /usr/bin/docker; link it: \
              `ln -s /opt/bin/docker /usr/bin/docker`"
         )
     );
@@ -142,7 +142,8 @@ fn offered(version: &str, configured: &str) -> bool {
 
 #[test]
 fn settings_that_the_services_cannot_work_with_are_named() {
-    let userns = "does not allow containers the host's network, which the services use";
+    let userns =
+        "does not let containers use the host's network, which the services need";
     assert_eq!(
         set("20.10.24", "false,false", "true,null"),
         Some(format!(
@@ -156,7 +157,7 @@ fn settings_that_the_services_cannot_work_with_are_named() {
     let store = |version: &str| {
         Some(format!(
             "Docker {version} keeps images in containerd's store (`containerd-snapshotter`), \
-             which does not know them by the ids that the services use"
+             which does not know images by the ids that the services use"
         ))
     };
     assert_eq!(set("29.1.0", "false,true", "null,null"), store("29.1.0"));
@@ -202,9 +203,11 @@ const ADDRESSES: &str = r#"{"q":"address","address":"127.0.0.1"}
 fn an_address_that_a_host_does_not_have_is_named_with_those_that_it_has() {
     assert_eq!(
         objected(&[("c1", ADDRESSES), ("e1", ADDRESSES), ("b1", ADDRESSES)]),
-        ["c1: 203.0.113.11 is none of its addresses (10.0.0.1, 172.17.0.1); write as \
-             `address` the one of these by which the other hosts reach it, and as `ssh` the one \
-             by which this computer does"],
+        [
+            "c1: 203.0.113.11 is not one of its addresses (10.0.0.1, 172.17.0.1); set `address` \
+             to the address at which the other hosts reach it, and `ssh` to the one at which \
+             this computer reaches it"
+        ],
         "a registry listens on all addresses, and the base on none"
     );
     let own = r#"{"q":"address","address":"203.0.113.11"}"#;
@@ -227,7 +230,7 @@ fn entries_that_lead_to_one_machine_are_named_together() {
         format!("{boot}\n{network}\n{}", own.join("\n"))
     };
     let both = machine("a", 1, &["10.0.0.2", "10.0.0.3"]);
-    let help = "leave one of these entries in the inventory: each has to be a machine of its own";
+    let help = "keep only one of these entries in the inventory: each must be a different machine";
     let twins = ["c2", "c3"]
         .map(|host| format!("{host}: c2 and c3 are the same machine; {help}"));
     assert_eq!(objected(&[("c2", &both), ("c3", &both)]), twins);

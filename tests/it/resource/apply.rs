@@ -343,7 +343,7 @@ fn a_unit_is_started_once_and_again_only_when_its_inputs_change() {
     let (facts, changes) = host.changes(&service("x.service", "2"));
     let steps: Vec<String> = changes.iter().map(Change::step).collect();
     assert_eq!(steps, ["write file /etc/app/x.conf", "restart unit x.service"]);
-    assert_eq!(changes[1].reason, "was started with another /etc/app/x.conf");
+    assert_eq!(changes[1].reason, "was started with a different /etc/app/x.conf");
     assert!(is_done(&host.make(&facts, &changes)));
     assert_eq!(host.changes(&service("x.service", "2")).1, []);
 }

@@ -124,7 +124,7 @@ fn an_engine_without_its_command_fails_by_itself_and_the_next_run_finishes() {
     let owed = host.changes(&engine()).1;
     let owed: Vec<String> =
         owed.iter().map(|it: &Change| format!("{}: {}", it.step(), it.reason)).collect();
-    assert_eq!(owed, ["install package engine: brought no `tool` command"]);
+    assert_eq!(owed, ["install package engine: provides no `tool` command"]);
     assert_eq!(failure(&host, &engine()), lacking);
     host.write("/fake/recommends/engine", b"engine-cli");
     host.program("/fake/brings/engine-cli", "#!/bin/sh\n");

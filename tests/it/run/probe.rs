@@ -67,8 +67,8 @@ async fn an_answer_that_is_not_whole_is_an_error_and_says_why() {
     .await;
     check_error(
         Act::Ends(lines(&["Welcome!", end]), 0, ""),
-        "cannot read what a answered: the host answered the probe with a line that makes no \
-         sense: `Welcome!`",
+        "cannot read what a answered: the host answered the probe with a line that cannot be \
+         understood: `Welcome!`",
     )
     .await;
     check_error(
