@@ -6,28 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::component::{Component, Redundancy};
 use crate::inventory::{AgentSpec, Batch, ClusterName, Group, Inventory};
-
-/// The port on which ZooKeeper serves its clients.
-pub const ZOOKEEPER_PORT: u16 = 2181;
-/// The ports on which ZooKeeper's members speak to each other: data, elections.
-pub const ZOOKEEPER_PEER_PORTS: [u16; 2] = [2888, 3888];
-/// The port on which the registry serves.
-pub const REGISTRY_PORT: u16 = 5000;
-/// The port on which a Mesos master serves frameworks, agents and operators.
-pub const MASTER_PORT: u16 = 5050;
-/// The port on which a Mesos agent serves its master and operators.
-pub const AGENT_PORT: u16 = 5051;
-/// The port on which Marathon serves its clients.
-pub const MARATHON_PORT: u16 = 8080;
-/// The port on which Chronos serves its clients.
-pub const CHRONOS_PORT: u16 = 4400;
-/// The port on which the masters connect back to Marathon's driver. Without this setting Mesos
-/// would choose a new port at each start, but a firewall has to know it.
-pub const MARATHON_DRIVER_PORT: u16 = 9091;
-/// The port on which the masters connect back to Chronos' driver.
-pub const CHRONOS_DRIVER_PORT: u16 = 9092;
 
 /// A machine of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +32,8 @@ pub struct Topology {
     pub cluster: ClusterName,
     /// The hosts, in the order of the inventory.
     pub nodes: Vec<Node>,
-    /// The ZooKeeper ensemble, if the cluster has one.
-    pub ensemble: Option<Ensemble>,
-    /// The Mesos masters, if the cluster has any.
-    pub masters: Option<Ensemble>,
+    /// Those that decide by a majority, by component.
+    pub ensembles: BTreeMap<Component, Ensemble>,
     /// How many agents may be interrupted at once.
     pub batch: Batch,
 }
@@ -170,16 +148,16 @@ impl Topology {
         let nodes: Vec<Node> = in_order
             .map(|machine| node(inventory, machine, groups[machine.group.as_str()]))
             .collect();
-        let ensemble = Ensemble::of(
-            nodes.iter().filter(|node| node.runs(Component::Zookeeper)),
-            "ZooKeeper members",
-        )?;
-        let masters = Ensemble::of(
-            nodes.iter().filter(|node| node.runs(Component::MesosMaster)),
-            "Mesos masters",
-        )?;
+        let mut ensembles = BTreeMap::new();
+        for component in Component::ALL {
+            if component.redundancy() == Redundancy::Quorum {
+                let members = nodes.iter().filter(|node| node.runs(component));
+                let found = Ensemble::of(members, component.instances())?;
+                ensembles.extend(found.map(|ensemble| (component, ensemble)));
+            }
+        }
         let (cluster, batch) = (inventory.cluster.clone(), inventory.platform.batch);
-        Ok(Self { cluster, nodes, ensemble, masters, batch })
+        Ok(Self { cluster, nodes, ensembles, batch })
     }
 
     /// The hosts that run a registry, in order.
@@ -192,16 +170,27 @@ impl Topology {
         self.nodes.iter().filter(|node| node.runs(Component::MesosAgent))
     }
 
-    /// The members of a component of which a majority has to serve; `None` for any other
-    /// component, and if the cluster has no members of it.
+    /// The members of a component that decide by a majority; `None` for any other component, and
+    /// if the cluster does not run it.
     pub fn ensemble_of(&self, component: Component) -> Option<&Ensemble> {
-        match component {
-            Component::Zookeeper => self.ensemble.as_ref(),
-            Component::MesosMaster => self.masters.as_ref(),
-            Component::Registry
-            | Component::MesosAgent
-            | Component::Marathon
-            | Component::Chronos => None,
+        self.ensembles.get(&component)
+    }
+
+    /// The ZooKeeper ensemble, if the cluster has one.
+    pub fn zookeeper(&self) -> Option<&Ensemble> {
+        self.ensemble_of(Component::Zookeeper)
+    }
+
+    /// The Mesos masters, if the cluster has any.
+    pub fn masters(&self) -> Option<&Ensemble> {
+        self.ensemble_of(Component::MesosMaster)
+    }
+
+    /// Lets the members of the ZooKeeper ensemble keep the numbers that they have: see
+    /// [`Ensemble::keep`].
+    pub fn keep_numbers(&mut self, numbers: &BTreeMap<IpAddr, u16>) {
+        if let Some(ensemble) = self.ensembles.get_mut(&Component::Zookeeper) {
+            ensemble.keep(numbers);
         }
     }
 

@@ -20,10 +20,12 @@ use serde_json::json;
 use super::identity::{self, Identity};
 use super::mesos::{self, AGENT, OPERATOR, TASKS, credential, private};
 use super::service::unit_file;
-use super::spec::{Clients, Given, Port, Redundancy, Spec, no_remedy};
+use super::spec::{Clients, Health, Port, Spec, StateUse, no_remedy};
+use super::znode::ZookeeperUser;
 use super::{Context, Stage, Wants, docker, path, ports};
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
+use crate::inventory::component::AGENT_PORT;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
 use crate::resource::{
@@ -32,7 +34,7 @@ use crate::resource::{
 };
 use crate::secret::{Secret, SecretBytes};
 use crate::template::{BadTemplate, render};
-use crate::topology::{AGENT_PORT, Node, Topology};
+use crate::topology::{Node, Topology};
 
 /// Where an agent's data is on its host. The agent sees it at the same path, as containers of
 /// tasks get folders of it under that path.
@@ -50,21 +52,33 @@ const KEY: &str = "/var/lib/platform/mesos-agent/executors.key";
 /// The unit that runs an agent.
 pub const UNIT: &str = "platform-mesos-agent.service";
 
-/// The Mesos agents. Their password in ZooKeeper is not in `given`: they only read there, which
-/// anyone may.
+/// The Mesos agents' password in ZooKeeper.
+const ZOOKEEPER_SECRET: &str = "agent-zookeeper";
+
+/// The Mesos agents.
 pub(super) const SPEC: Spec = Spec {
     component: Component::MesosAgent,
     title: "the Mesos agents",
     instance: "the Mesos agent",
-    instances: "Mesos agents",
     serve: ["the agent on {} is registered", "the agents on {} are registered"],
     unit: UNIT,
     stage: Stage::Agents,
-    ports: &[Port::new(AGENT_PORT, Clients::Hosts(&[Component::MesosMaster]))],
-    redundancy: Redundancy::Pool,
+    ports: &[Port::new(AGENT_PORT, Clients::Users)],
+    connects_to: &[Component::Zookeeper, Component::MesosMaster],
     interrupted_by: &[],
     framework: None,
-    given: &[Given::Secret(mesos::AGENT_SECRET)],
+    zookeeper: Some(ZookeeperUser {
+        name: AGENT,
+        secret: ZOOKEEPER_SECRET,
+        nodes: &[],
+        is_public: false,
+    }),
+    state: &[
+        StateUse::Secret(mesos::AGENT_SECRET),
+        // Agents only read in ZooKeeper, which anyone may.
+        StateUse::Renewable(ZOOKEEPER_SECRET),
+    ],
+    health: Health::Agents,
     wants,
     ask,
     remedy: no_remedy,
@@ -178,15 +192,18 @@ fn reserved_ports(context: Context<'_>, facts: &Facts) -> Option<Sysctl> {
 
 fn files(context: Context<'_>, identity: &Identity) -> Vec<File> {
     let own = |name: &str, content| private(&format!("{CONFIG}/{name}"), content, "root");
-    let mesos = &context.inputs.mesos;
-    let zookeeper = (AGENT, &mesos.agent_zookeeper);
-    let of_this_agent = mesos.agents.get(&context.node.host);
+    let inputs = context.inputs;
+    let zookeeper = (AGENT, inputs.secret(ZOOKEEPER_SECRET));
+    let of_this_agent = inputs.agents.get(&context.node.host);
     let operator = of_this_agent.map(|password| credential(OPERATOR, password));
     let operator = json!({ "credentials": Vec::from_iter(operator) });
     let login = docker::login(context);
     let mut files = vec![
         own("zk", Content::from(mesos::masters_url(context.topology, zookeeper))),
-        own("credential.json", secret(credential(AGENT, &mesos.agent).to_string())),
+        own(
+            "credential.json",
+            secret(credential(AGENT, inputs.secret(mesos::AGENT_SECRET)).to_string()),
+        ),
         own("http-credentials.json", secret(operator.to_string())),
         private(PULL_LOGIN, login.clone(), "root"),
         docker_client(),

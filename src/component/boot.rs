@@ -3,8 +3,7 @@
 //! A machine reboots only if the inventory allows it, and if a component on it needs that.
 
 use super::{Context, Stage, Wants};
-use crate::inventory::CgroupNeed;
-use crate::inventory::catalog::Component;
+use crate::inventory::{CgroupNeed, Component};
 use crate::resource::probe::Questions;
 use crate::resource::{Boot, Resource};
 

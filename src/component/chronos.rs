@@ -4,13 +4,16 @@ use minijinja::context;
 
 use super::mesos::{self, OPERATOR, private};
 use super::service::Service;
-use super::spec::{Clients, Given, Port, Redundancy, Spec, asks_nothing, no_remedy};
+use super::spec::{
+    Clients, Framework, Health, Port, Spec, StateUse, asks_nothing, no_remedy,
+};
+use super::znode::ZookeeperUser;
 use super::{Context, Stage, Wants, path};
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
+use crate::inventory::component::{CHRONOS_DRIVER_PORT, CHRONOS_PORT};
 use crate::resource::{Facts, File};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
-use crate::topology::{CHRONOS_DRIVER_PORT, CHRONOS_PORT};
 use crate::unit::Size;
 
 /// The numeric user and group as which it runs in its container.
@@ -21,12 +24,14 @@ const CONFIG: &str = "/etc/platform/chronos";
 pub const PRINCIPAL: &str = "chronos";
 /// Its nodes in ZooKeeper. It gives nodes that it makes itself no access list, so this program
 /// makes them.
-pub(super) const NODES: [&str; 4] =
+const NODES: [&str; 4] =
     ["/chronos", "/chronos/state", "/chronos/state/state", "/chronos/state/candidate"];
 /// The unit that runs it.
 pub const UNIT: &str = "platform-chronos.service";
-/// Its passwords: in ZooKeeper, at the Mesos masters, and the operator's for its API.
-pub const SECRETS: [&str; 3] = ["chronos-zookeeper", "chronos-mesos", HTTP_SECRET];
+/// Its password in ZooKeeper.
+const ZOOKEEPER_SECRET: &str = "chronos-zookeeper";
+/// The password with which it registers at the masters.
+const MESOS_SECRET: &str = "chronos-mesos";
 /// The operator's password for its API.
 pub const HTTP_SECRET: &str = "chronos-http";
 
@@ -35,22 +40,28 @@ pub(super) const SPEC: Spec = Spec {
     component: Component::Chronos,
     title: "Chronos",
     instance: "Chronos",
-    instances: "hosts of Chronos",
     serve: ["Chronos on {} serves", "Chronos on {} serve and one leads"],
     unit: UNIT,
     stage: Stage::Frameworks,
     ports: &[
-        Port::new(CHRONOS_PORT, Clients::Hosts(&[Component::Chronos])),
+        Port::new(CHRONOS_PORT, Clients::Users),
         Port::new(CHRONOS_DRIVER_PORT, mesos::DRIVER_CLIENTS),
     ],
-    redundancy: Redundancy::Standby,
+    connects_to: &[Component::Zookeeper, Component::MesosMaster, Component::Chronos],
     interrupted_by: &[Component::Zookeeper],
-    framework: Some(PRINCIPAL),
-    given: &[
-        Given::Secret(SECRETS[0]),
-        Given::Secret(SECRETS[1]),
-        Given::Secret(SECRETS[2]),
+    framework: Some(Framework { principal: PRINCIPAL, secret: MESOS_SECRET }),
+    zookeeper: Some(ZookeeperUser {
+        name: PRINCIPAL,
+        secret: ZOOKEEPER_SECRET,
+        nodes: &NODES,
+        is_public: false,
+    }),
+    state: &[
+        StateUse::Secret(ZOOKEEPER_SECRET),
+        StateUse::Secret(MESOS_SECRET),
+        StateUse::Secret(HTTP_SECRET),
     ],
+    health: Health::Leader,
     wants,
     ask: asks_nothing,
     remedy: no_remedy,
@@ -64,7 +75,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::Chronos) else {
         return Ok(Vec::new());
     };
-    let secret = context.inputs.chronos.secret.clone();
+    let secret = context.inputs.secret(MESOS_SECRET).clone();
     let files = vec![
         File::private(path(&format!("{CONFIG}/environment")), environment(context)),
         private(&format!("{CONFIG}/arguments"), arguments(context)?, USER),
@@ -81,7 +92,7 @@ fn environment(context: Context<'_>) -> Secret {
     Secret::new(format!(
         "MESOSPHERE_HTTP_CREDENTIALS={OPERATOR}:{}\nPORT0={CHRONOS_PORT}\n\
          PORT1={CHRONOS_DRIVER_PORT}\nLIBPROCESS_IP={}\nLIBPROCESS_PORT={CHRONOS_DRIVER_PORT}\n",
-        context.inputs.chronos.password.expose(),
+        context.inputs.secret(HTTP_SECRET).expose(),
         context.node.address,
     ))
 }
@@ -89,15 +100,14 @@ fn environment(context: Context<'_>) -> Secret {
 /// All arguments, one option to a line. Chronos splits them at blanks, and with a file it ignores
 /// arguments from elsewhere.
 fn arguments(context: Context<'_>) -> Result<Secret, BadTemplate> {
-    let own = &context.inputs.chronos;
-    let zookeeper = (PRINCIPAL, &own.zookeeper);
+    let zookeeper = (PRINCIPAL, context.inputs.secret(ZOOKEEPER_SECRET));
     let text = render(
         "chronos/arguments",
         include_str!("../../templates/chronos/arguments"),
         context! {
             master => mesos::masters_url(context.topology, zookeeper).expose(),
             zk_hosts => mesos::zookeepers(context.topology),
-            zk_auth => format!("{PRINCIPAL}:{}", own.zookeeper.expose()),
+            zk_auth => format!("{PRINCIPAL}:{}", context.inputs.secret(ZOOKEEPER_SECRET).expose()),
             address => context.node.address.to_string(),
             port => CHRONOS_PORT,
             principal => PRINCIPAL,

@@ -3,13 +3,15 @@
 //! This program does not change the engine's own configuration: components pass what they need
 //! when they start. So a host that had Docker before keeps it as it was.
 
+use super::registry;
 use super::{Context, Stage, Wants, path};
+use crate::inventory::component::REGISTRY_PORT;
 use crate::resource::probe::Questions;
 use crate::resource::{
     Directory, Facts, File, Package, PackageState, ProvidedCommand, Resource, Unit,
 };
 use crate::secret::Secret;
-use crate::topology::{Node, REGISTRY_PORT};
+use crate::topology::Node;
 
 /// Where this program's own files are on a host.
 const HOME: &str = "/etc/platform";
@@ -84,7 +86,7 @@ fn trust(context: Context<'_>, registry: &Node) -> File {
 
 /// The client configuration with which hosts pull, in Docker's format.
 pub(super) fn login(context: Context<'_>) -> Secret {
-    let account = context.inputs.registry.basic_auth();
+    let account = registry::pull_login(context.inputs);
     let auths: serde_json::Map<String, serde_json::Value> = context
         .topology
         .registries()

@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::path;
+use crate::inventory::component::AGENT_PORT;
 use crate::inventory::{AgentSpec, FaultDomain, PortRange};
 use crate::path::HostPath;
 use crate::resource::File;
-use crate::topology::{AGENT_PORT, Node};
+use crate::topology::Node;
 
 /// The ports that tasks get if the inventory does not set any.
 const PORTS: PortRange = PortRange { first: 31000, last: 32000 };

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::spec::{Given, Spec};
+use super::spec::{Spec, StateUse};
 use crate::host::{HostName, joined};
 use crate::resource::{Facts, Owned};
 
@@ -42,7 +42,7 @@ pub fn check(
     let (mut missing, mut hosts) = (BTreeSet::new(), BTreeSet::new());
     for spec in Spec::all() {
         let lost: Vec<String> =
-            spec.given.iter().flat_map(files).filter(lacked).collect();
+            spec.state.iter().flat_map(files).filter(lacked).collect();
         if lost.is_empty() {
             continue;
         }
@@ -61,10 +61,11 @@ pub fn check(
 }
 
 /// The files of the state folder that hold a given secret.
-fn files(given: &Given) -> Vec<String> {
-    match given {
-        Given::Authority => vec!["ca/ca.crt".to_owned(), "ca/ca.key".to_owned()],
-        Given::Secret(name) => vec![format!("secrets/{name}")],
+fn files(used: &StateUse) -> Vec<String> {
+    match used {
+        StateUse::Authority => vec!["ca/ca.crt".to_owned(), "ca/ca.key".to_owned()],
+        StateUse::Secret(name) => vec![format!("secrets/{name}")],
+        StateUse::Renewable(_) => Vec::new(),
     }
 }
 

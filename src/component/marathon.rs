@@ -4,14 +4,17 @@ use minijinja::context;
 
 use super::mesos::{self, OPERATOR, TASKS, private};
 use super::service::Service;
-use super::spec::{Clients, Given, Port, Redundancy, Spec, asks_nothing, no_remedy};
+use super::spec::{
+    Clients, Framework, Health, Port, Spec, StateUse, asks_nothing, no_remedy,
+};
+use super::znode::ZookeeperUser;
 use super::{Context, Inputs, Stage, Wants, path};
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
+use crate::inventory::component::{MARATHON_DRIVER_PORT, MARATHON_PORT};
 use crate::path::HostPath;
 use crate::resource::{Facts, File, FileState};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
-use crate::topology::{MARATHON_DRIVER_PORT, MARATHON_PORT};
 use crate::unit::Size;
 
 /// The numeric user and group as which it runs in its container.
@@ -24,8 +27,10 @@ pub const PRINCIPAL: &str = "marathon";
 const LOGGING: &str = include_str!("../../templates/marathon/logback.xml");
 /// The unit that runs it.
 pub const UNIT: &str = "platform-marathon.service";
-/// Its passwords: in ZooKeeper, at the Mesos masters, and the operator's for its API.
-pub const SECRETS: [&str; 3] = ["marathon-zookeeper", "marathon-mesos", HTTP_SECRET];
+/// Its password in ZooKeeper.
+const ZOOKEEPER_SECRET: &str = "marathon-zookeeper";
+/// The password with which it registers at the masters.
+const MESOS_SECRET: &str = "marathon-mesos";
 /// The operator's password for its API.
 pub const HTTP_SECRET: &str = "marathon-http";
 
@@ -35,22 +40,28 @@ pub(super) const SPEC: Spec = Spec {
     component: Component::Marathon,
     title: "Marathon",
     instance: "Marathon",
-    instances: "hosts of Marathon",
     serve: ["Marathon on {} serves", "Marathon on {} serve and one leads"],
     unit: UNIT,
     stage: Stage::Frameworks,
     ports: &[
-        Port::new(MARATHON_PORT, Clients::Hosts(&[Component::Marathon])),
+        Port::new(MARATHON_PORT, Clients::Users),
         Port::new(MARATHON_DRIVER_PORT, mesos::DRIVER_CLIENTS),
     ],
-    redundancy: Redundancy::Standby,
+    connects_to: &[Component::Zookeeper, Component::MesosMaster, Component::Marathon],
     interrupted_by: &[Component::Zookeeper, Component::MesosMaster],
-    framework: Some(PRINCIPAL),
-    given: &[
-        Given::Secret(SECRETS[0]),
-        Given::Secret(SECRETS[1]),
-        Given::Secret(SECRETS[2]),
+    framework: Some(Framework { principal: PRINCIPAL, secret: MESOS_SECRET }),
+    zookeeper: Some(ZookeeperUser {
+        name: PRINCIPAL,
+        secret: ZOOKEEPER_SECRET,
+        nodes: &["/marathon"],
+        is_public: false,
+    }),
+    state: &[
+        StateUse::Secret(ZOOKEEPER_SECRET),
+        StateUse::Secret(MESOS_SECRET),
+        StateUse::Secret(HTTP_SECRET),
     ],
+    health: Health::Leader,
     wants,
     ask: asks_nothing,
     remedy: no_remedy,
@@ -69,7 +80,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
         // Marathon uses the whole file, including a newline at its end.
         private(
             &format!("{CONFIG}/secret"),
-            context.inputs.marathon.secret.clone(),
+            context.inputs.secret(MESOS_SECRET).clone(),
             USER,
         ),
         File::public(path(&format!("{CONFIG}/logback.xml")), LOGGING.to_owned()),
@@ -110,15 +121,14 @@ fn unit_path() -> HostPath {
 
 /// The settings that must not be visible in the list of processes.
 fn environment(context: Context<'_>) -> Secret {
-    let own = &context.inputs.marathon;
-    let zookeeper = (PRINCIPAL, &own.zookeeper);
+    let zookeeper = (PRINCIPAL, context.inputs.secret(ZOOKEEPER_SECRET));
     let state = mesos::zookeeper_url(context.topology, zookeeper, "/marathon");
     Secret::new(format!(
         "MARATHON_MASTER={}\nMARATHON_ZK={}\nMESOSPHERE_HTTP_CREDENTIALS={OPERATOR}:{}\n\
          LIBPROCESS_IP={}\nLIBPROCESS_PORT={MARATHON_DRIVER_PORT}\n",
         mesos::masters_url(context.topology, zookeeper).expose(),
         state.expose(),
-        own.password.expose(),
+        context.inputs.secret(HTTP_SECRET).expose(),
         context.node.address,
     ))
 }

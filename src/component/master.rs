@@ -12,15 +12,17 @@ use minijinja::context;
 
 use super::mesos::{self, private};
 use super::service::Service;
-use super::spec::{Clients, Given, Port, Redundancy, Spec, no_remedy};
+use super::spec::{Clients, Health, Port, Spec, StateUse, no_remedy};
+use super::znode::ZookeeperUser;
 use super::{Context, Stage, Wants, data_directory, data_file, path};
 use crate::host::{HostName, joined};
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
+use crate::inventory::component::MASTER_PORT;
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
 use crate::resource::{Facts, File, FileState, Resource, Unknown};
 use crate::template::{BadTemplate, render};
-use crate::topology::{Ensemble, MASTER_PORT};
+use crate::topology::Ensemble;
 
 /// The numeric user and group as which a master runs in its container.
 const USER: &str = "5050";
@@ -36,27 +38,26 @@ pub(super) const SPEC: Spec = Spec {
     component: Component::MesosMaster,
     title: "Mesos",
     instance: "the Mesos master",
-    instances: "Mesos masters",
     serve: ["Mesos on {} serves", "Mesos on {} serve and one leads"],
     unit: UNIT,
     stage: Stage::Masters,
-    ports: &[Port::new(
-        MASTER_PORT,
-        Clients::Hosts(&[
-            Component::MesosMaster,
-            Component::MesosAgent,
-            Component::Marathon,
-            Component::Chronos,
-        ]),
-    )],
-    redundancy: Redundancy::Quorum,
+    ports: &[Port::new(MASTER_PORT, Clients::Users)],
+    connects_to: &[Component::Zookeeper, Component::MesosMaster, Component::MesosAgent],
     interrupted_by: &[],
     framework: None,
-    given: &[
-        Given::Secret(mesos::ZOOKEEPER_SECRET),
-        Given::Secret(mesos::OPERATOR_SECRET),
-        Given::Secret(mesos::AGENT_SECRET),
+    zookeeper: Some(ZookeeperUser {
+        name: mesos::MASTERS,
+        secret: mesos::ZOOKEEPER_SECRET,
+        nodes: &["/mesos"],
+        // Agents and frameworks read it to find the leading master.
+        is_public: true,
+    }),
+    state: &[
+        StateUse::Secret(mesos::ZOOKEEPER_SECRET),
+        StateUse::Secret(mesos::OPERATOR_SECRET),
+        StateUse::Secret(mesos::AGENT_SECRET),
     ],
+    health: Health::Leader,
     wants,
     ask,
     remedy: no_remedy,
@@ -202,7 +203,7 @@ fn in_a_line(names: &str) -> String {
 /// When the template cannot be rendered.
 fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let (Some(masters), Some(image)) =
-        (&context.topology.masters, context.pulled(Component::MesosMaster))
+        (context.topology.masters(), context.pulled(Component::MesosMaster))
     else {
         return Ok(Vec::new());
     };
@@ -220,12 +221,12 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
 /// Whether the master may begin a log: only while the registry is formed, and if it has no log.
 fn may_begin(context: Context<'_>, facts: &Facts) -> bool {
     let empty = facts.file(&log()).is_ok_and(|state| *state == FileState::Missing);
-    context.inputs.mesos.forming && empty
+    context.inputs.forming.contains(&Component::MesosMaster) && empty
 }
 
 fn files(context: Context<'_>) -> Vec<File> {
     let own = |name: &str, content| private(&format!("{CONFIG}/{name}"), content, USER);
-    let zookeeper = (mesos::MASTERS, &context.inputs.mesos.zookeeper);
+    let zookeeper = (mesos::MASTERS, context.inputs.secret(mesos::ZOOKEEPER_SECRET));
     let mut files = vec![
         own("zk", mesos::masters_url(context.topology, zookeeper)),
         own("credentials.json", mesos::credentials(context)),

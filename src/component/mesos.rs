@@ -1,19 +1,15 @@
 //! What masters, agents and frameworks of Mesos share: their accounts, what each of them may do,
 //! and where they find the leading master.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use serde_json::{Value, json};
 
-use super::spec::Clients;
+use super::spec::{Clients, Framework, Spec};
 use super::{Context, path};
-use crate::host::HostName;
-use crate::inventory::FaultDomain;
-use crate::inventory::catalog::Component;
+use crate::inventory::component::ZOOKEEPER_PORT;
+use crate::inventory::{Component, FaultDomain};
 use crate::resource::{Content, File};
 use crate::secret::Secret;
-use crate::topology::{Topology, ZOOKEEPER_PORT};
+use crate::topology::Topology;
 
 /// The account with which this program connects to masters and agents. Its name is the same
 /// everywhere; its password is one for the masters, and a different one for each agent.
@@ -39,54 +35,10 @@ pub(super) const AGENT: &str = "agent";
 /// The masters' user in ZooKeeper. Only it may change what masters write there.
 pub(super) const MASTERS: &str = "mesos";
 
-/// What Mesos needs.
-#[derive(Clone)]
-pub struct Inputs {
-    /// The masters' password in ZooKeeper.
-    pub zookeeper: Secret,
-    /// The agents' password in ZooKeeper, where they only read.
-    pub agent_zookeeper: Secret,
-    /// The password of [`OPERATOR`] for the masters.
-    pub operator: Secret,
-    /// The password of [`OPERATOR`] for each agent; no other component accepts it.
-    pub agents: BTreeMap<HostName, Secret>,
-    /// The password with which agents register.
-    pub agent: Secret,
-    /// Whether an earlier version let Marathon register to run tasks as root: see
-    /// [`super::marathon::registered_as_root`].
-    pub as_root: bool,
-    /// Whether the masters have no registry yet: see [`super::master::forming`].
-    pub forming: bool,
-}
-
-impl fmt::Debug for Inputs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Materials")
-            .field("forming", &self.forming)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a framework needs.
-#[derive(Clone)]
-pub struct Framework {
-    /// The password of its user in ZooKeeper.
-    pub zookeeper: Secret,
-    /// The password with which it registers at the masters.
-    pub secret: Secret,
-    /// The password that its clients have to know; their user is [`OPERATOR`].
-    pub password: Secret,
-}
-
-impl fmt::Debug for Framework {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Framework").finish_non_exhaustive()
-    }
-}
-
 /// The ensemble's members in the format for clients: `address:port,…`.
 pub(super) fn zookeepers(topology: &Topology) -> String {
-    let members = topology.ensemble.iter().flat_map(|ensemble| ensemble.members());
+    let members =
+        topology.zookeeper().into_iter().flat_map(|ensemble| ensemble.members());
     let places: Vec<String> =
         members.map(|member| format!("{}:{ZOOKEEPER_PORT}", member.address)).collect();
     places.join(",")
@@ -112,17 +64,25 @@ pub(super) fn masters_url(topology: &Topology, user: User<'_>) -> Secret {
     zookeeper_url(topology, user, "/mesos")
 }
 
+/// The frameworks, in the order of their components.
+fn frameworks() -> impl Iterator<Item = Framework> {
+    Spec::all().filter_map(|spec| spec.framework)
+}
+
+/// The names of all frameworks, in the format of access lists.
+fn all_frameworks() -> Value {
+    json!({ "values": frameworks().map(|it| it.principal).collect::<Vec<&str>>() })
+}
+
 /// The accounts that may connect to the masters, with their passwords.
 pub(super) fn credentials(context: Context<'_>) -> Secret {
     let inputs = context.inputs;
-    let mesos = &inputs.mesos;
-    let known = [
-        (OPERATOR, &mesos.operator),
-        (AGENT, &mesos.agent),
-        ("marathon", &inputs.marathon.secret),
-        ("chronos", &inputs.chronos.secret),
-    ];
-    let known = known.map(|(principal, secret)| credential(principal, secret));
+    let own = [(OPERATOR, OPERATOR_SECRET), (AGENT, AGENT_SECRET)];
+    let frameworks = frameworks().map(|it| (it.principal, it.secret));
+    let known = own.into_iter().chain(frameworks);
+    let known: Vec<Value> = known
+        .map(|(principal, secret)| credential(principal, inputs.secret(secret)))
+        .collect();
     Secret::new(json!({ "credentials": known }).to_string())
 }
 
@@ -136,7 +96,6 @@ pub(super) fn credential(principal: &str, secret: &Secret) -> Value {
 /// defines.
 pub(super) fn acls(context: Context<'_>) -> String {
     let any = || json!({ "type": "ANY" });
-    let frameworks = || json!({ "values": ["marathon", "chronos"] });
     let marathon = || json!({ "values": ["marathon"] });
     let chronos = || json!({ "values": ["chronos"] });
     let mut acls = json!({
@@ -156,7 +115,7 @@ pub(super) fn acls(context: Context<'_>) -> String {
         "register_agents": [{ "principals": { "values": [AGENT] }, "agents": any() }],
         "teardown_frameworks": [{
             "principals": { "values": [OPERATOR] },
-            "framework_principals": frameworks(),
+            "framework_principals": all_frameworks(),
         }],
     });
     for (key, object) in OPERATOR_READS.into_iter().chain(OPERATOR_MAY) {
@@ -179,7 +138,7 @@ pub(super) fn acls_of_agent(context: Context<'_>) -> String {
 /// Frameworks may run tasks only as these users.
 fn run_tasks(context: Context<'_>) -> Value {
     json!([{
-        "principals": { "values": ["marathon", "chronos"] },
+        "principals": all_frameworks(),
         "users": { "values": task_users(context) },
     }])
 }
@@ -195,7 +154,7 @@ pub(super) fn task_users(context: Context<'_>) -> Vec<&str> {
 /// Whether tasks still run as root, as they did under an earlier version: until the inventory sets
 /// the allowed users.
 pub(super) fn stays_root(inputs: &super::Inputs) -> bool {
-    inputs.mesos.as_root && inputs.platform.task_users.is_none()
+    inputs.as_root && inputs.platform.task_users.is_none()
 }
 
 /// What the operator may read: everything.

@@ -21,21 +21,23 @@ mod spec;
 pub mod znode;
 pub mod zookeeper;
 
-pub use spec::{Clients, Given, Port, Redundancy, Spec, remedy};
+pub use spec::{Clients, Framework, Health, Port, Spec, StateUse, remedy};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::inventory::catalog::Component;
-use crate::inventory::{Needs, Platform};
+use crate::host::HostName;
+use crate::inventory::component::REGISTRY_PORT;
+use crate::inventory::{Component, Needs, Platform};
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
 use crate::resource::{Content, Directory, Facts, File, Image, ImageOrigin, Resource};
+use crate::secret::Secret;
 use crate::template::BadTemplate;
-use crate::topology::{Node, REGISTRY_PORT, Topology};
+use crate::topology::{Node, Topology};
 
 /// A part of a run that is finished on all hosts before the next begins. In order.
 #[derive(
@@ -103,16 +105,46 @@ pub struct Inputs {
     pub files: BTreeMap<PathBuf, Content>,
     /// The certificate of the cluster's own authority, in PEM.
     pub ca: String,
-    /// What the registries need.
-    pub registry: registry::Inputs,
-    /// What the ZooKeeper ensemble needs.
-    pub zookeeper: zookeeper::Inputs,
-    /// What the Mesos masters and agents need.
-    pub mesos: mesos::Inputs,
-    /// What Marathon needs.
-    pub marathon: mesos::Framework,
-    /// What Chronos needs.
-    pub chronos: mesos::Framework,
+    /// The secrets that the components' specs name, by name.
+    pub secrets: BTreeMap<&'static str, Secret>,
+    /// The password of [`mesos::OPERATOR`] for each agent; no other component accepts it.
+    pub agents: BTreeMap<HostName, Secret>,
+    /// The lines of the registries' password file, one for each account.
+    pub htpasswd: Secret,
+    /// Each registry host's certificate chain and key, in PEM.
+    pub certificates: BTreeMap<HostName, (String, Secret)>,
+    /// The components that decide by a majority and hold nothing yet: see
+    /// [`zookeeper::forming`] and [`master::forming`].
+    pub forming: BTreeSet<Component>,
+    /// Whether an earlier version let Marathon register to run tasks as root: see
+    /// [`marathon::registered_as_root`].
+    pub as_root: bool,
+}
+
+impl Inputs {
+    /// The secret of a name that a component's [`Spec`] has.
+    ///
+    /// # Panics
+    /// If no spec has that name.
+    pub fn secret(&self, name: &str) -> &Secret {
+        self.secrets
+            .get(name)
+            .unwrap_or_else(|| panic!("no component's spec has `{name}`"))
+    }
+}
+
+impl Spec {
+    /// The spec of a component.
+    pub const fn of(component: Component) -> &'static Self {
+        match component {
+            Component::Registry => &registry::SPEC,
+            Component::Zookeeper => &zookeeper::SPEC,
+            Component::MesosMaster => &master::SPEC,
+            Component::MesosAgent => &agent::SPEC,
+            Component::Marathon => &marathon::SPEC,
+            Component::Chronos => &chronos::SPEC,
+        }
+    }
 }
 
 /// What a component needs to know about its image.

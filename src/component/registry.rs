@@ -1,22 +1,19 @@
 //! The private image registry: one on each edge host, with a TLS certificate from the cluster's
 //! own authority. Every request needs a password.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use minijinja::context;
 
+use super::Inputs;
 use super::service::Service;
-use super::spec::{Clients, Given, Port, Redundancy, Spec, asks_nothing, no_remedy};
+use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, data_directory, path};
-use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
+use crate::inventory::component::REGISTRY_PORT;
 use crate::resource::{Content, Facts, File, Image, ImageOrigin};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
-use crate::topology::REGISTRY_PORT;
 
 /// The account with which this program pushes: no host knows its password.
 pub const ACCOUNT: &str = "platform";
@@ -26,58 +23,41 @@ pub const PULL_ACCOUNT: &str = "platform-pull";
 /// The numeric user and group as which it runs in its container.
 const USER: &str = "5000";
 
-/// What the registries need.
-#[derive(Clone)]
-pub struct Inputs {
-    /// The password of [`ACCOUNT`].
-    pub password: Secret,
-    /// The password of [`PULL_ACCOUNT`].
-    pub pull_password: Secret,
-    /// The lines of the password file, one for each account.
-    pub htpasswd: Secret,
-    /// The secret that signs uploads in progress; the same on all registries.
-    pub http_secret: Secret,
-    /// Each registry host's certificate chain and key, in PEM.
-    pub certificates: BTreeMap<HostName, (String, Secret)>,
-}
-
-impl fmt::Debug for Inputs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Materials")
-            .field("certificates", &self.certificates.len())
-            .finish()
-    }
-}
-
-impl Inputs {
-    /// [`PULL_ACCOUNT`] and its password in the format of HTTP basic authentication.
-    pub fn basic_auth(&self) -> Secret {
-        Secret::new(
-            BASE64_STANDARD
-                .encode(format!("{PULL_ACCOUNT}:{}", self.pull_password.expose())),
-        )
-    }
+/// [`PULL_ACCOUNT`] and its password in the format of HTTP basic authentication.
+pub(super) fn pull_login(inputs: &Inputs) -> Secret {
+    let password = inputs.secret(PULL_SECRET).expose();
+    Secret::new(BASE64_STANDARD.encode(format!("{PULL_ACCOUNT}:{password}")))
 }
 
 /// The unit that runs it.
 pub const UNIT: &str = "platform-registry.service";
 /// The password with which this program sends images.
 pub const SECRET: &str = "registry";
+/// The password of [`PULL_ACCOUNT`].
+pub const PULL_SECRET: &str = "registry-pull";
+/// The secret that signs uploads in progress; the same on all registries.
+const HTTP_SECRET: &str = "registry-http";
 
 /// The registry of a host.
 pub(super) const SPEC: Spec = Spec {
     component: Component::Registry,
     title: "the registry",
     instance: "the registry",
-    instances: "registries",
     serve: ["the registry on {} serves", "the registries on {} serve"],
     unit: UNIT,
     stage: Stage::Registry,
     ports: &[Port::new(REGISTRY_PORT, Clients::Containers).on_all_addresses()],
-    redundancy: Redundancy::Single,
+    connects_to: &[],
     interrupted_by: &[],
     framework: None,
-    given: &[Given::Authority, Given::Secret(SECRET)],
+    zookeeper: None,
+    state: &[
+        StateUse::Authority,
+        StateUse::Secret(SECRET),
+        StateUse::Renewable(PULL_SECRET),
+        StateUse::Renewable(HTTP_SECRET),
+    ],
+    health: Health::Registry,
     wants,
     ask: asks_nothing,
     remedy: no_remedy,
@@ -88,8 +68,8 @@ pub(super) const SPEC: Spec = Spec {
 /// # Errors
 /// When a template cannot be rendered.
 fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
-    let inputs = &context.inputs.registry;
-    let Some(image) = context.inputs.images.get(&Component::Registry) else {
+    let inputs = context.inputs;
+    let Some(image) = inputs.images.get(&Component::Registry) else {
         return Ok(Vec::new());
     };
     let image = Image {
@@ -100,7 +80,7 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     let config = render(
         "registry/config.yml",
         include_str!("../../templates/registry/config.yml"),
-        context! { port => REGISTRY_PORT, http_secret => inputs.http_secret.expose() },
+        context! { port => REGISTRY_PORT, http_secret => inputs.secret(HTTP_SECRET).expose() },
     )?;
     let (chain, key) = inputs
         .certificates

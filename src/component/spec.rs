@@ -4,10 +4,9 @@
 //! read it. A new component is a variant of [`Component`], a module with a `SPEC`, and its line
 //! in [`Spec::of`]. No other code has a default case that could silently handle it.
 
-use super::{
-    Context, Stage, Wants, agent, chronos, marathon, master, registry, zookeeper,
-};
-use crate::inventory::catalog::Component;
+use super::znode::ZookeeperUser;
+use super::{Context, Stage, Wants};
+use crate::inventory::component::{Component, Redundancy};
 use crate::resource::Facts;
 use crate::resource::probe::Questions;
 use crate::template::BadTemplate;
@@ -22,8 +21,6 @@ pub struct Spec {
     pub title: &'static str,
     /// The name of one instance, within a sentence: `the Mesos master`.
     pub instance: &'static str,
-    /// The name of several instances, within a sentence: `Mesos masters`.
-    pub instances: &'static str,
     /// The texts for one instance that serves and for several; `{}` is replaced by their hosts.
     pub serve: [&'static str; 2],
     /// The unit that runs it.
@@ -32,15 +29,19 @@ pub struct Spec {
     pub stage: Stage,
     /// The ports on which it listens. The first is the one on which it serves.
     pub ports: &'static [Port],
-    /// What the loss of an instance means.
-    pub redundancy: Redundancy,
+    /// The components that it connects to.
+    pub connects_to: &'static [Component],
     /// The components whose interruption stops it too. It starts again by itself within seconds;
     /// until then none of them may be interrupted again.
     pub interrupted_by: &'static [Component],
-    /// The name under which it registers as a framework of Mesos, if it does.
-    pub framework: Option<&'static str>,
-    /// The secrets that its hosts hold. If they were made again, they would not match the hosts'.
-    pub given: &'static [Given],
+    /// How it registers as a framework of Mesos, if it does.
+    pub framework: Option<Framework>,
+    /// How it uses ZooKeeper, if it does.
+    pub zookeeper: Option<ZookeeperUser>,
+    /// What it uses of the state folder.
+    pub state: &'static [StateUse],
+    /// How it is asked whether it serves.
+    pub health: Health,
     /// What it wants on a host.
     pub wants: fn(Context<'_>, &Facts) -> Result<Wants, BadTemplate>,
     /// Asks what it needs to know about a host, besides what its wanted resources ask.
@@ -78,45 +79,56 @@ impl Port {
 pub enum Clients {
     /// Every host that runs containers.
     Containers,
+    /// The hosts of the components that say that they connect to this one.
+    Users,
     /// The hosts that run one of these components.
     Hosts(&'static [Component]),
 }
 
-/// A secret of the state folder that hosts hold.
+/// How a framework registers at Mesos' masters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Given {
-    /// A certificate that the cluster's certificate authority signed.
-    Authority,
-    /// A secret of this name.
-    Secret(&'static str),
+pub struct Framework {
+    /// Its name there, and the account with which it registers.
+    pub principal: &'static str,
+    /// The name of the secret that is this account's password.
+    pub secret: &'static str,
 }
 
-/// What the loss of an instance means.
+/// Something of the state folder that a component uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Redundancy {
-    /// A majority has to serve, and one of them leads.
-    Quorum,
-    /// One has to serve and lead; the others wait to take over.
-    Standby,
-    /// Each does its own share of the work; some of them may be interrupted at once.
-    Pool,
-    /// Each serves alone.
-    Single,
+pub enum StateUse {
+    /// A certificate that the cluster's certificate authority signed.
+    Authority,
+    /// The secret of this name. If it were made again, it would not match what hosts hold.
+    Secret(&'static str),
+    /// A secret that may be made again: all hosts get the new one in the same run.
+    Renewable(&'static str),
+}
+
+impl StateUse {
+    /// The name of the secret, where it is one.
+    pub const fn secret(self) -> Option<&'static str> {
+        match self {
+            Self::Authority => None,
+            Self::Secret(name) | Self::Renewable(name) => Some(name),
+        }
+    }
+}
+
+/// How a component is asked whether it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// Over HTTPS, with a password and without one.
+    Registry,
+    /// By ZooKeeper's `mntr`.
+    Zookeeper,
+    /// At the leading Mesos master, which knows its agents.
+    Agents,
+    /// Over HTTP: each instance reports whether it serves, and one of them leads.
+    Leader,
 }
 
 impl Spec {
-    /// The spec of a component.
-    pub const fn of(component: Component) -> &'static Self {
-        match component {
-            Component::Registry => &registry::SPEC,
-            Component::Zookeeper => &zookeeper::SPEC,
-            Component::MesosMaster => &master::SPEC,
-            Component::MesosAgent => &agent::SPEC,
-            Component::Marathon => &marathon::SPEC,
-            Component::Chronos => &chronos::SPEC,
-        }
-    }
-
     /// The specs of all components, in their order.
     pub fn all() -> impl Iterator<Item = &'static Self> {
         Component::ALL.into_iter().map(Self::of)
@@ -134,9 +146,19 @@ impl Spec {
 
     /// Whether its instances serve together, so that no two may be interrupted at once.
     pub const fn serves_together(&self) -> bool {
-        match self.redundancy {
+        match self.component.redundancy() {
             Redundancy::Quorum | Redundancy::Standby => true,
             Redundancy::Pool | Redundancy::Single => false,
+        }
+    }
+
+    /// Whether a host runs anything that connects to one of its ports.
+    pub fn has_client(&self, port: Port, node: &Node) -> bool {
+        match port.clients {
+            Clients::Containers => node.has_containers(),
+            Clients::Users => Self::of_node(node)
+                .any(|other| other.connects_to.contains(&self.component)),
+            Clients::Hosts(of) => of.iter().any(|component| node.runs(*component)),
         }
     }
 
@@ -162,7 +184,7 @@ pub(super) const fn no_remedy(_: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::SERVICE_PORTS;
+    use crate::inventory::component::SERVICE_PORTS;
 
     #[test]
     fn no_task_is_given_a_port_of_the_platform() {

@@ -13,8 +13,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha1::{Digest, Sha1};
 
-use super::{Inputs, chronos, marathon, mesos};
-use crate::inventory::catalog::Component;
+use super::Inputs;
+use super::spec::Spec;
+use crate::inventory::Component;
 use crate::secret::Secret;
 use crate::topology::Topology;
 
@@ -136,23 +137,34 @@ type User<'a> = (&'a str, &'a Secret);
 /// The users that members accept: the administrator, and those of the cluster's components.
 pub fn users(topology: &Topology, inputs: &Inputs) -> Vec<String> {
     let of = |(user, password): User<'_>| identity(user, password);
-    let own = (ADMINISTRATOR, &inputs.zookeeper.super_password);
-    let components = Component::ALL.into_iter();
-    let components = components.filter(|it| runs(topology, *it));
-    let of_components = components.filter_map(|component| user(component, inputs));
+    let own = (ADMINISTRATOR, inputs.secret(super::zookeeper::SUPER_SECRET));
+    let of_components = of_components(topology).map(|user| user.with_password(inputs));
     std::iter::once(own).chain(of_components).map(of).collect()
 }
 
-/// The user with which a component uses ZooKeeper; `None` if it does not use it.
-fn user(component: Component, inputs: &Inputs) -> Option<User<'_>> {
-    let mesos = &inputs.mesos;
-    Some(match component {
-        Component::MesosMaster => (mesos::MASTERS, &mesos.zookeeper),
-        Component::MesosAgent => (mesos::AGENT, &mesos.agent_zookeeper),
-        Component::Marathon => (marathon::PRINCIPAL, &inputs.marathon.zookeeper),
-        Component::Chronos => (chronos::PRINCIPAL, &inputs.chronos.zookeeper),
-        Component::Registry | Component::Zookeeper => return None,
-    })
+/// How a component uses ZooKeeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ZookeeperUser {
+    /// Its user.
+    pub name: &'static str,
+    /// The name of the secret that is the user's password.
+    pub secret: &'static str,
+    /// The nodes that it owns, parents first.
+    pub nodes: &'static [&'static str],
+    /// Whether everyone may read its nodes.
+    pub is_public: bool,
+}
+
+impl ZookeeperUser {
+    fn with_password(self, inputs: &Inputs) -> User<'_> {
+        (self.name, inputs.secret(self.secret))
+    }
+}
+
+/// How the components of a cluster use ZooKeeper.
+fn of_components(topology: &Topology) -> impl Iterator<Item = ZookeeperUser> {
+    let run = Spec::all().filter(|spec| runs(topology, spec.component));
+    run.filter_map(|spec| spec.zookeeper)
 }
 
 fn runs(topology: &Topology, component: Component) -> bool {
@@ -162,24 +174,14 @@ fn runs(topology: &Topology, component: Component) -> bool {
 /// The nodes that a cluster's ensemble should have, parents first.
 pub fn wanted(topology: &Topology, inputs: &Inputs) -> Vec<Znode> {
     let everyone_reads = || Grant::anyone(Rights::READ);
-    let owner = |component| {
-        let user = user(component, inputs).filter(|_| runs(topology, component));
-        user.map(Grant::owner)
-    };
     let mut nodes: Vec<Znode> =
         OWN.map(|path| Znode { path, access: [everyone_reads()].into() }).into();
-    // Agents and frameworks read this node to find the leading master.
-    nodes.extend(owner(Component::MesosMaster).map(|masters| Znode {
-        path: "/mesos",
-        access: [masters, everyone_reads()].into(),
-    }));
-    nodes.extend(
-        owner(Component::Marathon)
-            .map(|owner| Znode { path: "/marathon", access: [owner].into() }),
-    );
-    nodes.extend(owner(Component::Chronos).into_iter().flat_map(|owner| {
-        chronos::NODES.map(|path| Znode { path, access: [owner.clone()].into() })
-    }));
+    for user in of_components(topology) {
+        let mut access = AccessList::from([Grant::owner(user.with_password(inputs))]);
+        access.extend(user.is_public.then(everyone_reads));
+        let node = |path: &&'static str| Znode { path, access: access.clone() };
+        nodes.extend(user.nodes.iter().map(node));
+    }
     nodes
 }
 

@@ -7,24 +7,24 @@
 //! quorum raises the accepted epoch to 1.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use minijinja::context;
 
 use super::service::Service;
-use super::spec::{Clients, Given, Port, Redundancy, Spec};
+use super::spec::{Clients, Health, Port, Spec, StateUse};
 use super::znode::{self, ADMINISTRATOR};
 use super::{Context, Stage, Wants, data_directory, data_file, path};
 use crate::host::{HostName, joined};
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
+use crate::inventory::component::{ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT};
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
 use crate::resource::{Content, Facts, File, FileState, Unknown};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
-use crate::topology::{Ensemble, Member, ZOOKEEPER_PEER_PORTS, ZOOKEEPER_PORT};
+use crate::topology::{Ensemble, Member};
 use crate::unit::Size;
 
 /// The numeric user and group as which a member runs in its container.
@@ -45,51 +45,24 @@ pub(super) const SPEC: Spec = Spec {
     component: Component::Zookeeper,
     title: "ZooKeeper",
     instance: "ZooKeeper",
-    instances: "ZooKeeper members",
     serve: ["ZooKeeper on {} serves", "ZooKeeper on {} serve and are synced"],
     unit: UNIT,
     stage: Stage::Zookeeper,
     ports: &[
-        Port::new(
-            ZOOKEEPER_PORT,
-            Clients::Hosts(&[
-                Component::Zookeeper,
-                Component::MesosMaster,
-                Component::MesosAgent,
-                Component::Marathon,
-                Component::Chronos,
-            ]),
-        ),
+        Port::new(ZOOKEEPER_PORT, Clients::Users),
         Port::new(ZOOKEEPER_PEER_PORTS[0], Clients::Hosts(&[Component::Zookeeper])),
         Port::new(ZOOKEEPER_PEER_PORTS[1], Clients::Hosts(&[Component::Zookeeper])),
     ],
-    redundancy: Redundancy::Quorum,
+    connects_to: &[Component::Zookeeper],
     interrupted_by: &[],
     framework: None,
-    given: &[Given::Secret(QUORUM_SECRET), Given::Secret(SUPER_SECRET)],
+    zookeeper: None,
+    state: &[StateUse::Secret(QUORUM_SECRET), StateUse::Secret(SUPER_SECRET)],
+    health: Health::Zookeeper,
     wants,
     ask,
     remedy,
 };
-
-/// What the ensemble needs.
-#[derive(Clone)]
-pub struct Inputs {
-    /// The password with which members identify each other.
-    pub quorum_password: Secret,
-    /// The password of [`ADMINISTRATOR`].
-    pub super_password: Secret,
-    /// Whether the ensemble is being formed: see [`forming`].
-    pub forming: bool,
-}
-
-impl fmt::Debug for Inputs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Materials")
-            .field("forming", &self.forming)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Adds the questions that [`forming`] needs answered, and those about files that forming writes.
 fn ask(questions: &mut Questions) {
@@ -287,7 +260,7 @@ fn in_words(members: &BTreeMap<String, String>) -> String {
 
 /// A member's image, directories, files and unit.
 fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
-    let ensemble = context.topology.ensemble.as_ref();
+    let ensemble = context.topology.zookeeper();
     let member = ensemble.and_then(|ensemble| {
         ensemble.member_on(&context.node.host).map(|member| (ensemble, member))
     });
@@ -298,8 +271,8 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     };
     let files = vec![
         config(context, ensemble)?,
-        jaas(&context.inputs.zookeeper.quorum_password),
-        administrator(&context.inputs.zookeeper.super_password),
+        jaas(context.inputs.secret(QUORUM_SECRET)),
+        administrator(context.inputs.secret(SUPER_SECRET)),
         users(context),
         data_file(path(&format!("{DATA}/myid")), USER, format!("{}\n", member.id)),
     ];
@@ -315,7 +288,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
 fn may_start_empty(context: Context<'_>, facts: &Facts) -> bool {
     let first = facts.file(&first_snapshot());
     let empty = first.is_ok_and(|state| *state == FileState::Missing);
-    context.inputs.zookeeper.forming && empty
+    context.inputs.forming.contains(&Component::Zookeeper) && empty
 }
 
 fn config(context: Context<'_>, ensemble: &Ensemble) -> Result<File, BadTemplate> {

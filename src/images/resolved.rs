@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Image;
 use crate::component::ImageFacts;
-use crate::inventory::catalog::{Catalog, Component};
+use crate::inventory::Component;
+use crate::inventory::catalog::Catalog;
 
 /// The images of a run.
 #[derive(Debug, Default)]

@@ -11,10 +11,6 @@ use super::reader::Reader;
 use super::tree::{Node, Value};
 use crate::unit::Size;
 
-/// The ports of the platform's own services: no task may be given one of them.
-pub(crate) const SERVICE_PORTS: [u16; 10] =
-    [2181, 2888, 3888, 4400, 5000, 5050, 5051, 8080, 9091, 9092];
-
 /// What an agent reports about itself. The agent detects what is not set here.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AgentSpec {
@@ -282,7 +278,9 @@ fn ports(node: &Node, r: &mut Reader) -> Vec<PortRange> {
     }
     let ranges = r.distinct(node, "ports", |r, node| {
         let range: PortRange = r.parsed(node)?;
-        let taken = SERVICE_PORTS.into_iter().find(|port| range.contains(*port));
+        let taken = super::component::SERVICE_PORTS
+            .into_iter()
+            .find(|port| range.contains(*port));
         let Some(taken) = taken else { return Some(range) };
         let message = format!("{range} contains {taken}, a port of the platform itself");
         let help = "leave the platform's ports out, such as with 31000-32000";

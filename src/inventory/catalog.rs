@@ -4,18 +4,14 @@
 //! reading of the inventory it is pure: it fetches and builds nothing.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use serde::Serialize;
 
 use super::diagnostic::Diagnostic;
 use super::needs::{self, DraftNeeds, Needs, Version};
 use super::reader::{Fields, Reader, did_you_mean};
 use super::tree::{self, Node};
-use super::{Inventory, Role};
+use super::{Component, Inventory};
 
 /// Where the images of all components come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,25 +20,6 @@ pub struct Catalog {
     pub components: BTreeMap<Component, Entry>,
     /// The image of local machines; `None` in a catalogue for machines that exist.
     pub machine: Option<Entry>,
-}
-
-/// A program of the platform that runs on the machines. The variants are in the order in which
-/// they are installed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Component {
-    /// The private registry from which all machines get images.
-    Registry,
-    /// ZooKeeper.
-    Zookeeper,
-    /// A Mesos master.
-    MesosMaster,
-    /// A Mesos agent.
-    MesosAgent,
-    /// Marathon, which keeps services running.
-    Marathon,
-    /// Chronos, which runs jobs at their times.
-    Chronos,
 }
 
 /// One image of the catalogue.
@@ -242,63 +219,6 @@ fn is_digest(text: &str) -> bool {
     let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     text.strip_prefix("sha256:")
         .is_some_and(|hash| hash.len() == 64 && hash.chars().all(hex))
-}
-
-/// Why a text does not name a component.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("unknown component `{0}`")]
-pub struct UnknownComponent(String);
-
-impl Component {
-    /// All components, in their order.
-    pub const ALL: [Self; 6] = [
-        Self::Registry,
-        Self::Zookeeper,
-        Self::MesosMaster,
-        Self::MesosAgent,
-        Self::Marathon,
-        Self::Chronos,
-    ];
-
-    /// The component as it is written in a catalogue.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Registry => "registry",
-            Self::Zookeeper => "zookeeper",
-            Self::MesosMaster => "mesos-master",
-            Self::MesosAgent => "mesos-agent",
-            Self::Marathon => "marathon",
-            Self::Chronos => "chronos",
-        }
-    }
-
-    /// Whether machines of a role run it, in a cluster with Mesos or without.
-    pub(super) fn is_run_by(self, role: Role, has_mesos: bool) -> bool {
-        let commands = has_mesos && role == Role::Control;
-        match self {
-            Self::Registry => role == Role::Edge,
-            Self::Zookeeper => role.runs_zookeeper(),
-            Self::MesosMaster => commands || role == Role::Master,
-            Self::MesosAgent => role == Role::Agent,
-            Self::Marathon => commands || role == Role::Marathon,
-            Self::Chronos => commands || role == Role::Chronos,
-        }
-    }
-}
-
-impl FromStr for Component {
-    type Err = UnknownComponent;
-
-    fn from_str(text: &str) -> Result<Self, UnknownComponent> {
-        let found = Self::ALL.into_iter().find(|component| component.as_str() == text);
-        found.ok_or_else(|| UnknownComponent(text.to_owned()))
-    }
-}
-
-impl fmt::Display for Component {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
 }
 
 #[cfg(test)]

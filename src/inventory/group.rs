@@ -209,14 +209,10 @@ fn check_conflicts(roles: &[Spanned<Role>], r: &mut Reader) {
     if find(Role::Control).is_none() {
         return;
     }
-    let parts = [
-        (Role::Zookeeper, "ZooKeeper"),
-        (Role::Master, "a Mesos master"),
-        (Role::Marathon, "Marathon"),
-        (Role::Chronos, "Chronos"),
-    ];
-    for (role, what) in parts {
-        let Some(found) = find(role) else { continue };
+    for role in Role::ALL {
+        let (Some(found), Some(what)) = (find(role), role.part_of_control()) else {
+            continue;
+        };
         let message = format!("`control` already runs {what}");
         let help = format!("leave `{role}` out here");
         r.fault(Diagnostic::new(&found.span, message).help(help));

@@ -27,6 +27,7 @@ mod builtin;
 pub mod catalog;
 mod check;
 mod cidr;
+pub mod component;
 mod diagnostic;
 pub mod edit;
 mod group;
@@ -42,8 +43,6 @@ mod settings;
 mod source;
 mod tree;
 
-#[cfg(test)]
-pub(crate) use agent_spec::SERVICE_PORTS;
 pub use agent_spec::{
     AgentSpec, Attribute, BadAttribute, BadCpus, BadPortRange, Cpus, FaultDomain,
     PortRange, Resources,
@@ -51,8 +50,8 @@ pub use agent_spec::{
 pub use aws::{Aws, AwsAccess, AwsImage, AwsNetwork};
 pub use batch::{BadBatch, Batch};
 pub use builtin::{BuiltIn, CatalogSource, UnknownCatalog};
-use catalog::Component;
 pub use cidr::{BadAdminCidr, BadCidr};
+pub use component::{Component, Redundancy, Role};
 pub use diagnostic::Diagnostic;
 pub use instances::Instances;
 pub use needs::{CgroupNeed, Needs, Version};
@@ -266,28 +265,6 @@ pub struct GivenHost {
     pub agent_spec: AgentSpec,
 }
 
-/// What a machine does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// What every machine of the cluster gets, and nothing more.
-    Base,
-    /// All services that control the platform: ZooKeeper and, in a cluster with Mesos, its
-    /// masters, Marathon and Chronos.
-    Control,
-    /// Only ZooKeeper.
-    Zookeeper,
-    /// Only a Mesos master.
-    Master,
-    /// Only Marathon.
-    Marathon,
-    /// Only Chronos.
-    Chronos,
-    /// A Mesos agent, which runs tasks.
-    Agent,
-    /// The edge of the cluster, which runs the registry.
-    Edge,
-}
-
 /// What runs on the machines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Platform {
@@ -467,57 +444,6 @@ impl FromStr for ClusterName {
 impl fmt::Display for ClusterName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
-    }
-}
-
-impl Role {
-    /// All roles.
-    pub const ALL: [Self; 8] = [
-        Self::Base,
-        Self::Control,
-        Self::Zookeeper,
-        Self::Master,
-        Self::Marathon,
-        Self::Chronos,
-        Self::Agent,
-        Self::Edge,
-    ];
-
-    /// The role as it is written in an inventory.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Control => "control",
-            Self::Zookeeper => "zookeeper",
-            Self::Master => "master",
-            Self::Marathon => "marathon",
-            Self::Chronos => "chronos",
-            Self::Agent => "agent",
-            Self::Edge => "edge",
-        }
-    }
-
-    /// Whether machines of this role are members of the ZooKeeper ensemble.
-    pub const fn runs_zookeeper(self) -> bool {
-        matches!(self, Self::Control | Self::Zookeeper)
-    }
-
-    /// Whether a machine of this role has an identity: other machines know it by its name, or it
-    /// keeps data that a replacement has to take over.
-    pub const fn has_identity(self) -> bool {
-        !matches!(self, Self::Base | Self::Agent)
-    }
-
-    /// Whether a cluster with this role has Mesos. `control` alone does not mean that: without
-    /// other roles of Mesos, it is only a ZooKeeper ensemble.
-    pub const fn brings_mesos(self) -> bool {
-        matches!(self, Self::Master | Self::Marathon | Self::Chronos | Self::Agent)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 

@@ -17,9 +17,10 @@ use super::machines::Made;
 use super::run::{Ended, finish, shown, take_lock};
 use super::up::{Assessment, act, stand};
 use super::{RunContext, connect, gather, image, machines, proof};
-use crate::component::{Redundancy, Spec};
+use crate::component::Spec;
 use crate::event::{Event, RunResult, count};
 use crate::host::{HostName, joined};
+use crate::inventory::component::Redundancy;
 use crate::inventory::edit::Addition;
 use crate::plan::gates_on;
 use crate::remote::{ErrorKind, RemoteError};
@@ -159,8 +160,9 @@ async fn reach(
     ctx: &RunContext<'_>,
 ) -> Result<(Fleet, Vec<HostName>), Error> {
     let (fleet, failed) = connect::connect(files, others, ctx).await?;
-    let services: Vec<&Spec> =
-        Spec::all().filter(|spec| spec.redundancy != Redundancy::Pool).collect();
+    let services: Vec<&Spec> = Spec::all()
+        .filter(|spec| spec.component.redundancy() != Redundancy::Pool)
+        .collect();
     let is_needed = |host: &HostName| {
         let machine = others.iter().find(|machine| machine.host == *host);
         let group = machine.and_then(|machine| {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::images::build::{self, BuildError};
 use crate::images::recipes::{self, RecipeError};
-use crate::inventory::catalog::{self, Catalog, Component, ImageSource};
-use crate::inventory::{self, BuiltIn, CatalogSource, Diagnostic, Inventory};
+use crate::inventory::catalog::{self, Catalog, ImageSource};
+use crate::inventory::{self, BuiltIn, CatalogSource, Component, Diagnostic, Inventory};
 use crate::remote::config::expand_home;
 use crate::state::{State, StateError};
 

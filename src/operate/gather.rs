@@ -1,6 +1,6 @@
 //! Gathers what the components are made from: secrets, certificates, files, images.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -8,14 +8,12 @@ use super::RunContext;
 use super::cluster_files::{ClusterFiles, ClusterFilesError, Images};
 use super::error::Error;
 use super::image::{self, BuildContext};
-use crate::component::{
-    ImageFacts, Inputs, chronos, marathon, mesos, registry, zookeeper,
-};
+use crate::component::{ImageFacts, Inputs, Spec, chronos, marathon, mesos, registry};
 use crate::event::Event;
 use crate::host::HostName;
 use crate::images::resolved::ResolvedImages;
-use crate::inventory::catalog::{Catalog, Component, Entry};
-use crate::inventory::{Inventory, SecretSource};
+use crate::inventory::catalog::{Catalog, Entry};
+use crate::inventory::{Component, Inventory, SecretSource};
 use crate::resource::Content;
 use crate::run::Fleet;
 use crate::run::health::services::Logins;
@@ -110,46 +108,33 @@ async fn inputs(
     let secret = |name: &str| {
         files.state.resolve(&SecretSource::Generate, name, &files.folder(), ctx.env)
     };
-    let password = registry_password(files, ctx)?;
-    let pull_password = secret("registry-pull")?;
-    let certificates = certificates(files, topology, &ca, ctx)?;
-    let htpasswd = match certificates.is_empty() {
-        true => Secret::new(""),
-        false => htpasswd(files, [&password, &pull_password], ctx).await?,
-    };
-    let http_secret = secret("registry-http")?;
+    let uses = Spec::all().flat_map(|spec| spec.state);
+    let secrets = uses
+        .filter_map(|used| used.secret())
+        .map(|name| Ok((name, secret(name)?)))
+        .collect::<Result<BTreeMap<_, _>, SecretError>>()?;
     let agents = topology.agents().map(|Node { host, .. }| {
         Ok((host.clone(), secret(&format!("mesos-agent-http-{host}"))?))
     });
-    let agents = agents.collect::<Result<_, SecretError>>()?;
+    let certificates = certificates(files, topology, &ca, ctx)?;
+    let htpasswd = match certificates.is_empty() {
+        true => Secret::new(""),
+        false => {
+            let own = [registry::SECRET, registry::PULL_SECRET];
+            htpasswd(files, own.map(|name| &secrets[name]), ctx).await?
+        }
+    };
     Ok(Inputs {
         platform: files.inventory.platform.clone(),
         images,
         files: contents(files)?,
         ca: ca.cert_pem().to_owned(),
-        registry: registry::Inputs {
-            htpasswd,
-            password,
-            pull_password,
-            http_secret,
-            certificates,
-        },
-        zookeeper: zookeeper::Inputs {
-            quorum_password: secret(zookeeper::QUORUM_SECRET)?,
-            super_password: secret(zookeeper::SUPER_SECRET)?,
-            forming: false,
-        },
-        mesos: mesos::Inputs {
-            zookeeper: secret(mesos::ZOOKEEPER_SECRET)?,
-            agent_zookeeper: secret("agent-zookeeper")?,
-            operator: secret(mesos::OPERATOR_SECRET)?,
-            agents,
-            agent: secret(mesos::AGENT_SECRET)?,
-            as_root: false,
-            forming: false,
-        },
-        marathon: framework(marathon::SECRETS, &secret)?,
-        chronos: framework(chronos::SECRETS, &secret)?,
+        agents: agents.collect::<Result<_, SecretError>>()?,
+        secrets,
+        htpasswd,
+        certificates,
+        forming: BTreeSet::new(),
+        as_root: false,
     })
 }
 
@@ -160,8 +145,8 @@ impl Gathered {
         fleet: &'a Fleet,
         topology: &'a Topology,
     ) -> Registries<'a> {
-        let Inputs { ca, registry, .. } = &self.inputs;
-        let login = RegistryLogin { ca, password: &registry.password };
+        let password = self.inputs.secret(registry::SECRET);
+        let login = RegistryLogin { ca: &self.inputs.ca, password };
         Registries::new(fleet, topology, &self.images, login)
     }
 }
@@ -224,18 +209,6 @@ pub(super) fn logins(
         mesos: secret(mesos::OPERATOR_SECRET)?,
         marathon: secret(marathon::HTTP_SECRET)?,
         chronos: secret(chronos::HTTP_SECRET)?,
-    })
-}
-
-/// What a framework needs, by the names of its secrets.
-fn framework(
-    [zookeeper, mesos, http]: [&str; 3],
-    secret: &impl Fn(&str) -> Result<Secret, SecretError>,
-) -> Result<mesos::Framework, SecretError> {
-    Ok(mesos::Framework {
-        zookeeper: secret(zookeeper)?,
-        secret: secret(mesos)?,
-        password: secret(http)?,
     })
 }
 

@@ -12,8 +12,8 @@ use crate::images::build::BuildError;
 use crate::images::pins::{self, Pin, PinError, Pins};
 use crate::images::resolved::ResolvedImages;
 use crate::images::{Image, archive, build, upstream};
-use crate::inventory::CatalogSource;
-use crate::inventory::catalog::{self, Component, Entry, ImageSource};
+use crate::inventory::catalog::{self, Entry, ImageSource};
+use crate::inventory::{CatalogSource, Component};
 use crate::progress::StepReport;
 
 /// What images are built with.

@@ -18,7 +18,7 @@ use crate::api::mesos::AgentInfo;
 use crate::component::Stage;
 use crate::event::count;
 use crate::event::{Outcome, in_words};
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
 use crate::progress::{self, StageReport, StepReport};
 use crate::remote::Remote;
 use crate::run::health::services::{Services, agent_of};

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use crate::component::{Redundancy, Spec};
+use crate::component::Spec;
 use crate::host::HostName;
+use crate::inventory::component::Redundancy;
 use crate::plan::preflight::PreflightFailure;
 use crate::remote::RemoteError;
 use crate::run::Fleet;
@@ -44,7 +45,9 @@ pub(super) async fn without_room(
 /// The first port of a host that is spoken to through its SSH server; agents are not: their master
 /// tells of them.
 fn asked(node: &Node) -> Option<u16> {
-    Spec::of_node(node).find(|spec| spec.redundancy != Redundancy::Pool).map(Spec::port)
+    Spec::of_node(node)
+        .find(|spec| spec.component.redundancy() != Redundancy::Pool)
+        .map(Spec::port)
 }
 
 /// Tries the way: that nothing listens yet at its end is no matter.
@@ -85,7 +88,7 @@ async fn crowded(fleet: &Fleet, node: &Node) -> Option<PreflightFailure> {
 
 /// The hosts that keep the cluster's lock: the members of the ensemble, or the first host.
 pub(super) fn locked(topology: &Topology) -> Vec<HostName> {
-    match &topology.ensemble {
+    match topology.zookeeper() {
         Some(ensemble) => {
             ensemble.members().iter().map(|member| member.host.clone()).collect()
         }

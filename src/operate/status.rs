@@ -21,11 +21,11 @@ use super::gather::{logins, registry_password};
 use super::survey;
 use super::{RunContext, connect, machines};
 use crate::api::zookeeper::{Answer, Mode};
-use crate::component::{Spec, agent, docker, lost};
+use crate::component::{Health, Spec, agent, docker, lost};
 use crate::event::count;
 use crate::event::in_words;
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
 use crate::remote::RemoteError;
 use crate::resource::probe::Questions;
 use crate::resource::{Facts, Owned, Resource, Unit, UnitState};
@@ -252,8 +252,7 @@ impl Seen<'_> {
     ) -> Status {
         let hosts: Vec<HostStatus> =
             self.topology.nodes.iter().map(|node| self.host(node)).collect();
-        let zookeeper =
-            self.topology.ensemble.as_ref().map(|ensemble| self.ensemble(ensemble));
+        let zookeeper = self.topology.zookeeper().map(|ensemble| self.ensemble(ensemble));
         let mut problems: Vec<String> =
             missing.iter().map(|host| format!("{host} does not run")).collect();
         problems.extend(unreachable.iter().map(|(_, error)| in_words(error)));
@@ -322,16 +321,13 @@ impl Seen<'_> {
         if let Some(down) = not_running(facts.unit(spec.unit).ok()) {
             return format!("{down} ({})", spec.unit);
         }
-        let said = match spec.component {
-            Component::Registry => {
+        let said = match spec.health {
+            Health::Registry => {
                 let answer = self.registries.get(&node.host);
                 answer.and_then(|answer| answer.as_ref().err().cloned())
             }
-            Component::Zookeeper => self.answers.get(&node.host).map(of_member),
-            Component::MesosMaster
-            | Component::MesosAgent
-            | Component::Marathon
-            | Component::Chronos => self.asked.state(spec.component, node),
+            Health::Zookeeper => self.answers.get(&node.host).map(of_member),
+            Health::Agents | Health::Leader => self.asked.state(spec.component, node),
         };
         said.unwrap_or_else(|| "active".to_owned())
     }

@@ -16,7 +16,7 @@ use crate::component::znode::{self, Secure, Seen, Znode};
 use crate::component::{self, Context, Spec, Wants};
 use crate::event::Event;
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
 use crate::plan::preflight::PreflightFailure;
 use crate::plan::{Folder, Forming, MemberHealth, MembersHealth, Push, Situation};
 use crate::resource::Facts;
@@ -128,18 +128,19 @@ pub(super) async fn with_new(
         true => look_around(fleet, topology, gathered).await,
         false => around,
     };
-    if let Some(ensemble) = &mut topology.ensemble {
-        ensemble.keep(&component::zookeeper::numbers(facts.values()));
-    }
-    let of_members = topology.ensemble.iter().flat_map(|ensemble| ensemble.members());
+    topology.keep_numbers(&component::zookeeper::numbers(facts.values()));
+    let of_members =
+        topology.zookeeper().into_iter().flat_map(|ensemble| ensemble.members());
     let of_members: Vec<&Facts> =
         of_members.filter_map(|member| facts.get(&member.host)).collect();
-    gathered.inputs.zookeeper.forming = component::zookeeper::forming(of_members)?;
-    let masters = topology.masters.iter().flat_map(|masters| masters.members());
+    let ensemble = component::zookeeper::forming(of_members)?;
+    let masters = topology.masters().into_iter().flat_map(|masters| masters.members());
     let of_masters = masters.filter_map(|master| facts.get(&master.host));
-    gathered.inputs.mesos.forming = component::master::forming(of_masters)?;
-    let seen = if gathered.inputs.zookeeper.forming { Seen::of_new() } else { seen };
-    let nodes_told = topology.ensemble.is_none() || seen != Seen::Unknown;
+    let masters = component::master::forming(of_masters)?;
+    let forming = Forming { ensemble, masters };
+    gathered.inputs.forming = forming.components();
+    let seen = if ensemble { Seen::of_new() } else { seen };
+    let nodes_told = topology.zookeeper().is_none() || seen != Seen::Unknown;
     let nodes = znode::changes(nodes(topology, gathered), &seen);
     see_users(topology, gathered, &facts, ctx);
     let wants = wants(topology, gathered, &facts)?;
@@ -150,10 +151,6 @@ pub(super) async fn with_new(
     let health = others
         .into_iter()
         .fold(ensemble, |health, (component, members)| health.with(component, members));
-    let forming = Forming {
-        ensemble: gathered.inputs.zookeeper.forming,
-        masters: gathered.inputs.mesos.forming,
-    };
     let (folder, made) = (files.state.folder().to_owned(), files.state.made());
     let served = files.state.ensemble_served().then(|| files.state.ensemble_note());
     Ok(Survey {
@@ -201,7 +198,7 @@ fn see_users(
     let marathons = topology.nodes.iter().filter(|node| node.runs(Component::Marathon));
     let of_marathons = marathons.filter_map(|node| facts.get(&node.host));
     let inputs = &mut gathered.inputs;
-    inputs.mesos.as_root = component::marathon::registered_as_root(of_marathons);
+    inputs.as_root = component::marathon::registered_as_root(of_marathons);
     let as_root = component::marathon::warning(inputs);
     for message in as_root.into_iter().chain(component::agent::unlimited(topology, facts))
     {
@@ -337,7 +334,7 @@ async fn ensemble(
     gathered: &Gathered,
 ) -> (BTreeMap<HostName, Result<Answer, String>>, Seen) {
     let members = members(fleet, topology).await;
-    let password = &gathered.inputs.zookeeper.super_password;
+    let password = gathered.inputs.secret(component::zookeeper::SUPER_SECRET);
     let access = EnsembleAdmin { fleet, topology, password };
     let seen = access.seen(&members, &nodes(topology, gathered)).await;
     (members, seen)
@@ -345,7 +342,7 @@ async fn ensemble(
 
 /// The nodes that the ensemble should have; none where there is no ensemble.
 pub(super) fn nodes(topology: &Topology, gathered: &Gathered) -> Vec<Znode> {
-    let ensemble = topology.ensemble.iter();
+    let ensemble = topology.zookeeper().into_iter();
     ensemble.flat_map(|_| znode::wanted(topology, &gathered.inputs)).collect()
 }
 

@@ -12,6 +12,7 @@ use super::preview::{self, Preview};
 use super::run::{Ended, finish, shown, shown_machines, take_lock};
 use super::survey::{self, Survey, survey};
 use super::{RunContext, connect, image, machines, proof};
+use crate::component::zookeeper;
 use crate::event::{Event, RunResult, count, in_words};
 use crate::host::HostName;
 use crate::plan::{self, Gate, Plan, gates_on};
@@ -251,7 +252,7 @@ impl Assessment {
 
     /// The nodes of the cluster's ensemble.
     fn access<'a>(&'a self, fleet: &'a Fleet) -> EnsembleAdmin<'a> {
-        let password = &self.gathered.inputs.zookeeper.super_password;
+        let password = self.gathered.inputs.secret(zookeeper::SUPER_SECRET);
         EnsembleAdmin { fleet, topology: &self.topology, password }
     }
 
@@ -330,7 +331,7 @@ async fn prove(
 ) -> Result<Ended, Error> {
     let Hosts { files, fleet, .. } = hosts;
     stand(&gates_on(&seen.topology, |_| true), seen, fleet, ctx).await?;
-    if seen.topology.ensemble.is_some() {
+    if seen.topology.zookeeper().is_some() {
         note_ensemble(files, ctx);
     }
     // It served too late to be asked when everything was looked at.

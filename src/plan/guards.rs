@@ -1,6 +1,7 @@
 //! Guards: what no plan may do to a running cluster. Each guard compares the facts with what is
 //! wanted, and says why nothing may be changed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use crate::component::lost::{self, SecretsLost};
 use crate::component::master::{self, LogLost, OtherMasters};
 use crate::component::zookeeper::{self, AllLost, DataLost, OtherMembers};
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
 
 /// What the cluster's state folder on this computer holds.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,17 @@ pub struct Forming {
     pub ensemble: bool,
     /// The registry of the Mesos masters: see [`master::forming`].
     pub masters: bool,
+}
+
+impl Forming {
+    /// The components that hold nothing yet.
+    pub fn components(self) -> BTreeSet<Component> {
+        let both = [
+            (self.ensemble, Component::Zookeeper),
+            (self.masters, Component::MesosMaster),
+        ];
+        both.into_iter().filter(|(is, _)| *is).map(|(_, component)| component).collect()
+    }
 }
 
 /// One reason why nothing is changed.
@@ -131,7 +143,7 @@ pub(super) fn check(situation: &Situation<'_>, scope: &Scope<'_>) -> Vec<Refusal
 
 fn check_ensemble(situation: &Situation<'_>, take: &mut impl FnMut(Result<(), Refusal>)) {
     let Situation { topology, facts, folder, forming, .. } = situation;
-    let Some(ensemble) = &topology.ensemble else { return };
+    let Some(ensemble) = topology.zookeeper() else { return };
     let served = folder.served.map(Path::to_owned);
     take(
         zookeeper::check_first(ensemble, forming.ensemble, served).map_err(Refusal::from),
@@ -144,7 +156,7 @@ fn check_ensemble(situation: &Situation<'_>, take: &mut impl FnMut(Result<(), Re
 
 fn check_masters(situation: &Situation<'_>, take: &mut impl FnMut(Result<(), Refusal>)) {
     let Situation { topology, facts, forming, health, .. } = situation;
-    let Some(masters) = &topology.masters else { return };
+    let Some(masters) = topology.masters() else { return };
     take(master::check_members(masters, *facts).map_err(Refusal::from));
     if !forming.masters {
         let serves = |host: &HostName| health.serves(Component::MesosMaster, host);

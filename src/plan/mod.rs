@@ -16,10 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::component::znode::Secure;
-use crate::component::{Redundancy, Spec, Stage, Wants};
+use crate::component::{Spec, Stage, Wants};
 use crate::event::PlannedStage;
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
+use crate::inventory::component::Redundancy;
 use crate::resource::{self, Action, Change, Facts, Owned, Resource, Unknown};
 use crate::topology::{Member, Topology};
 
@@ -383,7 +384,7 @@ impl Work {
 
 /// The ZooKeeper nodes that are in scope. They belong to the whole cluster, not to a new host.
 fn access(situation: &Situation<'_>, scope: &Scope<'_>) -> Work {
-    let ensemble = situation.topology.ensemble.iter();
+    let ensemble = situation.topology.zookeeper().into_iter();
     let members = ensemble.flat_map(|ensemble| ensemble.members()).cloned().collect();
     let nodes = match scope {
         Scope::Everything => situation.nodes.to_vec(),
@@ -484,7 +485,7 @@ pub fn gates_on(topology: &Topology, fits: impl Fn(&HostName) -> bool) -> Vec<Ga
 /// The gates that these instances of a component serve: each alone, or all together.
 fn gates_of(component: Component, members: Vec<Member>) -> Vec<Gate> {
     let gate = |members| Gate::Serves { component, members };
-    match Spec::of(component).redundancy {
+    match component.redundancy() {
         Redundancy::Single => members.into_iter().map(|it| gate(vec![it])).collect(),
         Redundancy::Quorum | Redundancy::Standby | Redundancy::Pool => {
             if members.is_empty() { Vec::new() } else { vec![gate(members)] }

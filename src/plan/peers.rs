@@ -1,8 +1,9 @@
 //! Peers: members that serve together, and how many of them have to serve.
 
-use crate::component::{Redundancy, Spec};
+use crate::component::Spec;
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
+use crate::inventory::component::Redundancy;
 use crate::resource::{Action, Change, Owned};
 use crate::topology::{Ensemble, Member, Topology};
 
@@ -22,7 +23,7 @@ pub struct Peers {
 impl Peers {
     /// The members that run a component; `None` if they do not serve together, or there are none.
     pub fn of(topology: &Topology, component: Component) -> Option<Self> {
-        match Spec::of(component).redundancy {
+        match component.redundancy() {
             Redundancy::Quorum => {
                 let ensemble = topology.ensemble_of(component)?;
                 Some(Self::quorum(component, ensemble))
@@ -105,12 +106,12 @@ impl Peers {
 
     /// What the members are called.
     pub(super) fn name(&self) -> &'static str {
-        self.spec().instances
+        self.component.instances()
     }
 
     /// How many members are needed, in words.
     pub(super) fn needed_in_words(&self) -> String {
-        match self.spec().redundancy {
+        match self.component.redundancy() {
             Redundancy::Quorum => format!("a majority of {} is", self.needed),
             Redundancy::Standby | Redundancy::Pool | Redundancy::Single => {
                 "one is".to_owned()

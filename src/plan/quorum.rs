@@ -10,7 +10,7 @@ use super::peers::Peers;
 use super::{Gate, HostChanges, Reboot, gates_of};
 use crate::component::Spec;
 use crate::host::{HostName, joined};
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
 use crate::resource::Action;
 use crate::topology::{Member, Topology};
 

@@ -18,7 +18,7 @@ use super::steps::{NOT_STARTED, Steps};
 use crate::component::znode::{Secure, Znode};
 use crate::event::{Events, Outcome, in_words};
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
 use crate::plan::{Gate, HostChanges, Plan, Push, StagePlan, Wave, Work};
 use crate::progress::{StageReport, StepReport, not_started};
 use crate::reason;

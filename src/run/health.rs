@@ -14,9 +14,9 @@ use super::reach;
 use super::reboot::RebootCheck;
 use super::registries::Registries;
 use super::units::{self, Stuck, UnitRun};
-use crate::component::{Spec, remedy};
+use crate::component::{Health, Spec, remedy};
 use crate::event;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
 use crate::plan::Gate;
 use crate::secret::Redactor;
 use crate::topology::Member;
@@ -99,16 +99,14 @@ impl ClusterHealth<'_> {
 
     /// How these instances of a component are, by their own word.
     async fn ask(&self, component: Component, members: &[Member]) -> GateState {
-        match component {
-            Component::Registry => self.ask_registries(members).await,
-            Component::Zookeeper => {
+        match Spec::of(component).health {
+            Health::Registry => self.ask_registries(members).await,
+            Health::Zookeeper => {
                 let Services { fleet, topology, .. } = self.services;
                 zookeeper::state(fleet, topology, members).await
             }
-            Component::MesosAgent => self.services.look_at_agents(members).await,
-            Component::MesosMaster | Component::Marathon | Component::Chronos => {
-                self.services.look(component, members).await
-            }
+            Health::Agents => self.services.look_at_agents(members).await,
+            Health::Leader => self.services.look(component, members).await,
         }
     }
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 
-use crate::component::{Clients, Redundancy, Spec};
+use crate::component::Spec;
 use crate::event::in_words;
 use crate::host::HostName;
+use crate::inventory::component::Redundancy;
 use crate::remote::RemoteError;
 use crate::run::Fleet;
 use crate::topology::{Node, Topology};
@@ -44,7 +45,7 @@ pub(crate) fn ways(topology: &Topology) -> Vec<Way> {
     for spec in Spec::all() {
         let nodes = topology.nodes.iter();
         let sources: Vec<&Node> =
-            nodes.clone().filter(|node| needs(node, spec)).collect();
+            nodes.clone().filter(|node| spec.has_client(spec.ports[0], node)).collect();
         let targets: Vec<&Node> =
             nodes.filter(|node| node.runs(spec.component)).collect();
         for (n, target) in targets.iter().enumerate() {
@@ -76,7 +77,7 @@ fn askers<'a>(
 ) -> Vec<&'a Node> {
     let others = sources.iter().copied().enumerate();
     let others = others.filter(|(_, from)| from.host != target.host);
-    match spec.redundancy {
+    match spec.component.redundancy() {
         Redundancy::Pool => {
             let others: Vec<&Node> = others.map(|(_, from)| from).collect();
             let turn = n.checked_rem(others.len());
@@ -93,17 +94,9 @@ fn askers<'a>(
 /// Whether a host is one of a pool, and serves together with no others.
 fn is_worker(node: &Node) -> bool {
     let runs = |redundancy: &[Redundancy]| {
-        Spec::of_node(node).any(|spec| redundancy.contains(&spec.redundancy))
+        Spec::of_node(node).any(|spec| redundancy.contains(&spec.component.redundancy()))
     };
     runs(&[Redundancy::Pool]) && !runs(&[Redundancy::Quorum, Redundancy::Standby])
-}
-
-/// Whether what runs on a host connects to the port on which a component serves.
-fn needs(node: &Node, spec: &Spec) -> bool {
-    match spec.ports[0].clients {
-        Clients::Containers => node.has_containers(),
-        Clients::Hosts(of) => of.iter().any(|component| node.runs(*component)),
-    }
 }
 
 /// Tries ways, and gives those that are barred. Where the service does not answer on its own host
@@ -167,11 +160,11 @@ mod tests {
 
     use super::*;
     use crate::inventory;
-    use crate::provider::ssh;
-    use crate::remote::{Exec, Output, Remote, Stream};
-    use crate::topology::{
+    use crate::inventory::component::{
         AGENT_PORT, MARATHON_PORT, MASTER_PORT, REGISTRY_PORT, ZOOKEEPER_PORT,
     };
+    use crate::provider::ssh;
+    use crate::remote::{Exec, Output, Remote, Stream};
 
     fn topology() -> Topology {
         let text = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \

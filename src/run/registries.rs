@@ -17,12 +17,13 @@ use crate::event::{Event, Events};
 use crate::host::HostName;
 use crate::images::load;
 use crate::images::resolved::ResolvedImages;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
+use crate::inventory::component::REGISTRY_PORT;
 use crate::plan::Push;
 use crate::remote::RemoteError;
 use crate::resource::Image;
 use crate::secret::Secret;
-use crate::topology::{Node, REGISTRY_PORT, Topology};
+use crate::topology::{Node, Topology};
 
 /// The longest that a registry may take from its start until it listens.
 const START: Duration = Duration::from_secs(30);

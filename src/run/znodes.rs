@@ -15,11 +15,12 @@ use crate::api::zookeeper::{Answer, Mode};
 use crate::component::znode::{self, ADMINISTRATOR, AccessList, Seen, Znode};
 use crate::event::in_words;
 use crate::host::HostName;
+use crate::inventory::component::ZOOKEEPER_PORT;
 use crate::remote::Stream;
 use crate::run::Fleet;
 use crate::run::apply::ZnodeAccess;
 use crate::secret::Secret;
-use crate::topology::{Member, Topology, ZOOKEEPER_PORT};
+use crate::topology::{Member, Topology};
 
 /// How long a member may take to answer a question.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -102,7 +103,7 @@ impl EnsembleAdmin<'_> {
             }
             _ => false,
         };
-        self.topology.ensemble.as_ref()?.members().iter().find(leads)
+        self.topology.zookeeper()?.members().iter().find(leads)
     }
 
     async fn open(&self, member: &Member) -> Result<Session<Box<dyn Stream>>, String> {

@@ -9,8 +9,7 @@ use std::path::Path;
 
 use platform::event::in_words;
 use platform::host::HostName;
-use platform::inventory::CgroupNeed;
-use platform::inventory::catalog::Component;
+use platform::inventory::{CgroupNeed, Component};
 use platform::plan::{MemberHealth, MembersHealth, NoPlan, Plan, Push, tear_down};
 use platform::resource::Facts;
 use serde::Deserialize;

@@ -30,21 +30,21 @@ const HOLDERS: [(&str, &[&str]); 19] = [
     ),
     ("secret-registry", &[]),
     ("secret-hash", &["edge"]),
-    ("secret-http", &["edge"]),
+    ("secret-registry-http", &["edge"]),
     ("secret-tls-key", &["edge"]),
-    ("secret-quorum", &["zookeeper"]),
-    ("secret-super", &[]),
-    ("secret-mesos-zk", &["master"]),
-    ("secret-agent-zk", &["agent-1", "agent-2"]),
+    ("secret-zookeeper-quorum", &["zookeeper"]),
+    ("secret-zookeeper-super", &[]),
+    ("secret-mesos-zookeeper", &["master"]),
+    ("secret-agent-zookeeper", &["agent-1", "agent-2"]),
     // The operator's rights end at the masters: no other host may be able to speak for him.
-    ("secret-operator", &["master"]),
-    ("secret-agent", &["agent-1", "agent-2", "master"]),
+    ("secret-mesos-operator", &["master"]),
+    ("secret-mesos-agent", &["agent-1", "agent-2", "master"]),
     ("secret-of-agent-1", &["agent-1"]),
     ("secret-of-agent-2", &["agent-2"]),
-    ("secret-marathon-zk", &["marathon"]),
+    ("secret-marathon-zookeeper", &["marathon"]),
     ("secret-marathon-mesos", &["marathon", "master"]),
     ("secret-marathon-http", &["marathon"]),
-    ("secret-chronos-zk", &["chronos"]),
+    ("secret-chronos-zookeeper", &["chronos"]),
     ("secret-chronos-mesos", &["chronos", "master"]),
     ("secret-chronos-http", &["chronos"]),
 ];
@@ -192,7 +192,7 @@ fn tasks_that_began_as_root_go_on_until_the_inventory_says_who_may() {
     assert!(!marathon::registered_as_root(&[said("--mesos_user rooted \\\n"), said("")]));
 
     let mut cluster = Cluster::of(APART);
-    cluster.inputs.mesos.as_root = true;
+    cluster.inputs.as_root = true;
     assert_eq!(run_tasks(&cluster)[0], json!(["root", mesos::TASKS]));
     assert_eq!(usual_users(&cluster), [true; 2]);
     assert!(marathon::warning(&cluster.inputs).is_some());

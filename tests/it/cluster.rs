@@ -3,17 +3,15 @@
 //! The answers are lines as a host's shell writes them, read by the program's own parser: what
 //! a plan is made from in here is what it is made from in earnest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use platform::component::znode::{self, Secure, Seen};
 use platform::component::{
-    self, Context, ImageFacts, Inputs, Wants, marathon, master, mesos, registry,
-    zookeeper,
+    self, Context, ImageFacts, Inputs, Spec, Wants, marathon, master, zookeeper,
 };
 use platform::host::HostName;
-use platform::inventory::catalog::Component;
-use platform::inventory::{self, Inventory, Needs, Provider};
+use platform::inventory::{self, Component, Inventory, Needs, Provider};
 use platform::plan::{
     self, Folder, Forming, MembersHealth, NoPlan, Plan, Push, Situation,
 };
@@ -125,17 +123,17 @@ impl Cluster {
     /// What has yet to be begun, after [`look`](Self::look).
     pub(crate) fn forming(&self) -> Forming {
         Forming {
-            ensemble: self.inputs.zookeeper.forming,
-            masters: self.inputs.mesos.forming,
+            ensemble: self.inputs.forming.contains(&Component::Zookeeper),
+            masters: self.inputs.forming.contains(&Component::MesosMaster),
         }
     }
 
     /// What has to be done for ZooKeeper's nodes: all where the ensemble has yet to form, and
     /// nothing where it serves.
     fn nodes(&self) -> Vec<Secure> {
-        let ensemble = self.topology.ensemble.iter();
+        let ensemble = self.topology.zookeeper().into_iter();
         let wanted = ensemble.flat_map(|_| znode::wanted(&self.topology, &self.inputs));
-        match self.inputs.zookeeper.forming {
+        match self.forming().ensemble {
             true => znode::changes(wanted.collect(), &Seen::of_new()),
             false => Vec::new(),
         }
@@ -143,23 +141,20 @@ impl Cluster {
 
     /// Sees whether the ensemble and the masters have yet to form.
     pub(crate) fn look(&mut self, facts: &BTreeMap<HostName, Facts>) {
-        if let Some(ensemble) = &mut self.topology.ensemble {
-            ensemble.keep(&zookeeper::numbers(facts.values()));
-        }
+        self.topology.keep_numbers(&zookeeper::numbers(facts.values()));
         let members =
             self.topology.nodes.iter().filter(|node| node.runs(Component::Zookeeper));
         let of_members = members.filter_map(|node| facts.get(&node.host));
-        self.inputs.zookeeper.forming =
-            zookeeper::forming(of_members).expect("every member answered");
+        let ensemble = zookeeper::forming(of_members).expect("every member answered");
         let masters =
             self.topology.nodes.iter().filter(|node| node.runs(Component::MesosMaster));
         let of_masters = masters.filter_map(|node| facts.get(&node.host));
-        self.inputs.mesos.forming =
-            master::forming(of_masters).expect("every master answered");
+        let masters = master::forming(of_masters).expect("every master answered");
+        self.inputs.forming = Forming { ensemble, masters }.components();
         let marathons =
             self.topology.nodes.iter().filter(|node| node.runs(Component::Marathon));
         let of_marathons = marathons.filter_map(|node| facts.get(&node.host));
-        self.inputs.mesos.as_root = marathon::registered_as_root(of_marathons);
+        self.inputs.as_root = marathon::registered_as_root(of_marathons);
     }
 
     /// What each host should have.
@@ -215,36 +210,20 @@ fn inputs(inventory: &Inventory, topology: &Topology) -> Inputs {
         ]),
         files: sources.map(|source| (source.clone(), content(source))).collect(),
         ca: "certificate of the authority\n".to_owned(),
-        registry: registry::Inputs {
-            password: Secret::new("secret-registry"),
-            pull_password: Secret::new("secret-registry-pull"),
-            htpasswd: Secret::new("platform:secret-hash\n"),
-            http_secret: Secret::new("secret-http"),
-            certificates: topology.registries().map(certificate).collect(),
-        },
-        zookeeper: zookeeper::Inputs {
-            quorum_password: Secret::new("secret-quorum"),
-            super_password: Secret::new("secret-super"),
-            forming: false,
-        },
-        mesos: mesos::Inputs {
-            zookeeper: Secret::new("secret-mesos-zk"),
-            agent_zookeeper: Secret::new("secret-agent-zk"),
-            operator: Secret::new("secret-operator"),
-            agents: topology.agents().map(of_agent).collect(),
-            agent: Secret::new("secret-agent"),
-            as_root: false,
-            forming: false,
-        },
-        marathon: framework("marathon"),
-        chronos: framework("chronos"),
+        secrets: secrets(),
+        agents: topology.agents().map(of_agent).collect(),
+        htpasswd: Secret::new("platform:secret-hash\n"),
+        certificates: topology.registries().map(certificate).collect(),
+        forming: BTreeSet::new(),
+        as_root: false,
     }
 }
 
-fn framework(name: &str) -> mesos::Framework {
-    let secret = |of: &str| Secret::new(format!("secret-{name}-{of}"));
-    let [zookeeper, secret, password] = ["zk", "mesos", "http"].map(secret);
-    mesos::Framework { zookeeper, secret, password }
+/// A secret of each name, which no other has.
+fn secrets() -> BTreeMap<&'static str, Secret> {
+    let uses = Spec::all().flat_map(|spec| spec.state);
+    let names = uses.filter_map(|used| used.secret());
+    names.map(|name| (name, Secret::new(format!("secret-{name}")))).collect()
 }
 
 /// A file that an inventory names holds its own name.

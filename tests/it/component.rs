@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use platform::inventory::Component;
 use platform::resource::{Facts, File, Resource};
 use platform::topology::Node;
 use platform::unit::Size;
@@ -126,7 +127,8 @@ fn masters_begin_a_registry_only_together_and_only_once() {
     );
     let mut cluster = Cluster::of(MESOS);
     let mut check = |forming: bool, also: &str, expected: bool| {
-        cluster.inputs.mesos.forming = forming;
+        let forms = forming.then_some(Component::MesosMaster);
+        cluster.inputs.forming = forms.into_iter().collect();
         let node = &cluster.topology.nodes[0];
         let wants = cluster.wants(node, &cluster.answer(node, &[], also));
         let begins = wants.iter().any(|(_, resource)| {
@@ -190,7 +192,8 @@ fn a_marker_to_start_empty_comes_only_while_the_ensemble_is_formed_and_there_is_
     let snapshot = "/var/lib/platform/zookeeper/version-2/snapshot.0";
     let mut cluster = Cluster::of(ALONE);
     let mut check = |forming: bool, also: &str, expected: bool| {
-        cluster.inputs.zookeeper.forming = forming;
+        let forms = forming.then_some(Component::Zookeeper);
+        cluster.inputs.forming = forms.into_iter().collect();
         let node = &cluster.topology.nodes[0];
         let wants = cluster.wants(node, &cluster.answer(node, &[], also));
         let marked = wants.iter().any(|(_, resource)| {

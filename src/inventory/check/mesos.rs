@@ -55,14 +55,9 @@ fn each_finds_what_it_needs(groups: &[DraftGroup], r: &mut Reader) {
     if has(Role::Control) {
         return;
     }
-    let needs = [
-        (Role::Agent, Role::Master, "its master"),
-        (Role::Marathon, Role::Master, "its master"),
-        (Role::Chronos, Role::Master, "its master"),
-        (Role::Master, Role::Zookeeper, "ZooKeeper, where masters are elected"),
-    ];
-    for (needy, needed, what) in needs {
-        let needy = roles().find(|role| role.value == needy);
+    for role in Role::ALL {
+        let Some((needed, what)) = role.needs() else { continue };
+        let needy = roles().find(|found| found.value == role);
         if let (Some(needy), false) = (needy, has(needed)) {
             let message = format!(
                 "no group has the role `control` or `{needed}`, but `{}` needs {what}",

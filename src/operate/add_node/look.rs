@@ -36,9 +36,7 @@ pub(super) async fn look(
     let before = machines.iter().filter(|machine| !new.contains(&machine.host));
     let before: Vec<Machine> = before.cloned().collect();
     let mut before = Topology::new(&files.inventory, &before)?;
-    if let Some(ensemble) = &mut before.ensemble {
-        ensemble.keep(&zookeeper::numbers(survey.facts.values()));
-    }
+    before.keep_numbers(&zookeeper::numbers(survey.facts.values()));
     let without = survey::wants(&before, &gathered, &survey.facts)?;
     let scope = Scope::Newcomers { hosts: new, without: &without };
     let plan =

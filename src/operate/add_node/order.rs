@@ -8,10 +8,11 @@ use super::super::cluster_files::{self, ClusterFiles, ClusterFilesError};
 use super::super::error::Error;
 use super::super::run::shown_machines;
 use super::Request;
-use crate::component::{Redundancy, Spec, Stage};
+use crate::component::{Spec, Stage};
 use crate::event::Event;
 use crate::event::count;
 use crate::host::HostName;
+use crate::inventory::component::Redundancy;
 use crate::inventory::edit::{self, Edited, Refused};
 use crate::inventory::{GivenHost, Group, Inventory, Members, Provider, edit::Addition};
 use crate::progress::{StageReport, StepReport, outcome};
@@ -226,7 +227,8 @@ fn fits(provider: &Provider, addition: &Addition) -> Result<(), CannotAdd> {
 
 /// Whether a group may just have more machines.
 fn grows(inventory: &Inventory, group: &Group) -> Result<(), CannotAdd> {
-    let mut of_quorum = Spec::all().filter(|spec| spec.redundancy == Redundancy::Quorum);
+    let mut of_quorum =
+        Spec::all().filter(|spec| spec.component.redundancy() == Redundancy::Quorum);
     match of_quorum.any(|spec| inventory.runs(group, spec.component)) {
         true => Err(CannotAdd::Quorum(group.name.clone())),
         false => Ok(()),

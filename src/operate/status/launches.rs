@@ -15,7 +15,7 @@ use crate::api::mesos::AgentInfo;
 use crate::component::marathon::UNIT;
 use crate::event::Event;
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
 use crate::run::health::services::Services;
 
 /// A Marathon that wants offers gets one well within this time: it refuses an offer for 120 s,

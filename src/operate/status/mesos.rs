@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use futures::future::join_all;
 use serde::Serialize;
 
 use super::super::RunContext;
 use super::launches;
 use crate::api::mesos::{AgentInfo, DrainState, Framework};
+use crate::component::{Health, Spec};
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
 use crate::run::health::services::{LeaderStatus, Services, agent_of, confirm};
 use crate::topology::{Node, Topology};
 
@@ -83,7 +85,7 @@ impl Asked {
     /// Asks everyone, side by side; a cluster without Mesos is not asked at all.
     pub(super) async fn of(services: Services<'_>, ctx: &RunContext<'_>) -> Self {
         let topology = services.topology;
-        if topology.masters.is_none() {
+        if topology.masters().is_none() {
             return Self::nobody();
         }
         let of = |component| async move {
@@ -91,14 +93,13 @@ impl Asked {
             let statuses = services.own_statuses(component, &members).await;
             (component, members, statuses)
         };
-        let (masters, marathon, chronos, agents, frameworks) = tokio::join!(
-            of(Component::MesosMaster),
-            of(Component::Marathon),
-            of(Component::Chronos),
+        let leaders = Spec::all().filter(|spec| spec.health == Health::Leader);
+        let (statuses, agents, frameworks) = tokio::join!(
+            join_all(leaders.map(|spec| of(spec.component))),
             services.agents(),
             services.frameworks(),
         );
-        let statuses = [masters, marathon, chronos].into_iter();
+        let statuses = statuses.into_iter();
         let statuses = statuses.flat_map(|(component, members, statuses)| {
             let statuses = confirm(component, &members, statuses, &frameworks);
             let hosts = members.into_iter().map(move |member| (component, member.host));
@@ -153,7 +154,7 @@ impl Asked {
 
     /// How Mesos is; none where the cluster has none.
     pub(super) fn status(&self, topology: &Topology) -> Option<MesosStatus> {
-        let masters = topology.masters.as_ref()?;
+        let masters = topology.masters()?;
         let led = self.agents.is_ok();
         let leader = self.serving().find(|(_, leads)| led && *leads);
         let agents = self.agents.as_deref().unwrap_or_default();
@@ -171,7 +172,7 @@ impl Asked {
 
     /// What is wrong with Mesos as a whole, in sentences.
     pub(super) fn problems(&self, topology: &Topology) -> Vec<String> {
-        let (Some(masters), Err(why)) = (&topology.masters, &self.agents) else {
+        let (Some(masters), Err(why)) = (topology.masters(), &self.agents) else {
             return self.launches.iter().cloned().collect();
         };
         vec![match self.n_serving() >= masters.majority() {

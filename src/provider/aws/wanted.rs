@@ -1,14 +1,14 @@
 //! What the inventory asks of AWS.
 
+use crate::component::Spec;
 use crate::host::HostName;
 use crate::inventory::{Aws, AwsNetwork, ClusterName, Group, Inventory, Members, Role};
 use crate::unit::Size;
 
 use super::seen::{Instance, Rule, Source};
 
-/// The ports of the edge: Marathon, Mesos, Chronos and the proxy's own page behind TLS, and the
-/// registry.
-const EDGE_PORTS: [u16; 5] = [443, 8443, 5443, 4443, 5000];
+/// The ports of the balancer on the edge, behind TLS: Marathon, Mesos, Chronos and its own page.
+const BALANCER_PORTS: [u16; 4] = [443, 8443, 5443, 4443];
 const SSH_PORT: u16 = 22;
 
 /// What the inventory asks of AWS.
@@ -97,7 +97,7 @@ impl Wanted {
             })
         };
         let mut rules: Vec<Rule> = match firewall {
-            Firewall::Edge => EDGE_PORTS.into_iter().flat_map(from_admins).collect(),
+            Firewall::Edge => edge_ports().flat_map(from_admins).collect(),
             Firewall::Cluster => {
                 let each_other = Rule {
                     protocol: "-1".to_owned(),
@@ -165,4 +165,12 @@ impl WantedGroup {
             false => vec![Firewall::Cluster],
         }
     }
+}
+
+/// The ports that machines of the edge open: those of the balancer, and of every component that
+/// listens on all of its host's addresses.
+fn edge_ports() -> impl Iterator<Item = u16> {
+    let ports = Spec::all().flat_map(|spec| spec.ports);
+    let open = ports.filter(|port| port.on_all).map(|port| port.number);
+    BALANCER_PORTS.into_iter().chain(open)
 }

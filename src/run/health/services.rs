@@ -23,12 +23,13 @@ use crate::component::Spec;
 use crate::component::mesos::OPERATOR;
 use crate::event::in_words;
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
+use crate::inventory::component::{CHRONOS_PORT, MARATHON_PORT, MASTER_PORT};
 use crate::plan::MemberHealth;
 use crate::run::Fleet;
 use crate::run::gate::GateState;
 use crate::secret::Secret;
-use crate::topology::{CHRONOS_PORT, MARATHON_PORT, MASTER_PORT, Member, Topology};
+use crate::topology::{Member, Topology};
 
 /// How long a member may take to answer a short question.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -275,7 +276,8 @@ pub(crate) fn confirm(
     statuses: Vec<LeaderStatus>,
     frameworks: &Result<Vec<Framework>, String>,
 ) -> Vec<LeaderStatus> {
-    let Some(name) = Spec::of(component).framework else { return statuses };
+    let Some(framework) = Spec::of(component).framework else { return statuses };
+    let name = framework.principal;
     let works = |frameworks: &[Framework], member: &Member| {
         let mut of_it = frameworks.iter().filter(|framework| framework.name == name);
         of_it.any(|framework| {

@@ -8,11 +8,12 @@ use futures::future::join_all;
 use crate::api::zookeeper::{self, Answer, Mode, Status};
 use crate::event::in_words;
 use crate::host::HostName;
-use crate::inventory::catalog::Component;
+use crate::inventory::Component;
+use crate::inventory::component::ZOOKEEPER_PORT;
 use crate::remote::RemoteError;
 use crate::run::Fleet;
 use crate::run::gate::GateState;
-use crate::topology::{Member, Topology, ZOOKEEPER_PORT};
+use crate::topology::{Member, Topology};
 
 /// How long a member may take to answer a short question.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -22,7 +23,8 @@ pub(crate) async fn members(
     fleet: &Fleet,
     topology: &Topology,
 ) -> BTreeMap<HostName, Result<Answer, String>> {
-    let members = topology.ensemble.iter().flat_map(|ensemble| ensemble.members());
+    let members =
+        topology.zookeeper().into_iter().flat_map(|ensemble| ensemble.members());
     let asked = members.map(|member| async move {
         (member.host.clone(), ask_member(fleet, member).await)
     });

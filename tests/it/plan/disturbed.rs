@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use platform::component::{Spec, marathon, zookeeper};
-use platform::inventory::catalog::Component;
+use platform::inventory::Component;
 use platform::plan::Peers;
 use platform::resource::{
     Action, Change, Directory, Enabling, File, Image, ImageOrigin, Key, Manager, Owned,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use platform::component::zookeeper::{check_first, check_members, forming};
 use platform::component::{agent, master};
 use platform::host::HostName;
-use platform::inventory::CgroupNeed;
-use platform::inventory::catalog::{self, Catalog, Component};
+use platform::inventory::catalog::{self, Catalog};
+use platform::inventory::{CgroupNeed, Component};
 use platform::plan::preflight::{PreflightFailure, preflight_failures};
 use platform::plan::{MembersHealth, NoPlan, Plan, Refusal};
 use platform::resource::Facts;
@@ -210,7 +210,7 @@ fn an_ensemble_is_formed_only_while_no_member_accepted_an_epoch() {
 #[test]
 fn an_ensemble_that_has_served_is_not_formed_again_without_a_word() {
     let cluster = rehearsal();
-    let ensemble = cluster.topology.ensemble.as_ref().expect("it has members");
+    let ensemble = cluster.topology.zookeeper().expect("it has members");
     let check = |forming, served: Option<&str>| {
         check_first(ensemble, forming, served.map(Into::into))
             .map_err(|lost| lost.to_string())
@@ -235,7 +235,7 @@ fn a_member_that_did_not_say_keeps_an_ensemble_from_being_formed() {
 
 /// What the guard says of a cluster on which another one was applied before.
 fn check_members_of(before: &Cluster, now: &Cluster) -> Result<(), String> {
-    let ensemble = now.topology.ensemble.as_ref().expect("it has members");
+    let ensemble = now.topology.zookeeper().expect("it has members");
     let facts: BTreeMap<HostName, Facts> = now
         .topology
         .nodes
@@ -516,7 +516,7 @@ fn masters_with_a_registry_can_be_neither_added_nor_exchanged() {
     let three = "10.0.0.1, 10.0.0.2, 10.0.0.3";
     let before = mesos(three, "");
     let check = |now: &Cluster| {
-        let masters = now.topology.masters.as_ref().expect("it has masters");
+        let masters = now.topology.masters().expect("it has masters");
         let facts = after(&before, now);
         master::check_members(masters, &facts).map_err(|error| error.to_string())
     };
@@ -564,7 +564,7 @@ fn check_log(
         true => holds(&at(name), "x"),
         false => format!("{{\"q\":\"missing\",\"path\":\"{}\"}}\n", at(name)),
     };
-    let masters = cluster.topology.masters.as_ref().expect("there are masters");
+    let masters = cluster.topology.masters().expect("there are masters");
     let facts = masters.members().iter().zip(marked.into_iter().zip(with_log)).map(
         |(member, (mark, log))| {
             let node = cluster.topology.node(&member.host).expect("it is there");

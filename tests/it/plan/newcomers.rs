@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use platform::component::Stage;
 use platform::host::HostName;
-use platform::inventory::catalog::Component;
+use platform::inventory::Component;
 use platform::plan::{
     self, Gate, MemberHealth, MembersHealth, NoPlan, Plan, Push, Scope, Situation, Work,
 };

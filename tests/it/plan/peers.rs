@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use platform::component::{Spec, agent, chronos, marathon, master, zookeeper};
 use platform::host::HostName;
-use platform::inventory::catalog::Component;
+use platform::inventory::Component;
 use platform::plan::quorum::waves;
 use platform::plan::{
     Agents, Gate, HostChanges, MemberHealth, MembersHealth, Peers, Refused, Wave,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use platform::component::zookeeper;
 use platform::host::HostName;
-use platform::inventory::catalog::Component;
+use platform::inventory::Component;
 use platform::plan::quorum::waves;
 use platform::plan::{
     Agents, Gate, HostChanges, MemberHealth, MembersHealth, Peers, Refused, Wave,
@@ -109,7 +109,7 @@ fn name(text: &str) -> HostName {
 fn ensemble(n_members: usize) -> &'static Ensemble {
     static ENSEMBLES: LazyLock<BTreeMap<usize, Cluster>> =
         LazyLock::new(|| [1, 3, 5, 7].map(|n| (n, cluster(n))).into());
-    ENSEMBLES[&n_members].topology.ensemble.as_ref().expect("it has members")
+    ENSEMBLES[&n_members].topology.zookeeper().expect("it has members")
 }
 
 fn cluster(n_members: usize) -> Cluster {

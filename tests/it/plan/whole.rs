@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use platform::component::Stage;
 use platform::host::HostName;
-use platform::inventory::catalog::Component;
+use platform::inventory::Component;
 use platform::plan::{
     Gate, MemberHealth, MembersHealth, NoPlan, Peers, Plan, Push, Wave, Work,
 };
@@ -167,7 +167,7 @@ fn check_quorum(
     plan: &Plan,
     health: &MembersHealth,
 ) -> Result<(), String> {
-    let ensemble = cluster.topology.ensemble.as_ref().expect("it has members");
+    let ensemble = cluster.topology.zookeeper().expect("it has members");
     let mut played = Played::new(ensemble, health);
     check_peers(cluster, plan, health)?;
     for stage in &plan.stages {
@@ -216,8 +216,7 @@ fn check_stages(cluster: &Cluster, plan: &Plan) -> Result<(), TestCaseError> {
         prop_assert!(!stage.work.is_empty(), "{} has nothing to do", stage.stage);
         match stage.stage {
             Stage::Zookeeper => {
-                let ensemble =
-                    cluster.topology.ensemble.as_ref().expect("it has members");
+                let ensemble = cluster.topology.zookeeper().expect("it has members");
                 let gates = [Gate::Serves {
                     component: Component::Zookeeper,
                     members: ensemble.members().to_vec(),
@@ -264,7 +263,7 @@ proptest! {
                 prop_assert!(!settled || plan.is_empty(), "{plan:?}");
             }
             Err(NoPlan::Refused(refused)) => {
-                let members = cluster.topology.ensemble.as_ref().expect("members").members();
+                let members = cluster.topology.zookeeper().expect("members").members();
                 let down = members.iter()
                     .filter(|member| health.get(Component::Zookeeper, &member.host) == MemberHealth::Down);
                 let said = refused.to_string();

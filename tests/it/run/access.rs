@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 
 fn access(paths: &[&'static str]) -> StagePlan {
     let cluster = Cluster::of(platform::inventory::EXAMPLE_LOCAL);
-    let members = cluster.topology.ensemble.expect("it has one").members().to_vec();
+    let members = cluster.topology.zookeeper().expect("it has one").members().to_vec();
     let secure = |path: &&'static str| Secure {
         node: Znode { path, access: [].into() },
         reason: "it is not there".to_owned(),

@@ -11,7 +11,7 @@ use platform::component::Stage;
 use platform::component::znode::Znode;
 use platform::event::{Event, Events, Outcome};
 use platform::host::HostName;
-use platform::inventory::catalog::Component;
+use platform::inventory::Component;
 use platform::plan::quorum::waves;
 use platform::plan::{
     Gate, HostChanges, MemberHealth, MembersHealth, Peers, Plan, Push, StagePlan, Work,
@@ -472,14 +472,14 @@ async fn an_image_that_cannot_be_loaded_leaves_the_host_s_steps_undone() {
 /// A stage that changes all members of a serving ensemble, and its gate.
 fn rolling() -> StagePlan {
     let cluster = Cluster::of(platform::inventory::EXAMPLE_LOCAL);
-    let ensemble = cluster.topology.ensemble.expect("it has members");
+    let ensemble = cluster.topology.zookeeper().expect("it has members");
     let hosts: Vec<HostName> =
         ensemble.members().iter().map(|member| member.host.clone()).collect();
     let health = |host: &HostName| (host.clone(), MemberHealth::Serves);
     let health = MembersHealth::of(hosts.iter().map(health));
     let all = hosts.iter().map(|host| changes(host.as_str(), 1)).collect();
     let waves =
-        waves(all, &[Peers::quorum(Component::Zookeeper, &ensemble)], None, &health)
+        waves(all, &[Peers::quorum(Component::Zookeeper, ensemble)], None, &health)
             .expect("all serve");
     let gates = vec![Gate::Serves {
         component: Component::Zookeeper,

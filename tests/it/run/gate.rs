@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use platform::event::{Event, Events};
-use platform::inventory::catalog::Component;
+use platform::inventory::Component;
 use platform::plan::Gate;
 use platform::run::gate::{Closed, GateState, HealthCheck, wait};
 use platform::run::units::{Stuck, UnitRun};

@@ -102,7 +102,11 @@ fn the_same_words_go_on_once_the_inventory_is_written_and_others_have_to_wait() 
                 assert!(files.text().contains("count: 6} # some"), "{}", files.text());
             }
             Addition::Hosts(_) => {
-                refused(files.order(&request), ExitKind::Refused, "already in group `workers` (line 5)");
+                refused(
+                    files.order(&request),
+                    ExitKind::Refused,
+                    "already in group `workers` (line 5)",
+                );
             }
         }
     }

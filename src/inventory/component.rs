@@ -1,0 +1,250 @@
+//! The components, the roles of machines that run them, and the ports on which they listen: what
+//! an inventory has to know of them. All else is in a component's
+//! [`Spec`](crate::component::Spec).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+/// The port on which ZooKeeper serves its clients.
+pub const ZOOKEEPER_PORT: u16 = 2181;
+/// The ports on which ZooKeeper's members speak to each other: data, elections.
+pub const ZOOKEEPER_PEER_PORTS: [u16; 2] = [2888, 3888];
+/// The port on which the registry serves.
+pub const REGISTRY_PORT: u16 = 5000;
+/// The port on which a Mesos master serves frameworks, agents and operators.
+pub const MASTER_PORT: u16 = 5050;
+/// The port on which a Mesos agent serves its master and operators.
+pub const AGENT_PORT: u16 = 5051;
+/// The port on which Marathon serves its clients.
+pub const MARATHON_PORT: u16 = 8080;
+/// The port on which Chronos serves its clients.
+pub const CHRONOS_PORT: u16 = 4400;
+/// The port on which the masters connect back to Marathon's driver. Without this setting Mesos
+/// would choose a new port at each start, but a firewall has to know it.
+pub const MARATHON_DRIVER_PORT: u16 = 9091;
+/// The port on which the masters connect back to Chronos' driver.
+pub const CHRONOS_DRIVER_PORT: u16 = 9092;
+
+/// The ports of the platform's own services, in order: no task may get one of them.
+pub(crate) const SERVICE_PORTS: [u16; 10] = [
+    ZOOKEEPER_PORT,
+    ZOOKEEPER_PEER_PORTS[0],
+    ZOOKEEPER_PEER_PORTS[1],
+    CHRONOS_PORT,
+    REGISTRY_PORT,
+    MASTER_PORT,
+    AGENT_PORT,
+    MARATHON_PORT,
+    MARATHON_DRIVER_PORT,
+    CHRONOS_DRIVER_PORT,
+];
+
+/// What a machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// What every machine of the cluster gets, and nothing more.
+    Base,
+    /// All services that control the platform: ZooKeeper and, in a cluster with Mesos, its
+    /// masters, Marathon and Chronos.
+    Control,
+    /// Only ZooKeeper.
+    Zookeeper,
+    /// Only a Mesos master.
+    Master,
+    /// Only Marathon.
+    Marathon,
+    /// Only Chronos.
+    Chronos,
+    /// A Mesos agent, which runs tasks.
+    Agent,
+    /// The edge of the cluster, which runs the registry.
+    Edge,
+}
+
+/// A program of the platform that runs on the machines. The variants are in the order in which
+/// they are installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Component {
+    /// The private registry from which all machines get images.
+    Registry,
+    /// ZooKeeper.
+    Zookeeper,
+    /// A Mesos master.
+    MesosMaster,
+    /// A Mesos agent.
+    MesosAgent,
+    /// Marathon, which keeps services running.
+    Marathon,
+    /// Chronos, which runs jobs at their times.
+    Chronos,
+}
+
+/// What the loss of an instance means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redundancy {
+    /// A majority has to serve, and one of them leads.
+    Quorum,
+    /// One has to serve and lead; the others wait to take over.
+    Standby,
+    /// Each does its own share of the work; some of them may be interrupted at once.
+    Pool,
+    /// Each serves alone.
+    Single,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 8] = [
+        Self::Base,
+        Self::Control,
+        Self::Zookeeper,
+        Self::Master,
+        Self::Marathon,
+        Self::Chronos,
+        Self::Agent,
+        Self::Edge,
+    ];
+
+    /// The role as it is written in an inventory.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Control => "control",
+            Self::Zookeeper => "zookeeper",
+            Self::Master => "master",
+            Self::Marathon => "marathon",
+            Self::Chronos => "chronos",
+            Self::Agent => "agent",
+            Self::Edge => "edge",
+        }
+    }
+
+    /// Whether machines of this role are members of the ZooKeeper ensemble.
+    pub const fn runs_zookeeper(self) -> bool {
+        matches!(self, Self::Control | Self::Zookeeper)
+    }
+
+    /// Whether a machine of this role has an identity: other machines know it by its name, or it
+    /// keeps data that a replacement has to take over.
+    pub const fn has_identity(self) -> bool {
+        !matches!(self, Self::Base | Self::Agent)
+    }
+
+    /// What a machine of this role runs that one of [`Role::Control`] runs too, with its article.
+    pub(super) const fn part_of_control(self) -> Option<&'static str> {
+        match self {
+            Self::Zookeeper => Some("ZooKeeper"),
+            Self::Master => Some("a Mesos master"),
+            Self::Marathon => Some("Marathon"),
+            Self::Chronos => Some("Chronos"),
+            Self::Base | Self::Control | Self::Agent | Self::Edge => None,
+        }
+    }
+
+    /// The role that a cluster without [`Role::Control`] has to have beside this one, and what for.
+    pub(super) const fn needs(self) -> Option<(Self, &'static str)> {
+        match self {
+            Self::Agent | Self::Marathon | Self::Chronos => {
+                Some((Self::Master, "its master"))
+            }
+            Self::Master => {
+                Some((Self::Zookeeper, "ZooKeeper, where masters are elected"))
+            }
+            Self::Base | Self::Control | Self::Zookeeper | Self::Edge => None,
+        }
+    }
+
+    /// Whether a cluster with this role has Mesos. `control` alone does not mean that: without
+    /// other roles of Mesos, it is only a ZooKeeper ensemble.
+    pub const fn brings_mesos(self) -> bool {
+        matches!(self, Self::Master | Self::Marathon | Self::Chronos | Self::Agent)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a text does not name a component.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unknown component `{0}`")]
+pub struct UnknownComponent(String);
+
+impl Component {
+    /// All components, in their order.
+    pub const ALL: [Self; 6] = [
+        Self::Registry,
+        Self::Zookeeper,
+        Self::MesosMaster,
+        Self::MesosAgent,
+        Self::Marathon,
+        Self::Chronos,
+    ];
+
+    /// The component as it is written in a catalogue.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Zookeeper => "zookeeper",
+            Self::MesosMaster => "mesos-master",
+            Self::MesosAgent => "mesos-agent",
+            Self::Marathon => "marathon",
+            Self::Chronos => "chronos",
+        }
+    }
+
+    /// What the loss of an instance means.
+    pub const fn redundancy(self) -> Redundancy {
+        match self {
+            Self::Registry => Redundancy::Single,
+            Self::Zookeeper | Self::MesosMaster => Redundancy::Quorum,
+            Self::MesosAgent => Redundancy::Pool,
+            Self::Marathon | Self::Chronos => Redundancy::Standby,
+        }
+    }
+
+    /// Several of its instances, within a sentence: `Mesos masters`.
+    pub const fn instances(self) -> &'static str {
+        match self {
+            Self::Registry => "registries",
+            Self::Zookeeper => "ZooKeeper members",
+            Self::MesosMaster => "Mesos masters",
+            Self::MesosAgent => "Mesos agents",
+            Self::Marathon => "hosts of Marathon",
+            Self::Chronos => "hosts of Chronos",
+        }
+    }
+
+    /// Whether machines of a role run it, in a cluster with Mesos or without.
+    pub(super) fn is_run_by(self, role: Role, has_mesos: bool) -> bool {
+        let commands = has_mesos && role == Role::Control;
+        match self {
+            Self::Registry => role == Role::Edge,
+            Self::Zookeeper => role.runs_zookeeper(),
+            Self::MesosMaster => commands || role == Role::Master,
+            Self::MesosAgent => role == Role::Agent,
+            Self::Marathon => commands || role == Role::Marathon,
+            Self::Chronos => commands || role == Role::Chronos,
+        }
+    }
+}
+
+impl FromStr for Component {
+    type Err = UnknownComponent;
+
+    fn from_str(text: &str) -> Result<Self, UnknownComponent> {
+        let found = Self::ALL.into_iter().find(|component| component.as_str() == text);
+        found.ok_or_else(|| UnknownComponent(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
