@@ -225,7 +225,7 @@ async fn refusals_of_users_are_told_with_the_user_and_in_one_line() {
     let marathon = Marathon::new(net.access(ONE, &[]));
     let error = marathon.info().await.unwrap_err();
     assert!(matches!(error.reason, Reason::Unauthorized { .. }), "{error:?}");
-    assert!(told(&error).contains("refuses the password of `ops`"), "{error}");
+    assert!(told(&error).contains("rejects the password of `ops`"), "{error}");
     let error = marathon.apps(Embed::default()).await.unwrap_err();
     assert!(matches!(error.reason, Reason::Forbidden { .. }), "{error:?}");
     assert!(told(&error).contains("`ops`: Not Authorized to view"), "{error}");

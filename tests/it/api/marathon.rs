@@ -256,7 +256,7 @@ async fn a_wait_that_ends_in_vain_says_what_is_missing_and_why() {
     let error = marathon.wait_settled("/web", Duration::from_secs(2)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the component is not done after 2s: 1 of 2 tasks are healthy; its last failure: \
+        "the component has not finished after 2s: 1 of 2 tasks are healthy; its last failure: \
          TASK_FAILED on w2: exit status 1 (asked: wait for /web)"
     );
 }

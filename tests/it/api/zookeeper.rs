@@ -123,8 +123,8 @@ async fn a_refusal_says_what_was_refused_and_why() {
     let (refused, ()) = tokio::join!(asks, answers);
     assert_eq!(
         refused.to_string(),
-        "ZooKeeper refuses to say who may use /: the administrator's password is not the one \
-         that it knows"
+        "ZooKeeper refuses to report who may access /: it has a different administrator \
+         password"
     );
 }
 

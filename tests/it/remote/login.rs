@@ -244,7 +244,7 @@ async fn a_public_key_names_the_one_of_the_agents_keys_to_log_in_with() {
     greets(&connector.connect(target).await.unwrap()).await;
     assert!(!sshd.log().contains("Failed publickey"), "{}", sshd.log());
 
-    let missing = format!("{} is a public key, and the agent", public.display());
+    let missing = format!("{} is a public key, and the SSH agent", public.display());
     let (connector, mut target) = operator(&sshd, &config);
     let error = connector.connect(target.clone()).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NotLetIn);
@@ -262,7 +262,7 @@ async fn a_server_that_wants_a_password_is_told_apart() {
     let sshd = Sshd::start_with(&["ed25519"], passwords);
     let (connector, _) = connector(settings(sshd.path()));
     let error = connector.connect(sshd.target()).await.err().unwrap();
-    assert!(error.to_string().contains("asks for a password alone"), "{error}");
+    assert!(error.to_string().contains("accepts only a password"), "{error}");
 }
 
 #[tokio::test]
