@@ -274,8 +274,8 @@ fn says_which_port_others_do_not_reach(lab: &Lab) {
     let ill = lab.run(&["status"]).exits(1);
     let address = format!("{}.11", lab.prefix());
     let problem = format!(
-        "problem: control-2 does not reach port 2181 of control-1 ({address}): the connection \
-         timed out: is a firewall between them?"
+        "problem: control-2 does not reach port 2181 of control-1 ({address}): the \
+         connection timed out: is there a firewall between them?"
     );
     assert!(ill.stdout.contains(&problem), "{}", ill.stdout);
     machine.sh(&format!("iptables -D {rule}"));

@@ -250,7 +250,11 @@ async fn a_certificate_that_does_not_count_makes_the_host_unknown_and_is_told() 
             "@cert-authority * <CA>",
             "it was valid until 2020-01-",
         ),
-        (good, &by_stranger, "another authority signed its certificate: ssh-ed25519 SHA256:"),
+        (
+            good,
+            &by_stranger,
+            "another authority signed its certificate: ssh-ed25519 SHA256:",
+        ),
     ] {
         let company = Company::of_hosts(words);
         let met = meet(&company, HostKeyPolicy::Ask, lines, None).await;

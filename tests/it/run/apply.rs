@@ -319,7 +319,7 @@ async fn a_command_that_ends_early_is_a_failure_whatever_its_status() {
     check_failure(
         silent,
         2,
-        (ErrorKind::Failed, "ended early with status 0 and said nothing"),
+        (ErrorKind::Failed, "ended early with status 0 without a message"),
     )
     .await;
 }
@@ -524,9 +524,9 @@ async fn a_gate_that_stays_shut_stops_the_run_before_the_next_member() {
     assert_eq!((&failure.host, failure.why.kind), (&None, ErrorKind::TimedOut));
     assert_eq!(
         failure.why.said,
-        "waited 180s in vain until ZooKeeper on control-1, control-2, control-3 serve and are \
-         synced; seen last: control-1 runs without a quorum; another run looks anew and plans \
-         from what it finds"
+        "gave up after waiting 180s until ZooKeeper on control-1, control-2, control-3 \
+         serve and are synced; last seen: control-1 runs without a quorum; the next run \
+         checks again and plans from what it finds"
     );
 }
 
