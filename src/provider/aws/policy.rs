@@ -1,16 +1,16 @@
-//! The least policy with which this provider can work, for the one who hands out permissions.
+//! The minimal policy for this provider, for the administrator who grants permissions.
 //!
-//! What is made carries the tag `platform:cluster` from its first moment; what is changed or
-//! deleted must carry it, so that a mistake of ours cannot touch what is not. Two things cannot be
-//! held so: AWS makes a VPC's main route table itself, without our tag, and a network that is
-//! given carries none.
+//! Everything that is created has the tag `platform:cluster` from the start; everything that is
+//! changed or deleted must have it, so that a mistake of this program cannot affect other
+//! resources. There are two exceptions: AWS itself creates a VPC's main route table, without the
+//! tag, and an existing network that the inventory names has no tag.
 
-/// The policy, as IAM takes it.
+/// The policy, in the format of IAM.
 pub const POLICY: &str = include_str!("policy.json");
 
-/// The policy as the end of an inventory: in comments, with what to do with it.
+/// The policy as the end of an inventory: in comments, with instructions.
 ///
-/// `file` is what that inventory is called.
+/// `file` is the name of that inventory.
 pub fn as_comments(file: &str) -> String {
     let lines = POLICY.lines().map(|line| format!("# {line}\n"));
     HOW_TO_USE.replace("FILE", file) + &lines.collect::<String>()

@@ -1,4 +1,4 @@
-//! Tells of steps and of waits as they go.
+//! Reports steps and waits as they progress.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use super::super::AwsError;
 use crate::event::{Event, Events, Outcome, in_words};
 use crate::host::HostName;
 
-/// The shortest and the longest pause between two looks at a condition that has a deadline.
+/// The shortest and the longest pause between two checks of a condition that has a deadline.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 
-/// Tells of one stage.
+/// Reports for one stage.
 #[derive(Clone, Copy)]
 pub(super) struct StageReporter<'a> {
     pub(super) stage: &'a str,
     pub(super) events: &'a Events,
 }
 
-/// What a look at something awaited found, in words.
+/// The result of a check during a wait, as text.
 pub(super) enum Observation<T> {
     Done(T, String),
     NotYet(String),
 }
 
 impl StageReporter<'_> {
-    /// Does a step, and tells its beginning and its end.
+    /// Carries out a step, and reports its beginning and its end.
     pub(super) async fn step<T>(
         &self,
         host: Option<&HostName>,
@@ -51,11 +51,10 @@ impl StageReporter<'_> {
         done
     }
 
-    /// Looks again and again until what is waited for is done, and tells what is seen
-    /// meanwhile.
+    /// Checks repeatedly until the condition is met, and reports what is seen meanwhile.
     ///
     /// # Errors
-    /// When a look fails, or the deadline passes: it says what was seen last.
+    /// When a check fails, or the deadline passes: the error says what was seen last.
     pub(super) async fn until<T>(
         &self,
         what: &str,
@@ -86,7 +85,7 @@ impl StageReporter<'_> {
     }
 }
 
-/// Pauses between two looks, each longer than the one before.
+/// The pauses between two checks, each longer than the one before.
 pub(super) struct Backoff(Duration);
 
 impl Backoff {
