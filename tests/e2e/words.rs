@@ -46,7 +46,7 @@ fn a_cost_is_told_without_asking_anyone() {
     let own = lab.inventory();
     let free = cost(&[own.to_str().expect("a path in UTF-8")]);
     assert!(
-        free.status.success() && said(&free).contains("nothing is paid for"),
+        free.status.success() && said(&free).contains("there is no cost"),
         "{free:?}"
     );
 

@@ -64,8 +64,8 @@ fn machines_that_cost_nothing_are_said_to() {
     assert_eq!(
         text,
         [
-            "lab: nothing is paid for, because its machines are containers on this computer.\n",
-            "rack7: nothing is paid for, because its machines exist already.\n",
+            "lab: there is no cost, because its machines are containers on this computer.\n",
+            "rack7: there is no cost, because its machines exist already.\n",
         ]
     );
 }

@@ -248,11 +248,16 @@ mod tests {
         let odd = estimated(HIDDEN, strange);
         assert_eq!(
             odd.gaps,
-            ["the instances of group spare, whose type z9.large the table lacks"]
+            [
+                "the instances of group spare, because the price table does not have the type z9.large"
+            ]
         );
         assert_eq!((odd.bound(), odd.per_hour().rounded()), (Bound::AtLeast, 0.016));
         let disk = estimated(HIDDEN, "spare: {roles: [base], count: 1, type: m5.large}");
-        assert_eq!(disk.gaps, ["the disks of group spare, as large as its image says"]);
+        assert_eq!(
+            disk.gaps,
+            ["the disks of group spare, whose size depends on the image"]
+        );
         assert_eq!(disk.per_hour().rounded(), 0.096);
     }
 
@@ -266,7 +271,7 @@ mod tests {
         let far = estimate_in(&inventory, "ap-south-1", &Prices::shipped()).unwrap();
         assert_eq!(
             far.gaps,
-            ["all of it, because the table lacks the region ap-south-1"]
+            ["all of it, because the price table does not have the region ap-south-1"]
         );
         let near = estimate_in(&inventory, "us-west-2", &Prices::shipped()).unwrap();
         assert!(near.is_known());

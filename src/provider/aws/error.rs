@@ -335,6 +335,6 @@ mod tests {
         let key = told("Client.InternalError: Client error on launch");
         assert!(key.contains("kms:CreateGrant"), "{key}");
         let other = told("Server.SpotInstanceTermination");
-        assert!(other.ends_with("run this again to have another launched"), "{other}");
+        assert!(other.ends_with("run the command again to launch a new one"), "{other}");
     }
 }

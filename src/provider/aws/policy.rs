@@ -17,24 +17,24 @@ pub fn as_comments(file: &str) -> String {
 }
 
 const HOW_TO_USE: &str = "
-# ── What AWS has to allow ──────────────────────────────────────────────────────────────────────
+# ── What AWS must allow ────────────────────────────────────────────────────────────────────────
 #
-# Below is the least that `platform` needs. Someone who may do so makes a policy of it and
-# attaches that to the user or role whose credentials are used:
+# Below are the minimal permissions that `platform` needs. An administrator creates a policy from
+# them and attaches it to the user or role whose credentials are used:
 #
 #   sed -n '/^# {$/,/^# }$/s/^# //p' FILE > policy.json
 #   aws iam create-policy --policy-name platform --policy-document file://policy.json
 #
-# Only what carries the tag `platform:cluster` can be changed or deleted with it, but for routes:
-# the main route table of a VPC has no tag of ours. In GovCloud write `arn:aws-us-gov:` for
-# `arn:aws:`, in China `arn:aws-cn:`.
+# It allows changing or deleting only resources with the tag `platform:cluster`, except for routes:
+# the main route table of a VPC does not have this tag. In GovCloud write `arn:aws-us-gov:` instead
+# of `arn:aws:`, in China `arn:aws-cn:`.
 #
-# The first spot instance of an account needs a role of AWS's own, once:
+# The first spot instance of an account needs a role that AWS provides, created once:
 #
 #   aws iam create-service-linked-role --aws-service-name spot.amazonaws.com
 #
-# Disks are encrypted. Where the account does that with a key of its own, not with `aws/ebs`, the
-# user or role has to be allowed to use that key too.
+# Disks are encrypted. If the account uses its own key for that instead of `aws/ebs`, the user or
+# role needs permission to use that key too.
 #
 ";
 

@@ -71,7 +71,7 @@ fn a_strangers_instance_stays_and_so_does_what_it_stands_on() {
 
     let down = lab.run(&["down", "--yes", "-o", "json"]).exits(1);
     let command = format!("aws ec2 terminate-instances --instance-ids {stranger}");
-    for part in [&stranger, &subnet, &command, "not this cluster's"] {
+    for part in [&stranger, &subnet, &command, "not part of this cluster"] {
         assert!(down.stdout.contains(part), "{part} is not said: {}", down.said());
     }
     let alive: Vec<String> =

@@ -145,7 +145,11 @@ fn a_network_is_cut_for_a_while(given: &Given, lab: &Lab) {
     assert!(run.said().contains("it no longer answers"), "{}", run.said());
     check_accounted(&run);
     machine.sh("iptables -D INPUT -p tcp --dport 22 -j DROP");
-    check_up(lab, 0, &["waiting until control-1 releases the lock of an interrupted run"]);
+    check_up(
+        lab,
+        0,
+        &["waiting until control-1 releases the lock of an interrupted run"],
+    );
     check_finished(lab);
 }
 
