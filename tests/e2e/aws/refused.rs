@@ -1,11 +1,11 @@
-//! What cannot be had is refused with what to do, and nothing is changed.
+//! Impossible requests are refused with advice, and nothing is changed.
 
 use serde_json::json;
 
 use super::{BODY, up};
 use crate::harness::{Ec2, Lab};
 
-/// Each inventory is the good one with a text in place of another, and what is said of it.
+/// Each inventory is the good one with one text replaced, and the expected message.
 const CASES: [(&str, &str, i32, &str); 5] = [
     ("debian-12-amd64-*", "debian-1-*", 3, "there is no image `debian-1-*`"),
     (
