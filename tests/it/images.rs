@@ -20,7 +20,7 @@ async fn content(blob: &Blob) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Two layers, as `docker save` gives them.
+/// Two layers, as `docker save` writes them.
 struct Sample {
     layers: [Vec<u8>; 2],
     config: Vec<u8>,
@@ -111,7 +111,7 @@ async fn a_layer_that_docker_saved_as_a_link_to_another_is_found() {
     assert_eq!(content(&image.layers[1]).await.unwrap(), bytes);
 }
 
-/// An OCI layout of one image for each of these platforms, the layer with the given type.
+/// An OCI layout with one image for each of these platforms; its layer has the given type.
 fn layout(architectures: &[&str], layer_type: &str, layer: &[u8]) -> Vec<u8> {
     let (mut blobs, mut entries) = (Vec::new(), Vec::new());
     for architecture in architectures {
@@ -218,7 +218,7 @@ async fn an_archive_cut_anywhere_is_refused_or_still_the_same_image() {
     let packed = gzip(&sample.archive);
     for cut in (0..sample.archive.len()).step_by(256) {
         let got = shelf.read(&sample.archive[..cut]).await;
-        // A tar ends with a kilobyte of nothing, which may be missing.
+        // A tar ends with a kilobyte of zeros, which may be missing.
         let fine = got.map_or(true, |image| image.digest == whole);
         assert!(fine, "cut to {cut} bytes");
     }
@@ -279,7 +279,7 @@ fn docker(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Images of the real Docker, removed at the end whatever happens.
+/// Images in the real Docker, always removed at the end.
 struct Removed(Vec<String>);
 
 impl Drop for Removed {
@@ -302,8 +302,8 @@ async fn docker_loads_a_packed_image_under_its_id_and_tag() {
     assert_eq!(id, image.id().as_str());
 }
 
-/// A folder `images` with a base by script and an image on top of it, of names that no other
-/// test run uses.
+/// A folder `images` with a base that a script builds and an image on top of it, with names that
+/// no other test run uses.
 fn folders(shelf: &Shelf) -> (std::path::PathBuf, std::path::PathBuf) {
     let unique = shelf.path().file_name().unwrap().to_string_lossy().to_lowercase();
     let unique: String = unique.chars().filter(char::is_ascii_alphanumeric).collect();

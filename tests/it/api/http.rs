@@ -1,5 +1,5 @@
-//! What all clients share: redirects, passwords, lengths, repeats, deadlines. Marathon stands
-//! for them all.
+//! What all clients share: redirects, passwords, lengths, retries, deadlines. Marathon is the
+//! example.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn pong() -> Act {
     says("200 OK", "pong")
 }
 
-/// An error in words, with its sources.
+/// An error as text, with its sources.
 fn told(error: &ApiError) -> String {
     let mut told = format!("{error} | {error:?}");
     let mut source = std::error::Error::source(error);

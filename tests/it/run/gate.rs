@@ -1,4 +1,4 @@
-//! A gate is asked until it opens, and says what it saw.
+//! A gate is checked until it opens, and reports what it saw.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::fake::Kept;
 
-/// Says one thing after the other; the last one stays. Its unit has been started anew once more
-/// at each look, up to so many times.
+/// Gives one result after the other; the last one stays. At each check its unit has been
+/// restarted once more, up to a limit.
 struct Says {
     looks: Mutex<VecDeque<GateState>>,
     n_restarts: Mutex<u64>,
@@ -59,12 +59,12 @@ fn says(looks: &[GateState], at_most: u64) -> Says {
     Says { looks, n_restarts: Mutex::new(0), at_most }
 }
 
-/// Waits for a gate of which this is seen: how it ended, what was told, how long it took.
+/// Waits for a gate with these results: how it ended, the events, how long it took.
 async fn watch(looks: &[GateState]) -> (Result<(), Closed>, Vec<Event>, Duration) {
     watch_unit(looks, 0).await
 }
 
-/// The same with a unit that is started anew so often.
+/// The same with a unit that is restarted this often.
 async fn watch_unit(
     looks: &[GateState],
     n_restarts: u64,

@@ -1,4 +1,4 @@
-//! A probe is one command, and its answer is whole or an error.
+//! A probe is one command, and its answer is complete or an error.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use platform::run::probe::{ProbeError, Probed, Prober};
 
 use crate::fake::{Act, Fake, Kept};
 
-/// Asks a host which does these one after the other; gives also what was told.
+/// Asks a host which does these one after the other; also returns the events.
 async fn ask_with(
     host: &Fake,
     stopped: bool,

@@ -1,4 +1,4 @@
-//! Machines that boot anew: what they say last, and what is waited for then.
+//! Machines that reboot: their last output, and what is waited for then.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::apply::{Run, changes, name, stage, then, through};
 use crate::fake::Act;
 
-/// A setting, and the reboot that it takes.
+/// A setting, and the reboot that it needs.
 fn hybrid(host: &str) -> HostChanges {
     let mut changes = changes(host, 1);
     let action = Action::Reboot { boot: "boot-1".to_owned() };
@@ -22,7 +22,7 @@ fn hybrid(host: &str) -> HostChanges {
     changes
 }
 
-/// The boot of one machine after the other, and a stage that comes after it.
+/// The reboot of one machine after the other, and a stage after them.
 fn boots() -> Vec<StagePlan> {
     let boot = stage(Stage::Boot, &[hybrid("a"), hybrid("b")]);
     vec![boot, stage(Stage::Base, &[changes("a", 1), changes("b", 1)])]
