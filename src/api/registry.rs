@@ -84,7 +84,7 @@ pub enum RegistryError {
         source: Box<OciDistributionError>,
     },
     /// It cannot be reached, or its certificate is wrong.
-    #[error("cannot reach {name}: {what}")]
+    #[error("cannot reach {name} ({what})")]
     Unreachable {
         /// The registry.
         name: String,
@@ -94,7 +94,7 @@ pub enum RegistryError {
         source: reqwest::Error,
     },
     /// It took too long.
-    #[error("{name} did not finish within {}s: {what}", deadline.as_secs())]
+    #[error("{name} did not finish within {}s ({what})", deadline.as_secs())]
     TimedOut {
         /// The registry.
         name: String,
@@ -125,7 +125,7 @@ pub enum RegistryError {
         user: String,
     },
     /// It gave an unexpected answer.
-    #[error("{name} answered {status}: {what}")]
+    #[error("{name} answered {status} ({what})")]
     Answer {
         /// The registry.
         name: String,
@@ -197,7 +197,7 @@ impl Registry {
     /// When one of these fails; each has its own error.
     pub async fn check(&self) -> Result<(), RegistryError> {
         let url = format!("https://{}/v2/", self.address);
-        let what = || "is it there".to_owned();
+        let what = || "checking whether it answers".to_owned();
         let open = self.repeat(what(), || self.http.get(&url).send()).await?;
         match open.status() {
             StatusCode::UNAUTHORIZED => {}
@@ -294,7 +294,7 @@ impl Registry {
     ) -> Result<Option<String>, RegistryError> {
         let url =
             format!("https://{}/v2/{repository}/manifests/{reference}", self.address);
-        let what = || format!("does it have {repository} {reference}");
+        let what = || format!("asking for {repository} {reference}");
         let head = || {
             let request = self.login(self.http.head(&url));
             // Without these headers, it would convert its manifest into an older format.

@@ -232,7 +232,7 @@ pub fn parse_mntr(text: &str) -> Result<Answer, ZookeeperError> {
     seen.answer(text)
 }
 
-/// The values of an answer, as they stand there.
+/// The values of an answer, as the member sent them.
 struct Seen {
     version: Option<String>,
     mode: Option<String>,
@@ -421,7 +421,10 @@ zk_avg_follower_sync_time\t562.0
         let (ours, mut theirs) = tokio::io::duplex(1024);
         theirs.shutdown().await.unwrap();
         let nothing = mntr(ours, Duration::from_secs(5)).await.unwrap_err().to_string();
-        assert!(nothing.contains("`mntr` and closed the connection without an answer"), "{nothing}");
+        assert!(
+            nothing.contains("`mntr` and closed the connection without an answer"),
+            "{nothing}"
+        );
 
         let (ours, _theirs) = tokio::io::duplex(1024);
         let silent = ruok(ours, Duration::from_millis(20)).await;

@@ -296,8 +296,8 @@ pub enum RemoteError {
     },
     /// Nobody accepted the key of a host that was never seen before.
     #[error(
-        "the key of {host} is not known and was not accepted: {key}; run again and answer yes, \
-         or set `host_keys: accept-new` in the inventory"
+        "the key of {host} is not known and was not accepted: {key}; run the command again \
+         and answer yes, or set `host_keys: accept-new` in the inventory"
     )]
     HostKeyRefused {
         /// The host.

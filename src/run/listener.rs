@@ -29,7 +29,7 @@ pub enum Listener {
 /// Asks a host which program listens on a TCP port. It only reads.
 pub async fn listener(remote: &dyn Remote, port: u16) -> Listener {
     let exec = Exec {
-        purpose: format!("who listens on port {port}"),
+        purpose: format!("find the program on port {port}"),
         argv: Argv::new(["sh", "-c", SCRIPT, "listener", &port.to_string()]),
         user: As::Root,
         input: Input::Empty,

@@ -49,7 +49,7 @@ cat /run/platform/holder"#;
 /// there, or the host does not answer.
 pub async fn holder(remote: &dyn Remote) -> Option<(String, String)> {
     let exec = Exec {
-        purpose: "look at the lock".to_owned(),
+        purpose: "check the lock".to_owned(),
         argv: Argv::new(["sh", "-c", WHO]),
         user: As::Root,
         input: Input::Empty,

@@ -116,7 +116,7 @@ impl RebootCheck<'_> {
 /// What a machine reports about its boot; `None` if it does not answer.
 async fn reboot_state(remote: &dyn Remote, before: &str) -> Option<RebootState> {
     let exec = Exec {
-        purpose: "look after a reboot".to_owned(),
+        purpose: "check after a reboot".to_owned(),
         argv: Argv::new(["sh", "-c", boot::LOOK]),
         user: As::Login,
         input: Input::Empty,

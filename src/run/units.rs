@@ -112,7 +112,7 @@ pub async fn look(
     unit: &'static str,
 ) -> Option<UnitRun> {
     let show = ["systemctl", "show", "-p", "ActiveState", "-p", "NRestarts", unit];
-    let said = ask(remote, format!("look at {unit}"), Argv::new(show), As::Login).await?;
+    let said = ask(remote, format!("check {unit}"), Argv::new(show), As::Login).await?;
     let value = |name: &str| {
         said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
     };

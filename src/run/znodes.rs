@@ -55,7 +55,7 @@ impl EnsembleAdmin<'_> {
         match open.is_empty() {
             true => Ok(()),
             false => Err(NotSecured(format!(
-                "ZooKeeper nodes have the wrong access list: {}",
+                "ZooKeeper nodes are not secured: {}",
                 open.join("; ")
             ))),
         }

@@ -185,7 +185,8 @@ impl Master {
     async fn read<T: DeserializeOwned>(&self, kind: &str) -> Result<T, ApiError> {
         let mut answer: Value = self.http.json(&question(kind)).await?;
         let inner = answer.get_mut(kind.to_ascii_lowercase()).map(Value::take);
-        let missing = || serde_json::Error::custom("the answer is to another question");
+        let missing =
+            || serde_json::Error::custom("the answer is for a different request");
         inner
             .ok_or_else(missing)
             .and_then(serde_json::from_value)

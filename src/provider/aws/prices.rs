@@ -44,7 +44,7 @@ pub enum BadPrices {
     #[error("this is not a table of prices")]
     Form(#[from] serde_yaml::Error),
     /// A region has two lists of prices.
-    #[error("the prices of {0} are given twice")]
+    #[error("the prices of {0} are listed twice")]
     Twice(String),
 }
 
@@ -73,7 +73,7 @@ impl Prices {
         }
     }
 
-    /// The prices of a region, where the table has them.
+    /// The prices of a region, if the table has them.
     pub fn of(&self, region: &str) -> Option<&RegionPrices> {
         self.prices.iter().find(|of| of.regions.iter().any(|name| name == region))
     }

@@ -183,7 +183,7 @@ impl Login<'_> {
         let mut held: Vec<Held> = Vec::new();
         for identity in agent.request_identities().await.unwrap_or_default() {
             let key = identity.public_key().into_owned();
-            let name = format!("the agent's {}", identity.comment());
+            let name = format!("the SSH agent's {}", identity.comment());
             let at =
                 held.iter().position(|held| same(&held.key, &key)).unwrap_or_else(|| {
                     let name = name.clone();
@@ -245,7 +245,7 @@ impl Login<'_> {
         match answer {
             Ok(result) => self.note(name, None, &result),
             Err(error) => {
-                self.tried.push(format!("{name} (the agent did not sign: {error})"));
+                self.tried.push(format!("{name} (the SSH agent did not sign: {error})"));
                 Ok(false)
             }
         }
@@ -259,7 +259,8 @@ impl Login<'_> {
     ) -> Result<bool, RemoteError> {
         let name = file.display().to_string();
         if let Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 = key.algorithm() {
-            self.tried.push(format!("{name} (a security key: load it into your agent)"));
+            self.tried
+                .push(format!("{name} (a security key: load it into your SSH agent)"));
             return Ok(false);
         }
         let mut certificates: Vec<(PathBuf, Certificate)> =
@@ -342,7 +343,8 @@ impl Login<'_> {
             Ok(None) => Ok(Some(Some(HashAlg::Sha512))),
             Ok(Some(Some(hash))) => Ok(Some(Some(hash))),
             Ok(Some(None)) => {
-                self.tried.push(format!("{name} (the server knows RSA only with SHA-1)"));
+                self.tried
+                    .push(format!("{name} (the server supports RSA only with SHA-1)"));
                 Ok(None)
             }
             Err(_) => Err(self.hung_up()),
@@ -387,7 +389,7 @@ impl Login<'_> {
     /// sshd closes the connection after `MaxAuthTries` keys.
     fn hung_up(&mut self) -> RemoteError {
         let mut tried = std::mem::take(&mut self.tried);
-        tried.push("then the server hung up".to_owned());
+        tried.push("then the server closed the connection".to_owned());
         RemoteError::Auth {
             host: self.end.host.clone(),
             user: self.end.config.user.clone(),

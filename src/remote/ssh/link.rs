@@ -175,7 +175,7 @@ impl Link {
     /// Checks whether a second session can be opened next to a first one. No other session may be
     /// open.
     pub(super) async fn has_room(&self) -> Result<(), RemoteError> {
-        let during = "asking whether two commands run at once";
+        let during = "checking whether two commands can run at once";
         let (first, _place) = self.session(during, ROOM).await?;
         let second = self.second_session(during).await;
         // Errors do not matter: only the end of the session counts.

@@ -19,7 +19,7 @@ pub(super) enum SignError {
     HungUp,
     #[error("the key cannot sign: {0}")]
     Key(#[from] ssh_key::Error),
-    #[error("the agent did not sign: {0}")]
+    #[error("the SSH agent did not sign: {0}")]
     Agent(#[from] russh::keys::Error),
 }
 
