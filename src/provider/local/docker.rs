@@ -220,7 +220,6 @@ impl Rights {
 /// capability, and then refuses to start a privileged container.
 ///
 /// # Errors
-/// When there is no Docker, or it does not answer in time.
 /// When there is no Docker, or it does not end in time.
 pub(super) async fn rights(image: &str) -> Result<Rights, MachineError> {
     let run = ["docker", "run", "--rm", "--privileged", "--network=none"];
