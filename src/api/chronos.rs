@@ -1,7 +1,7 @@
 //! Chronos 3: jobs that run on a schedule.
 //!
-//! A Chronos that does not lead hands each request to the leader, but loses the text of a
-//! refusal on the way: to have it, ask the [leader](Chronos::leader) itself.
+//! A Chronos member that does not lead forwards each request to the leader, but loses the text of
+//! an error: to get it, ask the [leader](Chronos::leader) directly.
 
 use hyper::Method;
 use serde::Deserialize;
@@ -16,39 +16,39 @@ pub struct Chronos {
     http: Http,
 }
 
-/// A job. How it runs is in its definition, which only who wrote it has to know.
+/// A job. Its other settings are in its definition, which only the author of the job needs.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Job {
     /// Its name.
     pub name: String,
-    /// What it runs.
+    /// The command.
     pub command: String,
-    /// When, as ISO 8601 writes repetitions: `R/2030-01-01T00:00:00Z/PT24H`.
+    /// Its schedule, as an ISO 8601 repetition: `R/2030-01-01T00:00:00Z/PT24H`.
     pub schedule: Option<String>,
-    /// The jobs after which it runs, where it has no schedule.
+    /// The jobs after which it runs, if it has no schedule.
     pub parents: Vec<String>,
-    /// Who looks after it.
+    /// The owner.
     pub owner: String,
-    /// Whether it is set aside.
+    /// Whether it is disabled.
     pub disabled: bool,
-    /// Runs that ended well.
+    /// Successful runs.
     pub success_count: u64,
-    /// Runs that failed.
+    /// Failed runs.
     pub error_count: u64,
-    /// When the last run ended well; empty for never.
+    /// When the last run succeeded; empty for never.
     pub last_success: String,
     /// When the last run failed; empty for never.
     pub last_error: String,
 }
 
 impl Chronos {
-    /// Prepares to talk to Chronos; sends nothing yet.
+    /// Creates a client for Chronos; sends nothing yet.
     pub fn new(access: Access) -> Self {
         Self { http: Http::new(access) }
     }
 
-    /// Proves that Chronos answers. A member that does not lead answers for its leader.
+    /// Checks that Chronos answers. A member that does not lead answers for its leader.
     ///
     /// # Errors
     /// When it does not answer, or refuses the password.
@@ -56,23 +56,24 @@ impl Chronos {
         self.http.ping().await
     }
 
-    /// Whether a question without a password is refused.
+    /// Whether a request without a password is refused.
     ///
     /// # Errors
-    /// When no answer comes.
+    /// When there is no answer.
     pub async fn is_guarded(&self) -> Result<bool, ApiError> {
         self.http.guards_ping().await
     }
 
-    /// The member that leads; none while there is none.
+    /// The member that leads; `None` if there is none.
     ///
     /// # Errors
-    /// When no member answers, or what one names is no address.
+    /// When no member answers, or the answer is not an address.
     pub async fn leader(&self) -> Result<Option<Endpoint>, ApiError> {
         self.http.leader(&format!("{API}/leader")).await
     }
 
-    /// All jobs. None just after a change of the leader may mean that it has not read them yet.
+    /// All jobs. An empty list just after a change of leader may mean that it has not read them
+    /// yet.
     ///
     /// # Errors
     /// When Chronos does not answer, or refuses the password.
@@ -80,13 +81,13 @@ impl Chronos {
         self.http.json(&Call::get(format!("{API}/jobs"))).await
     }
 
-    /// Creates a job from its definition, or replaces it: with a `schedule`, or with `parents`. It
-    /// shows among the [jobs](Self::jobs) up to a second later. Never repeated: the job would run
-    /// once more, and its counters begin anew. After a cut connection the jobs tell what became
-    /// of it.
+    /// Creates a job from its definition, or replaces it: with a `schedule`, or with `parents`.
+    /// It appears in the [jobs](Self::jobs) up to a second later. Never repeated: the job would
+    /// run once more, and its counters would restart. After a lost connection, the list of jobs
+    /// shows whether the request was carried out.
     ///
     /// # Errors
-    /// When Chronos does not answer, or finds faults in the definition.
+    /// When Chronos does not answer, or rejects the definition.
     pub async fn put(&self, definition: &Value) -> Result<(), ApiError> {
         let kind = match definition.get("parents") {
             Some(_) => "dependency",
@@ -96,7 +97,7 @@ impl Chronos {
         self.http.answer(&call).await.map(drop)
     }
 
-    /// Deletes a job. Never repeated: a job that is gone already is an error.
+    /// Deletes a job. Never repeated: it is an error if the job is already deleted.
     ///
     /// # Errors
     /// When Chronos does not answer, or has no such job.

@@ -1,9 +1,9 @@
-//! The private registry: is it there, does it have an image, give it one.
+//! The private registry: checks it, asks whether it has an image, and uploads images.
 //!
-//! Trusts the cluster's CA and nothing else, and uses no proxy: the registry is reached at a
-//! tunnel's end on this computer. Blobs that are there are not sent again; the others are
-//! streamed, several at once. Hosts pull by digest, so nothing half-sent can be taken for an
-//! image: the manifest goes last.
+//! Trusts only the cluster's CA, and uses no proxy: the registry is reached through a tunnel on
+//! this computer. Blobs that the registry has are not sent again; the others are streamed,
+//! several at once. Hosts pull by digest, and the manifest is sent last, so a partial upload
+//! never counts as an image.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,21 +23,22 @@ use crate::images::{Blob, Damaged, Digest, Image, media_type};
 use crate::secret::Secret;
 
 const ANSWER: Duration = Duration::from_secs(15);
-/// What a blob's upload may take beside the time for its bytes.
+/// The time that a blob's upload may take in addition to the time for its bytes.
 const UPLOAD: Duration = Duration::from_secs(60);
-/// Slower than this, a link is broken.
+/// A slower link counts as broken.
 const MIN_BYTES_PER_SECOND: u64 = 256 << 10;
 const BLOBS_AT_ONCE: usize = 4;
 const CHUNK_BYTES: usize = 256 << 10;
-/// How often a call that may be repeated is tried when its connection breaks.
+/// How often a repeatable call is tried if its connection breaks.
 const TRIES: usize = 3;
 
 /// How to reach a registry.
 #[derive(Debug)]
 pub struct Access<'a> {
-    /// What to call it in messages, such as `the registry on edge-1`.
+    /// Its name in messages, such as `the registry on edge-1`.
     pub name: &'a str,
-    /// Its address here, as `127.0.0.1:PORT`; its certificate must be for that address.
+    /// Its address on this computer, as `127.0.0.1:PORT`; its certificate must be for that
+    /// address.
     pub address: &'a str,
     /// The cluster's CA as PEM.
     pub ca_pem: &'a str,
@@ -47,7 +48,7 @@ pub struct Access<'a> {
     pub password: &'a Secret,
 }
 
-/// A registry that can be asked.
+/// A client of a registry.
 pub struct Registry {
     name: String,
     address: String,
@@ -57,7 +58,7 @@ pub struct Registry {
     oci: Client,
 }
 
-/// Gets the bytes sent so far and the bytes to send in all.
+/// Receives the bytes sent so far and the total bytes to send.
 pub type OnBytes = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// What a push did.
@@ -65,13 +66,13 @@ pub type OnBytes = Arc<dyn Fn(u64, u64) + Send + Sync>;
 pub struct Pushed {
     /// Bytes of blobs that were sent.
     pub sent_bytes: u64,
-    /// Blobs that were there already.
+    /// Blobs that the registry already had.
     pub n_blobs_there: usize,
     /// Whether the tag had to be written.
     pub tagged: bool,
 }
 
-/// Why a registry did not do what it should.
+/// Why a call to a registry failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The CA's certificate cannot be used.
@@ -82,29 +83,29 @@ pub enum RegistryError {
         /// Why.
         source: Box<OciDistributionError>,
     },
-    /// It cannot be reached, or is not who its certificate should say.
-    #[error("cannot reach {name}: {what}")]
+    /// It cannot be reached, or its certificate is wrong.
+    #[error("cannot reach {name} ({what})")]
     Unreachable {
         /// The registry.
         name: String,
-        /// What was asked.
+        /// The request.
         what: String,
         /// Why.
         source: reqwest::Error,
     },
     /// It took too long.
-    #[error("{name} did not finish within {}s: {what}", deadline.as_secs())]
+    #[error("{name} did not finish within {}s ({what})", deadline.as_secs())]
     TimedOut {
         /// The registry.
         name: String,
-        /// What was asked.
+        /// The request.
         what: String,
         /// The longest it was allowed to take.
         deadline: Duration,
     },
-    /// It lets anyone in.
+    /// It accepts anyone.
     #[error(
-        "{name} asks for no password: what answers there is not the registry of this \
+        "{name} does not ask for a password: the program there is not the registry of this \
          cluster, or its configuration was changed by hand; `platform up` writes it \
          again"
     )]
@@ -112,29 +113,29 @@ pub enum RegistryError {
         /// The registry.
         name: String,
     },
-    /// It refuses the password.
+    /// It rejects the password.
     #[error(
-        "{name} refuses the password of `{user}`: its htpasswd file was changed by hand \
-         or is not up to date; `platform up` writes it again"
+        "{name} rejects the password of `{user}`: its htpasswd file was changed by hand \
+         or is out of date; `platform up` writes it again"
     )]
     WrongPassword {
         /// The registry.
         name: String,
-        /// Whose password.
+        /// The user of the password.
         user: String,
     },
-    /// It gave an answer that makes no sense.
-    #[error("{name} answered {status}: {what}")]
+    /// It gave an unexpected answer.
+    #[error("{name} answered {status} ({what})")]
     Answer {
         /// The registry.
         name: String,
-        /// What was asked.
+        /// The request.
         what: String,
         /// The HTTP status.
         status: u16,
     },
-    /// It did not take a part of an image.
-    #[error("{name} did not take {what}")]
+    /// It rejected a part of an image.
+    #[error("{name} did not accept {what}")]
     Push {
         /// The registry.
         name: String,
@@ -143,15 +144,17 @@ pub enum RegistryError {
         /// Why.
         source: Box<OciDistributionError>,
     },
-    /// It keeps the image under another digest.
-    #[error("{name} keeps {what} under another digest than it was sent with")]
+    /// It stored the image under a different digest.
+    #[error(
+        "{name} stored {what} under a different digest from the one it was sent with"
+    )]
     OtherDigest {
         /// The registry.
         name: String,
         /// Which image.
         what: String,
     },
-    /// A part of the image is not what it should be; nothing was tagged.
+    /// A part of the image is damaged; nothing was tagged.
     #[error(transparent)]
     Damaged(#[from] Damaged),
     /// A part of the image cannot be read.
@@ -165,7 +168,7 @@ pub enum RegistryError {
 }
 
 impl Registry {
-    /// Prepares to talk to a registry; sends nothing yet.
+    /// Creates a client for a registry; sends nothing yet.
     ///
     /// # Errors
     /// When the CA's certificate cannot be used.
@@ -188,13 +191,13 @@ impl Registry {
         Ok(Self { name, address, user, password, http, oci })
     }
 
-    /// Proves that the registry answers, asks for a password, and takes ours.
+    /// Checks that the registry answers, asks for a password, and accepts the cluster's.
     ///
     /// # Errors
-    /// When one of these is not so; each has its own.
+    /// When one of these fails; each has its own error.
     pub async fn check(&self) -> Result<(), RegistryError> {
         let url = format!("https://{}/v2/", self.address);
-        let what = || "is it there".to_owned();
+        let what = || "checking whether it answers".to_owned();
         let open = self.repeat(what(), || self.http.get(&url).send()).await?;
         match open.status() {
             StatusCode::UNAUTHORIZED => {}
@@ -220,12 +223,12 @@ impl Registry {
         Ok(self.manifest(repository, digest.as_str()).await?.is_some())
     }
 
-    /// Gives an image to the registry under a tag. Repeated, it sends nothing. Broken off, it
-    /// leaves blobs but no tag, and the next push sends only what is missing.
+    /// Uploads an image to the registry under a tag. If repeated, it sends nothing. If
+    /// interrupted, it leaves blobs but no tag, and the next push sends only what is missing.
     ///
     /// # Errors
-    /// When the registry cannot be reached or does not take a part, and when a part of the
-    /// image is damaged or cannot be read: the tag is then as it was before.
+    /// When the registry cannot be reached or rejects a part, and when a part of the image is
+    /// damaged or cannot be read: the tag is then unchanged.
     pub async fn push(
         &self,
         image: &Image,
@@ -255,8 +258,9 @@ impl Registry {
         Ok(Pushed { sent_bytes: total, n_blobs_there, tagged })
     }
 
-    /// Lets a repository have an image's blobs that another one of this registry has, without
-    /// sending them: the push that follows sends what is missing. Repeated, it changes nothing.
+    /// Adds an image's blobs to a repository from another repository of this registry, without
+    /// sending them: the push that follows sends what is missing. If repeated, it changes
+    /// nothing.
     ///
     /// # Errors
     /// When the registry does not answer in time.
@@ -276,13 +280,13 @@ impl Registry {
         for blob in image.blobs() {
             let (from, to) = (of(from), of(to));
             let mounted = self.oci.mount_blob(&to, &from, blob.digest.as_str());
-            // One that cannot be had so is sent.
+            // If a blob cannot be mounted, it is sent.
             let _ = self.in_time(&blob.name, ANSWER, mounted).await?;
         }
         Ok(())
     }
 
-    /// The digest of the manifest that a tag or digest leads to.
+    /// The digest of the manifest to which a tag or digest refers.
     async fn manifest(
         &self,
         repository: &str,
@@ -290,10 +294,10 @@ impl Registry {
     ) -> Result<Option<String>, RegistryError> {
         let url =
             format!("https://{}/v2/{repository}/manifests/{reference}", self.address);
-        let what = || format!("does it have {repository} {reference}");
+        let what = || format!("asking for {repository} {reference}");
         let head = || {
             let request = self.login(self.http.head(&url));
-            // Without these, it would convert what it has into an older form.
+            // Without these headers, it would convert its manifest into an older format.
             let accept = [media_type::MANIFEST, media_type::DOCKER_MANIFEST];
             accept
                 .iter()
@@ -332,7 +336,7 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let unreadable = |source| RegistryError::Read { what: blob.name.clone(), source };
         let reader = blob.open().await.map_err(unreadable)?;
-        // An upload's own error does not say why its source broke off.
+        // An upload's own error does not say why its source failed.
         let broken = Arc::new(Mutex::new(None));
         let (noted, progress) = (Arc::clone(&broken), progress.clone());
         let bytes = ReaderStream::with_capacity(reader, CHUNK_BYTES)
@@ -351,7 +355,7 @@ impl Registry {
         );
         let pushed = self.in_time(&blob.name, deadline, push).await?;
         let Err(refused) = pushed else { return Ok(()) };
-        // The connection may still hold the source, so what it noted is taken out from under it.
+        // The connection may still hold the source, so the cause is taken from the shared value.
         let noted = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
         match noted {
             Some(error) => Err(match Damaged::behind(&error) {
@@ -380,7 +384,7 @@ impl Registry {
         Err(RegistryError::OtherDigest { name: self.name.clone(), what })
     }
 
-    /// Makes a call that may be repeated, again while its connection breaks.
+    /// Makes a repeatable call, and repeats it if its connection breaks.
     async fn repeat<F>(
         &self,
         what: String,
@@ -403,7 +407,7 @@ impl Registry {
         })
     }
 
-    /// The same for calls of the push.
+    /// The same for the calls of a push.
     async fn repeat_push<T, F>(
         &self,
         what: &str,
@@ -495,19 +499,19 @@ fn settings(access: &Access<'_>) -> ClientConfig {
     let (encoding, data) = (CertificateEncoding::Pem, access.ca_pem.into());
     let host = access.address.rsplit_once(':').map_or(access.address, |(host, _)| host);
     ClientConfig {
-        // Twice as fast as in chunks, and a layer is not held in memory.
+        // Twice as fast as in chunks, and a layer is not kept in memory.
         use_monolithic_push: true,
         tls_certs_only: vec![Certificate { encoding, data }],
         connect_timeout: Some(ANSWER),
-        // The client would take the operator's proxy from the environment unless it is given
-        // one: this one, for anything but the one address that it talks to.
+        // Without a proxy here, the client would use the proxy from the environment. This one is
+        // used for every address except the one that the client talks to.
         https_proxy: Some("http://127.0.0.1:9".to_owned()),
         no_proxy: Some(host.to_owned()),
         ..ClientConfig::default()
     }
 }
 
-/// A broken connection, not an answer and not a deadline.
+/// A broken connection; not an answer, and not a deadline.
 fn is_transient(error: &reqwest::Error) -> bool {
     (error.is_connect() || error.is_request()) && !error.is_timeout()
 }

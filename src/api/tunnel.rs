@@ -1,4 +1,4 @@
-//! A port on this computer that leads to an address as a host sees it.
+//! A port on this computer that leads to an address inside a host's network.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,11 +17,11 @@ const DIAL: Duration = Duration::from_secs(15);
 const MAX_CONNECTIONS: usize = 6;
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// A loopback port whose connections end at a host's address; closed, with all connections
-/// through it, when it is dropped.
+/// A loopback port whose connections end at a host's address. When it is dropped, it and all
+/// connections through it are closed.
 ///
-/// Other users of this computer can reach the port too: what it leads to has to ask for a
-/// password itself, and to prove itself by TLS.
+/// Other users of this computer can reach the port too: the service behind it must itself ask for
+/// a password, and prove its identity by TLS.
 #[derive(Debug)]
 pub struct Tunnel {
     address: SocketAddr,
@@ -32,12 +32,12 @@ pub struct Tunnel {
 type Failure = Arc<Mutex<Option<RemoteError>>>;
 
 impl Tunnel {
-    /// Opens a port of the system's choice on 127.0.0.1. Connections to it are opened from the
-    /// host to `address` and `port`, a few at a time; more wait.
+    /// Opens a port on 127.0.0.1, chosen by the system. Connections to it are opened from the
+    /// host to `address` and `port`, a few at a time; others wait.
     ///
     /// # Errors
-    /// When this computer gives no port. Whether anything listens at the other end shows only
-    /// when something connects: see [`failure`](Self::failure).
+    /// When this computer has no free port. Whether anything listens at the other end is known
+    /// only after a connection attempt: see [`failure`](Self::failure).
     pub async fn open(
         remote: Arc<dyn Remote>,
         address: String,
@@ -51,12 +51,12 @@ impl Tunnel {
         Ok(Self { address: here, serving, failure })
     }
 
-    /// Where to connect to on this computer.
+    /// The address to connect to on this computer.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Why the last connection that failed did so; each is told once. Who connects sees only
+    /// Why the last failed connection failed; each failure is reported once. The client only sees
     /// that the connection ends.
     pub fn failure(&self) -> Option<RemoteError> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -76,7 +76,7 @@ struct Target {
     failure: Failure,
 }
 
-/// Ends, and its connections with it, when it is aborted.
+/// Runs until it is aborted; its connections end with it.
 async fn serve(listener: TcpListener, target: Arc<Target>) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -94,7 +94,7 @@ async fn serve(listener: TcpListener, target: Arc<Target>) {
 async fn forward(mut socket: TcpStream, target: &Target) {
     match target.remote.dial(&target.address, target.port, DIAL).await {
         Ok(mut stream) => {
-            // Either end may go at any time; both sides' protocols notice.
+            // Either end may close at any time; the protocols of both sides notice.
             let _ = socket.set_nodelay(true);
             let size = BUFFER_BYTES;
             let _ =

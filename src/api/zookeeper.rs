@@ -1,6 +1,8 @@
-//! ZooKeeper: its four-letter words, by which a member says what it is, and [sessions](session).
+//! ZooKeeper: its four-letter words, with which a member reports its state, and
+//! [sessions](session).
 //!
-//! The parsers are pure. What a member leaves out stays unknown: it is never taken for zero.
+//! The parsers are pure. A value that a member does not report is unknown: it never counts as
+//! zero.
 
 pub mod session;
 
@@ -10,22 +12,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::remote::Stream;
 
-/// Answers are some kilobytes; more is something else that listens there.
+/// Answers are some kilobytes; if there is more, another program is listening there.
 const MAX_ANSWER_BYTES: u64 = 1 << 20;
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
 
 /// A question to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FourLetterWord {
-    /// What it is and how far its data goes.
+    /// Its state and how far its data goes.
     Srvr,
-    /// Everything it measures; only a leader knows its followers.
+    /// All its metrics; only a leader knows its followers.
     Mntr,
-    /// Whether its process is alive. It says yes also where there is no quorum.
+    /// Whether its process is alive. The answer is also yes without a quorum.
     Ruok,
 }
 
-/// What a member says of itself.
+/// What a member reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// It serves clients.
@@ -41,26 +43,26 @@ pub struct Status {
     pub version: String,
     /// Its part in the ensemble.
     pub mode: Mode,
-    /// The last change that it knows; only `srvr` says it.
+    /// The last change that it knows; only `srvr` reports it.
     pub zxid: Option<Zxid>,
-    /// Members that follow it, synced or not; only a leader's `mntr` says it.
+    /// Members that follow it, synced or not; only a leader's `mntr` reports it.
     pub followers: Option<u32>,
-    /// Voting members that follow it and are up to date; only a leader's `mntr` says it.
+    /// Voting members that follow it and are up to date; only a leader's `mntr` reports it.
     pub synced_followers: Option<u32>,
-    /// Members of the ensemble that vote, here or not; only `mntr` says it.
+    /// Voting members of the ensemble, whether present or not; only `mntr` reports it.
     pub voters: Option<u32>,
 }
 
-/// A member's part in the ensemble.
+/// A member's role in the ensemble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Orders all changes.
     Leader,
     /// Votes and serves.
     Follower,
-    /// Serves without a vote.
+    /// Serves but does not vote.
     Observer,
-    /// Is alone, and needs no quorum.
+    /// Runs alone, and needs no quorum.
     Standalone,
 }
 
@@ -71,8 +73,8 @@ pub struct Zxid(pub u64);
 /// Why a member's answer cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ZookeeperError {
-    /// The connection broke off.
-    #[error("ZooKeeper broke off the answer to `{word}`")]
+    /// The connection was lost.
+    #[error("the connection was lost during ZooKeeper's answer to `{word}`")]
     Broken {
         /// The question.
         word: &'static str,
@@ -87,27 +89,27 @@ pub enum ZookeeperError {
         /// The longest it was allowed to take.
         deadline: Duration,
     },
-    /// It does not answer this question.
+    /// It does not support this question.
     #[error(
-        "ZooKeeper does not answer `{word}`: its `4lw.commands.whitelist` leaves it out"
+        "ZooKeeper does not answer `{word}`: it is missing in `4lw.commands.whitelist`"
     )]
     NotAllowed {
         /// The question.
         word: &'static str,
     },
-    /// It took the question and said nothing, as members do that start or end just now.
+    /// It accepted the question and sent nothing, as members do while they start or stop.
     #[error(
-        "what listens there took `{word}` and hung up without an answer: ZooKeeper that starts \
-         or ends just now, or another program"
+        "the program there accepted `{word}` and closed the connection without an answer: \
+         ZooKeeper is starting or stopping, or this is another program"
     )]
     Silent {
         /// The question.
         word: &'static str,
     },
-    /// What answers there is no ZooKeeper that this program knows.
-    #[error("what answers there is not ZooKeeper: it says `{begin}`")]
+    /// The program there is not a ZooKeeper that this program supports.
+    #[error("the program that answers there is not ZooKeeper: it says `{begin}`")]
     Unknown {
-        /// The begin of what it says.
+        /// The beginning of its answer.
         begin: String,
     },
 }
@@ -123,7 +125,7 @@ impl FourLetterWord {
     }
 }
 
-/// Asks a member, and gives its whole answer. The connection is of no use afterwards.
+/// Asks a member, and returns its whole answer. The connection cannot be used afterwards.
 ///
 /// # Errors
 /// When the connection breaks, the deadline passes, or the member does not answer this word.
@@ -157,7 +159,7 @@ pub async fn ask(
 /// Asks a member `srvr`.
 ///
 /// # Errors
-/// As [`ask`], and when the answer is not ZooKeeper's.
+/// As [`ask`], and when the answer is not from ZooKeeper.
 pub async fn srvr(
     stream: impl Stream,
     deadline: Duration,
@@ -168,7 +170,7 @@ pub async fn srvr(
 /// Asks a member `mntr`.
 ///
 /// # Errors
-/// As [`ask`], and when the answer is not ZooKeeper's.
+/// As [`ask`], and when the answer is not from ZooKeeper.
 pub async fn mntr(
     stream: impl Stream,
     deadline: Duration,
@@ -190,7 +192,7 @@ pub async fn ruok(
 /// Reads the answer to `srvr`: lines of `Name: value`.
 ///
 /// # Errors
-/// When it is not ZooKeeper's.
+/// When the answer is not from ZooKeeper.
 pub fn parse_srvr(text: &str) -> Result<Answer, ZookeeperError> {
     let value = |name: &str| {
         let of =
@@ -211,7 +213,7 @@ pub fn parse_srvr(text: &str) -> Result<Answer, ZookeeperError> {
 /// Reads the answer to `mntr`: lines of a name, a tab and a value.
 ///
 /// # Errors
-/// When it is not ZooKeeper's.
+/// When the answer is not from ZooKeeper.
 pub fn parse_mntr(text: &str) -> Result<Answer, ZookeeperError> {
     let value = |name: &str| {
         let of =
@@ -230,7 +232,7 @@ pub fn parse_mntr(text: &str) -> Result<Answer, ZookeeperError> {
     seen.answer(text)
 }
 
-/// The values of an answer, as they stand there.
+/// The values of an answer, as the member sent them.
 struct Seen {
     version: Option<String>,
     mode: Option<String>,
@@ -419,7 +421,10 @@ zk_avg_follower_sync_time\t562.0
         let (ours, mut theirs) = tokio::io::duplex(1024);
         theirs.shutdown().await.unwrap();
         let nothing = mntr(ours, Duration::from_secs(5)).await.unwrap_err().to_string();
-        assert!(nothing.contains("`mntr` and hung up without an answer"), "{nothing}");
+        assert!(
+            nothing.contains("`mntr` and closed the connection without an answer"),
+            "{nothing}"
+        );
 
         let (ours, _theirs) = tokio::io::duplex(1024);
         let silent = ruok(ours, Duration::from_millis(20)).await;

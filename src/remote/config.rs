@@ -1,9 +1,9 @@
-//! The operator's own SSH settings, as `ssh -G` tells them.
+//! The operator's own SSH settings, as `ssh -G` reports them.
 //!
-//! Reading `~/.ssh/config` ourselves would get `Include`, `Match` and `ProxyJump` wrong one
-//! day; OpenSSH never does. Asking costs a process of some 5 ms for each host, so where every
-//! line of the files that OpenSSH read is known to say the same of all hosts (`alike`), as in
-//! the files that systems come with, the first answer serves them all.
+//! If this program read `~/.ssh/config` itself, it would sooner or later get `Include`, `Match`
+//! or `ProxyJump` wrong; OpenSSH does not. One call takes about 5 ms for each host. So if every
+//! line of the files that OpenSSH read is known to apply to all hosts alike (`alike`), as in the
+//! files that systems ship with, the first answer is used for all hosts.
 
 mod alike;
 mod answer;
@@ -24,12 +24,12 @@ use super::{Argv, Output};
 
 pub use self::tokens::BadValue;
 
-/// `Match exec` may run the operator's programs, and a canonical name may ask the DNS.
+/// `Match exec` may run the operator's programs, and a canonical name may need a DNS query.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
-/// So many hosts are asked about at once: `Match exec` may wait, but each is a process.
+/// The number of hosts asked about at once: `Match exec` may wait, but each call is a process.
 const ASKED_AT_ONCE: usize = 8;
 
-/// What the operator's SSH configuration says of one host.
+/// What the operator's SSH configuration says about one host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostConfig {
     /// Where to connect.
@@ -38,58 +38,59 @@ pub struct HostConfig {
     pub user: String,
     /// The port of the SSH server.
     pub port: u16,
-    /// Private keys to try; those of OpenSSH's own list may not exist.
+    /// Private keys to try; those of OpenSSH's default list may not exist.
     pub identity_files: Vec<PathBuf>,
-    /// Certificates to show for them, beside those that lie next to their keys.
+    /// Certificates to show for them, in addition to those that lie next to their keys.
     pub certificate_files: Vec<PathBuf>,
-    /// Whether only keys of `identity_files` may be tried, the agent's others not.
+    /// Whether only the keys of `identity_files` may be tried, and no other keys of the SSH
+    /// agent.
     pub identities_only: bool,
-    /// The agent's socket, where it is not the one of the environment.
+    /// The SSH agent's socket, if it is not the one from the environment.
     pub identity_agent: Agent,
-    /// Hosts to go through, nearest first, each as `[user@]host[:port]`.
+    /// Hosts to connect through, nearest first, each as `[user@]host[:port]`.
     pub proxy_jump: Vec<String>,
-    /// A command for a shell of this computer, whose input and output are the way to the
-    /// host. Its tokens are replaced, by names that a shell takes for nothing else.
+    /// A command for a shell of this computer; its input and output are the connection to the
+    /// host. Its tokens are replaced, by names in which a shell finds no special characters.
     pub proxy_command: Option<OsString>,
-    /// The files of known hosts, the operator's before the system's.
+    /// The files of known hosts; the operator's files come before the system's.
     pub known_hosts: Vec<PathBuf>,
-    /// A list of revoked keys, in the form that `ssh-keygen -Q` reads.
+    /// A list of revoked keys, in the format that `ssh-keygen -Q` reads.
     pub revoked_keys: Option<PathBuf>,
-    /// The name by which the host's key is known, where it is not `hostname`.
+    /// The name by which the host's key is known, if it is not `hostname`.
     pub host_key_alias: Option<String>,
 }
 
-/// Where the agent is.
+/// Where the SSH agent's socket is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Agent {
-    /// Where `SSH_AUTH_SOCK` says.
+    /// As `SSH_AUTH_SOCK` says.
     #[default]
     Environment,
-    /// Where another variable of the environment says.
+    /// As another environment variable says.
     Variable(String),
     /// At this socket.
     Socket(PathBuf),
-    /// There is none.
+    /// There is no agent.
     None,
 }
 
-/// Why the operator's settings could not be had.
+/// Why the operator's settings could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// `ssh -G` did not run to its end.
+    /// `ssh -G` did not finish.
     #[error("cannot ask OpenSSH for the settings of {host}")]
     Ask {
         /// The host that was asked about.
         host: String,
-        /// Why.
+        /// The cause.
         source: LocalError,
     },
-    /// `ssh -G` refused: most often a fault in the operator's configuration.
-    #[error("OpenSSH cannot tell the settings of {host}: {said}")]
+    /// `ssh -G` failed: most often because of a mistake in the operator's configuration.
+    #[error("OpenSSH cannot read the settings of {host}: {said}")]
     Refused {
         /// The host that was asked about.
         host: String,
-        /// What it said, with file and line where it knows them.
+        /// Its message, with file and line if it knows them.
         said: String,
     },
     /// A setting cannot be completed.
@@ -97,18 +98,18 @@ pub enum ConfigError {
     Value {
         /// The host that was asked about.
         host: String,
-        /// The setting as it is written.
+        /// The setting as written.
         setting: String,
-        /// Why.
+        /// The cause.
         source: BadValue,
     },
 }
 
-/// Asks for the operator's settings, no more often than it must; shared by a whole run.
+/// Asks for the operator's settings, as rarely as possible; shared by a whole run.
 #[derive(Debug)]
 pub struct OperatorConfig {
     file: Option<PathBuf>,
-    /// The answer for the first host, where it serves all others too.
+    /// The answer for the first host, if it also serves all others.
     for_all: OnceCell<Option<HostConfig>>,
     for_each: Mutex<HashMap<Question, Arc<OnceCell<HostConfig>>>>,
     places: Semaphore,
@@ -126,19 +127,20 @@ pub struct Question {
 }
 
 impl OperatorConfig {
-    /// Asks with OpenSSH's usual files, or with this one in their place.
+    /// Asks with OpenSSH's usual files, or with the given file instead.
     pub fn new(file: Option<PathBuf>) -> Self {
         let places = Semaphore::new(ASKED_AT_ONCE);
         Self { file, for_all: OnceCell::new(), for_each: Mutex::default(), places }
     }
 
-    /// What the operator's settings say of a host; what the question names wins over them.
+    /// Gives the operator's settings for a host; values in the question take precedence over
+    /// them.
     ///
-    /// Names reach shells of this computer here, by `Match exec`: the caller has checked them.
-    /// Without an OpenSSH client on this computer there are no settings: its defaults hold.
+    /// `Match exec` passes names to shells of this computer: the caller has checked the names. If
+    /// this computer has no OpenSSH client, there are no settings and OpenSSH's defaults apply.
     ///
     /// # Errors
-    /// When OpenSSH refuses its configuration, or does not answer in time.
+    /// If OpenSSH rejects its configuration, or does not answer in time.
     pub async fn of(&self, question: &Question) -> Result<HostConfig, ConfigError> {
         let for_all = || async { self.ask_for_all(question).await };
         let mut config = match self.for_all.get_or_try_init(for_all).await? {
@@ -161,15 +163,15 @@ impl OperatorConfig {
         cell.get_or_try_init(ask).await.cloned()
     }
 
-    /// The answer that serves all hosts, where there is one.
+    /// The answer that serves all hosts, if there is one.
     async fn ask_for_all(
         &self,
         question: &Question,
     ) -> Result<Option<HostConfig>, ConfigError> {
-        // Neither user nor port: the answer must serve hosts for which the inventory names
+        // Neither user nor port: the answer must also serve hosts for which the inventory sets
         // others.
         let plain = Question { user: None, port: None, ..question.clone() };
-        // -v names the files that were read.
+        // -v prints the files that were read.
         let answer = match self.ask(&plain, &["-v"]).await {
             Err(ConfigError::Ask { source: LocalError::Start { .. }, .. }) => {
                 return Ok(Some(without_openssh(&home())));
@@ -194,7 +196,7 @@ impl OperatorConfig {
     ) -> Result<Output, ConfigError> {
         let host = || question.host.clone();
         let argv = question_argv(question, self.file.as_deref(), more);
-        // A closed semaphore is the only error, and this one is never closed.
+        // The only error is a closed semaphore, and this one is never closed.
         let _place = self.places.acquire().await.ok();
         let output = local::run(&argv, &[], ANSWER_DEADLINE)
             .await
@@ -209,7 +211,7 @@ impl OperatorConfig {
     }
 }
 
-/// Replaces a leading `~` by the home directory of the one who runs the program.
+/// Replaces a leading `~` by the home directory of the user who runs the program.
 pub fn expand_home(path: &Path) -> PathBuf {
     tokens::in_home(path.as_os_str().as_bytes(), &home())
 }
@@ -243,7 +245,7 @@ fn read(answer: &[u8], question: &Question) -> Result<HostConfig, ConfigError> {
     })
 }
 
-/// What holds where there is no OpenSSH client to ask.
+/// The settings if there is no OpenSSH client to ask.
 fn without_openssh(home: &Path) -> HostConfig {
     let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
     let keys = ["id_rsa", "id_ecdsa", "id_ed25519"];
@@ -259,7 +261,7 @@ fn without_openssh(home: &Path) -> HostConfig {
     }
 }
 
-/// What OpenSSH complained of, without its chatter.
+/// OpenSSH's error message, without its debug lines.
 fn complaint(stderr: &[u8]) -> String {
     let chatter = |line: &&str| {
         !line.starts_with("debug") && !line.starts_with("OpenSSH_") && !line.is_empty()

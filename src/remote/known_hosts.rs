@@ -1,9 +1,9 @@
-//! Which keys a host may show: the `known_hosts` format of OpenSSH, as OpenSSH reads it.
+//! Which keys a host may show: the `known_hosts` format of OpenSSH, read as OpenSSH reads it.
 //!
-//! Pure: texts in, a [`Verdict`] out. Hashed names, wildcards, negation, `[host]:port`,
-//! `@revoked` and several keys for one host are honoured. `@cert-authority` lines speak of
-//! certificates, never of plain keys, and are asked for by themselves. A line that cannot be
-//! read says nothing, as with OpenSSH.
+//! Pure: texts in, a [`Verdict`] out. It supports hashed names, wildcards, negation,
+//! `[host]:port`, `@revoked` and several keys for one host. `@cert-authority` lines are about
+//! certificates, never about plain keys, and have their own queries. A line that cannot be parsed
+//! is ignored, as with OpenSSH.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-/// What a host is known by: its name or address, and its port where that is not 22.
+/// What a host is known by: its name or address, and its port if that is not 22.
 ///
 /// Written as OpenSSH writes it: `web.example`, `[web.example]:2222`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,12 +29,12 @@ impl LookupName {
         Self { name: host.to_ascii_lowercase(), port }
     }
 
-    /// The name alone, as a certificate has it.
+    /// The name alone, as in a certificate.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The name without the port: what OpenSSH falls back to.
+    /// The name without the port, which OpenSSH tries second.
     fn without_port(&self) -> Self {
         Self { name: self.name.clone(), port: 22 }
     }
@@ -49,17 +49,17 @@ impl std::fmt::Display for LookupName {
     }
 }
 
-/// A host's public key, as it is compared: its type and its bytes.
+/// A host's public key, in the form in which it is compared: its type and its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     /// Its type, such as `ssh-ed25519`.
     pub kind: String,
-    /// The key itself in SSH's wire form.
+    /// The key itself in SSH's wire format.
     pub blob: Vec<u8>,
 }
 
 impl Key {
-    /// Reads `ssh-ed25519 AAAA… comment`; `None` where it is not a public key.
+    /// Reads `ssh-ed25519 AAAA… comment`; `None` if it is not a public key.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
         let (kind, encoded) = (words.next()?, words.next()?);
@@ -67,7 +67,7 @@ impl Key {
         (key.kind == kind).then_some(key)
     }
 
-    /// A key from its wire form, which begins with the name of its type.
+    /// A key from its wire format, which begins with the name of its type.
     pub fn from_blob(blob: Vec<u8>) -> Option<Self> {
         let (length, rest) = blob.split_first_chunk::<4>()?;
         let name = rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
@@ -87,12 +87,12 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// A line of a file of known hosts, or a whole file where it has no lines.
+/// A line of a file of known hosts, or the whole file if it has no lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyLocation {
     /// The file.
     pub file: PathBuf,
-    /// The line, counted from 1; 0 where it is the whole file.
+    /// The line, counted from 1; 0 for the whole file.
     pub line: usize,
 }
 
@@ -105,22 +105,22 @@ impl std::fmt::Display for KeyLocation {
     }
 }
 
-/// What the files say of a key that a host shows.
+/// What the files say about a key that a host shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the host's.
+    /// It is the host's key.
     Known,
-    /// Nothing is known of the host.
+    /// The files do not name the host.
     Unknown,
     /// The host is known, but only by keys of other types; this line has one of them.
     OtherType(KeyLocation),
-    /// The host is known by another key of this type, on this line.
+    /// The host is known by another key of the same type, on this line.
     Changed(KeyLocation),
-    /// This line revokes the key: it must never pass.
+    /// This line revokes the key: it is never accepted.
     Revoked(KeyLocation),
 }
 
-/// Files of known hosts, taken together; earlier files are named first.
+/// Several files of known hosts, used together; earlier files are reported first.
 #[derive(Debug, Clone, Default)]
 pub struct KnownHosts(Vec<Arc<KnownFile>>);
 
@@ -153,12 +153,12 @@ enum Names {
 }
 
 impl KnownFile {
-    /// Reads the text of a file; lines that cannot be read say nothing.
+    /// Reads the text of a file; lines that cannot be parsed are ignored.
     pub fn parse(file: &Path, text: &str) -> Self {
         Self::parse_after(0, file, text)
     }
 
-    /// Reads text that was added to a file after so many lines.
+    /// Reads text that was appended to a file after the given number of lines.
     pub fn parse_after(n_before: usize, file: &Path, text: &str) -> Self {
         let mut known = Self::default();
         for line in text.lines() {
@@ -179,15 +179,16 @@ impl KnownFile {
 }
 
 impl KnownHosts {
-    /// Takes files together.
+    /// Combines several files.
     pub fn of(files: Vec<Arc<KnownFile>>) -> Self {
         Self(files)
     }
 
-    /// What the files say of a key that a host shows.
+    /// What the files say about a key that a host shows.
     ///
-    /// Revocation beats everything; after that one line that has the key is enough. A host at
-    /// a port of its own that nothing is known of may be known by its name alone.
+    /// Revocation takes precedence over everything; after that, one line with the key is enough.
+    /// A host at another port than 22 that the files do not name with its port may be known by
+    /// its name alone.
     pub fn check(&self, host: &LookupName, key: &Key) -> Verdict {
         match self.check_exactly(host, key) {
             Verdict::Unknown if host.port != 22 => {
@@ -217,24 +218,24 @@ impl KnownHosts {
         }
     }
 
-    /// The line that revokes a key for a host: its own, or that of an authority.
+    /// The line that revokes a key for a host: the host's own key, or that of an authority.
     pub fn revokes(&self, host: &LookupName, key: &Key) -> Option<KeyLocation> {
         let mut lines = self.marked(host, Marker::Revoked).into_iter();
         lines.find(|entry| entry.key == *key).map(|entry| entry.place.clone())
     }
 
-    /// Whether anything is revoked for a host.
+    /// Whether any key is revoked for a host.
     pub fn revokes_any(&self, host: &LookupName) -> bool {
         !self.marked(host, Marker::Revoked).is_empty()
     }
 
-    /// The line that lets the authority with this key vouch for a host.
+    /// The line that trusts the authority with this key to sign the host's certificates.
     pub fn trusts(&self, host: &LookupName, authority: &Key) -> Option<KeyLocation> {
         let mut lines = self.marked(host, Marker::Authority).into_iter();
         lines.find(|entry| entry.key == *authority).map(|entry| entry.place.clone())
     }
 
-    /// The first line that lets any authority vouch for a host.
+    /// The first line that trusts any authority to sign the host's certificates.
     pub fn authority(&self, host: &LookupName) -> Option<KeyLocation> {
         self.marked(host, Marker::Authority).first().map(|entry| entry.place.clone())
     }
@@ -250,7 +251,7 @@ impl KnownHosts {
         kinds
     }
 
-    /// The lines of one kind about a host, by its name with the port and by its name alone.
+    /// The lines of one kind that match a host, by its name with the port or by its name alone.
     fn marked(&self, host: &LookupName, marker: Marker) -> Vec<&Entry> {
         let mut entries = self.about(host);
         if host.port != 22 {
@@ -318,11 +319,11 @@ fn parse_line(line: &str) -> Option<(Marker, Names, Key)> {
     Some((marker, Names::parse(names)?, Key::parse(key)?))
 }
 
-/// Whether a text fits a pattern with `*` (any run of characters) and `?` (any one).
+/// Whether a text matches a pattern with `*` (any characters) and `?` (any one character).
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
-    // Where to go on when the characters after the last `*` turn out not to fit.
+    // Where to continue if the characters after the last `*` do not match.
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {
@@ -370,7 +371,7 @@ mod tests {
         KeyLocation { file: "kh".into(), line }
     }
 
-    /// Puts the keys A, B and R in place of their letters, and checks ed25519 key A.
+    /// Replaces the letters A, B and R by keys, and checks ed25519 key A.
     fn check(lines: &str, host: &str, port: u16, expected: Verdict) {
         let text = lines
             .replace("<A>", &ed(1).to_string())
@@ -466,7 +467,7 @@ mod tests {
 
     #[test]
     fn hashed_names_are_recognised() {
-        // What `ssh-keygen -H` made of `web` and of `[web]:2222`.
+        // The output of `ssh-keygen -H` for `web` and for `[web]:2222`.
         let web = "|1|jyfpWe8Yo3qalzfG2aoDJnsx9wI=|BN9q3KRVc9crUosCI0kwt5adRdI=";
         let port = "|1|Yw6WybP1lqmozDcF5QAIc1aO0No=|lxogI9bzlQzkarE6ZkPVQeC9Kxg=";
         check(&format!("{web} <A>"), "web", 22, Verdict::Known);

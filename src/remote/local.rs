@@ -1,4 +1,5 @@
-//! This computer's own programs: `docker`, `ssh`, with a deadline and their output kept.
+//! Runs this computer's own programs, such as `docker` and `ssh`, with a deadline, and keeps
+//! their output.
 
 use std::io;
 use std::process::Stdio;
@@ -10,7 +11,7 @@ use tokio::process::Command;
 use super::{Argv, Output};
 use crate::reason;
 
-/// Why a program of this computer gave no answer.
+/// Why a program on this computer failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// It could not be started.
@@ -18,26 +19,26 @@ pub enum LocalError {
     Start {
         /// The program.
         program: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Its input or output broke off.
-    #[error("lost touch with `{program}` on this computer")]
+    /// Its input or output failed.
+    #[error("lost the connection to `{program}` on this computer")]
     Pipe {
         /// The program.
         program: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It took too long, and was killed.
+    /// It took too long and was killed.
     #[error("`{program}` did not end within {}s on this computer, and was killed", deadline.as_secs())]
     TimedOut {
         /// The program.
         program: String,
-        /// The longest it was allowed to take.
+        /// The longest that it was allowed to take.
         deadline: Duration,
     },
-    /// It ended with a failure.
+    /// It exited with a failure.
     #[error("`{command}` failed on this computer with status {status}: {stderr}")]
     Failed {
         /// The program and its first argument.
@@ -49,10 +50,10 @@ pub enum LocalError {
     },
 }
 
-/// Runs a program of this computer to its end, whatever its status.
+/// Runs a program on this computer until it exits, whatever its status.
 ///
 /// # Errors
-/// When it cannot be started, or does not end before the deadline.
+/// If it cannot be started, or does not exit before the deadline.
 pub async fn run(
     argv: &Argv,
     input: &[u8],
@@ -71,7 +72,8 @@ pub async fn run(
     let mut stdin = child.stdin.take();
     let write = async move {
         if let Some(pipe) = &mut stdin {
-            // A program may end without reading all of its input; its status tells.
+            // A program may exit without reading all of its input; its status shows whether it
+            // failed.
             let _ = pipe.write_all(input).await;
         }
         drop(stdin);
@@ -87,10 +89,10 @@ pub async fn run(
     Ok(Output { status, stdout, stderr, greeting: Vec::new() })
 }
 
-/// Runs a program of this computer that must succeed, and gives its standard output as text.
+/// Runs a program on this computer that must succeed, and returns its standard output as text.
 ///
 /// # Errors
-/// As [`run`], and when it ends with another status than 0.
+/// As [`run`], and if it exits with a status other than 0.
 pub async fn expect(argv: &Argv, deadline: Duration) -> Result<String, LocalError> {
     let output = run(argv, &[], deadline).await?;
     if output.status == 0 {

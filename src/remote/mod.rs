@@ -1,8 +1,8 @@
-//! Another machine: the one narrow door through which the program touches a host.
+//! Another machine: the only interface through which the program accesses a host.
 //!
-//! [`Remote`] runs commands and opens TCP connections as the host sees them. [`ssh`] is the
-//! real one; tests have a scripted one. Every call has a deadline, and a connection that dies
-//! in the middle of a call is an error: silence is never taken for success.
+//! [`Remote`] runs commands and opens TCP connections from the host. [`ssh`] is the real
+//! implementation; tests use a scripted one. Every call has a deadline, and a connection that
+//! fails during a call is an error: silence never counts as success.
 
 pub mod config;
 pub mod known_hosts;
@@ -45,32 +45,31 @@ impl Argv {
     }
 }
 
-/// A command as text for a POSIX shell. With [`to_script`] and [`to_login_shell`], which build on
-/// it, the only place where a command becomes text.
+/// A command as text for a POSIX shell. Commands become text only here and in [`to_script`] and
+/// [`to_login_shell`], which use this function.
 pub fn to_shell(argv: &Argv) -> String {
     let quote = |word: &String| format!("'{}'", word.replace('\'', r"'\''"));
     argv.0.iter().map(quote).collect::<Vec<String>>().join(" ")
 }
 
-/// What a shell runs itself: of these there is no program that could take the shell's place.
+/// What a shell runs itself: there is no program that could replace the shell for these.
 const BUILTINS: [&str; 19] = [
     ".", ":", "alias", "cd", "command", "eval", "exec", "exit", "export", "hash", "read",
     "return", "set", "times", "trap", "type", "ulimit", "umask", "wait",
 ];
 
-/// The end of a script for a POSIX shell: a command in place of the shell, as if it had been
-/// started at once.
+/// The end of a script for a POSIX shell: the command replaces the shell, as if it had been
+/// started directly.
 pub fn to_script(argv: &Argv) -> String {
     let is_builtin = |word: &String| BUILTINS.contains(&word.as_str());
     let run = if argv.0.first().is_some_and(is_builtin) { "" } else { "exec " };
     format!("{run}{}", to_shell(argv))
 }
 
-/// A script for a POSIX shell as text for a login shell, whichever that is: sshd hands a command
-/// line to the user's own shell, and fish and csh read quotes, backslashes, `!` and newlines in
-/// ways of their own. So the text starts a POSIX shell, in words that all of them read alike,
-/// and whatever they do not is written as the octal numbers of its bytes, for that shell to
-/// decode.
+/// A script for a POSIX shell as text for any login shell: sshd passes a command line to the
+/// user's own shell, and fish and csh read quotes, backslashes, `!` and newlines differently. So
+/// the text starts a POSIX shell, in words that all of them read the same. All other bytes are
+/// written as octal numbers, which the POSIX shell decodes.
 pub fn to_login_shell(script: &str) -> String {
     let mut encoded = String::new();
     for byte in script.bytes() {
@@ -83,22 +82,22 @@ pub fn to_login_shell(script: &str) -> String {
     format!(r#"sh -c 'eval "$(printf %b "$1")"' sh '{encoded}'"#)
 }
 
-/// As whom a command runs.
+/// The user that runs a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum As {
     /// The user that logs in.
     Login,
-    /// The superuser: by sudo where the login user is another.
+    /// The superuser: through sudo if the login user is another.
     Root,
 }
 
-/// What a command reads on its standard input.
+/// The standard input of a command.
 pub enum Input {
-    /// Nothing: it reads the end at once.
+    /// Nothing: it reads end of file at once.
     Empty,
     /// These bytes.
     Bytes(Vec<u8>),
-    /// A stream of unknown length; sent as the host takes it.
+    /// A stream of unknown length; sent as fast as the host reads it.
     Stream(Box<dyn AsyncRead + Send + Unpin>),
 }
 
@@ -107,49 +106,49 @@ pub type OnLine<'a> = &'a mut (dyn FnMut(&str) + Send);
 
 /// One command to run on a host.
 pub struct Exec<'a> {
-    /// What for, such as `probe`: named in events and errors.
+    /// The purpose, such as `probe`: named in events and errors.
     pub purpose: String,
     /// The command.
     pub argv: Argv,
-    /// As whom.
+    /// The user that runs it.
     pub user: As,
     /// Its standard input.
     pub input: Input,
-    /// Gets each line of standard output; with one, [`Output::stdout`] stays empty.
+    /// Receives each line of standard output; if set, [`Output::stdout`] stays empty.
     pub on_line: Option<OnLine<'a>>,
-    /// The longest it may take, input and output included.
+    /// The longest that it may take, input and output included.
     pub deadline: Duration,
 }
 
 /// How a command ended. A non-zero status is not an error of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// The exit status; 128 + the signal's number where one ended it.
+    /// The exit status; 128 + the signal's number if a signal ended it.
     pub status: u32,
     /// Standard output.
     pub stdout: Vec<u8>,
     /// Standard error, at most its last 64 KiB.
     pub stderr: Vec<u8>,
-    /// What the host itself said before the command began, at most the last 64 KiB of it: a
-    /// greeting of the login shell, say. None of it is in `stdout` or `stderr`.
+    /// The host's own output before the command began, at most its last 64 KiB: a greeting of the
+    /// login shell, for example. It is not part of `stdout` or `stderr`.
     pub greeting: Vec<u8>,
 }
 
 /// A host that can be reached.
 pub trait Remote: Send + Sync {
-    /// Runs a command to its end.
+    /// Runs a command until it exits.
     ///
     /// # Errors
-    /// When the connection fails or dies, or the deadline passes. The command may then have
-    /// run, in part or whole.
+    /// If the connection fails, or the deadline passes. The command may then have run, in part or
+    /// whole.
     fn exec<'a>(&'a self, exec: Exec<'a>) -> BoxFuture<'a, Result<Output, RemoteError>>;
 
-    /// Opens a TCP connection from the host to `address` and `port`. Where the connection to the
-    /// host itself has ended, it may be over a new one.
+    /// Opens a TCP connection from the host to `address` and `port`. If the connection to the
+    /// host itself has ended, a new one may be made for it.
     ///
     /// # Errors
-    /// When the host cannot be reached, nothing listens there, the host forbids forwarding, or
-    /// the deadline passes.
+    /// If the host cannot be reached, nothing listens at the address, the host forbids
+    /// forwarding, or the deadline passes.
     fn dial<'a>(
         &'a self,
         address: &'a str,
@@ -157,24 +156,24 @@ pub trait Remote: Send + Sync {
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>>;
 
-    /// Asks whether the host runs a second command while one is under way: the cluster's lock
-    /// is held by a command.
+    /// Checks whether the host can run a second command at the same time as a first: a command
+    /// holds the cluster's lock.
     ///
     /// # Errors
-    /// When its SSH server forbids that, or the connection is lost.
+    /// If its SSH server forbids that, or the connection is lost.
     fn has_room(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
         async { Ok(()) }.boxed()
     }
 
-    /// Makes a new connection in place of one that has ended, as after a reboot on purpose; one
-    /// that stands is kept.
+    /// Makes a new connection if the old one has ended, as after a reboot on purpose; keeps a
+    /// connection that still works.
     ///
     /// # Errors
-    /// When the host cannot be reached, or lets nobody in.
+    /// If the host cannot be reached, or does not accept the login.
     fn renew(&self) -> BoxFuture<'_, Result<(), RemoteError>>;
 }
 
-/// What went wrong between here and a host.
+/// What went wrong between this computer and a host.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     /// No connection could be made.
@@ -182,15 +181,15 @@ pub enum RemoteError {
     Unreachable {
         /// The host.
         host: HostName,
-        /// What the network said.
+        /// The error of the network.
         source: io::Error,
     },
-    /// The connection died, or was cut, while something was under way.
+    /// The connection failed, or was cut, while something was under way.
     #[error("lost the connection to {host} during {during}")]
     Lost {
         /// The host.
         host: HostName,
-        /// What was under way, and why the connection ended where that is known.
+        /// What was under way, and why the connection ended if that is known.
         during: String,
     },
     /// A call took longer than its deadline.
@@ -200,61 +199,61 @@ pub enum RemoteError {
         host: HostName,
         /// What was under way.
         during: String,
-        /// The longest it was allowed to take.
+        /// The longest that it was allowed to take.
         deadline: Duration,
     },
-    /// A host that must be passed on the way failed.
+    /// A jump host on the route to the host failed.
     #[error("cannot reach {host} through the jump host `{jump}`")]
     Jump {
         /// The host behind it.
         host: HostName,
         /// The jump host, as `user@host:port`.
         jump: String,
-        /// What went wrong there.
+        /// The error at the jump host.
         source: Arc<RemoteError>,
     },
-    /// The address cannot be one.
+    /// The address is not valid.
     #[error(
-        "`{address}` cannot be the SSH address of {host}: write a name or an IP address"
+        "`{address}` is not a valid SSH address for {host}: write a name or an IP address"
     )]
     BadAddress {
         /// The host.
         host: HostName,
-        /// What was given as its address.
+        /// The address as given.
         address: String,
     },
-    /// The user cannot be one.
+    /// The user name is not valid.
     #[error(
-        "`{user}` cannot be the SSH user of {host}: write a name without quotes, brackets, \
-         blanks and other signs that a shell takes for a command"
+        "`{user}` is not a valid SSH user for {host}: write a name without quotes, brackets, \
+         blanks and other characters that are special to a shell"
     )]
     BadUser {
         /// The host.
         host: HostName,
-        /// What was given as its user.
+        /// The user name as given.
         user: String,
     },
-    /// The operator's SSH configuration could not be had.
+    /// The operator's SSH configuration could not be read.
     #[error("the SSH settings of {host} cannot be read")]
     Config {
         /// The host.
         host: HostName,
-        /// Why.
+        /// The cause.
         source: ConfigError,
     },
-    /// The two sides found no common language.
-    #[error("{host} answers, but no SSH connection comes about: {said}")]
+    /// The two sides could not agree on an SSH connection.
+    #[error("{host} answers, but the SSH connection fails: {said}")]
     Protocol {
         /// The host.
         host: HostName,
         /// What went wrong.
         said: String,
     },
-    /// The host shows another key than the one it is known by.
+    /// The host shows a different key from the one it is known by.
     #[error(
-        "the host key of {host} has changed: it shows {key}, but {place} says otherwise; \
-         someone may be in between, or the host was installed anew: if you know that it was, \
-         delete that line"
+        "the host key of {host} has changed: it shows {key}, but {place} has another key; \
+         someone may intercept the connection, or the host was reinstalled: if you know that \
+         it was, delete that line"
     )]
     HostKeyChanged {
         /// The host.
@@ -264,7 +263,7 @@ pub enum RemoteError {
         /// The line with the key that it is known by.
         place: KeyLocation,
     },
-    /// The host no longer offers the key it is known by, but one of another type.
+    /// The host no longer offers the key it is known by, but a key of another type.
     #[error(
         "{host} shows {key}, but is known by a key of another type at {place}; compare the \
          fingerprint on the host itself, then delete that line"
@@ -287,7 +286,7 @@ pub enum RemoteError {
         /// The line that revokes it.
         place: KeyLocation,
     },
-    /// The host shows a key that its own provider does not know.
+    /// The host shows a key that its provider does not know.
     #[error("{host} shows {key}, which is not the key that its provider gave it")]
     HostKeyNotVouched {
         /// The host.
@@ -295,10 +294,10 @@ pub enum RemoteError {
         /// The type and fingerprint of the key that it shows.
         key: String,
     },
-    /// Nobody said yes to the key of a host that was never seen.
+    /// Nobody accepted the key of a host that was never seen before.
     #[error(
-        "the key of {host} is not known and was not accepted: {key}; run again and say yes, \
-         or set `host_keys: accept-new` in the inventory"
+        "the key of {host} is not known and was not accepted: {key}; run the command again \
+         and answer yes, or set `host_keys: accept-new` in the inventory"
     )]
     HostKeyRefused {
         /// The host.
@@ -311,30 +310,30 @@ pub enum RemoteError {
     KnownHosts {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The operator's list of revoked keys could not be read.
     #[error(
-        "cannot use the list of revoked keys {} (`RevokedHostKeys`), so that no key passes",
+        "cannot use the list of revoked keys {} (`RevokedHostKeys`), so no key is accepted",
         file.display()
     )]
     RevokedKeys {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The key named in the inventory cannot be used.
+    /// The key that the inventory names cannot be used.
     #[error("cannot log in to {host} with the key of the inventory")]
     Key {
         /// The host.
         host: HostName,
-        /// Why.
+        /// The cause.
         source: KeyFileError,
     },
     /// The host accepted no key.
-    #[error("{host} does not let `{user}` in: {}", tell_tried(tried, *passwords_only))]
+    #[error("{host} does not accept the login of `{user}`: {}", tell_tried(tried, *passwords_only))]
     Auth {
         /// The host.
         host: HostName,
@@ -342,48 +341,48 @@ pub enum RemoteError {
         user: String,
         /// What was tried, in order, each with its outcome.
         tried: Vec<String>,
-        /// Whether the server lets people in by passwords alone.
+        /// Whether the server accepts only passwords.
         passwords_only: bool,
     },
-    /// The host let the user in, but runs nothing.
+    /// The host accepted the login, but refuses to run something.
     #[error("{host} refused {during}: {said}")]
     Refused {
         /// The host.
         host: HostName,
         /// What was refused.
         during: String,
-        /// What it said.
+        /// The host's answer.
         said: String,
     },
-    /// A command wrote more than is taken.
+    /// A command wrote more output than is accepted.
     #[error(
-        "{host} wrote more than {most_mib} MiB{what} to standard output during {during}, and it \
-         was cut off; have it write to a file there, or less"
+        "{host} wrote more than {most_mib} MiB{what} to standard output during {during}, so it \
+         was cut off; let it write less, or to a file on the host"
     )]
     TooMuch {
         /// The host.
         host: HostName,
         /// The command.
         during: String,
-        /// What of it was too much: begins with a blank, or is empty where it is all.
+        /// What was too long: begins with a blank, or is empty for the whole output.
         what: &'static str,
-        /// The most that is taken.
+        /// The limit.
         most_mib: usize,
     },
     /// The SSH server runs one command at a time.
     #[error(
         "{host} runs only one command at a time on a connection: set `MaxSessions 10` in its \
-         /etc/ssh/sshd_config, or in the `Match` block there that holds for this user, and \
+         /etc/ssh/sshd_config, or in the `Match` block there that applies to this user, and \
          reload sshd"
     )]
     OneSession {
         /// The host.
         host: HostName,
     },
-    /// The host let the user in, but something else took the place of the command.
+    /// The host accepted the login, but ran something else instead of the command.
     #[error(
-        "{host} lets `{user}` in but does not run {during}: {said}; set `user` in the inventory \
-         to one who may run commands there"
+        "{host} accepts the login of `{user}` but does not run {during}: {said}; set `user` in \
+         the inventory to a user that may run commands there"
     )]
     NotRun {
         /// The host.
@@ -395,21 +394,21 @@ pub enum RemoteError {
         /// What the host said instead, and how that ended.
         said: String,
     },
-    /// The command could not become root's.
+    /// The command could not run as root.
     #[error("cannot become root on {host} for {during}")]
     Sudo {
         /// The host.
         host: HostName,
-        /// What for.
+        /// The purpose.
         during: String,
-        /// Why.
+        /// The cause.
         source: SudoProblem,
     },
     /// The SSH server forbids connections through it.
     #[error(
-        "{host} forbids connections through it: set `AllowTcpForwarding yes` in its \
-         /etc/ssh/sshd_config, and let neither `PermitOpen` nor `DisableForwarding` there, nor \
-         options before the key in authorized_keys, forbid them"
+        "{host} forbids TCP forwarding: set `AllowTcpForwarding yes` in its \
+         /etc/ssh/sshd_config, and make sure that neither `PermitOpen` nor `DisableForwarding` \
+         there, nor options before the key in authorized_keys, forbid it"
     )]
     Forwarding {
         /// The host.
@@ -417,7 +416,8 @@ pub enum RemoteError {
     },
     /// The host could not connect to the address.
     #[error(
-        "{host} cannot connect to {address}:{port}: nothing listens there, or the way is barred"
+        "{host} cannot connect to {address}:{port}: nothing listens there, or a firewall \
+         blocks the port"
     )]
     Dial {
         /// The host.
@@ -427,35 +427,36 @@ pub enum RemoteError {
         /// The port there.
         port: u16,
     },
-    /// What should have been sent to a command could not be read here.
+    /// The input of a command could not be read on this computer.
     #[error("the input for {during} on {host} cannot be read")]
     Input {
         /// The host.
         host: HostName,
         /// What was under way.
         during: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// What an error means for the one who must act on it.
+/// What an error means for the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The host is not there, or went away.
+    /// The host is not there, or its connection was lost.
     Unreachable,
     /// Something took too long.
     TimedOut,
-    /// The host is there, and lets this user in with no key that was tried, or not as root.
+    /// The host is there, but does not accept this user with any key that was tried, or not as
+    /// root.
     NotLetIn,
-    /// Going on would not be safe.
+    /// Continuing would not be safe.
     Unsafe,
-    /// Anything else: trying again without a change will not help.
+    /// Anything else: a retry without a change will not help.
     Failed,
 }
 
 impl RemoteError {
-    /// What the error means for the one who must act on it.
+    /// What the error means for the operator.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Unreachable { .. } | Self::Lost { .. } => ErrorKind::Unreachable,
@@ -479,8 +480,8 @@ impl RemoteError {
 fn tell_tried(tried: &[String], passwords_only: bool) -> String {
     if passwords_only {
         return format!(
-            "it asks for a password alone, which this program does not answer; tried {}; let \
-             its sshd accept keys (PubkeyAuthentication), and add the public half of one to \
+            "it accepts only a password, which this program does not support; tried {}; make \
+             its sshd accept keys (PubkeyAuthentication), and add your public key to \
              ~/.ssh/authorized_keys there",
             tried.join(", ")
         );
@@ -488,12 +489,12 @@ fn tell_tried(tried: &[String], passwords_only: bool) -> String {
     match tried {
         [] => {
             "there is no key to try, and passwords are not supported; set `key` in the \
-               inventory, or load one into the agent"
+               inventory, or load a key into the SSH agent"
                 .to_owned()
         }
         tried => format!(
-            "tried {}; set `user` and `key` in the inventory to what it knows, or add the \
-             key's public half to ~/.ssh/authorized_keys there (logins by password are not \
+            "tried {}; set `user` and `key` in the inventory to ones that it accepts, or add \
+             the public key to ~/.ssh/authorized_keys there (password logins are not \
              supported)",
             tried.join(", ")
         ),

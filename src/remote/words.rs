@@ -1,12 +1,12 @@
-//! What something said last, for the text of an error.
+//! The last lines of a program's output, for the text of an error.
 
-/// So many lines say enough.
+/// The number of lines that are shown.
 const MOST_LINES: usize = 8;
-/// So much of them is shown, in whole lines; the last line is shown in any case.
+/// The number of bytes that are shown, in whole lines; the last line is always shown.
 const MOST_BYTES: usize = 1000;
 
-/// The last lines that something said, whole and in one line, without signs that steer a
-/// terminal; empty where it said nothing.
+/// The last lines of an output, whole and joined into one line, without control characters for a
+/// terminal; empty if there was no output.
 pub(super) fn last_words(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let clean = |line: &str| {

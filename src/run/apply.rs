@@ -1,7 +1,7 @@
-//! Carries out a plan: stage by stage, wave by wave, the hosts of a wave side by side.
+//! Carries out a plan: stage by stage, wave by wave, with the hosts of a wave in parallel.
 //!
-//! Every step of the plan is accounted for as done, failed or not started. One host's failure
-//! lets its neighbours' current work end; no next wave or stage begins.
+//! Every step of the plan is counted as done, failed or not started. If one host fails, the other
+//! hosts finish their current work; no further wave or stage begins.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};
@@ -29,64 +29,65 @@ use crate::secret::Redactor;
 
 pub use super::steps::{Failure, Tally, Why};
 
-/// The longest that the changes of one stage may take on one host: packages over a slow line.
+/// The longest that the changes of one stage may take on one host: packages over a slow
+/// connection.
 const STAGE: Duration = Duration::from_secs(20 * 60);
 
-/// The longest that one image may take to a host or a registry.
+/// The longest that the transfer of one image to a host or a registry may take.
 const IMAGE: Duration = Duration::from_secs(20 * 60);
 
-/// Bytes on their way to a host.
+/// Bytes that are sent to a host.
 pub type Bytes = Box<dyn AsyncRead + Send + Unpin>;
 
-/// Why an image did not arrive: rendered, since the causes are of many kinds.
+/// Why an image was not transferred: as text, because there are many kinds of causes.
 pub type TransportError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Brings images from where the catalogue says they are.
+/// Copies images from the sources that the catalogue names.
 pub trait ImageTransport: Send + Sync {
-    /// The image as `docker load` takes it.
+    /// The image in the format of `docker load`.
     fn archive<'a>(
         &'a self,
         image: &'a Image,
     ) -> BoxFuture<'a, Result<Bytes, TransportError>>;
 
-    /// Sends an image to a host's registry. What is there already is not sent again.
+    /// Sends an image to a host's registry. Parts that the registry has are not sent again.
     fn push<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), TransportError>>;
 }
 
-/// Gives nodes of ZooKeeper to those who may use them.
+/// Gives ZooKeeper nodes their access lists.
 pub trait ZnodeAccess: Send + Sync {
-    /// Makes a node for those on its list, or has one that is there follow the list. Repeated,
-    /// it changes nothing.
+    /// Creates a node with its access list, or sets the list on an existing node. If repeated, it
+    /// changes nothing.
     fn secure<'a>(&'a self, node: &'a Znode) -> BoxFuture<'a, Result<(), String>>;
 }
 
-/// What a plan is carried out with.
+/// Everything that is needed to carry out a plan.
 pub struct ApplyContext<'a> {
     /// The hosts.
     pub fleet: &'a Fleet,
-    /// Brings images.
+    /// Copies images.
     pub images: &'a dyn ImageTransport,
-    /// Secures nodes of ZooKeeper.
+    /// Secures ZooKeeper nodes.
     pub znodes: &'a dyn ZnodeAccess,
-    /// Asks components how they are.
+    /// Asks components about their health.
     pub health: &'a dyn HealthCheck,
-    /// Takes what happens.
+    /// Receives the events.
     pub events: &'a Events,
     /// How many hosts are worked on at once.
     pub parallel: usize,
-    /// Names the cluster: a host that remembers it is no other's.
+    /// The name of the cluster: a host that has recorded it belongs to no other cluster.
     pub cluster: &'a str,
-    /// Names this run: the hosts remember it.
+    /// The name of this run: the hosts record it.
     pub run: &'a str,
-    /// Keeps secrets out of what hosts say.
+    /// Removes secrets from the output of hosts.
     pub redactor: &'a Redactor,
-    /// Whether the operator wants to stop: looked at before each wave.
+    /// Whether the operator wants to stop: checked before each wave.
     pub stopped: &'a (dyn Fn() -> bool + Send + Sync),
 }
 
-/// Carries out a plan. `generations` says after which change of each host the plan was made;
-/// a host that was changed since refuses. Repeated after a failure, with a new plan, it
-/// goes on where this one ended.
+/// Carries out a plan. `generations` says after which change of each host the plan was made; a
+/// host that was changed since then refuses. If repeated after a failure, with a new plan, it
+/// continues where this one ended.
 pub async fn apply(
     plan: Plan,
     mut generations: BTreeMap<HostName, String>,
@@ -149,7 +150,7 @@ async fn run_stage(
     }
 }
 
-/// Waits for gates, one after the other, up to the first that stays shut; whether all opened.
+/// Waits for gates, one after the other, until one stays closed; returns whether all opened.
 async fn pass_all(
     stage: &str,
     gates: &[Gate],
@@ -164,7 +165,7 @@ async fn pass_all(
     true
 }
 
-/// Waits for a gate; whether it opened.
+/// Waits for a gate; returns whether it opened.
 async fn pass(
     stage: &str,
     gate: &Gate,
@@ -191,7 +192,7 @@ async fn pass(
     false
 }
 
-/// Where a run is: the stage, and the mark that its wave leaves on the hosts.
+/// The position of a run: the stage, and the mark that its wave leaves on the hosts.
 struct At<'a> {
     stage: &'a str,
     next: String,
@@ -224,7 +225,7 @@ async fn run_wave(
     }
 }
 
-/// Makes the changes of one host: images from this computer first, then the script.
+/// Makes the changes of one host: first the images from this computer, then the script.
 async fn run_host<'a>(
     changes: &'a HostChanges,
     expected: &str,
@@ -279,7 +280,7 @@ async fn load(
         deadline: IMAGE,
     };
     let output = remote.exec(exec).await.map_err(|error| match error {
-        // What is wrong with the image says it all.
+        // The error about the image is enough.
         RemoteError::Input { source, .. } => Why::failed(in_words(&source)),
         error => error.into(),
     })?;
@@ -291,7 +292,7 @@ async fn load(
     }
 }
 
-/// Why a host did nothing, where it says so.
+/// Why a host did nothing, if it says so.
 fn refused(output: &Output) -> Option<Why> {
     let said = String::from_utf8_lossy(&output.stdout);
     said.lines().find_map(|line| match apply::progress(line) {
@@ -318,7 +319,7 @@ async fn push_all(
     }
 }
 
-/// Secures nodes one after the other, parents first; none after one that could not be.
+/// Secures nodes one after the other, parents first; stops at the first that fails.
 async fn secure_all(
     stage: &str,
     nodes: &[Secure],

@@ -1,4 +1,4 @@
-//! Waits until components themselves say that they work.
+//! Waits until components report that they work.
 
 use std::time::Duration;
 
@@ -10,49 +10,49 @@ use super::units::{Stuck, UnitRun, Watch};
 use crate::event::{Event, Events};
 use crate::plan::Gate;
 
-/// The longest that a gate may stay closed. A ZooKeeper member that fetches a large database
-/// over a slow line takes longest.
+/// The longest that a gate may stay closed. A ZooKeeper member that fetches a large database over
+/// a slow connection takes longest.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// The longest that a machine may take to boot. The firmware of a large one counts its memory.
+/// The longest that a machine may take to boot. The firmware of a large machine tests its memory.
 const BOOT: Duration = Duration::from_secs(15 * 60);
 
-/// How long to rest between two looks.
+/// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How long to rest between two looks at the units of a gate that stays closed. Most gates open
-/// before the first.
+/// The pause between two checks of the units of a gate that stays closed. Most gates open before
+/// the first check.
 const UNITS: Duration = Duration::from_secs(4);
 
-/// Asks components how they are.
+/// Asks components about their health.
 pub trait HealthCheck: Send + Sync {
-    /// What the components of a gate say now.
+    /// What the components of a gate report now.
     fn look<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, GateState>;
 
-    /// How the units are that a gate waits for, of hosts that answer.
+    /// The state of the units that a gate waits for, on hosts that answer.
     fn units<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Vec<UnitRun>> {
         async { Vec::new() }.boxed()
     }
 
-    /// The ways between hosts that a gate needs and that are barred, in sentences.
+    /// The blocked connections between hosts that a gate needs, as sentences.
     fn barred<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Vec<String>> {
         async { Vec::new() }.boxed()
     }
 
-    /// The last that a unit said, the decisive line first; empty where nobody can tell.
+    /// The last log lines of a unit, the decisive line first; empty if they cannot be read.
     fn last_words<'a>(&'a self, _: &'a Stuck) -> BoxFuture<'a, String> {
         async { String::new() }.boxed()
     }
 }
 
-/// What the components of a gate said.
+/// What the components of a gate reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GateState {
-    /// All is well: what they said.
+    /// The gate is open: what they reported.
     Open(String),
-    /// Not yet: what they said.
+    /// Not yet: what they reported.
     Closed(String),
-    /// It will not open, and why.
+    /// It will not open, with the reason.
     Never(String),
 }
 
@@ -61,8 +61,8 @@ pub enum GateState {
 pub enum Closed {
     /// It stayed closed for too long.
     #[error(
-        "waited {}s in vain until {gate}; seen last: {seen}; {advice}another run looks anew \
-         and plans from what it finds{}",
+        "gave up after waiting {}s until {gate}; last seen: {seen}; {advice}the next run \
+         checks again and plans from what it finds{}",
         deadline.as_secs(),
         below(words)
     )]
@@ -71,23 +71,24 @@ pub enum Closed {
         gate: String,
         /// What was seen last.
         seen: String,
-        /// What was found to be wrong: ways that are barred, and what units said that ended.
+        /// The problems that were found: blocked connections, and the log lines of units that
+        /// ended.
         words: String,
-        /// The longest that it was waited for.
+        /// How long it was waited for at most.
         deadline: Duration,
-        /// What to do before another run; ends with a separator, or is empty.
+        /// What to do before the next run; ends with a separator, or is empty.
         advice: &'static str,
     },
     /// It cannot open any more.
-    #[error("waited in vain until {gate}: {why}")]
+    #[error("gave up waiting until {gate}: {why}")]
     Never {
         /// What was waited for.
         gate: String,
-        /// Why, in whole lines, the decisive one first.
+        /// The reason, as whole lines, the decisive line first.
         why: String,
     },
     /// The operator did not want to wait any longer.
-    #[error("stopped while waiting until {gate}; seen last: {seen}")]
+    #[error("stopped while waiting until {gate}; last seen: {seen}")]
     Stopped {
         /// What was waited for.
         gate: String,
@@ -97,13 +98,13 @@ pub enum Closed {
 }
 
 impl Closed {
-    /// Why it did not open, without what it is; none where nobody waits for it any longer.
+    /// Why it did not open, without its name; `None` if the operator stopped the wait.
     fn why(&self) -> Option<String> {
         match self {
             Self::TimedOut { seen, advice, words, .. } => {
                 let end = advice.trim_end_matches("; ");
                 let end = if end.is_empty() { "" } else { &format!("; {end}") };
-                Some(format!("seen last: {seen}{end}{}", below(words)))
+                Some(format!("last seen: {seen}{end}{}", below(words)))
             }
             Self::Never { why, .. } => Some(why.clone()),
             Self::Stopped { .. } => None,
@@ -115,10 +116,10 @@ fn below(words: &str) -> String {
     if words.is_empty() { String::new() } else { format!("\n{words}") }
 }
 
-/// Waits for a gate, unless the operator wants to stop. It is looked at once in any case.
+/// Waits for a gate, unless the operator wants to stop. The gate is always checked at least once.
 ///
 /// # Errors
-/// When it is not open before the deadline, or a unit that it waits for ends at each start.
+/// When it is not open before the deadline, or a unit that it waits for ends after each start.
 pub async fn wait(
     gate: &Gate,
     health: &dyn HealthCheck,
@@ -184,12 +185,12 @@ async fn until_open(
                 advice,
             });
         }
-        // A pause between two looks at a condition that has a deadline.
+        // A pause between two checks of a condition that has a deadline.
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// What units do that do not serve, and their own last words.
+/// The state of units that do not serve, with their last log lines.
 async fn tell(stuck: &[Stuck], health: &dyn HealthCheck) -> Vec<String> {
     let mut told = Vec::new();
     for unit in stuck {
@@ -197,25 +198,25 @@ async fn tell(stuck: &[Stuck], health: &dyn HealthCheck) -> Vec<String> {
         let words = health.last_words(unit).await;
         let mut lines = words.lines();
         let said = match lines.next() {
-            Some(decisive) => format!("it says: {decisive}"),
-            None => "its journal says nothing".to_owned(),
+            Some(decisive) => format!("its log says: {decisive}"),
+            None => "its log is empty".to_owned(),
         };
         told.push(format!("{name} on {host} {does}: {said}"));
         told.extend(lines.map(str::to_owned));
         told.push(format!(
-            "mend that on {host} (all that it says: `journalctl -u {name}` there), then run \
-             this again"
+            "repair that on {host} (full log: `journalctl -u {name}` there), then run the \
+             command again"
         ));
     }
     told
 }
 
-/// The longest that a gate may stay closed, and what to do then.
+/// The longest that a gate may stay closed, and what to do after that.
 fn limit(gate: &Gate) -> (Duration, &'static str) {
     match gate {
         Gate::Booted(_) => (
             BOOT,
-            "look at the machine's console, and have it boot; what was set is in \
+            "look at the machine's console, and make it boot; the boot setting is in \
              /etc/default/grub.d/99-platform.cfg; ",
         ),
         _ => (DEADLINE, ""),

@@ -1,4 +1,4 @@
-//! Asks the components of a gate how they are, each through its own host.
+//! Asks the components of a gate about their health, each through its own host.
 
 pub(crate) mod services;
 pub(crate) mod zookeeper;
@@ -21,18 +21,18 @@ use crate::plan::Gate;
 use crate::secret::Redactor;
 use crate::topology::Member;
 
-/// So many hosts are asked about their units at once.
+/// The number of hosts whose units are checked at once.
 const AT_ONCE: usize = 32;
 
-/// How a cluster's components are, as they say on their own hosts.
+/// The health of a cluster's components, as they report it on their own hosts.
 pub(crate) struct ClusterHealth<'a> {
     /// Those that are asked over HTTP.
     pub(crate) services: Services<'a>,
     /// The cluster's registries.
     pub(crate) registries: Registries<'a>,
-    /// Looks after machines that boot anew; none where no machine boots anew, and no lock is held.
+    /// Checks machines that reboot; `None` if no machine reboots and no lock is held.
     pub(crate) reboots: Option<RebootCheck<'a>>,
-    /// Keeps secrets out of what units say.
+    /// Removes secrets from the log lines of units.
     pub(crate) redactor: &'a Redactor,
 }
 
@@ -93,11 +93,13 @@ impl ClusterHealth<'_> {
     async fn see(&self, gate: &Gate) -> GateState {
         match gate {
             Gate::Serves { component, members } => self.ask(*component, members).await,
-            Gate::Booted(_) => GateState::Never("nobody looks out for it".to_owned()),
+            Gate::Booted(_) => {
+                GateState::Never("this run does not check for reboots".to_owned())
+            }
         }
     }
 
-    /// How these instances of a component are, by their own word.
+    /// The health of these instances of a component, as they report it themselves.
     async fn ask(&self, component: Component, members: &[Member]) -> GateState {
         match Spec::of(component).health {
             Health::Registry => self.ask_registries(members).await,
@@ -120,6 +122,6 @@ impl ClusterHealth<'_> {
                 Err(error) => return GateState::Closed(event::in_words(&error)),
             }
         }
-        GateState::Open("it asks for a password and takes ours".to_owned())
+        GateState::Open("it asks for a password and accepts the cluster's".to_owned())
     }
 }

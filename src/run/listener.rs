@@ -1,4 +1,4 @@
-//! Names the program that listens on a port of a host.
+//! Finds the program that listens on a port of a host.
 
 use std::time::Duration;
 
@@ -7,29 +7,29 @@ use crate::remote::{Argv, As, Exec, Input, Remote};
 /// It reads two tables of the kernel, and asks Docker for its containers.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Who listens, and the main processes of our own containers.
+/// The listening programs, and the main processes of the platform's containers.
 const SCRIPT: &str = r#"ss -Hltnp "sport = :$1" && echo asked
 command -v docker >/dev/null || exit 0
 export DOCKER_HOST=unix:///var/run/docker.sock
 docker ps --quiet --filter name=^platform- | xargs -r docker inspect --format 'ours {{.State.Pid}}'"#;
 
-/// Who listens on a port.
+/// The program that listens on a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listener {
-    /// A container of ours, whose unit may be about to start it anew.
+    /// A container of the platform; its unit may be about to restart it.
     Ours,
     /// Another program, such as `nginx (process 812)`.
     Other(String),
-    /// Nobody any more: who did has ended since the host was probed.
+    /// None: the program has ended since the host was probed.
     Nobody,
-    /// The host cannot tell.
+    /// The host cannot determine it.
     Unknown,
 }
 
-/// Asks a host who listens on a TCP port. It only reads.
+/// Asks a host which program listens on a TCP port. It only reads.
 pub async fn listener(remote: &dyn Remote, port: u16) -> Listener {
     let exec = Exec {
-        purpose: format!("who listens on port {port}"),
+        purpose: format!("find the program on port {port}"),
         argv: Argv::new(["sh", "-c", SCRIPT, "listener", &port.to_string()]),
         user: As::Root,
         input: Input::Empty,

@@ -1,10 +1,10 @@
-//! The cluster's lock on its own hosts: two operators at two computers cannot change one
-//! cluster at once.
+//! The cluster's lock on its hosts: two operators on two computers cannot change one cluster at
+//! the same time.
 //!
-//! The lock is held by a command that waits for the end of its input, so it goes with the
-//! connection, however that ends. A host may not hear of that end, as when the network was cut
-//! for a while; so the command also ends when its input falls silent. It is taken only by a
-//! run that changes something.
+//! A command that waits for the end of its input holds the lock, so the lock is released with the
+//! connection, however that ends. A host may not notice that end, for example if the network was
+//! down for a while; so the command also ends when its input falls silent. Only a run that
+//! changes something takes the lock.
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ use crate::remote::{Argv, As, Exec, Input, Remote};
 /// The longest that one run may hold it.
 const HELD: Duration = Duration::from_secs(24 * 3600);
 
-/// The longest to wait for a host to say whether it is free.
+/// The longest wait for a host to say whether it is free.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// How often a run gives a sign of life to the hosts.
+/// How often a run sends a heartbeat to the hosts.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// After so long a silence a host lets go.
+/// After this much silence, a host releases the lock.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Takes the lock, or says who has it: his run and his name. The arguments are this run, its
-/// name, how many seconds to wait, and after how many of silence to let go.
+/// Takes the lock, or prints its holder: the run and its name. The arguments are this run, its
+/// name, how many seconds to wait, and after how many seconds of silence to release the lock.
 const SCRIPT: &str = r#"mkdir -p -m 755 /run/platform
 exec 9>>/run/platform/cluster
 if flock -w "$3" 9; then
@@ -41,15 +41,15 @@ else
   printf 'held %s\n' "$(cat /run/platform/holder 2>/dev/null)"
 fi"#;
 
-/// Tells who has the lock, and nothing where nobody has it.
+/// Prints the holder of the lock, and nothing if nobody holds it.
 const WHO: &str = r#"[ ! -e /run/platform/cluster ] || flock -n /run/platform/cluster true ||
 cat /run/platform/holder"#;
 
-/// Who has the cluster's lock on a host: his run, and his name. None where nobody has it there, or
-/// the host does not say.
+/// The holder of the cluster's lock on a host: its run, and its name. `None` if nobody holds it
+/// there, or the host does not answer.
 pub async fn holder(remote: &dyn Remote) -> Option<(String, String)> {
     let exec = Exec {
-        purpose: "look at the lock".to_owned(),
+        purpose: "check the lock".to_owned(),
         argv: Argv::new(["sh", "-c", WHO]),
         user: As::Root,
         input: Input::Empty,
@@ -62,7 +62,7 @@ pub async fn holder(remote: &dyn Remote) -> Option<(String, String)> {
     Some((run.to_owned(), holder.to_owned()))
 }
 
-/// Holds the lock; dropping it lets go.
+/// Holds the lock; dropping it releases the lock.
 #[derive(Debug)]
 pub struct ClusterLock {
     run: String,
@@ -78,34 +78,35 @@ struct Held {
     command: JoinHandle<()>,
 }
 
-/// Who wants the lock.
+/// The run that wants the lock.
 pub struct Claim<'a> {
     /// The run.
     pub run: &'a str,
-    /// What another run is told: who, since when, doing what.
+    /// The text for another run: who, since when, doing what.
     pub holder: &'a str,
-    /// Whether a run was begun on this computer. Such a run cannot go on, since this computer's
-    /// own lock is held: where a host still has its lock, it will let go soon.
+    /// Whether a run was begun on this computer. Such a run has ended, because this run holds
+    /// this computer's own lock: if a host still holds that run's lock, it will release it soon.
     pub is_over: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
-/// Why the lock could not be had.
+/// Why the lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another run holds it.
     #[error("{host} is being changed by another run: {holder}; wait for it to end")]
     Held {
-        /// The host that said so.
+        /// The host that reported it.
         host: HostName,
         /// Who, since when, doing what.
         holder: String,
     },
-    /// A run that was cut off still holds it.
+    /// An interrupted run still holds it.
     #[error(
-        "{host} has not yet let go of {holder}, which was cut off: run again in a minute"
+        "{host} still holds the lock of {holder}, which was interrupted: run the command \
+         again in a minute"
     )]
     NotLetGo {
-        /// The host that said so.
+        /// The host that reported it.
         host: HostName,
         /// Who, since when, doing what.
         holder: String,
@@ -118,9 +119,9 @@ pub enum LockError {
     },
 }
 
-/// Takes the lock on these hosts, in this order: two runs cannot each hold a part of it for
-/// long, since none waits for another that goes on. A run of this computer that was cut off is
-/// waited for until the hosts have noticed.
+/// Takes the lock on these hosts, in this order: two runs cannot each hold a part of it for long,
+/// because neither waits for another run that continues. For an interrupted run of this computer,
+/// it waits until the hosts have noticed the end.
 ///
 /// # Errors
 /// When another run holds it, or a host does not answer.
@@ -154,7 +155,7 @@ async fn take_one(
     }
     events.emit(&Event::Warned {
         message: format!(
-            "waiting until {host} lets go of a run that was cut off: {holder}"
+            "waiting until {host} releases the lock of an interrupted run: {holder}"
         ),
     });
     match try_one(fleet, &host, claim, SILENCE + BEAT).await? {
@@ -200,8 +201,8 @@ async fn try_one(
             on_line: Some(&mut on_line),
             deadline: HELD,
         };
-        // When the connection dies the lock is gone, and so is everything else on this host:
-        // the run hears of it there.
+        // If the connection fails, the lock is lost, and so is everything else on this host: the
+        // run gets the error there.
         let _ = remote.exec(exec).await;
     });
     let beat = tokio::spawn(beat(keep)).abort_handle();
@@ -221,7 +222,7 @@ async fn try_one(
     })
 }
 
-/// Gives signs of life until nobody listens.
+/// Sends heartbeats until nobody reads them.
 async fn beat(mut keep: DuplexStream) {
     let mut times = tokio::time::interval(BEAT);
     while keep.write_all(b".").await.is_ok() {
@@ -230,19 +231,19 @@ async fn beat(mut keep: DuplexStream) {
 }
 
 impl ClusterLock {
-    /// The hosts on which it is lost: it went with the connection.
+    /// The hosts on which the lock is lost: it was released with the connection.
     pub async fn lost(&self) -> Vec<HostName> {
         let held = self.held.lock().await;
         let lost = held.iter().filter(|held| held.command.is_finished());
         lost.map(|held| held.host.clone()).collect()
     }
 
-    /// Takes the lock of a host again that has lost it by a reboot or with the connection. Where
-    /// the lock is not on that host, there is nothing to take. A host that has not noticed the
-    /// end of the connection is waited for.
+    /// Takes the lock again on a host that lost it by a reboot or with the connection. If the
+    /// lock is not used on that host, this does nothing. If the host has not noticed the end of
+    /// the connection, this waits.
     ///
     /// # Errors
-    /// When another run came first, or the host does not answer.
+    /// When another run took it first, or the host does not answer.
     pub async fn retake(
         &self,
         fleet: &Fleet,
@@ -263,14 +264,14 @@ impl ClusterLock {
         Ok(())
     }
 
-    /// Lets go, and waits until the hosts have heard of it.
+    /// Releases the lock, and waits until the hosts have noticed.
     pub async fn release(self) {
         let mut all = self.held.into_inner();
         for held in &mut all {
             held.beat.abort();
         }
         for held in &mut all {
-            // A host that does not hear of it lets go with the connection.
+            // A host that does not notice releases it with the connection.
             let _ = tokio::time::timeout(ANSWER, &mut held.command).await;
         }
     }

@@ -1,6 +1,7 @@
-//! Does what was decided: asks hosts, changes them, and waits for the components' own word.
+//! Carries out decisions: asks hosts, changes them, and waits for the health that components
+//! report.
 //!
-//! Nothing in here decides what should be; it carries out a [`Plan`](crate::plan::Plan).
+//! Nothing in here decides what should be done; it carries out a [`Plan`](crate::plan::Plan).
 
 pub mod apply;
 pub mod gate;

@@ -12,23 +12,22 @@ use crate::remote::{Argv, As, ErrorKind, Exec, Input, Remote, RemoteError};
 use crate::resource::Facts;
 use crate::resource::probe::{self, BadAnswer, Questions};
 
-/// The longest that a host may take to answer. Hashing a large file on a slow disk is what
-/// takes long.
+/// The longest that a host may take to answer. Hashing a large file on a slow disk takes longest.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The longest that a host may be at work on what an earlier run began: packages over a slow
-/// line take longest.
+/// The longest that a host may still be busy with an earlier run: packages over a slow connection
+/// take longest.
 const BUSY: Duration = Duration::from_secs(600);
 
-/// How long a host itself waits for the end of that work, each time that it is asked.
+/// How long the host itself waits for the end of that work, each time that it is asked.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long to rest between two times.
+/// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Takes the script as its input: a command line would bound the number of questions. All answers
-/// are sent at once: a packet of its own for each costs the host and this computer more than
-/// another shell.
+/// Reads the script from its input: a command line would limit the number of questions. All
+/// answers are sent at once: one packet for each answer costs the host and this computer more
+/// than another shell.
 const RECEIVER: &str = r#"script=$(cat) && answers=$(eval "$script")
 status=$?
 printf '%s\n' "$answers"
@@ -47,30 +46,30 @@ pub enum ProbeError {
         host: HostName,
         /// The exit status.
         status: u32,
-        /// What it said, the decisive line first.
+        /// Its error output, the decisive line first.
         stderr: String,
     },
-    /// The answer cannot be read.
+    /// The answer cannot be parsed.
     #[error("cannot read what {host} answered")]
     Answer {
         /// The host.
         host: HostName,
-        /// Why.
+        /// The cause.
         source: BadAnswer,
     },
-    /// The host is still at work.
+    /// The host is still busy.
     #[error(
-        "{host} is still at work on what an earlier run began, after {}s: look there with \
-         `ps` at what goes on, and run again when it has ended",
+        "{host} is still busy with an earlier run after {}s: check there with `ps` what is \
+         running, and run the command again when it has ended",
         deadline.as_secs()
     )]
     Busy {
         /// The host.
         host: HostName,
-        /// The longest that it was waited for.
+        /// How long it was waited for at most.
         deadline: Duration,
     },
-    /// Another run changes the cluster at this moment.
+    /// Another run is changing the cluster now.
     #[error("{host} is being changed by another run: {holder}; wait for it to end")]
     Held {
         /// The host.
@@ -79,7 +78,7 @@ pub enum ProbeError {
         holder: String,
     },
     /// The operator did not want to wait any longer.
-    #[error("stopped while waiting until {host} has ended what an earlier run began")]
+    #[error("stopped while waiting until {host} has finished the work of an earlier run")]
     Stopped {
         /// The host.
         host: HostName,
@@ -87,7 +86,7 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    /// What it means for the one who must act on it.
+    /// What it means for the operator.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Remote(error) => error.kind(),
@@ -100,35 +99,36 @@ impl ProbeError {
     }
 }
 
-/// How a host is asked.
+/// Settings for asking a host.
 pub struct Prober<'a> {
     /// This computer's time in seconds since 1970.
     pub clock: &'a (dyn Fn() -> f64 + Send + Sync),
-    /// Takes what happens.
+    /// Receives the events.
     pub events: &'a Events,
     /// Whether the operator wants to stop.
     pub stopped: &'a (dyn Fn() -> bool + Send + Sync),
-    /// Whether a run was begun on this computer. It cannot go on, since this computer's own lock
-    /// is held: its work on a host is waited for, that of any other run is not.
+    /// Whether a run was begun on this computer. Such a run has ended, because this run holds
+    /// this computer's own lock: the probe waits for its work on a host, but not for that of any
+    /// other run.
     pub is_over: &'a (dyn Fn(&str) -> bool + Send + Sync),
 }
 
-/// What a host answered.
+/// The answer of a host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Probed {
-    /// What it has.
+    /// The state of the host.
     pub facts: Facts,
-    /// Whether it was still at work on what an earlier run began. What was seen of its services
-    /// before it answered may be of before, too.
+    /// Whether the host was still busy with an earlier run. Anything that was seen of its
+    /// services before it answered may be out of date.
     pub waited: bool,
 }
 
 impl Prober<'_> {
     /// Asks a host, in one command, as soon as no script of an earlier run changes it any more.
-    /// It only reads; it can be repeated at any time.
+    /// It only reads and may be repeated at any time.
     ///
     /// # Errors
-    /// When the connection fails, a deadline passes, the answer is not whole, or the operator
+    /// When the connection fails, a deadline passes, the answer is incomplete, or the operator
     /// stops the wait.
     pub async fn probe(
         &self,
@@ -137,7 +137,7 @@ impl Prober<'_> {
         questions: &Questions,
     ) -> Result<Probed, ProbeError> {
         let begun = Instant::now();
-        let gate = || format!("{host} has ended what an earlier run began");
+        let gate = || format!("{host} has finished the work of an earlier run");
         let mut patience = Duration::ZERO;
         loop {
             let script = questions.script_when_free(patience.as_secs());
@@ -145,7 +145,7 @@ impl Prober<'_> {
                 let waited = patience > Duration::ZERO;
                 if waited {
                     let (seen, took) =
-                        ("nothing changes it any more".to_owned(), begun.elapsed());
+                        ("nothing changes the host any more".to_owned(), begun.elapsed());
                     self.events.emit(&Event::GatePassed { gate: gate(), seen, took });
                 }
                 return Ok(Probed { facts, waited });
@@ -163,16 +163,16 @@ impl Prober<'_> {
                 return Err(ProbeError::Busy { host, deadline: BUSY });
             }
             if patience == Duration::ZERO {
-                let seen = "its script still runs there".to_owned();
+                let seen = "the script of that run is still running".to_owned();
                 self.events.emit(&Event::Waiting { gate: gate(), seen });
             }
             patience = PATIENCE;
-            // A pause between two looks at a condition that has a deadline.
+            // A pause between two checks of a condition that has a deadline.
             sleep(PAUSE).await;
         }
     }
 
-    /// Asks a host how it is now, whatever changes it meanwhile.
+    /// Asks a host for its state now, even if something is changing it.
     ///
     /// # Errors
     /// As [`Prober::probe`].
@@ -187,7 +187,7 @@ impl Prober<'_> {
         Ok(Probed { facts: facts.ok_or_else(busy)?, waited: false })
     }
 
-    /// What a host answers; none where it is busy.
+    /// The answer of a host; `None` if it is busy.
     async fn ask(
         &self,
         host: &HostName,
@@ -224,7 +224,7 @@ impl Prober<'_> {
 
 fn told(stderr: &str) -> String {
     match stderr {
-        "" => " and said nothing".to_owned(),
+        "" => " without a message".to_owned(),
         said => format!(": {said}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Whether hosts reach each other: a service that answers on its own host may be behind a
-//! firewall for all others.
+//! firewall for all other hosts.
 //!
-//! Hosts are asked over the connections that stand: no program of theirs is needed.
+//! Hosts are asked over existing connections: they need no special program.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::remote::RemoteError;
 use crate::run::Fleet;
 use crate::topology::{Node, Topology};
 
-/// A connection inside one network comes about much sooner, or not at all.
+/// A connection inside one network is made much sooner, or not at all.
 const DIAL: Duration = Duration::from_secs(5);
 
-/// So many ways are tried at once.
+/// The number of connections that are tried at once.
 const AT_ONCE: usize = 64;
 
-/// A way from a host to a service on another one that it needs.
+/// A connection that a host needs to a service on another host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Way {
     from: HostName,
@@ -31,15 +31,16 @@ pub(crate) struct Way {
     port: u16,
 }
 
-/// A way that is barred, though the service is reached on its own host.
+/// A blocked connection to a service that can be reached on its own host.
 #[derive(Debug)]
 pub(crate) struct Barred {
     way: Way,
     why: String,
 }
 
-/// The ways that a cluster needs. Hosts that run agents alone are many, and so are their ways:
-/// each of them asks one of those that serve together, and is asked by one.
+/// The connections that a cluster needs. There are many hosts that run only agents, and many
+/// connections from them: each of them tries one of the hosts that serve together, and is tried
+/// by one.
 pub(crate) fn ways(topology: &Topology) -> Vec<Way> {
     let mut ways = Vec::new();
     for spec in Spec::all() {
@@ -61,14 +62,14 @@ pub(crate) fn ways(topology: &Topology) -> Vec<Way> {
     ways
 }
 
-/// The ways that begin or end at some hosts.
+/// The connections from or to the given hosts.
 pub(crate) fn ways_of(topology: &Topology, hosts: &[&HostName]) -> Vec<Way> {
     let mut ways = ways(topology);
     ways.retain(|way| hosts.contains(&&way.from) || hosts.contains(&&way.to));
     ways
 }
 
-/// Who asks a target, which is one of so many.
+/// The hosts that try a target, which is one of several.
 fn askers<'a>(
     spec: &Spec,
     sources: &[&'a Node],
@@ -91,7 +92,7 @@ fn askers<'a>(
     }
 }
 
-/// Whether a host is one of a pool, and serves together with no others.
+/// Whether a host belongs to a pool, and is not in any group that serves together.
 fn is_worker(node: &Node) -> bool {
     let runs = |redundancy: &[Redundancy]| {
         Spec::of_node(node).any(|spec| redundancy.contains(&spec.component.redundancy()))
@@ -99,8 +100,8 @@ fn is_worker(node: &Node) -> bool {
     runs(&[Redundancy::Pool]) && !runs(&[Redundancy::Quorum, Redundancy::Standby])
 }
 
-/// Tries ways, and gives those that are barred. Where the service does not answer on its own host
-/// either, or a host cannot be asked, it is not the way that is at fault.
+/// Tries connections, and returns the blocked ones. If the service does not answer on its own
+/// host either, or a host cannot be asked, the connection is not counted as blocked.
 pub(crate) async fn barred(fleet: &Fleet, ways: Vec<Way>) -> Vec<Barred> {
     let tries = ways.into_iter().map(|way| try_way(fleet, way));
     let tried = stream::iter(tries.collect::<Vec<_>>()).buffered(AT_ONCE);
@@ -127,7 +128,7 @@ async fn dial(
     Some(fleet.get(from)?.dial(&address, way.port, DIAL).await.map(drop))
 }
 
-/// What there is to say of barred ways: one sentence for each port that is not reached.
+/// The sentences for blocked connections: one for each port that cannot be reached.
 pub(crate) fn sentences(barred: &[Barred]) -> Vec<String> {
     let mut told: Vec<(&Way, &str, Vec<&str>)> = Vec::new();
     for Barred { way, why } in barred {
@@ -142,8 +143,8 @@ pub(crate) fn sentences(barred: &[Barred]) -> Vec<String> {
         let does = if from.len() == 1 { "does" } else { "do" };
         let Way { to, address, port, .. } = way;
         format!(
-            "{} {does} not reach port {port} of {to} ({address}): {why}: is a firewall between \
-             them?",
+            "{} {does} not reach port {port} of {to} ({address}): {why}: is there a firewall \
+             between them?",
             from.join(", ")
         )
     };
@@ -243,7 +244,7 @@ mod tests {
     async fn a_service_that_only_its_own_host_reaches_is_behind_a_firewall() {
         let all = vec!["10.0.0.1", "10.0.0.2", "10.0.0.9", "10.0.0.21", "10.0.0.22"];
         let without = |host| all.iter().copied().filter(|it| *it != host).collect();
-        // c3 does not serve at all: that is no way's fault.
+        // c3 does not serve at all, so no connection is blocked.
         let fleet: Fleet = [
             ("c1", all.clone()),
             ("c2", without("10.0.0.1")),
@@ -260,10 +261,10 @@ mod tests {
         let found = barred(&fleet, ways(&topology())).await;
         let told = sentences(&found);
         let expected = "w1, w2 do not reach port 5000 of e1 (10.0.0.9): the connection timed out: \
-                        is a firewall between them?";
+                        is there a firewall between them?";
         assert!(told.contains(&expected.to_owned()), "{told:#?}");
         let expected = "c2 does not reach port 5050 of c1 (10.0.0.1): the connection timed out: \
-                        is a firewall between them?";
+                        is there a firewall between them?";
         assert!(told.contains(&expected.to_owned()), "{told:#?}");
         assert!(!told.iter().any(|line| line.contains("of c3")), "{told:#?}");
     }

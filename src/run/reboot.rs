@@ -1,5 +1,5 @@
-//! Looks whether machines are back that were told to boot anew, or whose connection was lost, and
-//! takes again what the cluster's lock had there.
+//! Checks whether machines are back after a reboot or a lost connection, and takes the cluster's
+//! lock on them again.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ use crate::run::lock::{ClusterLock, LockError};
 /// How long a machine may take to answer a short question.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Looks at machines that boot anew. Connections that end with the old boot are made anew, and
-/// so is what the cluster's lock had there.
+/// Checks machines that reboot. Connections that ended with the reboot are made again, and the
+/// cluster's lock is taken again.
 pub(crate) struct RebootCheck<'a> {
     pub(crate) fleet: &'a Fleet,
     pub(crate) lock: &'a ClusterLock,
     pub(crate) events: &'a Events,
 }
 
-/// How far one machine is.
+/// The progress of one machine.
 enum Progress {
     Back(String),
     Away(String),
@@ -34,7 +34,8 @@ enum Progress {
 }
 
 impl RebootCheck<'_> {
-    /// Whether all of these machines are back. One that came back wrong ends the wait.
+    /// Whether all of these machines are back. A machine that came back with a wrong setting ends
+    /// the wait.
     pub(crate) async fn look(&self, reboots: &[Reboot]) -> GateState {
         let looked = join_all(reboots.iter().map(|reboot| self.look_at(reboot))).await;
         let (mut said, mut lost, mut all) = (Vec::new(), Vec::new(), true);
@@ -55,9 +56,10 @@ impl RebootCheck<'_> {
         }
     }
 
-    /// What was seen at a gate, once the lock was taken again on those of its hosts that answer: it
-    /// goes with a connection that is lost. No gate lets a run through whose lock another has. A
-    /// host that is away keeps no gate of others shut: its own steps fail, and say so.
+    /// The state of a gate, after the lock was taken again on those of its hosts that answer: the
+    /// lock is lost with the connection. No gate opens for a run whose lock another run holds. A
+    /// host that is away does not keep a gate of other hosts closed: its own steps fail with a
+    /// message.
     pub(crate) async fn with_lock(&self, seen: GateState) -> GateState {
         let lost = self.lock.lost().await;
         let retaken = join_all(lost.iter().map(|host| self.retake(host))).await;
@@ -73,7 +75,7 @@ impl RebootCheck<'_> {
 
     async fn retake(&self, host: &HostName) -> Result<(), LockError> {
         if let Some(remote) = self.fleet.get(host) {
-            // Where this fails, the host does not say either whether the lock is free.
+            // If this fails, the host does not report either whether the lock is free.
             let _ = timeout(ANSWER, remote.renew()).await;
         }
         self.lock.retake(self.fleet, host, self.events).await
@@ -111,10 +113,10 @@ impl RebootCheck<'_> {
     }
 }
 
-/// What a machine says of its boot; none where it does not answer.
+/// What a machine reports about its boot; `None` if it does not answer.
 async fn reboot_state(remote: &dyn Remote, before: &str) -> Option<RebootState> {
     let exec = Exec {
-        purpose: "look after a reboot".to_owned(),
+        purpose: "check after a reboot".to_owned(),
         argv: Argv::new(["sh", "-c", boot::LOOK]),
         user: As::Login,
         input: Input::Empty,
@@ -127,9 +129,9 @@ async fn reboot_state(remote: &dyn Remote, before: &str) -> Option<RebootState> 
 
 fn in_vain(reboot: &Reboot, command_line: &str) -> String {
     format!(
-        "{} came back with control groups of version 2 alone; its kernel was started with \
-         `{}`: have it boot from the /boot/grub/grub.cfg that update-grub writes, and leave \
-         no other word about control groups there",
+        "{} came back with control groups of version 2 only; its kernel was started with \
+         `{}`: make it boot from the /boot/grub/grub.cfg that update-grub writes, and remove \
+         other settings for control groups from there",
         reboot.host,
         command_line.trim()
     )

@@ -1,4 +1,4 @@
-//! Brings images: to registries through a tunnel, to hosts as an archive.
+//! Copies images: to registries through a tunnel, to hosts as an archive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::topology::{Node, Topology};
 
 /// The longest that a registry may take from its start until it listens.
 const START: Duration = Duration::from_secs(30);
-/// Between two looks whether it does.
+/// The pause between two checks whether it listens.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// The cluster's registries, each reached through its own host.
@@ -36,11 +36,11 @@ pub(crate) struct Registries<'a> {
     topology: &'a Topology,
     images: &'a ResolvedImages,
     login: RegistryLogin<'a>,
-    /// Held while one of several components with one image is sent: the others then have it.
+    /// Held while an image that several components share is sent: the others then have it.
     twins: Mutex<()>,
 }
 
-/// What the cluster's registries ask for before they let this program in.
+/// What this program needs to log in to the cluster's registries.
 #[derive(Clone, Copy)]
 pub(crate) struct RegistryLogin<'a> {
     /// The certificate of the cluster's own authority, in PEM.
@@ -60,7 +60,7 @@ pub(crate) enum NoRegistry {
     Registry(#[from] RegistryError),
     #[error("nothing answers on port {REGISTRY_PORT}")]
     Silent(#[source] RemoteError),
-    /// The way to it failed, or is barred.
+    /// The connection to it failed, or is blocked.
     #[error(transparent)]
     Remote(RemoteError),
     #[error("the catalogue has no image for {0}")]
@@ -68,7 +68,7 @@ pub(crate) enum NoRegistry {
 }
 
 impl NoRegistry {
-    /// Whether waiting cannot help: the host's SSH server forbids the way to the registry.
+    /// Whether waiting is useless: the host's SSH server forbids the connection to the registry.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Remote(RemoteError::Forwarding { .. }))
     }
@@ -141,8 +141,8 @@ impl<'a> Registries<'a> {
         Ok(Component::ALL.into_iter().filter(has_it).collect())
     }
 
-    /// Waits for a registry that an earlier run started just before it was cut off: its unit
-    /// runs, and nothing had to be changed, so that nothing else has waited for it.
+    /// Waits for a registry that an earlier run started just before it was interrupted: its unit
+    /// runs, and nothing had to be changed, so nothing else has waited for it.
     async fn until_it_listens(&self, node: &Node) -> Result<(), NoRegistry> {
         let begun = Instant::now();
         loop {
@@ -168,7 +168,8 @@ impl<'a> Registries<'a> {
 }
 
 impl RegistryLogin<'_> {
-    /// Whether a host's registry serves: a stranger is refused, the platform is let in.
+    /// Whether a host's registry serves: it refuses requests without a password, and accepts the
+    /// platform's.
     pub(crate) async fn check(
         &self,
         fleet: &Fleet,
@@ -202,7 +203,8 @@ impl RegistryLogin<'_> {
     }
 }
 
-/// What went wrong at the far end of a tunnel says more than that the near end was closed.
+/// The error at the far end of a tunnel is more useful than the fact that the near end was
+/// closed.
 fn told<T>(answer: Result<T, RegistryError>, tunnel: &Tunnel) -> Result<T, NoRegistry> {
     answer.map_err(|error| match tunnel.failure() {
         Some(failure @ RemoteError::Dial { .. }) => NoRegistry::Silent(failure),
@@ -211,7 +213,7 @@ fn told<T>(answer: Result<T, RegistryError>, tunnel: &Tunnel) -> Result<T, NoReg
     })
 }
 
-/// Carries the images of one run.
+/// Transfers the images of one run.
 pub(crate) struct RegistryTransport<'a> {
     pub(crate) registries: Registries<'a>,
     pub(crate) events: &'a Events,

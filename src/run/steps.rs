@@ -1,4 +1,4 @@
-//! What became of every step: done, failed, or not started.
+//! The result of every step: done, failed, or not started.
 
 use std::time::Instant;
 
@@ -15,12 +15,12 @@ use crate::secret::Redactor;
 /// Why a step was not tried.
 pub(super) const NOT_STARTED: &str = "an earlier step failed or the run was stopped";
 
-/// How a plan went.
+/// The result of a plan.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Steps that were done.
     pub n_done: usize,
-    /// Steps that failed, with what was said.
+    /// Steps that failed, with the message.
     pub failed: Vec<Failure>,
     /// Steps that were not tried.
     pub n_not_started: usize,
@@ -33,20 +33,20 @@ pub struct Tally {
 pub struct Failure {
     /// The stage.
     pub stage: String,
-    /// The host; none where it is a gate of several.
+    /// The host; `None` for a gate of several hosts.
     pub host: Option<HostName>,
     /// The step.
     pub step: String,
-    /// Why.
+    /// The cause.
     pub why: Why,
 }
 
 /// Why a step failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Why {
-    /// What it means for the one who must act on it.
+    /// What it means for the operator.
     pub kind: ErrorKind,
-    /// What was said.
+    /// The message.
     pub said: String,
 }
 
@@ -69,7 +69,7 @@ impl Tally {
     }
 }
 
-/// The steps of one host in one stage, as they go.
+/// The steps of one host in one stage, as they progress.
 pub(super) struct Steps<'a> {
     pub(super) stage: &'a str,
     changes: &'a HostChanges,
@@ -77,10 +77,10 @@ pub(super) struct Steps<'a> {
     redactor: &'a Redactor,
     /// Steps before this one were done.
     pub(super) n_done: usize,
-    /// Whether the host has begun the one after them.
+    /// Whether the host has begun the step after them.
     is_started: bool,
     begun: Instant,
-    /// The step that failed; those between the ones that were done and it were not started.
+    /// The step that failed; the steps between the done ones and it were not started.
     failed: Option<(usize, Why)>,
 }
 
@@ -102,7 +102,7 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Takes a line that the host said.
+    /// Handles a line from the host.
     pub(super) fn hear(&mut self, line: &str) {
         match apply::progress(line) {
             Some(Progress::Started(step)) => self.start(step),
@@ -155,13 +155,14 @@ impl<'a> Steps<'a> {
         self.failed = Some((step, Why { kind, said }));
     }
 
-    /// Takes the end of the host's command. Silence is a failure: every step has to be done.
+    /// Handles the end of the host's command. Silence is a failure: every step must be reported
+    /// as done.
     pub(super) fn conclude(&mut self, ended: Result<Output, RemoteError>) {
         if self.failed.is_some() || self.n_done == self.changes.changes.len() {
             return;
         }
-        // A machine that goes down may take its last word with it: whether it boots anew is
-        // seen when it is back.
+        // A machine that reboots may lose its last output: whether it reboots is seen when it is
+        // back.
         if self.is_going_down() && matches!(ended, Err(RemoteError::Lost { .. })) {
             self.finish(self.n_done, Outcome::Done);
             self.n_done += 1;
@@ -174,14 +175,14 @@ impl<'a> Steps<'a> {
                     reason::decisive_first(&String::from_utf8_lossy(&output.stderr));
                 let status = output.status;
                 Why::failed(match said.is_empty() {
-                    true => format!("ended early with status {status} and said nothing"),
+                    true => format!("ended early with status {status} without a message"),
                     false => format!("ended early with status {status}: {said}"),
                 })
             }
         });
     }
 
-    /// Accounts for every step: done, failed, or not started.
+    /// Counts every step as done, failed, or not started.
     pub(super) fn close(self, tally: &mut Tally) {
         tally.n_done += self.n_done;
         for (step, change) in self.changes.changes.iter().enumerate().skip(self.n_done) {

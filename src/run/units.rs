@@ -1,4 +1,5 @@
-//! Watches the units that a gate waits for: one that ends at each start opens none.
+//! Watches the units that a gate waits for: a unit that ends after each start never opens the
+//! gate.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,21 +8,20 @@ use crate::host::HostName;
 use crate::reason;
 use crate::remote::{Argv, As, Exec, Input, Remote};
 
-/// How long a host may take for its answer.
+/// How long a host may take to answer.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// So many new starts while one gate is waited for are no accident. A component may end once or
-/// twice where what it needs comes up beside it.
+/// This many restarts while one gate is waited for are no accident. A component may end once or
+/// twice while the services that it needs start next to it.
 const CIRCLE: u64 = 3;
 
-/// A unit that is at rest in so many looks one after the other stays so.
+/// A unit that is stopped in this many checks in a row stays stopped.
 const RESTS: usize = 2;
 
-/// Its journal's end: more than one start. What a start says before it fails takes a Java
-/// program 60 lines.
+/// The end of its journal: more than one start. Before it fails, a Java program prints 60 lines.
 const LAST_WORDS: &str = r#"journalctl --quiet --no-pager --output cat --lines 300 --unit "$1" | tail -c 65536"#;
 
-/// So many lines are more than any program says about its end.
+/// More lines than any program prints about its end.
 const LINES: usize = 60;
 
 /// A unit of a host, as systemd shows it.
@@ -33,7 +33,7 @@ pub struct UnitRun {
     pub unit: &'static str,
     /// `active`, `activating`, `failed`, ….
     pub active: String,
-    /// How often systemd has started it anew by itself.
+    /// How often systemd has restarted it.
     pub n_restarts: u64,
 }
 
@@ -48,7 +48,7 @@ pub struct Stuck {
     pub does: String,
 }
 
-/// What was seen of units while a gate is waited for.
+/// What was seen of units during the wait for a gate.
 #[derive(Debug, Default)]
 pub struct Watch(BTreeMap<(HostName, &'static str), Seen>);
 
@@ -60,7 +60,7 @@ struct Seen {
 }
 
 impl Watch {
-    /// Takes a look at the units; gives those that will not serve.
+    /// Handles a check of the units; returns those that will not serve.
     pub fn take(&mut self, units: &[UnitRun]) -> Vec<Stuck> {
         units.iter().filter_map(|unit| self.take_one(unit)).collect()
     }
@@ -79,7 +79,7 @@ impl Watch {
     fn take_one(&mut self, now: &UnitRun) -> Option<Stuck> {
         let fresh = Seen { first: now.n_restarts, last: now.n_restarts, n_rests: 0 };
         let seen = self.0.entry((now.host.clone(), now.unit)).or_insert(fresh);
-        // Who starts a unit by hand, or boots its machine, begins the count anew.
+        // If somebody starts a unit by hand, or boots its machine, the count restarts.
         if now.n_restarts < seen.last {
             *seen = fresh;
         }
@@ -105,14 +105,14 @@ fn started_again(n: u64) -> String {
     }
 }
 
-/// Asks a host how a unit is; none where it does not say.
+/// Asks a host for the state of a unit; `None` if it does not answer.
 pub async fn look(
     host: &HostName,
     remote: &dyn Remote,
     unit: &'static str,
 ) -> Option<UnitRun> {
     let show = ["systemctl", "show", "-p", "ActiveState", "-p", "NRestarts", unit];
-    let said = ask(remote, format!("look at {unit}"), Argv::new(show), As::Login).await?;
+    let said = ask(remote, format!("check {unit}"), Argv::new(show), As::Login).await?;
     let value = |name: &str| {
         said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
     };
@@ -124,16 +124,16 @@ pub async fn look(
     })
 }
 
-/// The last that a unit said before it ended, in whole lines, the decisive one first; empty where
-/// the host does not tell.
+/// The last log lines of a unit before it ended, as whole lines, the decisive line first; empty
+/// if the host does not answer.
 pub async fn last_words(remote: &dyn Remote, unit: &str) -> String {
     let words = Argv::new(["sh", "-c", LAST_WORDS, "journal", unit]);
     let said = ask(remote, format!("read the journal of {unit}"), words, As::Root).await;
     reason::decisive_first(&before_its_end(&said.unwrap_or_default(), unit))
 }
 
-/// What a unit said up to its last end: where it is started again by now, what the new start says
-/// has not come to the reason yet. All of it where it has not ended.
+/// The log of a unit up to its last end: if it was restarted since, the log of the new start does
+/// not contain the reason yet. The whole log if it has not ended.
 fn before_its_end(said: &str, unit: &str) -> String {
     let ended = format!("{unit}: Main process exited");
     let lines: Vec<&str> = said.lines().collect();
@@ -160,7 +160,7 @@ async fn ask(
 mod tests {
     use super::*;
 
-    /// What each look at one unit comes to.
+    /// The result of each check of one unit.
     fn check(looks: &[(&str, u64)], does: &[Option<&str>]) {
         let mut watch = Watch::default();
         let found: Vec<Option<String>> = looks

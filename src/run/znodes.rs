@@ -1,7 +1,7 @@
-//! Sees to it that nodes of ZooKeeper are used by their owners alone.
+//! Makes sure that only the owners of ZooKeeper nodes can access them.
 //!
-//! The administrator's word goes to the member that leads, through the SSH connection to its own
-//! host: other members may not know yet what was changed last.
+//! The administrator's requests are sent to the leader, through the SSH connection to its own
+//! host: other members may not have the latest changes yet.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::topology::{Member, Topology};
 /// How long a member may take to answer a question.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// What it takes to ask an ensemble as its administrator.
+/// Everything that is needed to ask an ensemble as its administrator.
 pub(crate) struct EnsembleAdmin<'a> {
     pub(crate) fleet: &'a Fleet,
     pub(crate) topology: &'a Topology,
@@ -33,21 +33,21 @@ pub(crate) struct EnsembleAdmin<'a> {
     pub(crate) password: &'a Secret,
 }
 
-/// Nodes that others than their owners may use.
+/// Nodes that other users than their owners may access.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}; run `platform up` again, which mends it")]
+#[error("{0}; run `platform up` again, which repairs it")]
 pub struct NotSecured(String);
 
 impl EnsembleAdmin<'_> {
-    /// Insists that these nodes are used by their owners alone.
+    /// Checks that only their owners may access these nodes.
     ///
     /// # Errors
-    /// When one is not, or ZooKeeper does not tell.
+    /// When another user may access one, or ZooKeeper does not answer.
     pub(crate) async fn insist(&self, nodes: Vec<Znode>) -> Result<(), NotSecured> {
         let members = members(self.fleet, self.topology).await;
         let seen = self.seen(&members, &nodes).await;
         if seen == Seen::Unknown {
-            let why = "ZooKeeper does not say who may use its nodes";
+            let why = "ZooKeeper does not report who may access its nodes";
             return Err(NotSecured(why.to_owned()));
         }
         let open = znode::changes(nodes, &seen);
@@ -56,13 +56,14 @@ impl EnsembleAdmin<'_> {
         match open.is_empty() {
             true => Ok(()),
             false => Err(NotSecured(format!(
-                "nodes of ZooKeeper are not as they should be: {}",
+                "ZooKeeper nodes are not secured: {}",
                 open.join("; ")
             ))),
         }
     }
 
-    /// What the ensemble says of nodes; `members` is what its members say of themselves.
+    /// What the ensemble reports about nodes; `members` is what its members report about
+    /// themselves.
     pub(crate) async fn seen(
         &self,
         members: &BTreeMap<HostName, Result<Answer, String>>,

@@ -1,4 +1,4 @@
-//! Machines of this computer, for real: they need Docker, and the machine image built in it.
+//! Real machines on this computer: they need Docker, and the machine image in it.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use platform::provider::local::{
     self, LOGIN_USER, MachineBuilder, MachineError, Settings, State,
 };
 
-/// Takes everything away when the test ends, however it ends.
+/// Removes everything when the test ends, however it ends.
 struct Cleanup(&'static str);
 
 impl Drop for Cleanup {
@@ -43,7 +43,7 @@ fn inventory(cluster: &str, subnet: &str, count: u16) -> Inventory {
     inventory::read(&text, &|_: &Path| true).expect("the inventory is valid")
 }
 
-/// A key pair of its own for each test, in its own folder.
+/// A key pair for each test, in its own folder.
 fn login_key(folder: &Path) -> String {
     let key = folder.join("key");
     let made = Command::new("ssh-keygen")
@@ -65,7 +65,7 @@ fn settings(cluster: &ClusterName, subnet: &str, folder: &Path) -> Settings {
     }
 }
 
-/// Runs a command by the system's own ssh, which trusts nothing but the machine's pinned key.
+/// Runs a command with the system's own ssh, which trusts only the machine's pinned key.
 fn ssh(machine: &Machine, folder: &Path, command: &str) -> String {
     let known = folder.join("known_hosts");
     fs::write(&known, format!("{} {}\n", machine.address, machine.host_keys[0]))

@@ -1,4 +1,4 @@
-//! The registry's client against the registry itself, with TLS and passwords, over a tunnel.
+//! The registry's client against a real registry, with TLS and passwords, over a tunnel.
 
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
@@ -91,7 +91,7 @@ async fn client(tunnel: &Tunnel, ca_pem: &str, password: &str) -> Registry {
     Registry::new(access).await.unwrap()
 }
 
-/// Runs the registry's own image as this user, on this computer's network.
+/// Runs the registry's own image as this user, in this computer's network.
 fn run(dir: &Path) -> (String, Child) {
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/registry");
     let image = build::tag(&recipe, &Pins::default());
@@ -122,8 +122,8 @@ fn settings(dir: &Path, door: Door) -> String {
     )
 }
 
-/// The registry says where it listens once it does; what it says later is read and dropped,
-/// or it would stop at a full pipe.
+/// The registry prints its address when it listens; its later output is read and dropped, because
+/// a full pipe would block it.
 fn port_of(process: &mut Child) -> u16 {
     let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
     let mut seen = String::new();
@@ -137,7 +137,7 @@ fn port_of(process: &mut Child) -> u16 {
     port.unwrap_or_else(|| panic!("the registry did not begin to listen: {seen}"))
 }
 
-/// This computer as a host, counting what is sent to it.
+/// This computer as a host; counts what is sent to it.
 #[derive(Default)]
 struct Here {
     written: Arc<AtomicU64>,
@@ -176,7 +176,7 @@ fn ignore() -> OnBytes {
     Arc::new(|_, _| ())
 }
 
-/// Four layers of some megabytes in all, and its archive.
+/// Four layers with a total of some megabytes, and the archive.
 async fn image(shelf: &Shelf) -> Image {
     let layers: Vec<Vec<u8>> = (1..=4).map(|seed| layer(seed, 700_000)).collect();
     let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
@@ -216,7 +216,7 @@ async fn an_image_is_sent_once_and_the_second_push_sends_nothing() {
     registry.mount(&image, "platform/zk", "platform/twin").await.unwrap();
     let twin = registry.push(&image, "platform/twin", "3.8.0", ignore()).await.unwrap();
     assert_eq!((twin.sent_bytes, twin.n_blobs_there, twin.tagged), (0, 5, true));
-    // What cannot be had so is sent.
+    // A blob that cannot be mounted is sent.
     registry.mount(&image, "platform/none", "platform/third").await.unwrap();
     let third = registry.push(&image, "platform/third", "1", ignore()).await.unwrap();
     assert_eq!((third.sent_bytes, third.n_blobs_there), (size, 0));

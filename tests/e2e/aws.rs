@@ -1,4 +1,4 @@
-//! Machines of AWS, without anything on them: made, found again, mended, removed. EC2 is the test
+//! AWS machines without any components: created, found again, repaired, removed. EC2 is the test
 //! double of tests/ec2, which needs no machines for this.
 
 mod cuts;
@@ -23,7 +23,7 @@ platform: {images: {rehearsed}}
 ";
 const N_MACHINES: usize = 8;
 
-/// How many there are of each kind when all is made.
+/// How many resources of each kind there are when everything is created.
 const ALL: [(&str, usize); 6] = [
     ("vpc", 1),
     ("subnet", 3),
@@ -33,12 +33,12 @@ const ALL: [(&str, usize); 6] = [
     ("instance", N_MACHINES),
 ];
 
-/// `up` of the machines alone, to its end.
+/// Runs `up` of the machines only, and expects success.
 fn up(lab: &Lab) -> Run {
     lab.run(&["up", "--machines-only", "--yes", "-o", "json"])
 }
 
-/// Insists that there is what the inventory asks for, once.
+/// Checks that everything in the inventory exists exactly once.
 fn is_whole(ec2: &Ec2) {
     for (kind, n) in ALL {
         let found = ec2.of_kind(kind);
@@ -52,7 +52,7 @@ fn is_whole(ec2: &Ec2) {
     assert_eq!(zones.len(), 3, "{zones:?}");
 }
 
-/// Insists that nothing is left but what AWS shows of instances that have ended.
+/// Checks that nothing is left except the terminated instances that AWS still shows.
 fn is_empty(ec2: &Ec2) {
     let left = ec2.resources().into_iter();
     let left: Vec<_> =
@@ -60,7 +60,7 @@ fn is_empty(ec2: &Ec2) {
     assert!(left.is_empty(), "{left:#?}");
 }
 
-/// The instance of a machine that has a name.
+/// The instance of the machine with the given name.
 fn node(ec2: &Ec2, name: &str) -> Resource {
     let found = ec2.of_kind("instance").into_iter();
     let mut of_name = found
@@ -68,14 +68,14 @@ fn node(ec2: &Ec2, name: &str) -> Resource {
     of_name.next().unwrap_or_else(|| panic!("there is no {name}"))
 }
 
-/// Puts a line more under `provider.aws`.
+/// Adds a line under `provider.aws`.
 fn also(lab: &Lab, line: &str) {
     let text = std::fs::read_to_string(lab.inventory()).expect("the inventory");
     let text = text.replace("  aws:\n", &format!("  aws:\n    {line}\n"));
     lab.file("lab.yaml", text);
 }
 
-/// Nothing goes wrong any more.
+/// Stops all faults.
 fn calm(ec2: &Ec2) {
     ec2.set_faults(&json!({}));
 }

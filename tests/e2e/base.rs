@@ -1,11 +1,11 @@
 //! What every machine gets: packages, users, files, kernel settings, units; and how it is
-//! taken back.
+//! removed.
 
 use platform::event::{Event, RunResult};
 
 use crate::harness::{Lab, Machine, Run, Traces, turn};
 
-/// Of the network alone, so that no other machine of this computer has it too.
+/// Only for this network, so that no other machine on this computer has it too.
 const SYSCTL: &str = "net.ipv4.tcp_keepalive_time";
 
 const BASE: &str = "
@@ -130,8 +130,8 @@ fn steps(up: &Run) -> Vec<String> {
     up.events().into_iter().filter_map(step).collect()
 }
 
-/// The value that a machine gets back is that of before the first change, not the second. A
-/// package that came for another's sake stays for its own, and keeps what it needs.
+/// The restored value is the one from before the first change, not the second. A package that was
+/// installed as a dependency stays if the inventory now names it, and keeps its dependencies.
 fn follows_what_is_asked_for(lab: &Lab, machine: &Machine) {
     lab.rewrite(&inventory(&BASE.replace("1234", "2345").replace("jq,", "")));
     lab.up();

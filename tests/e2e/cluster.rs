@@ -1,6 +1,6 @@
-//! A cluster with a ZooKeeper ensemble and a registry, from its making to its end.
+//! A cluster with a ZooKeeper ensemble and a registry, from creation to removal.
 //!
-//! It is one test, because a cluster is dear to make: it reads as the life of one.
+//! It is one test, because a cluster is expensive to create: the test follows its whole life.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,10 @@ const CONTROL: [&str; 3] = ["control-1", "control-2", "control-3"];
 const HOSTS: [&str; 4] = ["control-1", "control-2", "control-3", "edge-1"];
 const MAJORITY: usize = 2;
 
-/// The longest until what mends itself has done so.
+/// The longest until something that repairs itself is repaired.
 const SOON: Duration = Duration::from_secs(60);
 
-/// The longest that members may take to elect another leader when theirs leaves.
+/// The longest that members may take to elect a new leader when theirs leaves.
 const ELECTION: Duration = Duration::from_secs(10);
 
 #[test]
@@ -205,7 +205,7 @@ fn rolls_a_change_and_keeps_its_quorum(lab: &Lab) {
 /// The members in the order of their restarts.
 ///
 /// # Panics
-/// When a member's work began before another's ended.
+/// When a member's restart began before another's ended.
 fn order_of_restarts(up: &Run) -> Vec<String> {
     let mut open: BTreeMap<String, usize> = BTreeMap::new();
     let mut order: Vec<String> = Vec::new();
@@ -265,7 +265,7 @@ fn tells_what_is_wrong_and_heals(lab: &Lab) {
     assert_eq!(well["zookeeper"]["can_lose"], 1, "{well:#}");
 }
 
-/// A firewall between two hosts is seen by neither of them alone.
+/// A firewall between two hosts cannot be seen from one of them alone.
 fn says_which_port_others_do_not_reach(lab: &Lab) {
     let machine = lab.machine("control-1");
     let source = format!("{}.12", lab.prefix());
@@ -274,16 +274,16 @@ fn says_which_port_others_do_not_reach(lab: &Lab) {
     let ill = lab.run(&["status"]).exits(1);
     let address = format!("{}.11", lab.prefix());
     let problem = format!(
-        "problem: control-2 does not reach port 2181 of control-1 ({address}): the connection \
-         timed out: is a firewall between them?"
+        "problem: control-2 does not reach port 2181 of control-1 ({address}): the \
+         connection timed out: is there a firewall between them?"
     );
     assert!(ill.stdout.contains(&problem), "{}", ill.stdout);
     machine.sh(&format!("iptables -D {rule}"));
     lab.run(&["status"]).exits(0);
 }
 
-/// As an upgrade does it: Docker is stopped, replaced and started. What stops it is obeyed, and
-/// nothing but its start is needed afterwards.
+/// As during an upgrade: Docker is stopped, replaced and started. A stop is respected, and
+/// afterwards only a start is needed.
 fn is_back_by_itself_when_docker_is(lab: &Lab) {
     for host in HOSTS {
         lab.machine(host).sh("systemctl stop docker docker.socket");
@@ -303,8 +303,8 @@ fn is_back_by_itself_when_docker_is(lab: &Lab) {
     lab.run(&["plan"]).exits(0);
 }
 
-/// A loss of power may leave a file of a member's empty, with which it never starts again. The
-/// run says what the member says, and does not wait for its deadline; its data is left alone.
+/// After a power failure, a member may have an empty file, with which it never starts again. The
+/// run reports the member's message, and does not wait for its deadline; the data is not touched.
 fn ends_the_wait_for_a_member_that_ends_at_each_start(lab: &Lab) {
     let member = lab.machine("control-2");
     let epoch = "/var/lib/platform/zookeeper/version-2/acceptedEpoch";

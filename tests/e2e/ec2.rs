@@ -1,4 +1,4 @@
-//! The EC2 of the tests does what moto does not: what the tests of provider `aws` stand on.
+//! The test EC2 does what moto does not: the tests of provider `aws` rely on this.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -267,7 +267,7 @@ fn launch(
     ec2.call("RunInstances", &parameters)
 }
 
-/// The state of the one instance, as EC2 tells the world.
+/// The state of the only instance, as EC2 reports it.
 fn state(ec2: &Ec2) -> String {
     let described = ec2.has_to("DescribeInstances", &[]);
     let state = inner(&described, "instanceState").unwrap();

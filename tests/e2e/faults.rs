@@ -1,5 +1,5 @@
-//! What goes wrong, tried for real: each fault gives one clear message and a fitting exit
-//! code, and leaves nothing half-made.
+//! Real faults: each one gives a clear message and a matching exit code, and leaves nothing
+//! half-finished.
 
 mod cut;
 mod drift;
@@ -13,7 +13,7 @@ mod unfit;
 
 use crate::harness::{Given, Lab, Machine, Run};
 
-/// One host that gets nothing.
+/// One host without any component.
 const BARE: &str = "groups: {node: {roles: [base], hosts: ['{1}']}}\n\
                     platform: {images: {images}}\n";
 
@@ -25,7 +25,7 @@ const SMALL: &str = "groups:\n\
     \x20 images: {images}\n\
     \x20 zookeeper: {heap: 128MiB}\n";
 
-/// Runs `up`, which has to end with this code and say all of these texts.
+/// Runs `up`, which must end with this exit code and print all of these texts.
 fn check_up(lab: &Lab, code: i32, texts: &[&str]) -> Run {
     let run = lab.run(&["up", "--yes"]).exits(code);
     let said = run.said();
@@ -35,12 +35,12 @@ fn check_up(lab: &Lab, code: i32, texts: &[&str]) -> Run {
     run
 }
 
-/// Insists that `plan` finds nothing to do.
+/// Checks that `plan` finds nothing to do.
 fn check_finished(lab: &Lab) {
     lab.run(&["plan"]).exits(0);
 }
 
-/// Insists that no run left anything half-written or half-sent on a machine.
+/// Checks that no run left anything half-written or half-sent on a machine.
 fn check_clean(machine: &Machine) {
     let left = machine.sh(
         "find / -xdev \\( -path /proc -o -path /sys -o -path /var/lib/docker \\) -prune -o \
@@ -50,13 +50,13 @@ fn check_clean(machine: &Machine) {
     assert_eq!(left, "", "left on {}", machine.container());
 }
 
-/// Insists that the program never changed a machine.
+/// Checks that the program never changed a machine.
 fn check_untouched(machine: &Machine) {
     let touched = machine.is("ls -d /var/lib/platform /etc/platform");
     assert!(!touched, "{} was changed", machine.container());
 }
 
-/// Puts a program before the one of this name on a machine.
+/// Puts a program in front of the one with this name on a machine.
 fn wrap(machine: &Machine, name: &str, script: &str) {
     machine.sh(&format!(
         "cat >/usr/local/bin/{name} <<'END'\n#!/bin/sh\n{script}\nEND\n\
@@ -68,7 +68,7 @@ fn unwrap(machine: &Machine, name: &str) {
     machine.sh(&format!("rm /usr/local/bin/{name}"));
 }
 
-/// The small cluster on machines of its own, up.
+/// The small cluster on its own machines, up.
 fn small() -> (Given, Lab) {
     let given = Given::new(2);
     let lab = given.lab(SMALL);

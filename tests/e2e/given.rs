@@ -1,4 +1,4 @@
-//! Machines that exist: `up` brings what is missing, and `down` leaves them as they were.
+//! Existing machines: `up` installs what is missing, and `down` leaves them as they were.
 
 use platform::event::RunResult;
 

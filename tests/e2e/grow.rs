@@ -1,6 +1,7 @@
-//! A platform that grows: machines are added to it, and nobody else is touched.
+//! A platform that grows: machines are added to it, and no other machine is changed.
 //!
-//! Each provider has one platform, because one is dear to make: a test reads as its life.
+//! Each provider has one platform, because one is expensive to create: a test follows its whole
+//! life.
 
 use std::fs;
 
@@ -28,7 +29,7 @@ fn machines_are_made_for_a_group_and_nothing_else_is_touched() {
     let lab = Lab::local(BODY);
     lab.up();
     says_what_cannot_be_added(&lab);
-    // It differs from what it should be, and is not looked after.
+    // It differs from its wanted state, and is not checked.
     lab.machine("edge-1").sh("mkdir -m 700 /opt/drift && chmod 701 /etc/platform");
     let others = ["control-1", "edge-1", "workers-1"].map(|host| lab.machine(host));
     let others = Others::of(others);
@@ -45,7 +46,7 @@ fn machines_are_made_for_a_group_and_nothing_else_is_touched() {
     assert_eq!(lab.remains(), [""; 0]);
 }
 
-/// Nothing is written where it is clear from the files that it would not do.
+/// Nothing is written if the files already show that the change is impossible.
 fn says_what_cannot_be_added(lab: &Lab) {
     let text = fs::read(lab.inventory()).expect("it is there");
     let said = |words: &[&str], code: i32, said: &str| {
@@ -88,7 +89,7 @@ fn is_finished_by_the_same_words_after_it_was_killed(lab: &Lab, before: &str) {
     only_these_are_changed(&run, &["workers-2", "workers-3"]);
 }
 
-/// No step and no command but a look, and the lock where that is kept.
+/// No steps and no commands except checks, and the lock on the hosts that keep it.
 fn only_these_are_changed(run: &Run, new: &[&str]) {
     let is_new = |host: &str| new.contains(&host);
     for event in run.events() {
@@ -117,7 +118,7 @@ fn is_finished_by_up_after_it_was_killed(lab: &Lab) {
     assert!(!lab.state().join("add-node.json").exists());
 }
 
-/// What does not run is for `up` to bring back.
+/// `up` restarts what does not run.
 fn is_not_for_a_cluster_that_lacks_machines(lab: &Lab) {
     let text = fs::read(lab.inventory()).expect("it is there");
     lab.machine("control-1").kill();
@@ -133,7 +134,7 @@ fn registered(lab: &Lab, n_agents: usize) {
     assert_eq!(active.count(), n_agents, "{status:#}");
 }
 
-/// Machines on which nothing is to be written.
+/// Machines on which nothing may be written.
 struct Others(Vec<(Machine, Writes)>);
 
 impl Others {
@@ -189,7 +190,7 @@ fn machines_that_exist_are_added_where_an_odd_inventory_lists_them() {
 
     given.machine(3).sh("systemctl start ssh.socket || systemctl start ssh");
     is_not_taken_from_another_cluster(&lab, &given, &add);
-    // An agent that is silent is in nobody's way.
+    // An agent that does not answer does not block anything.
     given.machine(2).sh("systemctl stop ssh.socket ssh; true");
     let run = lab.run(&add).exits(0);
     only_these_are_changed(&run, &[&address]);
@@ -206,7 +207,7 @@ fn machines_that_exist_are_added_where_an_odd_inventory_lists_them() {
     lab.run(&["down", "--yes", "--purge"]).exits(0);
 }
 
-/// A record of another cluster is found before anything is written on a new host.
+/// The record of another cluster is found before anything is written on a new host.
 fn is_not_taken_from_another_cluster(lab: &Lab, given: &Given, add: &[&str]) {
     let (ours, new) = (given.machine(2), given.machine(3));
     for file in ["manifest", "generation"] {

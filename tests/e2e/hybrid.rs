@@ -1,5 +1,5 @@
-//! A machine with control groups of version 2 alone, for what needs version 1: refused, then
-//! booted anew, and left as it was.
+//! A machine that has only control groups of version 2, for components that need version 1:
+//! refused, then rebooted, and restored.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use platform::event::{Event, RunResult};
 
 use crate::harness::{CATALOG, Lab, Vm, turn};
 
-/// A catalogue in which the registry needs version 1: what a version needs is data, and a
-/// registry is soon there.
+/// A catalogue in which the registry needs version 1: requirements of a version are data, and a
+/// registry starts fast.
 fn catalogue() -> String {
     let registry = CATALOG.replace("base.yaml", "registry");
     format!(

@@ -1,7 +1,7 @@
-//! A platform that runs apps and jobs: Mesos, Marathon and Chronos by their stand-ins, all else
-//! by itself.
+//! A platform that runs apps and jobs: Mesos, Marathon and Chronos are stand-ins, everything else
+//! is real.
 //!
-//! It is one test, because a platform is dear to make: it reads as the life of one.
+//! It is one test, because a platform is expensive to create: the test follows its whole life.
 
 mod rolling;
 mod strangers;
@@ -23,10 +23,10 @@ platform:
   zookeeper: {heap: 128MiB}
 ";
 
-/// The longest that a job may take: agents offer within seconds.
+/// The longest that a job may take: agents make offers within seconds.
 const JOB: Duration = Duration::from_secs(30);
 
-/// The longest until all services have another leader, when the host of theirs is gone.
+/// The longest until all services have a new leader after the host of theirs is gone.
 const FAILOVER: Duration = Duration::from_secs(30);
 
 #[test]
@@ -97,7 +97,7 @@ fn tells_how_it_is(lab: &Lab) {
     let status = status(lab);
     assert_eq!(status["mesos"]["can_lose"], 1, "{status:#}");
     assert_eq!(status["mesos"]["agents"][1]["active"], true, "{status:#}");
-    // Half of what the machine may use, and not of what this computer has.
+    // Half of what the machine may use, not of what this computer has.
     assert_eq!(status["mesos"]["agents"][1]["mem_mib"], json!([0.0, 512.0]));
     let mut frameworks =
         status["mesos"]["frameworks"].as_array().expect("a list").clone();
@@ -106,15 +106,15 @@ fn tells_how_it_is(lab: &Lab) {
     assert_eq!(frameworks, ["chronos", "marathon"].map(active));
 }
 
-/// The addresses of the hosts on which a component says this of itself.
+/// The addresses of the hosts on which a component reports this about itself.
 fn members(status: &Value, component: &str, state: &str) -> Vec<String> {
     let hosts = status["hosts"].as_array().expect("a list").iter();
     let say = hosts.filter(|host| host["services"][component]["state"] == state);
     say.map(|host| host["address"].as_str().expect("an address").to_owned()).collect()
 }
 
-/// Each Chronos refuses strangers and names the same leader; a job that one of the others is
-/// given runs once.
+/// Each Chronos refuses requests without a password and names the same leader; a job that is sent
+/// to another member runs once.
 fn runs_a_job(lab: &Lab) {
     let status = status(lab);
     let leader = members(&status, "chronos", "leads");
@@ -132,7 +132,7 @@ fn runs_a_job(lab: &Lab) {
     );
 }
 
-/// What README.md says that a task can reach, tried by one; and what it may not be.
+/// What README.md says that a task can reach, tested from a task; and what it may not reach.
 fn keeps_tasks_from_what_is_not_theirs(lab: &Lab) {
     let services = Services::of(lab);
     let command = "test $(id -un) = platform-tasks && test -r /etc/docker.tar.gz || exit 1
@@ -151,7 +151,8 @@ fn keeps_tasks_from_what_is_not_theirs(lab: &Lab) {
     agents_take_the_masters_password_no_more(lab);
 }
 
-/// Each password opens one door: that of the masters none of an agent, and the other way round.
+/// Each password is for one service: the masters' password does not work for agents, and the
+/// reverse.
 fn agents_take_the_masters_password_no_more(lab: &Lab) {
     let status = |port: u16, address: &str, secret: &str| {
         let at = Services::at(lab, &format!("{}.{address}", lab.prefix()));
@@ -166,8 +167,8 @@ fn agents_take_the_masters_password_no_more(lab: &Lab) {
     }
 }
 
-/// A container whose first program hears no SIGTERM takes the whole time until it is killed, and
-/// its unit has failed then.
+/// A container whose first program ignores SIGTERM takes the whole time until it is killed, and
+/// its unit has then failed.
 fn ends_containers_when_they_are_told(lab: &Lab) {
     let control = lab.machine("control-2");
     for unit in ["chronos", "marathon", "mesos-master", "zookeeper"] {
@@ -182,7 +183,7 @@ fn ends_containers_when_they_are_told(lab: &Lab) {
     });
 }
 
-/// A job that is there to be run once, and does not fail.
+/// A job that must run once, and does not fail.
 fn runs_once(services: &Services<'_>, name: &str, command: &str) {
     services.put_job(&json!({"name": name, "command": command, "schedule": "R1//PT1H"}));
     let job = until("the job to run", JOB, || {
@@ -195,7 +196,7 @@ fn runs_once(services: &Services<'_>, name: &str, command: &str) {
     );
 }
 
-/// Without a credential an agent stays alive and unregistered: only the leader's word tells.
+/// Without a credential an agent is alive but unregistered: only the leader reports this.
 fn finds_an_agent_that_may_not_register(lab: &Lab) {
     let worker = lab.machine("workers-1");
     worker.sh(

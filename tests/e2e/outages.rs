@@ -1,6 +1,7 @@
-//! What goes wrong in a platform that runs apps: each fault is named, and `up` mends it.
+//! Faults in a platform that runs apps: each one is named, and `up` repairs it.
 //!
-//! It is one test, because a platform is dear to make: its faults come one after another.
+//! It is one test, because a platform is expensive to create: its faults happen one after
+//! another.
 
 mod agents;
 mod leaders;
@@ -24,7 +25,7 @@ platform:
 
 const CONTROL: [&str; 3] = ["control-1", "control-2", "control-3"];
 
-/// The longest until a fault shows, or all services have another leader.
+/// The longest until a fault is visible, or all services have a new leader.
 const SEEN: Duration = Duration::from_secs(30);
 
 #[test]
@@ -44,7 +45,7 @@ fn a_platform_with_faults_names_them_and_is_mended() {
     a_key_that_was_lost_is_missed_and_machines_go_without_it(&lab);
 }
 
-/// Who has lost the only key of the machines cannot look at them, but can take them down.
+/// Without the only key of the machines, the program cannot check them, but can take them down.
 fn a_key_that_was_lost_is_missed_and_machines_go_without_it(lab: &Lab) {
     std::fs::remove_dir_all(lab.state()).expect("the folder is ours");
     for words in [&["status"][..], &["plan"], &["up", "--yes"]] {
@@ -56,12 +57,12 @@ fn a_key_that_was_lost_is_missed_and_machines_go_without_it(lab: &Lab) {
     assert_eq!(lab.remains(), [""; 0]);
 }
 
-/// Insists that a status says this before long.
+/// Checks that a status soon contains this text.
 fn is_told(lab: &Lab, problem: &str) {
     until(problem, SEEN, || lab.run(&["status"]).stdout.contains(problem).then_some(()));
 }
 
-/// An app with a task on each agent, which is replaced wherever it is lost.
+/// An app with a task on each agent; a lost task is replaced.
 fn app() -> Value {
     json!({
         "id": "/kept",
@@ -82,7 +83,7 @@ fn agent_id(status: &Value, agent: usize) -> Option<String> {
     status["mesos"]["agents"][agent]["id"].as_str().map(str::to_owned)
 }
 
-/// Runs `up`, which has to change something, and insists that all is well then.
+/// Runs `up`, which must change something, and checks that everything is healthy afterwards.
 fn mend(lab: &Lab) {
     let up = lab.up();
     assert_eq!(up.result(), RunResult::Changed, "{}", up.said());

@@ -15,8 +15,8 @@ fn a_written_inventory_can_be_planned_at_once() {
     assert!(init("ssh", "rack.yaml").status.success());
     assert!(init("aws", "aws.yaml").status.success());
 
-    // The name and network of a lab that may be going on here are not for a test, and the images
-    // of the hubs are out of its reach.
+    // A test must not use the name and network of a lab that may be running here, and it cannot
+    // reach the images of the hubs.
     let path = lab.folder().join("written.yaml");
     let text = std::fs::read_to_string(&path).expect("it was written");
     let text = text.replace("cluster: lab", &format!("cluster: {}", lab.cluster()));
@@ -46,7 +46,7 @@ fn a_cost_is_told_without_asking_anyone() {
     let own = lab.inventory();
     let free = cost(&[own.to_str().expect("a path in UTF-8")]);
     assert!(
-        free.status.success() && said(&free).contains("nothing is paid for"),
+        free.status.success() && said(&free).contains("there is no cost"),
         "{free:?}"
     );
 

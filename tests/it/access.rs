@@ -1,4 +1,5 @@
-//! Who holds which secret, and who may do what with it: read from what each host is brought.
+//! Which host has which secret, and what each user may do with it: read from the files of each
+//! host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 
-/// Every component on a host of its own, and two agents.
+/// Every component on its own host, and two agents.
 const APART: &str = "cluster: tiny\nprovider: {ssh: {}}\ngroups:\n  \
     zk: {roles: [zookeeper], hosts: [{address: 10.0.0.1, name: zookeeper}]}\n  \
     ms: {roles: [master], hosts: [{address: 10.0.0.2, name: master}]}\n  \
@@ -36,7 +37,7 @@ const HOLDERS: [(&str, &[&str]); 19] = [
     ("secret-zookeeper-super", &[]),
     ("secret-mesos-zookeeper", &["master"]),
     ("secret-agent-zookeeper", &["agent-1", "agent-2"]),
-    // The operator's rights end at the masters: no other host may be able to speak for him.
+    // The operator's rights end at the masters: no other host may have the operator's password.
     ("secret-mesos-operator", &["master"]),
     ("secret-mesos-agent", &["agent-1", "agent-2", "master"]),
     ("secret-of-agent-1", &["agent-1"]),
@@ -49,7 +50,7 @@ const HOLDERS: [(&str, &[&str]); 19] = [
     ("secret-chronos-http", &["chronos"]),
 ];
 
-/// The files that a host is brought.
+/// The files of a host.
 fn files(cluster: &Cluster, node: &Node) -> Vec<File> {
     let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
     let file = |(_, resource)| match resource {
@@ -59,7 +60,7 @@ fn files(cluster: &Cluster, node: &Node) -> Vec<File> {
     wants.into_iter().filter_map(file).collect()
 }
 
-/// What can be read in a file: its text, what an archive holds, and logins in plain.
+/// The readable content of a file: its text, the content of an archive, and plain logins.
 fn read(file: &File) -> String {
     let bytes = file.content.bytes();
     let mut text = String::new();
@@ -111,7 +112,7 @@ fn each_secret_is_on_the_hosts_that_need_it_and_on_no_other() {
     );
 }
 
-/// README.md says what a task can reach: of the platform's secrets, the login for images alone.
+/// README.md says what a task can reach: of the platform's secrets, only the login for images.
 #[test]
 fn a_task_can_read_the_login_for_images_and_no_other_secret() {
     let cluster = Cluster::of(APART);
@@ -146,7 +147,7 @@ fn lists(cluster: &Cluster, host: &str, folder: &str) -> Value {
         .expect("JSON")
 }
 
-/// The users whom Marathon and Chronos name for tasks that name none.
+/// The users that Marathon and Chronos set for tasks without a user.
 fn usual_users(cluster: &Cluster) -> [bool; 2] {
     let user = run_tasks(cluster)[0][0].as_str().expect("a name").to_owned();
     let marathon = format!("/etc/systemd/system/{}", marathon::UNIT);
@@ -175,8 +176,8 @@ fn tasks_run_as_a_user_of_their_own_and_as_others_that_the_inventory_allows() {
     assert_eq!(usual_users(&cluster), [true; 2]);
 }
 
-/// Mesos keeps the user with which Marathon first registered: to refuse him at once would end
-/// every app of a cluster that an earlier version made.
+/// Mesos keeps the user with which Marathon first registered: refusing that user at once would
+/// end every app of a cluster that an earlier version created.
 #[test]
 fn tasks_that_began_as_root_go_on_until_the_inventory_says_who_may() {
     let unit = format!("/etc/systemd/system/{}", marathon::UNIT);

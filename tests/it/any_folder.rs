@@ -1,4 +1,4 @@
-//! The program from one file: in a folder of its own, with an empty home, without a checkout.
+//! The program as a single file: in its own folder, with an empty home, without a checkout.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use platform::inventory::catalog::{self, ImageSource};
 use platform::inventory::{self, BuiltIn, CatalogSource};
 use tempfile::TempDir;
 
-/// A folder to work in and a home with nothing in it. No Docker, no cloud, no settings.
+/// A folder to work in and an empty home. No Docker, no cloud, no settings.
 struct Place {
     folder: TempDir,
     home: TempDir,
@@ -36,7 +36,7 @@ impl Place {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Runs the program; gives its exit code, and what it says on either way.
+    /// Runs the program; returns its exit code and both outputs.
     fn run(&self, words: &[&str]) -> (i32, String) {
         let Output { status, stdout, stderr } =
             Command::new(env!("CARGO_BIN_EXE_platform"))
@@ -51,7 +51,7 @@ impl Place {
         (status.code().unwrap(), said.concat())
     }
 
-    /// Lets all tags of a built-in catalogue have a digest, so that no registry is asked.
+    /// Gives every tag of a built-in catalogue a digest, so that no registry is asked.
     fn pin(&self, name: BuiltIn) {
         let unpacked = tempfile::tempdir().unwrap();
         let folder = recipes::unpack(unpacked.path()).unwrap();
@@ -73,13 +73,13 @@ fn references(name: BuiltIn, folder: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// The catalogue that an inventory takes.
+/// The catalogue that an inventory uses.
 fn taken(text: &str) -> CatalogSource {
     inventory::read(text, &|_| true).unwrap().platform.images
 }
 
-/// An inventory of this provider as `init` writes it, and what `image pin` says of it: that comes
-/// only after the inventory was read and its catalogue found, with every folder to build from.
+/// An inventory of this provider as `init` writes it, and the output of `image pin` for it: that
+/// requires that the inventory was read and its catalogue found, with every folder to build from.
 fn begun(place: &Place, provider: &str, name: BuiltIn) -> String {
     let printed = place.run(&["init", "--provider", provider]);
     let file = format!("{provider}.yaml");
@@ -114,7 +114,7 @@ fn a_lab_on_this_computer_begins_in_any_folder() {
 fn machines_that_exist_are_planned_for_in_any_folder() {
     let place = Place::new();
     let file = begun(&place, "ssh", BuiltIn::Base);
-    // Nobody listens there: the plan comes to its connections, and no further.
+    // Nothing listens there: the plan reaches its connections and stops.
     let text = place.text(&file).replace("# port: 22", "port: 1");
     let text = text.replace("control-3.example.com", "127.0.0.1");
     let text = ["11", "12", "21"].iter().fold(text, |text, last| {
@@ -157,7 +157,7 @@ fn recipes_are_written_out_to_be_changed_and_taken() {
     let (code, said) = place.run(&["image", "pin", &file]);
     assert_eq!(code, 0, "{said}");
 
-    // A package in place of the images that the hub has: its folder is built on none of them.
+    // A package instead of the images from the hub: its folder is not based on them.
     let own =
         place.text("own/mesos.yaml").replace("build: mesos", "build: mesos-package");
     place.write("own/mesos.yaml", &own);
@@ -185,7 +185,7 @@ fn the_images_of_the_built_in_catalogues_are_those_that_their_text_names() {
     assert!(references(BuiltIn::Base, &folder).is_empty());
 }
 
-/// An inventory whose registry is an image by a tag, at a port where nobody listens.
+/// An inventory whose registry is an image with a tag, at a port where nothing listens.
 fn with_an_unknown_tag(place: &Place) -> String {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let reference = format!("127.0.0.1:{port}/vendor/registry:2");

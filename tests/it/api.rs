@@ -1,4 +1,4 @@
-//! The clients of Mesos, Marathon and Chronos against servers that answer by a script.
+//! The clients of Mesos, Marathon and Chronos against servers with scripted answers.
 
 mod answered;
 mod chronos;

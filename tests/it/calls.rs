@@ -1,4 +1,4 @@
-//! The calls that the provider `aws` makes of EC2 are those that are listed for the least policy.
+//! The EC2 calls that provider `aws` makes are exactly those in the minimal policy.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,7 +23,7 @@ fn calls_are_found_over_the_ends_of_lines() {
     assert_eq!(calls(text), ["DescribeVpcs", "RunInstances"]);
 }
 
-/// The names that AWS has for the calls of a client in a source text.
+/// The AWS names of a client's calls in a source text.
 fn calls(text: &str) -> Vec<String> {
     let of_client = text.split("client").skip(1);
     let methods = of_client.filter_map(|rest| {

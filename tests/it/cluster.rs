@@ -1,7 +1,7 @@
-//! A cluster that is played: hosts answer a probe as if certain things were on them.
+//! A simulated cluster: hosts answer a probe as if certain things were on them.
 //!
-//! The answers are lines as a host's shell writes them, read by the program's own parser: what
-//! a plan is made from in here is what it is made from in earnest.
+//! The answers are lines as a host's shell writes them, and the program's own parser reads them:
+//! the plans here are made from the same data as real plans.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 /// Where a member's data is.
 const DATA: &str = "/var/lib/platform/zookeeper";
 
-/// A folder of the cluster that lacks nothing.
+/// A state folder with everything in it.
 pub(crate) fn folder() -> Folder<'static> {
     Folder { path: Path::new(".platform/lab"), made: &[], served: None }
 }
@@ -42,14 +42,14 @@ const EVERYWHERE: [&str; 8] = [
     "/var/lib/platform",
 ];
 
-/// A cluster and what its components are made from.
+/// A cluster and the inputs of its components.
 pub(crate) struct Cluster {
     pub(crate) topology: Topology,
     pub(crate) inputs: Inputs,
 }
 
 impl Cluster {
-    /// The cluster of an inventory whose machines all exist, with inputs that never change.
+    /// The cluster of an inventory whose machines all exist, with constant inputs.
     pub(crate) fn of(text: &str) -> Self {
         let exists = |_: &Path| true;
         let inventory = inventory::read(text, &exists).expect("a valid inventory");
@@ -64,13 +64,13 @@ impl Cluster {
         component::wants(context, facts).expect("the templates are given all they name")
     }
 
-    /// What is asked of a host: what it would get if nothing were known of it.
+    /// The questions to a host: everything that it would get if nothing were known about it.
     fn asked(&self, node: &Node) -> Vec<Resource> {
         let wants = self.wants(node, &Facts::default());
         wants.into_iter().map(|(_, resource)| resource).collect()
     }
 
-    /// What a host answers on which `there` is; `also` are lines that it says at the end.
+    /// The answer of a host that has the things in `there`; `also` are lines at the end.
     pub(crate) fn answer(&self, node: &Node, there: &[Resource], also: &str) -> Facts {
         let asked = self.asked(node);
         let mut lines = machine(there);
@@ -89,7 +89,7 @@ impl Cluster {
         probe::parse(&answer, 1000.0).unwrap_or_else(|bad| panic!("{bad}"))
     }
 
-    /// Everything that an earlier run of this inventory brought to a host.
+    /// Everything that an earlier run of this inventory installed on a host.
     pub(crate) fn applied(&self, node: &Node) -> Vec<Resource> {
         let installed = self.answer(node, &[], "");
         let wants = self.wants(node, &installed);
@@ -120,7 +120,7 @@ impl Cluster {
         })
     }
 
-    /// What has yet to be begun, after [`look`](Self::look).
+    /// What has not begun yet, after [`look`](Self::look).
     pub(crate) fn forming(&self) -> Forming {
         Forming {
             ensemble: self.inputs.forming.contains(&Component::Zookeeper),
@@ -128,8 +128,8 @@ impl Cluster {
         }
     }
 
-    /// What has to be done for ZooKeeper's nodes: all where the ensemble has yet to form, and
-    /// nothing where it serves.
+    /// The changes of ZooKeeper's nodes: all if the ensemble has not formed yet, and none if it
+    /// serves.
     fn nodes(&self) -> Vec<Secure> {
         let ensemble = self.topology.zookeeper().into_iter();
         let wanted = ensemble.flat_map(|_| znode::wanted(&self.topology, &self.inputs));
@@ -139,7 +139,7 @@ impl Cluster {
         }
     }
 
-    /// Sees whether the ensemble and the masters have yet to form.
+    /// Checks whether the ensemble and the masters have formed.
     pub(crate) fn look(&mut self, facts: &BTreeMap<HostName, Facts>) {
         self.topology.keep_numbers(&zookeeper::numbers(facts.values()));
         let members =
@@ -157,7 +157,7 @@ impl Cluster {
         self.inputs.as_root = marathon::registered_as_root(of_marathons);
     }
 
-    /// What each host should have.
+    /// The wanted state of each host.
     pub(crate) fn all_wants(
         &self,
         facts: &BTreeMap<HostName, Facts>,
@@ -226,7 +226,7 @@ fn secrets() -> BTreeMap<&'static str, Secret> {
     names.map(|name| (name, Secret::new(format!("secret-{name}")))).collect()
 }
 
-/// A file that an inventory names holds its own name.
+/// A file that an inventory names contains its own name.
 fn content(source: &Path) -> Content {
     format!("content of {}\n", source.display()).into()
 }
@@ -258,7 +258,7 @@ fn machine(there: &[Resource]) -> Vec<Value> {
     ]
 }
 
-/// What a host says of something of which it was asked.
+/// The answer of a host about one thing that it was asked for.
 fn state(asked: &Resource, there: &[Resource]) -> Vec<Value> {
     let found =
         there.iter().find(|other| other.key(Manager::Apt) == asked.key(Manager::Apt));
@@ -312,7 +312,7 @@ fn state(asked: &Resource, there: &[Resource]) -> Vec<Value> {
     }
 }
 
-/// A package, and the command that it has to bring.
+/// A package, and the command that it must install.
 fn package(package: &Package, is_there: bool) -> Vec<Value> {
     let name = package.name(Manager::Apt);
     let known = is_there.then(
@@ -326,7 +326,7 @@ fn package(package: &Package, is_there: bool) -> Vec<Value> {
     known.into_iter().chain(asked).chain(command).collect()
 }
 
-/// A machine that GRUB boots, with control groups of version 2 alone unless it is set otherwise.
+/// A machine booted by GRUB, with only control groups of version 2 unless set otherwise.
 fn boot(is_set: bool) -> Vec<Value> {
     let file = "/etc/default/grub.d/99-platform.cfg";
     let setting = "systemd.unified_cgroup_hierarchy=0";
@@ -353,7 +353,7 @@ fn path(path: &str, kind: &str, (mode, owner, group): (u32, &String, &String)) -
         "owner": [owner, "-1"], "group": [group, "-1"]})
 }
 
-/// A file that is there; its text comes where it was asked for and is another.
+/// An existing file; its text is included if it was requested and is different.
 fn file(found: &File, asked: Option<&File>) -> Vec<Value> {
     let access = (found.mode, &found.owner, &found.group);
     let sha256 = found.content.sha256();
@@ -370,7 +370,7 @@ fn file(found: &File, asked: Option<&File>) -> Vec<Value> {
     lines
 }
 
-/// A unit; one that is there was started with the files that are there.
+/// A unit; an existing unit was started with the existing files.
 fn unit(name: &str, is_there: bool, there: &[Resource]) -> Vec<Value> {
     let (load, active, enabled) = match is_there {
         true => ("loaded", "active", "enabled"),
@@ -407,7 +407,7 @@ fn unit(name: &str, is_there: bool, there: &[Resource]) -> Vec<Value> {
     lines
 }
 
-/// What a member's data says of its past: it has one where the member runs.
+/// What a member's data shows about its past: it has a past if the member runs.
 fn data(there: &[Resource]) -> Vec<Value> {
     let member = Resource::Unit(platform::resource::Unit::named(zookeeper::UNIT));
     let paths = ["version-2/acceptedEpoch", "version-2/snapshot.0"]
@@ -429,7 +429,7 @@ fn data(there: &[Resource]) -> Vec<Value> {
     lines
 }
 
-/// What a master's data says of its past: it has a log where the master runs.
+/// What a master's data shows about its past: it has a log if the master runs.
 fn log(there: &[Resource]) -> Vec<Value> {
     let master = Resource::Unit(platform::resource::Unit::named(master::UNIT));
     let own = |name: &str| format!("/var/lib/platform/mesos-master/{name}");
@@ -442,7 +442,7 @@ fn log(there: &[Resource]) -> Vec<Value> {
     vec![log, json!({"q": "missing", "path": own("initialize")})]
 }
 
-/// The host's own record of a thing, and of the directories that were made for it.
+/// The host's own record of a thing, and of the directories that were created for it.
 fn records(resource: &Resource, there: &[Resource]) -> Vec<Value> {
     let own = match resource.clone() {
         Resource::Package(package) => {
@@ -505,7 +505,7 @@ fn parents(resource: &Resource, there: &[Resource]) -> Vec<Owned> {
         .collect()
 }
 
-/// The lines of a host at whose path there is a file with this text.
+/// The lines of a host which has a file with this text at a path.
 pub(crate) fn holds(path: &str, text: &str) -> String {
     let path = path.parse().expect("a path");
     let lines = file(&File::public(path, text.to_owned()), None);

@@ -1,4 +1,4 @@
-//! What components bring to a host, as text.
+//! What components install on a host, as text.
 
 use std::fmt::Write;
 
@@ -22,7 +22,7 @@ const MESOS: &str = "cluster: tiny\nprovider: {ssh: {}}\ngroups:\n  \
         domain: {region: r, zone: b}\n    \
         hosts: [{address: 10.0.0.2, name: two, resources: {mem: 1GiB}}]\n";
 
-/// Everything that a host gets, hidden contents included: the secrets are a test's.
+/// Everything that a host gets, including hidden contents: the secrets are test values.
 fn brought(cluster: &Cluster, host: &str) -> String {
     let node =
         cluster.topology.node(&host.parse().expect("a name")).expect("it is there");
@@ -84,8 +84,8 @@ fn only_secrets_are_hidden_and_all_of_them_are() {
     }
 }
 
-/// No text that anyone sees holds a secret, so no unit's command does; what holds one is
-/// hidden, and nobody else can read it.
+/// No visible text contains a secret, so no unit's command does; a file with a secret is hidden,
+/// and no other user can read it.
 fn check_secrets(cluster: &Cluster, node: &Node) {
     let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
     let shown = format!("{wants:?} {:?}", cluster.inputs);
@@ -95,7 +95,7 @@ fn check_secrets(cluster: &Cluster, node: &Node) {
         let content = String::from_utf8_lossy(file.content.bytes());
         let hidden = format!("{:?}", file.content) == "[redacted]";
         assert!(hidden || !content.contains("secret-"), "{} is open", file.path);
-        // The login for images is for tasks too, which fetch it as their user.
+        // The login for images is also for tasks, which read it as their user.
         let for_tasks =
             file.mode == 0o640 && file.group == platform::component::mesos::TASKS;
         let kept = file.mode == 0o600 || for_tasks;
@@ -230,8 +230,8 @@ fn an_engine_that_was_there_before_is_kept_and_none_is_installed_beside_it() {
     }
 }
 
-/// A program that is a container's first gets no SIGTERM that it does not ask for; and what
-/// ends by one says so with a status that systemd takes for a failure.
+/// The first program of a container gets no SIGTERM unless it asks for it; and a program that
+/// ends by SIGTERM exits with a status that systemd treats as a failure.
 #[test]
 fn a_container_that_is_a_service_ends_when_it_is_told() {
     let cluster = Cluster::of(MESOS);

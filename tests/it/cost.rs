@@ -1,4 +1,4 @@
-//! What a cluster on AWS costs, as it is shown.
+//! The output about the cost of a cluster on AWS.
 
 use platform::inventory::{self, EXAMPLE_AWS, EXAMPLE_LOCAL, EXAMPLE_SSH};
 use platform::provider::aws::cost::{Estimate, estimate, estimate_in, show_free};
@@ -17,7 +17,7 @@ fn shown(estimate: &Estimate) -> String {
     format!("{text}\n{}\n", estimate.line())
 }
 
-/// The example with one of everything that an estimate has to say something of.
+/// The example, with every case that an estimate reports.
 fn odd() -> String {
     let with = [
         ("# expires: 8h", "expires: 8h"),
@@ -64,8 +64,8 @@ fn machines_that_cost_nothing_are_said_to() {
     assert_eq!(
         text,
         [
-            "lab: nothing is paid for, because its machines are containers on this computer.\n",
-            "rack7: nothing is paid for, because its machines exist already.\n",
+            "lab: there is no cost, because its machines are containers on this computer.\n",
+            "rack7: there is no cost, because its machines exist already.\n",
         ]
     );
 }

@@ -1,4 +1,4 @@
-//! Hosts that do what a script says: they refuse, hang, fail, and die in the middle.
+//! Hosts with a script: they refuse, hang, fail, and die in the middle.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,22 +13,22 @@ use platform::remote::{Exec, Input, Output, Remote, RemoteError, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::Notify;
 
-/// What a host does with one command.
+/// How a host handles one command.
 #[derive(Clone)]
 pub(crate) enum Act {
-    /// Says these lines and ends with a status.
+    /// Prints these lines and ends with a status.
     Ends(Vec<String>, u32, &'static str),
-    /// Says these lines; then the connection dies.
+    /// Prints these lines; then the connection is lost.
     Dies(Vec<String>),
-    /// Says these lines; then nothing until the deadline.
+    /// Prints these lines; then nothing until the deadline.
     Hangs(Vec<String>),
-    /// Says these lines, waits to be let go, and ends well.
+    /// Prints these lines, waits until it is released, and succeeds.
     Waits(Vec<String>, Arc<Notify>),
-    /// Says these lines, and ends with its input.
+    /// Prints these lines, and ends with its input.
     Holds(Vec<String>),
 }
 
-/// A command that a host was given.
+/// A command that a host received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) purpose: String,
@@ -36,7 +36,7 @@ pub(crate) struct Asked {
     pub(crate) input: Vec<u8>,
 }
 
-/// A host with a script: one act for each command; none is an error of the test.
+/// A host with a script: one act for each command; a missing act is an error of the test.
 pub(crate) struct Fake {
     host: HostName,
     acts: Mutex<VecDeque<Act>>,
@@ -58,12 +58,12 @@ impl Fake {
         self.host.clone()
     }
 
-    /// Whether every command that it was given has ended.
+    /// Whether every command that it received has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.n_ended.load(Ordering::Relaxed) == self.asked().len()
     }
 
-    /// The commands that it was given.
+    /// The commands that it received.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("no test panics while it writes").clone()
     }
@@ -82,7 +82,7 @@ impl Fake {
         let (input, rest) = match input {
             Input::Empty => (Vec::new(), None),
             Input::Bytes(bytes) => (bytes, None),
-            // What holds a lock has no end of its own.
+            // A command that holds a lock does not end by itself.
             Input::Stream(stream) if purpose == "lock" => (Vec::new(), Some(stream)),
             Input::Stream(stream) => (read_all(stream).await, None),
         };

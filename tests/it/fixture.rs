@@ -1,4 +1,4 @@
-//! Images made for tests: archives of a few kilobytes, and the means to damage them.
+//! Images for tests: archives of a few kilobytes, and functions that damage them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use platform::images::{Digest, Image, archive};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// The processors that test images are for: those of this computer, which loads some.
+/// The platforms of test images: this computer's, because it loads some of them.
 pub(crate) const ARCHITECTURE: &str = match std::env::consts::ARCH.as_bytes() {
     b"aarch64" => "arm64",
     _ => "amd64",
 };
 
-/// A file of a tar.
+/// A file in a tar.
 pub(crate) enum File<'a> {
     Plain(&'a str, &'a [u8]),
     Link(&'a str, &'a str),
@@ -47,13 +47,13 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A layer with one file; `seed` makes it another one.
+/// A layer with one file; a different `seed` gives a different layer.
 pub(crate) fn layer(seed: u8, n_bytes: usize) -> Vec<u8> {
     let bytes: Vec<u8> = (0..n_bytes).map(|i| (i % 251) as u8 ^ seed).collect();
     tar(&[File::Plain(&format!("data-{seed}"), &bytes)])
 }
 
-/// A configuration over these layers, given uncompressed.
+/// A configuration with these layers, which are uncompressed.
 pub(crate) fn config(layers: &[&[u8]]) -> Vec<u8> {
     let diff_ids: Vec<Digest> = layers.iter().map(|layer| Digest::of(layer)).collect();
     let config = json!({

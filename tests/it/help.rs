@@ -1,4 +1,4 @@
-//! What the program says of itself, and what it makes of a command line.
+//! The help texts, and how the program parses a command line.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn every_verb_explains_itself_with_examples() {
     }
 }
 
-/// The words that lead to a command and to each one below it.
+/// The words of a command and of each command below it.
 fn paths(command: &Command) -> Vec<Vec<String>> {
     let own = vec![command.get_name().to_owned()];
     let below = command.get_subcommands().flat_map(paths);
@@ -26,7 +26,7 @@ fn paths(command: &Command) -> Vec<Vec<String>> {
     std::iter::once(own.clone()).chain(led).collect()
 }
 
-/// What `--help` prints on a terminal of 80 columns.
+/// The output of `--help` on a terminal of 80 columns.
 fn help(path: &[String]) -> String {
     let words = path.iter().map(String::as_str).chain(["--help"]);
     let shown = command().term_width(80).try_get_matches_from(words);

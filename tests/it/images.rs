@@ -17,7 +17,7 @@ async fn content(blob: &Blob) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Two layers, as `docker save` gives them.
+/// Two layers, as `docker save` writes them.
 struct Sample {
     layers: [Vec<u8>; 2],
     config: Vec<u8>,
@@ -108,7 +108,7 @@ async fn a_layer_that_docker_saved_as_a_link_to_another_is_found() {
     assert_eq!(content(&image.layers[1]).await.unwrap(), bytes);
 }
 
-/// An OCI layout of one image for each of these platforms, the layer with the given type.
+/// An OCI layout with one image for each of these platforms; its layer has the given type.
 fn layout(architectures: &[&str], layer_type: &str, layer: &[u8]) -> Vec<u8> {
     let (mut blobs, mut entries) = (Vec::new(), Vec::new());
     for architecture in architectures {
@@ -215,7 +215,7 @@ async fn an_archive_cut_anywhere_is_refused_or_still_the_same_image() {
     let packed = gzip(&sample.archive);
     for cut in (0..sample.archive.len()).step_by(256) {
         let got = shelf.read(&sample.archive[..cut]).await;
-        // A tar ends with a kilobyte of nothing, which may be missing.
+        // A tar ends with a kilobyte of zeros, which may be missing.
         let fine = got.map_or(true, |image| image.digest == whole);
         assert!(fine, "cut to {cut} bytes");
     }

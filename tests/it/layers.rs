@@ -1,25 +1,25 @@
-//! Holds the layers of `src`: which module may use which, and where no I/O may happen.
+//! Checks the layers of `src`: which module may use which, and where I/O is not allowed.
 //!
-//! It reads the tokens of every source file, so comments and strings do not count, and neither
-//! does what is compiled for tests only: a test may look at its subject from anywhere.
+//! It reads the tokens of every source file, so comments, strings and code that is compiled only
+//! for tests do not count: a test may use its subject from anywhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// The modules of the crate in reading order. A module uses those in the lines above its own,
-/// and its neighbours on its line. A module that is not written yet has its place already.
+/// The modules of the crate in reading order. A module may use those in the lines above its own,
+/// and the others on its line. A module that is not written yet already has its place.
 const READING_ORDER: [&[&str]; 19] = [
     &["event", "host", "path", "reason", "secret", "unit"],
-    // Decide: no I/O, no clock, no environment, nothing asynchronous.
+    // Modules that decide: no I/O, no clock, no environment, nothing asynchronous.
     &["inventory"],
     &["topology"],
     &["resource"],
     &["template"],
     &["component"],
     &["plan"],
-    // Do: asynchronous and fallible, decides nothing.
+    // Modules that act: asynchronous and fallible, without decisions.
     &["progress"],
     &["remote"],
     &["provider"],
@@ -29,19 +29,19 @@ const READING_ORDER: [&[&str]; 19] = [
     &["run"],
     &["balancer"],
     &["operate"],
-    // Show.
+    // Modules that show.
     &["report"],
     &["cli"],
     &["main", "lib"],
 ];
 
-/// Down to this module, all of the above decide.
+/// All modules up to this one decide.
 const LAST_THAT_DECIDES: &str = "plan";
 
-/// A module that sees less than its place would allow.
+/// A module that may use less than its place allows.
 const SEES_ONLY: [(&str, &[&str]); 1] = [("report", &["event", "host", "unit"])];
 
-/// Words and paths that stand for I/O, the clock, the environment or other tasks.
+/// Words and paths that mean I/O, the clock, the environment or other tasks.
 const WORLD: [&[&str]; 22] = [
     &["async"],
     &["await"],
@@ -147,11 +147,11 @@ fn a_module_without_a_place_is_found() {
     assert_eq!(used.len(), 1, "{used:?}");
 }
 
-/// A name with what leads to it, such as `crate::event::Event`, and its line.
+/// A name with its path, such as `crate::event::Event`, and its line.
 struct Name {
     line: usize,
     words: Vec<String>,
-    /// How many modules it is inside, in its own file.
+    /// How many modules enclose it in its own file.
     depth: usize,
 }
 
@@ -215,7 +215,7 @@ fn broken_arrow(module: &str, name: &Name) -> Option<String> {
     })
 }
 
-/// What follows the crate's root in a name; none where it leads elsewhere.
+/// The part of a name after the crate's root; `None` if it leads elsewhere.
 fn inside_crate(name: &Name) -> Option<&[String]> {
     let n_up = name.words.iter().take_while(|word| *word == "super").count();
     match name.words.first()?.as_str() {
@@ -225,12 +225,12 @@ fn inside_crate(name: &Name) -> Option<&[String]> {
     }
 }
 
-/// Whether every file of a module decides on values alone.
+/// Whether every file of a module is pure.
 fn decides(module: &str) -> bool {
     rank(module).is_some_and(|rank| Some(rank) <= self::rank(LAST_THAT_DECIDES))
 }
 
-/// Whether a file says so of itself: a line of its head begins with `Pure`.
+/// Whether a file declares it: a line of its head begins with `Pure`.
 fn says_pure(text: &str) -> bool {
     let head = text.lines().map_while(|line| line.strip_prefix("//!"));
     head.flat_map(|line| line.trim().split(". ")).any(|sentence| {
@@ -239,7 +239,7 @@ fn says_pure(text: &str) -> bool {
 }
 
 fn worldly(module: &str, name: &Name, decides: bool) -> Option<String> {
-    // Keys are read from text: that part of the library touches nothing.
+    // Keys are parsed from text: that part of the library does no I/O.
     if name.words.windows(2).any(|words| words == ["russh", "keys"]) {
         return None;
     }
@@ -255,7 +255,7 @@ fn worldly(module: &str, name: &Name, decides: bool) -> Option<String> {
     })
 }
 
-/// Every name in a file but those in code for tests.
+/// Every name in a file, except in code for tests.
 fn names(tokens: TokenStream) -> Vec<Name> {
     let mut reader = Reader::default();
     reader.read(tokens, &[]);
@@ -269,7 +269,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads the tokens of a file or a group; `lead` stands before each name of a `use` group.
+    /// Reads the tokens of a file or a group; `lead` is the path before each name of a `use`
+    /// group.
     fn read(&mut self, tokens: TokenStream, lead: &[String]) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let mut at = 0;
@@ -289,7 +290,7 @@ impl Reader {
         }
     }
 
-    /// Reads the name that begins here, and gives the number of its tokens.
+    /// Reads the name that begins here, and returns the number of its tokens.
     fn read_name(&mut self, tokens: &[TokenTree], lead: &[String]) -> usize {
         let mut words = lead.to_vec();
         words.push(tokens[0].to_string());

@@ -1,4 +1,4 @@
-//! Tests that look at the program from outside its modules.
+//! Tests that use the program from outside its modules.
 #![cfg(test)]
 
 mod access;

@@ -1,4 +1,4 @@
-//! What the program keeps from the disk of what is in its memory.
+//! Which data in memory the program keeps away from the disk.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Tags and their digests: asked of a registry once, and kept.
+//! Tags and their digests: requested once from a registry, and kept.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// A registry of this process that knows tags alone, and counts how often it is asked for one.
+/// A registry in this process that only knows tags, and counts the requests for each.
 struct Registry {
     address: String,
     shelf: Arc<Mutex<Shelf>>,
@@ -41,7 +41,7 @@ impl Registry {
         Self { address, shelf, _server: server }
     }
 
-    /// Puts a tag on an image: on one of these contents.
+    /// Sets a tag on an image: on one of these contents.
     fn tag(&self, name: &str, tag: &str, content: &str) -> (String, Digest) {
         let digest = Digest::of(content.as_bytes());
         let path = format!("/v2/{name}/manifests/{tag}");
@@ -79,7 +79,7 @@ async fn answer(mut stream: TcpStream, shelf: &Mutex<Shelf>) {
     let _ = stream.write_all(text.as_bytes()).await;
 }
 
-/// In clear, as the registry of these tests speaks.
+/// Plain HTTP, as the registry of these tests uses it.
 fn plain() -> ClientConfig {
     ClientConfig { protocol: ClientProtocol::Http, ..upstream::settings() }
 }

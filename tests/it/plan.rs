@@ -1,4 +1,4 @@
-//! Plans: which are made, which are refused, and that none costs a quorum.
+//! Plans: which are made, which are refused, and that none loses a quorum.
 
 mod disturbed;
 mod foreseen;

@@ -1,4 +1,4 @@
-//! The SSH door against OpenSSH's own server, agent, client, and sudo.
+//! The SSH client against OpenSSH's own server, agent, client, and sudo.
 
 mod certificates;
 mod config;

@@ -1,4 +1,4 @@
-//! What each display makes of the same scripted runs.
+//! The output of each display for the same scripted runs.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use platform::report::{Detail, Json, Plain, Recorder, Settings, Summary, Termina
 
 const AGAIN: &str = "platform up lab.yaml";
 
-/// A writer that a test can look into.
+/// A writer whose content a test can read.
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>);
 
@@ -74,7 +74,7 @@ fn ended(stage: &str, at: &str, step: &str, outcome: Outcome) -> Event {
     }
 }
 
-/// A step from its beginning to its end.
+/// A step from beginning to end.
 fn step(stage: &str, at: &str, step: &str, outcome: Outcome) -> [Event; 2] {
     [began(stage, at, step), ended(stage, at, step, outcome)]
 }
@@ -104,7 +104,7 @@ fn opening() -> Vec<Event> {
     events
 }
 
-/// A stage on two hosts that goes well, with a transfer, a wait and a warning.
+/// A stage on two hosts that succeeds, with a transfer, a wait and a warning.
 fn base_stage() -> Vec<Event> {
     let waiting = |seen: &str| Event::Waiting {
         gate: "Docker runs on every host".to_owned(),
@@ -148,7 +148,7 @@ fn base_stage() -> Vec<Event> {
     events
 }
 
-/// A stage on four hosts of which one fails, so its neighbours end and the rest is not begun.
+/// A stage on four hosts of which one fails: the others finish and the rest is not begun.
 fn broken_stage() -> Vec<Event> {
     let z = "zookeeper";
     let write = "write /etc/platform/zookeeper/zoo.cfg";
@@ -339,7 +339,7 @@ fn a_terminal_shows_transfers_by_bytes_and_waits_by_what_they_saw() {
     snapshot::check("terminal-transfer", &still(&screen(&events)));
 }
 
-/// A screen whose spinner stands still, without the time of the stage under way.
+/// A screen with a fixed spinner, without the time of the current stage.
 fn still(screen: &str) -> String {
     let spinners = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
     let still = spinners.iter().fold(screen.to_owned(), |s, frame| s.replace(frame, "⠋"));
@@ -451,7 +451,7 @@ fn a_gate_that_stays_shut_says_what_it_saw_last() {
     snapshot::check("summary-shut-gate", &last_lines(&gate_that_stays_shut()));
 }
 
-/// A gate that is given up for a unit that ends at each start, with all of its last words.
+/// A gate that fails because a unit ends after each start, with all of its last log lines.
 fn gate_that_fails() -> Vec<Event> {
     let z = "zookeeper";
     let mut events = vec![planned(&[(z, 1, 1)]), started(z, &["control-1"], 1)];

@@ -1,4 +1,4 @@
-//! The scripts of resources, run for real on hosts that are folders.
+//! The scripts of resources, run on real folders that act as hosts.
 
 mod absent;
 mod apply;

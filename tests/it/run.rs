@@ -1,4 +1,4 @@
-//! Plans carried out on hosts that do what a script says.
+//! Plans carried out on hosts with a script.
 
 mod access;
 mod apply;

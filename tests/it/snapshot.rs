@@ -1,6 +1,6 @@
-//! Recorded output, reviewed as a diff: all of it lies in `tests/output/snapshots`.
+//! Recorded output, reviewed as a diff: all of it is in `tests/output/snapshots`.
 
-/// Holds `text` against the recording of that name.
+/// Compares `text` with the recording of that name.
 pub(crate) fn check(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../output/snapshots");

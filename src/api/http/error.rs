@@ -1,6 +1,6 @@
-//! Why a component did not do what it should: who, asked for what, and how it answered.
+//! Why a call to a component failed: which component, what was asked, and how it answered.
 //!
-//! Says no password: what is quoted is what the component said.
+//! Contains no password: it only quotes what the component said.
 
 use std::error::Error;
 use std::fmt;
@@ -11,75 +11,73 @@ use crate::remote::RemoteError;
 /// A call that failed.
 #[derive(Debug)]
 pub struct ApiError {
-    /// The component, and the member of it that answered last.
+    /// The component, and the member that answered last.
     pub who: String,
-    /// What was asked, such as `GET /v2/info`.
+    /// The request, such as `GET /v2/info`.
     pub what: String,
     /// Why.
     pub reason: Reason,
 }
 
-/// Why a call failed. Those that callers treat differently have their own.
+/// Why a call failed. Reasons that callers treat differently have their own variants.
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
-    /// No connection comes about; nothing was asked.
+    /// No connection could be made; nothing was sent.
     #[error("cannot be reached")]
     Unreachable(#[source] Box<RemoteError>),
-    /// The connection broke; whether an order was carried out is not known.
-    #[error("broke off before its answer ended")]
+    /// The connection was lost; it is not known whether an order was carried out.
+    #[error("closed the connection before its answer was complete")]
     Broken(#[source] hyper::Error),
-    /// It took too long; whether an order was carried out is not known.
+    /// It took too long; it is not known whether an order was carried out.
     #[error("did not answer within {}s", .0.as_secs_f32())]
     TimedOut(Duration),
-    /// The request cannot be written.
-    #[error("cannot be asked this")]
+    /// The request cannot be built.
+    #[error("cannot be sent this request")]
     BadRequest(#[source] hyper::http::Error),
-    /// It redirects to an address that is not the cluster's; nothing was sent there.
-    #[error(
-        "redirects to {0}, which is none of this cluster's own; nothing was sent there"
-    )]
+    /// It redirects to an address outside the cluster; nothing was sent there.
+    #[error("redirects to {0}, which is not in this cluster; nothing was sent there")]
     OtherService(String),
     /// Its redirects do not end.
     #[error(
         "still redirects after {0} redirects, as members do while they elect a leader"
     )]
     Redirects(usize),
-    /// Its answer is larger than any that makes sense.
+    /// Its answer exceeds the size limit.
     #[error("gave an answer of more than {} MiB", .0 >> 20)]
     TooLarge(usize),
     /// Its answer cannot be read.
-    #[error("gave an answer that makes no sense here")]
+    #[error("gave an answer that this program does not understand")]
     NotUnderstood(#[source] serde_json::Error),
-    /// It wants a password, or another one (401).
+    /// It wants a password, or a different one (401).
     #[error("{}", tell_user(user.as_deref()))]
     Unauthorized {
-        /// Whose password it refuses; none where none was sent.
+        /// The user whose password it rejects; `None` if no password was sent.
         user: Option<String>,
     },
-    /// Its rules do not let this user do that (403).
-    #[error("forbids this to {}: {said}", tell_name(user.as_deref()))]
+    /// Its rules do not allow this user to do that (403).
+    #[error("does not allow this for {}: {said}", tell_name(user.as_deref()))]
     Forbidden {
         /// The user.
         user: Option<String>,
-        /// What it said.
+        /// Its message.
         said: String,
     },
-    /// It does not know what was asked for (404).
-    #[error("does not know that: {0}")]
+    /// It does not have what was asked for (404).
+    #[error("does not have it: {0}")]
     NotFound(String),
-    /// What should be made is there already (409).
-    #[error("has that already: {0}")]
+    /// What should be created already exists (409).
+    #[error("already has it: {0}")]
     Exists(String),
-    /// A deployment holds what should be changed (409).
-    #[error("is still at work on that, in {}", .0.join(", "))]
+    /// A deployment locks what should be changed (409).
+    #[error("is still changing it, in deployment {}", .0.join(", "))]
     Locked(
         /// The deployments' ids.
         Vec<String>,
     ),
-    /// It finds faults in what it was given (422).
-    #[error("finds faults: {said}{}", tell_faults(faults))]
+    /// It rejects its input (422).
+    #[error("reports errors: {said}{}", tell_faults(faults))]
     Invalid {
-        /// What it said.
+        /// Its message.
         said: String,
         /// Each fault.
         faults: Vec<Fault>,
@@ -89,38 +87,39 @@ pub enum Reason {
         "leads, but has not finished recovery: more masters must be up to make a quorum"
     )]
     NotRecovered,
-    /// What was waited for did not come in time.
-    #[error("is not done after {}s: {still}", after.as_secs())]
+    /// What was waited for did not happen in time.
+    #[error("has not finished after {}s: {still}", after.as_secs())]
     NotSettled {
-        /// How long it was given.
+        /// The time limit.
         after: Duration,
         /// What is still missing.
         still: String,
     },
-    /// It answers 500 without a word: it would pass the request on to a leader that has gone.
-    #[error("answered 500 without a word, as one does whose leader has gone")]
+    /// It answers 500 without a message: it tried to forward the request to a leader that is
+    /// gone.
+    #[error("answered 500 without a message, as a member does whose leader is gone")]
     Speechless,
-    /// Any other refusal.
+    /// Any other error answer.
     #[error("answered {status}: {said}")]
     Status {
         /// The HTTP status.
         status: u16,
-        /// What it said.
+        /// Its message.
         said: String,
     },
 }
 
-/// A fault that a component finds in what it was given.
+/// An error that a component reports in its input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where, such as `/id`; empty for the whole.
+    /// Where, such as `/id`; empty for the whole input.
     pub path: String,
     /// What is wrong there.
     pub errors: Vec<String>,
 }
 
 impl ApiError {
-    /// Whether it may pass by itself: the component is away, or electing a leader.
+    /// Whether the error may go away by itself: the component is away, or elects a leader.
     pub fn is_transient(&self) -> bool {
         match &self.reason {
             Reason::Unreachable(_)
@@ -134,8 +133,8 @@ impl ApiError {
         }
     }
 
-    /// Whether the call may be made again at once. An order may, when it was not carried out
-    /// for sure.
+    /// Whether the call may be repeated at once. An order may be repeated if it was certainly not
+    /// carried out.
     pub(super) fn may_be_repeated(&self, repeatable: bool) -> bool {
         match &self.reason {
             Reason::Unreachable(_) => true,
@@ -160,13 +159,13 @@ impl Error for ApiError {
 
 fn tell_user(user: Option<&str>) -> String {
     match user {
-        Some(user) => format!("refuses the password of `{user}`"),
+        Some(user) => format!("rejects the password of `{user}`"),
         None => "asks for a password".to_owned(),
     }
 }
 
 fn tell_name(user: Option<&str>) -> String {
-    user.map_or_else(|| "those without a password".to_owned(), |user| format!("`{user}`"))
+    user.map_or_else(|| "users without a password".to_owned(), |user| format!("`{user}`"))
 }
 
 fn tell_faults(faults: &[Fault]) -> String {

@@ -1,13 +1,14 @@
-//! HTTP as Mesos, Marathon and Chronos speak it: plain, on the private network.
+//! HTTP as Mesos, Marathon and Chronos use it: plain, on the private network.
 //!
-//! Requests go over streams that the cluster's hosts open, one for each request, with hyper.
-//! A [tunnel](super::tunnel)'s port with another client on it would not do: other users of this
-//! computer could reach it, each redirect would need one more, and clients drop the password
-//! where a follower redirects to its leader. Nothing here reads the environment, so no proxy
-//! of it is ever used.
+//! Requests are sent with hyper over streams that the cluster's hosts open, one for each request.
+//! A [tunnel](super::tunnel)'s port with another client would not work: other users of this
+//! computer could reach it, each redirect would need one more port, and clients drop the password
+//! when a follower redirects to its leader. Nothing here reads the environment, so a proxy set
+//! there is never used.
 //!
-//! Redirects are followed by hand, and only to the cluster's own: the password goes nowhere
-//! else. What may have been carried out is asked again only where that changes nothing.
+//! Redirects are followed by this module, and only to addresses of the cluster: the password is
+//! sent nowhere else. A request that may have been carried out is repeated only if that changes
+//! nothing.
 
 mod error;
 mod refusal;
@@ -35,12 +36,12 @@ pub use self::error::{ApiError, Fault, Reason};
 use self::wire::{Failed, Reply};
 
 const MAX_REDIRECTS: usize = 5;
-/// How often each member is tried, when a request may be.
+/// How often each member is tried, if a request may be repeated.
 const ROUNDS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(250);
-/// A connection inside one network comes about much sooner, or not at all.
+/// A connection inside one network is made much sooner, or not at all.
 const DIAL: Duration = Duration::from_secs(5);
-/// What Marathon and Chronos answer for as long as they serve.
+/// Marathon and Chronos answer this path while they serve.
 const PING: &str = "/ping";
 
 /// Opens connections inside the cluster's private network.
@@ -86,20 +87,21 @@ pub struct NotAnEndpoint(pub String);
 /// How to reach a component.
 #[derive(Clone)]
 pub struct Access {
-    /// What to call it in messages, such as `the Mesos master`.
+    /// Its name in messages, such as `the Mesos master`.
     pub name: String,
     /// The member to ask.
     pub ask: Endpoint,
-    /// Members to ask in turn when that one cannot be reached or cannot answer now; empty where
-    /// that very member is meant.
+    /// Members to ask in turn if that one cannot be reached or cannot answer now; empty if only
+    /// that member is meant.
     pub else_ask: Vec<Endpoint>,
-    /// The cluster's own: a redirect may lead to these and to those above, and nowhere else.
+    /// The cluster's addresses: a redirect may lead to these and to those above, and nowhere
+    /// else.
     pub own: BTreeSet<Endpoint>,
-    /// Who to be.
+    /// The user to log in as.
     pub login: Option<Login>,
     /// Opens the connections.
     pub dialer: Arc<dyn Dialer>,
-    /// The longest that one call may take, with everything that belongs to it.
+    /// The longest that one call may take, including redirects and retries.
     pub deadline: Duration,
 }
 
@@ -123,28 +125,28 @@ pub(super) struct Call {
     method: Method,
     path: String,
     body: Option<Bytes>,
-    /// What to call it in messages.
+    /// Its name in messages.
     what: String,
-    /// Whether it may be asked again when nobody knows if it was carried out.
+    /// Whether it may be repeated if it is not known whether it was carried out.
     repeatable: bool,
     follow: bool,
 }
 
-/// How far a call has come, for when its time is up.
+/// The progress of a call, for when its deadline passes.
 struct Trail {
-    /// Who is asked now.
+    /// The member that is asked now.
     at: Endpoint,
-    /// Why the try before failed.
+    /// Why the previous try failed.
     failed: Option<ApiError>,
 }
 
 impl Call {
-    /// A question: it may be asked again.
+    /// A question: it may be repeated.
     pub(super) fn get(path: impl Into<String>) -> Self {
         Self { repeatable: true, ..Self::order(Method::GET, path) }
     }
 
-    /// An order: it is never given twice.
+    /// An order: it is never repeated.
     pub(super) fn order(method: Method, path: impl Into<String>) -> Self {
         let path = path.into();
         let what = format!("{method} {path}");
@@ -159,12 +161,12 @@ impl Call {
         Self { what: what.to_owned(), ..self }
     }
 
-    /// Says that to carry it out twice is the same as once.
+    /// Marks an order as repeatable: carrying it out twice is the same as once.
     pub(super) fn repeatable(self) -> Self {
         Self { repeatable: true, ..self }
     }
 
-    /// Takes a redirect for the answer.
+    /// Returns a redirect as the answer.
     pub(super) fn not_followed(self) -> Self {
         Self { follow: false, ..self }
     }
@@ -180,7 +182,7 @@ impl Http {
         Self::new(Access { login: None, ..self.access.clone() })
     }
 
-    /// The answer's body, read.
+    /// The body of the answer, parsed.
     pub(super) async fn json<T: DeserializeOwned>(
         &self,
         call: &Call,
@@ -191,7 +193,7 @@ impl Http {
         })
     }
 
-    /// Whether the same question without a password is refused.
+    /// Whether the same request without a password is refused.
     pub(super) async fn is_guarded(&self, call: &Call) -> Result<bool, ApiError> {
         match self.without_password().answer(call).await {
             Ok(_) => Ok(false),
@@ -200,17 +202,17 @@ impl Http {
         }
     }
 
-    /// Checks that a server answers `/ping` as Marathon and Chronos do.
+    /// Checks that a server answers `/ping`, as Marathon and Chronos do.
     pub(super) async fn ping(&self) -> Result<(), ApiError> {
         self.answer(&Call::get(PING)).await.map(drop)
     }
 
-    /// Whether that server refuses to do so without a password.
+    /// Whether that server refuses `/ping` without a password.
     pub(super) async fn guards_ping(&self) -> Result<bool, ApiError> {
         self.is_guarded(&Call::get(PING)).await
     }
 
-    /// The leader that a component names as `{"leader": "HOST:PORT"}`; none where it knows none.
+    /// The leader that a component names as `{"leader": "HOST:PORT"}`; `None` if it knows none.
     pub(super) async fn leader(&self, path: &str) -> Result<Option<Endpoint>, ApiError> {
         #[derive(Deserialize)]
         struct Named {
@@ -230,8 +232,8 @@ impl Http {
         }
     }
 
-    /// Where the component redirects to, which is checked to be the cluster's own; none where
-    /// it says that it does not know.
+    /// The address to which the component redirects, checked to be in the cluster; `None` if it
+    /// says that it does not know.
     pub(super) async fn redirect(
         &self,
         call: &Call,
@@ -249,14 +251,14 @@ impl Http {
         }
     }
 
-    /// The answer to a call, when it is a success.
+    /// The answer to a call, if it is a success.
     pub(super) async fn answer(&self, call: &Call) -> Result<Reply, ApiError> {
         let mut trail = Trail { at: self.access.ask.clone(), failed: None };
         let deadline = self.access.deadline;
         match timeout(deadline, self.tries(call, &mut trail)).await {
             Ok(answer) => answer,
-            // Why an earlier try failed says more than that the time is up; but the last try
-            // of an order may have been carried out, whatever became of those before.
+            // The reason of an earlier failed try is more useful than the deadline. But the last
+            // try of an order may have been carried out, even if earlier tries failed.
             Err(_) => {
                 Err(trail.failed.filter(|_| call.repeatable).unwrap_or_else(|| {
                     self.error(call, &trail.at, Reason::TimedOut(deadline))
@@ -286,7 +288,7 @@ impl Http {
         }
     }
 
-    /// Asks a member, and whom it names instead.
+    /// Asks a member, and follows its redirects.
     async fn follow(&self, call: &Call, trail: &mut Trail) -> Result<Reply, ApiError> {
         let mut path = call.path.clone();
         for _ in 0..=MAX_REDIRECTS {
@@ -326,7 +328,7 @@ impl Http {
         Err(self.error(call, &reply.from, refusal::read(&reply, user)))
     }
 
-    /// Where a redirect leads, if that is ours.
+    /// The target of a redirect, if it is in the cluster.
     fn target(
         &self,
         call: &Call,
@@ -358,7 +360,7 @@ impl Http {
 }
 
 impl Call {
-    /// Where to ask instead. An order follows only a redirect that keeps it an order.
+    /// The address to ask instead. An order follows only a redirect that keeps it an order.
     fn redirected<'a>(&self, reply: &'a Reply) -> Option<&'a str> {
         let follows = match reply.status.as_u16() {
             307 | 308 => true,
@@ -422,7 +424,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A text as one part of a path; with `/` kept, as a path. Nothing in it can begin a query.
+/// A text as one part of a path; if `/` is kept, as a path. It cannot begin a query.
 pub(super) fn encode(text: &str, keep: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,6 +1,6 @@
-//! Reads what a component says when it refuses: JSON, Jetty's HTML pages, plain text.
+//! Reads a component's error answer: JSON, Jetty's HTML pages, plain text.
 //!
-//! Pure. What it quotes is one short line.
+//! Pure. It quotes one short line.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,11 +10,11 @@ use super::wire::Reply;
 
 const MAX_CHARS: usize = 200;
 
-/// How pages write signs of their own; the sign that begins them all comes last.
+/// How HTML pages escape characters; the character that begins every escape is last.
 const ENTITIES: [(&str, &str); 5] =
     [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
 
-/// A refusal as Marathon and Chronos write it.
+/// An error answer as Marathon and Chronos write it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Said {
@@ -35,7 +35,7 @@ struct Detail {
     errors: Vec<String>,
 }
 
-/// The reason in an answer that is no success.
+/// The reason in an answer that is not a success.
 pub(super) fn read(reply: &Reply, user: Option<String>) -> Reason {
     let text = String::from_utf8_lossy(&reply.body);
     let json: Said = serde_json::from_str(&text).unwrap_or_default();
@@ -66,7 +66,7 @@ fn say(json: &Said, text: &str, status: Option<&str>) -> String {
         (None, _) => short(text),
     };
     match said.is_empty() {
-        true => status.unwrap_or("nothing more").to_owned(),
+        true => status.unwrap_or("no message").to_owned(),
         false => short(&said),
     }
 }
@@ -78,8 +78,8 @@ fn faults(details: &Value) -> Vec<Fault> {
     details.iter().filter_map(read).map(detail).collect()
 }
 
-/// What a page says: the reason that Jetty quotes, which is the first line of what Java said; or its
-/// title; without either, all of its text.
+/// The message of a page: the reason that Jetty quotes, which is the first line of the Java
+/// error; or its title; or, without both, all of its text.
 fn title(page: &str) -> String {
     let quoted = page.split_once("<pre>").and_then(|(_, rest)| rest.split_once("</pre>"));
     if let Some((quoted, _)) = quoted.filter(|(quoted, _)| !quoted.trim().is_empty()) {
@@ -99,7 +99,7 @@ fn title(page: &str) -> String {
     text.split_whitespace().collect::<Vec<&str>>().join(" ")
 }
 
-/// The first line of a text, without what could move a terminal's cursor.
+/// The first line of a text, without control characters for a terminal.
 pub(super) fn short(text: &str) -> String {
     let line = text.trim().lines().next().unwrap_or_default();
     let plain: String = line.chars().filter(|c| !c.is_control()).collect();
@@ -181,13 +181,13 @@ mod tests {
         let reason = refusal(422, list);
         assert_eq!(
             reason.to_string(),
-            "finds faults: Object is not valid; at `/id`: must match; at ``: a, b"
+            "reports errors: Object is not valid; at `/id`: must match; at ``: a, b"
         );
         let Reason::Invalid { faults, .. } = reason else { panic!() };
         assert_eq!(faults.len(), 2);
         let text = r#"{"message":"Object is not valid","details":"cmd or args"}"#;
         let told = refusal(422, text).to_string();
-        assert_eq!(told, "finds faults: Object is not valid: cmd or args");
+        assert_eq!(told, "reports errors: Object is not valid: cmd or args");
     }
 
     #[test]

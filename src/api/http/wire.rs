@@ -15,16 +15,16 @@ use hyper_util::rt::TokioIo;
 use super::{Call, Endpoint, Login};
 use crate::remote::Stream;
 
-/// The state of a cluster with ten thousand tasks stays below this.
+/// The state of a cluster with ten thousand tasks is smaller than this.
 const MAX_BODY_BYTES: usize = 64 << 20;
 const JSON: &str = "application/json";
 
-/// A whole answer.
+/// A complete answer.
 pub(crate) struct Reply {
     pub(super) status: StatusCode,
     pub(super) location: Option<String>,
     pub(super) body: Vec<u8>,
-    /// Who gave it.
+    /// The member that sent it.
     pub(super) from: Endpoint,
 }
 
@@ -35,7 +35,7 @@ pub(super) enum Failed {
     TooLarge(usize),
 }
 
-/// Writes down a call for one member.
+/// Builds a request for one member.
 pub(super) fn request(
     call: &Call,
     at: &Endpoint,
@@ -56,7 +56,7 @@ pub(super) fn request(
     }
     let body = call.body.clone().unwrap_or_default();
     if call.method != Method::GET {
-        // A Marathon that is no leader forwards a body of unknown length as an empty one.
+        // A Marathon member that does not lead forwards a body of unknown length as an empty one.
         request = request.header(CONTENT_LENGTH, body.len());
     }
     request.body(Full::new(body))
@@ -69,8 +69,8 @@ fn basic(login: &Login) -> Result<HeaderValue, hyper::http::Error> {
     Ok(value)
 }
 
-/// Sends a request, and reads its whole answer. The stream ends with it, and so does everything
-/// when the caller stops waiting.
+/// Sends a request, and reads its complete answer. The stream is closed afterwards, or when the
+/// caller stops waiting.
 pub(super) async fn exchange(
     stream: Box<dyn Stream>,
     request: Request<Full<Bytes>>,
@@ -97,7 +97,7 @@ pub(super) async fn exchange(
     }
 }
 
-/// Lets go of the connection when it ends; how it did, the talk over it is told too.
+/// Runs the connection until it ends; errors also reach the request that uses it.
 async fn drive(connection: http1::Connection<Over, Full<Bytes>>) {
     let _ = connection.await;
 }

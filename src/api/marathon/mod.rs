@@ -1,7 +1,8 @@
 //! Marathon 1.11: apps, and how they change.
 //!
-//! A Marathon that does not lead hands every request to the leader. No order is repeated by
-//! itself: what the first one began would refuse the second.
+//! A Marathon member that does not lead forwards every request to the leader. No order is
+//! repeated automatically: the deployment that the first order began would cause the second to be
+//! refused.
 
 mod settle;
 mod types;
@@ -21,36 +22,36 @@ pub struct Marathon {
     http: Http,
 }
 
-/// Whether a change waits for deployments that hold its app, or ends them half-way.
+/// Whether a change waits for deployments that lock its app, or stops them half-way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Force {
-    /// Is refused while another deployment holds the app (`Reason::Locked`).
+    /// Refused while another deployment locks the app (`Reason::Locked`).
     No,
-    /// Ends that deployment where it is.
+    /// Stops that deployment where it is.
     Yes,
 }
 
-/// What becomes of an app when a task of it is killed.
+/// What happens to an app when one of its tasks is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// Another takes its place.
+    /// A new task replaces it.
     Replace,
-    /// The app has one instance less.
+    /// The app has one instance fewer.
     Scale,
-    /// Another takes its place, without the volumes that it kept.
+    /// A new task replaces it, without its persistent volumes.
     Wipe,
 }
 
 /// How a deployment is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancel {
-    /// Another deployment goes back to what was.
+    /// Another deployment restores the previous state.
     Revert,
-    /// It ends where it is, half-way.
+    /// It stops half-way.
     Stop,
 }
 
-/// What more apps should be told with, beside their counts and deployments.
+/// What to return for apps, in addition to their counts and deployments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Embed {
     /// Its tasks.
@@ -75,12 +76,12 @@ struct Queue {
 }
 
 impl Marathon {
-    /// Prepares to talk to Marathon; sends nothing yet.
+    /// Creates a client for Marathon; sends nothing yet.
     pub fn new(access: Access) -> Self {
         Self { http: Http::new(access) }
     }
 
-    /// Proves that Marathon answers. A member that does not lead answers for its leader.
+    /// Checks that Marathon answers. A member that does not lead answers for its leader.
     ///
     /// # Errors
     /// When it does not answer, or refuses the password.
@@ -88,16 +89,16 @@ impl Marathon {
         self.http.ping().await
     }
 
-    /// Whether a question without a password is refused. Marathon lets everyone in when it
-    /// cannot read its own credentials, and only its log says so.
+    /// Whether a request without a password is refused. Marathon accepts everyone if it cannot
+    /// read its own credentials, and only its log says so.
     ///
     /// # Errors
-    /// When no answer comes.
+    /// When there is no answer.
     pub async fn is_guarded(&self) -> Result<bool, ApiError> {
         self.http.guards_ping().await
     }
 
-    /// What Marathon says of itself.
+    /// What Marathon reports about itself.
     ///
     /// # Errors
     /// When it does not answer, or refuses the password.
@@ -105,10 +106,10 @@ impl Marathon {
         self.http.json(&Call::get("/v2/info")).await
     }
 
-    /// The member that leads; none while there is none.
+    /// The member that leads; `None` if there is none.
     ///
     /// # Errors
-    /// When no member answers, or what one names is no address.
+    /// When no member answers, or the answer is not an address.
     pub async fn leader(&self) -> Result<Option<Endpoint>, ApiError> {
         self.http.leader("/v2/leader").await
     }
@@ -130,7 +131,7 @@ impl Marathon {
         self.http.json::<One<App>>(&Call::get(path_of(id))).await.map(|one| one.app)
     }
 
-    /// Everything that Marathon says of an app, as it says it.
+    /// The full JSON that Marathon returns for an app.
     ///
     /// # Errors
     /// As [`app`](Self::app).
@@ -141,8 +142,8 @@ impl Marathon {
     /// Creates an app from its definition.
     ///
     /// # Errors
-    /// When Marathon does not answer, has such an app (`Reason::Exists`), or finds faults
-    /// in the definition (`Reason::Invalid`).
+    /// When Marathon does not answer, already has this app (`Reason::Exists`), or rejects the
+    /// definition (`Reason::Invalid`).
     pub async fn create(&self, definition: &Value) -> Result<Change, ApiError> {
         let call = Call::order(Method::POST, "/v2/apps?force=false").body(definition);
         let app: App = self.http.json(&call).await?;
@@ -150,12 +151,11 @@ impl Marathon {
         Ok(Change { version: app.version, deployment })
     }
 
-    /// Makes an app what its definition says, and nothing else: what the definition leaves
-    /// out goes back to its default. Creates it where it is not there.
+    /// Sets an app to exactly its definition: anything that the definition omits is reset to its
+    /// default. Creates the app if it does not exist.
     ///
     /// # Errors
-    /// As [`create`](Self::create), and when a deployment holds the app
-    /// (`Reason::Locked`).
+    /// As [`create`](Self::create), and when a deployment locks the app (`Reason::Locked`).
     pub async fn update(
         &self,
         id: &str,
@@ -166,10 +166,10 @@ impl Marathon {
         self.http.json(&Call::order(Method::PUT, path).body(definition)).await
     }
 
-    /// Gives an app another number of instances.
+    /// Changes the number of instances of an app.
     ///
     /// # Errors
-    /// When Marathon does not answer or has no such app, or a deployment holds it.
+    /// When Marathon does not answer or has no such app, or a deployment locks it.
     pub async fn scale(
         &self,
         id: &str,
@@ -196,7 +196,7 @@ impl Marathon {
     /// # Errors
     /// As [`scale`](Self::scale).
     pub async fn delete(&self, id: &str, force: Force) -> Result<Change, ApiError> {
-        // Said always: Marathon takes yes for its default here.
+        // Always set, because Marathon's default here is true.
         let path = format!("{}?{}", path_of(id), force.query());
         self.http.json(&Call::order(Method::DELETE, path)).await
     }
@@ -204,8 +204,8 @@ impl Marathon {
     /// Kills one task.
     ///
     /// # Errors
-    /// When Marathon does not answer or has no such app or task, or a deployment holds the
-    /// app that should be scaled.
+    /// When Marathon does not answer or has no such app or task, or a deployment locks the app
+    /// that should be scaled.
     pub async fn kill_task(
         &self,
         app: &str,
@@ -217,10 +217,10 @@ impl Marathon {
         self.kill(&Call::order(Method::DELETE, path)).await
     }
 
-    /// Kills tasks, of whichever apps. Those that are gone are left out of the answer.
+    /// Kills tasks of any apps. Tasks that are gone are missing in the answer.
     ///
     /// # Errors
-    /// When Marathon does not answer, or a deployment holds an app that should be scaled.
+    /// When Marathon does not answer, or a deployment locks an app that should be scaled.
     pub async fn kill_tasks(
         &self,
         tasks: &[String],
@@ -231,7 +231,7 @@ impl Marathon {
         self.kill(&call).await
     }
 
-    /// One task that is killed is told as `task`, several as `tasks`.
+    /// Marathon returns one killed task as `task`, several as `tasks`.
     async fn kill(&self, call: &Call) -> Result<Killed, ApiError> {
         #[derive(Deserialize)]
         struct Answer {
@@ -252,7 +252,7 @@ impl Marathon {
         self.http.json(&Call::get("/v2/deployments")).await
     }
 
-    /// Cancels a deployment; gives the one that goes back to what was.
+    /// Cancels a deployment; returns the deployment that restores the previous state.
     ///
     /// # Errors
     /// When Marathon does not answer or has no such deployment.
@@ -270,7 +270,7 @@ impl Marathon {
         }
     }
 
-    /// Apps that wait for offers, each with why the last ones did not fit.
+    /// Apps that wait for offers, each with the reasons why the last offers did not fit.
     ///
     /// # Errors
     /// When Marathon does not answer, or refuses the password.
@@ -278,7 +278,7 @@ impl Marathon {
         self.http.json::<Queue>(&Call::get("/v2/queue")).await.map(|queue| queue.queue)
     }
 
-    /// The root group with all that is in it.
+    /// The root group and everything in it.
     ///
     /// # Errors
     /// When Marathon does not answer, or refuses the password.
@@ -312,7 +312,7 @@ impl Embed {
     }
 }
 
-/// An id that is not a path from the root is taken for one, as Marathon does.
+/// An id that is not a path from the root is treated as one, as Marathon does.
 fn path_of(id: &str) -> String {
     format!("/v2/apps/{}", encode(id.trim_start_matches('/'), "/"))
 }

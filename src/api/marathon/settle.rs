@@ -1,7 +1,7 @@
-//! When an app is what it should be. Pure.
+//! Whether an app has reached its wanted state. Pure.
 //!
-//! That a deployment is no longer listed says nothing: it may have been cancelled. What counts
-//! is what the app has.
+//! A deployment that is no longer listed proves nothing: it may have been cancelled. Only the
+//! state of the app counts.
 
 use std::fmt;
 
@@ -14,29 +14,29 @@ pub enum Waiting {
     Deployments(Vec<String>),
     /// Tasks that do not run yet.
     Staged(u32),
-    /// Tasks too few or too many.
+    /// Too few or too many tasks.
     Running {
-        /// Those that run.
+        /// Running tasks.
         have: u32,
-        /// Those that should.
+        /// Wanted tasks.
         want: u32,
     },
     /// Tasks that have not passed their health checks.
     Healthy {
-        /// Those that have.
+        /// Healthy tasks.
         have: u32,
-        /// Those that should.
+        /// Wanted tasks.
         want: u32,
     },
-    /// A task that runs an older definition, or nobody knows which.
+    /// A task that runs an older or an unknown definition.
     Old(
         /// The task's id.
         String,
     ),
 }
 
-/// Whether an app is what it should be, by its own word with its tasks, and by the deployments
-/// that were under way before it was asked.
+/// Whether an app has reached its wanted state, from its own data with its tasks, and from the
+/// deployments that were under way before it was queried.
 ///
 /// # Errors
 /// With the first thing that it still waits for.
@@ -47,7 +47,7 @@ pub fn settled(app: &App, deployments: &[Deployment]) -> Result<(), Waiting> {
     let old = tasks().find(|task| is_old(app, task));
     let n_checks = app.health_checks.len();
     let healthy = tasks().filter(|task| task.passes(n_checks)).count();
-    // Marathon's own number counts what a task has inherited from the one before it.
+    // Marathon's own number includes results that a task inherited from its predecessor.
     let healthy = app.tasks_healthy.min(u32::try_from(healthy).unwrap_or(u32::MAX));
     if !under_way.is_empty() {
         return Err(Waiting::Deployments(under_way));
@@ -74,7 +74,7 @@ fn under_way(app: &App, deployments: &[Deployment]) -> Vec<String> {
     ids
 }
 
-/// A change of the number of instances alone leaves tasks as they are.
+/// A task keeps its definition if only the number of instances changes.
 fn is_old(app: &App, task: &Task) -> bool {
     let changed = app.version_info.as_ref().and_then(|info| info.last_config_change_at);
     changed.is_some_and(|changed| task.version.is_none_or(|version| version < changed))
@@ -159,7 +159,7 @@ mod tests {
         check(unversioned, Ok(()));
     }
 
-    /// Both as Marathon 1.11 shows them after a task has failed.
+    /// Both, as Marathon 1.11 shows them after a task has failed.
     #[test]
     fn neither_a_task_that_ended_nor_the_health_that_it_left_counts() {
         let ended = json!({"id": "c", "state": "TASK_FAILED", "ports": []});

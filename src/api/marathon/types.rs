@@ -1,8 +1,8 @@
-//! What Marathon 1.11 says, as callers need it. What is not there is empty; how an app runs
-//! in full is in its [definition](super::Marathon::definition).
+//! The answers of Marathon 1.11, with the fields that callers need. Missing fields are empty; all
+//! settings of an app are in its [definition](super::Marathon::definition).
 //!
-//! Ports are wider than TCP's: Marathon takes and shows any up to 2³¹ − 1, and one such app must
-//! not make all of a list unreadable.
+//! Ports are wider than TCP's: Marathon accepts and shows any up to 2³¹ − 1, and one such app
+//! must not make a whole list unreadable.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Marathon, by its leader's word.
+/// What Marathon reports about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Info {
-    /// Such as `marathon`.
+    /// For example `marathon`.
     pub name: String,
-    /// Such as `1.11.24`.
+    /// For example `1.11.24`.
     pub version: String,
     /// Whether the member that answers leads.
     pub elected: Option<bool>,
     /// The leader, as `HOST:PORT`.
     pub leader: Option<String>,
-    /// Its id at Mesos; none until it has registered.
+    /// Its framework id at Mesos; `None` until it has registered.
     #[serde(rename = "frameworkId")]
     pub framework_id: Option<String>,
 }
@@ -55,7 +55,7 @@ pub struct App {
     pub tasks: Vec<Task>,
     /// How its last task failed, if asked for.
     pub last_task_failure: Option<TaskFailure>,
-    /// Which agents its tasks may run on, such as `["hostname", "UNIQUE"]`.
+    /// Which agents may run its tasks, such as `["hostname", "UNIQUE"]`.
     pub constraints: Vec<Vec<String>>,
     /// How far a deployment may go below and above its instances.
     pub upgrade_strategy: Option<UpgradeStrategy>,
@@ -63,11 +63,11 @@ pub struct App {
     pub labels: BTreeMap<String, String>,
     /// Its networks.
     pub networks: Vec<Network>,
-    /// What it runs in.
+    /// Its container.
     pub container: Option<Container>,
     /// Its ports, in host mode.
     pub port_definitions: Vec<PortDefinition>,
-    /// Whether these very ports are taken on the host.
+    /// Whether exactly these ports are used on the host.
     pub require_ports: bool,
 }
 
@@ -93,17 +93,17 @@ pub struct Reference {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct HealthCheck {
-    /// Such as `MESOS_HTTP`.
+    /// For example `MESOS_HTTP`.
     pub protocol: String,
 }
 
-/// How far a deployment may go below and above an app's instances, as parts of them.
+/// How far a deployment may go below and above an app's instances, as fractions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct UpgradeStrategy {
-    /// What must stay healthy.
+    /// The fraction that must stay healthy.
     pub minimum_health_capacity: f64,
-    /// What may be there in addition.
+    /// The fraction that may run in addition.
     pub maximum_over_capacity: f64,
 }
 
@@ -115,13 +115,13 @@ pub struct Network {
     pub mode: String,
 }
 
-/// What an app runs in.
+/// An app's container.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Container {
     /// Its ports.
     pub port_mappings: Vec<PortMapping>,
-    /// Its volumes, as they are written: their forms are many.
+    /// Its volumes as raw JSON, because they have many forms.
     pub volumes: Vec<Value>,
 }
 
@@ -131,7 +131,7 @@ pub struct Container {
 pub struct PortMapping {
     /// Inside the container.
     pub container_port: u32,
-    /// On the host; 0 and none are any.
+    /// On the host; 0 or `None` means any.
     pub host_port: Option<u32>,
     /// On the balancer.
     pub service_port: Option<u32>,
@@ -147,7 +147,7 @@ pub struct PortMapping {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct PortDefinition {
-    /// On the balancer, and on the host where the app requires its ports.
+    /// On the balancer; also on the host if the app requires its ports.
     pub port: u32,
     /// `tcp`, `udp` or `udp,tcp`.
     pub protocol: String,
@@ -157,38 +157,38 @@ pub struct PortDefinition {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A task of an app, or one that has ended: its place is kept, without ports and version, until
-/// the next one takes it.
+/// A task of an app, or one that has ended: Marathon keeps its entry, without ports and version,
+/// until the next task replaces it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Task {
     /// Its id, at Mesos too.
     pub id: String,
-    /// Whose it is.
+    /// The app's id.
     pub app_id: String,
     /// The name of its agent.
     pub host: String,
     /// The id of its agent.
     #[serde(rename = "slaveId")]
     pub agent_id: Option<String>,
-    /// Such as `TASK_RUNNING`.
+    /// For example `TASK_RUNNING`.
     pub state: String,
     /// The version of the app that it runs.
     pub version: Option<Timestamp>,
-    /// When it began; none while it does not run yet.
+    /// When it started; `None` if it does not run yet.
     pub started_at: Option<Timestamp>,
     /// Its ports on the host, in the order of the app's ports.
     pub ports: Vec<u32>,
-    /// The ports on the balancer that go with them.
+    /// The balancer's ports for them, in the same order.
     pub service_ports: Vec<u32>,
-    /// Its own addresses.
+    /// The task's own addresses.
     pub ip_addresses: Vec<IpAddress>,
-    /// The last result of each health check; none before the first result.
+    /// The last result of each health check; empty before the first result.
     pub health_check_results: Vec<HealthCheckResult>,
 }
 
 impl Task {
-    /// Whether it has ended, however that was.
+    /// Whether it has ended, with success or not.
     pub fn has_ended(&self) -> bool {
         const ENDS: [&str; 7] = [
             "TASK_FINISHED",
@@ -202,8 +202,8 @@ impl Task {
         ENDS.contains(&self.state.as_str())
     }
 
-    /// Whether it has passed so many health checks itself. A task that takes the place of another
-    /// inherits that one's results, which are of before its own start.
+    /// Whether it has passed this many health checks itself. A task that replaces another
+    /// inherits that task's results, which date from before its own start.
     pub fn passes(&self, n_checks: usize) -> bool {
         let is_own = |result: &HealthCheckResult| {
             result.alive && result.last_success > self.started_at
@@ -222,15 +222,15 @@ pub struct IpAddress {
     pub ip_address: String,
 }
 
-/// What a health check found.
+/// The result of a health check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HealthCheckResult {
     /// Whether the task passed.
     pub alive: bool,
-    /// When it last did; perhaps before the task began.
+    /// The last success; it may be from before the task's start.
     pub last_success: Option<Timestamp>,
-    /// Why it last did not.
+    /// Why the last check failed.
     pub last_failure_cause: Option<String>,
 }
 
@@ -240,9 +240,9 @@ pub struct HealthCheckResult {
 pub struct TaskFailure {
     /// The task.
     pub task_id: String,
-    /// Where it was.
+    /// The host that it ran on.
     pub host: String,
-    /// Such as `TASK_FAILED`.
+    /// For example `TASK_FAILED`.
     pub state: String,
     /// Why.
     pub message: String,
@@ -254,20 +254,20 @@ pub struct TaskFailure {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Change {
-    /// The version that comes of it.
+    /// The resulting version.
     pub version: String,
-    /// The deployment that brings it about.
+    /// The deployment that carries it out.
     #[serde(rename = "deploymentId")]
     pub deployment: String,
 }
 
-/// Tasks that were told to end.
+/// Tasks that Marathon was asked to kill.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Killed {
-    /// These tasks; empty where a deployment kills them.
+    /// These tasks; empty if a deployment kills them.
     pub tasks: Vec<Task>,
-    /// That deployment, when the app has fewer instances afterwards.
+    /// That deployment, if the app has fewer instances afterwards.
     #[serde(rename = "deploymentId")]
     pub deployment: Option<String>,
 }
@@ -282,9 +282,9 @@ pub struct Deployment {
     pub affected_apps: Vec<String>,
     /// What it does now.
     pub current_actions: Vec<Action>,
-    /// The step that it is at, from 1.
+    /// Its current step, from 1.
     pub current_step: u32,
-    /// The steps that it has.
+    /// The number of its steps.
     pub total_steps: u32,
 }
 
@@ -292,7 +292,7 @@ pub struct Deployment {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Action {
-    /// Such as `ScaleApplication`.
+    /// For example `ScaleApplication`.
     pub action: String,
     /// The app.
     pub app: Option<String>,
@@ -305,13 +305,13 @@ pub struct Queued {
     /// The app or the pod.
     #[serde(alias = "pod")]
     pub app: Reference,
-    /// Tasks that are still to be launched.
+    /// Tasks that have not been launched yet.
     pub count: u32,
     /// How long launches are held back after failures.
     pub delay: Delay,
     /// Since when it waits.
     pub since: Option<Timestamp>,
-    /// Why offers were turned down.
+    /// Why offers were declined.
     #[serde(rename = "processedOffersSummary")]
     pub offers: Offers,
 }
@@ -320,19 +320,19 @@ pub struct Queued {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Delay {
-    /// What is left of it.
+    /// The remaining time.
     pub time_left_seconds: f64,
     /// Whether it is over.
     pub overdue: bool,
 }
 
-/// What became of offers for an app.
+/// What happened to offers for an app.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Offers {
-    /// Offers that were looked at.
+    /// Offers that were processed.
     pub processed_offers_count: u64,
-    /// Of these, the ones that did not fit.
+    /// Offers among them that did not fit.
     pub unused_offers_count: u64,
     /// When the last one fitted.
     pub last_used_offer_at: Option<Timestamp>,
@@ -343,15 +343,15 @@ pub struct Offers {
     pub rejected: Vec<Rejected>,
 }
 
-/// A reason for which offers were turned down.
+/// A reason why offers were declined.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Rejected {
-    /// Such as `InsufficientCpus`.
+    /// For example `InsufficientCpus`.
     pub reason: String,
-    /// Offers turned down for it.
+    /// Offers declined for it.
     pub declined: u64,
-    /// Offers that were looked at.
+    /// Offers that were processed.
     pub processed: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Waits until Marathon has done what it was told, and no longer than a deadline.
+//! Waits until Marathon has finished a change, with a deadline.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use super::{Marathon, TaskFailure, settled};
 
 const POLL: Duration = Duration::from_secs(1);
 
-/// What was seen last: done, or what is still missing.
+/// The last observation: done, or what is still missing.
 type Seen = Result<(), String>;
 
 impl Marathon {
-    /// Waits until an app is what it should be: see [`settled`]. A Marathon that is away or
-    /// elects a leader meanwhile is waited for too.
+    /// Waits until an app has reached its wanted state: see [`settled`]. It also waits while
+    /// Marathon is away or elects a leader.
     ///
     /// # Errors
     /// [`Reason::NotSettled`] with what is still missing, when the deadline passes; and when
@@ -28,8 +28,8 @@ impl Marathon {
         self.wait(&what, deadline, async || self.health(id).await).await
     }
 
-    /// Waits until a deployment is over, however it ended: for apps that are deleted, where
-    /// nothing else can be asked.
+    /// Waits until a deployment has ended, with success or not: for deleted apps, which cannot be
+    /// queried any more.
     ///
     /// # Errors
     /// [`Reason::NotSettled`] when the deadline passes; and when Marathon refuses.
@@ -51,7 +51,8 @@ impl Marathon {
     }
 
     async fn health(&self, id: &str) -> Result<Seen, ApiError> {
-        // In this order: what begins after the first question shows in the second answer.
+        // In this order: a deployment that begins after the first request is visible in the
+        // second answer.
         let under_way = self.deployments().await?;
         let app = self.app(id).await?;
         Ok(settled(&app, &under_way).map_err(|waiting| {

@@ -1,4 +1,4 @@
-//! One agent, asked itself.
+//! The API of one agent.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub struct Agent {
     http: Http,
 }
 
-/// What an agent says of itself.
+/// What an agent reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentState {
     /// Its id; empty until it has registered for the first time.
@@ -20,38 +20,38 @@ pub struct AgentState {
     pub hostname: String,
     /// Its version.
     pub version: String,
-    /// The leader that it is registered with; none where it is registered with none.
+    /// The leader that it is registered with; `None` if it is not registered.
     pub master_hostname: Option<String>,
     /// The flags that it runs with.
     pub flags: BTreeMap<String, String>,
-    /// Its tasks that have not ended, also those that wait for their executor.
+    /// Its tasks that have not ended, including tasks that wait for their executor.
     pub tasks: Vec<AgentTask>,
 }
 
-/// A task, as its agent knows it.
+/// A task, as its agent reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AgentTask {
     /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// Its framework's id.
     #[serde(default)]
     pub framework_id: String,
-    /// What runs it; empty where that is its own command.
+    /// Its executor's id; empty for a command task.
     #[serde(default)]
     pub executor_id: String,
-    /// Such as `TASK_RUNNING`; empty while it waits.
+    /// For example `TASK_RUNNING`; empty while it waits.
     #[serde(default)]
     pub state: String,
 }
 
 impl Agent {
-    /// Prepares to talk to an agent; sends nothing yet.
+    /// Creates a client for an agent; sends nothing yet.
     pub fn new(access: Access) -> Self {
         Self { http: Http::new(access) }
     }
 
-    /// Proves that the agent's process answers, and no more: it does also while no master
-    /// takes it. Needs no password.
+    /// Checks only that the agent's process answers: it does so even if no master accepts it.
+    /// Needs no password.
     ///
     /// # Errors
     /// When it does not answer.
@@ -59,7 +59,7 @@ impl Agent {
         self.http.answer(&Call::get("/health")).await.map(drop)
     }
 
-    /// What the agent says of itself and its tasks.
+    /// What the agent reports about itself and its tasks.
     ///
     /// # Errors
     /// When it does not answer, or refuses the password.
@@ -75,10 +75,10 @@ impl Agent {
         super::flags(&self.http).await
     }
 
-    /// Whether a question without a password is refused.
+    /// Whether a request without a password is refused.
     ///
     /// # Errors
-    /// When no answer comes.
+    /// When there is no answer.
     pub async fn is_guarded(&self) -> Result<bool, ApiError> {
         self.http.is_guarded(&Call::get("/state")).await
     }

@@ -1,8 +1,8 @@
-//! Mesos: what the masters and agents say of the cluster, and the orders for agents.
+//! Mesos: what the masters and agents report about the cluster, and the orders for agents.
 //!
-//! Which calls prove what was seen on a real Mesos 1.11: a master's health, metrics and flags
-//! are that member's own and say nothing about the cluster; the calls of the v1 API are answered
-//! by the leader alone, to which all others redirect, and only once it knows its registry.
+//! What each call proves was tested on a real Mesos 1.11: a master's health, metrics and flags
+//! are only its own and say nothing about the cluster. Calls of the v1 API are answered only by
+//! the leader, to which all others redirect, and only when it has recovered its registry.
 
 mod agent;
 mod raw;
@@ -33,21 +33,21 @@ pub struct Master {
 /// How an agent is drained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Draining {
-    /// The longest that a task gets to end by itself, rounded up to seconds; without it each
-    /// task's own kill policy decides. A command task's own policy decides in any case.
+    /// The longest time that a task gets to end by itself, rounded up to seconds; if `None`, each
+    /// task's own kill policy decides. For a command task, its own policy always decides.
     pub max_grace: Option<Duration>,
-    /// Whether the agent is gone for good afterwards.
+    /// Whether the agent is marked gone for good afterwards.
     pub mark_gone: bool,
 }
 
 impl Master {
-    /// Prepares to talk to masters; sends nothing yet.
+    /// Creates a client for masters; sends nothing yet.
     pub fn new(access: Access) -> Self {
         Self { http: Http::new(access) }
     }
 
-    /// Proves that the process of the member that is asked answers, and no more: it does also
-    /// without a leader or a quorum. Needs no password.
+    /// Checks only that the process of the queried member answers: it does so even without a
+    /// leader or a quorum. Needs no password.
     ///
     /// # Errors
     /// When it does not answer.
@@ -55,8 +55,8 @@ impl Master {
         self.http.answer(&Call::get("/health")).await.map(drop)
     }
 
-    /// The leader by the word of the member that is asked; none where it knows of none. It is
-    /// named for some seconds after its death. Needs no password.
+    /// The leader that the queried member names; `None` if it knows none. It still names a leader
+    /// for some seconds after that leader's death. Needs no password.
     ///
     /// # Errors
     /// When the member does not answer, or names one that is not the cluster's own.
@@ -64,8 +64,8 @@ impl Master {
         self.http.redirect(&Call::get("/master/redirect")).await
     }
 
-    /// The leader, by itself. An answer proves that it has finished its recovery, so that a
-    /// quorum of masters keeps its registry.
+    /// The leader's own answer. It proves that the leader has finished its recovery, so a quorum
+    /// of masters keeps its registry.
     ///
     /// # Errors
     /// When no leader answers; [`Reason::NotRecovered`] when it has no quorum yet.
@@ -73,7 +73,7 @@ impl Master {
         self.read::<raw::Master>("GET_MASTER").await.map(MasterInfo::from)
     }
 
-    /// All agents that are registered, also those that are deactivated or away for moments.
+    /// All registered agents, including those that are deactivated or briefly disconnected.
     ///
     /// # Errors
     /// As [`get_master`](Self::get_master), and when the user may not see them.
@@ -82,7 +82,7 @@ impl Master {
         Ok(agents.agents.into_iter().map(AgentInfo::from).collect())
     }
 
-    /// All frameworks that are registered, and those of the past that the leader remembers.
+    /// All registered frameworks, and completed ones that the leader remembers.
     ///
     /// # Errors
     /// As [`get_agents`](Self::get_agents).
@@ -90,7 +90,7 @@ impl Master {
         self.read::<raw::Frameworks>("GET_FRAMEWORKS").await.map(Frameworks::from)
     }
 
-    /// All tasks, also those of the past that the leader remembers.
+    /// All tasks, including completed ones that the leader remembers.
     ///
     /// # Errors
     /// As [`get_agents`](Self::get_agents).
@@ -98,7 +98,7 @@ impl Master {
         self.read::<raw::Tasks>("GET_TASKS").await.map(Tasks::from)
     }
 
-    /// What the member that is asked measures, such as `master/elected`.
+    /// The metrics of the queried member, such as `master/elected`.
     ///
     /// # Errors
     /// When it does not answer, or refuses the password.
@@ -106,15 +106,15 @@ impl Master {
         self.http.json(&Call::get("/metrics/snapshot")).await
     }
 
-    /// The flags that the member that is asked runs with.
+    /// The flags that the queried member runs with.
     ///
     /// # Errors
-    /// When it does not answer, or does not let this user see them.
+    /// When it does not answer, or does not allow this user to see them.
     pub async fn flags(&self) -> Result<BTreeMap<String, String>, ApiError> {
         flags(&self.http).await
     }
 
-    /// The version of the member that is asked. Needs no password.
+    /// The version of the queried member. Needs no password.
     ///
     /// # Errors
     /// When it does not answer.
@@ -122,16 +122,16 @@ impl Master {
         self.http.json(&Call::get("/version")).await
     }
 
-    /// Whether a question without a password is refused.
+    /// Whether a request without a password is refused.
     ///
     /// # Errors
-    /// When no answer comes.
+    /// When there is no answer.
     pub async fn is_guarded(&self) -> Result<bool, ApiError> {
         self.http.is_guarded(&question("GET_HEALTH")).await
     }
 
-    /// Offers nothing of an agent any more; its tasks go on. Repeated, it changes nothing, so
-    /// it is repeated when the connection breaks.
+    /// Stops offering an agent's resources; its tasks keep running. If repeated, it changes
+    /// nothing, so it is repeated if the connection breaks.
     ///
     /// # Errors
     /// When the leader does not answer, does not know the agent (400), or forbids it.
@@ -140,8 +140,8 @@ impl Master {
         self.http.answer(&call.repeatable()).await.map(drop)
     }
 
-    /// Offers an agent again that was deactivated or is drained. Never repeated: an agent that
-    /// is active already is an error (400), as is one that is still draining.
+    /// Offers the resources of a deactivated or drained agent again. Never repeated: it is an
+    /// error (400) if the agent is already active, or still draining.
     ///
     /// # Errors
     /// As for [`deactivate_agent`](Self::deactivate_agent), and in these cases.
@@ -150,10 +150,10 @@ impl Master {
         self.http.answer(&call).await.map(drop)
     }
 
-    /// Ends all tasks of an agent, and offers nothing of it any more. Comes back at once:
-    /// [`get_agents`](Self::get_agents) says when it is [`DrainState::Drained`]. Never repeated
-    /// by itself. Given again to an agent that stays `DRAINING` because its framework vanished,
-    /// it ends that.
+    /// Ends all tasks of an agent, and stops offering its resources. Returns at once:
+    /// [`get_agents`](Self::get_agents) shows when it is [`DrainState::Drained`]. Never repeated
+    /// automatically. If an agent stays `DRAINING` because its framework vanished, a second call
+    /// ends that.
     ///
     /// # Errors
     /// When the leader does not answer, does not know the agent (400), has its machine in the
@@ -161,7 +161,7 @@ impl Master {
     pub async fn drain_agent(&self, agent: &str, how: Draining) -> Result<(), ApiError> {
         let mut body = json!({"agent_id": {"value": agent}});
         if let Some(grace) = how.max_grace {
-            // Mesos reads only this form: it takes nanoseconds for none at all.
+            // The only form that Mesos reads; it ignores a grace period in nanoseconds.
             let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
             body["max_grace_period"] = json!({"seconds": seconds});
         }
@@ -171,8 +171,8 @@ impl Master {
         self.http.answer(&order("DRAIN_AGENT", body)).await.map(drop)
     }
 
-    /// Says that an agent will never come back: its tasks are lost, and it may not register
-    /// again. Repeated, it changes nothing, so it is repeated when the connection breaks.
+    /// Marks an agent as gone for good: its tasks are lost, and it may not register again. If
+    /// repeated, it changes nothing, so it is repeated if the connection breaks.
     ///
     /// # Errors
     /// When the leader does not answer, forbids it, or never knew the agent
@@ -185,7 +185,8 @@ impl Master {
     async fn read<T: DeserializeOwned>(&self, kind: &str) -> Result<T, ApiError> {
         let mut answer: Value = self.http.json(&question(kind)).await?;
         let inner = answer.get_mut(kind.to_ascii_lowercase()).map(Value::take);
-        let missing = || serde_json::Error::custom("the answer is to another question");
+        let missing =
+            || serde_json::Error::custom("the answer is for a different request");
         inner
             .ok_or_else(missing)
             .and_then(serde_json::from_value)
@@ -197,7 +198,7 @@ async fn flags(http: &Http) -> Result<BTreeMap<String, String>, ApiError> {
     http.json::<raw::Flags>(&Call::get("/flags")).await.map(|flags| flags.flags)
 }
 
-/// A question of the v1 API: it is posted, but changes nothing.
+/// A question of the v1 API: it is sent with POST, but changes nothing.
 fn question(kind: &str) -> Call {
     let call = Call::order(Method::POST, V1).body(&json!({"type": kind}));
     call.named(kind).repeatable()

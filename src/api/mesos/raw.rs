@@ -1,4 +1,4 @@
-//! Mesos' own shapes of what [`types`] holds; what is not there is empty.
+//! Mesos' own JSON for the types in [`types`]; missing fields are empty.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -235,7 +235,7 @@ impl From<Task> for types::Task {
     }
 }
 
-/// Where a process listens: a pid is `slave(1)@10.0.0.31:5051`.
+/// The address at which a process listens: a pid is `slave(1)@10.0.0.31:5051`.
 pub(super) fn address(pid: &str) -> Option<Endpoint> {
     pid.rsplit_once('@')?.1.parse().ok()
 }

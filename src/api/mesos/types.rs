@@ -1,4 +1,4 @@
-//! What Mesos says, as callers need it.
+//! The answers of Mesos, with the fields that callers need.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -15,30 +15,30 @@ pub struct MasterInfo {
     pub id: String,
     /// Its name.
     pub hostname: String,
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: Option<Endpoint>,
-    /// Its version, such as `1.11.0`.
+    /// Its version, for example `1.11.0`.
     pub version: String,
 }
 
 /// A program's version.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Version {
-    /// Such as `1.11.0`.
+    /// For example `1.11.0`.
     pub version: String,
     /// The commit that it was built from.
     #[serde(default)]
     pub git_sha: Option<String>,
 }
 
-/// An agent as the leader knows it.
+/// An agent, as the leader reports it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentInfo {
-    /// Its id: it stays over restarts, unless its work folder is emptied.
+    /// Its id: it survives restarts, unless its work folder is emptied.
     pub id: String,
     /// Its name.
     pub hostname: String,
-    /// Where it listens; none where its pid cannot be read.
+    /// The address at which it listens; `None` if its pid cannot be parsed.
     pub address: Option<Endpoint>,
     /// Its version.
     pub version: String,
@@ -48,43 +48,43 @@ pub struct AgentInfo {
     pub deactivated: bool,
     /// When it first registered with this leader's registry.
     pub registered: Option<Timestamp>,
-    /// Its attributes, each as Mesos would show it.
+    /// Its attributes, each as Mesos shows it.
     pub attributes: BTreeMap<String, String>,
-    /// What it has.
+    /// Its total resources.
     pub total: Resources,
-    /// What of it is in use.
+    /// Its resources in use.
     pub allocated: Resources,
-    /// Its drain, under way or done.
+    /// Its drain, under way or finished.
     pub drain: Option<Drain>,
 }
 
 /// A drain of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drain {
-    /// How far it is.
+    /// Its progress.
     pub state: DrainState,
-    /// Whether the agent is gone for good afterwards.
+    /// Whether the agent is marked gone for good afterwards.
     pub mark_gone: bool,
-    /// About when it began.
+    /// Its approximate start.
     pub started: Option<Timestamp>,
 }
 
-/// How far a drain is.
+/// The progress of a drain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum DrainState {
-    /// Tasks are ending, or their frameworks have not heard of it.
+    /// Tasks are ending, or their frameworks have not received the request.
     #[serde(rename = "DRAINING")]
     Draining,
     /// No task is left.
     #[serde(rename = "DRAINED")]
     Drained,
-    /// Something that this program does not know: never taken for drained.
+    /// A state that this program does not know: never treated as drained.
     #[default]
     #[serde(other)]
     Unknown,
 }
 
-/// Amounts of an agent or task, over all roles.
+/// Resources of an agent or task, over all roles.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resources {
     /// Processors.
@@ -93,16 +93,16 @@ pub struct Resources {
     pub mem_mib: f64,
     /// Disk in MiB.
     pub disk_mib: f64,
-    /// Ports, in the order that Mesos tells them.
+    /// Ports, in the order in which Mesos lists them.
     pub ports: Vec<RangeInclusive<u16>>,
 }
 
-/// What the leader knows of frameworks.
+/// The frameworks that the leader knows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Frameworks {
-    /// Those that are registered.
+    /// Registered frameworks.
     pub current: Vec<Framework>,
-    /// Those that have ended.
+    /// Completed frameworks.
     pub completed: Vec<Framework>,
 }
 
@@ -117,38 +117,38 @@ pub struct Framework {
     pub active: bool,
     /// Whether its scheduler is connected.
     pub connected: bool,
-    /// Who it authenticated as.
+    /// The principal that it authenticated as.
     pub principal: Option<String>,
     /// The host that its scheduler runs on.
     pub hostname: Option<String>,
-    /// Its page.
+    /// Its web page.
     pub webui_url: Option<String>,
 }
 
-/// What the leader knows of tasks.
+/// The tasks that the leader knows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tasks {
-    /// Those that run, or will.
+    /// Tasks that run, or will run.
     pub current: Vec<Task>,
     /// Those on agents that cannot be reached.
     pub unreachable: Vec<Task>,
-    /// Those that have ended.
+    /// Tasks that have ended.
     pub completed: Vec<Task>,
 }
 
 /// A task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
-    /// Its id; only its framework keeps it from being used twice.
+    /// Its id; only its framework prevents a second use.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Whose it is.
+    /// Its framework's id.
     pub framework_id: String,
-    /// Where it is.
+    /// Its agent's id.
     pub agent_id: String,
-    /// Such as `TASK_RUNNING`.
+    /// For example `TASK_RUNNING`.
     pub state: String,
-    /// What it uses.
+    /// Its resources.
     pub resources: Resources,
 }

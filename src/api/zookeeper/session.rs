@@ -1,7 +1,7 @@
-//! A short session with a member: which nodes there are, and who may do what with them.
+//! A short session with a member: which nodes exist, and who may access them.
 //!
-//! It goes over a stream of its caller's, so that no port of this computer leads to ZooKeeper;
-//! and it asks one question at a time, so nothing has to be kept alive, watched or tried again.
+//! It uses a stream from its caller, so that no port of this computer leads to ZooKeeper. It asks
+//! one question at a time, so it needs no keepalives, watches or retries.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,28 +12,28 @@ use crate::component::znode::{AccessList, Grant, Rights};
 use crate::remote::Stream;
 use crate::secret::Secret;
 
-/// How long a member keeps a session of which it hears nothing; it outlives any question.
+/// How long a member keeps a silent session; longer than any question takes.
 const SESSION: Duration = Duration::from_secs(20);
-/// An access list has some hundred bytes; more is something else that answers there.
+/// An access list has some hundred bytes; if there is more, another program answers there.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// The numbers by which ZooKeeper's protocol knows what is asked.
+/// The numbers of requests in ZooKeeper's protocol.
 const CREATE: i32 = 1;
 const GET_ACL: i32 = 6;
 const SET_ACL: i32 = 7;
 const AUTH: i32 = 100;
 const CLOSE: i32 = -11;
-/// A proof of who asks has no number of its own.
+/// The number that ZooKeeper uses for authentication.
 const AUTH_XID: i32 = -4;
 
 const NO_NODE: i32 = -101;
 const NODE_EXISTS: i32 = -110;
 
-/// Why a session is of no use.
+/// Why a session failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The connection broke off.
-    #[error("ZooKeeper broke off the session")]
+    /// The connection was lost.
+    #[error("the connection was lost during the session with ZooKeeper")]
     Broken(#[source] std::io::Error),
     /// It took too long.
     #[error("ZooKeeper did not answer within {}s", deadline.as_secs())]
@@ -41,28 +41,28 @@ pub enum SessionError {
         /// The longest that an answer was allowed to take.
         deadline: Duration,
     },
-    /// It does not do what it is asked.
+    /// It refuses a request.
     #[error("ZooKeeper refuses to {what}: {}", reason(*code))]
     Refused {
-        /// What it was asked to do.
+        /// The request.
         what: String,
         /// Its reason, as a number.
         code: i32,
     },
-    /// What answers there is no ZooKeeper that this program knows.
-    #[error("what answers there does not speak as ZooKeeper does")]
+    /// The program there is not a ZooKeeper that this program supports.
+    #[error("the program that answers there is not ZooKeeper")]
     Nonsense,
 }
 
-/// What ZooKeeper's numbers mean, of those that can come.
+/// The meaning of ZooKeeper's error numbers that can occur.
 fn reason(code: i32) -> String {
     match code {
-        NO_NODE => "there is no such node".to_owned(),
-        -102 => "the administrator's password is not the one that it knows".to_owned(),
-        NODE_EXISTS => "there is such a node already".to_owned(),
-        -114 => "it takes the access list for invalid".to_owned(),
-        -115 => "it takes the password for wrong".to_owned(),
-        code => format!("its error {code}"),
+        NO_NODE => "the node does not exist".to_owned(),
+        -102 => "it has a different administrator password".to_owned(),
+        NODE_EXISTS => "the node already exists".to_owned(),
+        -114 => "the access list is invalid".to_owned(),
+        -115 => "the password is wrong".to_owned(),
+        code => format!("error {code}"),
     }
 }
 
@@ -83,7 +83,7 @@ impl<S: Stream> Session<S> {
     /// Begins a session as a user. No answer may take longer than `deadline`.
     ///
     /// # Errors
-    /// When the member does not take it: one without a quorum breaks it off.
+    /// When the member refuses it: a member without a quorum closes the connection.
     pub async fn open(
         stream: S,
         user: &str,
@@ -102,30 +102,30 @@ impl<S: Stream> Session<S> {
         let proof = format!("{user}:{}", password.expose());
         let asked = Record::default().int(AUTH_XID).int(AUTH).int(0);
         let asked = asked.text("digest").bytes(proof.as_bytes());
-        session.ask(asked, AUTH_XID, || format!("let {user} in")).await?;
+        session.ask(asked, AUTH_XID, || format!("log in {user}")).await?;
         Ok(session)
     }
 
-    /// Who may do what with a node; none where there is no such node.
+    /// Who may access a node; `None` if the node does not exist.
     ///
     /// # Errors
-    /// When the member does not tell.
+    /// When the member does not answer this.
     pub async fn access(
         &mut self,
         path: &str,
     ) -> Result<Option<AccessList>, SessionError> {
-        let what = || format!("say who may use {path}");
+        let what = || format!("report who may access {path}");
         match self.request(GET_ACL, |asked| asked.text(path), what).await {
             Err(SessionError::Refused { code: NO_NODE, .. }) => Ok(None),
             answer => Answer(&answer?).access().map(Some),
         }
     }
 
-    /// Makes a node for those on the list, or has a node that is there follow it. Repeated, it
-    /// changes nothing.
+    /// Creates a node with the given access list, or sets the list on an existing node. If
+    /// repeated, it changes nothing.
     ///
     /// # Errors
-    /// When the member does not do it.
+    /// When the member refuses.
     pub async fn secure(
         &mut self,
         path: &str,
@@ -140,7 +140,7 @@ impl<S: Stream> Session<S> {
             },
         }
         let body = |asked: Record| asked.text(path).access(access).int(-1);
-        let what = || format!("set who may use {path}");
+        let what = || format!("set who may access {path}");
         self.request(SET_ACL, body, what).await.map(drop)
     }
 
@@ -150,13 +150,13 @@ impl<S: Stream> Session<S> {
         access: &AccessList,
     ) -> Result<(), SessionError> {
         let body = |asked: Record| asked.text(path).bytes(&[]).access(access).int(0);
-        self.request(CREATE, body, || format!("make {path}")).await.map(drop)
+        self.request(CREATE, body, || format!("create {path}")).await.map(drop)
     }
 
     /// Ends the session, so that the member need not keep it.
     ///
     /// # Errors
-    /// When the member does not say that it did; it forgets the session by itself.
+    /// When the member does not confirm it; the session then expires by itself.
     pub async fn close(mut self) -> Result<(), SessionError> {
         let what = || "end the session".to_owned();
         self.request(CLOSE, |asked| asked, what).await.map(drop)
@@ -173,8 +173,8 @@ impl<S: Stream> Session<S> {
         self.ask(body(Record::default().int(xid).int(operation)), xid, what).await
     }
 
-    /// What an answer holds behind its head: the number of the question, of the last change, and
-    /// of an error.
+    /// The content of an answer after its header: the number of the question, of the last change,
+    /// and of an error.
     async fn ask(
         &mut self,
         asked: Record,
@@ -212,7 +212,7 @@ impl<S: Stream> Session<S> {
     }
 }
 
-/// A question in the making: values in the order in which they are written.
+/// A question under construction: values in the order in which they are written.
 #[derive(Default)]
 struct Record(Vec<u8>);
 
@@ -249,18 +249,18 @@ impl Record {
         })
     }
 
-    /// As it is sent: behind its own length.
+    /// The bytes to send: the length, then the content.
     fn framed(self) -> Vec<u8> {
         Self::default().bytes(&self.0).0
     }
 }
 
-/// What this program asks is short.
+/// The questions of this program are short.
 fn length(n: usize) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
-/// What is left of an answer.
+/// The unread rest of an answer.
 struct Answer<'a>(&'a [u8]);
 
 impl Answer<'_> {

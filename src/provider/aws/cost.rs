@@ -1,7 +1,7 @@
-//! What a cluster on AWS costs, by list prices: its instances, their disks, their addresses.
+//! The cost of a cluster on AWS, by list prices: its instances, their disks, their addresses.
 //!
-//! Pure: asks nobody, so it is an estimate. It says what it left out, and which way it errs.
-//! What is sent over the network is never in it.
+//! Pure: it makes no calls, so it is an estimate. It reports what it left out, and whether it is
+//! too high or too low. Network traffic is never included.
 
 use std::time::Duration;
 
@@ -21,21 +21,21 @@ const HOURS_A_MONTH: f64 = 730.0;
 pub struct Estimate {
     /// The cluster.
     pub cluster: String,
-    /// Whose prices were taken; none where no region is known.
+    /// The region of the prices; `None` if no region is known.
     pub region: Option<String>,
-    /// When those prices were right.
+    /// When those prices were valid.
     pub date: String,
-    /// Whether its machines have public addresses, which are counted then.
+    /// Whether its machines have public addresses, which then cost something.
     pub is_public: bool,
     /// Its parts, in the order of the inventory.
     pub groups: Vec<GroupCost>,
-    /// After how long it may be taken down.
+    /// The time after which it may be taken down.
     pub expires: Option<Duration>,
-    /// What is not in the sum because no price of it is known, each as a sentence's part.
+    /// What is not in the sum because its price is not known, each as part of a sentence.
     pub gaps: Vec<String>,
 }
 
-/// What the machines of a group cost, all of them together.
+/// The cost of all machines of a group together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupCost {
     /// The group.
@@ -44,39 +44,39 @@ pub struct GroupCost {
     pub n_machines: u16,
     /// The type that is counted: the first that the inventory names.
     pub kind: String,
-    /// Whether there are others to take where that one has no capacity.
+    /// Whether the inventory names other types for lack of capacity.
     pub has_other_kinds: bool,
-    /// Whether they are spot instances, which are counted as if they were on demand.
+    /// Whether they are spot instances, which are counted at on-demand prices.
     pub spot: bool,
-    /// The disk of each of them, where the inventory says it.
+    /// The disk of each machine, if the inventory sets it.
     pub disk: Option<Size>,
-    /// What is known of their cost in an hour.
+    /// The known part of their cost per hour.
     pub per_hour: Usd,
-    /// Whether that is all of it.
+    /// Whether that is the whole cost.
     pub complete: bool,
 }
 
-/// Which way an estimate errs.
+/// Whether an estimate is too high or too low.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// Everything that it speaks of has a price.
+    /// Every part has a price.
     About,
-    /// Something without a known price is left out.
+    /// A part without a known price is left out.
     AtLeast,
-    /// Spot instances cost less than what is counted.
+    /// Spot instances cost less than the counted price.
     AtMost,
     /// Both.
     Roughly,
 }
 
-/// What an inventory's machines cost in the region that it names; none where nothing is paid for,
-/// because the machines exist already or are made on this computer.
+/// The cost of an inventory's machines in the region that it names; `None` if they cost nothing,
+/// because the machines exist already or are created on this computer.
 pub fn estimate(inventory: &Inventory, prices: &Prices) -> Option<Estimate> {
     let Provider::Aws(aws) = &inventory.provider else { return None };
     Some(priced(inventory, aws, aws.known_region(), prices))
 }
 
-/// As [`estimate`], in a region that is known from elsewhere.
+/// As [`estimate`], for a region that is known from elsewhere.
 pub fn estimate_in(
     inventory: &Inventory,
     region: &str,
@@ -97,7 +97,9 @@ fn priced(
     match (region, of_region) {
         (None, _) => gaps.push("all of it, because no region is known".to_owned()),
         (Some(region), None) => {
-            gaps.push(format!("all of it, because the table lacks the region {region}"));
+            gaps.push(format!(
+                "all of it, because the price table does not have the region {region}"
+            ));
         }
         (Some(_), Some(_)) => {}
     }
@@ -143,13 +145,13 @@ fn group_cost(
     if instance.is_none() {
         let name = &group.name;
         gaps.push(format!(
-            "the instances of group {name}, whose type {kind} the table lacks"
+            "the instances of group {name}, because the price table does not have the type {kind}"
         ));
     }
     let disk = cost.disk.map(|size| prices.disk.times(gib(size) / HOURS_A_MONTH));
     if disk.is_none() {
         let name = &group.name;
-        gaps.push(format!("the disks of group {name}, as large as its image says"));
+        gaps.push(format!("the disks of group {name}, whose size depends on the image"));
     }
     cost.complete = instance.is_some() && disk.is_some();
     let address = is_public.then_some(prices.address);
@@ -159,23 +161,23 @@ fn group_cost(
 }
 
 fn gib(size: Size) -> f64 {
-    // Disks are of whole GiB.
+    // Disk sizes are whole GiB.
     (size.as_mib() / 1024) as f64
 }
 
 impl Estimate {
-    /// What is known of its cost in an hour.
+    /// The known part of its cost per hour.
     pub fn per_hour(&self) -> Usd {
         self.groups.iter().map(|group| group.per_hour).sum()
     }
 
-    /// What is known of its cost from when it is made until it expires, where it does.
+    /// The known part of its cost from creation until it expires; `None` if it does not expire.
     pub fn until_expiry(&self) -> Option<Usd> {
         let expires = self.expires?;
         Some(self.per_hour().times(expires.as_secs_f64() / 3600.0))
     }
 
-    /// Which way it errs.
+    /// Whether it is too high or too low.
     pub fn bound(&self) -> Bound {
         match (self.gaps.is_empty(), self.groups.iter().any(|group| group.spot)) {
             (true, false) => Bound::About,
@@ -185,14 +187,14 @@ impl Estimate {
         }
     }
 
-    /// Whether anything of it has a price.
+    /// Whether any part of it has a price.
     pub fn is_known(&self) -> bool {
         self.groups.iter().any(|group| group.per_hour > Usd::default())
     }
 }
 
 impl Bound {
-    /// The word before an amount.
+    /// The words before an amount.
     pub const fn word(self) -> &'static str {
         match self {
             Self::About => "about",
@@ -208,7 +210,7 @@ mod tests {
     use super::*;
     use crate::inventory::{self, EXAMPLE_LOCAL};
 
-    /// An inventory with these settings of the provider and these groups.
+    /// An inventory with the given provider settings and groups.
     fn inventory(settings: &str, groups: &str) -> Inventory {
         let text = format!(
             "cluster: lab1\nprovider:\n  aws:\n    image: ami-0a1b2c3d\n    \
@@ -246,11 +248,16 @@ mod tests {
         let odd = estimated(HIDDEN, strange);
         assert_eq!(
             odd.gaps,
-            ["the instances of group spare, whose type z9.large the table lacks"]
+            [
+                "the instances of group spare, because the price table does not have the type z9.large"
+            ]
         );
         assert_eq!((odd.bound(), odd.per_hour().rounded()), (Bound::AtLeast, 0.016));
         let disk = estimated(HIDDEN, "spare: {roles: [base], count: 1, type: m5.large}");
-        assert_eq!(disk.gaps, ["the disks of group spare, as large as its image says"]);
+        assert_eq!(
+            disk.gaps,
+            ["the disks of group spare, whose size depends on the image"]
+        );
         assert_eq!(disk.per_hour().rounded(), 0.096);
     }
 
@@ -264,7 +271,7 @@ mod tests {
         let far = estimate_in(&inventory, "ap-south-1", &Prices::shipped()).unwrap();
         assert_eq!(
             far.gaps,
-            ["all of it, because the table lacks the region ap-south-1"]
+            ["all of it, because the price table does not have the region ap-south-1"]
         );
         let near = estimate_in(&inventory, "us-west-2", &Prices::shipped()).unwrap();
         assert!(near.is_known());

@@ -1,37 +1,37 @@
-//! What can go wrong with AWS, in words that say what to do.
+//! Errors of AWS, with messages that say what to do.
 
 use std::time::Duration;
 
 use super::plan::Refusal;
 
-/// Why machines of AWS cannot be had, or not be removed.
+/// Why AWS machines cannot be created or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
-    /// The program was built without it.
+    /// The program was built without AWS.
     #[error(
         "this program was built without AWS: build it with its default features \
          (`cargo build --release`)"
     )]
     NotBuilt,
-    /// Nothing says which region.
+    /// No region is set.
     #[error(
-        "no region is given: write `region: us-east-1` under `provider.aws`, or set AWS_REGION, or \
+        "no region is set: write `region: us-east-1` under `provider.aws`, or set AWS_REGION, or \
          `region` in your AWS profile"
     )]
     NoRegion,
     /// There are no credentials.
     #[error(
-        "no AWS credentials can be had: {}; what was found: {said}",
+        "no AWS credentials were found: {}; the AWS SDK said: {said}",
         credentials_help(said)
     )]
     NoCredentials {
-        /// What the SDK said.
+        /// The SDK's message.
         said: String,
     },
     /// AWS cannot be reached.
     #[error(
-        "{call} does not reach AWS in the region {region}: {said}; see whether there is such a \
-         region, and whether this computer reaches the internet"
+        "{call} does not reach AWS in the region {region}: {said}; check that the region exists, \
+         and that this computer has a connection to the internet"
     )]
     Unreachable {
         /// The call.
@@ -41,10 +41,10 @@ pub enum AwsError {
         /// What happened.
         said: String,
     },
-    /// It is not known whether a call was done.
+    /// It is not known whether a call was carried out.
     #[error(
-        "the connection to AWS ended in the midst of {call}: {said}; whether it was done is seen by \
-         the next run, which goes on from there"
+        "the connection to AWS ended during {call}: {said}; the next run checks whether it was \
+         done, and continues from there"
     )]
     Cut {
         /// The call.
@@ -57,17 +57,17 @@ pub enum AwsError {
     Refused {
         /// The call.
         call: &'static str,
-        /// AWS's word for why.
+        /// AWS's error code.
         code: String,
-        /// AWS's sentence.
+        /// AWS's message.
         message: String,
     },
-    /// AWS answered something that cannot be.
-    #[error("the answer to {call} lacks {what}")]
+    /// AWS gave an impossible answer.
+    #[error("the answer to {call} does not contain {what}")]
     Answer {
         /// The call.
         call: &'static str,
-        /// What it lacks.
+        /// What is missing.
         what: &'static str,
     },
     /// The plan cannot be made.
@@ -75,28 +75,28 @@ pub enum AwsError {
     Refusal(Box<Refusal>),
     /// No place had capacity.
     #[error(
-        "AWS has no capacity for {whom} in any zone with any type that the inventory gives: \
+        "AWS has no capacity for {whom} in any zone with any type in the inventory: \
          {tried}; add a type (`type: [m7i.large, m6i.large]`) or zones, or try again later"
     )]
     NoCapacity {
-        /// What was to be launched.
+        /// The instances that should be launched.
         whom: String,
-        /// What was tried, and what AWS said.
+        /// What was tried, and AWS's answers.
         tried: String,
     },
-    /// Another run makes the same.
+    /// Another run creates the same resource.
     #[error(
-        "refused: what this run was to make is there already, and was not when it looked: another \
-         run, from another computer, makes this cluster at this moment, or something else has its \
-         place ({what}); see which it is, and run this again"
+        "refused: a resource that this run should create was created in the meantime ({what}): \
+         another run, on another computer, is creating this cluster now, or a foreign resource \
+         took its place; check which it is, and run the command again"
     )]
     AnotherRun {
-        /// What shows it.
+        /// What shows this.
         what: String,
     },
     /// An instance ended while it was waited for.
     #[error(
-        "{host} ({id}) was {state} while it was waited for{}: {}",
+        "{host} ({id}) was {state} during the wait for it{}: {}",
         reason.as_ref().map(|reason| format!(", and AWS says: {reason}")).unwrap_or_default(),
         end_help(reason.as_deref().unwrap_or_default())
     )]
@@ -105,23 +105,23 @@ pub enum AwsError {
         host: String,
         /// The instance.
         id: String,
-        /// What became of it.
+        /// Its new state.
         state: String,
-        /// Why, in AWS's words.
+        /// The reason in AWS's words.
         reason: Option<String>,
     },
-    /// A wait came to its deadline.
-    #[error("waited {}s in vain until {what}; seen last: {seen}", deadline.as_secs())]
+    /// A wait reached its deadline.
+    #[error("gave up after waiting {}s until {what}; last seen: {seen}", deadline.as_secs())]
     TimedOut {
         /// What was waited for.
         what: String,
         /// What was seen last.
         seen: String,
-        /// The longest that it was waited for.
+        /// How long it was waited for at most.
         deadline: Duration,
     },
-    /// A host key could not be written.
-    #[error("cannot make a host key")]
+    /// A host key could not be created.
+    #[error("cannot create a host key")]
     HostKey(#[from] russh::keys::ssh_key::Error),
     /// The operator's public key cannot be read.
     #[error("cannot read the public key {}", path.display())]
@@ -131,7 +131,7 @@ pub enum AwsError {
         /// Why.
         source: std::io::Error,
     },
-    /// The operator stopped it.
+    /// The operator stopped the run.
     #[error("stopped: {n_done} calls done, {n_left} left")]
     Stopped {
         /// How many calls were done.
@@ -148,7 +148,7 @@ impl From<Refusal> for AwsError {
 }
 
 impl AwsError {
-    /// AWS's own code for a refusal.
+    /// AWS's error code, if AWS refused.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { code, .. } => Some(code),
@@ -180,14 +180,14 @@ impl AwsError {
         self.code().is_some_and(|code| CODES.contains(&code))
     }
 
-    /// Whether what was to be removed is gone already, or what was to be used is not known.
+    /// Whether the resource to remove is already gone, or the resource to use is not known.
     pub fn is_gone(&self) -> bool {
         self.code().is_some_and(|code| {
             code.ends_with(".NotFound") || code.ends_with("NotFound.Gateway")
         })
     }
 
-    /// Whether something else has to go first.
+    /// Whether something else must be removed first.
     pub fn is_dependency(&self) -> bool {
         const CODES: [&str; 4] = [
             "DependencyViolation",
@@ -198,12 +198,13 @@ impl AwsError {
         self.code().is_some_and(|code| CODES.contains(&code))
     }
 
-    /// Whether AWS remembers the same launch from before, and its instances have ended since.
+    /// Whether AWS remembers the same launch from an earlier run, and its instances have ended
+    /// since.
     pub fn is_of_an_ended_launch(&self) -> bool {
         self.code() == Some("IdempotentInstanceTerminated")
     }
 
-    /// Whether something of that name or place was made meanwhile.
+    /// Whether a resource with that name or place was created in the meantime.
     pub fn is_taken(&self) -> bool {
         const CODES: [&str; 4] = [
             "InvalidKeyPair.Duplicate",
@@ -215,15 +216,15 @@ impl AwsError {
     }
 }
 
-/// What to do where there are no credentials.
+/// What to do if there are no credentials.
 fn credentials_help(said: &str) -> &'static str {
     let said = said.to_ascii_lowercase();
     if said.contains("assume") || said.contains("mfa") {
-        return "the profile's role was not given to this program; where the profile has \
-                `mfa_serial`, which asks for a code that this program does not ask for, get a \
-                session by `aws sts assume-role … --serial-number … --token-code …`, or \
-                `aws configure export-credentials --profile … --format env`, and set what it \
-                gives as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
+        return "this program could not assume the profile's role; if the profile has \
+                `mfa_serial`, it needs a code that this program does not ask for: get a \
+                session with `aws sts assume-role … --serial-number … --token-code …`, or \
+                `aws configure export-credentials --profile … --format env`, and set its \
+                output as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
     }
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile of \
      ~/.aws/config, or log in with `aws sso login`"
@@ -231,14 +232,14 @@ fn credentials_help(said: &str) -> &'static str {
 
 /// What to do about an instance that ended while it was waited for.
 fn end_help(reason: &str) -> &'static str {
-    // An instance whose disk cannot be made for want of the key ends as if by an inner error.
+    // If AWS may not use the key, it cannot create the disk, and reports an internal error.
     if reason.contains("KMS") || reason.contains("Client.InternalError") {
-        return "the key that encrypts its disk may not be used: see which it is \
-                (`aws ec2 get-ebs-default-kms-key-id`), have its policy allow kms:CreateGrant, \
+        return "AWS may not use the key that encrypts its disk: find the key \
+                (`aws ec2 get-ebs-default-kms-key-id`), make its policy allow kms:CreateGrant, \
                 kms:Decrypt and kms:GenerateDataKeyWithoutPlaintext to these credentials (for spot \
-                instances also to the role AWSServiceRoleForEC2Spot), and run this again";
+                instances also to the role AWSServiceRoleForEC2Spot), and run the command again";
     }
-    "run this again to have another launched"
+    "run the command again to launch a new one"
 }
 
 /// What to do about a refusal; begins with a separator, or is empty.
@@ -246,35 +247,39 @@ fn help(call: &str, code: &str) -> String {
     let text = match code {
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
             return format!(
-                ": these credentials lack the right to ec2:{call}; `platform init --provider aws` \
-                 prints the least policy"
+                ": these credentials do not allow ec2:{call}; `platform init --provider aws` \
+                 prints the minimal policy"
             );
         }
         "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" => {
-            "see with `aws sts get-caller-identity` whose credentials these are, whether their \
-             secret is right, and whether the region is enabled for the account"
+            "check with `aws sts get-caller-identity` whose credentials these are, that their \
+             secret is right, and that the region is enabled for the account"
         }
         "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" => {
-            "the credentials have expired: get new ones (`aws sso login`, or your own way), and see \
+            "the credentials have expired: get new ones (for example `aws sso login`), and check \
              that this computer's clock is right"
         }
-        "OptInRequired" => "enable the region, or the image's terms, for the account",
+        "OptInRequired" => {
+            "enable the region, or accept the image's terms, for the account"
+        }
         "AuthFailure.ServiceLinkedRoleCreationNotPermitted" => {
-            "spot instances need a role that the account does not have yet: have an administrator \
-             make it (`aws iam create-service-linked-role --aws-service-name \
+            "spot instances need a role that the account does not have yet: ask an administrator \
+             to create it (`aws iam create-service-linked-role --aws-service-name \
              spot.amazonaws.com`), or write `spot: false`"
         }
-        "PendingVerification" => "AWS verifies the account still: try again in an hour",
+        "PendingVerification" => {
+            "AWS is still verifying the account: try again in an hour"
+        }
         code if code.ends_with("LimitExceeded") && code != "RequestLimitExceeded" => {
-            "remove what is not needed any more, or have the account's quota raised in AWS's \
+            "remove resources that you no longer need, or raise the account's quota in AWS's \
              Service Quotas"
         }
         "RequestLimitExceeded" | "Throttling" | "ThrottlingException" => {
             "the account makes too many calls: try again in a minute"
         }
         "InvalidIPAddress.InUse" => {
-            "an instance that is not this cluster's, or has lost its tags, has that address: give \
-             it its tags back, or remove it"
+            "an instance that is not in this cluster, or has lost its tags, has that address: \
+             restore its tags, or remove it"
         }
         "DependencyViolation" => "something else still uses it",
         _ => return String::new(),
@@ -330,6 +335,6 @@ mod tests {
         let key = told("Client.InternalError: Client error on launch");
         assert!(key.contains("kms:CreateGrant"), "{key}");
         let other = told("Server.SpotInstanceTermination");
-        assert!(other.ends_with("run this again to have another launched"), "{other}");
+        assert!(other.ends_with("run the command again to launch a new one"), "{other}");
     }
 }

@@ -1,40 +1,40 @@
-//! The least policy with which this provider can work, for the one who hands out permissions.
+//! The minimal policy for this provider, for the administrator who grants permissions.
 //!
-//! What is made carries the tag `platform:cluster` from its first moment; what is changed or
-//! deleted must carry it, so that a mistake of ours cannot touch what is not. Two things cannot be
-//! held so: AWS makes a VPC's main route table itself, without our tag, and a network that is
-//! given carries none.
+//! Everything that is created has the tag `platform:cluster` from the start; everything that is
+//! changed or deleted must have it, so that a mistake of this program cannot affect other
+//! resources. There are two exceptions: AWS itself creates a VPC's main route table, without the
+//! tag, and an existing network that the inventory names has no tag.
 
-/// The policy, as IAM takes it.
+/// The policy, in the format of IAM.
 pub const POLICY: &str = include_str!("policy.json");
 
-/// The policy as the end of an inventory: in comments, with what to do with it.
+/// The policy as the end of an inventory: in comments, with instructions.
 ///
-/// `file` is what that inventory is called.
+/// `file` is the name of that inventory.
 pub fn as_comments(file: &str) -> String {
     let lines = POLICY.lines().map(|line| format!("# {line}\n"));
     HOW_TO_USE.replace("FILE", file) + &lines.collect::<String>()
 }
 
 const HOW_TO_USE: &str = "
-# ── What AWS has to allow ──────────────────────────────────────────────────────────────────────
+# ── What AWS must allow ────────────────────────────────────────────────────────────────────────
 #
-# Below is the least that `platform` needs. Someone who may do so makes a policy of it and
-# attaches that to the user or role whose credentials are used:
+# Below are the minimal permissions that `platform` needs. An administrator creates a policy from
+# them and attaches it to the user or role whose credentials are used:
 #
 #   sed -n '/^# {$/,/^# }$/s/^# //p' FILE > policy.json
 #   aws iam create-policy --policy-name platform --policy-document file://policy.json
 #
-# Only what carries the tag `platform:cluster` can be changed or deleted with it, but for routes:
-# the main route table of a VPC has no tag of ours. In GovCloud write `arn:aws-us-gov:` for
-# `arn:aws:`, in China `arn:aws-cn:`.
+# It allows changing or deleting only resources with the tag `platform:cluster`, except for routes:
+# the main route table of a VPC does not have this tag. In GovCloud write `arn:aws-us-gov:` instead
+# of `arn:aws:`, in China `arn:aws-cn:`.
 #
-# The first spot instance of an account needs a role of AWS's own, once:
+# The first spot instance of an account needs a role that AWS provides, created once:
 #
 #   aws iam create-service-linked-role --aws-service-name spot.amazonaws.com
 #
-# Disks are encrypted. Where the account does that with a key of its own, not with `aws/ebs`, the
-# user or role has to be allowed to use that key too.
+# Disks are encrypted. If the account uses its own key for that instead of `aws/ebs`, the user or
+# role needs permission to use that key too.
 #
 ";
 

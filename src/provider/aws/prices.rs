@@ -1,6 +1,7 @@
-//! What AWS asks for: a dated table of list prices, the one that ships or the operator's own.
+//! AWS's prices: a dated table of list prices, the one that ships with the program or the
+//! operator's own.
 //!
-//! Pure. Prices change without a word; the date is part of every answer that comes of them.
+//! Pure. AWS may change prices at any time; the date is part of every result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,21 +14,21 @@ const SHIPPED: &str = include_str!("prices.yaml");
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prices {
-    /// When they were right, such as `2025-06`.
+    /// When they were valid, such as `2025-06`.
     pub date: String,
     prices: Vec<RegionPrices>,
 }
 
-/// The prices of some regions, which are the same in all of them.
+/// The prices of some regions, which are the same in all of these regions.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegionPrices {
     regions: Vec<String>,
-    /// A gp3 disk, for a GiB and month.
+    /// A gp3 disk, per GiB and month.
     pub disk: Usd,
-    /// A public IPv4 address, for an hour.
+    /// A public IPv4 address, per hour.
     pub address: Usd,
-    /// An instance on demand with Linux, for an hour, by its type.
+    /// An on-demand instance with Linux, per hour, by its type.
     pub instances: BTreeMap<String, Usd>,
 }
 
@@ -36,18 +37,18 @@ pub struct RegionPrices {
 #[serde(try_from = "f64")]
 pub struct Usd(f64);
 
-/// Why a text is no table of prices.
+/// Why a text is not a table of prices.
 #[derive(Debug, thiserror::Error)]
 pub enum BadPrices {
-    /// It has not the form of one.
+    /// It has another format.
     #[error("this is not a table of prices")]
     Form(#[from] serde_yaml::Error),
-    /// Which of its prices are meant is not clear.
-    #[error("the prices of {0} are given twice")]
+    /// A region has two lists of prices.
+    #[error("the prices of {0} are listed twice")]
     Twice(String),
 }
 
-/// An amount that nothing can cost.
+/// An amount that cannot be a price.
 #[derive(Debug, thiserror::Error)]
 #[error("a price is a number from 0 up, not {0}")]
 pub struct BadAmount(f64);
@@ -58,10 +59,10 @@ impl Prices {
         Self::read(SHIPPED).expect("a test reads it")
     }
 
-    /// Reads a table from its text, in YAML; the form is that of the one that ships.
+    /// Reads a table from YAML text, in the format of the shipped table.
     ///
     /// # Errors
-    /// When it has another form, a negative price, or a region twice.
+    /// When it has another format, a negative price, or a region twice.
     pub fn read(text: &str) -> Result<Self, BadPrices> {
         let prices: Self = serde_yaml::from_str(text).map_err(in_a_line)?;
         let mut seen = BTreeSet::new();
@@ -72,13 +73,13 @@ impl Prices {
         }
     }
 
-    /// The prices of a region, where the table has them.
+    /// The prices of a region, if the table has them.
     pub fn of(&self, region: &str) -> Option<&RegionPrices> {
         self.prices.iter().find(|of| of.regions.iter().any(|name| name == region))
     }
 }
 
-/// The error without the lines of the file, which would not fit into an error of ours.
+/// The error without the lines of the file, so that it fits into one line.
 fn in_a_line(error: serde_yaml::Error) -> serde_yaml::Error {
     match error {
         serde_yaml::Error::WithSnippet { error, .. } => *error,
@@ -87,7 +88,7 @@ fn in_a_line(error: serde_yaml::Error) -> serde_yaml::Error {
 }
 
 impl Usd {
-    /// So many times this amount.
+    /// This amount times a number.
     #[must_use]
     pub fn times(self, n: f64) -> Self {
         Self(self.0 * n.max(0.0))
@@ -113,13 +114,14 @@ impl TryFrom<f64> for Usd {
 
 impl std::iter::Sum for Usd {
     fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
-        // The sum of none is 0, and not -0 as for numbers.
+        // The sum of no amounts is 0, and not -0 as for numbers.
         Self(amounts.fold(0.0, |sum, amount| sum + amount.0))
     }
 }
 
 impl fmt::Display for Usd {
-    /// With as many decimals as are asked for; else in cents, and small amounts finer.
+    /// With the requested number of decimals; otherwise in cents, and more decimals for small
+    /// amounts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let usual = if self.0 == 0.0 || self.0 >= 0.1 { 2 } else { 4 };
         write!(f, "{:.*}", f.precision().unwrap_or(usual), self.0)

@@ -1,36 +1,36 @@
-//! What there is of a cluster when it is taken down: in which order it goes, and what stays.
+//! The removal of a cluster: in which order its resources are removed, and which are kept.
 //!
-//! Pure. Invariant: what does not carry the cluster's tag is not removed, and neither is what a
-//! stranger stands on.
+//! Pure. Invariant: a resource without the cluster's tag is never removed, and neither is a
+//! resource that a foreign resource uses.
 
 use std::fmt;
 
 use jiff::Timestamp;
 
-/// How many instances one call ends.
+/// The number of instances that one call terminates.
 pub(super) const AT_ONCE: usize = 200;
 
-/// A thing at AWS that carries the cluster's tag.
+/// A resource at AWS with the cluster's tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsResource {
     /// What it is.
     pub kind: Kind,
     /// Its id.
     pub id: String,
-    /// Its name, or what else tells it apart.
+    /// Its name, or another text that identifies it.
     pub name: String,
-    /// What it is in or of: ids of a VPC, a subnet, security groups.
+    /// The resources that contain or own it: ids of a VPC, a subnet, security groups.
     pub within: Vec<String>,
 }
 
-/// A kind of thing, in the order in which they go.
+/// The kinds of resources, in the order in which they are removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// An instance.
     Instance,
-    /// A network interface that outlived its instance.
+    /// A network interface that remained after its instance.
     Interface,
-    /// A disk that outlived its instance.
+    /// A disk that remained after its instance.
     Volume,
     /// A security group.
     SecurityGroup,
@@ -40,56 +40,56 @@ pub enum Kind {
     Gateway,
     /// A VPC.
     Vpc,
-    /// A key pair: it goes last, because it notes until when the cluster is to be.
+    /// A key pair: it is removed last, because it stores when the cluster expires.
     KeyPair,
 }
 
-/// Something that is not the cluster's and stands in its network.
+/// A foreign resource in the cluster's network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignResource {
-    /// What it is, such as `instance i-0abc`.
+    /// Its kind and id, such as `instance i-0abc`.
     pub what: String,
-    /// The command of AWS's own tool that takes it out of the way.
+    /// The AWS CLI command that removes it.
     pub command: String,
-    /// What it stands on: ids of its VPC, subnet and security groups.
+    /// The resources that it uses: ids of its VPC, subnet and security groups.
     pub on: Vec<String>,
 }
 
-/// All there is of a cluster.
+/// All resources of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClusterResources {
-    /// Its things, in the order in which they go.
+    /// Its resources, in the order in which they are removed.
     pub things: Vec<AwsResource>,
-    /// What stands in its network and is not its own.
+    /// Foreign resources in its network.
     pub strangers: Vec<ForeignResource>,
-    /// When it may be taken down by `down --expired`.
+    /// When `down --expired` may take it down.
     pub expires: Option<Timestamp>,
 }
 
-/// A thing that stays, and why.
+/// A resource that is kept, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
-    /// The thing.
+    /// The resource.
     pub thing: AwsResource,
-    /// Why it stays.
+    /// Why it is kept.
     pub why: Why,
 }
 
-/// Why a thing stays.
+/// Why a resource is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// A stranger stands on it.
+    /// A foreign resource uses it.
     ForeignResource(ForeignResource),
-    /// Something else, in words.
+    /// Another reason, as text.
     Said(String),
 }
 
 impl ClusterResources {
-    /// What can go, in order, and what stays because a stranger stands on it.
+    /// What can be removed, in order, and what is kept because a foreign resource uses it.
     pub fn sort(&self) -> (Vec<AwsResource>, Vec<Left>) {
         let holder = |thing: &AwsResource| {
             let holds = |id: &String| match thing.kind {
-                // Whoever stands in the network needs its way out.
+                // Foreign resources in the network need its internet gateway.
                 Kind::Gateway => thing.within.contains(id),
                 _ => thing.id == *id,
             };
@@ -105,25 +105,27 @@ impl ClusterResources {
                 None => go.push(thing.clone()),
             }
         }
-        // Who looks for what is left later finds until when it was to be.
+        // A later run needs to find when the cluster expires.
         if let (false, Some(at)) =
             (stay.is_empty(), go.iter().position(|thing| thing.kind == Kind::KeyPair))
         {
-            let why = Why::Said("it goes with the last of the cluster".to_owned());
+            let why = Why::Said(
+                "it is removed with the last resource of the cluster".to_owned(),
+            );
             stay.push(Left { thing: go.remove(at), why });
         }
         go.sort_by_key(|thing| thing.kind);
         (go, stay)
     }
 
-    /// How many steps it takes to remove what can go.
+    /// The number of steps that remove what can be removed.
     pub fn n_steps(&self) -> usize {
         let (go, _) = self.sort();
         let n_instances = go.iter().filter(|thing| thing.kind == Kind::Instance).count();
         go.len() - n_instances + n_instances.div_ceil(AT_ONCE)
     }
 
-    /// What will be done, as text: what goes, what stays and why.
+    /// The planned removal as text: what is removed, what is kept and why.
     pub fn show(&self) -> String {
         let (go, stay) = self.sort();
         let go = go.iter().map(|thing| format!("  remove {thing}\n"));
@@ -132,15 +134,15 @@ impl ClusterResources {
         go.chain(stay).collect()
     }
 
-    /// Whether there is nothing.
+    /// Whether there are no resources.
     pub fn is_empty(&self) -> bool {
         self.things.is_empty()
     }
 }
 
 impl Left {
-    /// What is left, why, and the command that takes away what is in the way. A stranger is
-    /// named once, with all that it keeps.
+    /// What is left, why, and the command that removes the obstacle. A foreign resource is named
+    /// once, with everything that it keeps.
     pub fn told(left: &[Self], region: &str) -> Vec<String> {
         let mut kept: Vec<(&ForeignResource, Vec<String>)> = Vec::new();
         let mut told = Vec::new();
@@ -160,8 +162,8 @@ impl Left {
         }
         let kept = kept.into_iter().map(|(ForeignResource { what, command, .. }, things)| {
             format!(
-                "{what}, not this cluster's, keeps {}: where nobody needs it any more, remove \
-                 it (`{command} --region {region}`) and run this again",
+                "{what} is not part of this cluster and uses {}: if nobody needs it any more, \
+                 remove it (`{command} --region {region}`) and run the command again",
                 things.join(", ")
             )
         });
@@ -173,7 +175,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ForeignResource(ForeignResource { what, .. }) => {
-                write!(f, "{what}, which is not this cluster's, uses it")
+                write!(f, "{what}, which is not part of this cluster, uses it")
             }
             Self::Said(why) => f.write_str(why),
         }
@@ -181,7 +183,7 @@ impl fmt::Display for Why {
 }
 
 impl AwsResource {
-    /// A thing of that id and name, in or of those.
+    /// A resource with this id and name, and the resources that contain or own it.
     pub fn new(
         kind: Kind,
         id: String,
@@ -191,7 +193,7 @@ impl AwsResource {
         Self { kind, id, name, within: within.into_iter().collect() }
     }
 
-    /// The command of AWS's own tool that removes it.
+    /// The AWS CLI command that removes it.
     pub fn command(&self) -> String {
         let id = &self.id;
         match self.kind {

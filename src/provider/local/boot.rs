@@ -1,4 +1,4 @@
-//! A machine's first moments: the keys that it gets, and when one can log in.
+//! The start of a machine: the keys that it gets, and when logins are possible.
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -20,7 +20,7 @@ use crate::secret::Secret;
 
 /// Fifty machines that start at once on two cores take half a minute.
 const LOGIN: Duration = Duration::from_secs(120);
-/// How long one attempt may take, and how long until the next.
+/// How long one try may take, and the pause before the next.
 const ATTEMPT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 const SSH_PORT: u16 = 22;
@@ -34,7 +34,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Makes a host key; `authorized` may log in.
+    /// Creates a host key; `authorized` may log in.
     pub(super) fn make(authorized: &str) -> Result<Self, MachineError> {
         let key = PrivateKey::random(&mut UnwrapErr(SysRng), Algorithm::Ed25519)?;
         Ok(Self {
@@ -44,7 +44,7 @@ impl Keys {
         })
     }
 
-    /// A tar of the files that the machine's image says it needs.
+    /// A tar archive of the files that the machine's image needs.
     pub(super) fn pack(&self) -> Result<Vec<u8>, MachineError> {
         let mut tar = tar::Builder::new(Vec::new());
         let host_key = "etc/ssh/ssh_host_ed25519_key";
@@ -56,7 +56,7 @@ impl Keys {
     }
 }
 
-/// Waits until the machine's sshd greets: its unit starts it when logins are allowed.
+/// Waits until the machine's sshd answers: its unit starts it when logins are allowed.
 pub(super) async fn until_login(
     machine: &Machine,
     container: &str,
@@ -84,7 +84,9 @@ async fn greeting(address: SocketAddr) -> std::io::Result<()> {
     TcpStream::connect(address).await?.read_exact(&mut start).await?;
     match &start {
         b"SSH-" => Ok(()),
-        _ => Err(std::io::Error::other("what answers on port 22 is no sshd")),
+        _ => {
+            Err(std::io::Error::other("the program that answers on port 22 is not sshd"))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! What is said to `docker`, and what its answers mean.
+//! Builds `docker` commands, and parses their output.
 //!
-//! Commands are built and answers read by pure functions; [`docker`] runs one.
+//! Pure functions build the commands and parse the output; [`docker`] runs a command.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::reason;
 use crate::remote::Argv;
 use crate::remote::local;
 
-/// On everything that this provider makes; its value is the cluster's name. Nothing without
-/// it is ever touched.
+/// A label on everything that this provider creates; its value is the cluster's name. Resources
+/// without it are never changed.
 const CLUSTER: &str = "platform.cluster";
 const HOST: &str = "platform.host";
 const GROUP: &str = "platform.group";
@@ -24,25 +24,25 @@ const ADDRESS: &str = "platform.address";
 /// The public half of the machine's host key.
 const HOST_KEY: &str = "platform.host-key";
 
-/// Docker answers in milliseconds; making and removing take longer on a busy disk.
+/// Docker answers in milliseconds; creating and removing take longer on a busy disk.
 const DEADLINE: Duration = Duration::from_secs(60);
 const ALIVE: Duration = Duration::from_secs(10);
 
-/// What a container must be allowed to be a machine.
+/// The permissions that a container needs to be a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rights {
-    /// Everything: the ordinary way.
+    /// All permissions: the usual case.
     Privileged,
-    /// The capabilities that systemd and Docker need, where Docker itself has not all.
+    /// The capabilities that systemd and Docker need, if Docker itself does not have all.
     Listed,
 }
 
-/// The kinds of things that this provider makes, in the order in which they can be removed.
+/// The kinds of resources that this provider creates, in the order in which they can be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Machines.
     Container,
-    /// Their Docker's data.
+    /// The data of the machines' own Docker.
     Volume,
     /// Their network.
     Network,
@@ -70,7 +70,7 @@ pub(super) fn network(cluster: &ClusterName) -> String {
     format!("platform-{cluster}")
 }
 
-/// Asks for all machines of a cluster: one line of JSON for each.
+/// Lists all machines of a cluster: one line of JSON for each.
 pub(super) fn ask_machines(cluster: &ClusterName) -> Argv {
     let label = |name: &str| format!("{{{{json (.Label \"{name}\")}}}}");
     let format = format!(
@@ -93,7 +93,7 @@ pub(super) fn ask_machines(cluster: &ClusterName) -> Argv {
     ])
 }
 
-/// Reads the answer to [`ask_machines`], by name.
+/// Parses the output of [`ask_machines`], by name.
 pub(super) fn machines(answer: &str) -> Result<Vec<Existing>, serde_json::Error> {
     let mut machines = answer
         .lines()
@@ -103,7 +103,7 @@ pub(super) fn machines(answer: &str) -> Result<Vec<Existing>, serde_json::Error>
     Ok(machines)
 }
 
-/// Asks for the names of everything of a kind that a cluster has.
+/// Lists the names of all resources of one kind that a cluster has.
 pub(super) fn ask_names(kind: Kind, cluster: &ClusterName) -> Argv {
     let ours = ours(cluster);
     let (all, name) = match kind {
@@ -114,7 +114,7 @@ pub(super) fn ask_names(kind: Kind, cluster: &ClusterName) -> Argv {
     Argv::new(words.chain(["--filter", &ours, "--format", name]))
 }
 
-/// Removes things of one kind; running containers are killed.
+/// Removes resources of one kind; running containers are killed.
 pub(super) fn remove(kind: Kind, names: &[String]) -> Argv {
     let options: &[&str] = match kind {
         Kind::Container => &["--force", "--volumes"],
@@ -124,18 +124,18 @@ pub(super) fn remove(kind: Kind, names: &[String]) -> Argv {
     Argv::new(words.chain(names.iter().map(String::as_str)))
 }
 
-/// Asks for the names of what a network still ends at, one in a line.
+/// Lists the names of the endpoints that a network still has, one per line.
 pub(super) fn ask_ends(network: &str) -> Argv {
     let format = "{{range .Containers}}{{println .Name}}{{end}}";
     Argv::new(["docker", "network", "inspect", "--format", format, network])
 }
 
-/// Cuts an end of a network off.
+/// Disconnects an endpoint of a network.
 pub(super) fn cut_end(network: &str, end: &str) -> Argv {
     Argv::new(["docker", "network", "disconnect", "--force", network, end.trim()])
 }
 
-/// Makes a cluster's network.
+/// Creates a cluster's network.
 pub(super) fn create_network(
     cluster: &ClusterName,
     subnet: Cidr,
@@ -151,7 +151,7 @@ pub(super) fn create_network(
     Argv::new(words.chain(mtu).chain([network(cluster)]))
 }
 
-/// Makes a machine's container, which does not run yet.
+/// Creates a machine's container, which does not run yet.
 pub(super) fn create(
     settings: &Settings,
     rights: Rights,
@@ -176,7 +176,7 @@ pub(super) fn create(
              volume-label={CLUSTER}={cluster}"
         ),
     ]);
-    // No swap beside the memory: a machine that is full must show it.
+    // No swap in addition to the memory: a machine without free memory must show it.
     words.extend(new.memory.into_iter().flat_map(|memory| {
         let bytes = memory.as_bytes();
         [format!("--memory={bytes}"), format!("--memory-swap={bytes}")]
@@ -187,7 +187,7 @@ pub(super) fn create(
 }
 
 impl Rights {
-    /// systemd wants control groups and `/run` of its own, in either case.
+    /// systemd needs its own control groups and its own `/run`, in both cases.
     fn options(self) -> &'static [&'static str] {
         match self {
             Self::Privileged => &[
@@ -216,8 +216,8 @@ impl Rights {
     }
 }
 
-/// Finds out what this computer's Docker can give a container, by trying it: Docker may itself
-/// lack a capability, and then refuses to start a privileged container.
+/// Tests which permissions this computer's Docker can give a container: Docker itself may lack a
+/// capability, and then refuses to start a privileged container.
 ///
 /// # Errors
 /// When there is no Docker, or it does not end in time.
@@ -228,7 +228,7 @@ pub(super) async fn rights(image: &str) -> Result<Rights, MachineError> {
     Ok(if output.status == 0 { Rights::Privileged } else { Rights::Listed })
 }
 
-/// Runs a `docker` command that must succeed, and gives what it says.
+/// Runs a `docker` command that must succeed, and returns its output.
 ///
 /// # Errors
 /// When there is no Docker, it does not answer, or it refuses.
@@ -254,7 +254,7 @@ pub(super) async fn docker_with(
     }))
 }
 
-/// Tells a Docker that refuses from one that does not answer.
+/// Distinguishes a Docker that refuses from a Docker that does not answer.
 async fn is_alive() -> Result<(), MachineError> {
     let ask = Argv::new(["docker", "version", "--format", "{{.Server.Version}}"]);
     let output = local::run(&ask, &[], ALIVE).await.map_err(start_error)?;

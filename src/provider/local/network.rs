@@ -1,6 +1,6 @@
-//! The network of a cluster's local machines: whether it can be had, and what it must be.
+//! The network of a cluster's local machines: whether it can be created, and its settings.
 //!
-//! Pure: Docker's networks and this computer's routes come in as text.
+//! Pure: Docker's networks and this computer's routes are passed in as text.
 
 use std::net::Ipv4Addr;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::inventory::Cidr;
 
-/// The MTU that Docker gives a network where nobody says otherwise.
+/// The MTU that Docker gives a network by default.
 const DOCKERS_MTU: u32 = 1500;
 
 /// A network that Docker has, as `docker network inspect` shows it.
@@ -40,7 +40,7 @@ pub(super) struct Route {
     to: Block,
 }
 
-/// A range of addresses: unlike a [`Cidr`] as small or large as can be.
+/// A range of addresses: unlike a [`Cidr`], of any size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Block {
     network: u32,
@@ -50,10 +50,10 @@ struct Block {
 /// Why a cluster cannot have the network that its inventory names.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NetworkError {
-    /// It has a different one already.
+    /// The cluster already has a different network.
     #[error(
-        "the Docker network `{name}` is {has}, and the inventory says {wants}: take the \
-         machines down first, or write the network that they have"
+        "the Docker network `{name}` is {has}, but the inventory says {wants}: take the \
+         machines down first, or write their network in the inventory"
     )]
     Differs {
         /// The network.
@@ -63,23 +63,23 @@ pub enum NetworkError {
         /// What the inventory says.
         wants: Cidr,
     },
-    /// Somebody else uses some of its addresses.
+    /// Some of its addresses are already in use.
     #[error(
-        "the network {wants} overlaps with {other}: write a different one as \
+        "the network {wants} overlaps with {other}: write a different network as \
          `provider.local.network.cidr`"
     )]
     Overlaps {
         /// What the inventory says.
         wants: Cidr,
-        /// Who uses it: a Docker network or an interface of this computer.
+        /// What uses it: a Docker network or an interface of this computer.
         other: String,
     },
 }
 
-/// Whether the network is there already; if it is not, it can be made.
+/// Whether the network already exists; if not, it can be created.
 ///
 /// # Errors
-/// When it exists with other addresses, or overlaps with what this computer uses.
+/// When it exists with other addresses, or overlaps with addresses that this computer uses.
 pub(super) fn is_there(
     name: &str,
     wants: Cidr,
@@ -104,17 +104,17 @@ pub(super) fn is_there(
     }
 }
 
-/// Reads `/proc/net/route`; lines that are no routes are left out.
+/// Parses `/proc/net/route`; skips lines that are not routes.
 pub(super) fn routes(text: &str) -> Vec<Route> {
     text.lines().filter_map(route).collect()
 }
 
-/// The interface of the default route, where there is one.
+/// The interface of the default route, if there is one.
 pub(super) fn way_out(routes: &[Route]) -> Option<&str> {
     routes.iter().find(|route| route.is_default()).map(|route| route.interface.as_str())
 }
 
-/// The MTU to give the network, where the default route has a smaller one than Docker takes.
+/// The MTU for the network, if the default route has a smaller MTU than Docker's default.
 pub(super) fn narrow(way_out_mtu: Option<u32>) -> Option<u32> {
     way_out_mtu.filter(|mtu| *mtu < DOCKERS_MTU)
 }
@@ -141,7 +141,7 @@ impl Route {
 }
 
 impl Block {
-    /// None for what is no IPv4 network: such a one cannot overlap with ours.
+    /// `None` if it is not an IPv4 network: such a network cannot overlap with the cluster's.
     fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = text.split_once('/')?;
         let address: Ipv4Addr = address.parse().ok()?;
@@ -165,7 +165,7 @@ impl From<Cidr> for Block {
     }
 }
 
-/// The kernel writes addresses as hexadecimal words in the order of this computer's bytes.
+/// The kernel writes addresses as hexadecimal words in this computer's byte order.
 fn route(line: &str) -> Option<Route> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let word = |n: usize| {

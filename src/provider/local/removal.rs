@@ -1,8 +1,9 @@
-//! Removing what Docker has of a cluster, and waiting until it is gone.
+//! Removes a cluster's resources from Docker, and waits until they are gone.
 //!
-//! A command of Docker's goes on when the run is killed that gave it, and so may be at work when
-//! the next run comes. What it removes first is no fault, and what it is about to remove is waited
-//! for: the end of a removal is that Docker does not list the thing any more.
+//! A Docker command continues after the run that started it is killed, and so may still be
+//! running when the next run begins. It is no error if that command removes a resource first, and
+//! the next run waits for a resource that it is about to remove: a removal has ended when Docker
+//! no longer lists the resource.
 
 use std::time::Duration;
 
@@ -13,25 +14,25 @@ use super::{MachineError, names};
 use crate::inventory::ClusterName;
 
 /// The longest that Docker may take to remove containers or volumes: a machine's own Docker may
-/// have gigabytes.
+/// have gigabytes of data.
 const REMOVED: Duration = Duration::from_secs(120);
-/// The longest that Docker may take to let go of a network.
+/// The longest that Docker may take to release a network.
 const LET_GO: Duration = Duration::from_secs(30);
-/// Between two attempts.
+/// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What Docker has to be waited for.
+/// The resources that Docker is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
-    /// What is to go, such as `container platform-lab-edge-1`.
+    /// The resources to remove, such as `container platform-lab-edge-1`.
     pub things: String,
-    /// What Docker says of it.
+    /// Docker's message about them.
     pub said: String,
-    /// The longest that is waited.
+    /// The longest wait.
     pub deadline: Duration,
 }
 
-/// Removes all of a kind that a cluster has, and gives their names.
+/// Removes all resources of a kind that a cluster has, and returns their names.
 pub(super) async fn all(
     kind: Kind,
     cluster: &ClusterName,
@@ -40,7 +41,7 @@ pub(super) async fn all(
     until_gone(kind, async || names(kind, cluster).await, waits).await
 }
 
-/// Removes one thing of a cluster.
+/// Removes one resource of a cluster.
 pub(super) async fn one(
     kind: Kind,
     cluster: &ClusterName,
@@ -55,9 +56,9 @@ pub(super) async fn one(
     until_gone(kind, left, waits).await.map(drop)
 }
 
-/// Removes what is left, again and again, until nothing is. Docker may hold on to the end of a
-/// network for a container that was removed while it was being started, as a run that is killed
-/// can leave one: that end is cut off.
+/// Removes what is left, repeatedly, until nothing is left. If a run is killed while a container
+/// starts, and the container is then removed, Docker may keep that container's network endpoint:
+/// the endpoint is then disconnected.
 async fn until_gone(
     kind: Kind,
     left: impl AsyncFn() -> Result<Vec<String>, MachineError>,
@@ -120,7 +121,7 @@ fn too_long(
 
 async fn cut_ends(networks: &[String]) {
     for network in networks {
-        // One that is gone has none; which still hold on is seen by the next attempt.
+        // A removed network has no endpoints; if any are left, the next try sees them.
         let ends = docker(&docker::ask_ends(network)).await.unwrap_or_default();
         for end in ends.lines().filter(|end| !end.trim().is_empty()) {
             let _ = docker(&docker::cut_end(network, end)).await;

@@ -1,17 +1,17 @@
-//! Whether one answer of `ssh -G` serves all hosts: only where no line of the files that
-//! OpenSSH read can say other things of one host than of another.
+//! Whether one answer of `ssh -G` serves all hosts: only if no line of the files that OpenSSH
+//! read can differ between hosts.
 //!
-//! Pure. Only lines that are known, byte by byte, count as harmless. What this module does not
-//! understand OpenSSH may: a file with such a line is asked about for each host.
+//! Pure. Only lines that are known, byte by byte, count as safe. OpenSSH may understand what this
+//! module does not: if a file has an unknown line, OpenSSH is asked for each host.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// OpenSSH cuts the names of longer files when it says that it read them.
+/// OpenSSH truncates longer file names when it prints which files it read.
 const LONGEST_NAME: usize = 190;
 
-/// Settings that say the same of all hosts, as long as their values have no token in them.
+/// Settings that are the same for all hosts, as long as their values contain no token.
 const HARMLESS: [&[u8]; 42] = [
     b"addkeystoagent",
     b"addressfamily",
@@ -57,8 +57,8 @@ const HARMLESS: [&[u8]; 42] = [
     b"userknownhostsfile",
 ];
 
-/// The configuration files that OpenSSH read, as it says with `-v`; `None` where it may not
-/// have said their whole names.
+/// The configuration files that OpenSSH read, as it prints with `-v`; `None` if it may have
+/// truncated a name.
 pub(super) fn files_read(said: &[u8]) -> Option<Vec<PathBuf>> {
     const SAYS: &[u8] = b"Reading configuration data ";
     let name = |line: &[u8]| {
@@ -72,7 +72,7 @@ pub(super) fn files_read(said: &[u8]) -> Option<Vec<PathBuf>> {
     whole.then(|| paths.collect())
 }
 
-/// Whether a configuration file says the same of all hosts.
+/// Whether a configuration file is the same for all hosts.
 pub(super) fn treats_hosts_alike(file: &[u8]) -> bool {
     file.split(|&byte| byte == b'\n').all(is_harmless)
 }
@@ -95,7 +95,7 @@ fn is_harmless(line: &[u8]) -> bool {
     }
 }
 
-/// What comes after blanks, or after one `=` with or without blanks around it.
+/// What follows blanks, or one `=` with or without blanks around it.
 fn after_separator(rest: &[u8]) -> Option<&[u8]> {
     let skip = |text: &'_ [u8]| text.iter().take_while(|b| b" \t".contains(b)).count();
     let blanks = skip(rest);
@@ -107,7 +107,7 @@ fn after_separator(rest: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Whether a byte means itself in every value: no quote, no token, no variable.
+/// Whether a byte is an ordinary character in every value: no quote, token or variable.
 fn is_plain(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b" \t_,.:/+*@~=-".contains(byte)
 }

@@ -1,6 +1,6 @@
-//! Reads what `ssh -G` answers.
+//! Reads the output of `ssh -G`.
 //!
-//! Pure but for the environment's variables. The answer is bytes: names of files and the
+//! Pure except for the environment's variables. The output is bytes: file names and the
 //! operator's own commands need not be UTF-8.
 
 use super::tokens::{BadValue, Here, Tokens};
@@ -9,12 +9,12 @@ use super::{Agent, HostConfig, Question};
 /// A setting that cannot be completed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadSetting {
-    /// The setting as it is written.
+    /// The setting as written.
     pub(super) setting: String,
     pub(super) why: BadValue,
 }
 
-/// Reads the answer to a question.
+/// Reads the output for a question.
 pub(super) fn read(answer: &[u8], question: &Question) -> Result<HostConfig, BadSetting> {
     let mut config = HostConfig { port: 22, ..HostConfig::default() };
     let lines = || answer.split(|&byte| byte == b'\n').filter_map(split_setting);

@@ -1,7 +1,7 @@
-//! What stands for `%h`, `~` and `${HOME}` in the operator's SSH settings.
+//! The values of `%h`, `~` and `${HOME}` in the operator's SSH settings.
 //!
-//! Pure but for the environment's variables. OpenSSH's `-G` prints some settings as they are
-//! written; these are completed here as OpenSSH completes them when it connects.
+//! Pure except for the environment's variables. `ssh -G` prints some settings as written; this
+//! module completes them as OpenSSH does when it connects.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,29 +9,29 @@ use std::path::{Path, PathBuf};
 
 use crate::host::{is_safe_name, is_safe_user};
 
-/// The tokens that OpenSSH knows in a `ProxyCommand`.
+/// The tokens that OpenSSH supports in a `ProxyCommand`.
 const IN_COMMANDS: &[u8] = b"hknpr";
 
-/// What stands for the tokens of one host's settings.
+/// The values of the tokens in one host's settings.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tokens {
     /// `%h`: where to connect.
     pub(super) hostname: String,
-    /// `%n`: the host as it was asked for.
+    /// `%n`: the host name as requested.
     pub(super) asked: String,
-    /// `%k`: the name that its key is known by.
+    /// `%k`: the name by which its key is known.
     pub(super) alias: String,
     /// `%p`.
     pub(super) port: u16,
-    /// `%r`: who logs in.
+    /// `%r`: the user that logs in.
     pub(super) user: String,
-    /// `%j`: the jump host nearest to it.
+    /// `%j`: the jump host nearest to this one.
     pub(super) jump: String,
-    /// What depends on this computer, as OpenSSH itself told it.
+    /// The values that depend on this computer, as reported by OpenSSH.
     pub(super) here: Here,
 }
 
-/// What stands for the tokens that depend on this computer and its user.
+/// The values of the tokens that depend on this computer and its user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Here {
     /// `%d` and `~`.
@@ -51,28 +51,28 @@ pub(super) struct Here {
 /// Why a setting cannot be completed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadValue {
-    /// OpenSSH has no such token there.
+    /// OpenSSH does not support this token there.
     #[error("OpenSSH has no token `%{0}` there")]
     NoToken(String),
-    /// The environment has no such variable.
+    /// The environment does not have this variable.
     #[error("the environment has no variable `{0}`")]
     NoVariable(String),
-    /// A shell would take the name for something else.
+    /// A shell would interpret the name.
     #[error(
-        "`%{token}` stands for `{name}`, which a shell could take for a command: no quotes, \
-         brackets, blanks or other signs of a shell can be in such a name"
+        "`%{token}` becomes `{name}`, which a shell could run as a command: quotes, \
+         brackets, blanks and other characters special to a shell are not allowed in it"
     )]
     Unsafe {
         /// The token's letter.
         token: char,
-        /// What stands for it.
+        /// Its value.
         name: String,
     },
 }
 
 impl Here {
-    /// What is asked of OpenSSH, so that it tells these: it completes the path of a setting
-    /// that means nothing to this program.
+    /// What OpenSSH is asked in order to report these values: it completes the path of a setting
+    /// that this program does not use.
     pub(super) const QUESTION: &str = "ControlPath=~/%C/%i/%L/%l/%u";
 
     /// Reads OpenSSH's answer to [`Self::QUESTION`].
@@ -90,13 +90,13 @@ impl Here {
         })
     }
 
-    /// A path whose leading `~` stands for the home directory.
+    /// A path, with a leading `~` replaced by the home directory.
     pub(super) fn in_home(&self, path: &[u8]) -> PathBuf {
         in_home(path, Path::new(OsStr::from_bytes(&self.home)))
     }
 }
 
-/// A path whose leading `~` stands for this home directory.
+/// A path, with a leading `~` replaced by the given home directory.
 pub(super) fn in_home(path: &[u8], home: &Path) -> PathBuf {
     match path.strip_prefix(b"~") {
         Some(b"") => home.to_owned(),
@@ -133,8 +133,8 @@ impl Tokens {
         Ok(PathBuf::from(OsString::from_vec(path)))
     }
 
-    /// Completes a command that a shell of this computer runs. OpenSSH replaces only tokens
-    /// there, and leaves `~` and variables to the shell.
+    /// Completes a command that a shell of this computer runs. OpenSSH replaces only the tokens
+    /// in it, and leaves `~` and variables to the shell.
     pub(super) fn command(&self, text: &[u8]) -> Result<OsString, BadValue> {
         let mut command = Vec::new();
         let mut rest = text;
@@ -206,7 +206,7 @@ fn no_token(token: u8) -> BadValue {
 
 fn variable(name: &[u8]) -> Result<OsString, BadValue> {
     let missing = || BadValue::NoVariable(String::from_utf8_lossy(name).into_owned());
-    // A name with one of these is none, and asking for it would be a fault of the program.
+    // A name with one of these is not a variable's name, and asking for it would panic.
     let is_name = !name.is_empty() && !name.contains(&b'=') && !name.contains(&0);
     let value = is_name.then(|| std::env::var_os(OsStr::from_bytes(name))).flatten();
     value.ok_or_else(missing)
@@ -283,7 +283,7 @@ mod tests {
                 "{bad}"
             );
         }
-        // Nothing of this reaches a shell by way of a file's name.
+        // A file name never reaches a shell.
         let odd = Tokens { user: "$(>x)".into(), ..tokens() };
         assert_eq!(odd.path(b"/k/%r").unwrap(), Path::new("/k/$(>x)"));
     }

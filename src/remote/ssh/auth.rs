@@ -1,9 +1,9 @@
-//! Logs in with a key: the inventory's, or else the operator's agent and keys.
+//! Logs in with a key: the inventory's, or else the keys of the operator's SSH agent and files.
 //!
-//! Where the inventory names a key, that key alone is tried: a login that works by chance
-//! today fails on a colleague's computer tomorrow. An agent may hold it, so that a key with a
-//! passphrase needs none here, and the file may be its public half alone. Before each key come
-//! its certificates: where hosts trust an authority, the bare key opens nothing. Passwords are
+//! If the inventory names a key, only that key is tried: otherwise a login might work here by
+//! chance and fail on a colleague's computer. An SSH agent may hold it, so that a key with a
+//! passphrase needs none here, and the file may be its public half alone. The certificates of a
+//! key are tried before the key: hosts that trust an authority reject the bare key. Passwords are
 //! not tried.
 
 use std::io;
@@ -28,13 +28,13 @@ use super::signer::{ByAgent, ByKey, SignError};
 use super::watcher::Watcher;
 use super::{Clock, certificate};
 
-/// What all logins of a run have in common.
+/// What all logins of a run share.
 pub(super) struct AuthContext<'a> {
     pub keyring: &'a Keyring,
     pub clock: &'a Clock,
 }
 
-/// Logs in, or says what was tried.
+/// Logs in, or reports what was tried.
 pub(super) async fn log_in(
     handle: &mut Handle<Watcher>,
     end: &Endpoint,
@@ -64,7 +64,7 @@ struct Login<'a> {
     means: &'a AuthContext<'a>,
     /// What was tried, for the error.
     tried: Vec<String>,
-    /// The ways to log in that the server named last.
+    /// The login methods that the server named last.
     asks: Option<MethodSet>,
 }
 
@@ -72,12 +72,13 @@ struct Login<'a> {
 struct Held {
     key: PublicKey,
     name: String,
-    /// Whether the agent has the bare key, beside certificates of it.
+    /// Whether the agent has the bare key, in addition to certificates of it.
     bare: bool,
     certificates: Vec<(String, Certificate, Signs)>,
 }
 
-/// What an agent signs with for a certificate: it finds its keys by what it was given.
+/// What the agent signs with for a certificate: the agent finds its keys by what it was loaded
+/// with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Signs {
     ByCertificate,
@@ -85,7 +86,7 @@ enum Signs {
 }
 
 impl Held {
-    /// Adds the certificate of a file, which the agent can sign for where it has the bare key.
+    /// Adds the certificate of a file; the agent can sign for it if it has the bare key.
     fn add(&mut self, file: &Path, certificate: Certificate) {
         let is_known = self.certificates.iter().any(|(_, it, _)| *it == certificate);
         if self.bare && !is_known {
@@ -126,13 +127,13 @@ impl Login<'_> {
                         return Ok(true);
                     }
                 }
-                // The agent had its turn.
+                // The agent's key was already tried.
                 Ok(Loaded::Public) if self.agent_has(&file).await.is_some() => {}
                 Ok(Loaded::Public) => {
                     let agent = self.agent_name();
                     self.tried.push(KeyFileError::NotInAgent { file, agent }.to_string());
                 }
-                // OpenSSH's own list names files that nobody has.
+                // OpenSSH's default list names files that may not exist.
                 Err(KeyFileError::Unreadable { source, .. })
                     if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => self.tried.push(format!("{name} ({error})")),
@@ -153,7 +154,7 @@ impl Login<'_> {
         if self.end.config.identities_only {
             held.retain(is_own);
         }
-        // A server hears only some keys out: those meant for it come first.
+        // A server accepts only a few attempts: keys meant for it come first.
         held.sort_by_key(|held| (!is_own(held), held.certificates.is_empty()));
         for held in held {
             if self.by_agent(&mut agent, &held).await? {
@@ -163,7 +164,7 @@ impl Login<'_> {
         Ok(false)
     }
 
-    /// The agent, and the key of a file that it has.
+    /// The agent, if it has the key of a file, and that key.
     async fn agent_has(&self, file: &Path) -> Option<(AgentClient<UnixStream>, Held)> {
         let own = keys::public_half(file)?;
         let mut agent = self.agent().await?;
@@ -176,13 +177,13 @@ impl Login<'_> {
         Some((agent, held))
     }
 
-    /// What the agent has, each key once, with the certificates of it that the agent itself or
-    /// the operator's files have.
+    /// The keys of the agent, each once, with their certificates from the agent or from the
+    /// operator's files.
     async fn held(&self, agent: &mut AgentClient<UnixStream>) -> Vec<Held> {
         let mut held: Vec<Held> = Vec::new();
         for identity in agent.request_identities().await.unwrap_or_default() {
             let key = identity.public_key().into_owned();
-            let name = format!("the agent's {}", identity.comment());
+            let name = format!("the SSH agent's {}", identity.comment());
             let at =
                 held.iter().position(|held| same(&held.key, &key)).unwrap_or_else(|| {
                     let name = name.clone();
@@ -244,13 +245,13 @@ impl Login<'_> {
         match answer {
             Ok(result) => self.note(name, None, &result),
             Err(error) => {
-                self.tried.push(format!("{name} (the agent did not sign: {error})"));
+                self.tried.push(format!("{name} (the SSH agent did not sign: {error})"));
                 Ok(false)
             }
         }
     }
 
-    /// Tries a private key of a file: its certificates first.
+    /// Tries a private key from a file: its certificates first.
     async fn with_file(
         &mut self,
         file: &Path,
@@ -258,7 +259,8 @@ impl Login<'_> {
     ) -> Result<bool, RemoteError> {
         let name = file.display().to_string();
         if let Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 = key.algorithm() {
-            self.tried.push(format!("{name} (a security key: load it into your agent)"));
+            self.tried
+                .push(format!("{name} (a security key: load it into your SSH agent)"));
             return Ok(false);
         }
         let mut certificates: Vec<(PathBuf, Certificate)> =
@@ -323,8 +325,8 @@ impl Login<'_> {
         }
     }
 
-    /// The hash that the server wants signatures of a key to use: none but for RSA, and
-    /// nothing at all where it knows only SHA-1, which is not safe.
+    /// The hash that the server wants for signatures of a key: no choice except for RSA; `None`
+    /// if it supports only SHA-1, which is not safe.
     ///
     /// RSA signatures come from the `rsa` crate, which is not constant in time
     /// (RUSTSEC-2023-0071). That is accepted here: it signs once per login, a message that the
@@ -341,14 +343,15 @@ impl Login<'_> {
             Ok(None) => Ok(Some(Some(HashAlg::Sha512))),
             Ok(Some(Some(hash))) => Ok(Some(Some(hash))),
             Ok(Some(None)) => {
-                self.tried.push(format!("{name} (the server knows RSA only with SHA-1)"));
+                self.tried
+                    .push(format!("{name} (the server supports RSA only with SHA-1)"));
                 Ok(None)
             }
             Err(_) => Err(self.hung_up()),
         }
     }
 
-    /// Takes the server's answer to a key; `about` says what may have been held against it.
+    /// Handles the server's answer to a key; `about` says why the server may have refused it.
     fn note(
         &mut self,
         name: &str,
@@ -358,7 +361,7 @@ impl Login<'_> {
         match result {
             AuthResult::Success => return Ok(true),
             AuthResult::Failure { partial_success: true, .. } => {
-                let more = "accepted, but the server wants a further proof";
+                let more = "accepted, but the server wants a second login method";
                 self.tried.push(format!("{name} ({more})"));
             }
             AuthResult::Failure { remaining_methods, .. } => {
@@ -373,7 +376,7 @@ impl Login<'_> {
         }
     }
 
-    /// Whether the server lets people in by passwords and by nothing else.
+    /// Whether the server accepts only passwords.
     fn asks_for_passwords_alone(&self) -> bool {
         let is_password = |method: &MethodKind| {
             matches!(method, MethodKind::Password | MethodKind::KeyboardInteractive)
@@ -383,10 +386,10 @@ impl Login<'_> {
             .is_some_and(|asks| !asks.is_empty() && asks.iter().all(is_password))
     }
 
-    /// sshd hangs up after `MaxAuthTries` keys.
+    /// sshd closes the connection after `MaxAuthTries` keys.
     fn hung_up(&mut self) -> RemoteError {
         let mut tried = std::mem::take(&mut self.tried);
-        tried.push("then the server hung up".to_owned());
+        tried.push("then the server closed the connection".to_owned());
         RemoteError::Auth {
             host: self.end.host.clone(),
             user: self.end.config.user.clone(),
@@ -406,7 +409,7 @@ impl Login<'_> {
         AgentClient::connect_uds(socket).await.ok()
     }
 
-    /// Where the agent is looked for, in words.
+    /// Where the agent is looked for, as text.
     fn agent_name(&self) -> String {
         match &self.end.config.identity_agent {
             Agent::Environment => "SSH_AUTH_SOCK".to_owned(),

@@ -1,17 +1,18 @@
-//! Tells what a command says from what the host says before it begins.
+//! Separates a command's output from what the host prints before it begins.
 //!
-//! Pure. A greeting that a login shell prints for every session, a "log in as the user …" in
-//! place of the command, `nologin`: all come on the same streams as the command's own output.
-//! So a line that nobody else can know is printed on both just before the command begins.
+//! Pure. Some hosts print a greeting for every session, or run `nologin` or print "log in as the
+//! user …" instead of the command; all of this arrives on the same streams as the command's own
+//! output. So a line that is unique to the command is printed on both streams just before it
+//! begins.
 
 const KEPT: usize = 64 * 1024;
 
-/// A mark of one command.
+/// The mark of one command.
 #[derive(Debug, Clone)]
 pub(super) struct Mark(String);
 
 impl Mark {
-    /// The mark with this number; each command has another one.
+    /// The mark with this number; each command has its own.
     pub(super) fn new(number: u64) -> Self {
         Self(format!("platform-begins-{number:016x}"))
     }
@@ -22,7 +23,7 @@ impl Mark {
     }
 }
 
-/// One stream, until its mark comes.
+/// One stream, until its mark arrives.
 #[derive(Debug)]
 pub(super) struct Beginning {
     line: Vec<u8>,
@@ -36,12 +37,12 @@ impl Beginning {
         Self { line, before: Vec::new(), has_begun: false }
     }
 
-    /// Takes the next bytes of the stream and leaves those that are the command's.
+    /// Takes the next bytes of the stream and leaves those that belong to the command.
     pub(super) fn read(&mut self, bytes: &mut Vec<u8>) {
         if self.has_begun {
             return;
         }
-        // The mark may be cut anywhere: what was there already counts but for its own search.
+        // The mark may be split anywhere, so the end of the earlier bytes is searched again.
         let from = self.before.len().saturating_sub(self.line.len());
         self.before.append(bytes);
         let mut windows = self.before[from..].windows(self.line.len());
@@ -58,7 +59,7 @@ impl Beginning {
         self.has_begun
     }
 
-    /// What came before the mark.
+    /// What arrived before the mark.
     pub(super) fn before(&self) -> &[u8] {
         &self.before
     }

@@ -1,8 +1,8 @@
-//! Certificates, as OpenSSH reads them: what is wrong with one, and for whom and until when it
-//! holds.
+//! Certificates, as OpenSSH reads them: what is wrong with one, for which names it is valid, and
+//! until when.
 //!
-//! Pure. A host's certificate must pass [`fault_of_host`] before its authority's word counts; a
-//! user's is judged by the server, and [`tell`] names what the server may have held against it.
+//! Pure. A host's certificate must pass [`fault_of_host`] before its authority counts; the server
+//! checks a user's certificate, and [`tell`] names what the server may have rejected.
 
 use jiff::Timestamp;
 use russh::keys::ssh_key::certificate::CertType;
@@ -13,10 +13,11 @@ use crate::remote::known_hosts::{self, Key};
 /// The end of the name of every certificate's type.
 const TYPE_ENDS: &str = "-cert-v01@openssh.com";
 
-/// Why a host's certificate does not prove that it is this host; none where it does. Whether its
-/// authority is to be trusted is another question.
+/// Why a host's certificate does not prove that it is this host; `None` if it does. This does not
+/// check whether its authority is trusted.
 ///
-/// As with OpenSSH, a name in the certificate may be a pattern. One without names proves nothing.
+/// As with OpenSSH, a name in the certificate may be a pattern. A certificate without names
+/// proves nothing.
 pub(super) fn fault_of_host(
     certificate: &Certificate,
     host: &str,
@@ -27,7 +28,7 @@ pub(super) fn fault_of_host(
         names.iter().any(|name| known_hosts::matches(&name.to_ascii_lowercase(), host));
     match () {
         () if certificate.cert_type() != CertType::Host => {
-            Some("it is a user's, not a host's".to_owned())
+            Some("it is a user's certificate, not a host's".to_owned())
         }
         () if is_sha1(certificate) => Some("it is signed with SHA-1".to_owned()),
         () if !certificate.critical_options().is_empty() => {
@@ -47,7 +48,7 @@ pub(super) fn authority(certificate: &Certificate) -> Option<Key> {
     Key::from_blob(key.public_key_bytes())
 }
 
-/// For whom a user's certificate is and until when, and what of that rules this user out.
+/// For which users a certificate is valid and until when, and whether this excludes the user.
 pub(super) fn tell(certificate: &Certificate, user: &str, now: Timestamp) -> String {
     if certificate.cert_type() != CertType::User {
         return "it is a host's certificate, not a user's".to_owned();
@@ -58,7 +59,7 @@ pub(super) fn tell(certificate: &Certificate, user: &str, now: Timestamp) -> Str
     let names = certificate.valid_principals();
     let until = match end(certificate) {
         Some(end) => format!("valid until {end}"),
-        None => "without an end".to_owned(),
+        None => "without an end date".to_owned(),
     };
     match names.iter().any(|name| name == user) {
         true => format!("it is for {}, {until}", list(names)),
@@ -66,7 +67,7 @@ pub(super) fn tell(certificate: &Certificate, user: &str, now: Timestamp) -> Str
     }
 }
 
-/// Why a certificate does not hold at this time; none where it does.
+/// Why a certificate is not valid at this time; `None` if it is.
 pub(super) fn out_of_time(certificate: &Certificate, now: Timestamp) -> Option<String> {
     let begin = time(certificate.valid_after());
     match (begin, end(certificate)) {
@@ -78,12 +79,12 @@ pub(super) fn out_of_time(certificate: &Certificate, now: Timestamp) -> Option<S
     }
 }
 
-/// Whether a type of key is that of a certificate.
+/// Whether a key type is that of a certificate.
 pub(super) fn is_type(kind: &str) -> bool {
     kind.ends_with(TYPE_ENDS)
 }
 
-/// The end of its validity; none where it has none, or one beyond all calendars.
+/// The end of its validity; `None` if there is none, or if it is too large for a date.
 fn end(certificate: &Certificate) -> Option<Timestamp> {
     time(certificate.valid_before())
 }
@@ -96,8 +97,8 @@ fn is_sha1(certificate: &Certificate) -> bool {
     certificate.signature().algorithm() == Algorithm::Rsa { hash: None }
 }
 
-/// Whether the authority that a certificate names has signed it: asked at a time at which it is
-/// valid, since that is not the question here.
+/// Whether the authority that a certificate names has signed it. The check uses a time at which
+/// the certificate is valid, because its validity is checked elsewhere.
 fn is_signed(certificate: &Certificate) -> bool {
     let authority = certificate.signature_key().fingerprint(HashAlg::Sha256);
     certificate.validate_at(certificate.valid_after(), [&authority]).is_ok()

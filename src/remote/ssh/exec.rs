@@ -1,8 +1,9 @@
-//! Runs one command on a connection: input and output at once, until the channel is closed.
+//! Runs one command on a connection: sends input and reads output at once, until the channel
+//! closes.
 //!
-//! The input stops where the command ends, read or not; the exit status may come before the
-//! last output; a channel that ends without a status is an error, and so is one on which the
-//! command never began.
+//! The input ends when the command ends, even if it was not read; the exit status may arrive
+//! before the last output. A channel that ends without a status is an error, and so is one on
+//! which the command never began.
 
 use std::io::{self, Cursor};
 use std::sync::Arc;
@@ -25,10 +26,10 @@ use super::sudo::{self, Call, Preamble, SudoProblem};
 
 const STDERR_KEPT: usize = 64 * 1024;
 
-/// A host that talks for so long and does not begin with the command runs something else.
+/// A host that prints for so long without beginning the command is running something else.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Runs a command to its end. Its time starts when it has a place among the sessions.
+/// Runs a command until it ends. Its deadline starts when it gets a session.
 pub(super) async fn run<'a>(ssh: &'a Ssh, exec: Exec<'a>) -> Result<Output, RemoteError> {
     let (deadline, during) = (exec.deadline, exec.purpose.clone());
     let host = || ssh.host.clone();
@@ -69,11 +70,11 @@ async fn converse<'a>(
     call.hold(reader, input).await
 }
 
-/// Cuts the command off where the call is given up: at its deadline, or when it is dropped.
+/// Ends the command if the call is abandoned: at its deadline, or when it is dropped.
 ///
-/// Its input and output are closed, and it is asked to end. sshd passes that on only to the
-/// login user's own commands, and to none of root's: such a command runs on until it reads,
-/// writes or ends.
+/// Its input and output are closed, and it gets a signal. sshd passes the signal on only to the
+/// login user's own commands, not to root's: such a command runs on until it reads, writes or
+/// ends.
 struct CancelOnDrop {
     writer: Arc<ChannelWriteHalf<Msg>>,
     /// The command has ended by itself.
@@ -88,7 +89,7 @@ impl Drop for CancelOnDrop {
         }
         let writer = self.writer.clone();
         runtime.spawn(async move {
-            // Where the connection is gone there is nothing left to end.
+            // If the connection is lost, there is nothing left to end.
             let _ = writer.signal(Sig::TERM).await;
             let _ = writer.close().await;
         });
@@ -101,11 +102,11 @@ struct Conversation<'a> {
     purpose: String,
     cancel_on_drop: CancelOnDrop,
     password: Option<&'a Secret>,
-    /// Of standard output and of standard error.
+    /// For standard output and standard error.
     beginnings: [Beginning; 2],
-    /// Since when the host talks on standard output without beginning with the command.
+    /// Since when the host has printed on standard output without beginning the command.
     talks_since: Option<Instant>,
-    /// Sudo's part of standard error, until the command itself runs.
+    /// Sudo's part of standard error, until the command itself begins.
     preamble: Option<Preamble>,
     stdout: Stdout<'a>,
     stderr: Vec<u8>,
@@ -114,7 +115,7 @@ struct Conversation<'a> {
 
 impl Conversation<'_> {
     async fn start(&mut self, script: &str) -> Result<(), RemoteError> {
-        // The answer comes among the output: waiting for it would cost a round trip.
+        // The answer arrives with the output: waiting for it would cost a round trip.
         let sent = self.cancel_on_drop.writer.exec(true, to_login_shell(script)).await;
         sent.map_err(|_| self.lost())?;
         let (host, purpose) = (self.ssh.host.clone(), self.purpose.clone());
@@ -130,7 +131,7 @@ impl Conversation<'_> {
         let writer = self.cancel_on_drop.writer.clone();
         let feed = feed(&writer, input, self.ssh.link.pace.clone());
         tokio::pin!(feed);
-        // Sudo may read a password from the input: nothing else may be there before.
+        // Sudo may read a password from the input: nothing else may be sent before it.
         let mut feeding = self.password.is_none();
         loop {
             tokio::select! {
@@ -138,7 +139,7 @@ impl Conversation<'_> {
                     feeding = false;
                     fed.map_err(|source| self.input_failed(source))?;
                 }
-                () = self.patience() => return Err(self.not_run("and goes on")),
+                () = self.patience() => return Err(self.not_run("and does not end")),
                 problem = stuck(self.preamble.as_ref(), self.ssh.sudo_patience) => {
                     return Err(self.sudo_failed(problem));
                 }
@@ -154,7 +155,7 @@ impl Conversation<'_> {
         }
     }
 
-    /// Takes a message; says whether it brought the sign that sudo let the command through.
+    /// Takes a message; returns whether it shows that sudo let the command run.
     async fn take(&mut self, message: ChannelMsg) -> Result<bool, RemoteError> {
         match message {
             ChannelMsg::Data { data } => self.take_stdout(&data)?,
@@ -214,7 +215,7 @@ impl Conversation<'_> {
             None => {}
         }
         self.stderr.extend_from_slice(&bytes);
-        // Cut rarely, so that endless output costs no more than its reading.
+        // Truncated rarely, so that truncating endless output costs little.
         if self.stderr.len() > 2 * STDERR_KEPT {
             keep_end(&mut self.stderr);
         }
@@ -233,7 +234,7 @@ impl Conversation<'_> {
         RemoteError::Sudo { host, during, source }
     }
 
-    /// Ends when the host has talked for too long without beginning with the command.
+    /// Ends when the host has printed for too long without beginning the command.
     fn patience(&self) -> impl Future<Output = ()> + use<> {
         let until = self.talks_since.map(|since| since + PATIENCE);
         async move {
@@ -288,8 +289,7 @@ impl Conversation<'_> {
     }
 }
 
-/// Why nothing will come of sudo, once it has been silent for too long; never where it is not
-/// its turn.
+/// Why sudo is stuck, once it has been silent for too long; never ends if sudo does not run.
 async fn stuck(preamble: Option<&Preamble>, question: Duration) -> SudoProblem {
     match preamble.and_then(|it| Some((it, it.patience(question)?))) {
         Some((preamble, patience)) => {
@@ -300,8 +300,8 @@ async fn stuck(preamble: Option<&Preamble>, question: Duration) -> SudoProblem {
     }
 }
 
-/// Sends the input and its end, piece by piece. That the command does not take it is no error:
-/// its status tells.
+/// Sends the input and its end, in pieces. It is no error if the command does not read it: its
+/// status shows whether it failed.
 async fn feed(
     writer: &ChannelWriteHalf<Msg>,
     input: Input,
@@ -324,7 +324,7 @@ async fn feed(
         }
         pace.beyond(before, n_bytes).await;
     }
-    // The channel may be closed by now; then nobody waits for the end.
+    // The channel may already be closed; then the end of the input is not needed.
     let _ = writer.eof().await;
     Ok(())
 }
@@ -334,7 +334,7 @@ fn keep_end(bytes: &mut Vec<u8>) {
     bytes.drain(..excess);
 }
 
-/// The number of a signal on Linux; 0 where it has none of its own.
+/// The number of a signal on Linux; 0 if it has no number.
 fn number_of(signal: &Sig) -> u32 {
     match signal {
         Sig::HUP => 1,

@@ -1,7 +1,7 @@
 //! Checks the keys that hosts show, asks about new ones, and pins them.
 //!
-//! Whether a key is right is decided by [`known_hosts`]; this
-//! reads the files, asks, and writes the pins.
+//! [`known_hosts`] decides whether a key is right; this module reads the files, asks, and writes
+//! the pins.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,8 +23,8 @@ use super::endpoint::Endpoint;
 use super::shown::Shown;
 use super::{Clock, certificate, revoked};
 
-/// Asks whether the key of an unknown host is right. Called for one host at a time, on a
-/// thread where it may block.
+/// Asks whether the key of an unknown host is right. Called for one host at a time, on a thread
+/// that may block.
 pub type TrustPrompt = Arc<dyn Fn(&FirstContact) -> bool + Send + Sync>;
 
 /// A host whose key is not known yet.
@@ -32,15 +32,15 @@ pub type TrustPrompt = Arc<dyn Fn(&FirstContact) -> bool + Send + Sync>;
 pub struct FirstContact {
     /// The host.
     pub host: HostName,
-    /// What it will be known by, as in a file of known hosts.
+    /// The name it will have in a file of known hosts.
     pub address: String,
     /// The type of its key, such as `ssh-ed25519`.
     pub key_type: String,
     /// The fingerprint as `ssh-keygen -l` shows it.
     pub fingerprint: String,
-    /// The types of other keys that the host is known by: none on a true first contact.
+    /// The types of other keys by which the host is known; empty on a true first contact.
     pub known_types: Vec<String>,
-    /// Why a line of the known hosts that names an authority for it does not vouch for it.
+    /// Why the authority that the known hosts name for it does not prove its key.
     pub note: Option<String>,
 }
 
@@ -52,11 +52,11 @@ pub(super) struct HostKeys {
     events: Events,
     /// The operator's files, each read once.
     operator: Mutex<HashMap<PathBuf, Arc<KnownFile>>>,
-    /// Held while the operator is asked; keys that were refused are not asked for again.
+    /// Held while the operator is asked; refused keys are not asked about again.
     refused: Mutex<HashSet<(LookupName, Key)>>,
 }
 
-/// Judges the key of one server while the connection is made.
+/// Checks the key of one server while the connection is made.
 pub(super) struct Guard {
     host: HostName,
     lookup: LookupName,
@@ -75,11 +75,11 @@ pub(super) struct Unseen {
     note: Option<String>,
 }
 
-/// Why a key did not pass.
+/// Why a key was not accepted.
 pub(super) enum Rejection {
     /// The operator must be asked.
     Unseen(Unseen),
-    /// It must not pass.
+    /// It must not be accepted.
     Error(Box<RemoteError>),
 }
 
@@ -95,7 +95,7 @@ impl HostKeys {
         Self { pins, ask, clock, events, operator, refused }
     }
 
-    /// What judges the key of a server: the pins first, then the operator's files.
+    /// What checks the key of a server: first the pins, then the operator's files.
     pub(super) async fn guard(&self, end: &Endpoint) -> Result<Guard, RemoteError> {
         Ok(Guard {
             host: end.host.clone(),
@@ -124,7 +124,7 @@ impl HostKeys {
         Ok(KnownHosts::of(files))
     }
 
-    /// Asks about the key of an unknown server, and pins it when the answer is yes.
+    /// Asks about the key of an unknown server, and pins it if the answer is yes.
     pub(super) async fn ask(
         &self,
         end: &Endpoint,
@@ -160,7 +160,7 @@ impl HostKeys {
 }
 
 impl Guard {
-    /// The types of the keys that the server is known by.
+    /// The types of the keys by which the server is known.
     pub(super) fn kinds(&self) -> Vec<String> {
         match self.vouched.as_slice() {
             [] => self.known.kinds(&self.lookup),
@@ -168,8 +168,9 @@ impl Guard {
         }
     }
 
-    /// The types of keys that the server may show in a certificate. OpenSSH lets it show any;
-    /// here only what can be of use, so that no other key is shown for it than without.
+    /// The key types that the server may show in a certificate. OpenSSH allows any type; here
+    /// only useful types are allowed, so that the server shows the same key as without
+    /// certificates.
     pub(super) fn certificate_kinds(&self) -> CertificateKinds {
         let revokes = self.revoked.is_some() || self.known.revokes_any(&self.lookup);
         let kinds = self.kinds();
@@ -181,7 +182,7 @@ impl Guard {
         }
     }
 
-    /// Lets what is shown pass or not; pins a key where the inventory accepts new hosts.
+    /// Accepts or rejects what is shown; pins a key if the inventory accepts new hosts.
     pub(super) async fn judge(&self, shown: Shown) -> Result<(), Rejection> {
         let no = |error| Err(Rejection::Error(Box::new(error)));
         let host = || self.host.clone();
@@ -231,8 +232,8 @@ impl Guard {
         }
     }
 
-    /// Whether an authority that the operator trusts for this host has signed what it shows.
-    /// Where not, it counts like a bare key, as with OpenSSH.
+    /// Whether an authority that the operator trusts for this host has signed what it shows. If
+    /// not, the key counts as a bare key, as with OpenSSH.
     fn vouches(&self, shown: &Shown) -> Authority {
         let Some(place) = self.known.authority(&self.lookup) else {
             return Authority::Silent(None);
@@ -247,14 +248,14 @@ impl Guard {
         };
         let Some(place) = self.known.trusts(&self.lookup, authority) else {
             let why =
-                format!("the host's certificate is by another, {}", show(authority));
+                format!("another authority signed its certificate: {}", show(authority));
             return silent(&place, &why);
         };
         match certificate::fault_of_host(certificate, self.lookup.name(), (self.clock)())
         {
             None => Authority::Vouches,
             Some(fault) => {
-                silent(&place, &format!("the host's certificate does not count: {fault}"))
+                silent(&place, &format!("the host's certificate is not valid: {fault}"))
             }
         }
     }
@@ -292,20 +293,20 @@ impl Guard {
     }
 }
 
-/// What the operator's trusted authorities say of a host.
+/// What the operator's trusted authorities say about a host.
 enum Authority {
-    /// One has signed what the host shows.
+    /// One of them has signed what the host shows.
     Vouches,
-    /// None has, and why, where there is one that could have.
+    /// None of them has; with the reason, if one could have signed it.
     Silent(Option<String>),
 }
 
-/// The types of keys that a server may show in a certificate.
+/// The key types that a server may show in a certificate.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum CertificateKinds {
-    /// All that are known.
+    /// All known types.
     All,
-    /// These.
+    /// Only these types.
     Only(Vec<String>),
 }
 
@@ -313,13 +314,13 @@ pub(super) enum CertificateKinds {
 #[derive(Debug)]
 struct Pins {
     file: PathBuf,
-    /// What the file said when it was read, and each line that was added since. It is read
-    /// once: with a thousand hosts, to read it for each takes most of a run.
+    /// The text of the file when it was read, and each line added since. It is read once: with a
+    /// thousand hosts, reading it for each host takes most of a run.
     known: std::sync::Mutex<Vec<Arc<KnownFile>>>,
 }
 
 impl Pins {
-    /// All that is pinned now.
+    /// All pinned keys.
     fn all(&self) -> Result<Vec<Arc<KnownFile>>, RemoteError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         self.read_once(&mut known)?;
@@ -333,7 +334,8 @@ impl Pins {
         Ok(())
     }
 
-    /// Adds a line, synced to disk: whole, beside what other processes add.
+    /// Adds a line and syncs it to disk; the line is written whole, even if other processes add
+    /// lines.
     fn add(&self, host: &LookupName, key: &Key) -> Result<(), RemoteError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         self.read_once(&mut known)?;
@@ -348,8 +350,8 @@ impl Pins {
     }
 }
 
-/// Reads a file of known hosts. A file that does not exist knows nobody; one that cannot be
-/// read might revoke a key, so that is an error.
+/// Reads a file of known hosts. A file that does not exist contains no hosts; a file that cannot
+/// be read is an error, because it might revoke a key.
 fn read(file: &Path) -> Result<KnownFile, RemoteError> {
     match std::fs::read(file) {
         Ok(bytes) => Ok(KnownFile::parse(file, &String::from_utf8_lossy(&bytes))),
@@ -364,7 +366,7 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
     }
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
-    // What a killed run left without its newline must not swallow this line.
+    // If a killed run left a line without a newline, this line must still be separate.
     let text = match ends_with_newline(&mut file)? {
         true => line.to_owned(),
         false => format!("\n{line}"),

@@ -1,4 +1,4 @@
-//! The operator's keys on this computer: private ones, their public halves, and certificates.
+//! The operator's keys on this computer: private keys, their public halves, and certificates.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,46 +21,46 @@ pub enum KeyFileError {
         /// Why.
         source: io::Error,
     },
-    /// It is encrypted and no passphrase is given.
+    /// It is encrypted and no passphrase is set.
     #[error(
-        "the private key {} is encrypted: set `passphrase` beside `key` in the inventory, or \
-         load the key into your agent with ssh-add",
+        "the private key {} is encrypted: set `passphrase` next to `key` in the inventory, or \
+         load the key into your SSH agent with ssh-add",
         file.display()
     )]
     Encrypted {
         /// The file.
         file: PathBuf,
     },
-    /// The passphrase is not the one.
-    #[error("the passphrase does not open the private key {}", file.display())]
+    /// The passphrase is wrong.
+    #[error("the passphrase is wrong for the private key {}", file.display())]
     WrongPassphrase {
         /// The file.
         file: PathBuf,
     },
-    /// It is the public half alone, and no agent has the private one.
+    /// It is only the public half, and no SSH agent has the private half.
     #[error(
-        "{} is a public key, and the agent ({agent}) does not have its private half: load it \
+        "{} is a public key, and the SSH agent ({agent}) does not have its private half: load it \
          with ssh-add, or name the private key",
         file.display()
     )]
     NotInAgent {
         /// The file.
         file: PathBuf,
-        /// Where the agent is looked for.
+        /// Where the SSH agent is looked for.
         agent: String,
     },
     /// It is a certificate.
     #[error(
-        "{} is a certificate: name the private key that it belongs to; a certificate beside \
-         that key, named KEY-cert.pub, is found by itself",
+        "{} is a certificate: name the private key that it belongs to; a certificate next to \
+         that key, named KEY-cert.pub, is found automatically",
         file.display()
     )]
     Certificate {
         /// The file.
         file: PathBuf,
     },
-    /// It is no private key, or one of a kind that is not known.
-    #[error("{} is not a private key that can be used: {said}", file.display())]
+    /// It is not a private key, or its type is not supported.
+    #[error("{} is not a usable private key: {said}", file.display())]
     NotAKey {
         /// The file.
         file: PathBuf,
@@ -69,16 +69,15 @@ pub enum KeyFileError {
     },
 }
 
-/// What a file of a key holds.
+/// The content of a key file.
 #[derive(Debug, Clone)]
 pub(super) enum Loaded {
     Private(Arc<PrivateKey>),
-    /// The public half alone: an agent may have the private one.
+    /// Only the public half: an SSH agent may have the private one.
     Public,
 }
 
-/// The private keys of a run, each read and decrypted once: opening an encrypted key is
-/// made to be slow.
+/// The private keys of a run, each read and decrypted once: decrypting a key is slow by design.
 #[derive(Default)]
 pub(super) struct Keyring(Mutex<HashMap<PathBuf, Loaded>>);
 
@@ -102,7 +101,7 @@ impl Keyring {
     }
 }
 
-/// The public half of a key's file, which needs no passphrase: the file itself may be one.
+/// The public half of a key file, which needs no passphrase; the file may itself be a public key.
 pub(super) fn public_half(file: &Path) -> Option<PublicKey> {
     let read = |file: &Path| public(&std::fs::read_to_string(file).ok()?);
     read(&with_ending(file, ".pub")).or_else(|| read(file)).or_else(|| {
@@ -111,7 +110,7 @@ pub(super) fn public_half(file: &Path) -> Option<PublicKey> {
     })
 }
 
-/// The certificate beside a key's file, where it is one of this key.
+/// The certificate next to a key file, if it belongs to this key.
 pub(super) fn beside(file: &Path, key: &PublicKey) -> Option<(PathBuf, Certificate)> {
     let bare = match file.extension() {
         Some(ending) if ending == "pub" => file.with_extension(""),
@@ -128,7 +127,7 @@ pub(super) fn read_certificate(file: &Path) -> Result<Certificate, String> {
     Certificate::from_openssh(text.trim()).map_err(|error| error.to_string())
 }
 
-/// Whether a certificate is one of a key.
+/// Whether a certificate belongs to a key.
 pub(super) fn is_of(certificate: &Certificate, key: &PublicKey) -> bool {
     certificate.public_key() == key.key_data()
 }

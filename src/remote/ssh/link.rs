@@ -1,4 +1,4 @@
-//! One SSH connection: made, its host key checked, kept alive, and its end noticed.
+//! One SSH connection: makes it, checks the host key, keeps it alive, and notices its end.
 
 use std::borrow::Cow;
 use std::io;
@@ -26,10 +26,10 @@ use super::proxy::Proxy;
 use super::sessions::{Refused, Session, Sessions};
 use super::watcher::{Closed, Watcher};
 
-/// A server that ended a session may take so long until it opens another in its place.
+/// The time that a server may need after a session ends before it opens another.
 const FREED: Duration = Duration::from_secs(3);
 
-/// The longest that a server may take to open a session that nothing is done in.
+/// The longest that a server may take to open a session in which nothing runs.
 const ROOM: Duration = Duration::from_secs(10);
 
 /// A connection to a server.
@@ -37,24 +37,24 @@ pub(super) struct Link {
     /// `user@host:port`.
     pub name: String,
     pub handle: Handle<Watcher>,
-    /// How fast it takes what is to be sent.
+    /// How fast it sends what is queued.
     pub pace: Pace,
-    /// From the first packet to the end of the login.
+    /// The time from the first packet to the end of the login.
     pub took: Duration,
     sessions: Sessions,
     host: HostName,
     started: Instant,
     ended: Arc<OnceLock<String>>,
-    /// What carries this connection lives as long as it does.
+    /// The connection that carries this one; it must live as long as this one.
     _way: Option<Arc<Link>>,
     proxy: Option<Proxy>,
 }
 
-/// Why a connection did not come about.
+/// Why a connection was not made.
 pub(super) enum Failure {
     /// The server's key is new: the operator must be asked.
     Unseen(Unseen),
-    /// The server hung up before keys were agreed: nothing has happened there.
+    /// The server closed the connection before keys were agreed: nothing has happened there.
     HungUp(RemoteError),
     /// Anything else.
     Error(RemoteError),
@@ -67,8 +67,8 @@ impl From<RemoteError> for Failure {
 }
 
 impl Link {
-    /// Connects to a server, through another one where a way is given, and lets the guard
-    /// judge its key. Nobody is logged in yet.
+    /// Connects to a server, through another one if given, and lets the guard check its key.
+    /// Nobody is logged in yet.
     pub(super) async fn connect(
         end: &Endpoint,
         way: Option<Arc<Link>>,
@@ -127,8 +127,8 @@ impl Link {
         Ok(())
     }
 
-    /// Opens a session for one command; waits for a place where too many run. The deadline is
-    /// the server's, to open it.
+    /// Opens a session for one command; waits for a free place if too many commands run. The
+    /// deadline is for the server to open it.
     pub(super) async fn session(
         &self,
         during: &str,
@@ -138,7 +138,7 @@ impl Link {
         loop {
             let (place, waited) = self.sessions.enter().await;
             if waited {
-                // That took as long as the commands of others do.
+                // The wait took as long as other commands run.
                 pauses = None;
             }
             let open = self.handle.channel_open_session();
@@ -150,7 +150,7 @@ impl Link {
             };
             match place.refused() {
                 Refused::Wait => {}
-                // The server may not have done with one that ended a moment ago.
+                // The server may not have finished with a session that ended a moment ago.
                 Refused::Alone => match pauses
                     .get_or_insert_with(|| Backoff::until(Instant::now() + FREED))
                     .next()
@@ -172,12 +172,13 @@ impl Link {
         }
     }
 
-    /// Asks whether a second session opens beside a first one. No other may be open meanwhile.
+    /// Checks whether a second session can be opened next to a first one. No other session may be
+    /// open.
     pub(super) async fn has_room(&self) -> Result<(), RemoteError> {
-        let during = "asking whether two commands run at once";
+        let during = "checking whether two commands can run at once";
         let (first, _place) = self.session(during, ROOM).await?;
         let second = self.second_session(during).await;
-        // It need not end well: its going is what counts.
+        // Errors do not matter: only the end of the session counts.
         let _ = first.close().await;
         second
     }
@@ -191,7 +192,7 @@ impl Link {
                     let _ = second.close().await;
                     return Ok(());
                 }
-                // The server may not have done with a command that ended a moment ago.
+                // The server may not have finished with a command that ended a moment ago.
                 Ok(Err(russh::Error::ChannelOpenFailure(_))) => match pauses.next() {
                     Some(pause) => sleep(pause).await,
                     None => {
@@ -239,7 +240,7 @@ impl Link {
         }
     }
 
-    /// Opens the way to a server behind this one.
+    /// Opens the connection to a server behind this one.
     async fn reach(
         &self,
         end: &Endpoint,
@@ -259,7 +260,7 @@ impl Link {
         })
     }
 
-    /// The error of a call that the connection did not survive.
+    /// The error of a call during which the connection was lost.
     pub(super) fn lost(&self, during: &str) -> RemoteError {
         let words = self.proxy.as_ref().map(Proxy::last_words).unwrap_or_default();
         let words =
@@ -274,7 +275,7 @@ impl Link {
     }
 }
 
-/// The first words with a server: versions, keys, the host key.
+/// The start of a connection to a server: versions, keys, the host key.
 struct Greeting<'a> {
     end: &'a Endpoint,
     config: Arc<Config>,
@@ -305,7 +306,7 @@ fn greeting_error(end: &Endpoint, error: russh::Error) -> Failure {
     match error {
         russh::Error::IO(source) => Failure::HungUp(unreachable(end, source)),
         russh::Error::Disconnect | russh::Error::HUP => {
-            let said = "it hung up before the connection was made";
+            let said = "it closed the connection before it was complete";
             let source = io::Error::new(io::ErrorKind::ConnectionReset, said);
             Failure::HungUp(unreachable(end, source))
         }
@@ -330,13 +331,14 @@ async fn connect_tcp(end: &Endpoint, limit: Duration) -> Result<Prompt, RemoteEr
     Prompt::new(stream).map_err(|source| unreachable(end, source))
 }
 
-/// Why there was no greeting over a `ProxyCommand`: in its own words, where it has any.
+/// Why the connection over a `ProxyCommand` failed: in the command's own words, if it printed
+/// any.
 async fn explain(end: &Endpoint, proxy: &mut Proxy, failure: Failure) -> Failure {
     match failure {
         Failure::HungUp(_) => {
             let ended = proxy.end().await;
             let error = unreachable(end, io::Error::other(ended.told));
-            // One that failed by its own word would only fail again.
+            // If it reported a failure itself, another try would fail again.
             if ended.failed { Failure::Error(error) } else { Failure::HungUp(error) }
         }
         Failure::Error(RemoteError::TimedOut { host, during, deadline }) => {
@@ -358,13 +360,13 @@ async fn explain(end: &Endpoint, proxy: &mut Proxy, failure: Failure) -> Failure
     }
 }
 
-/// The settings of a connection to a host whose key this guard judges.
+/// The settings of a connection to a host whose key this guard checks.
 fn client_config(guard: &Guard, timing: &Timing) -> Config {
     let keys = host_key_order(&guard.kinds());
     let preferred = Preferred {
         host_key_certificates: Cow::Owned(certified(&keys, &guard.certificate_kinds())),
         key: Cow::Owned(keys),
-        // Several times as fast as russh's first choice where the processor has AES.
+        // Several times as fast as russh's first choice if the processor supports AES.
         cipher: Cow::Borrowed(&[
             cipher::AES_256_GCM,
             cipher::CHACHA20_POLY1305,
@@ -378,15 +380,15 @@ fn client_config(guard: &Guard, timing: &Timing) -> Config {
         preferred,
         keepalive_interval: Some(timing.keepalive),
         keepalive_max: timing.unanswered,
-        // Every answer to a keepalive counts as activity: this ends only connections whose
-        // bytes the host does not take, on which no keepalive can be sent.
+        // Every answer to a keepalive counts as activity: this only ends connections whose bytes
+        // the host does not accept, on which no keepalive can be sent.
         inactivity_timeout: Some(timing.stall),
         ..Config::default()
     }
 }
 
-/// The host key algorithms to offer: types that the host is known by come first, so that a
-/// known host with several keys shows one that can be compared. SHA-1 is not offered.
+/// The host key algorithms to offer. The key types by which the host is known come first, so that
+/// a known host with several keys shows one that can be compared. SHA-1 is not offered.
 fn host_key_order(kinds: &[String]) -> Vec<Algorithm> {
     let ecdsa = |curve| Algorithm::Ecdsa { curve };
     let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
@@ -402,7 +404,7 @@ fn host_key_order(kinds: &[String]) -> Vec<Algorithm> {
     order
 }
 
-/// Of these algorithms those whose keys may come in a certificate.
+/// Those of the given algorithms whose keys may be shown in a certificate.
 fn certified(order: &[Algorithm], kinds: &CertificateKinds) -> Vec<Algorithm> {
     match kinds {
         CertificateKinds::All => order.to_vec(),

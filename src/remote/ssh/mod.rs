@@ -1,14 +1,15 @@
-//! The real [`Remote`]: SSH, spoken by this program itself.
+//! The real [`Remote`]: an SSH client inside this program.
 //!
-//! In reading order: [`Connector`] finds the way to a [`Target`] (`route`), holds back logins
-//! that a server would drop (`login_limits`), makes the connection (`link` over `prompt`), checks the host's key
-//! (`host_keys`), logs in (`auth`), and gives an [`Ssh`], which runs commands (`exec`), told
-//! from what the host says before them (`begin`), as root where asked (`sudo`).
+//! In reading order: [`Connector`] finds the route to a [`Target`] (`route`), limits the number
+//! of logins so that servers do not drop them (`login_limits`), makes the connection (`link`,
+//! over `prompt`), checks the host's key (`host_keys`), logs in (`auth`), and returns an [`Ssh`].
+//! That runs commands (`exec`), separates their output from what the host prints before
+//! (`begin`), and runs them as root if asked (`sudo`).
 //!
-//! Invariants: no key passes unchecked; nothing waits without a deadline; a connection that
-//! ends in mid-exec is an error. One [`Ssh`] is one TCP connection, meant to be kept for the
-//! whole run: it never reconnects by itself. A [`ReconnectingSsh`] connection is made anew when asked, and for
-//! a look at a service.
+//! Invariants: no key is accepted unchecked; every wait has a deadline; a connection that ends
+//! while a command runs is an error. One [`Ssh`] is one TCP connection, kept for the whole run:
+//! it never reconnects by itself. A [`ReconnectingSsh`] makes a new connection when asked, and to
+//! query a service.
 
 mod auth;
 mod begin;
@@ -68,34 +69,34 @@ use self::route::Bastions;
 pub struct Target {
     /// Its name in the cluster.
     pub host: HostName,
-    /// Where SSH reaches it: a name or an IP address.
+    /// Its address for SSH: a name or an IP address.
     pub address: String,
-    /// How to log in, as the inventory says; it wins over the operator's configuration.
+    /// How to log in, as the inventory says; this takes precedence over the operator's
+    /// configuration.
     pub access: SshAccess,
     /// The passphrase of `access.key`.
     pub passphrase: Option<Secret>,
     /// The password for sudo.
     pub sudo_password: Option<Secret>,
-    /// Keys that the host's provider vouches for, as OpenSSH public key lines. Where there
-    /// are any, exactly these pass.
+    /// Keys that the host's provider confirms, as OpenSSH public key lines. If there are any,
+    /// only these are accepted.
     pub host_keys: Vec<String>,
-    /// Whether the operator's own SSH configuration, agent and known hosts have a say: not
-    /// on machines that this program made.
+    /// Whether the operator's own SSH configuration, SSH agent and known hosts are used: not on
+    /// machines that this program created.
     pub operator_config: bool,
 }
 
-/// The time: certificates have an end.
+/// The clock: certificates expire.
 pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
 
-/// What all connections of a run have in common.
+/// What all connections of a run share.
 #[derive(Clone)]
 pub struct Settings {
-    /// The file that host keys are pinned in, in the format of `known_hosts`. It need not
-    /// exist.
+    /// The file of pinned host keys, in the format of `known_hosts`. It need not exist.
     pub pins: PathBuf,
-    /// Asks whether an unknown key is right; without one, the answer is no.
+    /// Asks whether an unknown key is right; if `None`, the answer is no.
     pub ask: Option<TrustPrompt>,
-    /// Read in place of the operator's usual SSH configuration files.
+    /// Read instead of the operator's usual SSH configuration files.
     pub ssh_config: Option<PathBuf>,
     /// How long everything may take.
     pub timing: Timing,
@@ -106,30 +107,30 @@ pub struct Settings {
 /// How long each part of a connection may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// From the first packet to a TCP connection, names looked up.
+    /// From the first packet to a TCP connection, name lookup included.
     pub connect: Duration,
-    /// From there to agreed keys: a loaded host may take seconds to start its sshd.
+    /// From there until keys are agreed: a loaded host may take seconds to start its sshd.
     pub handshake: Duration,
-    /// From there to the end of the login: a host may ask its directory, an agent its owner.
+    /// From there to the end of the login: a host may query a directory, an SSH agent its user.
     pub login: Duration,
-    /// For so long a server that hangs up before keys are agreed is tried again: an sshd that
-    /// counts too many unfinished logins, whoever's they are, drops some by lot.
+    /// How long to retry a server that closes connections before keys are agreed: an sshd that
+    /// counts too many unfinished logins, from any client, drops some at random.
     pub hang_ups: Duration,
-    /// After so long a silence the host is asked for a sign of life.
+    /// After this much silence, a keepalive is sent to the host.
     pub keepalive: Duration,
-    /// So many questions in a row may stay unanswered.
+    /// The number of keepalives in a row that may stay unanswered.
     pub unanswered: usize,
-    /// After so long a silence, words of sudo without an end of line are taken for a question
-    /// that this program has no answer to.
+    /// After this much silence, text from sudo without an end of line counts as a question that
+    /// this program cannot answer.
     pub sudo: Duration,
-    /// The longest that the host may refuse to take bytes that were sent. It catches the
-    /// frozen host whose buffers are full, where no question can be sent any more. Longer
-    /// than all unanswered questions take together.
+    /// The longest that the host may refuse to accept bytes. This detects a frozen host whose
+    /// buffers are full, to which no keepalive can be sent. Longer than all unanswered keepalives
+    /// take together.
     pub stall: Duration,
 }
 
 impl Default for Timing {
-    /// Finds a dead host within 20 seconds, and leaves alone one that swaps for 15.
+    /// Detects a dead host within 20 seconds, and tolerates one that swaps for 15.
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
@@ -147,9 +148,9 @@ impl Default for Timing {
 
 /// Makes the connections of a run; shared by all of its tasks.
 ///
-/// At most 24 logins are under way at once, and at most 8 with one server or through one
-/// jump host, as sshd drops unfinished logins beyond 10; one that is dropped is tried again.
-/// Connections to jump hosts are shared.
+/// At most 24 logins run at once, and at most 8 with one server or through one jump host, because
+/// sshd drops unfinished logins beyond 10; a dropped login is retried. Connections to jump hosts
+/// are shared.
 pub struct Connector {
     timing: Timing,
     clock: Clock,
@@ -162,7 +163,7 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Makes a connector; nothing is read or connected yet.
+    /// Makes a connector; it does not read or connect anything yet.
     pub fn new(settings: Settings, events: Events) -> Self {
         let Settings { pins, ask, ssh_config, timing, clock } = settings;
         Self {
@@ -177,14 +178,14 @@ impl Connector {
         }
     }
 
-    /// Connects to a target and logs in, through its jump hosts where it has any.
+    /// Connects to a target and logs in, through its jump hosts if it has any.
     ///
-    /// Each call makes a connection of its own; keep it for the whole run. Waiting for other
-    /// logins to end, and for the operator's answer about an unknown key, has no deadline.
+    /// Each call makes its own connection; keep it for the whole run. There is no deadline for
+    /// the wait for other logins, nor for the operator's answer about an unknown key.
     ///
     /// # Errors
-    /// Says at which host on the way, and whether the network, the host's key or the login
-    /// was at fault.
+    /// The error says which host on the route failed, and whether the cause was the network, the
+    /// host's key or the login.
     pub async fn connect(&self, target: Target) -> Result<Ssh, RemoteError> {
         let route = self.route(&target).await?;
         let way = self.through(&route.hops, &target.host).await?;
@@ -196,14 +197,14 @@ impl Connector {
         Ok(Ssh { host, user, sudo_password, sudo_patience, link, events })
     }
 
-    /// Connects to one server; asks about its key where it is not known.
+    /// Connects to one server; asks about its key if it is not known.
     async fn open(
         &self,
         end: &Endpoint,
         way: Option<Arc<Link>>,
     ) -> Result<Link, RemoteError> {
-        // Asking happens between two connections, so that neither the server's patience nor
-        // a place among the logins runs out while the operator looks up the fingerprint.
+        // The question is asked between two connections, so that the server does not time out,
+        // and no login place is blocked, while the operator looks up the fingerprint.
         let mut pauses = Backoff::until(Instant::now() + self.timing.hang_ups);
         loop {
             match self.attempt(end, way.as_ref()).await {
@@ -235,10 +236,10 @@ impl Connector {
     }
 }
 
-/// A host that was logged in to: one connection, for any number of commands.
+/// A host that is logged in to: one connection, for any number of commands.
 ///
-/// Up to 8 commands run at once; further ones wait, as sshd refuses more than 10. Where it
-/// allows fewer, fewer run at once.
+/// Up to 8 commands run at once; further ones wait, because sshd refuses more than 10. If the
+/// server allows fewer, fewer run at once.
 pub struct Ssh {
     host: HostName,
     user: String,
@@ -249,12 +250,12 @@ pub struct Ssh {
 }
 
 impl Ssh {
-    /// The user that logged in.
+    /// The user that is logged in.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// Whether the connection has ended; it will not come back.
+    /// Whether the connection has ended; it is never restored.
     pub fn is_closed(&self) -> bool {
         self.link.handle.is_closed()
     }
@@ -278,7 +279,7 @@ impl Remote for Ssh {
         self.link.has_room().boxed()
     }
 
-    /// One connection never comes back: this only says whether it stands.
+    /// One connection is never restored: this only checks whether it still works.
     fn renew(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
         let ended = self.is_closed().then(|| self.link.lost("a reboot"));
         async move { ended.map_or(Ok(()), Err) }.boxed()

@@ -1,9 +1,9 @@
-//! Keeps what waits to be sent on a connection small.
+//! Limits how much data is queued on a connection.
 //!
-//! The SSH library takes everything that is queued into one buffer before it writes, without a
-//! bound, and keeps that buffer's room for the life of the connection: a file of 1 MB for 500
-//! hosts at once took 600 MB. So who sends much hands over one piece, waits until the
-//! connection has sent it, and goes on.
+//! The SSH library copies everything that is queued into one buffer before it writes, without a
+//! limit, and keeps that buffer for the life of the connection: a file of 1 MB for 500 hosts at
+//! once took 600 MB. So code that sends much queues one piece, waits until the connection has
+//! sent it, and then queues the next.
 
 use std::io;
 use std::pin::Pin;
@@ -12,23 +12,23 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 
-/// The most to hand over at a time: sshd's largest packet; larger pieces would only be cut.
+/// The most to queue at a time: sshd's largest packet; larger pieces would only be split.
 pub(super) const PIECE: usize = 32 * 1024;
 
-/// Tells how many bytes a connection has sent.
+/// Reports how many bytes a connection has sent.
 #[derive(Debug, Clone)]
 pub(super) struct Pace(watch::Receiver<u64>);
 
 impl Pace {
-    /// How many bytes the connection had sent when it had last sent all that it held.
+    /// How many bytes the connection had sent when its queue was last empty.
     pub(super) fn sent(&self) -> u64 {
         *self.0.borrow()
     }
 
-    /// Waits until so many bytes more than at a moment before were sent. A connection that has
-    /// ended keeps nobody waiting: who sends on it hears of that elsewhere.
+    /// Waits until the given number of bytes more than before was sent. If the connection has
+    /// ended, this returns at once: the sender gets the error elsewhere.
     ///
-    /// What is sent is never shorter than what was handed over, as nothing is compressed.
+    /// The sent bytes are never fewer than the queued bytes, because nothing is compressed.
     pub(super) async fn beyond(&mut self, before: u64, n_bytes: usize) {
         let enough = before.saturating_add(u64::try_from(n_bytes).unwrap_or(u64::MAX));
         // The only error is that the connection has ended.
@@ -36,7 +36,7 @@ impl Pace {
     }
 }
 
-/// A stream that tells how much of it was written.
+/// A stream that reports how much was written to it.
 pub(super) struct Paced<S> {
     stream: S,
     written: u64,
@@ -44,7 +44,7 @@ pub(super) struct Paced<S> {
 }
 
 impl<S> Paced<S> {
-    /// Counts what is written to a stream, and tells it whenever all was flushed.
+    /// Counts what is written to a stream, and reports the count whenever everything was flushed.
     pub(super) fn new(stream: S) -> (Self, Pace) {
         let (flushed, pace) = watch::channel(0);
         (Self { stream, written: 0, flushed }, Pace(pace))
@@ -89,8 +89,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     }
 }
 
-/// A stream over a connection that never has more than a few pieces of it waiting: what is
-/// written to it goes through a small pipe, and from there at the connection's pace.
+/// A stream over a connection that never has more than a few pieces queued: what is written to it
+/// passes through a small pipe, and from there at the connection's pace.
 pub(super) fn at_pace<S>(
     stream: S,
     mut pace: Pace,
@@ -99,7 +99,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (reader, mut writer) = tokio::io::split(stream);
-    // A pipe of one direction does not end when it is dropped; one of two does.
+    // A pipe of one direction does not end when it is dropped; a pipe of two directions does.
     let (pipe, mut taken) = tokio::io::duplex(PIECE);
     tokio::spawn(async move {
         let mut piece = Vec::with_capacity(PIECE);
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a future ends without anything else happening.
+    /// Whether a future completes without any other event.
     async fn ends(future: impl Future<Output = ()>) -> bool {
         timeout(Duration::from_millis(1), future).await.is_ok()
     }

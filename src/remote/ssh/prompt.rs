@@ -1,8 +1,8 @@
-//! A TCP connection that acknowledges at once.
+//! A TCP connection that acknowledges packets at once.
 //!
-//! sshd leaves Nagle's algorithm on until a session runs: its answer to our first request
-//! waits for our acknowledgement, which the kernel delays by 40 ms in the hope of sending it
-//! with data. The option wears off as data flows, so it is set again after each read.
+//! sshd leaves Nagle's algorithm on until a session runs: its answer to the first request waits
+//! for an acknowledgement, which the kernel delays by 40 ms in order to send it with data. The
+//! option is reset as data flows, so it is set again after each read.
 
 use std::io;
 use std::pin::Pin;
@@ -11,12 +11,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The connection; sends and acknowledges without delay.
+/// The connection; sends data and acknowledgements without delay.
 pub(super) struct Prompt(TcpStream);
 
 impl Prompt {
     pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
-        // Without it each exec waits another 40 ms, for the other side's acknowledgement.
+        // Without this, each exec waits another 40 ms for the other side's acknowledgement.
         stream.set_nodelay(true)?;
         Ok(Self(stream))
     }
@@ -29,7 +29,7 @@ impl AsyncRead for Prompt {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = ready!(Pin::new(&mut self.0).poll_read(cx, buffer));
-        // Only a matter of speed: where it cannot be set, all works as before.
+        // This only affects speed: if it cannot be set, everything still works.
         #[cfg(target_os = "linux")]
         let _ = self.0.set_quickack(true);
         Poll::Ready(read)

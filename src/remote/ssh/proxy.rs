@@ -1,5 +1,5 @@
-//! The operator's `ProxyCommand`: a program of this computer whose input and output are the way
-//! to a server. What it says on standard error is the reason when the way fails.
+//! The operator's `ProxyCommand`: a program on this computer whose input and output are the
+//! connection to a server. Its standard error gives the reason if the connection fails.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -15,7 +15,8 @@ use tokio::time::timeout;
 
 use crate::remote::words::last_words;
 
-/// A program that closed its output ends within this, or goes on for other reasons.
+/// A program that has closed its output exits within this time, or keeps running for other
+/// reasons.
 const END: Duration = Duration::from_secs(1);
 const KEPT: usize = 8 * 1024;
 
@@ -28,14 +29,14 @@ pub(super) struct Proxy {
 
 /// How a `ProxyCommand` ended.
 pub(super) struct End {
-    /// Whether it says itself that it failed.
+    /// Whether the program reported a failure itself.
     pub failed: bool,
-    /// What it was, in words.
+    /// How it ended, as text.
     pub told: String,
 }
 
 impl Proxy {
-    /// Starts a command as OpenSSH does: by the operator's own shell, whose place it takes.
+    /// Starts a command as OpenSSH does: in the operator's own shell, which the command replaces.
     pub(super) fn start(
         command: &OsStr,
     ) -> io::Result<(Self, impl AsyncRead + AsyncWrite + Unpin + Send + use<>)> {
@@ -59,10 +60,10 @@ impl Proxy {
         Ok((Self { child, said, listening }, tokio::io::join(from, to)))
     }
 
-    /// How it ended, after its output did.
+    /// How it ended, after its output ended.
     pub(super) async fn end(&mut self) -> End {
         let status = timeout(END, self.child.wait()).await;
-        // A program that it started may hold its standard error open for longer.
+        // A program that it started may keep its standard error open for longer.
         let _ = timeout(END, &mut self.listening).await;
         let (failed, how) = match status {
             Ok(Ok(status)) => (!status.success(), tell_status(status)),
@@ -75,7 +76,7 @@ impl Proxy {
         End { failed, told }
     }
 
-    /// What it said last on standard error; empty where it said nothing.
+    /// The last lines of its standard error; empty if it printed nothing.
     pub(super) fn last_words(&self) -> String {
         last_words(&self.said.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -90,7 +91,7 @@ impl Drop for Proxy {
 fn tell_status(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with status {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended".to_owned(),
     }
 }

@@ -1,9 +1,9 @@
-//! A connection that is made anew: when it is asked to, as after a reboot on purpose, and for a
-//! look at a service of the host.
+//! A connection that can be made again: when asked, as after a reboot on purpose, and to query a
+//! service of the host.
 //!
-//! A look begins anew each time, so it is no matter over which connection. A command is never
-//! sent anew by itself: a connection that ends in mid-exec is an error, and what held a lock
-//! through it holds it no more.
+//! Each query starts from the beginning, so it does not matter which connection it uses. A
+//! command is never sent again automatically: a connection that ends while a command runs is an
+//! error, and a lock that was held through it is lost.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -16,12 +16,12 @@ use tokio::time::{Instant, timeout};
 use super::{Connector, Ssh, Target};
 use crate::remote::{Exec, OnLine, Output, Remote, RemoteError, Stream};
 
-/// A host, whose connection may be another one after [`Remote::renew`] or [`Remote::dial`].
+/// A host whose connection may be replaced by [`Remote::renew`] or [`Remote::dial`].
 pub struct ReconnectingSsh {
     connector: Arc<Connector>,
     target: Target,
     now: RwLock<Arc<Ssh>>,
-    /// Held while a new connection is made: one is enough for all who want it.
+    /// Held while a new connection is made: everyone who needs one shares it.
     renewing: Mutex<()>,
 }
 
@@ -48,7 +48,7 @@ impl Remote for ReconnectingSsh {
         let ssh = self.now();
         async move {
             let Exec { on_line, .. } = exec;
-            // A listener of this call's own: the caller's outlives the connection.
+            // A listener for this call only: the caller's listener outlives the connection.
             let mut listener = on_line.map(|on_line| move |line: &str| on_line(line));
             let on_line = listener.as_mut().map(|listener| listener as OnLine<'_>);
             ssh.exec(Exec { on_line, ..exec }).await

@@ -1,7 +1,7 @@
 //! The operator's own list of revoked keys, `RevokedHostKeys`: public keys, one on a line, or a
-//! list in OpenSSH's binary form, which only its own `ssh-keygen` reads.
+//! list in OpenSSH's binary format, which only `ssh-keygen` can read.
 //!
-//! As with OpenSSH, no key passes where the list cannot be read.
+//! As with OpenSSH, no key is accepted if the list cannot be read.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,16 +15,16 @@ use crate::remote::{Argv, RemoteError, local};
 use super::certificate;
 use super::shown::Shown;
 
-/// What a list in the binary form begins with.
+/// The first bytes of a list in the binary format.
 const BINARY: &[u8] = b"SSHKRL\n\0";
 
 /// Looking a key up in a list takes milliseconds.
 const LIST_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Whether a list has a key, or the authority of the certificate that it came in.
+/// Whether a list contains a key, or the authority of the certificate in which it was shown.
 ///
 /// # Errors
-/// When the list cannot be read, or has a line that is not a public key: it might be this one.
+/// If the list cannot be read, or has a line that is not a public key: it might be this key.
 pub(super) async fn lists(list: &Path, shown: &Shown) -> Result<bool, RemoteError> {
     let failed = |source| RemoteError::RevokedKeys { file: list.to_owned(), source };
     let bytes = tokio::fs::read(list).await.map_err(failed)?;
@@ -35,7 +35,7 @@ pub(super) async fn lists(list: &Path, shown: &Shown) -> Result<bool, RemoteErro
     Ok(shown.keys().any(|key| listed.contains(key)))
 }
 
-/// The keys of a list that is a text; those of certificates on it too.
+/// The keys of a text list, including those of certificates in it.
 fn read(text: &str) -> io::Result<Vec<Key>> {
     let lines = text.lines().map(str::trim).zip(1..);
     let keys = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));

@@ -1,4 +1,4 @@
-//! The way to a target: what the inventory and the operator's configuration say together.
+//! The route to a target, from the inventory and the operator's configuration.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -17,13 +17,13 @@ use super::endpoint::Endpoint;
 use super::link::Link;
 use super::{Connector, Target};
 
-/// More jump hosts than this are a circle in the operator's configuration.
+/// More jump hosts than this are a loop in the operator's configuration.
 const MOST_HOPS: usize = 8;
-/// For so long a jump host that failed is not tried again: fifty hosts behind it must not
-/// each wait for it in turn.
+/// How long a jump host that failed is not tried again: fifty hosts behind it must not each wait
+/// for it in turn.
 const FAILURE_LASTS: Duration = Duration::from_secs(5);
 
-/// The way to a target.
+/// The route to a target.
 pub(super) struct Route {
     /// Jump hosts, nearest first.
     pub hops: Vec<Endpoint>,
@@ -31,7 +31,7 @@ pub(super) struct Route {
     pub end: Endpoint,
 }
 
-/// A jump host as people write it: `[user@]host[:port]`, `ssh://` before it or not.
+/// A jump host as people write it: `[user@]host[:port]`, with or without `ssh://` in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JumpSpec {
     pub user: Option<String>,
@@ -39,7 +39,7 @@ pub(super) struct JumpSpec {
     pub port: Option<u16>,
 }
 
-/// Why a text names no jump host.
+/// Why a text does not name a jump host.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadJump;
 
@@ -70,15 +70,15 @@ impl FromStr for JumpSpec {
     }
 }
 
-/// Whether a text can be a name or an IP address, and nothing that a program or a file of
-/// known hosts takes for something else.
+/// Whether a text can be a name or an IP address, with no character that is special to a program
+/// or to a file of known hosts.
 fn is_address(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
     !text.is_empty() && !text.starts_with('-') && text.chars().all(fits)
 }
 
 impl Connector {
-    /// Finds the way to a target.
+    /// Finds the route to a target.
     pub(super) async fn route(&self, target: &Target) -> Result<Route, RemoteError> {
         let spec = JumpSpec {
             user: target.access.user.clone(),
@@ -91,7 +91,7 @@ impl Connector {
             [] => self.jumps(target, &end, &end.config.proxy_jump).await?,
             jumps => self.jumps(target, &end, jumps).await?,
         };
-        // The nearest jump host may need jump hosts of its own.
+        // The nearest jump host may need its own jump hosts.
         while let Some(nearest) = hops.first() {
             let further = self.jumps(target, nearest, &nearest.config.proxy_jump).await?;
             if further.is_empty() {
@@ -105,7 +105,7 @@ impl Connector {
         Ok(Route { hops, end })
     }
 
-    /// The servers that a list of jump hosts names; one that names the goal itself is none.
+    /// The servers in a list of jump hosts; an entry that names the target itself is skipped.
     async fn jumps(
         &self,
         target: &Target,
@@ -116,7 +116,7 @@ impl Connector {
         for text in jumps {
             let spec = text.parse().map_err(|BadJump| bad_address(&target.host, text))?;
             let mut hop = self.endpoint(target, &spec).await?;
-            // The inventory's key and its owner's agent both may open the way.
+            // Both the inventory's key and the operator's SSH agent may give access.
             hop.operator_keys = target.operator_config;
             hop.host = spec.host.parse().unwrap_or(hop.host);
             if hop.lookup != goal.lookup {
@@ -154,7 +154,7 @@ impl Connector {
         spec: &JumpSpec,
     ) -> Result<HostConfig, RemoteError> {
         let JumpSpec { user, host, port } = spec.clone();
-        // A `Match exec` of the operator's gives both to a shell.
+        // The operator's `Match exec` passes both to a shell.
         if !is_address(&host) {
             return Err(bad_address(&target.host, &host));
         }
@@ -174,7 +174,7 @@ impl Connector {
         asked.map_err(|source| RemoteError::Config { host: target.host.clone(), source })
     }
 
-    /// The last of a chain of jump hosts, connected; `None` where there are none.
+    /// The last of a chain of jump hosts, connected; `None` if there are none.
     pub(super) async fn through(
         &self,
         hops: &[Endpoint],
@@ -194,7 +194,7 @@ impl Connector {
         Ok(way)
     }
 
-    /// The one connection to a jump host, made where there is none that lives.
+    /// The one connection to a jump host; made if there is no working one.
     async fn bastion(
         &self,
         chain: &str,
@@ -220,7 +220,7 @@ impl Connector {
     }
 }
 
-/// The jump hosts of a run, each by the chain of names that leads to it.
+/// The jump hosts of a run, each under the chain of names that leads to it.
 #[derive(Default)]
 pub(super) struct Bastions(Mutex<HashMap<String, Arc<Mutex<Bastion>>>>);
 

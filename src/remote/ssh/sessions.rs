@@ -1,12 +1,13 @@
 //! The places for commands that run at once on one connection.
 //!
-//! sshd allows 10 unless its `MaxSessions` says otherwise, which it does not tell beforehand.
+//! sshd allows 10 unless its `MaxSessions` says otherwise, and it does not report that limit
+//! beforehand.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Of sshd's 10 the rest is for the operator's own.
+/// Out of sshd's 10; the rest is for the operator's own sessions.
 const SESSIONS: usize = 8;
 
 /// The places of one connection.
@@ -15,19 +16,19 @@ pub(super) struct Sessions {
     n_open: AtomicUsize,
 }
 
-/// A place, for which the server is asked for a session.
+/// A place; its holder asks the server for a session.
 pub(super) struct SessionSlot<'a> {
     sessions: &'a Sessions,
     permit: Option<SemaphorePermit<'a>>,
 }
 
-/// A session that is open; its place is given back when it is dropped.
+/// An open session; its place is returned when it is dropped.
 pub(super) struct Session<'a>(SessionSlot<'a>);
 
 /// What a refusal means.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// The server allows fewer at once: the next place is one that another command gives back.
+    /// The server allows fewer at once: wait for a place that another command returns.
     Wait,
     /// No other command runs.
     Alone,
@@ -41,11 +42,11 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// A place, and whether it had to be waited for.
+    /// Gets a place, and returns whether it had to wait.
     pub(super) async fn enter(&self) -> (SessionSlot<'_>, bool) {
         let (permit, waited) = match self.places.try_acquire() {
             Ok(permit) => (Some(permit), false),
-            // A closed semaphore is the only error, and this one is never closed.
+            // The only error is a closed semaphore, and this one is never closed.
             Err(_) => (self.places.acquire().await.ok(), true),
         };
         (SessionSlot { sessions: self, permit }, waited)
@@ -59,7 +60,7 @@ impl<'a> SessionSlot<'a> {
         Session(self)
     }
 
-    /// The server refused: where others run, this place is given up for good.
+    /// The server refused: if other commands run, this place is removed for good.
     pub(super) fn refused(self) -> Refused {
         let Self { sessions, permit } = self;
         if sessions.n_open.load(Ordering::Acquire) == 0 {

@@ -1,4 +1,4 @@
-//! What a host shows of itself while a connection is made.
+//! The key that a host shows while a connection is made.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use crate::remote::known_hosts::Key;
 
 use super::certificate;
 
-/// What a host shows: its key, bare or in a certificate.
+/// The key that a host shows: bare or in a certificate.
 #[derive(Debug)]
 pub(super) struct Shown {
     pub key: Key,
@@ -17,7 +17,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// What was shown; `None` where it is not a key.
+    /// What was shown; `None` if it is not a key.
     pub(super) fn new(shown: &PublicKeyOrCertificate) -> Option<Self> {
         let key = Key::from_blob(shown.public_key().public_key_bytes())?;
         let certificate = match shown.certificate() {
@@ -27,14 +27,15 @@ impl Shown {
         Some(Self { key, certificate })
     }
 
-    /// The key, and that of the certificate's authority: where one is revoked, nothing passes.
+    /// The key, and the key of the certificate's authority: if one is revoked, nothing is
+    /// accepted.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
         [&self.key]
             .into_iter()
             .chain(self.certificate.iter().map(|(_, authority)| authority))
     }
 
-    /// It as a line of a file of public keys.
+    /// The key as a line of a file of public keys.
     pub(super) fn line(&self) -> io::Result<String> {
         match &self.certificate {
             Some((certificate, _)) => certificate.to_openssh().map_err(io::Error::other),

@@ -1,4 +1,4 @@
-//! Signs with the key that a certificate is of: one of this computer's files, or the agent's.
+//! Signs with the key of a certificate: from a file on this computer, or in the SSH agent.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use russh::keys::{HashAlg, PrivateKey, PublicKey};
 use russh::{SendError, Signer};
 use tokio::net::UnixStream;
 
-/// Why nothing was signed.
+/// Why there is no signature.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SignError {
     #[error("the connection ended")]
     HungUp,
     #[error("the key cannot sign: {0}")]
     Key(#[from] ssh_key::Error),
-    #[error("the agent did not sign: {0}")]
+    #[error("the SSH agent did not sign: {0}")]
     Agent(#[from] russh::keys::Error),
 }
 
@@ -29,7 +29,7 @@ impl From<SendError> for SignError {
     }
 }
 
-/// A private key of a file.
+/// A private key from a file.
 pub(super) struct ByKey {
     pub key: Arc<PrivateKey>,
 }
@@ -61,7 +61,7 @@ fn sign(
     signed.map_err(|_| ssh_key::Error::Crypto)
 }
 
-/// The agent: it finds the key by the certificate, or by the bare key where it has only that.
+/// The SSH agent: it finds the key by the certificate, or by the bare key if it has only that.
 pub(super) struct ByAgent<'a> {
     pub agent: &'a mut AgentClient<UnixStream>,
     pub key: Option<&'a PublicKey>,

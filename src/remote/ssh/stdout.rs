@@ -1,29 +1,29 @@
-//! What a command writes to its standard output, as long as that is within reason: a host that
-//! writes without an end must not take this computer's memory.
+//! A command's standard output, with a limit: a host that writes without an end must not fill
+//! this computer's memory.
 
 use crate::remote::OnLine;
 
-/// The most that is kept: an answer to the probe has less than a hundredth of it.
+/// The most that is kept: the output of a probe is less than a hundredth of it.
 const MOST_KEPT: usize = 32 << 20;
-/// The longest line that is given to a listener.
+/// The longest line that is passed to a listener.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// More was written than is taken.
+/// The output exceeds a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooMuch {
-    /// What of it is too much: begins with a blank, or is empty where it is all.
+    /// What was too long: begins with a blank, or is empty for the whole output.
     pub(super) what: &'static str,
     pub(super) most_mib: usize,
 }
 
-/// Standard output: kept, or given away line by line.
+/// Standard output: kept, or passed on line by line.
 pub(super) enum Stdout<'a> {
     Kept(Vec<u8>),
     Lines { rest: Vec<u8>, on_line: OnLine<'a> },
 }
 
 impl<'a> Stdout<'a> {
-    /// Kept, or given to a listener where there is one.
+    /// Keeps the output, or passes it to a listener if there is one.
     pub(super) fn new(on_line: Option<OnLine<'a>>) -> Self {
         match on_line {
             None => Self::Kept(Vec::new()),
@@ -34,7 +34,7 @@ impl<'a> Stdout<'a> {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// When there are more than any command of ours writes.
+    /// If there is more output than any command of this program writes.
     pub(super) fn take(&mut self, data: &[u8]) -> Result<(), TooMuch> {
         match self {
             Self::Kept(kept) if kept.len() + data.len() > MOST_KEPT => {
@@ -65,7 +65,7 @@ impl<'a> Stdout<'a> {
         }
     }
 
-    /// What was kept; a last line without a newline is a line too.
+    /// The output that was kept; a last line without a newline counts as a line.
     pub(super) fn end(self) -> Vec<u8> {
         match self {
             Self::Kept(kept) => kept,

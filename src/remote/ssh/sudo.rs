@@ -1,10 +1,10 @@
-//! Becoming root by sudo, within the one exec that runs the command.
+//! Becomes root through sudo, within the same exec that runs the command.
 //!
-//! Pure: the words to send, and a reader of standard error that says what to do next. Sudo
-//! asks with a prompt of ours, so the password is sent only when it is asked for, only once,
-//! and never reaches the command. Once sudo has let us through, a marker on standard error
-//! says so: what comes before it is sudo's, what comes after is the command's. The command's
-//! input is held back until then where sudo might read it for a password.
+//! Pure: builds the script, and reads standard error to decide what to do next. Sudo uses a
+//! prompt set by this program, so the password is sent only when sudo asks for it, only once, and
+//! never reaches the command. When sudo lets the command run, a marker appears on standard error:
+//! everything before it is from sudo, everything after it is from the command. If sudo might read
+//! the command's input as a password, the input is held back until then.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::remote::{Argv, to_script};
 
 /// What sudo prints on standard error to ask for a password.
 const PROMPT: &str = "platform-asks-for-the-sudo-password:";
-/// What is printed on standard error once sudo has let us through.
+/// Printed on standard error once sudo lets the command run.
 const MARKER: &str = "platform-is-root-now:";
-/// More than sudo ever says before it lets somebody through or does not.
+/// More than sudo prints before it accepts or refuses a user.
 const LONGEST_PREAMBLE: usize = 64 * 1024;
 
-/// What the classic sudo and the one written in Rust say to one who may not.
+/// What the classic sudo and the Rust version print if the user is not allowed.
 const NOT_ALLOWED: [&str; 4] = [
     "not in the sudoers",
     "is not allowed to",
@@ -25,7 +25,7 @@ const NOT_ALLOWED: [&str; 4] = [
     "I'm afraid I can't do that",
 ];
 
-/// What they say where a password is needed, or was not the right one.
+/// What they print if a password is needed, or was wrong.
 const WANTS_PASSWORD: [&str; 7] = [
     "password is required",
     "interactive authentication is required",
@@ -36,19 +36,17 @@ const WANTS_PASSWORD: [&str; 7] = [
     "uthentication failure",
 ];
 
-/// Why sudo did not let the command through.
+/// Why sudo did not let the command run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SudoProblem {
-    /// It wants a password and none is given.
+    /// It wants a password and none is set.
     #[error(
         "sudo asks for a password: set `sudo_password` in the inventory, or allow the user \
          NOPASSWD in the host's /etc/sudoers.d"
     )]
     PasswordNeeded,
     /// It did not accept the password.
-    #[error(
-        "sudo does not accept the password that `sudo_password` in the inventory names"
-    )]
+    #[error("sudo does not accept the password from `sudo_password` in the inventory")]
     WrongPassword,
     /// The user may not become root.
     #[error("sudo does not allow this user to become root: {0}")]
@@ -56,28 +54,28 @@ pub enum SudoProblem {
     /// There is no sudo.
     #[error("there is no sudo on the host: install it, or log in as root")]
     Missing,
-    /// It asks for something that is not the password, or in words that hide what it wants.
+    /// It asks for something other than the password, or with an unknown prompt.
     #[error(
         "sudo asks `{0}`, which this program cannot answer: allow the user NOPASSWD in the \
          host's /etc/sudoers.d, or log in as root"
     )]
     Asks(String),
-    /// It said something, and then neither let the command through nor ended.
-    #[error("sudo did not let the command through, and is silent since it said: {0}")]
+    /// It printed something, and then neither ran the command nor exited.
+    #[error("sudo did not run the command, and has been silent since it said: {0}")]
     Silent(String),
     /// It wants a terminal.
     #[error("sudo wants a terminal: remove `requiretty` from the host's sudoers")]
     Terminal,
-    /// It failed in another way.
+    /// It failed for another reason.
     #[error("sudo failed: {0}")]
     Other(String),
 }
 
 /// The script for a POSIX shell that runs a command as root.
 ///
-/// Sudo's own texts are asked for in English, so that [`diagnose`] knows them; the command does
-/// not see that setting. A command that is a script itself runs in the same shell that says that
-/// sudo let us through: another one would cost the host a millisecond.
+/// Sudo's own messages are requested in English, so that [`diagnose`] recognizes them; the
+/// command does not see that setting. A command that is itself a script runs in the same shell
+/// that prints the marker: another shell would cost the host a millisecond.
 pub(super) fn script(argv: &Argv, with_password: bool) -> String {
     let ask: &[&str] = match with_password {
         true => &["-S", "-p", PROMPT],
@@ -89,7 +87,7 @@ pub(super) fn script(argv: &Argv, with_password: bool) -> String {
         }
         words => ("exec \"$@\"", [&["sh".to_owned()], words].concat()),
     };
-    // On a line of its own, for a script that the shell cannot read must not silence the marker.
+    // On its own line: a script with a syntax error must not suppress the marker.
     let script = format!("unset LC_ALL; echo {MARKER} >&2\n{run}");
     let shell = ["--", "sh", "-c", script.as_str()];
     let head = ["sudo"].iter().chain(ask).chain(&shell);
@@ -97,18 +95,18 @@ pub(super) fn script(argv: &Argv, with_password: bool) -> String {
     format!("LC_ALL=C; export LC_ALL; {}", to_script(&command))
 }
 
-/// What sudo's side of the conversation calls for.
+/// What sudo's output requires next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     /// Send the password.
     SendPassword,
-    /// It was not accepted: close the input.
+    /// The password was not accepted: close the input.
     GiveUp,
-    /// The command runs: its input may flow.
+    /// The command runs: its input may be sent.
     Start,
 }
 
-/// Reads standard error until the command itself runs.
+/// Reads standard error until the command itself begins.
 #[derive(Debug, Default)]
 pub(super) struct Preamble {
     text: Vec<u8>,
@@ -116,8 +114,8 @@ pub(super) struct Preamble {
 }
 
 impl Preamble {
-    /// Takes the next bytes of standard error. On [`Call::Start`], `bytes` is left with what
-    /// is already the command's.
+    /// Takes the next bytes of standard error. On [`Call::Start`], `bytes` keeps only what
+    /// belongs to the command.
     pub(super) fn read(&mut self, bytes: &mut Vec<u8>) -> Option<Call> {
         self.text.append(bytes);
         let marker = format!("{MARKER}\n");
@@ -139,10 +137,10 @@ impl Preamble {
         None
     }
 
-    /// How long sudo may stay silent now: for ever where it has said nothing, since a directory
-    /// may be slow; `question` where it left a line without an end, as one does who waits for an
-    /// answer; and three times as long after a whole line, as of a login that is approved on a
-    /// telephone, or after the password.
+    /// How long sudo may stay silent now: without limit if it has printed nothing, because a
+    /// directory may be slow; `question` if it printed a line without an end, as a program that
+    /// waits for an answer does; and three times as long after a whole line, for example for a
+    /// login that is approved on a phone, or after the password.
     pub(super) fn patience(&self, question: Duration) -> Option<Duration> {
         match (self.question(), self.text.is_empty(), self.n_asked) {
             (Some(_), ..) => Some(question),
@@ -151,7 +149,7 @@ impl Preamble {
         }
     }
 
-    /// Why nothing comes of it where sudo has been silent for so long.
+    /// Why sudo is stuck after it has been silent for too long.
     pub(super) fn stuck(&self) -> SudoProblem {
         let text = String::from_utf8_lossy(&self.text);
         match (self.question(), said(&text).as_slice()) {
@@ -161,7 +159,8 @@ impl Preamble {
         }
     }
 
-    /// The line that sudo left without an end. What follows our own prompt on its line is none.
+    /// The line that sudo left without an end. Text after this program's own prompt does not
+    /// count.
     fn question(&self) -> Option<String> {
         let text = String::from_utf8_lossy(&self.text);
         let line = match text.rsplit_once('\n') {
@@ -173,7 +172,7 @@ impl Preamble {
         (!line.is_empty()).then(|| line.to_owned())
     }
 
-    /// Why sudo ended without letting the command through.
+    /// Why sudo ended without running the command.
     pub(super) fn diagnose(&self, status: u32) -> SudoProblem {
         diagnose(&String::from_utf8_lossy(&self.text), status, self.n_asked)
     }
@@ -192,13 +191,13 @@ fn diagnose(said: &str, status: u32, n_asked: usize) -> SudoProblem {
         },
         () if status == 127 => SudoProblem::Missing,
         () => SudoProblem::Other(match told().as_slice() {
-            [] => format!("status {status}, without a word"),
+            [] => format!("status {status}, without a message"),
             lines => lines.join("; "),
         }),
     }
 }
 
-/// The lines of what sudo said.
+/// The lines that sudo printed.
 fn said(text: &str) -> Vec<&str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
 }
@@ -306,7 +305,7 @@ mod tests {
         };
         check("sudo: a password is required\n", 1, 0, SudoProblem::PasswordNeeded);
         check("sudo: 1 incorrect password attempt", 1, 1, SudoProblem::WrongPassword);
-        // The sudo that is written in Rust.
+        // The Rust version of sudo.
         let needed = "sudo: interactive authentication is required\n";
         check(needed, 1, 0, SudoProblem::PasswordNeeded);
         let wrong = "[sudo: ] Password: \nsudo: Authentication failed, try again.\n";
@@ -325,6 +324,6 @@ mod tests {
         let refusal = "amy is not in the sudoers file.";
         check(refusal, 1, 1, SudoProblem::NotAllowed(refusal.into()));
         check("sudo: broken", 1, 0, SudoProblem::Other("sudo: broken".into()));
-        check("", 1, 0, SudoProblem::Other("status 1, without a word".into()));
+        check("", 1, 0, SudoProblem::Other("status 1, without a message".into()));
     }
 }

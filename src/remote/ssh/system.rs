@@ -1,4 +1,4 @@
-//! The words that start this computer's own `ssh` on a host, for `platform ssh`.
+//! Builds the command line that starts this computer's own `ssh` on a host, for `platform ssh`.
 //!
 //! Pure. It must log in with the same key, and trust the same hosts, as the program itself.
 
@@ -10,24 +10,24 @@ use crate::remote::{Argv, config, to_shell};
 use super::Target;
 use super::route::JumpSpec;
 
-/// What somebody logs in for.
+/// Why somebody logs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A shell, or what the operator's own settings run in its place.
+    /// A shell, or what the operator's own settings run instead.
     Shell,
     /// A command for the host, whose words are appended.
     Command {
-        /// Whether its input and output are a terminal, which it may then have over there too
-        /// where the operator's settings ask for one.
+        /// Whether its input and output are a terminal. If so, it may also have a terminal on the
+        /// host if the operator's settings ask for one.
         on_terminal: bool,
     },
 }
 
 /// The command that logs in to a target with this computer's own `ssh`.
 ///
-/// Unknown host keys are refused, not asked about: connect once through
-/// [`Connector`](super::Connector) first. The pins go in as a global file, which `ssh` never
-/// writes, and which leaves the operator's own file of known hosts in force.
+/// Unknown host keys are refused without a question: connect once through
+/// [`Connector`](super::Connector) first. The pins are passed as a global file, which `ssh` never
+/// writes, and which leaves the operator's own file of known hosts in use.
 pub fn system_ssh(
     target: &Target,
     pins: &Path,
@@ -36,7 +36,7 @@ pub fn system_ssh(
 ) -> Argv {
     let mut words = start(target, ssh_config);
     if let Purpose::Command { on_terminal } = purpose {
-        // OpenSSH takes one command, the operator's or this one.
+        // OpenSSH accepts only one command: the operator's or this one.
         words.extend(option("RemoteCommand=none".to_owned()));
         if !on_terminal {
             words.extend(option("RequestTTY=no".to_owned()));
@@ -59,7 +59,7 @@ pub fn system_ssh(
     Argv::new(words)
 }
 
-/// The program and what holds for the target and its jump hosts alike.
+/// The program, and the options for the target and its jump hosts alike.
 fn start(target: &Target, ssh_config: Option<&Path>) -> Vec<String> {
     let mut words = vec!["ssh".to_owned()];
     match (target.operator_config, ssh_config) {
@@ -104,14 +104,14 @@ fn global_file(pins: &Path) -> String {
     )
 }
 
-/// The command whose input and output are the way through the jump hosts. `ssh -J` would not
-/// hand our options on to them.
+/// The command whose input and output are the connection through the jump hosts. `ssh -J` would
+/// not pass this program's options on to them.
 fn proxy_command(jumps: &[JumpSpec], start: &[String]) -> Option<String> {
     let (last, before) = jumps.split_last()?;
     let inner = proxy_command(before, start).map(|inner| format!("ProxyCommand={inner}"));
     let options = inner.map(option).into_iter().flatten();
     let rest = start.iter().cloned().chain(options).chain(login(last));
-    // The outer `ssh` replaces `%` tokens in all of the text, the inner one's as well.
+    // The outer `ssh` replaces `%` tokens in the whole text, including the inner command.
     let mut words: Vec<String> = rest.map(|word| word.replace('%', "%%")).collect();
     words.splice(1..1, ["-W", "[%h]:%p"].map(str::to_owned));
     Some(to_shell(&Argv::new(words)))

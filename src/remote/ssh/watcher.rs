@@ -1,4 +1,4 @@
-//! Watches one connection: its host key when it is shown, and its end.
+//! Watches one connection: its host key, and its end.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +10,7 @@ use crate::remote::known_hosts::Key;
 use super::host_keys::{Guard, Rejection};
 use super::shown::Shown;
 
-/// Judges the host's key, and keeps the reason for the connection's end.
+/// Checks the host's key, and keeps the reason why the connection ended.
 pub(super) struct Watcher {
     guard: Guard,
     admitted: Option<Key>,
@@ -24,7 +24,7 @@ impl Watcher {
     }
 }
 
-/// How a connection ends before its time.
+/// Why a connection ends early.
 pub(super) enum Closed {
     Rejected(Rejection),
     Ssh(russh::Error),
@@ -54,7 +54,7 @@ impl client::Handler for Watcher {
     ) -> Result<bool, Closed> {
         let shown = Shown::new(shown).ok_or(russh::Error::UnknownKey)?;
         let key = shown.key.clone();
-        // Keys are renegotiated after a gigabyte or an hour: the host must stay the same one.
+        // Keys are renegotiated after a gigabyte or an hour: the host must still be the same.
         match &self.admitted {
             Some(admitted) => return Ok(*admitted == key),
             None => self.guard.judge(shown).await.map_err(Closed::Rejected)?,
@@ -74,7 +74,7 @@ impl client::Handler for Watcher {
             }
             DisconnectReason::Error(closed) => (format!("{closed:?}"), Err(closed)),
         };
-        // Only the first reason is the reason.
+        // Only the first reason counts.
         let _ = self.ended.set(why);
         result
     }
@@ -83,8 +83,10 @@ impl client::Handler for Watcher {
 fn tell_end(error: &russh::Error) -> String {
     match error {
         russh::Error::KeepaliveTimeout => "it no longer answers".to_owned(),
-        russh::Error::InactivityTimeout => "it takes no more bytes".to_owned(),
-        russh::Error::Disconnect | russh::Error::HUP => "it hung up".to_owned(),
+        russh::Error::InactivityTimeout => "it accepts no more data".to_owned(),
+        russh::Error::Disconnect | russh::Error::HUP => {
+            "it closed the connection".to_owned()
+        }
         error => error.to_string(),
     }
 }

@@ -1,11 +1,11 @@
-//! Asks the masters, the agents, Marathon and Chronos how they are, through the hosts' own eyes.
+//! Asks the masters, the agents, Marathon and Chronos about their health, through the hosts.
 //!
-//! A master that answers proves nothing by it: one without a registry answers too. So masters
-//! are asked whether they recovered their log, and the leader for what it says only once it
-//! has. Marathon lets everyone in where it cannot read its own credentials, so a stranger has
-//! to be refused. Marathon and Chronos name as their leader whom ZooKeeper remembers, be he dead
-//! or without any master: who of them leads is asked of Mesos' leading master, which knows whose
-//! framework it makes offers to.
+//! An answer of a master proves little: a master without a registry answers too. So masters are
+//! asked whether they recovered their log, and the leader is asked for data that it has only
+//! after that. Marathon accepts everyone if it cannot read its own credentials, so a request
+//! without a password must be refused. Marathon and Chronos report as their leader the one that
+//! ZooKeeper remembers, even if it is dead or has no master. So Mesos' leading master is asked
+//! which of them leads: it knows to which framework it makes offers.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -42,7 +42,7 @@ pub(crate) struct Services<'a> {
     pub(crate) logins: &'a Logins,
 }
 
-/// The passwords with which this program speaks to them.
+/// The passwords that this program uses for them.
 #[derive(Debug)]
 pub(crate) struct Logins {
     pub(crate) mesos: Secret,
@@ -54,8 +54,8 @@ pub(crate) struct Logins {
 pub(crate) type LeaderStatus = Result<bool, String>;
 
 impl Services<'_> {
-    /// What is known of each of these members, by its own word and its master's; and why that one
-    /// could not be asked, where it had to be.
+    /// The status of each of these members, as it and its master report it; and why the master
+    /// could not be asked, if it had to be.
     async fn statuses(
         &self,
         component: Component,
@@ -69,7 +69,7 @@ impl Services<'_> {
         (confirm(component, members, statuses, &frameworks), frameworks.err())
     }
 
-    /// What each of these members says of itself.
+    /// What each of these members reports about itself.
     pub(crate) async fn own_statuses(
         &self,
         component: Component,
@@ -88,7 +88,7 @@ impl Services<'_> {
             Component::Marathon => Box::pin(self.marathon_status(member)),
             Component::Chronos => Box::pin(self.chronos_status(member)),
             Component::Registry | Component::Zookeeper | Component::MesosAgent => {
-                Box::pin(async move { Err(format!("{component} is not asked so")) })
+                Box::pin(async move { Err(format!("{component} has no such status")) })
             }
         }
     }
@@ -116,19 +116,19 @@ impl Services<'_> {
         leads(member, chronos.leader().await)
     }
 
-    /// Whether the leading master has its registry: what only a quorum can give it.
+    /// Whether the leading master has its registry, which needs a quorum.
     pub(crate) async fn registry(&self, asked: &[Member]) -> Result<(), String> {
         self.of_leader(asked, |master| async move { master.get_master().await.map(drop) })
             .await
     }
 
-    /// The agents that are registered, by the leading master's word.
+    /// The registered agents, as the leading master reports them.
     pub(crate) async fn agents(&self) -> Result<Vec<AgentInfo>, String> {
         self.of_leader(&self.masters(), |master| async move { master.get_agents().await })
             .await
     }
 
-    /// The frameworks that are registered, by the leading master's word.
+    /// The registered frameworks, as the leading master reports them.
     pub(crate) async fn frameworks(&self) -> Result<Vec<Framework>, String> {
         self.of_leader(&self.masters(), |master| async move {
             master.get_frameworks().await.map(|frameworks| frameworks.current)
@@ -136,7 +136,7 @@ impl Services<'_> {
         .await
     }
 
-    /// Asks the leader by way of the first of these that gets an answer from it.
+    /// Asks the leader through the first of these members that gets its answer.
     async fn of_leader<T, F>(
         &self,
         asked: &[Member],
@@ -169,7 +169,7 @@ impl Services<'_> {
         access.map(Master::new)
     }
 
-    /// Marathon, asked on one host.
+    /// A client for Marathon on one host.
     pub(crate) fn marathon(&self, member: &Member) -> Result<Marathon, String> {
         let password = &self.logins.marathon;
         let access = self.access(Component::Marathon, MARATHON_PORT, member, password);
@@ -205,7 +205,7 @@ impl Services<'_> {
         })
     }
 
-    /// How those stand that run a component.
+    /// The health of the members that run a component.
     pub(crate) async fn health(
         &self,
         component: Component,
@@ -216,7 +216,7 @@ impl Services<'_> {
         hosts.zip(statuses.iter().map(health_of)).collect()
     }
 
-    /// Whether these members serve, and of all that run the component one leads.
+    /// Whether these members serve, and whether one of all members of the component leads.
     pub(crate) async fn look(
         &self,
         component: Component,
@@ -231,7 +231,7 @@ impl Services<'_> {
                     Err(why) => GateState::Closed(format!("{seen}; the leader: {why}")),
                 }
             }
-            // Without a master none of them leads, for all that they are well.
+            // Without a master none of them leads, even if they are healthy.
             (GateState::Closed(seen), Some(why)) => {
                 GateState::Closed(format!("{seen}; the leading master: {why}"))
             }
@@ -255,7 +255,7 @@ fn said(error: ApiError) -> String {
 fn is_refused(guarded: Result<bool, ApiError>) -> Result<(), String> {
     match guarded {
         Ok(true) => Ok(()),
-        Ok(false) => Err("lets everyone in: it has not read its credentials".to_owned()),
+        Ok(false) => Err("accepts everyone: it has not read its credentials".to_owned()),
         Err(error) => Err(said(error)),
     }
 }
@@ -268,8 +268,8 @@ fn leads(member: &Member, leader: Result<Option<Endpoint>, ApiError>) -> LeaderS
     }
 }
 
-/// Corrects what members of a framework say of themselves by what the leading master knows. While
-/// it cannot be asked, none of them leads.
+/// Corrects what the members of a framework report about themselves by what the leading master
+/// knows. While the master cannot be asked, none of them leads.
 pub(crate) fn confirm(
     component: Component,
     members: &[Member],
@@ -287,7 +287,8 @@ pub(crate) fn confirm(
     let status = |(member, status): (&Member, LeaderStatus)| match (status?, frameworks) {
         (_, Ok(frameworks)) if works(frameworks, member) => Ok(true),
         (true, Ok(_)) => {
-            Err("is to lead, and is not connected to the leading master".into())
+            Err("is the elected leader, but is not connected to the leading master"
+                .into())
         }
         (false, _) | (true, Err(_)) => Ok(false),
     };
@@ -310,8 +311,8 @@ fn health_of(status: &LeaderStatus) -> MemberHealth {
     }
 }
 
-/// What members say together. A leader outside of `members` is not missed unless they are all
-/// there are: `whole`.
+/// What members report together. If `members` are all members (`whole`), one of them must lead;
+/// otherwise the leader may be outside.
 fn judge(members: &[Member], statuses: &[LeaderStatus], whole: bool) -> GateState {
     let said = |(member, status): (&Member, &LeaderStatus)| match status {
         Ok(true) => format!("{} leads", member.host),
@@ -386,7 +387,7 @@ mod tests {
         }
     }
 
-    /// After the death of its leader the old one is named until its session ends.
+    /// After the death of its leader, the old one is named until its session ends.
     #[test]
     fn who_leads_is_whose_framework_the_master_has() {
         let members = [member(1), member(2)];
@@ -396,8 +397,10 @@ mod tests {
             let statuses = confirm(Component::Marathon, &members, statuses, frameworks);
             assert_eq!(statuses, expected);
         };
-        let not_connected =
-            || Err("is to lead, and is not connected to the leading master".to_owned());
+        let not_connected = || {
+            Err("is the elected leader, but is not connected to the leading master"
+                .to_owned())
+        };
         check(&Ok(vec![framework("10.0.0.1", true)]), [Ok(true), Ok(false)]);
         check(&Ok(vec![framework("10.0.0.1", false)]), [not_connected(), Ok(false)]);
         check(&Ok(vec![framework("10.0.0.2", true)]), [not_connected(), Ok(true)]);

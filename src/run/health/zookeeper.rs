@@ -1,4 +1,4 @@
-//! Asks the members of the ensemble how they are, each through its own host.
+//! Asks the members of the ensemble about their health, each through its own host.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::topology::{Member, Topology};
 /// How long a member may take to answer a short question.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// What each member of the ensemble says of itself, or why it says nothing.
+/// What each member of the ensemble reports about itself, or why it does not answer.
 pub(crate) async fn members(
     fleet: &Fleet,
     topology: &Topology,
@@ -31,7 +31,7 @@ pub(crate) async fn members(
     join_all(asked).await.into_iter().collect()
 }
 
-/// Asks a member how it is, through its own host.
+/// Asks a member for its state, through its own host.
 pub(crate) async fn ask_member(fleet: &Fleet, member: &Member) -> Result<Answer, String> {
     let remote = fleet.get(&member.host).ok_or("there is no connection to its host")?;
     let address = member.address.to_string();
@@ -46,7 +46,7 @@ pub(crate) async fn ask_member(fleet: &Fleet, member: &Member) -> Result<Answer,
     zookeeper::mntr(stream, ANSWER).await.map_err(|error| error.to_string())
 }
 
-/// Whether these members serve, in step with the one that leads.
+/// Whether these members serve, in sync with the leader.
 pub(crate) async fn state(
     fleet: &Fleet,
     topology: &Topology,
@@ -57,8 +57,8 @@ pub(crate) async fn state(
     judge(members, &answers, all.len() == members.len())
 }
 
-/// What members say together. A leader still counts followers that froze a moment ago, so each
-/// has to answer for itself; a leader outside of `members` is not missed unless they are the
+/// What members report together. A leader still counts followers that froze a moment ago, so each
+/// member must answer for itself; a leader outside of `members` is accepted unless they are the
 /// `whole` ensemble.
 fn judge(
     members: &[Member],

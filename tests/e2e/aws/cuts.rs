@@ -1,4 +1,5 @@
-//! Runs that are cut off after any call, throttled, or meet each other: the next finishes.
+//! Runs that are interrupted after any call, throttled, or overlap: the next run finishes the
+//! work.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde_json::json;
 use super::{BODY, calm, is_empty, is_whole, up};
 use crate::harness::{Ec2, Lab, until};
 
-/// The longest that a run may take to make its next call.
+/// The longest that a run may take until its next call.
 const CALL: Duration = Duration::from_secs(60);
 
 #[test]
@@ -35,7 +36,7 @@ fn a_run_that_is_killed_after_any_call_is_finished_by_the_next() {
 
 const UP: [&str; 5] = ["up", "--machines-only", "--yes", "-o", "json"];
 
-/// Runs these words, and kills the program when so many of its changes were done.
+/// Runs this command, and kills the program after the given number of its changes.
 fn killed_after(nth: usize, ec2: &Ec2, lab: &Lab, words: &[&str]) {
     let before = ec2.changes().len();
     let hold = json!({"action": "*changes", "do": "hold", "nth": nth});

@@ -1,4 +1,4 @@
-//! Taking a cluster down: all of it, in any state, and nothing that is not its own.
+//! Takes a cluster down: all of it, in any state, and nothing that does not belong to it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{BODY, also, calm, is_empty, up};
 use crate::harness::{Ec2, Lab, inner, until};
 
-/// The longest that an instance may take to be gone.
+/// The longest that an instance may take to be terminated.
 const END: Duration = Duration::from_secs(60);
 
 #[test]
@@ -29,7 +29,7 @@ fn down_shows_all_asks_and_leaves_nothing() {
     is_empty(&ec2);
     let again = lab.run(&["down", "--yes", "-o", "json"]).exits(0);
     assert_eq!(again.result(), RunResult::Unchanged);
-    // AWS remembers the calls that launched what has ended.
+    // AWS remembers the calls that launched instances which have ended.
     assert_eq!(up(&lab).exits(0).result(), RunResult::Changed);
 }
 
@@ -71,7 +71,7 @@ fn a_strangers_instance_stays_and_so_does_what_it_stands_on() {
 
     let down = lab.run(&["down", "--yes", "-o", "json"]).exits(1);
     let command = format!("aws ec2 terminate-instances --instance-ids {stranger}");
-    for part in [&stranger, &subnet, &command, "not this cluster's"] {
+    for part in [&stranger, &subnet, &command, "not part of this cluster"] {
         assert!(down.stdout.contains(part), "{part} is not said: {}", down.said());
     }
     let alive: Vec<String> =

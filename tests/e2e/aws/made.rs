@@ -1,4 +1,4 @@
-//! What is made, by how many calls, and that every computer finds it again.
+//! What is created and with how many calls, and that every computer finds it again.
 
 use platform::event::RunResult;
 use serde_json::json;

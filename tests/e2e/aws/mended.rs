@@ -1,4 +1,5 @@
-//! What someone else did to a cluster: found, said, and mended where the operator agrees.
+//! Changes that someone else made to a cluster: found, reported, and repaired if the operator
+//! agrees.
 
 use platform::event::RunResult;
 use serde_json::json;
@@ -86,7 +87,7 @@ fn a_firewall_that_someone_changed_is_mended() {
     is_made_anew_where_it_was_deleted(&ec2, &lab, &edge.id);
 }
 
-/// A group that is in use cannot be deleted: who does it takes it from the machine first.
+/// A group that is in use cannot be deleted: it must be detached from the machine first.
 fn is_made_anew_where_it_was_deleted(ec2: &Ec2, lab: &Lab, edge: &str) {
     let machine = node(ec2, "edge-1");
     let groups = ec2.of_kind("security-group");

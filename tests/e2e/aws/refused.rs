@@ -1,11 +1,11 @@
-//! What cannot be had is refused with what to do, and nothing is changed.
+//! Impossible requests are refused with advice, and nothing is changed.
 
 use serde_json::json;
 
 use super::{BODY, up};
 use crate::harness::{Ec2, Lab};
 
-/// Each inventory is the good one with a text in place of another, and what is said of it.
+/// Each inventory is the good one with one text replaced, and the expected message.
 const CASES: [(&str, &str, i32, &str); 5] = [
     ("debian-12-amd64-*", "debian-1-*", 3, "there is no image `debian-1-*`"),
     (
@@ -20,7 +20,7 @@ const CASES: [(&str, &str, i32, &str); 5] = [
         "region: us-east-1\n",
         "region: ap-nowhere-1\n",
         1,
-        "whether the region is enabled for the account",
+        "that the region is enabled for the account",
     ),
 ];
 
@@ -57,7 +57,7 @@ fn credentials_that_are_none_or_not_good_are_told_apart() {
     lab.set("AWS_SECRET_ACCESS_KEY", "");
     lab.set("HOME", "/nonexistent");
     let run = up(&lab).exits(1);
-    assert!(run.stdout.contains("no AWS credentials can be had"), "{}", run.said());
+    assert!(run.stdout.contains("no AWS credentials were found"), "{}", run.said());
     assert_eq!(ec2.changes().len(), 0);
 }
 
@@ -110,7 +110,7 @@ fn a_subnet_of_someone_else_in_the_way_is_told() {
     let cidr = format!("{}.0/27", lab.prefix());
     ec2.has_to("CreateSubnet", &[("VpcId", &vpc), ("CidrBlock", &cidr)]);
     let run = up(&lab).exits(4);
-    for part in ["InvalidSubnet.Conflict", "something else has its place"] {
+    for part in ["InvalidSubnet.Conflict", "a foreign resource took its place"] {
         assert!(run.stdout.contains(part), "{part} is not said: {}", run.said());
     }
 }

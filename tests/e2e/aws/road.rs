@@ -1,5 +1,5 @@
-//! The whole road on AWS: a platform from nothing, grown, and gone. Here the instances of the
-//! tests' EC2 are machines, which cloud-init sets up as it does at AWS.
+//! The whole life of a platform on AWS: created, grown, and removed. Here the instances of the
+//! test EC2 are machines, which cloud-init sets up as at AWS.
 
 use platform::event::{Event, RunResult};
 

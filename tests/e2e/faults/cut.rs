@@ -1,5 +1,5 @@
-//! Runs that are cut off: hosts that die, connections that break, operators who stop them, and
-//! other runs in between.
+//! Interrupted runs: hosts that die, connections that break, operators who stop a run, and other
+//! runs in between.
 
 use std::time::Duration;
 
@@ -51,11 +51,11 @@ fn an_operator_stops_the_making_of_machines() {
 fn of_two_runs_the_second_is_told_who_goes_on(given: &Given, lab: &Lab) {
     let mut first = start(lab);
     until_stage_begins(&mut first, "base");
-    // Until the second has looked, and for less long than a run may be silent.
+    // Until the second run has checked, and for less time than a run may be silent.
     first.signal("STOP");
     check_up(lab, 4, &["is locked by", "since 20", "running `up`"]);
     let elsewhere = given.lab(SMALL);
-    // Another computer has what hosts were given, and journals of its own.
+    // Another computer has the secrets of the hosts, and its own journals.
     for folder in ["ca", "secrets"] {
         copy_folder(&lab.state().join(folder), &elsewhere.state().join(folder));
     }
@@ -135,8 +135,8 @@ fn a_host_dies_between_two_stages(given: &Given, lab: &Lab) {
     finish(lab);
 }
 
-/// The host hears nothing of the run's end: it keeps the lock until the run has been silent for
-/// too long.
+/// The host does not notice the end of the run: it keeps the lock until the run has been silent
+/// for too long.
 fn a_network_is_cut_for_a_while(given: &Given, lab: &Lab) {
     let run = begin_anew(lab, "registry");
     let machine = given.machine(1);
@@ -145,7 +145,11 @@ fn a_network_is_cut_for_a_while(given: &Given, lab: &Lab) {
     assert!(run.said().contains("it no longer answers"), "{}", run.said());
     check_accounted(&run);
     machine.sh("iptables -D INPUT -p tcp --dport 22 -j DROP");
-    check_up(lab, 0, &["waiting until control-1 lets go of a run that was cut off"]);
+    check_up(
+        lab,
+        0,
+        &["waiting until control-1 releases the lock of an interrupted run"],
+    );
     check_finished(lab);
 }
 
@@ -153,7 +157,7 @@ fn start(lab: &Lab) -> Running {
     lab.start(&["up", "--yes", "-o", "json"])
 }
 
-/// Takes everything down and brings it up again, to the beginning of a stage.
+/// Takes everything down and brings it up again, until a stage begins.
 fn begin_anew(lab: &Lab, stage: &str) -> Running {
     lab.run(&["down", "--yes", "--purge"]).exits(0);
     let mut run = start(lab);
@@ -180,7 +184,7 @@ fn summary(run: &Run) -> String {
     }
 }
 
-/// Insists that each planned step ended, as done, failed or not started.
+/// Checks that each planned step ended as done, failed or not started.
 fn check_accounted(run: &Run) {
     let (mut planned, mut ended, mut failed) = (0, 0, 0);
     for event in run.events() {

@@ -1,4 +1,4 @@
-//! What hands change behind the program's back: shown by `plan`, put right by `up`.
+//! Manual changes that the program does not know of: shown by `plan`, repaired by `up`.
 
 use super::state::a_state_folder_that_was_lost;
 use super::{check_clean, check_finished, check_up, small};

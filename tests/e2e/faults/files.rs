@@ -1,4 +1,4 @@
-//! The operator's own files: inventories and images that are not as they should be.
+//! The operator's own files: wrong inventories and images.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{SMALL, check_clean, check_finished, check_up};
 use crate::harness::{Given, Lab, turn};
 
-/// Where images that were built are kept as archives.
+/// Where built images are kept as archives.
 const BUILT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/images/.cache");
 
 #[test]
@@ -80,7 +80,7 @@ fn an_archive_with_a_byte_changed_goes_nowhere() {
     }
 }
 
-/// Lets the catalogue name archives of the images that this computer built.
+/// Makes the catalogue use archives of the images that this computer built.
 fn use_archives(lab: &Lab) {
     for component in ["registry", "zookeeper"] {
         let archive = lab.folder().join(format!("{component}.tar"));
@@ -113,7 +113,7 @@ fn change_a_byte(file: &PathBuf) {
     fs::write(file, bytes).expect("the folder takes files");
 }
 
-/// Insists that no host has the image, in whole or in part.
+/// Checks that no host has the image, in whole or in part.
 fn check_absent(given: &Given, component: &str) {
     for number in [1, 2] {
         let machine = given.machine(number);

@@ -1,4 +1,4 @@
-//! Runs that are killed while they remove or prove: the next one knows of it, and goes on there.
+//! Runs that are killed during removal or the proof: the next run notices, and continues there.
 
 use std::fs;
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn a_machine_that_the_inventory_has_no_more_is_named_with_what_to_do() {
     names_the_machine_that_is_too_many(&lab);
 }
 
-/// Begins a `down`, and kills it as soon as it removes.
+/// Begins a `down`, and kills it as soon as it removes something.
 fn kill_down(lab: &Lab, words: &[&str]) -> Run {
     let mut run = lab.start(words);
     run.wait_for("a removal", |event| matches!(event, Event::StageStarted { .. }));
@@ -75,12 +75,12 @@ fn a_purge_that_is_killed_leaves_nothing_that_stops_the_next_run() {
     lab.up();
     assert!(lab.state().join("ensemble-served").exists());
     kill_down(&lab, &["down", "--purge", "--yes", "-o", "json"]);
-    // Whether the data is there or not by now, this is not refused for the sake of it.
+    // Whether or not the data still exists now, this is not refused because of it.
     assert!(!lab.state().join("ensemble-served").exists());
     lab.run(&["down", "--purge", "--yes"]).exits(0);
     lab.up();
     check_finished(&lab);
-    // Its data goes as in a purge that has come so far.
+    // Its data is removed as in a purge that was interrupted here.
     let purge = lab.state().join("removal-begun");
     fs::write(&purge, "begun").expect("the folder is ours");
     given.machine(1).sh(
@@ -130,7 +130,7 @@ fn takes_it_up(lab: &Lab, services: &Services<'_>) {
     lab.is_settled();
 }
 
-/// As one that another computer's run has left.
+/// As if another computer's run had left it.
 fn an_app_alone_tells_of_one(lab: &Lab, services: &Services<'_>) {
     let app: Value = json!({"id": "/platform-proof", "cmd": "sleep 1000", "cpus": 0.1,
         "mem": 32, "instances": 1});

@@ -1,8 +1,8 @@
-//! SIGKILL at any step of any verb, and the next run at once: it waits for what the killed one left
-//! at work on the hosts, and does all that is to be done, at the first try.
+//! SIGKILL at any step of any verb, and the next run at once: it waits for work that the killed
+//! run left on the hosts, and does everything that is needed at the first try.
 //!
-//! A run is killed on an event of its own, so a kill lands within a step and not beside it. Which
-//! steps those are is spread evenly over each verb, and is the same in each run of the tests.
+//! A run is killed at one of its own events, so the kill happens within a step and not between
+//! steps. The steps are spread evenly over each verb, and are the same in each test run.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use platform::event::Event;
 use super::{check_clean, check_finished};
 use crate::harness::{Given, Lab, Machine, Run, turn, until};
 
-/// How often each pair of verbs is tried with each provider, on a platform with Mesos; once on a
-/// smaller one without it. `make test-kills` sets it.
+/// How often each pair of verbs is tried with each provider on a platform with Mesos; once on a
+/// smaller platform without it. `make test-kills` sets it.
 const ROUNDS: &str = "PLATFORM_TEST_KILLS";
 
-/// Of one part to the next, so that any number of them are spread evenly.
+/// The distance from one part to the next, so that any number of them is spread evenly.
 const GOLDEN: f64 = 0.618_033_988_75;
 
 const UP: &[&str] = &["up", "--yes", "-o", "json"];
@@ -102,24 +102,24 @@ fn is_blank(machine: &Machine) -> bool {
 /// Verbs on one inventory.
 struct Trial<'a> {
     lab: &'a Lab,
-    /// The words that add a machine.
+    /// The command that adds a machine.
     add: &'a [&'a str],
-    /// Takes that out of the inventory again.
+    /// Removes that machine from the inventory again.
     begin_anew: &'a dyn Fn(),
     /// Whether nothing of the cluster is left.
     is_gone: &'a dyn Fn() -> bool,
 }
 
-/// What came of the kills.
+/// The results of the kills.
 #[derive(Default)]
 struct Score {
     n_kills: u32,
-    /// Those that the next run alone did not make good, with what it said.
+    /// The kills after which the next run did not succeed, with its output.
     late: Vec<String>,
 }
 
 impl Trial<'_> {
-    /// Tries every pair of verbs, so that each leaves what the next begins with.
+    /// Tries every pair of verbs, so that each leaves the state that the next one needs.
     fn run(&self, scale: Scale) {
         let mut score = Score::default();
         for _ in 0..scale.n_rounds {
@@ -135,7 +135,7 @@ impl Trial<'_> {
         assert_eq!(n_late, 0, "{n_late} of {n_kills}:\n{}", late.join("\n"));
     }
 
-    /// Kills a run of the first and starts the next at once.
+    /// Kills a run of the first verb and starts the next at once.
     fn pair(&self, first: &[&str], next: &[&str], score: &mut Score) {
         score.n_kills += 1;
         let part = (f64::from(score.n_kills) * GOLDEN).fract();
@@ -155,8 +155,8 @@ impl Trial<'_> {
         }
     }
 
-    /// Kills a run once this part of its steps have begun or, with `at_end`, ended. A run that
-    /// plans no steps takes machines away: it is killed once this part of all is gone.
+    /// Kills a run when this fraction of its steps has begun or, with `at_end`, ended. A run that
+    /// plans no steps removes machines: it is killed when this fraction of them is gone.
     fn kill(&self, words: &[&str], part: f64, at_end: bool) -> Run {
         let mut run = self.lab.start(words);
         if words == DOWN && self.lab.is_local() {
@@ -182,19 +182,19 @@ impl Trial<'_> {
     }
 }
 
-/// Counts a step of the plan; whether this part of them is behind.
+/// Counts a step of the plan; returns whether this fraction of the steps is reached.
 fn is_past(n_planned: Option<usize>, n_seen: &mut usize, part: f64) -> bool {
     let Some(n_planned) = n_planned else { return false };
     *n_seen += 1;
     *n_seen as f64 > part * n_planned as f64
 }
 
-/// The last that a run said.
+/// The last output of a run.
 fn last(run: &Run) -> &str {
     run.stdout.lines().last().unwrap_or("its start")
 }
 
-/// Says how a pair went, for whoever looks into a failure.
+/// Prints the result of a pair, for the analysis of a failure.
 #[expect(
     clippy::print_stderr,
     reason = "a failure is of no use without what came before it"
@@ -221,7 +221,7 @@ fn an_ensemble_whose_forming_is_killed_is_formed_by_the_next_run() {
     let _turn = turn();
     let given = Given::new(4);
     let lab = given.lab(THREE);
-    // Before any member runs, with some of them, and while they elect their first leader.
+    // Before any member runs, with some running, and while they elect their first leader.
     let moments: [fn(&Event) -> bool; 3] = [
         |event| step_of(event).is_some_and(|step| step.starts_with("write file")),
         |event| step_of(event).is_some_and(|step| step.starts_with("start unit")),

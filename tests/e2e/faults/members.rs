@@ -1,4 +1,4 @@
-//! Members that lose their data or their machine: what the others have is never put at risk.
+//! Members that lose their data or their machine: the data of the others is never at risk.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::harness::{Lab, docker, turn, until};
 
 const DATA: &str = "/var/lib/platform/zookeeper";
 
-/// The longest until a unit that ends at each start is seen to.
+/// The longest until a unit that ends after each start is noticed.
 const SOON: Duration = Duration::from_secs(60);
 
 const BODY: &str = "groups:\n\
@@ -36,7 +36,7 @@ fn one_member_loses_its_data(lab: &Lab) {
     check_kept(lab);
 }
 
-/// As after a loss of power, which leaves a file that is there and empty.
+/// As after a power failure, which leaves an empty file.
 fn one_member_cannot_read_its_data(lab: &Lab) {
     lab.machine("control-3").sh(&format!(
         "systemctl stop platform-zookeeper; : >{DATA}/version-2/acceptedEpoch; \
@@ -76,7 +76,7 @@ fn two_members_lose_their_data(lab: &Lab) {
     let refused = check_up(lab, 4, &texts).said();
     lab.run(&["plan"]).exits(4);
     lab.run(&["status"]).exits(1);
-    // What it says to do is right.
+    // The advice in the message is correct.
     let (_, advice) = refused.split_once("run `").expect("advice");
     let (command, rest) = advice.split_once("` as root on ").expect("advice");
     let (host, _) = rest.split_once(';').expect("advice");
@@ -93,13 +93,13 @@ fn all_members_lose_their_data(lab: &Lab) {
         ["has served before", "none of control-1, control-2, control-3 has any data"];
     check_up(lab, 4, &texts);
     lab.run(&["plan"]).exits(4);
-    // What it says to do where nothing can be brought back.
+    // The advice when nothing can be restored.
     std::fs::remove_file(lab.state().join("ensemble-served")).expect("it is the note");
     lab.up();
     check_finished(lab);
 }
 
-/// Takes a member's data, its number included: it is down from here on, whatever systemd tries.
+/// Removes a member's data, including its number: it is down from now on, whatever systemd tries.
 fn wipe(lab: &Lab, host: &str) {
     lab.machine(host).sh(&format!(
         "systemctl stop platform-zookeeper && rm -rf {DATA}/* && \
@@ -115,7 +115,7 @@ fn check_kept(lab: &Lab) {
     }
 }
 
-/// Gives a member a command as the administrator, with ZooKeeper's own client.
+/// Sends a command to a member as the administrator, with ZooKeeper's own client.
 fn zookeeper(lab: &Lab, host: &str, command: &str) -> String {
     let password = std::fs::read_to_string(lab.state().join("secrets/zookeeper-super"));
     let password = password.expect("the state folder keeps it");

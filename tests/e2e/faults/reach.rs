@@ -1,4 +1,4 @@
-//! Hosts that cannot be reached, or do not let the program work.
+//! Hosts that cannot be reached, or where the program cannot work.
 
 use std::process::Command;
 

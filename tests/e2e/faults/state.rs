@@ -1,4 +1,4 @@
-//! The operator's folder of what was made for a cluster, lost between two runs.
+//! The state folder of a cluster is lost between two runs.
 
 use std::fs;
 use std::path::Path;

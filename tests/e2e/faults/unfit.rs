@@ -1,4 +1,4 @@
-//! Hosts that are not fit: found before the first change.
+//! Unfit hosts: found before the first change.
 
 use super::{SMALL, check_clean, check_untouched, check_up, unwrap, wrap};
 use crate::harness::{CATALOG, Given, Lab, Machine, docker, turn, until};
@@ -59,7 +59,7 @@ fn a_docker_that_is_too_new(lab: &Lab, machine: &Machine) {
     unwrap(machine, "docker");
 }
 
-/// As hardening guides have it: both hosts are spoken to through their SSH servers.
+/// As hardening guides recommend; the program reaches both hosts through their SSH servers.
 fn servers_that_forbid_forwarding(lab: &Lab, given: &Given) {
     let machines = [1, 2].map(|number| given.machine(number));
     for machine in &machines {
@@ -90,7 +90,7 @@ fn a_server_that_runs_one_command_at_a_time(lab: &Lab, machine: &Machine) {
     soften(machine);
 }
 
-/// A restart ends when the server listens again, a reload before; sessions go on through both.
+/// A restart ends when the server listens again, a reload before that; sessions survive both.
 fn harden(machine: &Machine, setting: &str) {
     machine.sh(&format!(
         "echo '{setting}' >/etc/ssh/sshd_config.d/00-hard.conf && systemctl restart ssh"
@@ -101,7 +101,7 @@ fn soften(machine: &Machine) {
     machine.sh("rm /etc/ssh/sshd_config.d/00-hard.conf && systemctl restart ssh");
 }
 
-/// Two hosts, each with another reason: both are told at once.
+/// Two hosts, each with a different reason: both are reported at once.
 fn engines_that_cannot_be_used(lab: &Lab, given: &Given) {
     let [podman, remapped] = [1, 2].map(|number| given.machine(number));
     wrap(&podman, "docker", "exec podman \"$@\"");
@@ -138,7 +138,7 @@ fn one_machine_that_is_written_twice(given: &Given) {
     machine.sh(&format!("ip address delete {second}/24 dev eth0"));
 }
 
-/// What version 2 alone is known by is a file at the root of the control groups.
+/// A file at the root of the control groups shows that there is only version 2.
 fn control_groups_of_version_2_alone(lab: &Lab, machine: &Machine) {
     let mark = "/sys/fs/cgroup/cgroup.controllers";
     let is_of_version_2 = machine.is(&format!("[ -e {mark} ]"));
@@ -158,8 +158,8 @@ fn control_groups_of_version_2_alone(lab: &Lab, machine: &Machine) {
     }
 }
 
-/// Lets the inventory take a catalogue whose ZooKeeper has these needs, as is up to a catalogue
-/// to say; returns the inventory as it was.
+/// Gives the inventory a catalogue whose ZooKeeper has these requirements, as a catalogue may set
+/// them; returns the original inventory.
 fn with_needs(lab: &Lab, needs: &str) -> String {
     let catalog = std::fs::read_to_string(CATALOG).expect("the repository has one");
     let images = CATALOG.strip_suffix("base.yaml").expect("its name");
@@ -228,8 +228,8 @@ fn an_image_that_the_catalogue_lacks(lab: &Lab) {
     lab.file("lab.yaml", body);
 }
 
-/// The check before the run cannot see everything: this disk is small, but not the one that
-/// data go to.
+/// The check before the run cannot see everything: this disk is small, but it is not the one for
+/// the data.
 fn a_disk_that_fills_while_files_are_written(given: &Given, machine: &Machine) {
     let lab = given.lab(
         "groups: {node: {roles: [base], hosts: ['{1}']}}\n\

@@ -1,6 +1,6 @@
-//! EC2 for a test, and what the test sees and does of it past the program.
+//! A test EC2, and what a test sees and does in it directly, without the program.
 //!
-//! It is tests/ec2 in a process of its own; what goes wrong in it is written to a file.
+//! It is tests/ec2 in its own process; its errors are written to a file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,49 +17,49 @@ use tempfile::TempDir;
 use super::machine::docker;
 use super::until;
 
-/// The Python that `make ec2` makes.
+/// The Python environment that `make ec2` creates.
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ec2/bin/python");
-/// The folder of the image that its machines are made of, and the image's name.
+/// The folder of the image for its machines, and the image's name.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ec2/machine");
 const IMAGE: &str = "platform/e2e-instance";
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ec2/serve.py");
 
-/// Loading all that it needs takes a second or two, more on a busy computer.
+/// Starting takes a second or two, more on a busy computer.
 const START: Duration = Duration::from_secs(60);
 /// No call takes longer.
 const CALL: Duration = Duration::from_secs(60);
 
-/// The key of the test itself: what it does past the program carries another than the
-/// program's, as what someone else does would.
+/// The test's own access key: direct calls of the test use a different key from the program's, as
+/// calls of another person would.
 const OUTSIDER: &str = "AKIATESTOUTSIDER0001";
 
-/// An account of AWS that is the test's alone; gone when dropped.
+/// An AWS account for this test only; removed when dropped.
 pub(crate) struct Ec2 {
     folder: TempDir,
     server: Child,
     port: u16,
 }
 
-/// A call that was made, as it was done.
+/// A call, as it was carried out.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Call {
     /// Counts from 1.
     pub(crate) number: usize,
-    /// Such as `RunInstances`.
+    /// For example `RunInstances`.
     pub(crate) action: String,
     /// Whether it may have changed something.
     pub(crate) changes: bool,
-    /// Whose it is.
+    /// The access key of the caller.
     key: String,
-    /// As the protocol has them, such as `TagSpecification.1.Tag.1.Key`.
+    /// As in the protocol, such as `TagSpecification.1.Tag.1.Key`.
     pub(crate) parameters: BTreeMap<String, String>,
-    /// What was made to go wrong.
+    /// The fault that was set for it.
     pub(crate) faults: Vec<String>,
-    /// `ok`, or the error's code.
+    /// `ok`, or the error code.
     pub(crate) code: String,
 }
 
-/// Something that exists.
+/// An existing resource.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Resource {
     /// As AWS names its kind in tags: `instance`, `vpc`, `security-group`, …
@@ -69,7 +69,7 @@ pub(crate) struct Resource {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) state: Option<String>,
     pub(crate) name: Option<String>,
-    /// The zone of an instance, as all that follows.
+    /// The zone of an instance; the fields below are also for instances.
     pub(crate) zone: Option<String>,
     #[serde(rename = "type")]
     pub(crate) instance_type: Option<String>,
@@ -81,13 +81,13 @@ pub(crate) struct Resource {
 }
 
 impl Ec2 {
-    /// An account whose instances are nothing but entries in a list.
+    /// An account whose instances are only entries in a list.
     pub(crate) fn start() -> Self {
         Self::serve(&[])
     }
 
-    /// An account whose instances in a VPC are containers of this computer. They are reached at
-    /// their private addresses, which it gives as the public ones as well.
+    /// An account whose instances in a VPC are containers on this computer. They are reached at
+    /// their private addresses, which it also reports as the public ones.
     pub(crate) fn with_machines() -> Self {
         let machines = said(&["image", "ls", "-q", "platform/machine"]);
         let machine = machines.lines().next().expect("`platform image build` made it");
@@ -107,7 +107,7 @@ impl Ec2 {
             .args(["-B", SERVER, "--follow", "--folder"])
             .arg(folder.path())
             .args(options)
-            // It ends when this does, however this process ends.
+            // It ends with this process, however this process ends.
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
@@ -121,7 +121,7 @@ impl Ec2 {
         Self { folder, server, port }
     }
 
-    /// What a run needs to find it, and nothing else of AWS.
+    /// What a run needs to find it, and no other AWS settings.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let pairs = [
             ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port)),
@@ -135,16 +135,16 @@ impl Ec2 {
         pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
 
-    /// The program's calls until now, in the order in which they were done.
+    /// The program's calls so far, in the order in which they were carried out.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.all_calls().into_iter().filter(|call| call.key != OUTSIDER).collect()
     }
 
-    /// The same with the test's own.
+    /// The same, including the test's own calls.
     pub(crate) fn all_calls(&self) -> Vec<Call> {
         let text = fs::read_to_string(self.folder.path().join("calls.jsonl"));
         let text = text.expect("EC2 notes calls from its start");
-        // The last line may be half written.
+        // The last line may be incomplete.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let read = |line| {
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
@@ -152,20 +152,20 @@ impl Ec2 {
         whole.lines().map(read).collect()
     }
 
-    /// Those of the program's calls that may have changed something.
+    /// The program's calls that may have changed something.
     pub(crate) fn changes(&self) -> Vec<Call> {
         self.calls().into_iter().filter(|call| call.changes).collect()
     }
 
-    /// Makes things go wrong from now on: the content of faults.json, which tests/ec2/README.md
-    /// describes. An empty object ends it.
+    /// Sets faults from now on: the content of faults.json, which tests/ec2/README.md describes.
+    /// An empty object ends them.
     pub(crate) fn set_faults(&self, faults: &Value) {
         let (half, whole) = (self.path("faults.part"), self.path("faults.json"));
         fs::write(&half, faults.to_string()).expect("the folder takes files");
         fs::rename(half, whole).expect("the folder takes files");
     }
 
-    /// Everything that exists, terminated instances too.
+    /// All existing resources, including terminated instances.
     pub(crate) fn resources(&self) -> Vec<Resource> {
         let answered = self.ask("GET /state HTTP/1.0", "");
         let (status, body) = answered.expect("EC2 answers");
@@ -173,7 +173,7 @@ impl Ec2 {
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
     }
 
-    /// What exists of a kind; of instances those that are not terminated.
+    /// The existing resources of a kind, except terminated instances.
     pub(crate) fn of_kind(&self, kind: &str) -> Vec<Resource> {
         let mut found = self.resources();
         found.retain(|resource| {
@@ -182,8 +182,8 @@ impl Ec2 {
         found
     }
 
-    /// Makes a call as someone else would, past the program: `Action` and parameters as in
-    /// the query protocol. Gives the answer's XML, or the code of the error.
+    /// Makes a call as another person would, without the program: `Action` and parameters as in
+    /// the query protocol. Returns the answer's XML, or the error code.
     pub(crate) fn call(
         &self,
         action: &str,
@@ -193,7 +193,7 @@ impl Ec2 {
             .unwrap_or_else(|error| panic!("{action}: {error}"))
     }
 
-    /// The same, where the connection may be cut: an error of the outer kind.
+    /// The same, if the connection may be cut: that is the outer error.
     pub(crate) fn try_call(
         &self,
         action: &str,
@@ -210,7 +210,7 @@ impl Ec2 {
         Ok(Err(inner(&answer, "Code").unwrap_or(answer)))
     }
 
-    /// A call that has to succeed.
+    /// A call that must succeed.
     pub(crate) fn has_to(&self, action: &str, parameters: &[(&str, &str)]) -> String {
         self.call(action, parameters).unwrap_or_else(|code| panic!("{action}: {code}"))
     }
@@ -242,7 +242,7 @@ impl Ec2 {
 
 impl Drop for Ec2 {
     fn drop(&mut self) {
-        // The end of its input has it end by itself, when it has taken away what it made.
+        // It ends at the end of its input, after it has removed what it created.
         drop(self.server.stdin.take());
         let ended = (0..1200).any(|_| {
             super::pause(Duration::from_millis(50));
@@ -255,7 +255,7 @@ impl Drop for Ec2 {
     }
 }
 
-/// Runs `docker`, which has to succeed, and returns what it wrote.
+/// Runs `docker`, which must succeed, and returns its output.
 fn said(words: &[&str]) -> String {
     let output = docker(words);
     let complained = String::from_utf8_lossy(&output.stderr);
@@ -263,7 +263,7 @@ fn said(words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The text of the first such element of an answer.
+/// The text of the first such element in an answer.
 pub(crate) fn inner(xml: &str, element: &str) -> Option<String> {
     let (_, rest) = xml.split_once(&format!("<{element}>"))?;
     let (text, _) = rest.split_once(&format!("</{element}>"))?;

@@ -1,4 +1,4 @@
-//! ZooKeeper's own word, asked by this computer and not by the program under test.
+//! The state of ZooKeeper, asked by this computer and not by the program under test.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::pause;
 
-/// A member that is well answers within milliseconds; a frozen one never does.
+/// A healthy member answers within milliseconds; a frozen one never does.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// Whether a member serves, and as what: `leader` or `follower`.
+/// Whether a member serves, and its role: `leader` or `follower`.
 pub(crate) fn mode(address: &str) -> Option<String> {
     let answer = ask(address, "srvr")?;
     let mode = answer.lines().find_map(|line| line.strip_prefix("Mode: "))?;
@@ -28,7 +28,7 @@ fn ask(address: &str, word: &str) -> Option<String> {
     Some(answer)
 }
 
-/// How many members served, each time they were asked.
+/// How many members served, at each query.
 pub(crate) struct Watch {
     begun: Instant,
     ended: AtomicBool,
@@ -36,8 +36,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Asks all members over and over while `work` is done, and returns what it saw with what
-    /// the work gave.
+    /// Asks all members repeatedly while `work` runs, and returns what it saw, and the result of
+    /// the work.
     pub(crate) fn during<T>(
         addresses: &[String],
         work: impl FnOnce(&Self) -> T,
@@ -55,12 +55,12 @@ impl Watch {
         (watch, done)
     }
 
-    /// The time on its clock.
+    /// The time span.
     pub(crate) fn now(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// How often it asked in that time.
+    /// The number of queries in that time.
     pub(crate) fn n_looks(&self, from: Duration, to: Duration) -> usize {
         self.looks(from, to).len()
     }
@@ -70,8 +70,8 @@ impl Watch {
         self.looks(from, to).into_iter().map(|(_, n)| n).min()
     }
 
-    /// The longest time without a majority: from the first look that missed it to the next
-    /// that saw it.
+    /// The longest time without a majority: from the first query without one to the next with
+    /// one.
     pub(crate) fn longest_without(&self, majority: usize) -> Duration {
         let looks = self.looks(Duration::ZERO, Duration::MAX);
         let mut lost = None;

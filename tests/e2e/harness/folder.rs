@@ -1,15 +1,15 @@
-//! Folders of this computer, as tests need them.
+//! Folders on this computer for tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is in a folder.
+/// The content of a folder.
 pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder");
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// Copies a folder with all that is in it, with its permissions.
+/// Copies a folder with its whole content and permissions.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("room");
     for entry in entries(from) {

@@ -14,26 +14,27 @@ use super::slot::{self, Slot};
 /// The catalogue of this repository.
 pub(crate) const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/images/base.yaml");
 
-/// The catalogue of a rehearsal: the stand-ins are in it too.
+/// The catalogue of a rehearsal, which also contains the stand-ins.
 pub(crate) const REHEARSED: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/standins/catalog.yaml");
 
-/// An inventory in a folder of its own. Dropped, it takes all that was made for it away.
+/// An inventory in its own folder. When it is dropped, everything that was created for it is
+/// removed.
 pub(crate) struct Lab {
     cluster: String,
-    /// What the inventory begins with: the cluster's name and its provider.
+    /// The beginning of the inventory: the cluster's name and its provider.
     head: String,
     folder: TempDir,
-    /// What its runs have in their environment.
+    /// The environment variables of its runs.
     environment: Vec<(String, String)>,
-    /// None where the machines are another lab's.
+    /// `None` if the machines belong to another lab.
     slot: Option<Slot>,
 }
 
 impl Lab {
-    /// An inventory of provider `local`. `body` is what follows the provider: `groups` and
-    /// `platform`; in it, `{images}` stands for the path of this repository's catalogue, and
-    /// `{rehearsed}` for that with the stand-ins.
+    /// An inventory of provider `local`. `body` is the part after the provider: `groups` and
+    /// `platform`; in it, `{images}` is replaced by the path of this repository's catalogue, and
+    /// `{rehearsed}` by the one with the stand-ins.
     pub(crate) fn local(body: &str) -> Self {
         let slot = Slot::take();
         let cluster = slot.cluster();
@@ -44,14 +45,14 @@ impl Lab {
         Self::new(cluster, head, Some(slot), body)
     }
 
-    /// An inventory of provider `ssh`, which says `access` of how to log in.
+    /// An inventory of provider `ssh`, with the login settings `access`.
     pub(super) fn over_ssh(cluster: String, access: &str, body: &str) -> Self {
         let head = format!("cluster: {cluster}\nprovider:\n  ssh: {access}\n");
         Self::new(cluster, head, None, body)
     }
 
-    /// An inventory of provider `aws` with a VPC of its own in us-east-1. Its runs find the
-    /// account in their environment; `KEY` and `KEY.pub` are beside the inventory as `key`.
+    /// An inventory of provider `aws` with its own VPC in us-east-1. Its runs find the account in
+    /// their environment; `KEY` and `KEY.pub` are next to the inventory as `key`.
     pub(crate) fn aws(ec2: &Ec2, body: &str) -> Self {
         let slot = Slot::take();
         let (cluster, network) = (slot.cluster(), slot.network());
@@ -81,7 +82,7 @@ impl Lab {
         self.file("lab.yaml", format!("{}{body}", self.head));
     }
 
-    /// Writes a file beside the inventory.
+    /// Writes a file next to the inventory.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join(name);
         fs::write(&path, content).expect("the folder takes files");
@@ -103,12 +104,12 @@ impl Lab {
         &self.cluster
     }
 
-    /// The folder where the program keeps what it knows of the cluster.
+    /// The program's state folder of the cluster.
     pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join(".platform").join(&self.cluster)
     }
 
-    /// One of the machines that were made for this inventory.
+    /// One of the machines that were created for this inventory.
     pub(crate) fn machine(&self, host: &str) -> Machine {
         Machine::new(&self.cluster, host)
     }
@@ -119,23 +120,23 @@ impl Lab {
         everything.flat_map(|(_, names)| names).collect()
     }
 
-    /// Whether the program makes its machines on this computer.
+    /// Whether the program creates its machines on this computer.
     pub(crate) fn is_local(&self) -> bool {
         self.head.contains("provider: {local:")
     }
 
-    /// `platform up --yes -o json`, which has to succeed.
+    /// `platform up --yes -o json`, which must succeed.
     pub(crate) fn up(&self) -> Run {
         self.run(&["up", "--yes", "-o", "json"]).exits(0)
     }
 
-    /// Insists that `plan` finds nothing to do: applied, looked at again, no difference.
+    /// Checks that `plan` finds nothing to do after `up`: no difference.
     pub(crate) fn is_settled(&self) {
         let plan = self.run(&["plan"]).exits(0);
         assert_eq!(plan.stdout, "Nothing to do: every host is as it should be.\n");
     }
 
-    /// Runs a verb on the inventory, to its end: the words without the inventory, which
+    /// Runs a verb on the inventory until it ends: the command without the inventory, which
     /// follows the verb.
     pub(crate) fn run(&self, words: &[&str]) -> Run {
         self.start(words).end()
@@ -154,7 +155,7 @@ impl Lab {
         Running::start(self.program().arg(verb).arg(self.inventory()).args(rest))
     }
 
-    /// The program itself, in the inventory's folder, without words.
+    /// The program itself, in the inventory's folder, without arguments.
     pub(crate) fn program(&self) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_platform"));
         program.current_dir(self.folder.path()).env_remove("PLATFORM_INVENTORY");
@@ -162,7 +163,7 @@ impl Lab {
         program
     }
 
-    /// Adds to the environment of its runs, or puts another value in: `AWS_ACCESS_KEY_ID`.
+    /// Sets a variable in the environment of its runs, such as `AWS_ACCESS_KEY_ID`.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
@@ -174,7 +175,7 @@ impl Lab {
     }
 }
 
-/// Makes a key pair without a passphrase, in OpenSSH's two files.
+/// Creates a key pair without a passphrase, in OpenSSH's two files.
 fn make_key(path: &Path) {
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f"])

@@ -1,4 +1,4 @@
-//! A machine, seen and handled from outside: not over SSH, and not by the program under test.
+//! A machine, observed and changed from outside: not over SSH, and not by the program under test.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -24,7 +24,7 @@ impl Machine {
         &self.container
     }
 
-    /// Runs a shell script as root, which has to succeed, and returns what it wrote.
+    /// Runs a shell script as root, which must succeed, and returns its output.
     pub(crate) fn sh(&self, script: &str) -> String {
         let output = self.try_sh(script);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -38,7 +38,7 @@ impl Machine {
         said
     }
 
-    /// Runs a shell script as root, whatever comes of it.
+    /// Runs a shell script as root and ignores its result.
     pub(crate) fn try_sh(&self, script: &str) -> Output {
         docker(&["exec", &self.container, "sh", "-c", script])
     }
@@ -70,12 +70,12 @@ impl Machine {
         );
     }
 
-    /// Ends it as a loss of power would.
+    /// Stops it as a power failure would.
     pub(crate) fn kill(&self) {
         self.has_to("kill");
     }
 
-    /// Shuts it down in order.
+    /// Shuts it down cleanly.
     pub(crate) fn stop(&self) {
         self.has_to("stop");
     }

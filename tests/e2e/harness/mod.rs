@@ -1,8 +1,9 @@
-//! Clusters for tests: real machines, made by the program itself and gone when the test ends.
+//! Clusters for tests: real machines, created by the program itself and removed when the test
+//! ends.
 //!
-//! A test begins with [`turn`], because this computer bears few clusters at a time, and makes
-//! a [`Lab`]: an inventory in a folder of its own, with a network and a cluster name that no
-//! other test has. It runs the program there and looks at the machines from outside:
+//! A test begins with [`turn`], because this computer can run only a few clusters at a time, and
+//! creates a [`Lab`]: an inventory in its own folder, with a network and a cluster name that no
+//! other test has. It runs the program there and observes the machines from outside:
 //!
 //! ```ignore
 //! let _turn = turn();
@@ -16,16 +17,15 @@
 //! lab.machine("node-1").sh("systemctl is-active ssh");
 //! ```
 //!
-//! [`Given`] makes machines that exist already: a [`Lab`] of provider `ssh` is put over them
-//! with [`Given::lab`], on machines with Docker or, after [`Given::remove_docker`], without.
+//! [`Given`] creates existing machines: a [`Lab`] of provider `ssh` uses them with
+//! [`Given::lab`], with Docker or, after [`Given::remove_docker`], without.
 //!
-//! [`Vm`] is a virtual machine, for what a container cannot show: a kernel that boots anew.
+//! [`Vm`] is a virtual machine, for what a container cannot do: reboot a kernel.
 //!
-//! [`Ec2`] is an account of AWS for [`Lab::aws`]: a test sees each call in it and has things go
-//! wrong there.
+//! [`Ec2`] is an AWS account for [`Lab::aws`]: a test sees each call in it and sets faults there.
 //!
-//! Everything is removed when a `Lab` is dropped, after a panic too. What a killed test left
-//! goes when the next one gets its network.
+//! Everything is removed when a `Lab` is dropped, even after a panic. What a killed test left is
+//! removed when the next test gets its network.
 
 mod ec2;
 mod ensemble;
@@ -60,7 +60,7 @@ use std::time::{Duration, Instant};
 /// Waits until `look` finds something, at most this long.
 ///
 /// # Panics
-/// When it does not, with what was waited for.
+/// When it does not, with the condition that was waited for.
 pub(crate) fn until<T>(
     what: &str,
     deadline: Duration,
@@ -76,7 +76,7 @@ pub(crate) fn until<T>(
     }
 }
 
-/// Lets others work between two looks at a condition.
+/// Lets other tasks run between two checks of a condition.
 #[expect(
     clippy::disallowed_methods,
     reason = "used only between two looks at a condition"

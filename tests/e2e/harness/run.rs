@@ -10,23 +10,23 @@ use platform::event::{Event, Outcome, RunResult};
 
 use super::until;
 
-/// No run of a test takes longer on a busy computer, not even where an emulated machine boots.
+/// The longest time for a run of a test on a busy computer, even if an emulated machine boots.
 const DEADLINE: Duration = Duration::from_secs(600);
 
 /// A run that has ended.
 #[derive(Debug)]
 pub(crate) struct Run {
-    /// The exit code; -1 where a signal ended it.
+    /// The exit code; -1 if a signal ended it.
     pub(crate) code: i32,
     /// Standard output.
     pub(crate) stdout: String,
     /// Standard error.
     pub(crate) stderr: String,
-    /// From its start to its end.
+    /// The time from its start to its end.
     pub(crate) took: Duration,
 }
 
-/// A run that goes on; killed when dropped.
+/// A run in progress; killed when dropped.
 pub(crate) struct Running {
     child: Child,
     begun: Instant,
@@ -36,7 +36,7 @@ pub(crate) struct Running {
 }
 
 impl Run {
-    /// Insists on an exit code.
+    /// Checks the exit code.
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}", self.said());
         self
@@ -59,7 +59,7 @@ impl Run {
         })
     }
 
-    /// How a run with `-o json` says that it ended.
+    /// The result that a run with `-o json` reports.
     pub(crate) fn result(&self) -> RunResult {
         match self.events().pop() {
             Some(Event::RunFinished { result, .. }) => result,
@@ -67,7 +67,7 @@ impl Run {
         }
     }
 
-    /// The one document that a verb which only looks prints with `-o json`.
+    /// The only document that a read-only verb prints with `-o json`.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error}\n{}", self.said()))
@@ -94,7 +94,7 @@ impl Running {
         let mut pipe = child.stderr.take().expect("a pipe");
         let stderr = std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            // What was read before a fault is worth showing.
+            // The output before a fault is useful for the analysis.
             let _ = pipe.read_to_end(&mut bytes);
             String::from_utf8_lossy(&bytes).into_owned()
         });
@@ -102,7 +102,7 @@ impl Running {
         Self { child, begun, lines, stdout, stderr: Some(stderr) }
     }
 
-    /// Waits for an event of a run with `-o json`. Each event is looked at once.
+    /// Waits for an event of a run with `-o json`. Each event is checked once.
     ///
     /// # Panics
     /// When the run ends without it.
@@ -127,7 +127,7 @@ impl Running {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// Ends it at once, as SIGKILL does.
+    /// Kills it at once with SIGKILL.
     pub(crate) fn kill(mut self) -> Run {
         // It may have ended by itself.
         let _ = self.child.kill();

@@ -1,4 +1,4 @@
-//! The secrets of a cluster, and where they must not be.
+//! The secrets of a cluster, and the places where they must not appear.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,14 +11,14 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::{Lab, Machine, pause, until};
 
-/// The longest until the journal has what it was told.
+/// The longest until the journal contains what was written to it.
 const LOGGED: Duration = Duration::from_secs(10);
 
-/// Every secret of a cluster, as text that is found nowhere else by chance.
+/// Every secret of a cluster, as text that does not occur elsewhere by chance.
 pub(crate) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// All that the state folder keeps: passwords, and the lines of private keys.
+    /// Everything in the state folder: passwords, and the lines of private keys.
     pub(crate) fn of(lab: &Lab) -> Self {
         let mut found = Vec::new();
         collect(&lab.state(), &mut found);
@@ -30,17 +30,17 @@ impl Secrets {
         self.0.len()
     }
 
-    /// Insists that none is in a text.
+    /// Checks that a text contains none of them.
     pub(crate) fn are_not_in(&self, what: &str, text: &str) {
         for secret in &self.0 {
             assert!(!text.contains(secret.as_str()), "{what} holds a secret:\n{text}");
         }
     }
 
-    /// Insists that none is in a file that any user of a machine may read.
+    /// Checks that no file that any user of a machine may read contains one.
     pub(crate) fn are_hidden_on(&self, machine: &Machine) {
         machine.put("/tmp/sought", self.0.join("\n").as_bytes());
-        // One that is found shows that what is not found is not there.
+        // A text that is there must be found: this shows that the search works.
         let found = machine.sh(
             "head -n 1 /tmp/sought >/run/planted; chmod 644 /tmp/sought /run/planted
              setpriv --reuid=65534 --regid=65534 --clear-groups \
@@ -53,10 +53,10 @@ impl Secrets {
         assert_eq!(found, "/run/planted\n", "on {}", machine.container());
     }
 
-    /// Insists that none is in the journal of a machine: in nothing that any unit ever said.
+    /// Checks that the journal of a machine contains none, in the output of any unit.
     pub(crate) fn are_in_no_journal_of(&self, machine: &Machine) {
         machine.put("/run/sought", self.0.join("\n").as_bytes());
-        // One that is found shows that what is not found is not there.
+        // A text that is there must be found: this shows that the search works.
         machine.sh("head -n 1 /run/sought | systemd-cat --identifier=planted");
         let found = until("the planted secret", LOGGED, || {
             let found = machine
@@ -68,8 +68,8 @@ impl Secrets {
         assert_eq!(found, "planted\n", "in the journal of {}", machine.container());
     }
 
-    /// Insists that none is an argument of any process while `work` is done. This computer's
-    /// list has those of its machines too.
+    /// Checks that no process has one as an argument while `work` runs. This computer's process
+    /// list includes those of its machines.
     pub(crate) fn in_no_argument_during<T>(work: impl FnOnce() -> T) -> (Arguments, T) {
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -100,7 +100,7 @@ impl Arguments {
     }
 }
 
-/// Processes come and go: one that went is not of interest any more.
+/// Processes start and end: one that has ended does not matter any more.
 fn processes() -> Vec<String> {
     let processes = fs::read_dir("/proc").expect("there is /proc").flatten();
     let of_process = |entry: fs::DirEntry| {
@@ -121,7 +121,7 @@ fn collect(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// In a file with a private key, its lines; in a file of `secrets`, the whole.
+/// The lines of a private key file; the whole content of a file in `secrets`.
 fn secrets_in(path: &Path, text: &str) -> Vec<String> {
     if let Some((_, key)) = text.split_once("PRIVATE KEY-----") {
         // The first lines of an OpenSSH key are the same for all keys of its kind.
@@ -132,7 +132,7 @@ fn secrets_in(path: &Path, text: &str) -> Vec<String> {
     if !path.parent().is_some_and(|folder| folder.ends_with("secrets")) {
         return Vec::new();
     }
-    // A password is also seen by whoever sees it in a header.
+    // A password in a header is also visible there.
     let password = text.trim();
     let login = BASE64_STANDARD.encode(format!("platform:{password}"));
     vec![password.to_owned(), login]

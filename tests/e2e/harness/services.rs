@@ -1,4 +1,5 @@
-//! The word of Mesos, Marathon and Chronos themselves, asked by this computer and not by the program under test.
+//! The state of Mesos, Marathon and Chronos, asked by this computer and not by the program under
+//! test.
 
 use std::fs;
 use std::time::Duration;
@@ -8,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::{Lab, until};
 
-/// A service that is well answers at once; one that is frozen never does.
+/// A healthy service answers at once; a frozen one never does.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// The longest until something that was ordered is so.
+/// The longest until an order has taken effect.
 const DONE: Duration = Duration::from_secs(60);
 
-/// A cluster's services, asked at whichever of these hosts answers.
+/// A cluster's services, asked on the first of these hosts that answers.
 pub(crate) struct Services<'a> {
     lab: &'a Lab,
     addresses: Vec<String>,
@@ -40,25 +41,26 @@ impl<'a> Services<'a> {
         Some(leader.0.to_owned())
     }
 
-    /// The status with which Chronos answers who gives no password.
+    /// The status that Chronos returns without a password.
     pub(crate) fn chronos_to_strangers(&self) -> Option<u16> {
         let asked = Asked { method: Method::GET, port: 4400, path: "/ping", body: None };
         self.answer(&asked, None).map(|answer| answer.0)
     }
 
-    /// The status with which one answers at a port to whoever knows this secret.
+    /// The status that a port returns for this secret.
     pub(crate) fn status_for(&self, port: u16, path: &str, secret: &str) -> Option<u16> {
         let asked = Asked { method: Method::GET, port, path, body: None };
         self.answer(&asked, Some(&self.secret(secret))).map(|answer| answer.0)
     }
 
-    /// Gives Chronos a job.
+    /// Creates a Chronos job.
     pub(crate) fn put_job(&self, job: &Value) {
         let at = (4400, "/v1/scheduler/iso8601", "chronos-http");
         self.ask(Method::POST, at, Some(job)).expect("Chronos takes the job");
     }
 
-    /// A job of Chronos as it is now; nothing while it does not answer or does not know it.
+    /// The current state of a Chronos job; `None` while Chronos does not answer or does not have
+    /// it.
     pub(crate) fn job(&self, name: &str) -> Option<Value> {
         let path = format!("/v1/scheduler/job/{name}");
         self.ask(Method::GET, (4400, path.as_str(), "chronos-http"), None)
@@ -72,14 +74,14 @@ impl<'a> Services<'a> {
         self.ask(Method::POST, at, Some(&call)).expect("the leading master obeys");
     }
 
-    /// Runs an app, and waits until so many of its tasks run.
+    /// Runs an app, and waits until the given number of its tasks run.
     pub(crate) fn run_app(&self, app: &Value, n_tasks: usize) {
         let at = (8080, "/v2/apps", "marathon-http");
         self.ask(Method::POST, at, Some(app)).expect("Marathon takes the app");
         until("the app's tasks", DONE, || (self.tasks().len() == n_tasks).then_some(()));
     }
 
-    /// Takes an app away, and waits until no task runs.
+    /// Removes an app, and waits until no task runs.
     pub(crate) fn remove_app(&self, id: &str) {
         let path = format!("/v2/apps{id}");
         let at = (8080, path.as_str(), "marathon-http");
@@ -102,7 +104,7 @@ impl<'a> Services<'a> {
         tasks
     }
 
-    /// What is answered to who knows the password, where it is no refusal.
+    /// The answer to a request with the password, if it is not a refusal.
     fn ask(
         &self,
         method: Method,
@@ -120,8 +122,8 @@ impl<'a> Services<'a> {
         secret.expect("the state folder keeps it")
     }
 
-    /// The status and the answer of the first host that does what is asked; of the last one that
-    /// answers where none does.
+    /// The status and the answer of the first host that succeeds; if none does, of the last one
+    /// that answers.
     fn answer(&self, asked: &Asked<'_>, password: Option<&str>) -> Option<(u16, Value)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {

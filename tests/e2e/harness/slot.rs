@@ -1,4 +1,4 @@
-//! Networks that no other test has, and turns on a small computer.
+//! Networks that no other test has, and a limit for tests on a small computer.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -9,16 +9,16 @@ use super::machine::docker;
 /// The first two numbers of every test's network.
 const RANGE: &str = "10.81";
 
-/// One of the /24 networks of [`RANGE`]. It is this process's as long as the socket is open,
-/// which the kernel closes however the process ends; so names made of it are never in use.
+/// One of the /24 networks of [`RANGE`]. It belongs to this process while the socket is open; the
+/// kernel closes the socket however the process ends. So names made from it are never in use.
 pub(super) struct Slot {
     number: u8,
     _claim: UnixListener,
 }
 
 impl Slot {
-    /// Takes a free network, and removes what a killed test left there. One that Docker does not
-    /// let go of is left alone: it would be the next test's to fail at.
+    /// Takes a free network, and removes what a killed test left there. If Docker does not
+    /// release a network, it is skipped: the next test would fail with it.
     pub(super) fn take() -> Self {
         let slot = (0..=u8::MAX).filter_map(Self::claim).find(|slot| {
             remove_all_of(&slot.cluster());
@@ -62,7 +62,7 @@ fn remove_all_of(cluster: &str) {
     }
 }
 
-/// What Docker has with the cluster's label, by kind.
+/// The resources that Docker has with the cluster's label, by kind.
 pub(super) fn everything_of(cluster: &str) -> [(&'static str, Vec<String>); 3] {
     let label = format!("label=platform.cluster={cluster}");
     [("container", "-aq"), ("volume", "-q"), ("network", "-q")].map(|(kind, options)| {
@@ -75,11 +75,11 @@ pub(super) fn everything_of(cluster: &str) -> [(&'static str, Vec<String>); 3] {
 static WORKING: Mutex<usize> = Mutex::new(0);
 static ENDED: Condvar = Condvar::new();
 
-/// The right to have a cluster; given back when it is dropped.
+/// The permission to have a cluster; returned when it is dropped.
 #[must_use = "the turn ends when this is dropped"]
 pub(crate) struct Turn(());
 
-/// Waits until this computer has room for another cluster: one for each two processors.
+/// Waits until this computer can run another cluster: one for each two processors.
 pub(crate) fn turn() -> Turn {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let room = (processors / 2).max(1);

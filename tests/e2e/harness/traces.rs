@@ -1,17 +1,16 @@
-//! What a machine is, in so much detail that nothing can happen to it unseen.
+//! The state of a machine, in so much detail that no change is missed.
 
 use std::collections::BTreeMap;
 
 use super::Machine;
 
-/// When everything on a machine was last written and started: equal before and after a run
+/// When everything on a machine was last written and started: the same before and after a run
 /// that wrote nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Writes(Vec<String>);
 
-/// Change times tell of every write, of a new owner or mode, and of a file put in another's
-/// place. A login itself leaves its traces in /var/log and below /run; ZooKeeper, Mesos and
-/// Docker write to their own data as they please.
+/// Change times show every write, a new owner or mode, and a replaced file. A login itself
+/// changes /var/log and /run; ZooKeeper, Mesos and Docker write to their own data at any time.
 const WRITES: &str = "
 find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \\
     -o -path /var/log \\
@@ -28,12 +27,12 @@ if command -v docker >/dev/null; then
 fi";
 
 impl Writes {
-    /// Looks at a machine; writes nothing.
+    /// Reads the state of a machine; writes nothing.
     pub(crate) fn on(machine: &Machine) -> Self {
         Self(machine.sh(WRITES).lines().map(str::to_owned).collect())
     }
 
-    /// Insists that nothing was written since but who last had the cluster's lock.
+    /// Checks that nothing was written since, except the last holder of the cluster's lock.
     pub(crate) fn are_still_the_last_but_for_the_lock_on(self, machine: &Machine) {
         let without = |Self(mut lines): Self| {
             lines.retain(|line| !line.starts_with("/run/platform/holder "));
@@ -42,7 +41,7 @@ impl Writes {
         without(self).are_those(&without(Self::on(machine)));
     }
 
-    /// Insists that nothing was written since.
+    /// Checks that nothing was written since.
     pub(crate) fn are_still_the_last_on(&self, machine: &Machine) {
         self.are_those(&Self::on(machine));
     }
@@ -56,19 +55,19 @@ impl Writes {
     }
 }
 
-/// What a machine has: files by their content, packages, users, units, kernel settings,
-/// network. Equal before `up` and after `down` where nothing of ours is left.
+/// The content of a machine: files, packages, users, units, kernel settings, network. The same
+/// before `up` and after `down` if nothing of the platform is left.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Traces(BTreeMap<&'static str, Vec<String>>);
 
-/// Each question has a name. What is left out here is what a host writes of its own accord:
+/// Each question has a name. Excluded is everything that a host writes by itself:
 ///
 /// - logs, caches, and the package manager's lists, locks and backups of its own database
-/// - the seed of chance, the time of the last login, what a process keeps while it runs
+/// - the random seed, the time of the last login, what a process keeps while it runs
 /// - backups that `useradd` and its like make of the files that they rewrite (`/etc/passwd-`)
-/// - counters and random values among the kernel's settings, and those that are not a machine's
-///   own here but all of this computer's
-/// - that the network was waited for
+/// - counters and random values among the kernel's settings, and those that belong to this whole
+/// computer instead of a machine
+/// - the fact that the network was waited for
 const QUESTIONS: [(&str, &str); 10] = [
     (
         "files",
@@ -107,14 +106,14 @@ const QUESTIONS: [(&str, &str); 10] = [
 ];
 
 impl Traces {
-    /// Looks at a machine.
+    /// Reads the content of a machine.
     pub(crate) fn on(machine: &Machine) -> Self {
         let answer =
             |script: &str| machine.sh(script).lines().map(str::to_owned).collect();
         Self(QUESTIONS.iter().map(|(what, script)| (*what, answer(script))).collect())
     }
 
-    /// What differs, line by line.
+    /// The differences, line by line.
     pub(crate) fn difference(&self, later: &Self) -> Vec<String> {
         [self.lacking_in(later, '-'), later.lacking_in(self, '+')].concat()
     }

@@ -1,6 +1,6 @@
-//! A virtual machine: one with a kernel, a boot loader and a clock of its own, which containers do
-//! not have. Its processor is emulated, so that it runs wherever the tests do; what takes a
-//! second elsewhere takes it several.
+//! A virtual machine: with its own kernel, boot loader and clock, which containers do not have.
+//! Its processor is emulated, so that it runs wherever the tests run; a task of one second takes
+//! several there.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -13,20 +13,20 @@ use super::lab::Lab;
 use super::machine::docker;
 use super::until;
 
-/// The folder of the image that its disk is made of.
+/// The folder of the image for its disk.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/vm");
 
-/// The image. Docker's own cache says whether anything of it has to be built anew.
+/// The image. Docker's own cache decides whether any part of it must be rebuilt.
 const IMAGE: &str = "platform/e2e-vm";
 
 /// The size of its disk.
 const DISK_MIB: &str = "2048";
 
-/// The longest that it may take to boot, on a computer that has much else to do.
+/// The longest that it may take to boot on a busy computer.
 const BOOT: Duration = Duration::from_secs(240);
 
-/// Has control groups of version 2 alone, Docker, and the login user `platform`. Nothing that is
-/// written to its disk outlives it; ended when dropped.
+/// Has only control groups of version 2, Docker, and the login user `platform`. Nothing that is
+/// written to its disk is kept; it ends when dropped.
 pub(crate) struct Vm {
     emulator: Child,
     port: u16,
@@ -34,10 +34,10 @@ pub(crate) struct Vm {
 }
 
 impl Vm {
-    /// The address that it has in its own network.
+    /// Its address in its own network.
     pub(crate) const ADDRESS: &str = "10.0.2.15";
 
-    /// Boots one. Its disk is made when it is missing, and kept for the next time.
+    /// Boots a machine. Its disk is created if it is missing, and kept for the next time.
     pub(crate) fn boot() -> Self {
         let made = disk();
         let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
@@ -50,8 +50,8 @@ impl Vm {
         let network = format!("user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22");
         let emulator = Command::new("qemu-system-x86_64")
             .args(["-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max"])
-            // One processor: of two, one may find the other not moving for a minute where this
-            // computer has much else to do, and its kernel takes that for a fault.
+            // One processor: with two, one may see the other stop for a minute on a busy
+            // computer, and its kernel treats that as a fault.
             .args(["-smp", "1", "-m", "1024", "-display", "none", "-nodefaults"])
             .args(["-drive", &drive, "-netdev", &network])
             .args(["-device", "virtio-net-pci,netdev=net,romfile="])
@@ -67,7 +67,7 @@ impl Vm {
         vm
     }
 
-    /// Runs a shell script as root, which has to succeed, and returns what it wrote.
+    /// Runs a shell script as root, which must succeed, and returns its output.
     pub(crate) fn sh(&self, script: &str) -> String {
         let output = self.ssh(&format!("sudo sh -c '{script}'"));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -76,7 +76,7 @@ impl Vm {
         said
     }
 
-    /// An inventory over it, which accepts its key at first sight.
+    /// An inventory for it, which accepts its key at the first contact.
     pub(crate) fn lab(&self, body: &str) -> Lab {
         let access = format!(
             "{{user: platform, key: {}, port: {}, host_keys: accept-new}}",
@@ -86,13 +86,13 @@ impl Vm {
         Lab::over_ssh(format!("e2e-vm-{}", self.port), &access, body)
     }
 
-    /// Gives it this computer's time: an emulated clock falls behind when there is much to do.
+    /// Sets its clock to this computer's time: an emulated clock falls behind on a busy computer.
     pub(crate) fn set_clock(&self) {
         self.set_clock_behind(Duration::ZERO);
     }
 
-    /// Gives it a time that is behind this computer's. The time is sent once the login stands,
-    /// which may take seconds.
+    /// Sets its clock to a time behind this computer's. The time is sent after the login, which
+    /// may take seconds.
     #[expect(clippy::disallowed_methods, reason = "the time itself is what is sent")]
     pub(crate) fn set_clock_behind(&self, behind: Duration) {
         let set = "sudo sh -c 'echo ready; read -r now; date -s @$now'";
@@ -112,7 +112,7 @@ impl Vm {
         self.command(command).stdin(Stdio::null()).output().expect("ssh runs")
     }
 
-    /// The login. Each machine makes a host key of its own, so none is kept.
+    /// The login. Each machine creates its own host key, so no key is kept.
     fn command(&self, command: &str) -> Command {
         let mut ssh = Command::new("ssh");
         ssh.args(["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes"])
@@ -159,7 +159,7 @@ fn disk() -> PathBuf {
     made
 }
 
-/// The image's id, built where it has to be.
+/// The image's id; builds it if needed.
 fn image() -> String {
     let bases = said(&docker(&["image", "ls", "-q", "platform/base"]));
     let base = bases.lines().next().expect("`platform image build` made the base");
@@ -174,7 +174,7 @@ fn has_to(program: &str, words: &[&str]) {
     said(&output.unwrap_or_else(|error| panic!("{program}: {error}")));
 }
 
-/// What a command wrote, which has to have succeeded.
+/// The output of a command, which must have succeeded.
 fn said(output: &Output) -> String {
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complained}");

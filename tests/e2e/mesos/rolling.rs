@@ -1,4 +1,4 @@
-//! A new version of everything, while somebody uses an app.
+//! A new version of everything, while a client uses an app.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,17 +16,17 @@ use serde_json::json;
 use super::FAILOVER;
 use crate::harness::{Lab, Services, copy_folder, docker, entries, pause};
 
-/// Where each instance of the app listens.
+/// The address of each instance of the app.
 const PORT: u16 = 31_500;
-/// A client that asks 20 times a second.
+/// A client that sends 20 requests per second.
 const BETWEEN: Duration = Duration::from_millis(50);
-/// Another, of Marathon's API, that asks 5 times a second.
+/// Another client, of Marathon's API, with 5 requests per second.
 const BETWEEN_CALLS: Duration = Duration::from_millis(200);
 /// The longest that an instance may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// Every component gets another image and is started anew. Tasks are the same ones afterwards,
-/// and not one request to them fails meanwhile.
+/// Every component gets a new image and is restarted. The tasks stay the same, and no request to
+/// them fails meanwhile.
 pub(super) fn everything_is_replaced_and_no_request_fails(lab: &Lab, body: &str) {
     let services = Services::of(lab);
     services.run_app(&app(), 2);
@@ -48,14 +48,14 @@ pub(super) fn everything_is_replaced_and_no_request_fails(lab: &Lab, body: &str)
     assert_eq!(services.tasks(), tasks, "the same tasks still run");
     lab.is_settled();
     services.remove_app("/polled");
-    // The agents' old files stay for as long as a task runs from them.
+    // The agents' old files stay while a task runs from them.
     let up = lab.up();
     assert_eq!(up.result(), RunResult::Changed, "{}", up.said());
     lab.is_settled();
 }
 
-/// How long no Marathon answered at a time while this work was done. Each ends when the member of
-/// ZooKeeper or the master that it speaks to does.
+/// For how long at a time no Marathon answered while this work ran. A Marathon ends when the
+/// member of ZooKeeper or the master that it is connected to ends.
 fn longest_silence_during<T>(lab: &Lab, work: impl FnOnce() -> T) -> (T, Duration) {
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -91,7 +91,7 @@ fn app() -> serde_json::Value {
     })
 }
 
-/// A catalogue beside the inventory, of the same images but for one line in each.
+/// A catalogue next to the inventory, with the same images except for one line in each.
 struct NextVersion {
     catalog: String,
     changed: Vec<PathBuf>,
@@ -107,7 +107,7 @@ impl NextVersion {
             if folder.is_dir() && !name.starts_with('.') {
                 let copied = lab.folder().join("images").join(name);
                 copy_folder(&folder, &copied);
-                // Machines are not made anew; what all stand on is not what runs.
+                // Machines are not recreated; the images below are not what runs.
                 if !["base", "machine"].contains(&name) {
                     let file = copied.join("Dockerfile");
                     let text = fs::read_to_string(&file).expect("a text");
@@ -123,7 +123,7 @@ impl NextVersion {
     }
 }
 
-/// Its images are of use to nobody else.
+/// Nothing else uses its images.
 impl Drop for NextVersion {
     fn drop(&mut self) {
         for tag in
@@ -134,7 +134,7 @@ impl Drop for NextVersion {
     }
 }
 
-/// Asks every instance over and over, and notes each request that fails.
+/// Sends requests to every instance repeatedly, and records each failure.
 #[derive(Default)]
 struct Client {
     n_asked: AtomicUsize,
@@ -143,7 +143,7 @@ struct Client {
 }
 
 impl Client {
-    /// Asks for as long as the work takes.
+    /// Sends requests while the work runs.
     fn during<T>(&self, tasks: &[(String, String)], work: impl FnOnce() -> T) -> T {
         std::thread::scope(|scope| {
             for (_, host) in tasks {
@@ -167,7 +167,7 @@ impl Client {
     }
 }
 
-/// Ends the client when the work is done, or has panicked.
+/// Stops the client when the work is done, or has panicked.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {

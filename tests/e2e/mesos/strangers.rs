@@ -1,5 +1,5 @@
-//! What someone may do who reaches ZooKeeper: nothing as a user that it does not know, and as the
-//! one that agents have nothing but read. Asked by another client than the program's own.
+//! What a client that reaches ZooKeeper may do: nothing as an unknown user, and only read as the
+//! agents' user. It uses another client than the program's own.
 
 use std::fs;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::harness::Lab;
 
 const SESSION: Duration = Duration::from_secs(10);
 
-/// Users that own nodes, with the secret that holds the password of each.
+/// Users that own nodes, with the secret that contains each password.
 const OWNERS: [(&str, &str); 3] = [
     ("mesos", "mesos-zookeeper"),
     ("marathon", "marathon-zookeeper"),
     ("chronos", "chronos-zookeeper"),
 ];
 
-/// A stranger is not let in, and an agent changes no node; nodes that were left to everyone are
-/// found and taken back.
+/// An unknown user is refused, and an agent changes no node; nodes that everyone can access are
+/// found and secured.
 pub(super) fn may_change_nothing(lab: &Lab) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
@@ -63,7 +63,7 @@ async fn is_closed(lab: &Lab) {
     assert!(leaders.iter().any(|name| name.starts_with("json.info_")), "{leaders:?}");
 }
 
-/// The nodes that others than their owners may write, delete, or create below.
+/// The nodes that other users than their owners may write, delete, or create below.
 async fn open_nodes(lab: &Lab, admin: &Client) -> Vec<String> {
     let owners =
         OWNERS.map(|(user, name)| identity(user, &Secret::new(secret(lab, name))));
@@ -82,8 +82,8 @@ async fn open_nodes(lab: &Lab, admin: &Client) -> Vec<String> {
     open
 }
 
-/// Chronos gives the nodes of its election no list; but each has a random name, which nobody else
-/// may read.
+/// Chronos sets no access list on the nodes of its election; but each has a random name, which no
+/// other user may read.
 fn is_secret(path: &str) -> bool {
     path.strip_prefix("/chronos/state/candidate/_c_").is_some_and(|name| name.len() > 36)
 }

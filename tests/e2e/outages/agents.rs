@@ -1,4 +1,4 @@
-//! Agents that are not what their masters want, or that lack what they need.
+//! Agents that their masters do not accept, or that lack something that they need.
 
 use serde_json::json;
 
@@ -7,8 +7,8 @@ use crate::harness::{Lab, Services, until};
 
 const UNIT: &str = "platform-mesos-agent.service";
 
-/// One agent was marked gone, and the other has a wrong secret: the first rests, the second ends
-/// with a fault and tries again for ever. One run mends both.
+/// One agent was marked gone, and the other has a wrong secret: the first stays stopped, the
+/// second fails and is restarted again and again. One run repairs both.
 pub(super) fn agents_that_are_gone_or_refused_are_told_apart(lab: &Lab) {
     let (before, tasks) = (status(lab), Services::of(lab).tasks());
     let id = agent_id(&before, 0).expect("it is registered");
@@ -44,7 +44,7 @@ pub(super) fn agents_that_are_gone_or_refused_are_told_apart(lab: &Lab) {
     assert!(services.tasks().contains(kept), "the refused agent's task went on");
 }
 
-/// Insists that nothing starts the gone agent again, and that it ends where someone does.
+/// Checks that nothing restarts the gone agent, and that it ends if somebody starts it.
 fn rests(lab: &Lab) {
     let worker = lab.machine("workers-1");
     worker.sh(&format!("systemctl restart {UNIT}"));
@@ -55,7 +55,7 @@ fn rests(lab: &Lab) {
     assert_eq!(restarts.trim(), "0", "systemd never started it by itself");
 }
 
-/// The same from the other side: no agent is wrong, and none is let in.
+/// The same from the other side: every agent is right, and none is accepted.
 pub(super) fn masters_that_know_another_secret_are_put_right(lab: &Lab) {
     let tasks = Services::of(lab).tasks();
     for host in CONTROL {
@@ -73,7 +73,7 @@ pub(super) fn masters_that_know_another_secret_are_put_right(lab: &Lab) {
     assert_eq!(Services::of(lab).tasks(), tasks, "the agents' tasks went on");
 }
 
-/// An agent goes on without its Docker, and so do its commands; what Docker ran does not.
+/// An agent continues without its Docker, and so do its commands; Docker's containers do not.
 pub(super) fn a_docker_that_was_stopped_is_named(lab: &Lab) {
     let (worker, services) = (lab.machine("workers-1"), Services::of(lab));
     let image = worker.sh("docker image ls --digests --format '{{.Repository}}@{{.Digest}}' | grep mesos-agent@ | head -n 1");
@@ -100,7 +100,7 @@ pub(super) fn a_docker_that_was_stopped_is_named(lab: &Lab) {
     assert!(plan.contains("start unit docker.service: is inactive"), "{plan}");
 }
 
-/// What Docker ran runs again, as another task; what it did not run went on.
+/// The tasks in Docker run again, as new tasks; the others continued.
 pub(super) fn a_docker_that_was_started_runs_containers_again(lab: &Lab) {
     let services = Services::of(lab);
     let is_boxed = |(id, _): &(String, String)| id.starts_with("boxed");

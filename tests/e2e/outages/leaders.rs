@@ -1,4 +1,4 @@
-//! Control hosts that die: in a run, and while they lead everything.
+//! Control hosts that die: during a run, and while they lead everything.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,12 @@ use super::{BODY, CONTROL, SEEN, agent_id, mend, status};
 use crate::harness::{Lab, Run, Services, Watch, until};
 
 const MAJORITY: usize = 2;
-/// A member that serves may answer late on a busy computer; to elect another leader takes longer.
+/// A serving member may answer late on a busy computer; the election of a new leader takes
+/// longer.
 const GLITCH: Duration = Duration::from_millis(2500);
 const RESTART: &str = "restart unit platform-zookeeper.service";
 
-/// It dies in its own turn of a rolling change, before the others had theirs.
+/// It dies in its own turn of a rolling change, before the turns of the others.
 pub(super) fn a_host_that_dies_in_a_run_ends_it_and_costs_no_quorum(lab: &Lab) {
     lab.rewrite(&BODY.replace("128MiB}", "128MiB, max_client_connections: 77}"));
     let addresses: Vec<String> =
@@ -26,7 +27,7 @@ pub(super) fn a_host_that_dies_in_a_run_ends_it_and_costs_no_quorum(lab: &Lab) {
         lab.machine(&host).kill();
         (host, running.end())
     });
-    // The host may yet say that its step failed, or be gone before.
+    // The host may still report that its step failed, or be gone before.
     assert!([1, 5].contains(&up.code), "{}", up.said());
     assert_eq!(failed(&up), [host.as_str()], "{}", up.said());
     assert_eq!(turns(&up), [host.as_str()], "no other member was touched: {}", up.said());
@@ -47,7 +48,7 @@ fn restarts(event: &Event) -> Option<String> {
     }
 }
 
-/// The hosts whose steps failed.
+/// The hosts with failed steps.
 fn failed(up: &Run) -> Vec<String> {
     let of = |event| match event {
         Event::StepFinished {
@@ -58,7 +59,7 @@ fn failed(up: &Run) -> Vec<String> {
     up.events().into_iter().filter_map(of).collect()
 }
 
-/// The members that were restarted, in their order.
+/// The members that were restarted, in order.
 fn turns(up: &Run) -> Vec<String> {
     up.events().iter().filter_map(restarts).collect()
 }
@@ -82,7 +83,7 @@ pub(super) fn the_host_that_leads_everything_is_missed_by_no_task(lab: &Lab) {
     assert_eq!(Services::of(lab).tasks(), tasks, "no task noticed");
 }
 
-/// Whether others lead, all agents are back, and all that is wrong is that this host is dead.
+/// Whether others lead, all agents are back, and the only problem is that this host is dead.
 fn is_whole_without(status: &Value, host: &str) -> bool {
     let leads = |part: &str| status[part]["leader"].as_str().is_some_and(|it| it != host);
     let problems = status["problems"].as_array().expect("a list").iter();
@@ -94,8 +95,8 @@ fn is_whole_without(status: &Value, host: &str) -> bool {
         && problems.clone().all(|it| it.as_str().is_some_and(|it| it.contains(host)))
 }
 
-/// Makes the master on the host of ZooKeeper's leader lead too: of masters that are well, the
-/// one that has run longest leads.
+/// Makes the master on the host of ZooKeeper's leader lead too: of the healthy masters, the one
+/// that has run longest leads.
 fn let_one_host_lead(lab: &Lab) -> String {
     let leader =
         status(lab)["zookeeper"]["leader"].as_str().expect("one leads").to_owned();
@@ -113,8 +114,8 @@ fn let_one_host_lead(lab: &Lab) -> String {
     leader
 }
 
-/// Two of three copies of the registry are lost: a third is no majority, and begins no other one
-/// by itself.
+/// Two of three copies of the registry are lost: the third is no majority, and does not begin a
+/// new registry by itself.
 pub(super) fn masters_that_lost_their_registry_begin_another_at_the_operator_s_word(
     lab: &Lab,
 ) {
@@ -127,7 +128,7 @@ pub(super) fn masters_that_lost_their_registry_begin_another_at_the_operator_s_w
     let refused = lab.run(&["up", "--yes"]).exits(4).said();
     assert!(refused.contains("registry is gone from control-1, control-2"), "{refused}");
     lab.run(&["plan"]).exits(4);
-    // What it says to do is right.
+    // The advice in the message is correct.
     let (_, advice) = refused.split_once("run `").expect("advice");
     let (command, rest) = advice.split_once("` as root on ").expect("advice");
     let (hosts, _) = rest.split_once(':').expect("advice");

@@ -1,7 +1,7 @@
-//! Answers of a real Marathon and a real Chronos, each read by the client's own types.
+//! Answers of a real Marathon and a real Chronos, each parsed by the client's own types.
 //!
-//! The files have one answer to a line. Of several hundred recorded answers they keep those that
-//! have a member, or a type of one, that no answer before them has.
+//! The files have one answer per line. Of several hundred recorded answers they contain those
+//! with a field, or a type of field, that no earlier answer has.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ struct Answer {
     body: Value,
 }
 
-/// Reads all answers in a file and insists that each is what its kind says.
+/// Parses all answers in a file and checks that each is what its kind says.
 fn check(file: &str, read: fn(&Answer) -> Result<bool, serde_json::Error>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
     let text = std::fs::read_to_string(folder.join(file)).expect("it is there");

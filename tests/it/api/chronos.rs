@@ -1,4 +1,4 @@
-//! The client of Chronos: its paths, its replies, what it repeats.
+//! The client of Chronos: its paths, its answers, which requests it repeats.
 
 use platform::api::chronos::Chronos;
 use platform::api::http::Reason;

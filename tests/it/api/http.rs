@@ -1,5 +1,5 @@
-//! What all clients share: redirects, passwords, lengths, repeats, deadlines. Marathon stands
-//! for them all.
+//! What all clients share: redirects, passwords, lengths, retries, deadlines. Marathon is the
+//! example.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn pong() -> Act {
     says("200 OK", "pong")
 }
 
-/// An error in words, with its sources.
+/// An error as text, with its sources.
 fn told(error: &ApiError) -> String {
     let mut told = format!("{error} | {error:?}");
     let mut source = std::error::Error::source(error);
@@ -225,7 +225,7 @@ async fn refusals_of_users_are_told_with_the_user_and_in_one_line() {
     let marathon = Marathon::new(net.access(ONE, &[]));
     let error = marathon.info().await.unwrap_err();
     assert!(matches!(error.reason, Reason::Unauthorized { .. }), "{error:?}");
-    assert!(told(&error).contains("refuses the password of `ops`"), "{error}");
+    assert!(told(&error).contains("rejects the password of `ops`"), "{error}");
     let error = marathon.apps(Embed::default()).await.unwrap_err();
     assert!(matches!(error.reason, Reason::Forbidden { .. }), "{error:?}");
     assert!(told(&error).contains("`ops`: Not Authorized to view"), "{error}");

@@ -1,4 +1,4 @@
-//! The client of Marathon: its paths, its replies, both conflicts, and how it waits.
+//! The client of Marathon: its paths, its answers, both conflicts, and how it waits.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::net::{Act, Net, says};
 const AT: &str = "10.0.0.1:8080";
 const CHANGE: &str = r#"{"version":"2020-10-29T10:00:00.000Z","deploymentId":"d1"}"#;
 
-/// An app with two instances, as Marathon 1.11 tells it.
+/// An app with two instances, as Marathon 1.11 returns it.
 fn app(running: u32, healthy: u32, deployments: &str) -> String {
     let task = r#"{"id":"web.instance-1._app.1","appId":"/web","host":"w1","slaveId":"S3",
         "state":"TASK_RUNNING","startedAt":"2020-10-29T10:00:01.000Z",
@@ -19,7 +19,7 @@ fn app(running: u32, healthy: u32, deployments: &str) -> String {
         "ipAddresses":[{"ipAddress":"172.17.0.3","protocol":"IPv4"}],
         "healthCheckResults":[{"instanceId":"i","alive":true,"consecutiveFailures":0,
             "lastSuccess":"2020-10-29T10:00:02.000Z"}]}"#;
-    // As many of one kind as are healthy, but one at least.
+    // As many tasks as are healthy, but at least one.
     let tasks = vec![task; healthy.max(1) as usize].join(",");
     let failure = r#"{"appId":"/web","host":"w2","message":"exit status 1",
         "state":"TASK_FAILED","taskId":"t","timestamp":"2020-10-29T10:00:00.000Z"}"#;
@@ -256,7 +256,7 @@ async fn a_wait_that_ends_in_vain_says_what_is_missing_and_why() {
     let error = marathon.wait_settled("/web", Duration::from_secs(2)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the component is not done after 2s: 1 of 2 tasks are healthy; its last failure: \
+        "the component has not finished after 2s: 1 of 2 tasks are healthy; its last failure: \
          TASK_FAILED on w2: exit status 1 (asked: wait for /web)"
     );
 }

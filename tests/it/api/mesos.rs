@@ -1,4 +1,4 @@
-//! The client of Mesos reads what a real Mesos 1.11 answered, and asks as it was asked.
+//! The client of Mesos parses answers of a real Mesos 1.11, and sends the same requests.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const AGENT: &str = "127.0.1.21:5051";
 const S0: &str = "74dd9245-bb92-4e38-9208-cf9b6a9ce41d-S0";
 const S1: &str = "74dd9245-bb92-4e38-9208-cf9b6a9ce41d-S1";
 
-/// What a master makes of a recorded answer; it must have been asked as the recorded one was.
+/// The result for a recorded answer; the request must equal the recorded one.
 async fn ask<T>(
     name: &str,
     call: impl AsyncFnOnce(Master) -> Result<T, ApiError>,
@@ -94,7 +94,7 @@ async fn each_state_of_an_agent_is_told_apart() {
 
 #[tokio::test]
 async fn an_agent_counts_as_drained_only_when_it_says_so() {
-    // The real one was asked a moment too early.
+    // The recording was made a moment too early.
     let late = recorded_body("drained3-v1-GET_AGENTS");
     for (said, expected) in [
         ("DRAINING", DrainState::Draining),
@@ -194,7 +194,7 @@ async fn orders_for_agents_are_given_as_mesos_reads_them() {
     ask("MARK_AGENT_GONE", async |master| master.mark_agent_gone(S1).await)
         .await
         .unwrap();
-    // Half a second more is a whole one: less than was asked for would be a kill too early.
+    // Rounds half a second up: a shorter time than requested would kill tasks too early.
     let max_grace = Some(Duration::from_millis(5500));
     let stay = Draining { max_grace, mark_gone: false };
     ask("drain2-DRAIN_AGENT", async |master| master.drain_agent(S1, stay).await)

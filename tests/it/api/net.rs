@@ -1,4 +1,4 @@
-//! A private network: servers at addresses of its own, which nothing but a dialer can reach.
+//! A private network: servers at their own addresses, which only a dialer can reach.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -14,23 +14,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// What a server does with one request.
+/// How a server answers one request.
 #[derive(Clone)]
 pub(crate) enum Act {
-    /// Writes these bytes, and ends.
+    /// Sends these bytes, and closes the connection.
     Says(String),
-    /// Ends without a word.
+    /// Closes the connection without an answer.
     Drops,
-    /// Says nothing, until the client goes.
+    /// Sends nothing until the client closes the connection.
     Holds,
-    /// Promises a body, and sends it without end.
+    /// Announces a body, and sends it endlessly.
     Floods,
 }
 
 /// A request that a server got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// Such as `GET /ping`.
+    /// For example `GET /ping`.
     pub(crate) asked: String,
     /// By their names in lower case.
     pub(crate) headers: BTreeMap<String, String>,
@@ -53,7 +53,7 @@ impl Net {
         net
     }
 
-    /// Puts a server on the network: one act for each request; none is no answer.
+    /// Adds a server to the network: one act for each request; no act means no answer.
     pub(crate) async fn serve(
         &mut self,
         at: &str,
@@ -78,7 +78,7 @@ impl Net {
         seen.remove(0)
     }
 
-    /// How to reach a member. Only `own` are the cluster's own beside it.
+    /// How to reach a member. Only `own` belong to the cluster in addition to it.
     pub(crate) fn access(&self, ask: &str, own: &[&str]) -> Access {
         Access {
             name: "the component".to_owned(),
@@ -95,7 +95,7 @@ impl Net {
     }
 }
 
-/// Where nothing is put, nothing listens.
+/// At unused addresses nothing listens.
 struct Wires(BTreeMap<Endpoint, SocketAddr>);
 
 impl Dialer for Wires {
@@ -126,7 +126,7 @@ async fn serve(
         let request = read(&mut stream).await;
         seen.lock().unwrap().push(request);
         match script.pop_front().unwrap_or(Act::Drops) {
-            // The client may be content with less, or go: its test says what it saw.
+            // The client may stop reading, or close the connection: its test checks what it saw.
             Act::Says(answer) => drop(stream.write_all(answer.as_bytes()).await),
             Act::Drops => {}
             Act::Holds => drop(stream.read(&mut [0]).await),

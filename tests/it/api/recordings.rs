@@ -1,4 +1,4 @@
-//! What a real Mesos 1.11 answered, and the requests that it answered.
+//! Answers of a real Mesos 1.11, with the requests for them.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::net::Act;
 
 const RECORDINGS: &str = "tests/recordings/mesos-1.11.0";
 
-/// What a real Mesos answered. Its JSON was indented anew, so its length is another.
+/// Answers of a real Mesos. Its JSON was indented again, so its length is different.
 pub(crate) fn recorded(name: &str) -> Act {
     let body = recorded_body(name);
     let head = recording(&format!("{name}.headers")).unwrap();
@@ -15,7 +15,7 @@ pub(crate) fn recorded(name: &str) -> Act {
     Act::Says(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
 }
 
-/// The body of what a real Mesos answered; often it is empty.
+/// The body of an answer of a real Mesos; often it is empty.
 pub(crate) fn recorded_body(name: &str) -> String {
     let file = |kind: &str| recording(&format!("{name}.{kind}"));
     file("json").or_else(|| file("txt")).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A session with a member of ZooKeeper: what goes over the wire, byte for byte.
+//! A session with a member of ZooKeeper: the bytes on the wire.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn open_to_all() -> AccessList {
     [Grant::anyone(Rights::ALL)].into()
 }
 
-/// `world:anyone` with these rights, as ZooKeeper writes a list of one.
+/// `world:anyone` with these rights, as ZooKeeper writes a list with one entry.
 fn list(rights: u8) -> Vec<u8> {
     [&[0, 0, 0, 1, 0, 0, 0, rights, 0, 0, 0, 5][..], b"world", &[0, 0, 0, 6], b"anyone"]
         .concat()
@@ -36,13 +36,13 @@ async fn answer(member: &mut DuplexStream, answer: &[u8]) {
     member.write_all(answer).await.unwrap();
 }
 
-/// Answers a question: its number, the number of the last change, an error, and the rest.
+/// Answers a question: its number, the number of the last change, an error, and the content.
 async fn reply(member: &mut DuplexStream, xid: i32, code: i32, rest: &[u8]) {
     let head = [&xid.to_be_bytes()[..], &7_i64.to_be_bytes(), &code.to_be_bytes()];
     answer(member, &[&head.concat(), rest].concat()).await;
 }
 
-/// Lets a session begin.
+/// Accepts a session.
 async fn begin(member: &mut DuplexStream) {
     assert_eq!(question(member).await.len(), 45);
     let granted =
@@ -123,8 +123,8 @@ async fn a_refusal_says_what_was_refused_and_why() {
     let (refused, ()) = tokio::join!(asks, answers);
     assert_eq!(
         refused.to_string(),
-        "ZooKeeper refuses to say who may use /: the administrator's password is not the one \
-         that it knows"
+        "ZooKeeper refuses to report who may access /: it has a different administrator \
+         password"
     );
 }
 

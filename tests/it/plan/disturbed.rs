@@ -1,5 +1,5 @@
-//! What each action of a plan may interrupt, written down one by one: the properties of waves
-//! take the program's own word for it.
+//! What each action of a plan may interrupt, listed one by one: the tests of waves rely on the
+//! program's own list.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use platform::resource::{
     Sysctl, Tree, User,
 };
 
-/// Whom an action may interrupt on its host.
+/// What an action may interrupt on its host.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Whom {
     Nobody,
@@ -45,7 +45,7 @@ fn directory(data: bool) -> Directory {
     }
 }
 
-/// What the tables below are made of.
+/// The inputs of the tables below.
 struct Things {
     file: File,
     image: Image,
@@ -75,13 +75,13 @@ fn actions() -> Vec<(Action, Whom)> {
     let package =
         Action::InstallPackage { manager: Manager::Apt, name: text("x"), brings: None };
     vec![
-        // A package may start anew what runs, Docker and all containers with it.
+        // A package may restart anything that runs, Docker and all containers included.
         (package, Everyone),
         (Action::AddUser(user), Nobody),
-        // A setting of the kernel holds for all that runs.
+        // A kernel setting applies to everything that runs.
         (Action::SetSysctl { sysctl, before: text("0") }, Everyone),
         (Action::MakeDirectory(directory(true)), Nobody),
-        // Files are read when their unit starts, which is a change of its own.
+        // Files are read when their unit starts, which is a separate change.
         (Action::WriteFile(file.clone()), Nobody),
         (Action::SetFileMode(file.clone()), Nobody),
         (Action::Remove("/etc/x".parse().unwrap()), Nobody),
@@ -91,7 +91,7 @@ fn actions() -> Vec<(Action, Whom)> {
         (Action::ReloadSystemd, Nobody),
         (start(zookeeper::UNIT), Only(Component::Zookeeper)),
         (start(marathon::UNIT), Only(Component::Marathon)),
-        // Whom a unit of Docker or of the operator takes along is not known.
+        // It is not known what depends on a unit of Docker or of the operator.
         (start("docker.service"), Everyone),
         (Action::WriteBoot(file), Nobody),
         (Action::Reboot { boot: text("b") }, Everyone),
@@ -111,7 +111,7 @@ fn retirements() -> Vec<(Action, Whom)> {
         (sysctl, Everyone),
         (Owned::Directory { path: at(), data: false }, Nobody),
         (Owned::File { path: at() }, Nobody),
-        // The loader's setting counts from the next boot on.
+        // The boot loader's setting applies from the next boot.
         (Owned::Boot { path: at() }, Nobody),
         (Owned::Image { id: text("sha256:1"), name: text("x 1") }, Nobody),
         (tree, Nobody),
@@ -124,7 +124,7 @@ fn retirements() -> Vec<(Action, Whom)> {
     retired.into_iter().chain(units).collect()
 }
 
-/// The kind of an action. A new one does not compile until the tables have it too.
+/// The kind of an action. A new kind does not compile until the tables contain it too.
 fn kind(action: &Action) -> usize {
     match action {
         Action::InstallPackage { .. } => 0,

@@ -40,7 +40,7 @@ fn catalog(text: &str) -> Catalog {
     catalog::read(text, &|_| true).expect("a valid catalogue")
 }
 
-/// What every host of a cluster answers before the first run; `also` is said by control-1.
+/// The answer of every host before the first run; `also` is added for control-1.
 fn facts(cluster: &Cluster, also: &str) -> BTreeMap<HostName, Facts> {
     let answer = |node: &platform::topology::Node| {
         let also = if node.host.as_str() == "control-1" { also } else { "" };
@@ -107,7 +107,7 @@ fn a_host_of_another_cluster_is_left_to_it() {
     check("rack7 r/0/0", record, &["it belongs to the cluster `rack7`"]);
     check("lab r/0/0", record, &[]);
     check("", record, &[]);
-    // Taken back to the last thing, it is free.
+    // After everything was removed, it is free.
     check("rack7 r/0/0", "", &[]);
 }
 
@@ -185,7 +185,7 @@ fn a_port_on_which_the_service_itself_listens_is_not_taken() {
     assert_eq!(objected(&cluster, &facts), []);
 }
 
-/// Whether three members of which the first holds this epoch form a new ensemble.
+/// Whether three members, of which the first has this epoch, form a new ensemble.
 fn check_forming(epoch: Option<&str>, expected: bool) {
     let cluster = rehearsal();
     let also = epoch.map(|epoch| holds(EPOCH, epoch)).unwrap_or_default();
@@ -202,7 +202,7 @@ fn an_ensemble_is_formed_only_while_no_member_accepted_an_epoch() {
     check_forming(Some("-1"), true);
     check_forming(Some("1"), false);
     check_forming(Some("17"), false);
-    // What cannot be understood is taken for data.
+    // Content that cannot be parsed counts as data.
     check_forming(Some("0\n"), false);
     check_forming(Some(""), false);
 }
@@ -233,7 +233,7 @@ fn a_member_that_did_not_say_keeps_an_ensemble_from_being_formed() {
     assert!(forming(members).is_err());
 }
 
-/// What the guard says of a cluster on which another one was applied before.
+/// The guard's message for a cluster on which another one was applied before.
 fn check_members_of(before: &Cluster, now: &Cluster) -> Result<(), String> {
     let ensemble = now.topology.zookeeper().expect("it has members");
     let facts: BTreeMap<HostName, Facts> = now
@@ -331,8 +331,8 @@ fn a_version_that_runs_under_control_groups_of_version_2_alone_is_kept_from_othe
     );
 }
 
-/// What is objected to on a host whose agent needs control groups of version 1, and what to do
-/// about it; `boot` is what the host says of its boot, `also` what it says beside that.
+/// The objection to a host whose agent needs control groups of version 1, with the advice; `boot`
+/// is the host's answer about its boot, `also` its other answers.
 fn objected_to_cgroups(
     setting: &str,
     boot: &str,
@@ -432,7 +432,7 @@ fn ports_of_mesos_and_its_frameworks_are_looked_at_too() {
     assert_eq!(ports, [&control[..], &agents[..]].concat());
 }
 
-/// What each host says of a cluster on which another one was applied before.
+/// The answer of each host of a cluster on which another one was applied before.
 fn after(before: &Cluster, now: &Cluster) -> BTreeMap<HostName, Facts> {
     let nodes = now.topology.nodes.iter();
     let there = |node: &platform::topology::Node| {
@@ -473,7 +473,7 @@ fn an_agent_that_would_have_to_be_drained_is_refused_with_all_that_differs() {
     );
 }
 
-/// Why there is no plan; nothing where there is one.
+/// Why there is no plan; `None` if there is one.
 fn refusals(planned: Result<Plan, NoPlan>) -> Vec<Refusal> {
     match planned {
         Ok(_) => Vec::new(),
@@ -552,7 +552,7 @@ fn masters_begin_a_registry_only_while_none_of_them_has_the_mark_of_one() {
     assert!(masters(&facts).is_err(), "what was not said is not known");
 }
 
-/// Three masters, of which these have the mark of a registry and these its log.
+/// Three masters, with these marks of a registry and these logs.
 fn check_log(
     marked: [bool; 3],
     with_log: [bool; 3],
@@ -580,9 +580,9 @@ fn check_log(
 fn a_registry_that_a_majority_of_masters_lost_is_not_waited_for() {
     assert_eq!(check_log([true; 3], [true; 3], ""), Ok(()));
     assert_eq!(check_log([false, true, true], [false, true, true], ""), Ok(()));
-    // A run was cut off between the marks: who serves has the log.
+    // A run was interrupted between the marks: a serving master has the log.
     assert_eq!(check_log([true, false, false], [true; 3], "control-2"), Ok(()));
-    // One that lost its data and was started again has an empty log, and no mark.
+    // A master that lost its data and was restarted has an empty log, and no mark.
     let lost = check_log([false, false, true], [true, false, true], "").unwrap_err();
     for part in [
         "gone from control-1, control-2,",
@@ -594,7 +594,7 @@ fn a_registry_that_a_majority_of_masters_lost_is_not_waited_for() {
     check_log([true; 3], [true, false, false], "").unwrap_err();
 }
 
-/// The objections to a setting on a host that has Docker, or is about to get it.
+/// The objections to a setting on a host that has Docker, or will get it.
 fn objected_setting(name: &str, has_docker: bool) -> Vec<String> {
     let inventory = platform::inventory::EXAMPLE_LOCAL;
     let cluster = Cluster::of(inventory);

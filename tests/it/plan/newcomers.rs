@@ -1,4 +1,4 @@
-//! Plans for new hosts alone: what they get, and what others get because of them.
+//! Plans only for new hosts: what they get, and what other hosts get because of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,8 +23,8 @@ fn cluster(edges: &str, workers: &str, marathons: &str) -> Cluster {
     ))
 }
 
-/// All hosts have what `before` brought, but for one user on the worker and one file of the
-/// control host, and everybody serves; new hosts have nothing.
+/// All hosts have everything from `before`, except one user on the worker and one file on the
+/// control host, and all components serve; new hosts have nothing.
 fn world(before: &Cluster, now: &Cluster) -> (BTreeMap<HostName, Facts>, MembersHealth) {
     let facts = now.topology.nodes.iter().map(|node| {
         let mut there = match before.topology.node(&node.host) {

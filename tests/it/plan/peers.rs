@@ -1,5 +1,5 @@
-//! Hosts that are members of several groups at once: ZooKeeper, masters, Marathon, Chronos, and
-//! agents beside them.
+//! Hosts that belong to several groups at once: ZooKeeper, masters, Marathon, Chronos, with
+//! agents next to them.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -26,7 +26,7 @@ const UNITS: [(Component, &str); 5] = [
     (Component::MesosAgent, agent::UNIT),
 ];
 
-/// What is done to a host: nothing that disturbs, something that disturbs all, or a start.
+/// The change of a host: one that interrupts nothing, one that interrupts all, or a start.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Calm,
@@ -56,7 +56,7 @@ fn change(kind: Kind, n: usize) -> Change {
     Change { key, verb: "change", reason: String::new(), diff: None, action }
 }
 
-/// Three control hosts, a fourth and fifth with Marathon and Chronos alone, and agents.
+/// Three control hosts, two more with only Marathon and Chronos, and agents.
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     Cluster::of(
         "cluster: lab\nprovider: {local: {}}\ngroups:\n  \
@@ -68,7 +68,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     )
 });
 
-/// How members stand, and what is done to each host.
+/// The state of the members, and the change of each host.
 #[derive(Debug, Clone)]
 struct Case {
     health: Vec<Vec<MemberHealth>>,
@@ -123,7 +123,7 @@ impl Case {
     }
 }
 
-/// Plays waves on one group of members: a sentence if they cost more than it can spare.
+/// Applies waves to one group of members: an error text if they interrupt more than it can lose.
 pub(super) fn play(
     peers: &Peers,
     health: &MembersHealth,
@@ -169,7 +169,7 @@ pub(super) fn play(
     Ok(())
 }
 
-/// Whether some group has a member that would be interrupted while another stays down.
+/// Whether a member of some group would be interrupted while another one stays down.
 fn is_in_the_way(case: &Case) -> bool {
     let (health, changes) = (case.health(), case.changes());
     Peers::all(&CLUSTER.topology).iter().any(|peers| {
@@ -188,8 +188,8 @@ fn is_in_the_way(case: &Case) -> bool {
     })
 }
 
-/// Whether hosts wait for each other: one has to be brought back in one group before another
-/// is interrupted there, and so on, back to the first.
+/// Whether hosts wait for each other in a circle: one must be restored in one group before
+/// another is interrupted there, and so on, back to the first.
 fn is_crossed(case: &Case) -> bool {
     let (health, changes) = (case.health(), case.changes());
     let mut first: Vec<(HostName, HostName)> = Vec::new();
@@ -202,7 +202,7 @@ fn is_crossed(case: &Case) -> bool {
             first.extend(up.iter().map(|next| (one.host.clone(), next.host.clone())));
         }
     }
-    // Who waits for nobody is done, until there is no such host.
+    // A host that waits for no other is done, until none is left.
     loop {
         let waits = |host: &HostName| first.iter().any(|(_, next)| next == host);
         let before = first.len();
@@ -240,8 +240,8 @@ proptest! {
         }
     }
 
-    /// A Marathon ends with its connection to ZooKeeper, whatever host that is on: the next member
-    /// may be interrupted only when all of them are back.
+    /// A Marathon ends with its connection to ZooKeeper, on any host: the next member may be
+    /// interrupted only when all of them are back.
     #[test]
     fn who_ends_with_another_is_back_before_the_next_is_interrupted(case in case()) {
         let Ok(waves) = case.waves() else { return Ok(()) };
@@ -297,7 +297,7 @@ proptest! {
     }
 }
 
-/// Which hosts change together, wave by wave.
+/// The hosts that change together, wave by wave.
 fn order(case: &Case) -> String {
     match case.waves() {
         Err(refused) => refused.to_string(),
@@ -331,7 +331,7 @@ fn a_unit_of_one_component_is_rolled_through_its_own_members_alone() {
     check(&masters, &[], "c-2 c-3 c-1");
     let marathons = [0, 1, 2, 3, 4].map(|host| (host, Kind::Start(2)));
     check(&marathons, &[], "c-2 c-3 f-1 f-2 c-1");
-    // ZooKeeper on c-2 is down: that is no reason to leave Marathon as it is.
+    // ZooKeeper on c-2 is down: that must not prevent the change of Marathon.
     check(&marathons, &[(0, 1)], "c-2 c-3 f-1 f-2 c-1");
 }
 

@@ -1,4 +1,4 @@
-//! No order of changes that is ever made takes two members of a quorum at once.
+//! No order of changes ever interrupts two members of a quorum at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ use platform::topology::Ensemble;
 
 use crate::cluster::Cluster;
 
-/// A change of a kind, named so that it can be found again.
+/// A change of a kind, with a unique name.
 fn change(kind: Kind, n: usize) -> Change {
     let action = match kind {
         Kind::Calm => Action::ReloadSystemd,
@@ -41,7 +41,7 @@ fn change(kind: Kind, n: usize) -> Change {
     Change { key, verb: "change", reason: String::new(), diff: None, action }
 }
 
-/// What a change does to a member: nothing, an interruption, or a start.
+/// The effect of a change on a member: nothing, an interruption, or a start.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Calm,
@@ -49,12 +49,12 @@ enum Kind {
     Starts,
 }
 
-/// A generated ensemble and what is to be done to it.
+/// A generated ensemble and its changes.
 #[derive(Debug, Clone)]
 struct Case {
     n_members: usize,
     health: Vec<MemberHealth>,
-    /// For each host, members first: the kinds of its changes.
+    /// The kinds of the changes of each host, members first.
     changes: Vec<Vec<Kind>>,
 }
 
@@ -134,11 +134,11 @@ fn stands(health: &MembersHealth, host: &HostName) -> MemberHealth {
     health.get(Component::Zookeeper, host)
 }
 
-/// Plays waves on an ensemble: what is down, and what each wave does to it.
+/// Applies waves to an ensemble: what is down, and the effect of each wave.
 pub(super) struct Played<'a> {
     pub(super) ensemble: &'a Ensemble,
     pub(super) down: BTreeSet<HostName>,
-    /// There was no quorum that could be lost.
+    /// There was no quorum to lose.
     pub(super) is_lost: bool,
 }
 
@@ -159,7 +159,7 @@ impl<'a> Played<'a> {
         wave.hosts().iter().filter(|host| peers.are_disturbed_by(host)).collect()
     }
 
-    /// Plays a wave; a sentence if it would cost the quorum.
+    /// Applies a wave; returns an error text if it would lose the quorum.
     pub(super) fn play(&mut self, wave: &Wave) -> Result<(), String> {
         if self.is_lost {
             return Ok(());
@@ -212,7 +212,7 @@ fn starts(change: &Change) -> bool {
     matches!(&change.action, Action::StartUnit { name, .. } if name == zookeeper::UNIT)
 }
 
-/// The members that would be interrupted though they serve, and those that stay down.
+/// The serving members that would be interrupted, and those that stay down.
 fn at_stake(case: &Case, played: &Played<'_>) -> (Vec<String>, Vec<String>) {
     let of = |host: &HostName| {
         let changes = case.changes();
@@ -270,7 +270,7 @@ proptest! {
     }
 }
 
-/// Who is down comes first, who leads last.
+/// Members that are down come first, the leader last.
 fn check_order(
     waves: &[Wave],
     played: &Played<'_>,
@@ -321,7 +321,7 @@ fn to_take_back_what_interrupts_services_interrupts_them_too() {
     assert_eq!(calm.map(disturbs), [false; 2]);
 }
 
-/// Three members, of which these stand so, and these are changed in these ways.
+/// Three members in these states, with these changes.
 fn check(health: [MemberHealth; 3], changes: [&[Kind]; 3], expected: &str) {
     let case = Case {
         n_members: 3,

@@ -1,4 +1,4 @@
-//! Hosts that no run can work with: each is told with what was found and what to do.
+//! Unfit hosts: each is reported with what was found and what to do.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use platform::resource::Facts;
 
 use crate::cluster::Cluster;
 
-/// Three control hosts, of which c1 is known by an address of its own for SSH, an edge, and one
-/// that gets nothing but the base.
+/// Three control hosts, of which c1 has a separate address for SSH, an edge, and one host with
+/// only the base.
 fn cluster() -> Cluster {
     Cluster::of(
         "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
@@ -23,7 +23,7 @@ fn cluster() -> Cluster {
     )
 }
 
-/// What is objected to where these hosts say this beside the usual.
+/// The objections if these hosts give these answers in addition to the usual ones.
 fn objected(said: &[(&str, &str)]) -> Vec<String> {
     let cluster = cluster();
     let catalog = catalog::read("components: {}", &|_| true).expect("a valid catalogue");
@@ -37,7 +37,7 @@ fn objected(said: &[(&str, &str)]) -> Vec<String> {
     found.iter().map(|it| format!("{}: {}; {}", it.host, it.problem, it.help)).collect()
 }
 
-/// The one thing that is objected to where c2 answers this of its Docker, after the host's name.
+/// The only objection if c2 gives this answer about its Docker, without the host's name.
 fn of_engine(also: &str) -> Option<String> {
     let mut found = objected(&[("c2", also)]);
     assert!(found.len() < 2, "{found:#?}");
@@ -45,7 +45,7 @@ fn of_engine(also: &str) -> Option<String> {
     Some(found.strip_prefix("c2: ").expect("it is of c2").to_owned())
 }
 
-/// A unit `docker.service` that no package brought.
+/// A unit `docker.service` that is not from a package.
 const UNIT: &str = r#"{"q":"unit","show":"Id=docker.service"}
 {"q":"unit","show":"LoadState=loaded"}
 {"q":"unit","show":"ActiveState=active"}
@@ -67,7 +67,7 @@ fn what_only_looks_like_docker_is_named_with_what_to_do() {
         "its Docker is the snap, which can read neither /etc/docker nor most of /var/lib; remove \
          it with `snap remove docker`: {installed}"
     );
-    // Its command is not on the path of every login.
+    // Its command is not in the PATH of every login.
     for command in ["", "/snap/bin/docker"] {
         let said = format!(r#"{{"q":"docker","command":"{command}","snap":true}}"#);
         assert_eq!(of_engine(&said), Some(snap.clone()));
@@ -124,7 +124,7 @@ fn another_vendor_s_engine_needs_its_client_where_the_services_look_for_it() {
     );
 }
 
-/// An engine in these settings.
+/// An engine with these settings.
 fn set(version: &str, runs_with: &str, configured: &str) -> Option<String> {
     let found = of_engine(&format!(
         r#"{UNIT}{{"q":"docker","command":"/usr/bin/docker","version":"{version}","in_place":true,"runs_with":[{runs_with}],"configured":[{configured}]}}"#
@@ -132,7 +132,7 @@ fn set(version: &str, runs_with: &str, configured: &str) -> Option<String> {
     found.map(|text| text.split(';').next().unwrap_or_default().to_owned())
 }
 
-/// An engine that is still to be installed, with these settings there already.
+/// An engine that is not installed yet, with these settings already there.
 fn offered(version: &str, configured: &str) -> bool {
     of_engine(&format!(
         r#"{{"q":"docker","offered":"{version}","configured":[{configured}]}}"#

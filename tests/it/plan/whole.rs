@@ -1,4 +1,4 @@
-//! From the inventory's text to the plan, for inventories nobody thought of.
+//! From the inventory's text to the plan, for generated inventories.
 
 use std::collections::BTreeMap;
 
@@ -20,22 +20,22 @@ use super::quorum::Played;
 use crate::cluster::Cluster;
 use platform::topology::Ensemble;
 
-/// An inventory, and what of it was applied before.
+/// An inventory, and the part of it that was applied before.
 #[derive(Debug, Clone)]
 struct Lab {
     n_members: usize,
     n_edges: usize,
     n_others: usize,
-    /// Without any, the cluster has no Mesos.
+    /// If empty, the cluster has no Mesos.
     n_agents: usize,
     now: Settings,
     before: Settings,
-    /// How far an earlier run came on each host.
+    /// The progress of an earlier run on each host.
     hosts: Vec<Host>,
     health: Vec<MemberHealth>,
 }
 
-/// What of an inventory may change from one run to the next.
+/// The parts of an inventory that may change from one run to the next.
 #[derive(Debug, Clone)]
 struct Settings {
     heap: Option<u32>,
@@ -123,7 +123,7 @@ impl Lab {
         text
     }
 
-    /// What each host has. A member of which nothing is there cannot serve.
+    /// The content of each host. A member without data cannot serve.
     fn world(&self, now: &Cluster) -> (BTreeMap<HostName, Facts>, MembersHealth) {
         let before = Cluster::of(&self.text(&self.before));
         let nodes = now.topology.nodes.iter().zip(&self.hosts);
@@ -142,7 +142,7 @@ impl Lab {
             };
             (node.host.clone(), health)
         });
-        // Whoever stands in one way on a host does so in all.
+        // All members on a host are in the same state.
         let health: Vec<(HostName, MemberHealth)> = health.collect();
         let others = [
             Component::MesosMaster,
@@ -161,7 +161,7 @@ fn all_serve(ensemble: &Ensemble) -> MembersHealth {
     MembersHealth::of(hosts.map(|host| (host, MemberHealth::Serves)))
 }
 
-/// Every stage keeps the quorum; what one stage leaves down is down in the next.
+/// Every stage keeps the quorum; members that are down after one stage are down in the next.
 fn check_quorum(
     cluster: &Cluster,
     plan: &Plan,
@@ -177,14 +177,15 @@ fn check_quorum(
             })?;
         }
         if stage.stage == Stage::Zookeeper {
-            // Its gate says that every member serves.
+            // Its gate requires that every member serves.
             played = Played::new(ensemble, &all_serve(ensemble));
         }
     }
     Ok(())
 }
 
-/// The same for masters, Marathon and Chronos, up to the stage whose gate says that all serve.
+/// The same for masters, Marathon and Chronos, up to the stage whose gate requires that all
+/// serve.
 fn check_peers(
     cluster: &Cluster,
     plan: &Plan,

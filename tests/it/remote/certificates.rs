@@ -1,4 +1,4 @@
-//! Certificates of users and of hosts, made and judged by OpenSSH's own programs.
+//! Certificates of users and of hosts, created and checked by OpenSSH's own programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::sshd::{
     Seen, Sshd, answer, bare_public, connector, keygen, run, settings, user,
 };
 
-/// An authority, and an sshd that has to do with it.
+/// An authority, and an sshd that uses it.
 struct Company {
     folder: TempDir,
     ca: PathBuf,
@@ -22,7 +22,7 @@ struct Company {
 }
 
 impl Company {
-    /// One whose servers let in by the authority's word alone.
+    /// One whose servers only accept the authority's certificates.
     fn of_users() -> Self {
         let folder = TempDir::new().unwrap();
         let ca = keygen(folder.path(), "ca", &["-t", "ed25519"]);
@@ -32,7 +32,7 @@ impl Company {
         Self { folder, ca, sshd: Sshd::start_with(&["ed25519"], &config) }
     }
 
-    /// One whose server shows a certificate, made with these words for `ssh-keygen`.
+    /// One whose server shows a certificate, created with these arguments for `ssh-keygen`.
     fn of_hosts(words: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let ca = keygen(folder.path(), "ca", &["-t", "ed25519"]);
@@ -51,7 +51,7 @@ impl Company {
     }
 }
 
-/// Signs a key; gives the certificate that lies beside it then.
+/// Signs a key; returns the certificate, which then lies next to it.
 fn sign(ca: &Path, key: &Path, words: &[&str]) -> PathBuf {
     run(Command::new("ssh-keygen")
         .args(["-q", "-I", "test", "-s"])
@@ -88,7 +88,7 @@ async fn a_certificate_file_of_the_configuration_logs_in() {
     let (connector, target) = operator(&company.sshd, &config);
     greets(&connector.connect(target).await.unwrap()).await;
 
-    // The agent may have the key alone, without the certificate.
+    // The SSH agent may have only the key, without the certificate.
     let agent = RealAgent::start(company.folder.path());
     agent.add(&key);
     fs::remove_file(&key).unwrap();
@@ -107,7 +107,7 @@ async fn a_certificate_in_the_agent_logs_in_before_other_keys() {
     for kind in ["ed25519", "rsa"] {
         let key = company.key(&format!("ops_{kind}"), kind);
         sign(&company.ca, &key, &["-n", &user()]);
-        // It takes the certificate beside the key as well.
+        // It also uses the certificate next to the key.
         agent.add(&key);
         let config = format!("IdentityAgent {}", agent.socket.display());
         let (connector, target) = operator(&company.sshd, &config);
@@ -156,8 +156,8 @@ async fn a_certificate_given_as_the_key_is_told_apart() {
     assert!(source.to_string().contains("is a certificate: name the private key"));
 }
 
-/// What comes of a host of a company under these lines of known hosts, where `<CA>` stands for
-/// the authority's key, and under a list of revoked keys where there is one.
+/// The result of connecting to such a host with these lines of known hosts, where `<CA>` is the
+/// authority's key, and with a list of revoked keys if there is one.
 struct Outcome {
     error: Option<RemoteError>,
     asked: Vec<Option<String>>,
@@ -224,7 +224,7 @@ async fn a_host_with_a_certificate_of_a_trusted_authority_is_known() {
             assert!(met.error.is_none(), "{:?}", met.error);
             assert!(met.asked.is_empty() && met.pins.is_empty(), "{:?}", met.asked);
         }
-        // That it was known by another key before, as before it was installed anew, is no change.
+        // It is no change if it was known by another key before, as before a reinstallation.
         let other = bare_public(&company.key(&format!("old_{policy:?}"), "ecdsa"));
         let lines = format!("* {other}\n@cert-authority * <CA>");
         let met = meet(&company, policy, &lines, None).await;
@@ -250,7 +250,11 @@ async fn a_certificate_that_does_not_count_makes_the_host_unknown_and_is_told() 
             "@cert-authority * <CA>",
             "it was valid until 2020-01-",
         ),
-        (good, &by_stranger, "certificate is by another, ssh-ed25519 SHA256:"),
+        (
+            good,
+            &by_stranger,
+            "another authority signed its certificate: ssh-ed25519 SHA256:",
+        ),
     ] {
         let company = Company::of_hosts(words);
         let met = meet(&company, HostKeyPolicy::Ask, lines, None).await;
@@ -273,7 +277,7 @@ async fn a_host_without_a_certificate_is_asked_about_where_an_authority_could_vo
     assert!(note.contains("the host shows no certificate"), "{note}");
 }
 
-/// As OpenSSH: a certificate of a revoked authority spoils the key that comes in it.
+/// As with OpenSSH: if the authority is revoked, a key in its certificate is refused too.
 #[tokio::test]
 async fn a_certificate_of_a_revoked_authority_never_passes() {
     let company = Company::of_hosts(&["-n", "127.0.0.1"]);

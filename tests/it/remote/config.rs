@@ -1,4 +1,4 @@
-//! The operator's own SSH configuration: what OpenSSH makes of it holds for each host.
+//! The operator's own SSH configuration: OpenSSH's result applies to each host.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -19,7 +19,7 @@ fn question(host: &str) -> Question {
     Question { host: host.to_owned(), user: None, port: None }
 }
 
-/// What OpenSSH itself says of a host: where it connects, as whom, and to which port.
+/// OpenSSH's own result for a host: its address, user and port.
 fn as_openssh(file: &Path, host: &str) -> [String; 3] {
     let mut ssh = Command::new("ssh");
     let output = ssh.args(["-T", "-G", "-F"]).arg(file).arg(host).output().unwrap();
@@ -32,7 +32,7 @@ fn as_openssh(file: &Path, host: &str) -> [String; 3] {
     })
 }
 
-/// Asks for several hosts in one run, the odd one first, as a run that begins with it would.
+/// Asks for several hosts in one run, the special one first, as in a run that begins with it.
 async fn check_as_openssh(text: &[u8]) {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("more"), "Host web\n  Port 2201\n").unwrap();
@@ -91,7 +91,7 @@ async fn a_thousand_hosts_with_settings_of_their_own_are_asked_about_a_few_at_a_
     let file = dir.path().join("config");
     fs::write(&file, "Host h1\n  Port 2201\nHost h2\n  Port 2202\n").unwrap();
     let config = OperatorConfig::new(Some(file));
-    // The same few again and again, as jump hosts are: each is one process.
+    // The same few again and again, as for jump hosts: each is one process.
     let names: Vec<Question> =
         (0..1000).map(|n| question(&format!("h{}", n % 5))).collect();
     let answers =
@@ -101,7 +101,7 @@ async fn a_thousand_hosts_with_settings_of_their_own_are_asked_about_a_few_at_a_
     assert_eq!(ports[995..], [22, 2201, 2202, 22, 22]);
 }
 
-/// A target that the operator's configuration has a say about.
+/// A target that uses the operator's configuration.
 fn target(sshd: &Sshd) -> Target {
     Target { operator_config: true, ..sshd.target() }
 }
@@ -161,7 +161,7 @@ async fn names_of_the_configuration_that_a_shell_would_run_reach_none() {
     }
 }
 
-/// A `ProxyCommand` that notes what its tokens stand for.
+/// A `ProxyCommand` that records the values of its tokens.
 fn noting_proxy(log: &Path) -> String {
     format!(
         "bash -c 'echo \"%n %k %r %h %p\" >>{}; exec 3<>/dev/tcp/%h/%p; cat <&3 & cat >&3; kill $!'",
@@ -286,7 +286,7 @@ async fn a_command_of_ours_runs_in_place_of_the_operators_own() {
     let config = "RequestTTY force\nRemoteCommand echo not this";
     let (connector, _) = connector(with_config(&sshd, config));
     let target = target(&sshd);
-    // The program itself is not concerned; it pins the host's key for OpenSSH.
+    // This does not affect the program itself; it pins the host's key for OpenSSH.
     let ssh = connector.connect(target.clone()).await.unwrap();
     assert_eq!(ssh.exec(script("echo this")).await.unwrap().stdout, b"this\n");
 
@@ -301,7 +301,7 @@ async fn a_command_of_ours_runs_in_place_of_the_operators_own() {
     let output = command.arg("printf 'a\\nb\\n'; exit 3").output().unwrap();
     assert_eq!(output.stdout, b"a\nb\n", "{output:?}");
     assert_eq!(output.status.code(), Some(3));
-    // Without one the operator's own wish holds.
+    // Without a command, the operator's own setting applies.
     let output = start(Purpose::Shell).output().unwrap();
     assert_eq!(OsStr::from_bytes(&output.stdout), "not this\r\n", "{output:?}");
 }

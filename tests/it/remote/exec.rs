@@ -1,4 +1,4 @@
-//! Commands: input, output, endings, and connections that die under them.
+//! Commands: input, output, how they end, and connections that fail while they run.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ async fn connect(sshd: &Sshd) -> Ssh {
     connector(settings(sshd.path())).0.connect(sshd.target()).await.unwrap()
 }
 
-/// Bytes that no compression or text mode leaves as they are.
+/// Bytes that every compression or text mode changes.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let next = || {
@@ -31,7 +31,7 @@ fn noise(length: usize) -> Vec<u8> {
 async fn input_that_is_not_read_blocks_nothing() {
     let sshd = Sshd::start();
     let ssh = connect(&sshd).await;
-    // More often than a connection has sessions: each must be given back.
+    // More commands than a connection has sessions: each session must be returned.
     for round in 0..15 {
         let big = vec![b'x'; 4 << 20];
         let input = match round % 2 {
@@ -102,7 +102,8 @@ async fn lines_are_given_as_they_arrive() {
     let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
     let mut on_line = |line: &str| sender.send(line.to_owned()).unwrap();
     let (feeder, input) = tokio::io::simplex(64);
-    // The command answers each line only after it came: were lines held back, this would hang.
+    // The command answers each line only after it arrived: if lines were buffered, this would
+    // hang.
     let exec = ssh.exec(Exec {
         input: Input::Stream(Box::new(feeder)),
         on_line: Some(&mut on_line),
@@ -157,8 +158,8 @@ async fn a_command_past_its_deadline_is_given_up_and_cut_off() {
     eventually("the command has noticed", || !mark.exists());
 }
 
-/// Runs a command that never ends, disturbs its connection once it runs, and gives the error
-/// and the time from the disturbance to it.
+/// Runs a command that never ends, breaks its connection while it runs, and returns the error and
+/// the time until it.
 async fn disturbed(
     ssh: &dyn Remote,
     input: Input,
@@ -208,8 +209,7 @@ async fn a_frozen_host_is_found_by_its_silence() {
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
-/// A way to an sshd with little room for bytes under way; nothing passes any more once it is
-/// told to freeze.
+/// A connection to an sshd with small buffers; nothing passes any more after it was frozen.
 async fn narrow_way(to: u16) -> (u16, Arc<Notify>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -240,7 +240,7 @@ async fn a_host_that_takes_no_more_bytes_is_found() {
     let mut target = sshd.target();
     target.access.port = Some(port);
     let ssh = connector.connect(target).await.unwrap();
-    // What the channels let through together is more than the kernel holds for us.
+    // All channels together accept more data than the kernel buffers.
     let send = || async {
         let input = Input::Stream(Box::new(tokio::io::repeat(b'x')));
         let mut on_line = |_: &str| freeze.notify_one();
@@ -249,7 +249,7 @@ async fn a_host_that_takes_no_more_bytes_is_found() {
     };
     for result in futures::future::join_all((0..8).map(|_| send())).await {
         let error = result.err().unwrap();
-        assert!(error.to_string().contains("takes no more bytes"), "{error:?}");
+        assert!(error.to_string().contains("accepts no more data"), "{error:?}");
     }
 }
 
@@ -313,7 +313,7 @@ async fn a_server_that_allows_few_sessions_gets_no_more_at_once() {
     }
 }
 
-/// A server that says this, as a login shell's start-up would, and then runs the command.
+/// A server that prints this, as a login shell's start-up might, and then runs the command.
 fn greeting_sshd(script: &str) -> Sshd {
     let config = format!("ForceCommand {script}; eval \"$SSH_ORIGINAL_COMMAND\"");
     Sshd::start_with(&["ed25519"], &config)
@@ -369,7 +369,7 @@ async fn a_host_that_talks_and_never_begins_with_a_command_is_given_up() {
     let start = Instant::now();
     let exec = Exec { deadline: Duration::from_secs(120), ..script("true") };
     let error = ssh.exec(exec).await.err().unwrap();
-    assert!(error.to_string().contains("`choose a menu` and goes on"), "{error}");
+    assert!(error.to_string().contains("`choose a menu` and does not end"), "{error}");
     assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
 }
 

@@ -1,4 +1,4 @@
-//! No key passes that should not, and the operator is asked when he should be.
+//! No wrong key is accepted, and the operator is asked when needed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -29,7 +29,7 @@ async fn accept_new_pins_the_key_in_a_private_file_that_openssh_can_use() {
     let expected = format!("# a note without its newline\n{line}\n");
     assert_eq!(fs::read_to_string(&pins).unwrap(), expected);
 
-    // Pinned is pinned: nobody is asked, and nothing is added.
+    // It is pinned: nobody is asked, and nothing is added.
     let (second, _) = connector(settings(sshd.path()));
     second.connect(asking(&sshd)).await.unwrap();
     assert_eq!(fs::read_to_string(&pins).unwrap(), expected);
@@ -244,7 +244,7 @@ async fn of_a_machine_that_its_provider_vouches_for_only_that_key_passes() {
 #[tokio::test]
 async fn a_file_of_known_hosts_that_cannot_be_read_lets_nobody_in() {
     let sshd = Sshd::start();
-    // A folder cannot be read as a file, not even by root.
+    // A folder cannot be read as a file, even by root.
     fs::create_dir(sshd.file("pins")).unwrap();
     let error =
         connector(settings(sshd.path())).0.connect(sshd.target()).await.err().unwrap();

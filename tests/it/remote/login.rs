@@ -1,4 +1,4 @@
-//! Keys of every kind, the agent, and the operator's own configuration.
+//! Keys of every type, the SSH agent, and the operator's own configuration.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -113,7 +113,7 @@ async fn a_key_that_is_not_accepted_is_named() {
     assert!(text.contains("stranger (refused)") && text.contains(&user()), "{text}");
 }
 
-/// A real agent, ended when dropped.
+/// A real SSH agent, stopped when dropped.
 pub(super) struct RealAgent {
     pub(super) socket: PathBuf,
     child: Child,
@@ -152,7 +152,7 @@ impl Drop for RealAgent {
 async fn the_agents_keys_log_in_and_identities_only_holds_them_back() {
     let sshd = Sshd::start();
     let agent = RealAgent::start(sshd.path());
-    // More keys than the server hears out: the one that the configuration names comes first.
+    // More keys than the server accepts tries: the one that the configuration names comes first.
     for name in ["a1", "a2", "a3", "a4", "a5", "a6", "a7"] {
         agent.add(&keygen(sshd.path(), name, &["-t", "ed25519"]));
     }
@@ -180,12 +180,12 @@ async fn the_agents_keys_log_in_and_identities_only_holds_them_back() {
     let other = sshd.file("a1");
     let only = write(&format!("IdentityFile {}\nIdentitiesOnly yes", other.display()));
     let error = only.connect(target.clone()).await.err().unwrap();
-    assert!(error.to_string().contains("the agent's"), "{error}");
-    assert!(!error.to_string().contains("hung up"), "{error}");
+    assert!(error.to_string().contains("the SSH agent's"), "{error}");
+    assert!(!error.to_string().contains("then the server closed"), "{error}");
 
     let all = write("IdentityFile none");
     let error = all.connect(target).await.err().unwrap();
-    assert!(error.to_string().contains("the server hung up"), "{error}");
+    assert!(error.to_string().contains("the server closed the connection"), "{error}");
 }
 
 #[tokio::test]
@@ -206,10 +206,10 @@ async fn a_sealed_key_that_the_agent_holds_needs_no_passphrase() {
     greets(&connector(settings).0.connect(target).await.unwrap()).await;
 }
 
-/// An operator whose configuration says this, beside leaving his own files alone.
+/// An operator with this configuration, which does not use the operator's own files.
 pub(super) fn operator(sshd: &Sshd, config: &str) -> (Connector, Target) {
     let file = sshd.file("config");
-    // OpenSSH takes the first word on each setting: the test's own.
+    // OpenSSH uses the first value of each setting: the test's own.
     let alone = "UserKnownHostsFile none\nGlobalKnownHostsFile none\nIdentityAgent none";
     fs::write(&file, format!("{config}\n{alone}\n")).unwrap();
     let mut settings = settings(sshd.path());
@@ -220,7 +220,8 @@ pub(super) fn operator(sshd: &Sshd, config: &str) -> (Connector, Target) {
     (connector(settings).0, target)
 }
 
-/// Password managers and tokens keep the private half, and give out the public one to name it.
+/// Password managers and hardware keys keep the private half, and export the public half to name
+/// it.
 #[tokio::test]
 async fn a_public_key_names_the_one_of_the_agents_keys_to_log_in_with() {
     let sshd = Sshd::start_with(&["ed25519"], "MaxAuthTries 2");
@@ -244,7 +245,7 @@ async fn a_public_key_names_the_one_of_the_agents_keys_to_log_in_with() {
     greets(&connector.connect(target).await.unwrap()).await;
     assert!(!sshd.log().contains("Failed publickey"), "{}", sshd.log());
 
-    let missing = format!("{} is a public key, and the agent", public.display());
+    let missing = format!("{} is a public key, and the SSH agent", public.display());
     let (connector, mut target) = operator(&sshd, &config);
     let error = connector.connect(target.clone()).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NotLetIn);
@@ -262,7 +263,7 @@ async fn a_server_that_wants_a_password_is_told_apart() {
     let sshd = Sshd::start_with(&["ed25519"], passwords);
     let (connector, _) = connector(settings(sshd.path()));
     let error = connector.connect(sshd.target()).await.err().unwrap();
-    assert!(error.to_string().contains("asks for a password alone"), "{error}");
+    assert!(error.to_string().contains("accepts only a password"), "{error}");
 }
 
 #[tokio::test]
@@ -291,7 +292,7 @@ async fn the_operators_own_configuration_finds_host_user_port_and_key() {
     greets(&connector.connect(target.clone()).await.unwrap()).await;
     assert!(!sshd.file("pins").exists(), "a key that the operator knows is not pinned");
 
-    // What the inventory says wins.
+    // The inventory takes precedence.
     target.access.user = Some("nobody-here".to_owned());
     let error = connector.connect(target).await.err().unwrap();
     assert!(error.to_string().contains("nobody-here"), "{error}");
@@ -322,7 +323,7 @@ async fn twenty_logins_at_once_all_succeed() {
     eventually("sshd has logged all of them", || accepted() == 20);
 }
 
-/// As by an sshd that still counts logins that have ended, or those of others.
+/// As with an sshd that still counts logins that have ended, or logins of other users.
 #[tokio::test]
 async fn logins_that_the_server_drops_for_their_number_are_tried_again() {
     let sshd = Sshd::start_with(&["ed25519"], "MaxStartups 2:100:2");

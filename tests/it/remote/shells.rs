@@ -1,17 +1,17 @@
-//! Login shells that read a command line in ways of their own.
+//! Login shells that parse a command line differently.
 
 use platform::remote::ssh::{Purpose, system_ssh};
 use platform::remote::{Argv, Exec, Remote, to_login_shell, to_script};
 
 use super::sshd::{Sshd, connector, run, script, settings};
 
-/// sshd hands a command line to the login shell by `-c`: so does this, to any shell.
+/// sshd passes a command line to the login shell with `-c`: this does the same, for any shell.
 fn sshd_with(shell: &str) -> Sshd {
     let config = format!("ForceCommand exec {shell} -c \"$SSH_ORIGINAL_COMMAND\"");
     Sshd::start_with(&["ed25519"], &config)
 }
 
-/// Words that some shell reads as something else.
+/// Words that some shell interprets.
 fn words() -> Vec<String> {
     let hard = [
         "it's",
@@ -45,7 +45,7 @@ fn words() -> Vec<String> {
         "-n",
         "=x",
     ];
-    // Longer than any buffer of a shell is likely to be.
+    // Longer than a shell's buffers.
     let long = "it's a !long\\ one\n".repeat(1000);
     hard.into_iter().map(str::to_owned).chain([long]).collect()
 }
@@ -70,7 +70,7 @@ async fn words_arrive_as_they_are_whatever_the_login_shell() {
         );
         assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "{shell}");
 
-        // A script as steps have it: several lines, assignments, quotes of both kinds.
+        // A script like those of steps: several lines, assignments, both kinds of quotes.
         let text = "x='a!b'\nif [ \"$x\" = 'a!b' ]; then\n  echo \"it's $x\"; exit 3\nfi";
         let output = ssh.exec(script(text)).await.unwrap();
         assert_eq!(

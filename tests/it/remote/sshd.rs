@@ -1,4 +1,4 @@
-//! A real sshd of our own for each test, on a loopback port, in a folder that goes with it.
+//! A real sshd for each test, on a loopback port, in a folder that is removed with it.
 
 use std::fs;
 use std::net::TcpListener;
@@ -28,20 +28,20 @@ pub(super) struct Sshd {
 }
 
 impl Sshd {
-    /// Starts an sshd with an ed25519 host key, which lets in the key `user_ed25519`.
+    /// Starts an sshd with an ed25519 host key, which accepts the key `user_ed25519`.
     pub(super) fn start() -> Self {
         Self::start_with(&["ed25519"], "")
     }
 
-    /// Starts an sshd with host keys of these types and further lines of configuration.
+    /// Starts an sshd with host keys of these types and additional lines of configuration.
     pub(super) fn start_with(host_keys: &[&str], config: &str) -> Self {
         let dir = TempDir::new().unwrap();
         // The server reads the authorised keys as the user that logs in.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        // Debian's server wants it, and its package makes it only at boot.
+        // Debian's server needs it, and its package creates it only at boot.
         let _ = fs::create_dir_all("/run/sshd");
         let mut text = format!(
-            // sshd takes the first word on each setting: the test's own.
+            // sshd uses the first value of each setting: the test's own.
             "{config}\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n\
              PermitRootLogin yes\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nLogLevel VERBOSE\n\
@@ -80,8 +80,8 @@ impl Sshd {
         fs::read_to_string(self.file("log")).unwrap()
     }
 
-    /// The way in: the test's own user, the authorised key, new host keys accepted, the
-    /// operator's configuration left out.
+    /// The login: the test's own user, the authorised key, new host keys accepted, without the
+    /// operator's configuration.
     pub(super) fn target(&self) -> Target {
         Target {
             host: "h1".parse().unwrap(),
@@ -100,7 +100,7 @@ impl Sshd {
         }
     }
 
-    /// The processes of the sessions, the listener not among them.
+    /// The processes of the sessions, without the listener.
     pub(super) fn sessions(&self) -> Vec<Pid> {
         descendants(Pid::from_child(&self.child))
     }
@@ -146,7 +146,7 @@ fn spawn(dir: &Path, config: &str) -> (Child, u16) {
     panic!("sshd does not start: {}", fs::read_to_string(dir.join("log")).unwrap());
 }
 
-/// A loopback port that nobody listens on.
+/// A loopback port on which nothing listens.
 pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -160,7 +160,7 @@ pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Makes a private key with `ssh-keygen`.
+/// Creates a private key with `ssh-keygen`.
 pub(super) fn keygen(dir: &Path, name: &str, arguments: &[&str]) -> PathBuf {
     let file = dir.join(name);
     let passphrase: &[&str] = if arguments.contains(&"-N") { &[] } else { &["-N", ""] };
@@ -173,7 +173,7 @@ pub(super) fn keygen(dir: &Path, name: &str, arguments: &[&str]) -> PathBuf {
     file
 }
 
-/// Runs a program of this computer that must succeed; gives its output.
+/// Runs a program on this computer that must succeed; returns its output.
 pub(super) fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
@@ -199,7 +199,7 @@ fn descendants(pid: Pid) -> Vec<Pid> {
     let parent_of = |entry: fs::DirEntry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        // The name before it is in parentheses and may hold anything.
+        // The name before it is in parentheses and may contain anything.
         let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
         Some((Pid::from_raw(pid)?, parent.parse::<i32>().ok()?))
     };
@@ -231,7 +231,7 @@ impl Seen {
     }
 }
 
-/// Settings with the pins in `dir`, nobody to ask, and no configuration of the operator's.
+/// Settings with the pins in `dir`, without questions, and without the operator's configuration.
 pub(super) fn settings(dir: &Path) -> Settings {
     Settings {
         pins: dir.join("pins"),
@@ -247,7 +247,7 @@ pub(super) fn connector(settings: Settings) -> (Connector, Arc<Seen>) {
     (Connector::new(settings, Events::to(seen.clone())), seen)
 }
 
-/// Answers every question alike, and keeps what was asked.
+/// Gives the same answer to every question, and keeps the questions.
 pub(super) fn answer(yes: bool) -> (TrustPrompt, Arc<Mutex<Vec<FirstContact>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let kept = asked.clone();

@@ -1,5 +1,5 @@
-//! Root by sudo, with real users and real sudoers. These tests make users and remove them, so
-//! they run only as root; elsewhere they pass without a look.
+//! Root through sudo, with real users and real sudoers. These tests create and remove users, so
+//! they run only as root; otherwise they pass without doing anything.
 
 use std::fs;
 use std::io::Write;
@@ -16,14 +16,14 @@ use super::sshd::{Sshd, connector, run, script, settings, user};
 
 const PASSWORD: &str = "correct horse %p $(battery) 'staple'";
 
-/// A user of this computer with a password; removed when dropped.
+/// A user on this computer with a password; removed when dropped.
 struct Account {
     name: String,
     sudoers: PathBuf,
 }
 
 impl Account {
-    /// Makes a user with these rights in sudoers, such as `NOPASSWD: ALL`.
+    /// Creates a user with these rights in sudoers, such as `NOPASSWD: ALL`.
     fn new(rights: Option<&str>) -> Self {
         static N_MADE: AtomicU32 = AtomicU32::new(0);
         let n = N_MADE.fetch_add(1, Ordering::Relaxed);
@@ -155,7 +155,7 @@ async fn a_wrong_password_is_told_and_tried_once() {
     )
     .unwrap();
     let ssh = connect(&sshd, &account, Some("wrong")).await;
-    // Input that looks like further passwords must not become further attempts.
+    // Input that looks like more passwords must not cause more attempts.
     let lines = "again\n".repeat(9);
     assert_eq!(
         problem(as_root(&ssh, "cat", lines.as_bytes()).await),
@@ -192,8 +192,8 @@ async fn a_user_who_may_not_is_told_so() {
     assert!(matches!(found, SudoProblem::NotAllowed(_)), "{found:?}");
 }
 
-/// A folder with a program named `sudo` that asks with words of its own, as modules of
-/// authentication do, and what else a command needs.
+/// A folder with a program named `sudo` that asks in its own words, as authentication modules do,
+/// and everything else that a command needs.
 fn other_sudo(text: &str) -> tempfile::TempDir {
     let tools = tempfile::tempdir_in("/tmp").unwrap();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
@@ -219,7 +219,7 @@ async fn a_sudo_that_asks_for_something_else_is_not_waited_for() {
         ),
         ("printf 'Token: ' >&2; read -r x", None, "Token:"),
     ] {
-        // Whatever it is given is an attempt, which may lock the account.
+        // Any input counts as an attempt, which may lock the account.
         let given = "[ -z \"$x\" ] || touch \"${0%/*}/given\"";
         let tools = other_sudo(&format!("{asks}; {given}; exit 1"));
         let path = format!("SetEnv PATH={}:/usr/bin:/bin", tools.path().display());

@@ -1,5 +1,4 @@
-//! The way to a host: jump hosts, proxies, connections through a host, and hosts that are not
-//! there.
+//! The route to a host: jump hosts, proxies, connections through a host, and missing hosts.
 
 use std::fs;
 use std::net::TcpListener;
@@ -106,7 +105,7 @@ async fn a_jump_host_that_forbids_forwarding_is_named_with_the_setting() {
 async fn a_jump_host_that_is_down_is_tried_once_for_all_hosts_behind_it() {
     let sshd = Sshd::start();
     let mut target = sshd.target();
-    // It takes connections and says nothing.
+    // It accepts connections and sends nothing.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = mute.local_addr().unwrap().port();
     target.access.jump = vec![format!("127.0.0.1:{port}")];

@@ -1,4 +1,4 @@
-//! What a component left and must not find again.
+//! Files that a component left and must not find again.
 
 use platform::resource::{Absent, Resource};
 

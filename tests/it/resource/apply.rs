@@ -1,4 +1,4 @@
-//! What the changes do to a host, and how it is left as it was.
+//! What the changes do to a host, and how the host is restored.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -11,7 +11,7 @@ use platform::secret::Secret;
 use super::host::{Host, is_done, progress, whole};
 use super::probe::{at, directory, file, hidden, image, package, sysctl, user};
 
-/// Bytes that mean something to a shell, to tar, to JSON or to nobody.
+/// Bytes that are special to a shell, to tar or to JSON, and others.
 const HOSTILE: &[u8] =
     b"\0\xff'\"`$(touch /srv/pwned)`;\\n\n EOF\nrun\n\x1b[2J%s%n\r\n\0";
 
@@ -26,7 +26,7 @@ fn failure(progress: &[Progress]) -> (usize, &str) {
     }
 }
 
-/// Applies, looks again, takes everything back: the three things that must always hold.
+/// Applies, checks again, removes everything: three things that must always work.
 fn check_round_trip(host: &Host, want: &[Resource]) {
     let before = host.tree();
     let said = host.apply(want);
@@ -239,14 +239,14 @@ fn a_setting_that_the_kernel_takes_no_more_back_stays_on_record_and_stops_nothin
     let left: Vec<String> =
         host.ask(&[]).manifest.entries().iter().map(ToString::to_string).collect();
     assert_eq!(left, ["sysctl vm.swappiness"]);
-    // The machine boots anew.
+    // The machine reboots.
     host.immortal();
     host.write("/proc/sys/vm/swappiness", b"60\n");
     assert!(is_done(&host.retire()));
     assert!(host.tree() == before);
 }
 
-/// A record of each kind, written before its thing was to come, which never did.
+/// A record of each kind, written before its thing was installed, which never happened.
 #[test]
 fn what_is_on_record_and_never_came_to_be_is_taken_back() {
     let of = |kind: &str, rest: &str| format!(r#"{{"q":"ours","kind":"{kind}",{rest}}}"#);
@@ -266,7 +266,7 @@ fn what_is_on_record_and_never_came_to_be_is_taken_back() {
     ];
     let check = |lines: &[String], grub: Option<&str>| {
         let host = Host::new();
-        // A GRUB that cannot find what it boots from, as in a container.
+        // A GRUB that cannot find its boot device, as in a container.
         host.program(
             "/local/bin/update-grub",
             "#!/bin/sh\necho 'no device' >&2\nexit 1\n",
@@ -322,7 +322,7 @@ fn an_image_comes_from_the_first_registry_that_has_it() {
     assert_eq!(failure(&said), (0, "10.0.0.3:5000: connection refused"));
 }
 
-/// A unit with its file, an input, and the note of what it was started with.
+/// A unit with its file, an input, and the record of the inputs of its start.
 fn service(name: &str, config: &str) -> Vec<Resource> {
     let path = format!("/etc/systemd/system/{name}");
     let own = File::public(at(&path), "[Service]\nExecStart=/bin/x\n".to_owned());
@@ -387,7 +387,7 @@ fn a_service_that_ran_before_the_first_run_still_runs_after_the_last() {
     assert!(host.tree() == before, "{}", host.text("/fake/units/theirs.service"));
 }
 
-/// An agent is to be outlived by its tasks, also by those that Docker runs; but not for good.
+/// An agent's tasks must outlive it, including those in Docker; but not for ever.
 #[test]
 fn an_agent_that_goes_for_good_leaves_no_task_and_nothing_in_run() {
     let host = Host::new();
@@ -455,11 +455,11 @@ fn a_plan_for_another_state_of_the_host_is_refused_before_anything_is_touched() 
     assert!(host.tree() == before);
 }
 
-/// Notes whether another run would find the host locked.
+/// Records whether another run would find the host locked.
 const IS_LOCKED: &str = "#!/bin/sh\nflock -n -E 99 /run/platform/lock true\n\
                          [ $? != 99 ] || touch /fake/locked\n";
 
-/// What an earlier run left at work on a host: it holds the lock until it is let go.
+/// An earlier run that is still working on a host: it holds the lock until it is released.
 struct AtWork(std::process::Child);
 
 impl AtWork {
@@ -499,13 +499,13 @@ fn a_run_waits_for_the_one_that_changes_the_host() {
     assert!(host.has("/etc/a"));
 }
 
-/// Who waits for a lock whose file goes waits for nothing: the next one locks another file.
+/// Waiting for a lock whose file was removed is useless: the next run locks a new file.
 #[test]
 fn a_run_that_waited_for_a_tear_down_holds_the_lock_that_others_see() {
     let host = Host::new();
     let other = AtWork::on(&host);
     let (facts, changes) = host.changes(&[file("/etc/a", "a")]);
-    // It says when it waits, and keeps what it was given until the test looks.
+    // It reports when it waits, and keeps its input until the test checks.
     host.program(
         "/local/sbin/flock",
         "#!/bin/sh\n[ -e /fake/waits ] || touch /fake/waits\nexec /usr/bin/flock \"$@\"\n",
@@ -624,8 +624,7 @@ fn a_full_disk_leaves_the_old_file_and_a_record_that_can_be_read() {
     assert!(!host.has("/srv/a") && !host.has("/srv/a.platform-new"));
 }
 
-/// A file cannot grow beyond some size on the host: a write across it is cut short, as on a
-/// full disk.
+/// A file cannot exceed some size on the host: a longer write is cut short, as on a full disk.
 #[test]
 fn a_record_that_the_disk_has_no_room_for_can_still_be_read() {
     let host = Host::new();

@@ -1,8 +1,8 @@
 //! A run that dies at any of its steps: the next one finishes, and nothing is lost.
 //!
-//! The programs by which the scripts change anything count down, and the last kills the whole
-//! run. So a run is stopped before its first such call, before its second, and so on to its
-//! end: every moment there is.
+//! The programs with which the scripts change things count down, and the last one kills the whole
+//! run. So a run is stopped before its first such call, before its second, and so on until its
+//! end: at every possible moment.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use platform::resource::{File, Resource, Unit, retire};
 use super::host::{Host, Tree, is_done, progress};
 use super::probe::{at, file, hidden, sysctl};
 
-/// Some of everything that has more than one step; one of the files is replaced.
+/// Several things with more than one step; one of the files is replaced.
 fn want() -> Vec<Resource> {
     let own = File::public(at("/etc/systemd/system/x.service"), "[Service]\n".to_owned());
     let unit = Unit::named("x.service").started_with([&own]);
@@ -32,7 +32,7 @@ fn host() -> Host {
     host
 }
 
-/// Runs until it is killed after `n_calls`; whether it came to its end before.
+/// Runs until it is killed after `n_calls`; returns whether it finished before.
 fn survives(host: &Host, want: &[Resource], n_calls: u32) -> bool {
     let (facts, changes) = host.changes(want);
     host.mortal(n_calls);
@@ -42,8 +42,7 @@ fn survives(host: &Host, want: &[Resource], n_calls: u32) -> bool {
 
 fn check_as_before(host: &Host, before: &Tree, n_calls: u32) {
     let mut after = host.tree();
-    // What the very last moment may leave: a run's own luggage and its lock, with nothing on the
-    // record.
+    // A kill at the very end may leave a run's own files and its lock, without a record.
     after.retain(|path, _| {
         !path.starts_with("var/lib/platform/staged") && !path.starts_with("run/platform")
     });
@@ -85,7 +84,7 @@ fn a_run_that_is_killed_at_any_even_moment_is_finished_by_the_next() {
     check_applying(0);
 }
 
-/// The same for a run that takes everything back.
+/// The same for a run that removes everything.
 fn check_retiring(first: u32) {
     for n_calls in (first..).step_by(2) {
         let host = host();

@@ -1,4 +1,4 @@
-//! What answers to `docker` on a host, in every form that was met.
+//! The program behind `docker` on a host, in every known form.
 
 use platform::resource::Engine;
 use platform::resource::engine::Settings;
@@ -6,11 +6,11 @@ use platform::resource::probe::Questions;
 
 use super::host::Host;
 
-/// A client that no engine answers: it ends well all the same.
+/// A client without an engine: it still exits with 0.
 const ALONE: &str = "#!/bin/sh\ncase $* in\n*Server*) exit 1 ;;\ninfo*) echo ' [] []' ;;\n\
                      version*) echo 24.0.7 ;;\nesac\n";
 
-/// What the package podman-docker brings.
+/// The files of the package podman-docker.
 const PODMAN: &str = "#!/bin/sh\n[ -e /etc/containers/nodocker ] || echo 'Emulate Docker' >&2\n\
                       case $1 in version) echo 4.3.1 ;; *) exit 125 ;; esac\n\
                       exec /usr/bin/podman \"$@\"\n";
@@ -18,7 +18,7 @@ const PODMAN: &str = "#!/bin/sh\n[ -e /etc/containers/nodocker ] || echo 'Emulat
 fn engine(host: &Host) -> Engine {
     let mut engine =
         host.ask_with(&["sh"], &Questions::default().with_docker()).system.engine;
-    // Whether this computer has one, whose programs the host uses.
+    // Whether this computer has it, because the host uses its programs.
     engine.in_place = false;
     engine
 }
@@ -67,7 +67,7 @@ fn a_client_alone_and_podman_are_told_from_an_engine() {
     assert_eq!(engine(&host), without_engine("24.0.7"));
     host.program("/local/bin/docker", PODMAN);
     assert_eq!(engine(&host), Engine { podman: true, ..without_engine("4.3.1") });
-    // The link that some distributions make instead of a script.
+    // The link that some distributions install instead of a script.
     std::fs::remove_file(host.path("/local/bin/docker")).expect("it was just made");
     host.program("/local/bin/podman-remote", "#!/bin/sh\n");
     host.link("/local/bin/docker", "podman-remote");

@@ -1,8 +1,8 @@
-//! A host that is a folder: the scripts run in it for real, and cannot reach anything else.
+//! A host that is a folder: the scripts really run in it, and cannot reach anything else.
 //!
-//! The folder becomes the root of a mount namespace with this computer's programs in it. What
-//! would touch a kernel or a network is played by small scripts (`played`): systemd, Docker,
-//! apt and sysctl.
+//! The folder becomes the root of a mount namespace with this computer's programs in it. Small
+//! scripts replace everything that would change a kernel or a network (`played`): systemd,
+//! Docker, apt and sysctl.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::played;
 
-/// Makes the folder given first the root, and runs the other words in it.
+/// Makes the first folder the root, and runs the other words in it.
 const ENTER: &str = r#"set -e
 root=$1
 shift
@@ -37,9 +37,9 @@ pub(super) struct Host {
 pub(super) type Tree = BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>)>;
 
 impl Host {
-    /// A host as it is after its installation.
+    /// A host after its installation.
     pub(super) fn new() -> Self {
-        // In memory where that is possible: the scripts sync each file.
+        // In memory if possible: the scripts sync each file.
         let memory = Path::new("/dev/shm");
         let root = if memory.is_dir() {
             tempfile::tempdir_in(memory)
@@ -64,7 +64,7 @@ impl Host {
         host
     }
 
-    /// Where a path of the host is on this computer.
+    /// The place of a host's path on this computer.
     pub(super) fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path.trim_start_matches('/'))
     }
@@ -122,7 +122,7 @@ impl Host {
         ] {
             collect(self.root.path(), &self.path(top), &mut tree);
         }
-        // What useradd, userdel and dpkg keep for themselves.
+        // Files that useradd, userdel and dpkg keep for themselves.
         let kept = |path: &Path| {
             let name = path.to_string_lossy();
             let of_users = name.ends_with('-') || name.ends_with(".lock");
@@ -132,7 +132,7 @@ impl Host {
         tree
     }
 
-    /// Runs a command on the host, in a process group of its own.
+    /// Runs a command on the host, in its own process group.
     pub(super) fn spawn(&self, words: &[&str], input: &[u8]) -> Child {
         let stdin = self.root.path().join("input");
         fs::write(&stdin, input).expect("the folder is ours");
@@ -157,7 +157,7 @@ impl Host {
         self.spawn(words, input).wait_with_output().expect("it was started")
     }
 
-    /// Asks the host with a shell of choice.
+    /// Asks the host with the given shell.
     pub(super) fn ask_with(&self, shell: &[&str], questions: &Questions) -> Facts {
         let receiver = [shell, &["-c", r#"script=$(cat) && eval "$script""#]].concat();
         let output = self.run(&receiver, questions.script().as_bytes());
@@ -171,7 +171,7 @@ impl Host {
         self.ask_with(&["sh"], &Questions::about(want))
     }
 
-    /// What would have to be done, what nobody wants any more last.
+    /// The needed changes; things that are no longer wanted come last.
     pub(super) fn changes(&self, want: &[Resource]) -> (Facts, Vec<Change>) {
         let facts = self.ask(want);
         let mut changes = resource::diff(want, &facts).expect("all was answered");
@@ -186,19 +186,19 @@ impl Host {
         self.spawn(&["sh", "-c", &apply::receiver()], &stream)
     }
 
-    /// Makes the host what it should be: how it went, in the host's own words.
+    /// Applies the wanted state; returns the host's own report.
     pub(super) fn apply(&self, want: &[Resource]) -> Vec<Progress> {
         let (facts, changes) = self.changes(want);
         self.make(&facts, &changes)
     }
 
-    /// Takes back what earlier runs brought, the data included.
+    /// Removes what earlier runs installed, including the data.
     pub(super) fn retire(&self) -> Vec<Progress> {
         let facts = self.ask(&[]);
         self.make(&facts, &resource::retire(&[], &facts, true))
     }
 
-    /// Makes the changes; without any, a run does not come to the host.
+    /// Makes the changes; if there are none, a run does not use the host.
     pub(super) fn make(&self, facts: &Facts, changes: &[Change]) -> Vec<Progress> {
         if changes.is_empty() {
             return Vec::new();
@@ -206,13 +206,13 @@ impl Host {
         progress(self.start(facts, changes, "test/0/0"))
     }
 
-    /// The programs of the host that stop it for good at the first call after so many.
+    /// After the given number of calls, the programs of the host stop it for good.
     pub(super) fn mortal(&self, n_calls: u32) {
         played::mortal(self);
         self.write("/fake/lives", n_calls.to_string().as_bytes());
     }
 
-    /// The host is no longer stopped by anything; whether it was not stopped until now.
+    /// Ends the stops; returns whether the host had not been stopped yet.
     pub(super) fn immortal(&self) -> bool {
         fs::remove_dir_all(self.path("local/sbin")).expect("the folder is ours");
         self.dir("local/sbin");
@@ -220,7 +220,7 @@ impl Host {
     }
 }
 
-/// What a host said while it worked.
+/// The output of a host during its work.
 pub(super) fn progress(child: Child) -> Vec<Progress> {
     let output = child.wait_with_output().expect("it was started");
     let text = String::from_utf8_lossy(&output.stdout);

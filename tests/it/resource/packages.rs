@@ -1,4 +1,4 @@
-//! Packages: sources that do not work, lists that are locked, and commands that do not come.
+//! Packages: broken sources, locked lists, and missing commands.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use super::probe::package;
 const DEAD: &str = "W: An odd word of apt\n\
     E: The repository 'file:/opt/vendor ./ Release' does not have a Release file.\n";
 
-/// The program whose installation may leave its command out.
+/// The program whose installation may not install its command.
 fn engine() -> [Resource; 1] {
     let brings = ProvidedCommand { command: "tool", package: "engine-cli" };
     [Resource::Package(Package::named("engine").that_brings(brings))]
 }
 
-/// A host whose packages bring these commands.
+/// A host whose packages install these commands.
 fn host(bringing: &[&str]) -> Host {
     let host = Host::new();
     for name in bringing {
@@ -45,7 +45,7 @@ fn lists_that_another_process_holds_are_waited_for() {
 fn lists_that_are_held_too_long_fail_the_step_which_names_the_holder() {
     let host = Host::new();
     host.write("/fake/locked", b"1000");
-    // Each look at the clock is a minute later.
+    // At each reading of the clock, a minute has passed.
     host.program(
         "/local/sbin/date",
         "#!/bin/sh\nn=$(cat /fake/minutes 2>/dev/null || echo 0)\n\

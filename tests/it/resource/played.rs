@@ -1,11 +1,11 @@
-//! The parts of a host that are played: systemd, Docker, apt, the kernel's settings.
+//! The replaced parts of a host: systemd, Docker, apt, the kernel's settings.
 
 use super::host::Host;
 
-/// A unit is a file `/fake/units/NAME` of two words: its state, and whether it starts at boot.
-/// A start runs what the unit's drop-in has to run before it. What a unit's file says is read
-/// at its first start, when `/fake/read/NAME` comes into being, and at each reload. As
-/// does since version 254, it wants to read all again once it was asked to enable a unit.
+/// A unit is a file `/fake/units/NAME` of two words: its state, and whether it starts at boot. A
+/// start first runs the commands that the unit's drop-in sets for that. A unit's file is read at
+/// its first start, when `/fake/read/NAME` is created, and at each reload. As systemd since
+/// version 254, it needs a reload after a unit was enabled.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 [ "$1" = --quiet ] && shift
 root= now= told=1
@@ -63,8 +63,8 @@ start | restart)
 esac
 "#;
 
-/// An image is a file `/fake/images/ID`; what a reference means is in `/fake/registry/NAME`. A
-/// container of a task is a file `/fake/containers/ID` with its mounts.
+/// An image is a file `/fake/images/ID`; the meaning of a reference is in `/fake/registry/NAME`.
+/// A container of a task is a file `/fake/containers/ID` with its mounts.
 const DOCKER: &str = r#"#!/bin/sh
 case "$*" in
 "info --format"*) [ ! -e /fake/engine ] || cat /fake/engine ;;
@@ -97,10 +97,10 @@ version*) echo 20.10.24 ;;
 esac
 "#;
 
-/// A package is a file `/fake/packages/NAME`; `/fake/depends/NAME` says what it needs, and
-/// `/fake/brings/NAME` is the command `tool`, where it brings that. Like apt, it knows no package
-/// before an update. `/fake/locked` says how often its lists are found locked, `/fake/dead-source`
-/// what it says of a source; `/fake/stale` is there while they are older than the mirror, and
+/// A package is a file `/fake/packages/NAME`; `/fake/depends/NAME` contains its dependencies, and
+/// `/fake/brings/NAME` is the command `tool`, if it installs that. Like apt, it knows no package
+/// before an update. `/fake/locked` is how often its lists are found locked, `/fake/dead-source`
+/// its message about a source; `/fake/stale` exists while they are older than the mirror, and
 /// `/fake/unreachable` while no package can be fetched. dpkg itself is real.
 const APT_GET: &str = r#"#!/bin/sh
 simulate=
@@ -168,7 +168,7 @@ purge)
 esac
 "#;
 
-/// What a package recommends is in `/fake/recommends/NAME`.
+/// The recommendations of a package are in `/fake/recommends/NAME`.
 const APT_CACHE: &str = r#"#!/bin/sh
 case $1 in
 policy) printf '%s:\n  Installed: (none)\n  Candidate: 20.10.24\n' "$2" ;;
@@ -198,11 +198,11 @@ for folder in /usr/local/bin /usr/sbin /usr/bin; do
 done
 "#;
 
-/// The programs by which the scripts change anything.
+/// The programs with which the scripts change things.
 const CHANGING: [&str; 9] =
     ["chmod", "chown", "cp", "install", "mkdir", "mv", "rm", "rmdir", "systemctl"];
 
-/// Puts it all onto a host.
+/// Installs all of it on a host.
 pub(super) fn install(host: &Host) {
     for (name, text) in [
         ("systemctl", SYSTEMCTL),
@@ -247,7 +247,7 @@ pub(super) fn install(host: &Host) {
     }
 }
 
-/// Makes every program by which the scripts change anything count down.
+/// Makes every program with which the scripts change things count down.
 pub(super) fn mortal(host: &Host) {
     for name in CHANGING {
         host.program(&format!("/local/sbin/{name}"), MORTAL);

@@ -1,4 +1,4 @@
-//! What a host answers, in every shell that it may have.
+//! The answers of a host, in every shell that it may have.
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;

@@ -1,5 +1,5 @@
-//! The standing property: apply, look again, and nothing differs; take all back, and the host
-//! is as it was.
+//! The permanent property: after applying, a check finds no difference; after removing all, the
+//! host is as it was.
 
 use proptest::collection::vec;
 use proptest::option::of;
@@ -22,14 +22,14 @@ const FILES: [&str; 6] = [
 const DIRECTORIES: [&str; 4] = ["/etc/app", "/opt/x", "/srv/data", "/srv/other/deep"];
 const MODES: [u32; 5] = [0o600, 0o644, 0o755, 0o4711, 0o440];
 
-/// What is at the place of a file before the first run.
+/// The content of a file's place before the first run.
 #[derive(Debug, Clone)]
 enum Before {
     File(Vec<u8>, u32),
     Link(&'static str),
 }
 
-/// What is wanted of each place.
+/// The wanted content of each place.
 #[derive(Debug, Clone)]
 struct Want {
     files: Vec<Option<(Vec<u8>, u32, &'static str)>>,
@@ -68,8 +68,8 @@ fn want() -> impl Strategy<Value = Want> {
 }
 
 impl Want {
-    /// A directory that others made keeps the access that they gave it when it is no longer
-    /// wanted only if it had it before: so those that are there already are not wanted.
+    /// An existing directory that is no longer wanted keeps its access only if it had that access
+    /// before: so existing directories are not wanted here.
     fn resources(self, made_by_others: &[&str]) -> Vec<Resource> {
         let files = FILES.iter().zip(self.files).filter_map(|(path, file)| {
             let (bytes, mode, owner) = file?;

@@ -1,4 +1,4 @@
-//! An image's file system as a folder: whole or not there, and not gone before its time.
+//! An image's file system as a folder: complete or absent, and not removed too early.
 
 use platform::resource::{self, Owned, Resource, Tree};
 
@@ -25,7 +25,7 @@ fn host() -> Host {
     host
 }
 
-/// A process of the host with a root and a name of its own.
+/// A process on the host with its own root and name.
 fn runs(host: &Host, pid: u32, root: &str, program: &str) {
     host.link(&format!("/proc/{pid}/root"), root);
     host.write(&format!("/proc/{pid}/comm"), format!("{program}\n").as_bytes());
@@ -64,7 +64,7 @@ fn an_unpacking_that_fails_leaves_nothing_and_the_next_one_does_all() {
     assert!(!is_done(&host.apply(&want())));
     assert!(!host.has(&path()) && !host.has("/fake/unpacking"));
     std::fs::rename(&away, &whole).expect("the folder is ours");
-    // What a run leaves that is killed half-way: a container and half a folder.
+    // What a killed run leaves half-way: a container and half a folder.
     host.write("/fake/unpacking", b"sha256:bb22");
     host.write(&format!("{}.platform-new/half", path()), b"");
     assert!(is_done(&host.apply(&want())));
@@ -95,7 +95,7 @@ fn an_unpacking_that_is_killed_at_any_moment_is_finished_by_the_next() {
     }
 }
 
-/// The plan was made before the script of a run that was cut off had come to its end.
+/// The plan was made before the script of an interrupted run had ended.
 #[test]
 fn a_tree_that_came_since_the_host_was_asked_is_what_was_wanted() {
     let host = host();

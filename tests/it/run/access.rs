@@ -1,4 +1,4 @@
-//! Nodes of ZooKeeper are secured once the ensemble serves, parents first.
+//! ZooKeeper nodes are secured once the ensemble serves, parents first.
 
 use platform::component::Stage;
 use platform::component::znode::{Secure, Znode};

@@ -1,4 +1,4 @@
-//! Every step is accounted for, whatever the hosts do.
+//! Every step is counted, whatever the hosts do.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,7 +69,7 @@ fn done(step: usize) -> [String; 2] {
     ]
 }
 
-/// What a host says that comes to the end of so many steps.
+/// The output of a host that completes this many steps.
 pub(super) fn through(n_steps: usize) -> Vec<String> {
     (0..n_steps).flat_map(done).collect()
 }
@@ -78,7 +78,7 @@ fn well(n_steps: usize) -> Act {
     Act::Ends(through(n_steps), 0, "")
 }
 
-/// After so many steps, these lines.
+/// After this many steps, these lines.
 pub(super) fn then(n_steps: usize, lines: &[&str]) -> Vec<String> {
     through(n_steps)
         .into_iter()
@@ -86,7 +86,7 @@ pub(super) fn then(n_steps: usize, lines: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// Looks that are given one after the other; the last one stays.
+/// The results of checks, one after the other; the last one stays.
 #[derive(Default)]
 struct Scripted {
     looks: Mutex<VecDeque<GateState>>,
@@ -148,7 +148,7 @@ impl Run {
         }
     }
 
-    /// Carries a plan out, and checks that every step of it is accounted for.
+    /// Carries a plan out, and checks that every step of it is counted.
     pub(super) async fn carry_out(&self, stages: Vec<StagePlan>) -> Tally {
         let plan = Plan { stages, stays: Vec::new() };
         let n_changes = plan.n_changes();
@@ -194,12 +194,12 @@ impl Run {
         assert_eq!(not_started, tally.n_not_started);
     }
 
-    /// What is seen at gates, one after the other; the last stays.
+    /// The results at gates, one after the other; the last one stays.
     pub(super) fn sees(&self, looks: impl IntoIterator<Item = GateState>) {
         self.helpers.looks.lock().expect("no test panics while it writes").extend(looks);
     }
 
-    /// The gates that were looked at.
+    /// The gates that were checked.
     pub(super) fn gates(&self) -> Vec<String> {
         self.helpers.gates.lock().expect("no test panics while it writes").clone()
     }
@@ -218,7 +218,7 @@ impl Run {
     }
 }
 
-/// Runs two stages on two hosts of which the first does this in the first one; gives the steps
+/// Runs two stages on two hosts; the first host does this in the first stage. Returns the steps
 /// that were done and not started, and why the first failed.
 async fn check_failure(act: Act, n_done: usize, (kind, said): (ErrorKind, &str)) {
     let run = Run::on(&[("a", vec![act]), ("b", vec![well(2)])]);
@@ -319,7 +319,7 @@ async fn a_command_that_ends_early_is_a_failure_whatever_its_status() {
     check_failure(
         silent,
         2,
-        (ErrorKind::Failed, "ended early with status 0 and said nothing"),
+        (ErrorKind::Failed, "ended early with status 0 without a message"),
     )
     .await;
 }
@@ -524,9 +524,9 @@ async fn a_gate_that_stays_shut_stops_the_run_before_the_next_member() {
     assert_eq!((&failure.host, failure.why.kind), (&None, ErrorKind::TimedOut));
     assert_eq!(
         failure.why.said,
-        "waited 180s in vain until ZooKeeper on control-1, control-2, control-3 serve and are \
-         synced; seen last: control-1 runs without a quorum; another run looks anew and plans \
-         from what it finds"
+        "gave up after waiting 180s until ZooKeeper on control-1, control-2, control-3 \
+         serve and are synced; last seen: control-1 runs without a quorum; the next run \
+         checks again and plans from what it finds"
     );
 }
 
@@ -543,7 +543,7 @@ async fn a_gate_that_is_shut_before_the_first_member_leaves_all_as_they_are() {
 async fn an_operator_who_stops_is_obeyed_before_the_next_member() {
     let run = Arc::new(members([vec![well(1)], vec![], vec![]]));
     let stops = run.clone();
-    // Whoever looks at the first member's gates sees the operator stop the run.
+    // After a check of the first member's gates, the operator stops the run.
     let watching = async move {
         while stops.asked(0).is_empty() {
             tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! A gate is asked until it opens, and says what it saw.
+//! A gate is checked until it opens, and reports what it saw.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::fake::Kept;
 
-/// Says one thing after the other; the last one stays. Its unit has been started anew once more
-/// at each look, up to so many times.
+/// Gives one result after the other; the last one stays. At each check its unit has been
+/// restarted once more, up to a limit.
 struct Says {
     looks: Mutex<VecDeque<GateState>>,
     n_restarts: Mutex<u64>,
@@ -59,12 +59,12 @@ fn says(looks: &[GateState], at_most: u64) -> Says {
     Says { looks, n_restarts: Mutex::new(0), at_most }
 }
 
-/// Waits for a gate of which this is seen: how it ended, what was told, how long it took.
+/// Waits for a gate with these results: how it ended, the events, how long it took.
 async fn watch(looks: &[GateState]) -> (Result<(), Closed>, Vec<Event>, Duration) {
     watch_unit(looks, 0).await
 }
 
-/// The same with a unit that is started anew so often.
+/// The same with a unit that is restarted this often.
 async fn watch_unit(
     looks: &[GateState],
     n_restarts: u64,
@@ -114,9 +114,9 @@ async fn a_gate_that_does_not_open_in_time_says_what_was_seen_last() {
     let (ended, _, took) =
         watch(&[closed("first"), closed("control-1 does not answer")]).await;
     let shut = ended.expect_err("it stays shut").to_string();
-    assert!(shut.starts_with("waited 180s in vain until ZooKeeper"), "{shut}");
-    let end = "; seen last: control-1 does not answer; another run looks anew and plans from \
-               what it finds\nc2 does not reach port 2181 of control-1";
+    assert!(shut.starts_with("gave up after waiting 180s until ZooKeeper"), "{shut}");
+    let end = "; last seen: control-1 does not answer; the next run checks again and \
+               plans from what it finds\nc2 does not reach port 2181 of control-1";
     assert!(shut.ends_with(end), "{shut}");
     assert!((180..182).contains(&took.as_secs()), "{took:?}");
 }
@@ -153,11 +153,11 @@ async fn a_unit_that_ends_at_each_start_ends_the_wait_with_its_own_words() {
     assert_eq!(
         lines,
         [
-            "platform-zookeeper.service on control-1 ended and was started again 3 times: it \
-             says: java.io.EOFException",
+            "platform-zookeeper.service on control-1 ended and was started again 3 \
+             times: its log says: java.io.EOFException",
             "the log before it",
-            "mend that on control-1 (all that it says: `journalctl -u \
-             platform-zookeeper.service` there), then run this again",
+            "repair that on control-1 (full log: `journalctl -u \
+             platform-zookeeper.service` there), then run the command again",
         ]
     );
     assert!(took < Duration::from_secs(20), "{took:?}");
@@ -173,13 +173,13 @@ async fn a_unit_that_ended_twice_is_waited_for_and_its_words_are_told_in_the_end
     let (ended, told, took) = watch_unit(&[closed("control-1 is silent")], 2).await;
     assert!(took >= Duration::from_secs(180), "{took:?}");
     let shut = ended.expect_err("it stays shut").to_string();
-    assert!(shut.contains("it says: java.io.EOFException"), "{shut}");
+    assert!(shut.contains("its log says: java.io.EOFException"), "{shut}");
     let reason = told.iter().find_map(|event| match event {
         Event::GateFailed { reason, .. } => Some(reason),
         _ => None,
     });
     let reason = reason.expect("it is told that the gate failed");
     let begin =
-        "seen last: control-1 is silent\nc2 does not reach port 2181 of control-1\n";
+        "last seen: control-1 is silent\nc2 does not reach port 2181 of control-1\n";
     assert!(reason.starts_with(begin), "{reason}");
 }

@@ -1,4 +1,4 @@
-//! The cluster's lock: free, held by another, held by a run that was cut off, or nobody says.
+//! The cluster's lock: free, held by another run, held by an interrupted run, or unknown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use platform::run::lock::{Claim, ClusterLock, LockError, take};
 
 use crate::fake::{Act, Fake, Kept};
 
-/// Takes the lock; of this computer's runs, `run-1` was cut off.
+/// Takes the lock; of this computer's runs, `run-1` was interrupted.
 async fn take_telling(
     hosts: &[Arc<Fake>],
     kept: Arc<Kept>,
@@ -30,7 +30,7 @@ async fn take_on(hosts: &[Arc<Fake>]) -> Result<ClusterLock, LockError> {
     take_telling(hosts, Arc::default()).await
 }
 
-/// Waits until a host's command is over.
+/// Waits until a host's command has ended.
 async fn ends(host: &Fake) {
     let over = async {
         while !host.has_ended() {

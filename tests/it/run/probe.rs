@@ -1,4 +1,4 @@
-//! A probe is one command, and its answer is whole or an error.
+//! A probe is one command, and its answer is complete or an error.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use platform::run::probe::{ProbeError, Probed, Prober};
 
 use crate::fake::{Act, Fake, Kept};
 
-/// Asks a host which does these one after the other; gives also what was told.
+/// Asks a host which does these one after the other; also returns the events.
 async fn ask_with(
     host: &Fake,
     stopped: bool,
@@ -92,7 +92,7 @@ async fn a_host_that_an_earlier_run_s_script_still_changes_is_waited_for_and_tha
     let host = Fake::new("a", [busy(), nobody(), busy(), own, busy(), nobody(), free]);
     let (probed, told) = ask_with(&host, false).await;
     assert!(probed.expect("it is free by then").waited);
-    let gate = "a has ended what an earlier run began";
+    let gate = "a has finished the work of an earlier run";
     match &told[..] {
         [Event::Waiting { gate: waited, .. }, Event::GatePassed { gate: passed, .. }] => {
             assert_eq!((waited.as_str(), passed.as_str()), (gate, gate));
@@ -128,8 +128,8 @@ async fn a_host_that_stays_busy_is_given_up_and_an_operator_who_stops_is_obeyed(
     let late = ask_with(&always(), false).await.0.expect_err("it stays busy");
     assert_eq!(
         in_words(&late),
-        "a is still at work on what an earlier run began, after 600s: look there with `ps` at \
-         what goes on, and run again when it has ended"
+        "a is still busy with an earlier run after 600s: check there with `ps` what is \
+         running, and run the command again when it has ended"
     );
     assert_eq!(late.kind(), ErrorKind::TimedOut);
     assert!((600..602).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());

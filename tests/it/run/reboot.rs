@@ -1,4 +1,4 @@
-//! Machines that boot anew: what they say last, and what is waited for then.
+//! Machines that reboot: their last output, and what is waited for then.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::apply::{Run, changes, name, stage, then, through};
 use crate::fake::Act;
 
-/// A setting, and the reboot that it takes.
+/// A setting, and the reboot that it needs.
 fn hybrid(host: &str) -> HostChanges {
     let mut changes = changes(host, 1);
     let action = Action::Reboot { boot: "boot-1".to_owned() };
@@ -22,7 +22,7 @@ fn hybrid(host: &str) -> HostChanges {
     changes
 }
 
-/// The boot of one machine after the other, and a stage that comes after it.
+/// The reboot of one machine after the other, and a stage after them.
 fn boots() -> Vec<StagePlan> {
     let boot = stage(Stage::Boot, &[hybrid("a"), hybrid("b")]);
     vec![boot, stage(Stage::Base, &[changes("a", 1), changes("b", 1)])]
@@ -63,7 +63,7 @@ async fn a_machine_that_comes_back_as_it_was_stops_the_run_before_the_next() {
     assert_eq!(failure.why.kind, ErrorKind::Failed);
     assert_eq!(
         failure.why.said,
-        "waited in vain until a is back with cgroup v1: a came back as it was"
+        "gave up waiting until a is back with cgroup v1: a came back as it was"
     );
     assert_eq!((tally.n_done, tally.n_not_started), (2, 4));
     let failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed { .. });
@@ -80,10 +80,10 @@ async fn a_machine_that_does_not_come_back_stops_the_run_with_what_to_do() {
     assert_eq!(failure.why.kind, ErrorKind::TimedOut);
     assert_eq!(
         failure.why.said,
-        "waited 900s in vain until a is back with cgroup v1; seen last: a is down; look at the \
-         machine's console, and have it boot; what was set is in \
-         /etc/default/grub.d/99-platform.cfg; another run looks anew and plans from what it \
-         finds"
+        "gave up after waiting 900s until a is back with cgroup v1; last seen: a is \
+         down; look at the machine's console, and make it boot; the boot setting is in \
+         /etc/default/grub.d/99-platform.cfg; the next run checks again and plans from \
+         what it finds"
     );
     assert!(begun.elapsed() < Duration::from_secs(910), "{:?}", begun.elapsed());
     assert_eq!((tally.n_done, tally.n_not_started), (2, 4));

@@ -1,4 +1,4 @@
-//! An estimate as a line for a plan, as a table for people, as JSON for programs.
+//! An estimate as a line for a plan, as a table for people, and as JSON for programs.
 
 use std::fmt::{self, Write};
 
@@ -8,7 +8,7 @@ use super::super::prices::Usd;
 use super::{Estimate, GroupCost, HOURS_A_MONTH};
 use crate::inventory::{Inventory, Provider};
 
-/// The hours of a day.
+/// The hours in a day.
 const HOURS_A_DAY: f64 = 24.0;
 
 impl Estimate {
@@ -32,10 +32,10 @@ impl Estimate {
         line + ")"
     }
 
-    /// The estimate as text: a line for each group, the sum, and what it does not hold.
+    /// The estimate as text: a line for each group, the sum, and what is not included.
     ///
     /// # Errors
-    /// When `out` refuses the text.
+    /// When writing to `out` fails.
     pub fn show(&self, out: &mut impl Write) -> fmt::Result {
         if self.is_known() {
             let groups: Vec<Row> = self.groups.iter().map(Row::of_group).collect();
@@ -48,7 +48,7 @@ impl Estimate {
             )?;
             show_table(&groups, self.per_hour(), out)?;
         } else {
-            writeln!(out, "{}: what it costs is not known", self.cluster)?;
+            writeln!(out, "{}: the cost is not known", self.cluster)?;
         }
         writeln!(out)?;
         self.notes().iter().try_for_each(|note| writeln!(out, "{note}"))
@@ -86,15 +86,15 @@ impl Estimate {
         format!("list prices of {region}, {}", self.date)
     }
 
-    /// What is missing from the amounts, and what to know to read them.
+    /// What is missing from the amounts, and notes on how to read them.
     fn notes(&self) -> Vec<String> {
         let mut notes =
             if self.is_known() { self.notes_on_amounts() } else { Vec::new() };
         notes.extend(self.gaps.iter().map(|gap| format!("Not counted: {gap}.")));
         if self.region.is_none() {
-            notes.push("Name the region in the inventory, or with --region.".to_owned());
+            notes.push("Set the region in the inventory, or with --region.".to_owned());
         } else if !self.gaps.is_empty() {
-            notes.push("With --prices FILE other prices are taken.".to_owned());
+            notes.push("Use --prices FILE for other prices.".to_owned());
         }
         notes
     }
@@ -106,21 +106,22 @@ impl Estimate {
         };
         let mut notes = vec![format!("{counted}, traffic is not. A month is 730 hours.")];
         if let Some(cost) = self.until_expiry() {
-            notes.push(format!("From when it is made until it expires: {cost} USD."));
+            notes.push(format!("From creation until it expires: {cost} USD."));
         }
         if self.groups.iter().any(|group| group.spot) {
             notes.push(
-                "Spot instances are counted as if on demand; they cost less.".to_owned(),
+                "Spot instances are counted at on-demand prices; they cost less."
+                    .to_owned(),
             );
         }
         if self.groups.iter().any(|group| group.has_other_kinds) {
-            notes.push("Of several types the first is counted.".to_owned());
+            notes.push("If a group has several types, the first is counted.".to_owned());
         }
         notes
     }
 }
 
-/// What is said, and what programs get, where nothing is paid for.
+/// The text, and the JSON for programs, if nothing has to be paid for.
 pub fn show_free(inventory: &Inventory) -> (String, Value) {
     let (provider, why) = match inventory.provider {
         Provider::Ssh(_) => ("ssh", "its machines exist already"),
@@ -128,7 +129,7 @@ pub fn show_free(inventory: &Inventory) -> (String, Value) {
         Provider::Aws(_) => ("aws", "it has no machines"),
     };
     let cluster = &inventory.cluster;
-    let text = format!("{cluster}: nothing is paid for, because {why}.\n");
+    let text = format!("{cluster}: there is no cost, because {why}.\n");
     let json = json!({
         "cluster": cluster.as_str(),
         "provider": provider,
@@ -173,7 +174,7 @@ impl Row {
     }
 }
 
-/// What is paid in an hour, a day and a month, each finely enough for its column.
+/// The cost per hour, day and month, each with enough decimals for its column.
 fn columns(hour: Usd) -> [String; 3] {
     let (day, month) = (hour.times(HOURS_A_DAY), hour.times(HOURS_A_MONTH));
     [format!("{hour:.4}"), format!("{day:.2}"), format!("{month:.2}")]

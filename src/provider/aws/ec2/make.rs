@@ -1,4 +1,4 @@
-//! Does a plan's steps, phase by phase, and waits until its instances run.
+//! Carries out a plan's steps, phase by phase, and waits until its instances run.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use crate::event::{Event, in_words};
 use crate::host::HostName;
 use crate::inventory::Cidr;
 
-/// The longest that an instance may take to run, and to stop: large ones take minutes.
+/// The longest that an instance may take to start or to stop: large ones take minutes.
 const RUNNING: Duration = Duration::from_secs(600);
-/// The longest that what was just made may be unknown to AWS's other calls.
+/// The longest that AWS's other calls may not know a resource that was just created.
 const SETTLED: Duration = Duration::from_secs(60);
-/// The longest to wait where AWS asks to slow down.
+/// The longest wait while AWS asks to slow down.
 const THROTTLED: Duration = Duration::from_secs(180);
-/// How often the same instances can have been launched, and have ended, while AWS remembers the
-/// calls: for a day or two.
+/// How many times the same instances can have been launched, and have ended, while AWS remembers
+/// the calls: for a day or two.
 const TURNS: usize = 100;
-/// What a step brought.
+/// The result of a step.
 enum Made {
     Nothing,
     Vpc(String),
@@ -39,12 +39,12 @@ enum Made {
 }
 
 impl Cloud {
-    /// Does all steps of a plan, and waits until every wanted instance runs: gives them all.
-    /// What one phase began is ended; after a failure no next phase begins, and the next run
-    /// goes on there.
+    /// Carries out all steps of a plan, and waits until every wanted instance runs; returns them
+    /// all. Steps of a phase that have begun are finished; after a failure no further phase
+    /// begins, and the next run continues there.
     ///
     /// # Errors
-    /// When a call fails, an instance ends, or the operator stops it.
+    /// When a call fails, an instance ends, or the operator stops the run.
     pub async fn make(
         &self,
         plan: AwsPlan,
@@ -90,7 +90,7 @@ impl Cloud {
         making.teller().step(step.host(), &step.to_string(), work).await
     }
 
-    /// Waits until these instances run, and says what they do meanwhile.
+    /// Waits until these instances run, and reports their states meanwhile.
     async fn until_running(
         &self,
         there: &[Instance],
@@ -100,7 +100,7 @@ impl Cloud {
         let look = async || {
             let mut known =
                 self.instances(vec![of_cluster(&making.wanted.cluster)]).await?;
-            // An instance that was just launched may be unknown still.
+            // An instance that was just launched may not be visible yet.
             known.retain(|found| ids.contains(&found.id.as_str()));
             if let Some(ended) = known.iter().find(|found| !found.state.is_alive()) {
                 return Err(end(ended));
@@ -108,7 +108,7 @@ impl Cloud {
             let up = known.iter().filter(|found| found.state.is_up()).count();
             if up == ids.len() {
                 known.sort_by_key(|found| ids.iter().position(|id| *id == found.id));
-                return Ok(ControlFlow::Break((known, format!("{up} run"))));
+                return Ok(ControlFlow::Break((known, format!("{up} running"))));
             }
             match (making.stopped)() {
                 true => Err(AwsError::Stopped { n_done: up, n_left: ids.len() - up }),
@@ -118,8 +118,7 @@ impl Cloud {
         making.teller().until("all instances run", RUNNING, look).await
     }
 
-    /// Waits until instances that are about to stop have stopped: before, they cannot be
-    /// started.
+    /// Waits until instances that are stopping have stopped: they cannot be started before that.
     async fn until_stopped(
         &self,
         ids: &[String],
@@ -209,8 +208,8 @@ async fn done(
     Ok(Made::Nothing)
 }
 
-/// Makes the network. Where another run made one at the same moment, the one of the lower id
-/// stays, so that both runs agree which.
+/// Creates the network. If another run created one at the same moment, the one with the lower id
+/// is kept, so that both runs choose the same.
 async fn vpc(maker: &ResourceMaker<'_>, cidr: Cidr) -> Result<Made, AwsError> {
     let id = maker.make_vpc(cidr).await?;
     let all = maker.cloud.vpcs_that(of_cluster(&maker.wanted.cluster)).await?;
@@ -218,12 +217,12 @@ async fn vpc(maker: &ResourceMaker<'_>, cidr: Cidr) -> Result<Made, AwsError> {
         None => Ok(Made::Vpc(id)),
         Some(first) => {
             maker.cloud.delete_vpc(&id).await?;
-            Err(AwsError::AnotherRun { what: format!("it made {first}") })
+            Err(AwsError::AnotherRun { what: format!("it created {first}") })
         }
     }
 }
 
-/// The main route table of the network, which comes with it.
+/// The main route table of the network, which AWS creates with it.
 async fn route_table(maker: &ResourceMaker<'_>) -> Result<String, AwsError> {
     if let Some(table) = &maker.network.route_table {
         return Ok(table.clone());
@@ -234,7 +233,7 @@ async fn route_table(maker: &ResourceMaker<'_>) -> Result<String, AwsError> {
     tables.into_values().next().map(|(id, _)| id).ok_or(lacking)
 }
 
-/// Launches instances; what has no place goes where the plan says next.
+/// Launches instances; if a place has no capacity, tries the next place in the plan.
 async fn launched(
     maker: &ResourceMaker<'_>,
     launch: &Launch,
@@ -276,8 +275,8 @@ async fn launched(
     Err(AwsError::NoCapacity { whom: launch.whom(), tried: tried.join("; ") })
 }
 
-/// Launches instances by one call. Where AWS remembers that very call from a time before, and
-/// the instances that it brought have ended, it is made another one.
+/// Launches instances with one call. If AWS remembers the same call from an earlier run, and its
+/// instances have ended, the call is changed so that AWS does not recognize it.
 async fn launched_anew(
     maker: &ResourceMaker<'_>,
     launch: &Launch,
@@ -297,7 +296,7 @@ async fn launched_anew(
     }
 }
 
-/// Does a call, and again while AWS asks to slow down, or does not know yet what was just made.
+/// Makes a call, and repeats it while AWS asks to slow down, or does not know a new resource yet.
 async fn patiently<T>(
     call: impl AsyncFn() -> Result<T, AwsError>,
 ) -> Result<T, AwsError> {

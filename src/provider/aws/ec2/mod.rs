@@ -1,11 +1,12 @@
-//! The door to AWS: its calls as functions of values.
+//! The interface to AWS: its calls as functions of values.
 //!
 //! In reading order: [`Cloud::open`] finds credentials and region as every AWS tool does; `read`
-//! looks, `write` makes one thing at a time, `make` does a plan's steps, `sweep` removes, but
-//! not what `strangers` stand on; both `tell` what they do.
+//! queries, `write` creates one resource at a time, `make` carries out a plan's steps, and
+//! `sweep` removes resources, except those that foreign resources (`strangers`) use. Both report
+//! their progress (`tell`).
 //!
-//! Invariants: every call has a deadline; none is repeated by itself that would make a second
-//! thing.
+//! Invariants: every call has a deadline; a call that could create a second resource is never
+//! repeated automatically.
 
 mod make;
 mod read;
@@ -28,17 +29,17 @@ use super::error::AwsError;
 use crate::event::in_words;
 use crate::inventory::Aws;
 
-/// The longest that AWS may take to take a connection.
+/// The longest that AWS may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// The longest that AWS may take to answer once.
+/// The longest that AWS may take to answer one try.
 const ATTEMPT: Duration = Duration::from_secs(30);
-/// The longest that a call may take with all of its repetitions.
+/// The longest that a call may take, including all retries.
 const CALL: Duration = Duration::from_secs(180);
-/// How often a call is tried where AWS asks to slow down, or fails by itself. The pauses between
-/// double from a second to twenty.
+/// How often a call is tried if AWS asks to slow down, or fails internally. The pauses between
+/// the tries double from one second to twenty.
 const TRIES: u32 = 10;
 
-/// AWS, as one account in one region.
+/// AWS, for one account in one region.
 #[derive(Debug, Clone)]
 pub struct Cloud {
     client: Client,
@@ -46,11 +47,11 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Finds credentials and region as every AWS tool does: the environment, the profile, SSO,
-    /// a process, the instance's own role; `AWS_ENDPOINT_URL` is heeded. Calls nothing of EC2.
+    /// Finds credentials and region as every AWS tool does: the environment, the profile, SSO, a
+    /// process, the instance's own role; it respects `AWS_ENDPOINT_URL`. Makes no EC2 calls.
     ///
     /// # Errors
-    /// When there are none: it says where they were looked for.
+    /// When there are none: the error says where they were looked for.
     pub async fn open(aws: &Aws) -> Result<Self, AwsError> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
@@ -81,7 +82,7 @@ impl Cloud {
         &self.region
     }
 
-    /// What a look that failed means.
+    /// The error for a query that failed.
     fn unseen<E, R>(&self, call: &'static str) -> impl FnOnce(SdkError<E, R>) -> AwsError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -95,7 +96,7 @@ impl Cloud {
     }
 }
 
-/// What a change that failed means.
+/// The error for a change that failed.
 fn undone<E, R>(call: &'static str) -> impl FnOnce(SdkError<E, R>) -> AwsError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -107,7 +108,7 @@ where
     }
 }
 
-/// AWS's refusal, where it is one.
+/// AWS's refusal, if the error is one.
 fn refusal<E, R>(call: &'static str, error: &SdkError<E, R>) -> Option<AwsError>
 where
     E: ProvideErrorMetadata,
@@ -116,7 +117,7 @@ where
         SdkError::ServiceError(said) => said.err(),
         _ => return None,
     };
-    let text = |text: Option<&str>| text.unwrap_or("no reason is given").to_owned();
+    let text = |text: Option<&str>| text.unwrap_or("AWS gave no reason").to_owned();
     Some(AwsError::Refused {
         call,
         code: text(said.code()),

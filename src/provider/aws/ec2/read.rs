@@ -1,4 +1,4 @@
-//! Looks at what AWS has. Changes nothing.
+//! Queries the resources at AWS. Changes nothing.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -15,15 +15,15 @@ use super::super::{AwsError, CLUSTER_TAG};
 use super::{Cloud, filter};
 use crate::inventory::{AwsImage, AwsNetwork, ClusterName};
 
-/// The states in which an instance is there.
+/// The states in which an instance exists.
 const ALIVE: [&str; 4] = ["pending", "running", "stopping", "stopped"];
 
 impl Cloud {
-    /// Looks at all that a plan is made from, side by side. What only a launch needs is asked
-    /// for where machines are missing.
+    /// Queries everything that a plan needs, in parallel. Data for launches are only queried if
+    /// machines are missing.
     ///
     /// # Errors
-    /// When AWS does not answer, or refuses to.
+    /// When AWS does not answer, or refuses.
     pub async fn look(&self, wanted: &Wanted) -> Result<Seen, AwsError> {
         let (zones, vpcs, subnets, gateways, routes, groups, key, instances, image) = tokio::try_join!(
             self.zones(),
@@ -132,7 +132,7 @@ impl Cloud {
         }
     }
 
-    /// The gateways that carry the cluster's tag, with the VPC that each is attached to.
+    /// The gateways that have the cluster's tag, with the VPC that each is attached to.
     pub(super) async fn gateways_of(
         &self,
         cluster: &ClusterName,
@@ -158,7 +158,7 @@ impl Cloud {
         }
     }
 
-    /// The main route tables of VPCs, with where what is for elsewhere goes.
+    /// The main route tables of VPCs, with the target of their default route.
     pub(super) async fn main_tables(
         &self,
         which: Filter,
@@ -228,7 +228,7 @@ impl Cloud {
         Ok(answer.key_pairs().iter().filter_map(key_pair).collect())
     }
 
-    /// The instances that a filter leaves.
+    /// The instances that match a filter.
     pub(super) async fn instances(
         &self,
         which: Vec<Filter>,
@@ -256,7 +256,7 @@ impl Cloud {
         let mut newest: Option<sdk::Image> = None;
         while let Some(image) = pages.next().await {
             let image = image.map_err(self.unseen("DescribeImages"))?;
-            // Dates in ISO's form are in order as texts.
+            // Dates in ISO format sort as texts.
             if newest.as_ref().is_none_or(|best| best.creation_date < image.creation_date)
             {
                 newest = Some(image);
@@ -303,7 +303,7 @@ impl Cloud {
         Ok(facts)
     }
 
-    /// Instances in the cluster's own network that lack its tag.
+    /// Instances in the cluster's own network without its tag.
     async fn strangers(
         &self,
         wanted: &Wanted,
@@ -324,7 +324,7 @@ impl Cloud {
     }
 }
 
-/// What carries the cluster's tag.
+/// Resources with the cluster's tag.
 pub(super) fn of_cluster(cluster: &ClusterName) -> Filter {
     filter(&format!("tag:{CLUSTER_TAG}"), [cluster.as_str()])
 }

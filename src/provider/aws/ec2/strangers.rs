@@ -1,8 +1,9 @@
-//! What stands in a cluster's network and is not its own: it keeps what it stands on from going.
+//! Foreign resources in a cluster's network: they prevent the removal of the resources that they
+//! use.
 //!
-//! Security services of an account put endpoints and security groups into every network by
-//! themselves, and other people's groups may let the cluster's in. AWS then refuses to remove the
-//! network or the group, and does not say what for.
+//! An account's security services add endpoints and security groups to every network
+//! automatically, and other people's security groups may name the cluster's groups in their
+//! rules. AWS then refuses to remove the network or the group, and does not say why.
 
 use aws_sdk_ec2::types as sdk;
 
@@ -13,12 +14,12 @@ use super::read::{of_cluster, tags};
 use super::{Cloud, filter};
 use crate::inventory::ClusterName;
 
-/// The group that comes and goes with each network.
+/// The group that is created and removed with each network.
 const DEFAULT_GROUP: &str = "default";
 
 impl Cloud {
-    /// Interfaces with the cluster's tag that no instance has, and all that stands on these
-    /// networks and security groups and is not the cluster's.
+    /// Network interfaces with the cluster's tag that no instance uses, and all foreign resources
+    /// in these networks or with rules that name these security groups.
     pub(super) async fn in_networks(
         &self,
         cluster: &ClusterName,
@@ -40,8 +41,8 @@ impl Cloud {
         Ok((things, strangers.chain(groups).collect()))
     }
 
-    /// Interfaces with the cluster's tag that no instance has, and those in its networks that
-    /// are not its own, with their ids.
+    /// Network interfaces with the cluster's tag that no instance uses, and foreign interfaces in
+    /// its networks, with their ids.
     async fn interfaces(
         &self,
         cluster: &ClusterName,
@@ -76,7 +77,7 @@ impl Cloud {
         Ok((things, strangers))
     }
 
-    /// Endpoints of AWS's services in these networks, as far as they do not go by themselves.
+    /// Endpoints of AWS's services in these networks, except those that AWS removes itself.
     async fn endpoints(&self, vpcs: &[Vpc]) -> Result<Vec<sdk::VpcEndpoint>, AwsError> {
         if vpcs.is_empty() {
             return Ok(Vec::new());
@@ -87,7 +88,7 @@ impl Cloud {
         let mut endpoints = Vec::new();
         while let Some(found) = pages.next().await {
             let found = found.map_err(self.unseen("DescribeVpcEndpoints"))?;
-            // AWS writes the word small, its own list of words large.
+            // AWS sends the states in lower case, but its SDK has them in upper case.
             let state = found.state().map_or("", sdk::State::as_str);
             let goes = ["deleting", "deleted"];
             if !goes.iter().any(|going| state.eq_ignore_ascii_case(going)) {
@@ -97,8 +98,8 @@ impl Cloud {
         Ok(endpoints)
     }
 
-    /// Security groups in these networks, or that let in those of `own` that are security
-    /// groups, and do not carry the cluster's tag.
+    /// Security groups without the cluster's tag that are in these networks, or whose rules name
+    /// a security group of `own`.
     async fn strange_groups(
         &self,
         cluster: &ClusterName,
@@ -154,7 +155,8 @@ fn of_service(found: &sdk::VpcEndpoint) -> Option<ForeignResource> {
     })
 }
 
-/// A group that keeps the network that it is in, or our groups that its rules name.
+/// A group that prevents the removal of its network, or of the cluster's groups that its rules
+/// name.
 fn of_group(
     found: &sdk::SecurityGroup,
     vpcs: &[Vpc],
@@ -181,7 +183,7 @@ fn of_group(
     (!on.is_empty()).then_some(ForeignResource { what, command, on })
 }
 
-/// The command that takes the rules that name our groups out of another one.
+/// The command that removes the rules that name the cluster's groups from a foreign group.
 fn revoke(way: &str, id: &str, rules: &[sdk::IpPermission], own: &[&str]) -> String {
     let rules = rules.iter().flat_map(|rule| {
         let pairs = rule.user_id_group_pairs().iter();

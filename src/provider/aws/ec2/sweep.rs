@@ -1,4 +1,4 @@
-//! Finds all that is a cluster's, and removes it.
+//! Finds all resources of a cluster, and removes them.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -19,17 +19,17 @@ use super::{Cloud, undone};
 use crate::event::{Events, in_words};
 use crate::inventory::ClusterName;
 
-/// The longest that instances may take to be gone.
+/// The longest that instances may take to be terminated.
 const GONE: Duration = Duration::from_secs(900);
-/// So long it is tried again, though nothing more could be removed: AWS lets go of interfaces
-/// and addresses some time after their instance has ended.
+/// How long removal is retried without progress: AWS releases interfaces and addresses some time
+/// after their instance has ended.
 const NO_PROGRESS: Duration = Duration::from_secs(60);
 
 impl Cloud {
-    /// All that carries the cluster's tag and is there, and strangers in its network.
+    /// All existing resources with the cluster's tag, and foreign resources in its network.
     ///
     /// # Errors
-    /// When AWS does not answer, or refuses to.
+    /// When AWS does not answer, or refuses.
     pub async fn remains(
         &self,
         cluster: &ClusterName,
@@ -70,11 +70,12 @@ impl Cloud {
         Ok(ClusterResources { things: things.collect(), strangers, expires })
     }
 
-    /// Removes what can go, in order, again and again until nothing more goes; gives what is
-    /// left at a fresh look, each with why. Repeated, it finds less or nothing.
+    /// Removes what can be removed, in order, repeatedly until there is no more progress; returns
+    /// what is left after a new query, each with the reason. If repeated, it finds less or
+    /// nothing.
     ///
     /// # Errors
-    /// When AWS does not answer, or refuses to look.
+    /// When AWS does not answer, or refuses the query.
     pub async fn remove(
         &self,
         cluster: &ClusterName,
@@ -100,15 +101,15 @@ impl Cloud {
         let stays: BTreeMap<String, Why> = stays.collect();
         let left = left.things.into_iter().map(|thing| {
             let known = stays.get(&thing.id).or(why.get(&thing.id)).cloned();
-            let came = || Why::Said("it came while the rest went".to_owned());
+            let came = || Why::Said("it was created during the removal".to_owned());
             let why = known.unwrap_or_else(came);
             Left { thing, why }
         });
         Ok(left.collect())
     }
 
-    /// Ends instances, also those that are protected from it: the operator has named the
-    /// cluster.
+    /// Terminates instances, including those with termination protection: the operator has named
+    /// the cluster.
     async fn end(
         &self,
         instances: &[AwsResource],
@@ -168,8 +169,8 @@ impl Cloud {
         teller.until("all instances are terminated", GONE, look).await
     }
 
-    /// Removes things, kind after kind; what something else still uses is tried again as long
-    /// as anything goes. Gives those that stay, with why.
+    /// Removes resources, kind after kind; one that is still in use is tried again while there is
+    /// progress. Returns those that are left, with the reason.
     async fn remove_all(
         &self,
         mut things: Vec<AwsResource>,
@@ -180,7 +181,7 @@ impl Cloud {
             let (mut left, mut why) = (Vec::new(), BTreeMap::new());
             let before = things.len();
             for kind in things.chunk_by(|a, b| a.kind == b.kind) {
-                // What stands on others is not begun while those are there.
+                // A kind that depends on others is not begun while those exist.
                 let first_tries = kind.iter().map(|thing| self.remove_one(thing, teller));
                 let ended = join_all(first_tries).await;
                 for (thing, error) in kind.iter().zip(ended) {
@@ -270,7 +271,7 @@ impl Cloud {
         let mut things = Vec::new();
         while let Some(found) = pages.next().await {
             let found = found.map_err(self.unseen("DescribeVolumes"))?;
-            // A disk that is attached goes with its instance.
+            // An attached disk is removed with its instance.
             if found.state() == Some(&sdk::VolumeState::Available) {
                 let tags = tags(found.tags());
                 things

@@ -1,4 +1,4 @@
-//! Tells of steps and of waits as they go.
+//! Reports steps and waits as they progress.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use crate::event::{Event, Events};
 use crate::host::HostName;
 use crate::progress;
 
-/// The shortest and the longest pause between two looks at a condition that has a deadline.
+/// The shortest and the longest pause between two checks of a condition that has a deadline.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 
-/// Tells of one stage.
+/// Reports for one stage.
 #[derive(Clone, Copy)]
 pub(super) struct StageReporter<'a> {
     pub(super) stage: &'a str,
     pub(super) events: &'a Events,
 }
 
-/// What a look at something awaited found: the thing and what was seen, or what was seen instead.
+/// The result of a check during a wait: what was found and what was seen, or what was seen instead.
 pub(super) type Observation<T> = ControlFlow<(T, String), String>;
 
 impl StageReporter<'_> {
-    /// Does a step, and tells its beginning and its end.
+    /// Carries out a step, and reports its beginning and its end.
     pub(super) async fn step<T>(
         &self,
         host: Option<&HostName>,
@@ -35,11 +35,10 @@ impl StageReporter<'_> {
         progress::step(self.events, self.stage, host, step, work).await
     }
 
-    /// Looks again and again until what is waited for is done, and tells what is seen
-    /// meanwhile.
+    /// Checks repeatedly until the condition is met, and reports what is seen meanwhile.
     ///
     /// # Errors
-    /// When a look fails, or the deadline passes: it says what was seen last.
+    /// When a check fails, or the deadline passes: the error says what was seen last.
     pub(super) async fn until<T>(
         &self,
         what: &str,
@@ -64,7 +63,7 @@ impl StageReporter<'_> {
     }
 }
 
-/// Pauses between two looks, each longer than the one before.
+/// The pauses between two checks, each longer than the one before.
 pub(super) struct Backoff(Duration);
 
 impl Backoff {

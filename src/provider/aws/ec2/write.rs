@@ -1,7 +1,7 @@
-//! Makes and removes one thing at a time. Decides nothing.
+//! Creates and removes one resource at a time. Makes no decisions.
 //!
-//! A call that would make a second thing is not repeated after a lost answer; what the first one
-//! made is found by its tags.
+//! A call that could create a second resource is not repeated after a lost answer; what the first
+//! call created is found by its tags.
 
 use aws_sdk_ec2::config::{Builder, retry::RetryConfig};
 use aws_sdk_ec2::primitives::Blob;
@@ -20,7 +20,7 @@ use super::read::instance;
 use super::{Cloud, undone};
 use crate::inventory::Cidr;
 
-/// What everything of a cluster is made with.
+/// The settings for everything that is created for a cluster.
 pub(super) struct ResourceMaker<'a> {
     pub(super) cloud: &'a Cloud,
     pub(super) wanted: &'a Wanted,
@@ -83,7 +83,7 @@ impl ResourceMaker<'_> {
         unless(done, "Resource.AlreadyAssociated")
     }
 
-    /// Sends what is for elsewhere to the gateway; a route that leads nowhere is replaced.
+    /// Sets the default route to the internet gateway; replaces a route whose target is gone.
     pub(super) async fn route(&self, table: &str) -> Result<(), AwsError> {
         const ELSEWHERE: &str = "0.0.0.0/0";
         let gateway = self.network.gateway.clone();
@@ -170,8 +170,8 @@ impl ResourceMaker<'_> {
         call.send().await.map(drop).map_err(undone("StartInstances"))
     }
 
-    /// Launches as many of so many instances as there is capacity for, at least one. The same
-    /// call again gives the same instances.
+    /// Launches as many of the given instances as there is capacity for, at least one. The same
+    /// call again returns the same instances.
     pub(super) async fn launch(
         &self,
         launch: &Launch,
@@ -186,7 +186,7 @@ impl ResourceMaker<'_> {
         let options = sdk::InstanceMetadataOptionsRequest::builder()
             .http_endpoint(sdk::InstanceMetadataEndpointState::Enabled)
             .http_tokens(sdk::HttpTokensState::Required)
-            // What runs in a container is one step too far away to ask.
+            // A program in a container is one hop too far away to use it.
             .http_put_response_hop_limit(1);
         let mut call = self
             .cloud
@@ -220,14 +220,14 @@ impl ResourceMaker<'_> {
                 if kind == ResourceType::Instance { &extra[..] } else { &extra[..1] };
             call = call.tag_specifications(self.tags(kind, Some(name), extra));
         }
-        // Where there is no capacity, AWS fails with a status after which any client would try
-        // again; another place is worth more than that.
+        // If there is no capacity, AWS answers with a status after which any client would retry;
+        // it is better to try another place.
         let made = call.customize().config_override(once()).send().await;
         let made = made.map_err(undone("RunInstances"))?;
         Ok(made.instances().iter().filter_map(instance).collect())
     }
 
-    /// What everything is tagged with as it is made; `part` follows the cluster's name.
+    /// The tags of everything that is created; `part` follows the cluster's name.
     fn tags(
         &self,
         kind: ResourceType,
@@ -244,7 +244,7 @@ impl ResourceMaker<'_> {
     }
 }
 
-/// The tags of instances alone; the first is for their disks and interfaces too.
+/// The tags only for instances; the first tag is also for their disks and interfaces.
 fn extra_tags(launch: &Launch, host_key: &HostKey) -> Vec<sdk::Tag> {
     let node = launch.node.as_ref().map(|node| tag(NODE_TAG, node.as_str()));
     let own = [tag(GROUP_TAG, &launch.group), tag(HOST_KEY_TAG, &host_key.public)];
@@ -312,7 +312,7 @@ fn permission(rule: &Rule) -> sdk::IpPermission {
     permission.build()
 }
 
-/// For calls that would make a second thing where an answer was lost.
+/// For calls that could create a second resource after a lost answer.
 fn once() -> Builder {
     Builder::default().retry_config(RetryConfig::disabled())
 }
@@ -321,7 +321,7 @@ fn id(id: Option<String>, call: &'static str) -> Result<String, AwsError> {
     id.ok_or(AwsError::Answer { call, what: "an id" })
 }
 
-/// All right also where AWS says that it is so already.
+/// Also succeeds if AWS says that the change was already made.
 fn unless(done: Result<(), AwsError>, already: &str) -> Result<(), AwsError> {
     match done {
         Err(error) if error.code() == Some(already) => Ok(()),
