@@ -16,7 +16,7 @@ use crate::host::HostName;
 use crate::inventory::{SecretSource, SshAccess};
 use crate::provider::{self, MachineLogin};
 use crate::remote::ssh::{
-    Connector, Purpose, ReconnectingSsh, Settings, Target, Timing, system_ssh,
+    Connector, Pinning, Purpose, ReconnectingSsh, Settings, Target, Timing, system_ssh,
 };
 use crate::remote::{Argv, ErrorKind, RemoteError};
 use crate::run::Fleet;
@@ -81,6 +81,7 @@ async fn reach(
     let ask = ctx.ask.clone();
     let settings = Settings {
         pins: files.state.known_hosts(),
+        pinning: Pinning::Later(files.state.pins()),
         ask: Some(Arc::new(move |contact| ask.trust(contact))),
         ssh_config: None,
         timing: Timing::default(),
@@ -161,6 +162,7 @@ pub async fn ssh(
         return Err(Error::NoSuchHost { name: name.to_owned(), known });
     };
     connect_all(files, std::slice::from_ref(machine), ctx).await?;
+    files.state.keep_pins()?;
     let target = Login::of(files, ctx)?.target(machine);
     Ok(system_ssh(&target, &files.state.known_hosts(), None, purpose))
 }

@@ -204,6 +204,7 @@ impl Hosts<'_> {
             redactor: &files.state.redactor(),
             stopped: &|| ctx.is_stopped(),
         };
+        files.state.keep_pins()?;
         if purge {
             files.state.begin_removal()?;
         }

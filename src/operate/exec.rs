@@ -68,6 +68,7 @@ pub async fn exec(
 ) -> Result<Vec<Said>, Error> {
     let machines = machines::limited(machines::running(files, ctx).await?, limit)?;
     let (fleet, unreachable) = connect::connect(files, &machines, ctx).await?;
+    files.state.keep_pins()?;
     let running: Vec<_> = machines
         .iter()
         .map(|machine| {

@@ -7,14 +7,20 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::files::{self, StateError};
+use crate::remote::ssh::append_known_host as append;
 use crate::secret::SecretBytes;
 
-/// Files that were made, by their paths.
+/// What was made and is not kept yet.
 #[derive(Debug, Default)]
-pub(super) struct Draft(Mutex<BTreeMap<PathBuf, SecretBytes>>);
+pub(super) struct Draft {
+    /// Files, by their paths.
+    files: Mutex<BTreeMap<PathBuf, SecretBytes>>,
+    /// Host keys that were accepted, as lines of a file of known hosts.
+    pins: Arc<Mutex<Vec<String>>>,
+}
 
 impl Draft {
     /// The content of a file as it will be once all files are kept; `None` if there is no file.
@@ -70,8 +76,28 @@ impl Draft {
         Ok(())
     }
 
+    /// A draft of its own for files, with the same host keys.
+    pub(super) fn apart(&self) -> Self {
+        Self { files: Mutex::default(), pins: self.pins.clone() }
+    }
+
+    /// The host keys that were accepted, for all who accept more.
+    pub(super) fn pins(&self) -> Arc<Mutex<Vec<String>>> {
+        self.pins.clone()
+    }
+
+    /// Adds the host keys that were accepted to a file of known hosts.
+    pub(super) fn keep_pins(&self, file: &Path) -> Result<(), StateError> {
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(line) = pins.first() {
+            append(file, line).map_err(StateError::of("write", file))?;
+            pins.remove(0);
+        }
+        Ok(())
+    }
+
     fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, SecretBytes>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,7 +19,7 @@ mod ssh_key;
 mod unfinished;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use addition::{Addition, Asked, AskedHost};
 pub use ca::{Ca, CaError, Leaf, San};
@@ -52,7 +52,7 @@ impl State {
     /// unknown to all others.
     #[must_use]
     pub fn with_own_draft(&self) -> Self {
-        Self { draft: Arc::default(), ..self.clone() }
+        Self { draft: Arc::new(self.draft.apart()), ..self.clone() }
     }
 
     /// Checks that the folder belongs to this user, if it exists. Another user's folder cannot be
@@ -85,7 +85,24 @@ impl State {
     /// When the folder cannot be written; the call can then be repeated.
     pub fn keep(&self) -> Result<(), StateError> {
         self.make()?;
-        self.draft.keep()
+        self.draft.keep()?;
+        self.draft.keep_pins(&self.known_hosts())
+    }
+
+    /// The host keys that were accepted and are not kept yet, as lines of a file of known hosts.
+    /// Who accepts one adds it there. Like all else, they are only kept before the cluster is
+    /// changed.
+    pub fn pins(&self) -> Arc<Mutex<Vec<String>>> {
+        self.draft.pins()
+    }
+
+    /// Keeps the host keys that were accepted, and nothing else: for a verb that goes on to use
+    /// the hosts without changing the cluster.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn keep_pins(&self) -> Result<(), StateError> {
+        self.draft.keep_pins(&self.known_hosts())
     }
 
     /// The files that were made and are not kept yet, relative to the folder.

@@ -57,8 +57,8 @@ const HARMLESS: [&[u8]; 42] = [
     b"userknownhostsfile",
 ];
 
-/// The configuration files that OpenSSH read, as it prints with `-v`; `None` if it may have
-/// truncated a name.
+/// The configuration files that OpenSSH read, as it prints with `-v`; `None` if it names none, as
+/// an OpenSSH that words this line differently, or if it may have truncated a name.
 pub(super) fn files_read(said: &[u8]) -> Option<Vec<PathBuf>> {
     const SAYS: &[u8] = b"Reading configuration data ";
     let name = |line: &[u8]| {
@@ -67,9 +67,10 @@ pub(super) fn files_read(said: &[u8]) -> Option<Vec<PathBuf>> {
     };
     let names: Vec<Vec<u8>> =
         said.split(|&byte| byte == b'\n').filter_map(name).collect();
+    let names_are_missing = names.is_empty();
     let whole = names.iter().all(|name| name.len() <= LONGEST_NAME);
     let paths = names.into_iter().map(|name| PathBuf::from(OsString::from_vec(name)));
-    whole.then(|| paths.collect())
+    (whole && !names_are_missing).then(|| paths.collect())
 }
 
 /// Whether a configuration file is the same for all hosts.
@@ -157,6 +158,7 @@ mod tests {
             b"OpenSSH_9.2p1\ndebug1: Reading configuration data /etc/ssh/ssh_config\r\n\
                      debug1: /etc/ssh/ssh_config line 19: include x matched no files\n";
         assert_eq!(files_read(said), Some(vec![PathBuf::from("/etc/ssh/ssh_config")]));
+        assert_eq!(files_read(b"OpenSSH_10.1\ndebug1: Loading settings of /c\n"), None);
         let long = format!("debug1: Reading configuration data /{}\n", "x".repeat(199));
         assert_eq!(files_read(long.as_bytes()), None);
     }

@@ -27,6 +27,16 @@ use super::{Clock, certificate, revoked};
 /// that may block.
 pub type TrustPrompt = Arc<dyn Fn(&FirstContact) -> bool + Send + Sync>;
 
+/// What happens to a host key that is pinned.
+#[derive(Clone)]
+pub enum Pinning {
+    /// It is added to the file at once.
+    AtOnce,
+    /// Its line is added to these, which somebody may add to the file later; until then they
+    /// count as if they were there.
+    Later(Arc<std::sync::Mutex<Vec<String>>>),
+}
+
 /// A host whose key is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstContact {
@@ -85,12 +95,12 @@ pub(super) enum Rejection {
 
 impl HostKeys {
     pub(super) fn new(
-        pins: PathBuf,
+        pins: Pins,
         ask: Option<TrustPrompt>,
         clock: Clock,
         events: Events,
     ) -> Self {
-        let pins = Arc::new(Pins { file: pins, known: std::sync::Mutex::default() });
+        let pins = Arc::new(pins);
         let (operator, refused) = (Mutex::default(), Mutex::default());
         Self { pins, ask, clock, events, operator, refused }
     }
@@ -311,15 +321,19 @@ pub(super) enum CertificateKinds {
 }
 
 /// The file of pinned keys.
-#[derive(Debug)]
-struct Pins {
+pub(super) struct Pins {
     file: PathBuf,
+    pinning: Pinning,
     /// The text of the file when it was read, and each line added since. It is read once: with a
     /// thousand hosts, reading it for each host takes most of a run.
     known: std::sync::Mutex<Vec<Arc<KnownFile>>>,
 }
 
 impl Pins {
+    pub(super) fn new(file: PathBuf, pinning: Pinning) -> Self {
+        Self { file, pinning, known: std::sync::Mutex::default() }
+    }
+
     /// All pinned keys.
     fn all(&self) -> Result<Vec<Arc<KnownFile>>, RemoteError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -330,23 +344,35 @@ impl Pins {
     fn read_once(&self, known: &mut Vec<Arc<KnownFile>>) -> Result<(), RemoteError> {
         if known.is_empty() {
             known.push(Arc::new(read(&self.file)?));
+            if let Pinning::Later(lines) = &self.pinning {
+                let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.iter().for_each(|line| self.learn(known, line));
+            }
         }
         Ok(())
     }
 
-    /// Adds a line and syncs it to disk; the line is written whole, even if other processes add
-    /// lines.
+    /// Adds a key; it counts as known from now on.
     fn add(&self, host: &LookupName, key: &Key) -> Result<(), RemoteError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         self.read_once(&mut known)?;
         let line = known_hosts::render(host, key);
-        append(&self.file, &line).map_err(|source| RemoteError::KnownHosts {
-            file: self.file.clone(),
-            source,
-        })?;
-        let n_lines = known.iter().map(|part| part.n_lines()).sum();
-        known.push(Arc::new(KnownFile::parse_after(n_lines, &self.file, &line)));
+        match &self.pinning {
+            Pinning::AtOnce => append(&self.file, &line).map_err(|source| {
+                RemoteError::KnownHosts { file: self.file.clone(), source }
+            })?,
+            Pinning::Later(lines) => {
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone());
+            }
+        }
+        self.learn(&mut known, &line);
         Ok(())
+    }
+
+    /// Counts a line as one of the file.
+    fn learn(&self, known: &mut Vec<Arc<KnownFile>>, line: &str) {
+        let n_lines = known.iter().map(|part| part.n_lines()).sum();
+        known.push(Arc::new(KnownFile::parse_after(n_lines, &self.file, line)));
     }
 }
 
@@ -360,7 +386,9 @@ fn read(file: &Path) -> Result<KnownFile, RemoteError> {
     }
 }
 
-fn append(path: &Path, line: &str) -> io::Result<()> {
+/// Adds a line to a file of known hosts and syncs it to disk; the line is written whole, even if
+/// other processes add lines. Makes the file and its folder if they are missing.
+pub(crate) fn append(path: &Path, line: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }

@@ -50,7 +50,8 @@ use crate::secret::Secret;
 use super::config::OperatorConfig;
 use super::{Exec, Output, Remote, RemoteError, Stream};
 
-pub use self::host_keys::{FirstContact, TrustPrompt};
+pub(crate) use self::host_keys::append as append_known_host;
+pub use self::host_keys::{FirstContact, Pinning, TrustPrompt};
 pub use self::keys::KeyFileError;
 pub use self::reconnecting::ReconnectingSsh;
 pub use self::sudo::SudoProblem;
@@ -58,7 +59,7 @@ pub use self::system::{Purpose, system_ssh};
 
 use self::auth::AuthContext;
 use self::endpoint::Endpoint;
-use self::host_keys::HostKeys;
+use self::host_keys::{HostKeys, Pins};
 use self::keys::Keyring;
 use self::link::Link;
 use self::login_limits::{Backoff, LoginLimits};
@@ -94,6 +95,8 @@ pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
 pub struct Settings {
     /// The file of pinned host keys, in the format of `known_hosts`. It need not exist.
     pub pins: PathBuf,
+    /// What happens to keys that are pinned.
+    pub pinning: Pinning,
     /// Asks whether an unknown key is right; if `None`, the answer is no.
     pub ask: Option<TrustPrompt>,
     /// Read instead of the operator's usual SSH configuration files.
@@ -165,7 +168,8 @@ pub struct Connector {
 impl Connector {
     /// Makes a connector; it does not read or connect anything yet.
     pub fn new(settings: Settings, events: Events) -> Self {
-        let Settings { pins, ask, ssh_config, timing, clock } = settings;
+        let Settings { pins, pinning, ask, ssh_config, timing, clock } = settings;
+        let pins = Pins::new(pins, pinning);
         Self {
             timing,
             operator: OperatorConfig::new(ssh_config),

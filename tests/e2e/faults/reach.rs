@@ -12,6 +12,7 @@ fn a_host_that_cannot_be_worked_on_says_why_and_where() {
     unreachable_hosts_are_listed_one_by_one(&given);
     a_key_that_the_host_does_not_know_is_named(&given);
     a_changed_host_key_stops_the_run_and_names_file_and_line(&given);
+    a_look_pins_no_host_key(&given);
     an_unknown_host_key_is_not_taken_where_nobody_can_be_asked(&given);
     a_user_who_may_not_become_root_learns_what_to_set(&given);
     check_untouched(&given.machine(1));
@@ -63,6 +64,15 @@ fn a_changed_host_key_stops_the_run_and_names_file_and_line(given: &Given) {
     }
     machine.sh("mv /root/old/* /etc/ssh/ && rmdir /root/old && systemctl restart ssh");
     check_up(&lab, 0, &["nothing to do"]);
+}
+
+fn a_look_pins_no_host_key(given: &Given) {
+    let lab = given.lab(BARE);
+    let pins = lab.state().join("known_hosts");
+    lab.run(&["plan"]).exits(0);
+    assert!(!pins.exists(), "a plan changes nothing, on this computer either");
+    lab.run(&["exec", "--", "true"]).exits(0);
+    assert!(pins.exists());
 }
 
 fn an_unknown_host_key_is_not_taken_where_nobody_can_be_asked(given: &Given) {

@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use platform::inventory::HostKeyPolicy;
-use platform::remote::ssh::{Purpose, Target, system_ssh};
+use platform::remote::ssh::{Pinning, Purpose, Target, system_ssh};
 use platform::remote::{ErrorKind, Remote, RemoteError};
 
 use super::sshd::{Sshd, answer, bare_public, connector, keygen, run, script, settings};
@@ -46,6 +47,24 @@ async fn a_new_file_of_pins_is_the_owners_alone() {
     connector(settings(sshd.path())).0.connect(sshd.target()).await.unwrap();
     let mode = fs::metadata(sshd.file("pins")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_key_that_is_pinned_later_is_known_at_once_and_written_by_nobody() {
+    let sshd = Sshd::start();
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (ask, asked) = answer(true);
+    for _ in 0..2 {
+        let mut settings = settings(sshd.path());
+        settings.pinning = Pinning::Later(lines.clone());
+        settings.ask = Some(ask.clone());
+        connector(settings).0.connect(asking(&sshd)).await.unwrap();
+    }
+    assert_eq!(asked.lock().unwrap().len(), 1, "the second connection knows the key");
+    let key = bare_public(&sshd.file("host_ed25519"));
+    let line = format!("[127.0.0.1]:{} {key}\n", sshd.port);
+    assert_eq!(*lines.lock().unwrap(), [line]);
+    assert!(!sshd.file("pins").exists());
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use platform::event::{Event, Events, Sink};
 use platform::inventory::{HostKeyPolicy, SshAccess};
 use platform::remote::ssh::{
-    Connector, FirstContact, Settings, Target, Timing, TrustPrompt,
+    Connector, FirstContact, Pinning, Settings, Target, Timing, TrustPrompt,
 };
 use platform::remote::{Argv, As, Exec, Input};
 use rustix::process::{Pid, Signal, kill_process};
@@ -235,6 +235,7 @@ impl Seen {
 pub(super) fn settings(dir: &Path) -> Settings {
     Settings {
         pins: dir.join("pins"),
+        pinning: Pinning::AtOnce,
         ask: None,
         ssh_config: None,
         timing: Timing::default(),
