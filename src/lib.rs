@@ -17,6 +17,7 @@
 //! - [`event`]: everything that a display or the journal ever sees of a run.
 //! - [`host`], [`path`]: names of machines and of files on them, safe in a shell.
 //! - [`secret`]: the only values that may carry a password. [`mod@unit`]: sizes and times.
+//! - [`digest`], [`reference`]: images of registries, as they are named.
 //! - [`reason`]: what a failing thing said, its decisive line first.
 //!
 //! **Decide**: pure, no I/O, clock, environment or async.
@@ -60,10 +61,12 @@
 //! the next run finishes. No step asks whether this is a dry run: a dry run stops after the
 //! plan. The components' stand-ins of the tests are unknown here.
 
+pub mod digest;
 pub mod event;
 pub mod host;
 pub mod path;
 pub mod reason;
+pub mod reference;
 pub mod secret;
 pub mod unit;
 

@@ -19,7 +19,8 @@ use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, HeaderValue};
 use tokio_util::io::ReaderStream;
 
-use crate::images::{Blob, Damaged, Digest, Image, media_type};
+use crate::digest::Digest;
+use crate::images::{Blob, Damaged, Image, media_type};
 use crate::secret::Secret;
 
 const ANSWER: Duration = Duration::from_secs(15);

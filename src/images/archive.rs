@@ -22,7 +22,8 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::bytes::Bytes;
 
 use super::manifest::{self, Descriptor, Document, Manifest, media_type};
-use super::{Blob, Damaged, Digest, Image, ManifestError, Source, cache};
+use super::{Blob, Damaged, Image, ManifestError, Source, cache};
+use crate::digest::Digest;
 
 /// Indexes may point to indexes, but not deeper than this.
 const MAX_DEPTH: usize = 4;

@@ -25,6 +25,7 @@ use tokio::process::{Child, Command};
 
 use super::cache;
 use super::pins::Pins;
+use crate::reference::BadReference;
 use crate::remote::Argv;
 use crate::remote::local::{self, LocalError};
 use folder::Base;
@@ -75,6 +76,14 @@ pub enum BuildError {
         .0.display()
     )]
     Circle(PathBuf),
+    /// A base image is not named as images of registries are.
+    #[error("the Dockerfile in {} names no base image", folder.display())]
+    Base {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with the name.
+        source: BadReference,
+    },
     /// A base image from a registry has no digest yet.
     #[error("{} is built on {reference}, which has no digest yet", folder.display())]
     NotPinned {
@@ -203,7 +212,9 @@ fn build<'a>(
         for (name, base) in folder::bases(folder)? {
             let image = match base {
                 Base::Folder(base) => ensure_built(&base, pins, on_line).await?.tag,
-                Base::Upstream(reference) => folder::pinned(folder, &reference, pins)?,
+                Base::Upstream(reference) => {
+                    folder::pinned(folder, &reference, pins)?.to_string()
+                }
             };
             command.args(["--build-arg", &format!("{name}={image}")]);
         }

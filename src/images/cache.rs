@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 use tokio_util::bytes::Bytes;
 
-use super::Digest;
+use crate::digest::Digest;
 
 /// The content that is kept for a digest; a damaged file counts as missing.
 pub(super) fn content(digest: &Digest, cache: &Path) -> Option<Bytes> {

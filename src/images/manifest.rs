@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use tokio_util::bytes::Bytes;
 
-use super::Digest;
+use crate::digest::Digest;
 
 /// The media types that this program and every Docker from 20.10 on understand.
 pub mod media_type {

@@ -10,7 +10,6 @@
 pub mod archive;
 pub mod build;
 mod cache;
-mod digest;
 pub mod load;
 mod manifest;
 pub mod pins;
@@ -27,7 +26,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 use tokio_util::bytes::Bytes;
 
-pub use digest::{BadDigest, Digest};
+use crate::digest::Digest;
 use manifest::Descriptor;
 pub use manifest::{ManifestError, media_type};
 pub use verified::Damaged;

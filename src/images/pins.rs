@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use oci_client::client::ClientConfig;
 use serde::Deserialize;
 
-use super::Digest;
 use super::upstream::{self, UpstreamError};
+use crate::digest::Digest;
+use crate::reference::{PinnedReference, Reference};
 
 /// The name of the file.
 pub const FILE: &str = "platform.lock";
@@ -121,11 +122,9 @@ impl Pins {
 
     /// A reference with its digest; `None` if the digest is not known. A reference that already
     /// has a digest keeps it.
-    pub fn pinned(&self, reference: &str) -> Option<String> {
-        match reference.contains('@') {
-            true => Some(reference.to_owned()),
-            false => self.0.get(reference).map(|digest| format!("{reference}@{digest}")),
-        }
+    pub fn pinned(&self, reference: &Reference) -> Option<PinnedReference> {
+        let kept = || Some(reference.at(self.0.get(reference.name())?.clone()));
+        reference.pinned().or_else(kept)
     }
 
     /// The text of the file.
@@ -146,14 +145,14 @@ impl Pins {
 /// written.
 pub async fn fill(
     folder: &Path,
-    references: &[String],
+    references: &[Reference],
     settings: impl Fn() -> ClientConfig,
 ) -> Result<Vec<Pin>, PinError> {
     let pins = Pins::read(folder)?;
     let missing = references.iter().filter(|reference| pins.pinned(reference).is_none());
     let answers = ask(folder, missing.cloned().collect(), settings).await?;
     keep(folder, |pins| {
-        let is_new = |(reference, _): &(String, Digest)| pins.pinned(reference).is_none();
+        let is_new = |(reference, _): &(String, Digest)| !pins.0.contains_key(reference);
         // Another run may have kept some while the registries were asked: those stay.
         answers.into_iter().filter(is_new).collect()
     })
@@ -166,17 +165,17 @@ pub async fn fill(
 /// As [`fill`].
 pub async fn update(
     folder: &Path,
-    references: &[String],
+    references: &[Reference],
     settings: impl Fn() -> ClientConfig,
 ) -> Result<Vec<Pin>, PinError> {
-    let loose = references.iter().filter(|reference| !reference.contains('@'));
+    let loose = references.iter().filter(|reference| reference.pinned().is_none());
     let answers = ask(folder, loose.cloned().collect(), settings).await?;
     keep(folder, |_| answers)
 }
 
 async fn ask(
     folder: &Path,
-    mut references: Vec<String>,
+    mut references: Vec<Reference>,
     settings: impl Fn() -> ClientConfig,
 ) -> Result<Vec<(String, Digest)>, PinError> {
     references.sort();
@@ -185,12 +184,12 @@ async fn ask(
     let mut answers = Vec::new();
     for reference in references {
         let failed = |source| PinError::Ask {
-            reference: reference.clone(),
+            reference: reference.to_string(),
             path: path.clone(),
             source: Box::new(source),
         };
         let digest = upstream::digest_of(&reference, settings()).await.map_err(failed)?;
-        answers.push((reference, digest));
+        answers.push((reference.name().to_owned(), digest));
     }
     Ok(answers)
 }
@@ -247,9 +246,13 @@ mod tests {
         std::fs::write(dir.path().join(FILE), &text).unwrap();
         assert_eq!(Pins::read(dir.path()).unwrap(), pins);
         let pinned = format!("d.io/z:1@{}", Digest::of(b"z"));
-        assert_eq!(pins.pinned("d.io/z:1"), Some(pinned.clone()));
-        assert_eq!(pins.pinned(&pinned), Some(pinned));
-        assert_eq!(pins.pinned("d.io/z:2"), None);
+        let found = |text: &str| {
+            let reference: Reference = text.parse().unwrap();
+            pins.pinned(&reference).map(|pinned| pinned.to_string())
+        };
+        assert_eq!(found("d.io/z:1"), Some(pinned.clone()));
+        assert_eq!(found(&pinned), Some(pinned));
+        assert_eq!(found("d.io/z:2"), None);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::Digest;
 use super::build::is_executable;
+use crate::digest::Digest;
 use crate::inventory::BuiltIn;
 
 /// A file of `images/`.
@@ -215,7 +215,9 @@ mod tests {
             for source in entries.map(|entry| &entry.source) {
                 if let catalog::ImageSource::Build(inner) = source {
                     let references = build::references(&folder.join(inner)).unwrap();
-                    let pins = references.into_iter().map(|it| (it, Digest::of(b"x")));
+                    let pins = references
+                        .into_iter()
+                        .map(|it| (it.name().to_owned(), Digest::of(b"x")));
                     build::tag(&folder.join(inner), &Pins::from_iter(pins)).unwrap();
                 }
             }

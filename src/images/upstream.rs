@@ -12,13 +12,15 @@ use futures::TryStreamExt;
 use oci_client::client::ClientConfig;
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, Reference, RegistryOperation};
+use oci_client::{Client, Reference as OciReference, RegistryOperation};
 use tokio::io::AsyncReadExt;
 use tokio_util::bytes::Bytes;
 use tokio_util::io::StreamReader;
 
 use super::manifest::{self, Descriptor, Document, Manifest, media_type};
-use super::{Blob, Bytestream, Damaged, Digest, Image, ManifestError, Source, cache};
+use super::{Blob, Bytestream, Damaged, Image, ManifestError, Source, cache};
+use crate::digest::Digest;
+use crate::reference::{PinnedReference, Reference};
 
 /// The longest that a registry may take to answer, or may pause while it sends a layer.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -28,7 +30,7 @@ const MAX_CONFIG_BYTES: u64 = 8 << 20;
 /// A registry's image, whose layers are fetched when they are needed.
 pub(super) struct Upstream {
     client: Client,
-    reference: Reference,
+    reference: OciReference,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -40,9 +42,6 @@ impl std::fmt::Debug for Upstream {
 /// Why an upstream image cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// It is not a reference with a digest.
-    #[error("`{0}` is not pinned: write it as REGISTRY/NAME@sha256:…")]
-    NotPinned(String),
     /// It does not name an image.
     #[error(
         "`{0}` is not an image's reference: write one such as docker.io/library/zookeeper:3.8"
@@ -108,23 +107,21 @@ pub fn settings() -> ClientConfig {
     }
 }
 
-/// Finds an image by a reference that ends in `@sha256:…`. If it is an index, the image for
+/// Finds an image by its digest. If it is an index, the image for
 /// `linux/<architecture>` is used. The manifest and the configuration are fetched only the first
 /// time, layers when they are read.
 ///
 /// # Errors
-/// When the reference is not pinned, the registry does not send what matches the digest, or hosts
+/// When the registry does not send what matches the digest, or hosts
 /// cannot run the image.
 pub async fn resolve(
-    reference: &str,
+    reference: &PinnedReference,
     cache: &Path,
     architecture: &str,
     settings: ClientConfig,
 ) -> Result<Image, UpstreamError> {
-    let not_pinned = || UpstreamError::NotPinned(reference.to_owned());
-    let reference: Reference = reference.parse().map_err(|_| not_pinned())?;
-    let pinned = reference.digest().and_then(|digest| digest.parse().ok());
-    let pinned: Digest = pinned.ok_or_else(not_pinned)?;
+    let pinned = reference.digest();
+    let reference = parse(&reference.to_string())?;
     let fetch = |source: OciDistributionError| UpstreamError::Fetch {
         what: "anything",
         reference: reference.whole(),
@@ -132,7 +129,7 @@ pub async fn resolve(
     };
     let client = Client::try_from(settings).map_err(fetch)?;
     let upstream = Arc::new(Upstream { client, reference });
-    upstream.image(&pinned, cache, architecture).await
+    upstream.image(pinned, cache, architecture).await
 }
 
 /// Asks a registry for the current digest of a reference without one. If there is an index, its
@@ -141,19 +138,16 @@ pub async fn resolve(
 /// # Errors
 /// When the text is not a reference, or the registry does not answer with a digest.
 pub async fn digest_of(
-    reference: &str,
+    reference: &Reference,
     settings: ClientConfig,
 ) -> Result<Digest, UpstreamError> {
     let fetch = |source| UpstreamError::Fetch {
         what: "the digest",
-        reference: reference.to_owned(),
+        reference: reference.to_string(),
         source: Box::new(source),
     };
-    let parsed: Reference = reference
-        .parse()
-        .map_err(|_| UpstreamError::NoReference(reference.to_owned()))?;
     let client = Client::try_from(settings).map_err(fetch)?;
-    let upstream = Upstream { client, reference: parsed };
+    let upstream = Upstream { client, reference: parse(reference.name())? };
     let (client, anonymous) = (&upstream.client, RegistryAuth::Anonymous);
     let digest = client.fetch_manifest_digest(&upstream.reference, &anonymous);
     let digest = upstream.in_time("digest", digest).await?;
@@ -161,6 +155,11 @@ pub async fn digest_of(
         let answer = format!("the registry answered `{digest}`");
         fetch(OciDistributionError::GenericError(Some(answer)))
     })
+}
+
+/// A reference as the client of registries knows it.
+fn parse(reference: &str) -> Result<OciReference, UpstreamError> {
+    reference.parse().map_err(|_| UpstreamError::NoReference(reference.to_owned()))
 }
 
 impl Upstream {

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Blob, Digest};
+use super::Blob;
+use crate::digest::Digest;
 
 /// A part of an image that does not match its digest.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]

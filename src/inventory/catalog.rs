@@ -12,6 +12,7 @@ use super::needs::{self, DraftNeeds, Needs, Version};
 use super::reader::{Fields, Reader, did_you_mean};
 use super::tree::{self, Node};
 use super::{Component, Inventory};
+use crate::reference::{BadReference, Reference};
 
 /// Where the images of all components come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub enum ImageSource {
     /// A docker or OCI archive.
     Archive(PathBuf),
     /// A reference in a registry, by a tag or by a digest: `docker.io/library/x@sha256:…`.
-    Upstream(String),
+    Upstream(Reference),
 }
 
 /// Reads a catalogue from its text. `exists` says whether a folder or archive exists, as in
@@ -191,34 +192,18 @@ fn source(fields: &Fields, what: &str, r: &mut Reader) -> Option<ImageSource> {
     }
 }
 
-fn upstream(node: &Node, r: &mut Reader) -> Option<String> {
-    let text = r.text(node)?;
-    let fault = match text.split_once('@') {
-        Some((name, digest)) if is_name(name) && is_digest(digest) => {
-            return Some(text.to_owned());
-        }
-        Some((name, _)) if is_name(name) => Diagnostic::new(
+fn upstream(node: &Node, r: &mut Reader) -> Option<Reference> {
+    let fault = match r.text(node)?.parse() {
+        Ok(reference) => return Some(reference),
+        Err(BadReference::Digest(_)) => Diagnostic::new(
             &node.span,
             "the digest is not `sha256:` and 64 hexadecimal digits",
         )
         .help("copy the whole digest from the registry"),
-        None if is_name(text) => return Some(text.to_owned()),
-        _ => Diagnostic::new(&node.span, format!("`{text}` is not an image's reference"))
+        Err(bad @ BadReference::Name(_)) => Diagnostic::new(&node.span, bad.to_string())
             .help("write one such as `docker.io/library/zookeeper:3.8`"),
     };
     r.refuse(fault)
-}
-
-/// Whether a text is an image's reference without a digest.
-fn is_name(text: &str) -> bool {
-    let inner = |c: char| c.is_ascii_alphanumeric() || "._-/:".contains(c);
-    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(inner)
-}
-
-fn is_digest(text: &str) -> bool {
-    let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-    text.strip_prefix("sha256:")
-        .is_some_and(|hash| hash.len() == 64 && hash.chars().all(hex))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::images::build::{self, BuildError};
 use crate::images::recipes::{self, RecipeError};
 use crate::inventory::catalog::{self, Catalog, ImageSource};
 use crate::inventory::{self, BuiltIn, CatalogSource, Component, Diagnostic, Inventory};
+use crate::reference::Reference;
 use crate::remote::config::expand_home;
 use crate::state::{State, StateError};
 
@@ -199,7 +200,7 @@ impl Images {
     ///
     /// # Errors
     /// When a folder to build from cannot be read.
-    pub fn references(&self, needed: &[Component]) -> Result<Vec<String>, BuildError> {
+    pub fn references(&self, needed: &[Component]) -> Result<Vec<Reference>, BuildError> {
         let entries = self.catalog.components.iter();
         let needed = entries.filter(|(component, _)| needed.contains(component));
         let mut found = Vec::new();

@@ -15,6 +15,7 @@ use crate::images::{Image, archive, build, upstream};
 use crate::inventory::catalog::{self, Entry, ImageSource};
 use crate::inventory::{CatalogSource, Component};
 use crate::progress::StepReport;
+use crate::reference::Reference;
 
 /// What images are built with.
 pub(super) struct BuildContext<'a> {
@@ -116,7 +117,7 @@ async fn one(
 }
 
 /// The digests of these tags, those included that nobody has asked for yet.
-async fn pins_of(images: &Images, references: &[String]) -> Result<Pins, PinError> {
+async fn pins_of(images: &Images, references: &[Reference]) -> Result<Pins, PinError> {
     pins::fill(&images.pins, references, upstream::settings).await?;
     Pins::read(&images.pins)
 }

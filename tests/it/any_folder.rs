@@ -6,8 +6,9 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use platform::digest::Digest;
 use platform::images::pins::{FILE, Pins};
-use platform::images::{Digest, build, recipes};
+use platform::images::{build, recipes};
 use platform::inventory::catalog::{self, ImageSource};
 use platform::inventory::{self, BuiltIn, CatalogSource};
 use tempfile::TempDir;
@@ -70,6 +71,7 @@ fn references(name: BuiltIn, folder: &Path) -> BTreeSet<String> {
             ImageSource::Upstream(reference) => vec![reference.clone()],
             ImageSource::Archive(_) => Vec::new(),
         })
+        .map(|reference| reference.to_string())
         .collect()
 }
 
@@ -162,7 +164,7 @@ fn recipes_are_written_out_to_be_changed_and_taken() {
         place.text("own/mesos.yaml").replace("build: mesos", "build: mesos-package");
     place.write("own/mesos.yaml", &own);
     let folder = place.path("own/mesos-package");
-    assert_eq!(build::references(&folder).unwrap(), [""; 0]);
+    assert_eq!(build::references(&folder).unwrap(), []);
     assert_eq!(place.run(&["image", "pin", &file]).0, 0);
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use platform::images::{Digest, Image, archive};
+use platform::digest::Digest;
+use platform::images::{Image, archive};
 use serde_json::json;
 use tempfile::TempDir;
 

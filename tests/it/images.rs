@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use platform::digest::Digest;
 use platform::images::archive::{self, ArchiveError};
 use platform::images::build::{self, BuildError};
 use platform::images::pins::Pins;
-use platform::images::{Blob, Damaged, Digest, Image, ManifestError, load, media_type};
+use platform::images::{Blob, Damaged, Image, ManifestError, load, media_type};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::Digest;
 use super::super::pins::Pins;
 use super::BuildError;
+use crate::digest::Digest;
+use crate::reference::{PinnedReference, Reference};
 
 /// The longest chain of base images; with it, a folder that is built on itself is found.
 const MAX_BASES: usize = 8;
@@ -25,7 +26,7 @@ pub(super) enum Base {
     /// The image of another folder.
     Folder(PathBuf),
     /// An image of a registry.
-    Upstream(String),
+    Upstream(Reference),
 }
 
 /// The tag of a folder's image: a hash of the names, contents and executable bits in the folder,
@@ -42,7 +43,7 @@ pub fn tag(folder: &Path, pins: &Pins) -> Result<String, BuildError> {
 ///
 /// # Errors
 /// When a folder cannot be read, or is built on itself.
-pub fn references(folder: &Path) -> Result<Vec<String>, BuildError> {
+pub fn references(folder: &Path) -> Result<Vec<Reference>, BuildError> {
     let mut found = Vec::new();
     collect(folder, MAX_BASES, &mut found)?;
     Ok(found)
@@ -51,11 +52,11 @@ pub fn references(folder: &Path) -> Result<Vec<String>, BuildError> {
 fn collect(
     folder: &Path,
     bases_left: usize,
-    found: &mut Vec<String>,
+    found: &mut Vec<Reference>,
 ) -> Result<(), BuildError> {
     for (_, base) in bases(folder)? {
         match base {
-            Base::Upstream(reference) if !reference.contains('@') => {
+            Base::Upstream(reference) if reference.pinned().is_none() => {
                 found.push(reference)
             }
             Base::Upstream(_) => (),
@@ -74,7 +75,7 @@ fn tag_of(folder: &Path, pins: &Pins, bases_left: usize) -> Result<String, Build
     for (_, base) in bases(folder)? {
         match base {
             Base::Upstream(reference) => {
-                hasher.update(pinned(folder, &reference, pins)?);
+                hasher.update(pinned(folder, &reference, pins)?.to_string());
             }
             Base::Folder(_) if bases_left == 0 => {
                 return Err(BuildError::Circle(folder.to_owned()));
@@ -89,12 +90,12 @@ fn tag_of(folder: &Path, pins: &Pins, bases_left: usize) -> Result<String, Build
 /// A registry's image with its digest.
 pub(super) fn pinned(
     folder: &Path,
-    reference: &str,
+    reference: &Reference,
     pins: &Pins,
-) -> Result<String, BuildError> {
+) -> Result<PinnedReference, BuildError> {
     pins.pinned(reference).ok_or_else(|| BuildError::NotPinned {
         folder: folder.to_owned(),
-        reference: reference.to_owned(),
+        reference: reference.to_string(),
     })
 }
 
@@ -152,11 +153,14 @@ pub(super) fn bases(folder: &Path) -> Result<Vec<(String, Base)>, BuildError> {
     let base = |(name, image): (&str, &str)| {
         let base = match sibling(image) {
             Some(sibling) => Base::Folder(beside.join(sibling)),
-            None => Base::Upstream(image.to_owned()),
+            None => Base::Upstream(image.parse().map_err(|source| BuildError::Base {
+                folder: folder.to_owned(),
+                source,
+            })?),
         };
-        (name.to_owned(), base)
+        Ok((name.to_owned(), base))
     };
-    Ok(arguments(&text).into_iter().map(base).collect())
+    arguments(&text).into_iter().map(base).collect()
 }
 
 /// The arguments at the beginning of a Dockerfile, with their default values. Only those that name
@@ -265,13 +269,23 @@ mod tests {
     }
 
     #[test]
+    fn a_base_that_is_no_image_of_a_registry_is_named_with_its_folder() {
+        let dir = folder(&[("top/Dockerfile", "ARG X=d.io/x@sha256:00\nFROM ${X}\n")]);
+        let refused = references(&dir.path().join("top")).unwrap_err();
+        let said = crate::event::in_words(&refused);
+        assert!(said.contains("/top names no base image: `sha256:00` is not"), "{said}");
+    }
+
+    #[test]
     fn the_tag_follows_the_digest_of_a_registrys_image() {
         let upstream = "ARG MESOS=d.io/mesos:1\nFROM ${MESOS}\n";
-        let on_both =
-            "ARG BASE=platform/mesos\nARG X=d.io/x@sha256:00\nFROM ${BASE}\nFROM ${X}\n";
-        let dir = folder(&[("mesos/Dockerfile", upstream), ("top/Dockerfile", on_both)]);
+        let pinned = Digest::of(b"x");
+        let on_both = format!(
+            "ARG BASE=platform/mesos\nARG X=d.io/x@{pinned}\nFROM ${{BASE}}\nFROM ${{X}}\n"
+        );
+        let dir = folder(&[("mesos/Dockerfile", upstream), ("top/Dockerfile", &on_both)]);
         let (mesos, top) = (dir.path().join("mesos"), dir.path().join("top"));
-        assert_eq!(references(&top).unwrap(), ["d.io/mesos:1"]);
+        assert_eq!(references(&top).unwrap(), ["d.io/mesos:1".parse().unwrap()]);
         let without = tag(&mesos, &none());
         assert!(matches!(without, Err(BuildError::NotPinned { .. })), "{without:?}");
         let tags = |digest: &str| {

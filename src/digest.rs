@@ -23,7 +23,7 @@ impl Digest {
     }
 
     /// The digest of everything that was passed to `hasher`.
-    pub(super) fn finish(hasher: Sha256) -> Self {
+    pub(crate) fn finish(hasher: Sha256) -> Self {
         Self(format!("sha256:{}", hex(&hasher.finalize())))
     }
 
