@@ -1,8 +1,8 @@
 //! `platform` turns one YAML inventory into a running, fault-tolerant container platform.
 //!
-//! # The map of the house
+//! # The modules, in reading order
 //!
-//! Data flows one way. What is left of `run` is pure and decides; what is right of it shows.
+//! Data flows one way. What is left of `run` decides and is pure; what is right of it shows.
 //!
 //! ```text
 //! inventory ─▶ topology ─▶ component ─┬────────────────▶ plan ─▶ run ─▶ event ─▶ report
@@ -10,56 +10,78 @@
 //!               machines (provider)
 //! ```
 //!
-//! In reading order. A module uses those above its own, never one below; a test holds that.
+//! A module uses the modules above it in this list, never one below it. A test checks that.
 //!
-//! **Words that all others use**
+//! **Values that all modules use**
 //!
-//! - [`event`]: everything that a display or the journal ever sees of a run.
-//! - [`host`], [`path`]: names of machines and of files on them, safe in a shell.
-//! - [`secret`]: the only values that may carry a password. [`mod@unit`]: sizes and times.
-//! - [`digest`], [`reference`]: images of registries, as they are named.
-//! - [`reason`]: what a failing thing said, its decisive line first.
+//! - [`event`]: everything that a display or the journal sees of a run.
+//! - [`host`], [`path`]: names of machines, and of files on them, that are safe in a shell.
+//! - [`secret`]: the only values that may hold a password. [`mod@unit`]: sizes and times.
+//! - [`digest`], [`mod@reference`]: names of images in registries.
+//! - [`reason`]: the output of something that failed, with its decisive line first.
 //!
-//! **Decide**: pure, no I/O, clock, environment or async.
+//! **Modules that decide**: pure, without I/O, clock, environment or async.
 //!
-//! - [`inventory`]: the operator's file, checked once, every fault at its position; the
-//!   catalogue of images.
-//! - [`topology`]: who runs what, and who decides by a majority.
-//! - [`resource`]: what a host should have, what it has, and the difference. Each kind holds its
-//!   question, its reading of the answer, and its change together.
+//! - [`inventory`]: the operator's file and the catalogue of images. Both are checked once, and
+//!   every mistake is reported at its position.
+//! - [`topology`]: which host runs what, and which components need a majority.
+//! - [`resource`]: what a host should have, what it has, and the difference. Each kind of resource
+//!   keeps its question, its parser and its change together.
 //! - [`template`]: strict rendering. [`component`]: what each component wants on a host.
-//! - [`plan`]: changes ordered into stages and waves that no quorum is lost to.
+//! - [`plan`]: changes in stages and waves that keep every quorum.
 //!
-//! **Do**: async, fallible, decide nothing.
+//! **Modules that act**: async and fallible; they decide nothing.
 //!
-//! - [`progress`]: how steps and waits are reported. [`remote`]: the one narrow door to a host,
-//!   and its SSH.
-//! - [`provider`]: machines in, machines out; what AWS should have is decided purely there,
-//!   beside the one door to it. [`images`]: built, read and packed; what comes with the program
-//!   to build them from, and the digests that are kept of tags.
-//! - [`state`]: the folder beside the inventory: authority, secrets, lock, journal.
-//! - [`api`]: what components themselves answer.
-//! - [`run`]: probe, apply, gates, the cluster's lock.
-//! - [`operate`]: the verbs, each as a table of contents. Begin with
+//! - [`progress`]: reports steps and waits. [`remote`]: runs commands on hosts, over SSH.
+//! - [`provider`]: finds, makes and removes machines. What AWS should have is decided there by
+//!   pure code. [`images`]: builds, reads and packs images, and keeps the digests of their tags.
+//! - [`state`]: the folder beside the inventory: certificate authority, secrets, lock, journal.
+//! - [`api`]: clients for the APIs of the components.
+//! - [`run`]: probes hosts, applies plans, waits at gates, holds the cluster's lock, asks
+//!   components for their health.
+//! - [`operate`]: the verbs, each readable as a table of contents. Begin with
 //!   [`operate::up`].
 //!
-//! **Show**
+//! **Modules that show**
 //!
-//! - [`report`]: events as a terminal, as lines, as JSON. [`cli`]: words in, exit code out.
+//! - [`report`]: shows events on a terminal, as lines, as JSON. [`cli`]: parses the command line
+//!   and sets the exit code.
 //!
 //! # How a change reaches a host
 //!
-//! One command [probes](resource::probe): a generated shell script asks exactly what the wanted
-//! resources need to know. The [difference](resource::diff) is taken here, on values. One
-//! command per stage [applies](resource::apply): a script and the contents of files as one
-//! stream. What it brings it notes first, in a record on the host; so a run can die at any
-//! instant, the next goes on, and a tear-down takes back exactly what is ours.
+//! One command [probes](resource::probe) the host: a generated shell script asks exactly what the
+//! wanted resources need to know. The [difference](resource::diff) is computed here, on values.
+//! One command per stage [applies](resource::apply) it: a script and the contents of files as one
+//! stream. The script records each thing on the host before it installs it. So a run may be killed
+//! at any time: the next run continues, and `down` removes exactly what this program installed.
+//!
+//! # Glossary
+//!
+//! - **Inventory**: the operator's YAML file. **Catalogue**: the file that says where images come
+//!   from.
+//! - **Machine**: what a provider knows. **Host**: the same machine, as SSH and components see it.
+//! - **Component**: a program of the platform, such as ZooKeeper. **Instance**: a component on one
+//!   host. **Unit**: the systemd unit that runs it.
+//! - **Member**: an instance that serves together with others. **Ensemble**: members that decide
+//!   by a majority. **Leader**: the one member that leads. **Peers**: members of which no two may
+//!   be interrupted at once.
+//! - **Resource**: a thing that a host should have: a file, a package, a unit. **Facts**: what a
+//!   host reported to a probe. **Change**: what turns one into the other.
+//! - **Plan**: all changes of a run, in **stages** (one after the other) and **waves** (hosts that
+//!   change side by side). **Step**: one change, while it is applied.
+//! - **Gate**: a condition that a run waits for. **Health**: what a component reports about itself.
+//! - **Preflight**: the checks before the first change. **Refusal**: a reason not to change anything.
+//! - **Proof**: the test app that shows that the cluster works.
+//! - **State folder**: `.platform/CLUSTER` beside the inventory. **Draft**: what was made for it
+//!   and is not kept yet.
+//! - **Pin**: an SSH host key, or the digest of an image's tag, that is kept and checked from
+//!   then on.
 //!
 //! # What is deliberately absent
 //!
-//! There is no agent on hosts and no Python. There is no rollback: steps can be repeated, and
-//! the next run finishes. No step asks whether this is a dry run: a dry run stops after the
-//! plan. The components' stand-ins of the tests are unknown here.
+//! There is no agent on hosts and no Python. There is no rollback: steps can be repeated, and the
+//! next run finishes. No step asks whether this is a dry run: a dry run stops after the plan. The
+//! product does not know the stand-ins that its tests use for some components.
 
 pub mod digest;
 pub mod event;
