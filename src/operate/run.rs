@@ -123,7 +123,7 @@ pub(super) async fn take_lock(
 /// The machines that will be made or changed, as text.
 pub(super) fn shown_machines(machines: &MachinePlan) -> String {
     let mut text = format!("{}\n", Stage::Machines);
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     let _ = machines.show(&mut text);
     text
 }
@@ -131,7 +131,7 @@ pub(super) fn shown_machines(machines: &MachinePlan) -> String {
 /// A plan as text.
 pub(super) fn shown(plan: &Plan) -> String {
     let mut text = String::new();
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     let _ = plan.show(&mut text);
     text
 }
