@@ -13,7 +13,7 @@ from hosts import GIVEN, Containers, Hosts, Namespaces
 from measure import Limit, Sample, judge, median, platform, say
 from tools import Tool, compare, faster, install, run_platform, run_pyinfra
 
-# The most memory that a run may take, in MB, for so many hosts.
+# The most memory that a run may take, in MB, by number of hosts.
 MEMORY = {200: 80, 1000: 200}
 N_TIMES = 3
 
@@ -42,7 +42,7 @@ def beside_pyinfra(hosts: Containers) -> list[Limit]:
 
 def beside_logins(hosts: Hosts) -> list[Limit]:
     first = run_platform(hosts)
-    # In turns: what else the computer does meanwhile slows both.
+    # They take turns, so that other work of the computer slows both.
     logins, unchanged = [], []
     for n in range(N_TIMES):
         say(f"{hosts.n_hosts} hosts: logins and nothing to do, {n + 1} of {N_TIMES}")
