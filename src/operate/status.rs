@@ -125,12 +125,12 @@ pub async fn status(
     let questions = questions.filter(|(host, _)| fleet.contains_key(host)).collect();
     let logins = logins(files, ctx)?;
     let services = Services { fleet: &fleet, topology: &topology, logins: &logins };
-    let (facts, answers, registries, asked, barred) = tokio::join!(
+    let (facts, answers, registries, asked, blocked) = tokio::join!(
         survey::facts_now(&fleet, &questions, ctx),
         members(&fleet, &topology),
         registries(files, &topology, &fleet, ctx),
         Asked::of(services, ctx),
-        reach::barred(&fleet, reach::ways(&topology)),
+        reach::blocked(&fleet, reach::connections(&topology)),
     );
     let facts = facts?;
     let words = words(files, &topology, &fleet, &facts).await;
@@ -146,7 +146,7 @@ pub async fn status(
     if let Err(lost) = lost::check(&files.state.made(), files.state.folder(), &facts) {
         status.problems.insert(0, lost.to_string());
     }
-    status.problems.extend(reach::sentences(&barred));
+    status.problems.extend(reach::sentences(&blocked));
     status.problems.extend(unfinished(files));
     status.expires = machines.plan.expires;
     status.problems.extend(status.expires.and_then(|at| expiry(at, (ctx.clock)())));
