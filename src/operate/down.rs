@@ -87,9 +87,9 @@ async fn remove_machines(
 fn not_yet(expires: Option<Timestamp>, now: Timestamp) -> Result<Option<String>, Error> {
     match expires {
         None => Err(Error::NoExpiry(EXPIRES_TAG)),
-        Some(at) if at > now => Ok(Some(format!(
-            "nothing to do: the cluster does not expire before {at}"
-        ))),
+        Some(at) if at > now => {
+            Ok(Some(format!("nothing to do: the cluster does not expire before {at}")))
+        }
         Some(_) => Ok(None),
     }
 }
@@ -269,7 +269,8 @@ impl ImageTransport for Nothing {
         push: &'a Push,
     ) -> futures::future::BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            Err(format!("the stage {} pushes no {}", Stage::Retire, push.component).into())
+            Err(format!("the stage {} pushes no {}", Stage::Retire, push.component)
+                .into())
         })
     }
 }
@@ -279,14 +280,16 @@ impl ZnodeAccess for Nothing {
         &'a self,
         node: &'a Znode,
     ) -> futures::future::BoxFuture<'a, Result<(), String>> {
-        Box::pin(
-            async move { Err(format!("the stage {} secures no {}", Stage::Retire, node.path)) },
-        )
+        Box::pin(async move {
+            Err(format!("the stage {} secures no {}", Stage::Retire, node.path))
+        })
     }
 }
 
 impl HealthCheck for Nothing {
     fn look<'a>(&'a self, gate: &'a Gate) -> futures::future::BoxFuture<'a, GateState> {
-        Box::pin(async move { GateState::Closed(format!("nobody checks whether {gate}")) })
+        Box::pin(
+            async move { GateState::Closed(format!("nobody checks whether {gate}")) },
+        )
     }
 }

@@ -83,9 +83,7 @@ pub enum Error {
     #[error(transparent)]
     Pins(#[from] PinError),
     /// Local machines need an image.
-    #[error(
-        "{0} has no image for local machines: add `machine: {{build: FOLDER}}`"
-    )]
+    #[error("{0} has no image for local machines: add `machine: {{build: FOLDER}}`")]
     NoMachineImage(String),
     /// Machines of AWS.
     #[error(transparent)]

@@ -114,8 +114,9 @@ pub async fn plan(
 
 fn report(files: &ClusterFiles, seen: Assessment, mut notes: Vec<String>) -> PlanReport {
     if files.state.proof_is_open() {
-        notes
-            .push("An earlier `up` did not make its proof: the next `up` makes it.".to_owned());
+        notes.push(
+            "An earlier `up` did not make its proof: the next `up` makes it.".to_owned(),
+        );
     }
     if !seen.plan.is_empty() {
         return PlanReport { pending: Pending::Changes(seen.plan), notes };

@@ -118,7 +118,9 @@ impl Preview {
     pub(super) fn notes(&self) -> Vec<String> {
         let groups: BTreeSet<&String> = self.unnamed.values().collect();
         let note = |group| {
-            format!("The names new-{group}-1 and so on are placeholders for the real names.")
+            format!(
+                "The names new-{group}-1 and so on are placeholders for the real names."
+            )
         };
         groups.into_iter().map(note).collect()
     }

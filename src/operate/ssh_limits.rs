@@ -166,7 +166,10 @@ mod tests {
     #[tokio::test]
     async fn hosts_that_are_spoken_through_are_named_together_and_no_others() {
         let well = |host| Hard { host, forwards: true, has_room: true };
-        assert!(check(well).await.is_empty(), "it does not matter that nothing listens yet");
+        assert!(
+            check(well).await.is_empty(),
+            "it does not matter that nothing listens yet"
+        );
         let found = check(|host| Hard { forwards: false, ..well(host) }).await;
         let hosts: Vec<&str> = found.iter().map(|(host, _)| host.as_str()).collect();
         assert_eq!(hosts, ["e1", "c1"]);

@@ -213,8 +213,7 @@ impl Before {
 
 fn machines_only(n_machines: usize, before: Before) -> Ended {
     let runs = if n_machines == 1 { "runs" } else { "run" };
-    let there =
-        format!("{} {runs}; nothing was installed", count(n_machines, "machine"));
+    let there = format!("{} {runs}; nothing was installed", count(n_machines, "machine"));
     match before.told() {
         None => {
             let summary = format!("nothing to do: {there}");

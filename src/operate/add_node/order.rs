@@ -73,9 +73,7 @@ impl Order {
             return Err(CannotAdd::Unfinished { what, since }.into());
         }
         ctx.events.emit(&Event::Warned {
-            message: format!(
-                "continuing the add-node of {what} that began at {since}"
-            ),
+            message: format!("continuing the add-node of {what} that began at {since}"),
         });
         let (files, n_before) = (files.with(files.inventory.clone()), noted.n_before);
         Ok(Self { files, group, addition, n_before, step: Step::GoOn(noted) })

@@ -61,7 +61,9 @@ fn names_the_machine_that_is_too_many(lab: &Lab) {
     for verb in [&["plan"][..], &["up", "--yes"], &["status"]] {
         let said = lab.run(verb).exits(0).said();
         let container = format!("docker rm --force platform-{}-node-2", lab.cluster());
-        for part in ["node-2 (running) is not in the inventory and is not changed", &container] {
+        for part in
+            ["node-2 (running) is not in the inventory and is not changed", &container]
+        {
             assert!(said.contains(part), "{verb:?}: `{part}` is not in:\n{said}");
         }
     }
