@@ -1,7 +1,7 @@
 """Hosts for measurements, known to every tool in advance: containers, or namespaces.
 
-Whatever they are, they are reached over SSH by the user `platform`, with one key, and are of
-the image `machine` in images/base.yaml. All of it is under one folder, and goes with it.
+Both kinds are reached over SSH by the user `platform`, with one key, and are made from the image
+`machine` in images/base.yaml. All their files are in one folder, and are removed with it.
 """
 
 import os
@@ -118,10 +118,10 @@ class Containers(Hosts):
 
 
 class Namespaces(Hosts):
-    """Hosts that are an sshd each over one file system tree: a thousand fit on a laptop.
+    """Hosts that are one sshd each, on a shared file system tree: a thousand fit on a laptop.
 
-    Each has its own network, processes, mounts and host name. None has a systemd, so no units
-    can be compared. It takes root.
+    Each has its own network, processes, mounts and host name. None has systemd, so units cannot
+    be compared. This needs root.
     """
 
     BRIDGE = "bench-hosts"

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """`make bench-terraform`: a hundred machines of AWS, compared with Terraform.
 
-Both tools ask the tests' EC2 for the same: terraform/aws.yaml and terraform/main.tf say what.
-A tool's first run finds an account without any of it; the next finds nothing to do, which the
-tool has to say. Each account is a server of its own, freshly started, and what the tools made in
-theirs is compared. No call leaves this computer but those with which `terraform init` fetches
-Terraform's provider, which are made before anything is measured.
+Both tools ask the tests' EC2 for the same: it is written in terraform/aws.yaml and
+terraform/main.tf. A tool's first run begins with an empty account; the next finds nothing to do,
+and the tool has to report that. Each account is its own, newly started server, and the results of
+the tools are compared. No call leaves this computer, except that `terraform init` fetches
+Terraform's provider before anything is measured.
 
-Terraform's memory is that of its provider, a process of its own and the larger of the two.
+Terraform's memory is that of its provider, a separate process and the larger of the two.
 """
 
 import json
