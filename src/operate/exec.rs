@@ -21,7 +21,7 @@ pub struct Said {
     pub host: HostName,
     /// Its exit status, or why there is none.
     pub status: Result<u32, NoStatus>,
-    /// Its standard output, without what the host printed before the command began.
+    /// What the host printed before the command began, and then the command's standard output.
     pub stdout: Vec<u8>,
     /// The end of its standard error.
     pub stderr: Vec<u8>,

@@ -292,7 +292,7 @@ fn is_back_by_itself_when_docker_is(lab: &Lab) {
         HOSTS.into_iter().zip(["zookeeper", "zookeeper", "zookeeper", "registry"])
     {
         let machine = lab.machine(host);
-        until("starts in vain", SOON, || {
+        until("fails at each start", SOON, || {
             let n = machine.sh(&format!("systemctl show -P NRestarts platform-{unit}"));
             (n.trim().parse::<u32>().expect("a number") >= 3).then_some(())
         });

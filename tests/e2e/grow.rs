@@ -182,7 +182,7 @@ fn machines_that_exist_are_added_where_an_odd_inventory_lists_them() {
     given.machine(3).sh("systemctl stop ssh.socket ssh; true");
     let add = ["add-node", &address, "--attribute", "ssd=true", "--yes", "-o", "json"];
     let silent = lab.run(&add).exits(5);
-    assert!(silent.said().contains("take it out of its `hosts`"), "{}", silent.said());
+    assert!(silent.said().contains("remove them from its `hosts`"), "{}", silent.said());
     let line = "  # the first, [really]\n";
     let new = format!("        {{address: '{address}', attributes: {{ssd: 'true'}}}},\n");
     let expected = text.replace(line, &format!("{line}{new}"));

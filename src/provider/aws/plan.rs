@@ -80,23 +80,23 @@ pub enum Step {
     Route,
     /// Makes a security group.
     MakeFirewall {
-        /// Which.
+        /// The security group.
         firewall: Firewall,
         /// Its name.
         name: String,
     },
     /// Adds rules to a security group.
     Allow {
-        /// Into which security group.
+        /// The security group.
         firewall: Firewall,
-        /// What; none where that follows once the group is made.
+        /// The rules; `None` if they are decided once the group is made.
         rules: Option<Vec<Rule>>,
     },
     /// Removes rules from a security group.
     Forbid {
-        /// Into which security group.
+        /// The security group.
         firewall: Firewall,
-        /// What.
+        /// The rules.
         rules: Vec<Rule>,
     },
     /// Restores the security groups of an instance.
@@ -105,7 +105,7 @@ pub enum Step {
         instance: String,
         /// Its name in the cluster.
         host: HostName,
-        /// Which.
+        /// The security groups.
         firewalls: Vec<Firewall>,
     },
     /// Notes the expiry time of the cluster on everything that exists.

@@ -65,7 +65,7 @@ fn nothing() -> Seen {
     }
 }
 
-/// What AWS would have after so many steps of a plan.
+/// What AWS would have after this number of steps of a plan.
 fn after(mut seen: Seen, wanted: &Wanted, plan: &AwsPlan, n_steps: usize) -> Seen {
     for step in plan.steps().take(n_steps) {
         make(&mut seen, wanted, plan, step);
