@@ -1,8 +1,8 @@
 """Runs commands and measures what they cost on this computer.
 
-What a command costs is wall time, processor time and memory of the process and of all
-children that it waited for. What runs on the hosts is not in it, although hosts that are
-containers share this computer's processors with it.
+The cost of a command is the wall time, the processor time and the memory of the process and of all
+children that it waited for. Programs on the hosts are not counted, although hosts that are
+containers share this computer's processors.
 """
 
 import json

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """`make bench-scale`: how time and memory grow with the number of hosts.
 
-Fifty and two hundred containers, beside pyinfra. Then two hundred and a thousand hosts in
-namespaces: what a run takes that has nothing to do, beside one that only logs in on each host,
-and what memory it takes to bring a file of 1 MB to all of them. It needs root, Docker, and
-5 GiB of memory.
+Fifty and two hundred containers, compared with pyinfra. Then two hundred and a thousand hosts in
+namespaces: the time of a run with nothing to do, compared with a run that only logs in on each
+host, and the memory that it takes to copy a file of 1 MB to all of them. This needs root, Docker,
+and 5 GiB of memory.
 """
 
 import sys

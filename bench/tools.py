@@ -1,10 +1,10 @@
 """Tools that install the same things on the same hosts over SSH, and what each run costs.
 
-A user, a file of 1 MB, a template, a unit that is started. Each tool logs in as the same user
-with the same key, knows all host keys beforehand, and may work on all hosts at once. Its first
-run finds hosts without any of that; the next ones find nothing to do. What it brought is
-checked and removed before the next tool begins. The hosts are containers: their own work takes
-turns with the tools on the same processors.
+They install a user, a file of 1 MB, a template, and a unit that is started. Each tool logs in as
+the same user with the same key, knows all host keys in advance, and may work on all hosts at once.
+Its first run begins with hosts that have none of that; the next runs find nothing to do. What it
+installed is checked and removed before the next tool begins. The hosts are containers: their own
+work shares the processors with the tools.
 """
 
 import venv

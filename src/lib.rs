@@ -1,8 +1,9 @@
 //! `platform` turns one YAML inventory into a running, fault-tolerant container platform.
 //!
-//! # The map of the house
+//! # The modules
 //!
-//! Data flows one way. What is left of `run` is pure and decides; what is right of it shows.
+//! Data flows in one direction. The modules left of `run` are pure and decide; those right of it
+//! show.
 //!
 //! ```text
 //! inventory ─▶ topology ─▶ component ─┬────────────────▶ plan ─▶ run ─▶ event ─▶ report
@@ -10,55 +11,56 @@
 //!               machines (provider)
 //! ```
 //!
-//! In reading order. A module uses those above its own, never one below; a test holds that.
+//! The list is in reading order. A module uses only modules above it; a test checks that.
 //!
-//! **Words that all others use**
+//! **Types that all others use**
 //!
-//! - [`event`]: everything that a display or the journal ever sees of a run.
+//! - [`event`]: everything that a display or the journal sees of a run.
 //! - [`host`], [`path`]: names of machines and of files on them, safe in a shell.
-//! - [`secret`]: the only values that may carry a password. [`mod@unit`]: sizes and times.
-//! - [`reason`]: what a failing thing said, its decisive line first.
+//! - [`secret`]: the only values that may contain a password. [`mod@unit`]: sizes and times.
+//! - [`reason`]: the output of something that failed, with the decisive line first.
 //!
 //! **Decide**: pure, no I/O, clock, environment or async.
 //!
-//! - [`inventory`]: the operator's file, checked once, every fault at its position; the
+//! - [`inventory`]: the operator's file, checked once, every fault with its position; the
 //!   catalogue of images.
-//! - [`topology`]: who runs what, and who decides by a majority.
-//! - [`resource`]: what a host should have, what it has, and the difference. Each kind holds its
-//!   question, its reading of the answer, and its change together.
+//! - [`topology`]: which host runs what, and which groups decide by a majority.
+//! - [`resource`]: what a host should have, what it has, and the difference. Each kind of resource
+//!   has its question, its parser for the answer, and its change in one place.
 //! - [`template`]: strict rendering. [`component`]: what each component wants on a host.
-//! - [`plan`]: changes ordered into stages and waves that no quorum is lost to.
+//! - [`plan`]: changes in stages and waves, ordered so that no quorum is lost.
 //!
 //! **Do**: async, fallible, decide nothing.
 //!
-//! - [`progress`]: how steps and waits are reported. [`remote`]: the one narrow door to a host,
-//!   and its SSH.
-//! - [`provider`]: machines in, machines out; what AWS should have is decided purely there,
-//!   beside the one door to it. [`images`]: built, read and packed; what comes with the program
-//!   to build them from, and the digests that are kept of tags.
-//! - [`state`]: the folder beside the inventory: authority, secrets, lock, journal.
-//! - [`api`]: what components themselves answer.
+//! - [`progress`]: how steps and waits are reported. [`remote`]: the only interface to hosts, and
+//!   its implementation with SSH.
+//! - [`provider`]: makes and removes machines; a pure part decides what AWS should have, and
+//!   another part makes the calls. [`images`]: builds, reads and packs images; has the built-in
+//!   folders that they are built from, and the kept digests of tags.
+//! - [`state`]: the state folder beside the inventory: certificate authority, secrets, lock,
+//!   journal.
+//! - [`api`]: clients for the components.
 //! - [`run`]: probe, apply, gates, the cluster's lock.
-//! - [`operate`]: the verbs, each as a table of contents. Begin with
-//!   [`operate::up`].
+//! - [`operate`]: the verbs, each as a list of its parts. Begin with [`operate::up`].
 //!
 //! **Show**
 //!
-//! - [`report`]: events as a terminal, as lines, as JSON. [`cli`]: words in, exit code out.
+//! - [`report`]: shows events on a terminal, as lines, or as JSON. [`cli`]: reads the command line,
+//!   returns the exit code.
 //!
 //! # How a change reaches a host
 //!
 //! One command [probes](resource::probe): a generated shell script asks exactly what the wanted
-//! resources need to know. The [difference](resource::diff) is taken here, on values. One
-//! command per stage [applies](resource::apply): a script and the contents of files as one
-//! stream. What it brings it notes first, in a record on the host; so a run can die at any
-//! instant, the next goes on, and a tear-down takes back exactly what is ours.
+//! resources need to know. The [difference](resource::diff) is computed here, on values. One
+//! command per stage [applies](resource::apply): a script and the contents of files in one
+//! stream. It notes what it will install first, in a record on the host; so a run can be killed at
+//! any moment, the next run continues, and `down` removes exactly what the program installed.
 //!
 //! # What is deliberately absent
 //!
 //! There is no agent on hosts and no Python. There is no rollback: steps can be repeated, and
-//! the next run finishes. No step asks whether this is a dry run: a dry run stops after the
-//! plan. The components' stand-ins of the tests are unknown here.
+//! the next run finishes the work. No step asks whether this is a dry run: a dry run stops after
+//! the plan. The program does not know the tests' stand-ins.
 
 pub mod event;
 pub mod host;
