@@ -1,31 +1,31 @@
-# The commands that matter:
+# The main commands:
 #   make lab      a complete lab on this computer, from nothing
 #   make build    the whole program
 #   make test     every test, from nothing
-# Each installs what it needs and is missing, with root's or sudo's rights.
+# Each installs what is missing, as root or with sudo.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Commands that need rights: none where we are root.
+# The prefix for commands that need root: empty if the user is root.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-# Docker may let only root speak to it; found out once it runs.
+# The prefix for commands that use Docker: Docker may accept only root, which is known once it runs.
 WITH_DOCKER = $(if $(SUDO),$$(docker info >/dev/null 2>&1 || echo sudo -E env PATH="$$PATH"))
 
-# The SDK of AWS takes as long to build as all the rest, and a lab on this computer needs none of
-# it. The profile `lab` has a folder of its own: no build of it takes the place of the whole one.
+# The AWS SDK takes as long to build as everything else, and a lab on this computer does not need
+# it. The profile `lab` has its own folder, so its build does not replace the full build.
 LAB_BUILD := cargo build --profile lab
 PLATFORM := target/lab/platform
 LAB := inventories/rehearsal.yaml
 CATALOG := tests/standins/catalog.yaml
-# The stand-ins of Mesos, Marathon and Chronos, and the folders that their images are built from.
+# The stand-ins for Mesos, Marathon and Chronos; their images are built from folders of these names.
 STANDINS := mesos-master mesos-agent marathon chronos
 
-# The tests that need Docker, images and QEMU. `cargo test` alone leaves them out.
+# The tests that need Docker, images and QEMU. `cargo test` alone does not run them.
 ASKED_FOR := --test docker --test e2e
 
-# A package, as `file-that-it-brings:package`.
+# Needed packages, as `command-that-it-installs:package`.
 LAB_NEEDS := dockerd:docker.io mmdebstrap:mmdebstrap ssh:openssh-client cc:gcc
 TEST_NEEDS := $(LAB_NEEDS) sshd:openssh-server sudo:sudo openssl:openssl dash:dash \
   fish:fish tcsh:tcsh qemu-system-x86_64:qemu-system-x86 python3:python3
@@ -44,14 +44,14 @@ lab: tools docker standins ## Make a lab on this computer: machines, registry, Z
 	$(WITH_DOCKER) $(PLATFORM) up $(LAB) --yes
 	@echo
 	@$(WITH_DOCKER) $(PLATFORM) status $(LAB)
-	@echo; printf '%s\n' 'Look at it:' \
+	@echo; printf '%s\n' 'To use it:' \
 	  '  $(PLATFORM) status $(LAB)' \
 	  '  $(PLATFORM) ssh $(LAB) control-1' \
 	  '  $(PLATFORM) exec $(LAB) --sudo -- docker ps' \
-	  'Change $(LAB), then:' \
+	  'To change it, edit $(LAB), then:' \
 	  '  $(PLATFORM) plan $(LAB)' \
 	  '  $(PLATFORM) up $(LAB)' \
-	  'Take it down:' \
+	  'To remove it:' \
 	  '  make lab-down'
 
 .PHONY: build
@@ -60,12 +60,12 @@ build: tools ## Build the whole program: target/release/platform
 	cargo build --release
 
 .PHONY: lab-down
-lab-down: ## Take the lab down again
+lab-down: ## Remove the lab
 	$(WITH_DOCKER) $(PLATFORM) down $(LAB) --yes
 
-# An image is of its folder, so the programs go there; only a program that changed makes another.
-# They are built apart from the program itself: with the features that it asks for, what they share
-# would look for certificates in images that have none.
+# An image is built from its folder, so the programs are copied there, but only those that changed:
+# a changed file makes a new image. They are built separately from the program itself: with its
+# features, shared libraries would look for certificates in images that have none.
 .PHONY: standins
 standins: tools
 	$(LAB_BUILD) --package standins
@@ -76,7 +76,7 @@ standins: tools
 
 .PHONY: test
 test: needs := $(TEST_NEEDS)
-test: tools docker lint standins ec2 ## Run every test, the end-to-end ones included
+test: tools docker lint standins ec2 ## Run every test, including the end-to-end tests
 	cargo test --workspace --no-run
 	cargo test $(ASKED_FOR) --no-run
 	$(WITH_DOCKER) target/debug/platform image build images/base.yaml
@@ -84,15 +84,15 @@ test: tools docker lint standins ec2 ## Run every test, the end-to-end ones incl
 	$(WITH_DOCKER) cargo test --workspace
 	$(WITH_DOCKER) cargo test $(ASKED_FOR)
 
-# Five times each pair of verbs with each provider: 50 runs that are killed. It takes an hour or two.
+# Kills each pair of verbs five times with each provider: 50 killed runs. It takes an hour or two.
 .PHONY: test-kills
 test-kills: needs := $(TEST_NEEDS)
-test-kills: tools docker standins ## Kill 50 runs, each followed by the next at once
+test-kills: tools docker standins ## Kill 50 runs, each followed at once by the next
 	cargo test --test e2e --no-run
 	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
 	$(WITH_DOCKER) env PLATFORM_TEST_KILLS=5 cargo test --test e2e killed_is_finished_by_the_next_at_once -- --nocapture
 
-# The tests' EC2 runs in a Python of its own, made anew when what it needs changed.
+# The tests' EC2 runs in its own Python environment, which is made again if its requirements change.
 .PHONY: ec2
 ec2: needs := python3:python3
 ec2: tools target/ec2/installed
@@ -105,7 +105,7 @@ target/ec2/installed: tests/ec2/requirements.txt
 	touch $@
 
 .PHONY: lint
-lint: ## Check the form of the code and its documentation
+lint: ## Check the code's format, its lints and its documentation
 	cargo fmt --check
 	cargo clippy --workspace --all-targets $(ASKED_FOR) -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --quiet
@@ -123,7 +123,7 @@ tools:
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $$missing; \
 	fi
 
-# Starts Docker where nothing has. Debian's engine needs AppArmor's parser where AppArmor is on.
+# Starts Docker if it does not run. Debian's engine needs AppArmor's parser if AppArmor is on.
 .PHONY: docker
 docker: tools
 	@if ! $(SUDO) docker info >/dev/null 2>&1; then \

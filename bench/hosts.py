@@ -1,7 +1,7 @@
-"""Hosts to measure with, known beforehand to every tool: containers, or namespaces.
+"""Hosts for measurements, known to every tool in advance: containers, or namespaces.
 
-Whatever they are, they are reached over SSH by the user `platform`, with one key, and are of
-the image `machine` in images/base.yaml. All of it is under one folder, and goes with it.
+Both kinds are reached over SSH by the user `platform`, with one key, and are made from the image
+`machine` in images/base.yaml. All their files are in one folder, and are removed with it.
 """
 
 import os
@@ -18,7 +18,7 @@ GIVEN = WORK / "given.yaml"
 KNOWN_HOSTS = WORK / "known_hosts"
 PAYLOAD = WORK / "payload.bin"
 
-# What the tools bring to every host; units only where hosts have a systemd.
+# What the tools install on every host; units only if hosts have systemd.
 GIVEN_TEXT = """\
 cluster: bench-given
 provider:
@@ -42,7 +42,7 @@ UNITS_TEXT = """\
 
 
 class Hosts:
-    """Hosts for the length of a `with`; then they are gone, whatever happened."""
+    """Hosts for the length of a `with`; they are removed at its end in any case."""
 
     def __init__(self, n_hosts: int) -> None:
         self.n_hosts = n_hosts
@@ -57,7 +57,7 @@ class Hosts:
         say(f"making {self.n_hosts} hosts")
         try:
             self.make()
-            # Pins the hosts' keys: who is compared with this program knows them too.
+            # Pins the hosts' keys: the other tools know them too.
             self.on_each("true")
         except BaseException:
             self.__exit__()
@@ -73,15 +73,15 @@ class Hosts:
         raise NotImplementedError
 
     def remove(self) -> None:
-        """Removes the hosts, also where only some of them were made."""
+        """Removes the hosts, even if only some of them were made."""
         raise NotImplementedError
 
     def on_each(self, *words: str) -> str:
-        """Runs a command on every host; what they print."""
+        """Runs a command on every host; returns their output."""
         return platform("exec", GIVEN, "--", *words).output
 
     def write_given(self, keys: dict[str, str], key: str, *, has_systemd: bool) -> None:
-        """Writes the inventory and the known host keys, of each address."""
+        """Writes the inventory, and the known host keys of each address."""
         self.addresses = list(keys)
         text = GIVEN_TEXT.format(key=key, addresses=f"[{', '.join(keys)}]")
         GIVEN.write_text(text + (UNITS_TEXT if has_systemd else ""))
@@ -89,7 +89,7 @@ class Hosts:
 
 
 class Containers(Hosts):
-    """Containers that behave like freshly installed servers, systemd included."""
+    """Containers that behave like newly installed servers, including systemd."""
 
     # The first 10 addresses of the network are not given to machines.
     NETWORK = "10.83.0.0/24"
@@ -118,17 +118,17 @@ class Containers(Hosts):
 
 
 class Namespaces(Hosts):
-    """Hosts that are an sshd each over one file system tree: a thousand fit on a laptop.
+    """Hosts that are one sshd each, on a shared file system tree: a thousand fit on a laptop.
 
-    Each has its own network, processes, mounts and host name. None has a systemd, so no units
-    can be compared. It takes root.
+    Each has its own network, processes, mounts and host name. None has systemd, so units cannot
+    be compared. This needs root.
     """
 
     BRIDGE = "bench-hosts"
     KEY = WORK / "id_ed25519"
     TREE = WORK / "tree"
     HOST = BENCH / "namespace.sh"
-    # So many neighbours are more than the kernel remembers by default.
+    # The kernel's default limit for neighbour entries is too low for so many hosts.
     LIMITS = ("net.ipv4.neigh.default.gc_thresh2", "net.ipv4.neigh.default.gc_thresh3")
 
     def __init__(self, n_hosts: int) -> None:
@@ -148,11 +148,11 @@ class Namespaces(Hosts):
             keys[address] = self.start(n, address, folder)
         for n, host in enumerate(self.hosts):
             if host.stdout.readline() != "ready\n":
-                raise Failed(f"host {n} did not start: see what it printed")
+                raise Failed(f"host {n} did not start: see its output")
         self.write_given(keys, self.KEY.name, has_systemd=False)
 
     def make_tree(self) -> None:
-        """What all hosts share: the image's files, and who may log in."""
+        """What all hosts share: the image's files, and the keys that may log in."""
         keygen(self.KEY)
         self.TREE.mkdir()
         newest, *_ = output("docker", "image", "ls", "--quiet", "platform/python").split()
@@ -180,7 +180,7 @@ class Namespaces(Hosts):
             subprocess.run(["ip", *words.split()], check=True)
 
     def start(self, n: int, address: str, folder: Path) -> str:
-        """Starts a host; its host key."""
+        """Starts a host; returns its host key."""
         key = folder / "upper/etc/ssh/ssh_host_ed25519_key"
         key.parent.mkdir(parents=True)
         keygen(key)

@@ -1,8 +1,8 @@
-"""Runs commands and says what they cost this computer.
+"""Runs commands and measures what they cost on this computer.
 
-What a command costs is wall time, processor time and memory of the process and of all
-children that it waited for. What runs on the hosts is not in it, although hosts that are
-containers share this computer's processors with it.
+The cost of a command is the wall time, the processor time and the memory of the process and of all
+children that it waited for. Programs on the hosts are not counted, although hosts that are
+containers share this computer's processors.
 """
 
 import json
@@ -21,11 +21,11 @@ PLATFORM = REPO / "target" / "release" / "platform"
 
 @dataclass(frozen=True)
 class Sample:
-    """What one run of a command cost."""
+    """The cost of one run of a command."""
 
     wall: float  # seconds
     cpu: float  # seconds, user and system
-    memory: float  # MB: the most that any one of its processes had at a time
+    memory: float  # MB: the most that one of its processes used
     output: str  # its standard output
 
     def events(self) -> list[dict]:
@@ -33,16 +33,16 @@ class Sample:
         return [json.loads(line) for line in self.output.splitlines()]
 
     def n_events(self, kind: str) -> int:
-        """How many events of a kind there were."""
+        """The number of events of a kind."""
         return sum(event["event"] == kind for event in self.events())
 
 
 class Failed(Exception):
-    """A command that was to be measured did not do its work."""
+    """A measured command failed."""
 
 
 def run(words: list, env: dict[str, str] | None = None) -> Sample:
-    """Runs a command that must succeed; its standard error goes through."""
+    """Runs a command that must succeed; its standard error is passed through."""
     begun = time.monotonic()
     child = subprocess.Popen(
         [str(word) for word in words],
@@ -63,7 +63,7 @@ def run(words: list, env: dict[str, str] | None = None) -> Sample:
 
 
 def platform(*words) -> Sample:
-    """Runs `platform` with events as JSON lines where the verb has any."""
+    """Runs `platform`, with events as JSON lines if the verb has events."""
     return run([PLATFORM, *words])
 
 
@@ -73,13 +73,13 @@ def median(samples: list[Sample], figure: str) -> float:
 
 
 def say(text: str) -> None:
-    """Tells how far it is; the results alone go to standard output."""
+    """Reports progress; only results go to standard output."""
     print(text, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A figure and the bound that it has to keep."""
+    """A figure and its limit."""
 
     what: str
     found: float
@@ -88,7 +88,7 @@ class Limit:
     at_least: bool = False
 
     def of(self, which: str) -> "Limit":
-        """The same figure, said to be that of one of several."""
+        """The same figure, marked as that of one of several."""
         return replace(self, what=f"{which}: {self.what}")
 
     def is_kept(self) -> bool:
@@ -104,7 +104,7 @@ class Limit:
 
 
 def judge(limits: list[Limit]) -> int:
-    """Prints every limit; the exit code says whether all were kept."""
+    """Prints every limit; the exit code is 0 if all were kept."""
     for limit in limits:
         print(limit)
     return 0 if all(limit.is_kept() for limit in limits) else 1

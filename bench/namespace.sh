@@ -1,6 +1,6 @@
 #!/bin/sh
-# One host of bench/hosts.py, in namespaces of its own: brings its network and its files in
-# order, then runs sshd until it is killed. Says `ready` once sshd listens.
+# One host of bench/hosts.py, in its own namespaces: sets up its network and its files, then runs
+# sshd until it is killed. Prints `ready` once sshd listens.
 set -eu
 folder=$1 tree=$2 number=$3 address=$4 outside=$5 bridge=$6
 root=$folder/root
@@ -15,7 +15,7 @@ hostname "bench-$number"
 mount -t overlay -o "lowerdir=$tree,upperdir=$folder/upper,workdir=$folder/work" overlay "$root"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
-# It looks like a machine with systemd, as every host has to; nothing here asks systemd anything.
+# It looks like a machine with systemd, which every host needs; systemd itself is not used here.
 mkdir -p "$root/run/systemd/system" "$root/run/sshd"
 printf '127.0.0.1 localhost\n%s bench-%s\n' "$address" "$number" >"$root/etc/hosts"
 

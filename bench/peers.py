@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`make bench-peers`: fifty hosts, beside pyinfra and Ansible; see tools.py."""
+"""`make bench-peers`: fifty hosts, compared with pyinfra and Ansible; see tools.py."""
 
 import sys
 

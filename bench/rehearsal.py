@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""`make bench`: how long the rehearsal takes, from nothing and when nothing is to do.
+"""`make bench`: how long the rehearsal takes, from nothing and with nothing to do.
 
-A copy of inventories/rehearsal.yaml runs under a name and in a network of its own, so that a
-rehearsal that is up is left alone. It is taken down again, whatever happens.
+A copy of inventories/rehearsal.yaml runs under its own name and in its own network, so a rehearsal
+that is running is not changed. The copy is removed at the end in any case.
 """
 
 import shutil
@@ -26,7 +26,7 @@ def main() -> int:
 
 
 def write_inventory() -> None:
-    """The rehearsal under another name: what differs is checked to be there to be replaced."""
+    """The rehearsal under another name; checks that each replaced text exists."""
     text = (REPO / "inventories" / "rehearsal.yaml").read_text()
     replacements = {
         "cluster: rehearsal": "cluster: bench-rehearsal",

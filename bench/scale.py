@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """`make bench-scale`: how time and memory grow with the number of hosts.
 
-Fifty and two hundred containers, beside pyinfra. Then two hundred and a thousand hosts in
-namespaces: what a run takes that has nothing to do, beside one that only logs in on each host,
-and what memory it takes to bring a file of 1 MB to all of them. It needs root, Docker, and
-5 GiB of memory.
+Fifty and two hundred containers, compared with pyinfra. Then two hundred and a thousand hosts in
+namespaces: the time of a run with nothing to do, compared with a run that only logs in on each
+host, and the memory that it takes to copy a file of 1 MB to all of them. This needs root, Docker,
+and 5 GiB of memory.
 """
 
 import sys
@@ -13,7 +13,7 @@ from hosts import GIVEN, Containers, Hosts, Namespaces
 from measure import Limit, Sample, judge, median, platform, say
 from tools import Tool, compare, faster, install, run_platform, run_pyinfra
 
-# The most memory that a run may take, in MB, for so many hosts.
+# The most memory that a run may take, in MB, by number of hosts.
 MEMORY = {200: 80, 1000: 200}
 N_TIMES = 3
 
@@ -42,7 +42,7 @@ def beside_pyinfra(hosts: Containers) -> list[Limit]:
 
 def beside_logins(hosts: Hosts) -> list[Limit]:
     first = run_platform(hosts)
-    # In turns: what else the computer does meanwhile slows both.
+    # They take turns, so that other work of the computer slows both.
     logins, unchanged = [], []
     for n in range(N_TIMES):
         say(f"{hosts.n_hosts} hosts: logins and nothing to do, {n + 1} of {N_TIMES}")

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""`make bench-terraform`: a hundred machines of AWS, beside Terraform.
+"""`make bench-terraform`: a hundred machines of AWS, compared with Terraform.
 
-Both tools ask the tests' EC2 for the same: terraform/aws.yaml and terraform/main.tf say what.
-A tool's first run finds an account without any of it; the next finds nothing to do, which the
-tool has to say. Each account is a server of its own, freshly started, and what the tools made in
-theirs is compared. No call leaves this computer but those with which `terraform init` fetches
-Terraform's provider, which are made before anything is measured.
+Both tools ask the tests' EC2 for the same: it is written in terraform/aws.yaml and
+terraform/main.tf. A tool's first run begins with an empty account; the next finds nothing to do,
+and the tool has to report that. Each account is its own, newly started server, and the results of
+the tools are compared. No call leaves this computer, except that `terraform init` fetches
+Terraform's provider before anything is measured.
 
-Terraform's memory is that of its provider, a process of its own and the larger of the two.
+Terraform's memory is that of its provider, a separate process and the larger of the two.
 """
 
 import json
@@ -26,11 +26,11 @@ from measure import BENCH, REPO, Failed, Limit, Sample, judge, median, platform,
 
 SOURCES = BENCH / "terraform"
 EC2 = REPO / "tests" / "ec2" / "serve.py"
-# Where `make ec2` puts what the server needs.
+# The folder in which `make ec2` installs what the server needs.
 PYTHON = REPO / "target" / "ec2" / "bin" / "python"
 CATALOG = "../../tests/standins/catalog.yaml"
 N_MACHINES = 100
-N_RUNS = 3  # of `platform`; one of Terraform's takes longer than all of them
+N_RUNS = 3  # of `platform`; one run of Terraform takes longer than all of them
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "AKIATESTBENCH0000001",
@@ -52,7 +52,7 @@ class Account:
         self._folder = folder
 
     def __enter__(self) -> "Account":
-        # With its standard input it ends too, however this script does.
+        # It ends when its standard input ends, so it ends with this script in any case.
         command = [PYTHON, EC2, "--folder", self._folder, "--follow"]
         self._server = subprocess.Popen(command, stdin=subprocess.PIPE)
         try:
@@ -94,7 +94,7 @@ class Account:
 
 @dataclass
 class Cost:
-    """What runs of one kind cost: processes and calls, in the order of the runs."""
+    """The cost of runs of one kind: processes and calls, in the order of the runs."""
 
     samples: list[Sample] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
@@ -125,7 +125,7 @@ class Tool:
     unchanged: Cost = field(default_factory=Cost)
 
     def measure(self, folder: Path, key: Path) -> Counter:
-        """Makes both runs in an account without anything; what is there at the end."""
+        """Makes both runs in an empty account; returns what exists at the end."""
         folder.mkdir()
         self.prepare(folder, key)
         with Account(folder / "ec2") as account:
@@ -160,21 +160,21 @@ def main() -> int:
 
 
 def set_environment() -> None:
-    """Only what is set here says where calls go and with whose credentials."""
+    """The endpoint and the credentials come only from what is set here."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(ENVIRONMENT)
 
 
 def make_key(folder: Path) -> Path:
-    """A key to log in with, that nobody will."""
+    """A key for logins; it is never used."""
     key = folder / "id_ed25519"
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f", key])
     return key
 
 
 def prepare_platform(folder: Path, key: Path) -> None:
-    """The inventory, where no earlier run left anything beside it."""
+    """The inventory, in a folder without files of earlier runs."""
     text = (SOURCES / "aws.yaml").read_text()
     replacements = {
         f"images: {CATALOG}": f"images: {json.dumps(str(SOURCES / CATALOG))}",
@@ -196,7 +196,7 @@ def repeat_platform(folder: Path) -> Sample:
 
 
 def up(folder: Path, result: str) -> Sample:
-    """Makes the machines and touches none: their addresses are made up."""
+    """Makes the machines and connects to none: their addresses are not real."""
     words = ["--machines-only", "--yes", "--output", "json"]
     sample = platform("up", folder / "aws.yaml", *words)
     found = [e["result"] for e in sample.events() if e["event"] == "run_finished"]
@@ -206,7 +206,7 @@ def up(folder: Path, result: str) -> Sample:
 
 
 def prepare_terraform(folder: Path, key: Path) -> None:
-    """The configuration and its provider, from where Terraform's own settings say."""
+    """The configuration and its provider, from the source in Terraform's own settings."""
     (folder / "main.tf").write_text((SOURCES / "main.tf").read_text())
     os.environ["TF_VAR_public_key"] = key.with_suffix(".pub").read_text().strip()
     say("terraform: fetching its provider")
@@ -218,7 +218,7 @@ def apply_terraform(folder: Path) -> Sample:
 
 
 def plan_terraform(folder: Path) -> Sample:
-    """Ends with 2, which is no success, where it would change something."""
+    """Fails (with exit code 2) if it would change something."""
     return terraform(folder, "plan", "-detailed-exitcode")
 
 
@@ -227,7 +227,7 @@ def terraform(folder: Path, verb: str, *words: str) -> Sample:
 
 
 def print_table(*tools: Tool) -> None:
-    """One line for each tool: wall time, calls and memory of either run."""
+    """One line for each tool: wall time, calls and memory of both runs."""
     print(f"\n{N_MACHINES} machines{'':>8}{'from nothing':>32}{'nothing to do':>32}")
     columns = f"{'wall':>10}{'calls':>10}{'memory':>12}"
     print(f"{'':<20}{columns}{columns}")

@@ -1,10 +1,10 @@
-"""Tools that bring the same things to the same hosts over SSH, and what that costs each.
+"""Tools that install the same things on the same hosts over SSH, and what each run costs.
 
-A user, a file of 1 MB, a template, a unit that is started. Each tool logs in as the same user
-with the same key, knows all host keys beforehand, and may work on all hosts at once. Its first
-run finds hosts without any of that; the next ones find nothing to do. What it brought is
-checked and removed before the next tool begins. The hosts are containers: their own work takes
-turns with the tools on the same processors.
+They install a user, a file of 1 MB, a template, and a unit that is started. Each tool logs in as
+the same user with the same key, knows all host keys in advance, and may work on all hosts at once.
+Its first run begins with hosts that have none of that; the next runs find nothing to do. What it
+installed is checked and removed before the next tool begins. The hosts are containers: their own
+work shares the processors with the tools.
 """
 
 import venv
@@ -16,7 +16,7 @@ from measure import BENCH, REPO, Failed, Limit, Sample, median, platform, run, s
 
 VENV = REPO / ".venv-bench"
 
-# Everything that the tools bring, and what they leave behind on a host.
+# Everything that the tools install, and everything else that they leave on a host.
 RESET = """
 systemctl disable --now ticker.service
 rm -rf /opt/ticker.bin /etc/ticker.conf /etc/systemd/system/ticker.service*
@@ -26,7 +26,7 @@ systemctl reset-failed
 userdel ticker
 true
 """
-# What a host must show after every run, whichever tool it was.
+# The expected state of a host after every run, the same for each tool.
 SHOW = """
 getent passwd ticker | cut -d: -f1,6,7
 stat -c '%n %a %U %G %s' /opt/ticker.bin /etc/ticker.conf /etc/systemd/system/ticker.service
@@ -49,7 +49,7 @@ class Tool:
     unchanged: list[Sample] = field(default_factory=list)
 
     def measure(self, hosts: Containers) -> str:
-        """Makes all runs; what the hosts show at the end."""
+        """Makes all runs; returns the state of the hosts at the end."""
         for n in range(self.n_first):
             on_each(RESET)
             say(f"{self.name}: first run {n + 1} of {self.n_first}")
@@ -63,12 +63,12 @@ class Tool:
         return shown
 
     def peak(self) -> float:
-        """The most memory that one of its processes had, in MB."""
+        """The most memory that one of its processes used, in MB."""
         return max(sample.memory for sample in self.first + self.unchanged)
 
 
 def install() -> None:
-    """The other tools in a virtual environment of their own, in pinned versions."""
+    """The other tools in their own virtual environment, in pinned versions."""
     if not (VENV / "bin" / "pip").exists():
         venv.create(VENV, with_pip=True, clear=True)
     pip = [VENV / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -76,7 +76,7 @@ def install() -> None:
 
 
 def compare(hosts: Containers, tools: list[Tool]) -> None:
-    """Measures the tools one after another and prints a table; the first one is ours."""
+    """Measures the tools one after another and prints a table; `platform` is the first."""
     write_inventories(hosts.addresses)
     ours, *others = [(tool.name, tool.measure(hosts)) for tool in tools]
     for name, shown in others:
@@ -93,7 +93,7 @@ def faster(ours: Tool, other: Tool, runs: str, bound: float) -> Limit:
 
 
 def write_inventories(addresses: list[str]) -> None:
-    """The others' inventories: the same user, key and known hosts as in `GIVEN`."""
+    """The inventories of the other tools: same user, key and known hosts as in `GIVEN`."""
     login = {
         "ansible_user": "platform",
         "ansible_ssh_private_key_file": Containers.KEY,
@@ -133,12 +133,12 @@ def run_ansible(_: Containers) -> Sample:
 
 
 def on_each(script: str) -> str:
-    """Runs a script as root on every host; what they print."""
+    """Runs a script as root on every host; returns their output."""
     return platform("exec", GIVEN, "--sudo", "--", "sh", "-c", script).output
 
 
 def print_table(n_hosts: int, tools: list[Tool]) -> None:
-    """One line for each tool: wall time, processor time a host, memory."""
+    """One line for each tool: wall time, processor time per host, memory."""
     print(f"\n{f'{n_hosts} hosts':<15}{'first run':>24}{'nothing to do':>24}{'memory':>12}")
     print(f"{'':<15}{'wall':>10}{'cpu a host':>14}{'wall':>10}{'cpu a host':>14}")
     for tool in tools:

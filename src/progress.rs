@@ -1,5 +1,5 @@
-//! Reports when stages and steps begin and end, and waits for conditions: the one way in which
-//! all that takes time does so.
+//! Reports when stages and steps begin and end, and waits for conditions. All work that takes
+//! time uses these functions.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -18,7 +18,8 @@ pub struct StageReport<'a> {
 }
 
 impl<'a> StageReport<'a> {
-    /// Reports that a stage begins, on these hosts, with so many steps on all of them together.
+    /// Reports that a stage begins, on these hosts, with this number of steps on all of them
+    /// together.
     pub fn begin(
         events: &'a Events,
         stage: impl ToString,
@@ -35,7 +36,7 @@ impl<'a> StageReport<'a> {
         &self.stage
     }
 
-    /// Reports its end, and whether all of it was done.
+    /// Reports its end, and whether all its steps were done.
     pub fn end(self, ok: bool) {
         let (stage, took) = (self.stage, self.begun.elapsed());
         self.events.emit(&Event::StageFinished { stage, took, ok });
@@ -56,7 +57,7 @@ pub struct StepReport<'a> {
 }
 
 impl<'a> StepReport<'a> {
-    /// Reports that a step begins: on a host, or on this computer where there is none.
+    /// Reports that a step begins: on a host, or on this computer if `host` is `None`.
     pub fn begin(
         events: &'a Events,
         stage: &str,
@@ -83,7 +84,7 @@ impl<'a> StepReport<'a> {
 /// Does a step, and reports when it begins and ends.
 ///
 /// # Errors
-/// As the work itself.
+/// Those of the work itself.
 pub async fn step<T, E: std::error::Error>(
     events: &Events,
     stage: &str,
@@ -97,7 +98,7 @@ pub async fn step<T, E: std::error::Error>(
     done
 }
 
-/// How a step ended, with the error and its causes where it failed.
+/// How a step ended, with the error and its causes if it failed.
 pub fn outcome<T, E: std::error::Error>(done: &Result<T, E>) -> Outcome {
     match done {
         Ok(_) => Outcome::Done,
@@ -122,12 +123,13 @@ pub fn not_started(
     });
 }
 
-/// Looks again and again until something is found, or the deadline passes. A look breaks with
-/// what it found, or says in words what it saw instead. `on_seen` gets these words each time
-/// that they change. `pause` gives the time to the next look.
+/// Checks again and again until something is found, or the deadline passes. A check breaks with
+/// what it found, or returns what it saw instead, in words. `on_seen` gets these words each time
+/// they change. `pause` gives the time to the next check.
 ///
 /// # Errors
-/// The outer error is a look's own; the inner one is what was seen last before the deadline.
+/// The outer error is an error of a check; the inner one is what was seen last before the
+/// deadline.
 pub async fn poll<T, E>(
     deadline: Duration,
     mut pause: impl FnMut() -> Duration,

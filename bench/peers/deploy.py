@@ -1,4 +1,4 @@
-"""What .work/given.yaml asks for, for pyinfra."""
+"""The same that .work/given.yaml asks for, for pyinfra."""
 
 from pyinfra import host
 from pyinfra.operations import files, server, systemd

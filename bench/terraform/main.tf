@@ -1,9 +1,9 @@
-# A hundred machines over three zones for Terraform, as aws.yaml beside it asks `platform` for them.
+# A hundred machines in three zones for Terraform: the same that aws.yaml asks `platform` for.
 #
-# It is written for few calls: rules stand in their groups, where resources of their own would take
-# a call each, and the disks' tags stand with the disks, as `volume_tags` takes one call more for
-# each machine when it is made, and two more at each plan. What `platform` does besides is left out:
-# the interfaces' tags, addresses that are known before, and SSH host keys.
+# It is written to need few calls: rules are inside their groups, because separate resources would
+# take a call each; and the disks' tags are inside the disks, because `volume_tags` takes one more
+# call for each machine when it is made, and two more at each plan. What `platform` does in addition
+# is left out: tags of interfaces, addresses that are known before, and SSH host keys.
 
 terraform {
   required_version = ">= 1.11"
@@ -79,7 +79,7 @@ resource "aws_key_pair" "all" {
   tags       = { Name = local.cluster }
 }
 
-# All machines: from each other everything, from outside SSH.
+# For all machines: accepts everything from each other, and SSH from outside.
 resource "aws_security_group" "all" {
   name        = "platform-${local.cluster}"
   description = "Cluster ${local.cluster} of platform"
@@ -108,7 +108,7 @@ resource "aws_security_group" "all" {
   }
 }
 
-# Machines of the edge: from outside its ports.
+# For machines of the edge: accepts its ports from outside.
 resource "aws_security_group" "edge" {
   name        = "platform-${local.cluster}-edge"
   description = "Cluster ${local.cluster} of platform"

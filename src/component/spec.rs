@@ -106,7 +106,7 @@ pub enum StateUse {
 }
 
 impl StateUse {
-    /// The name of the secret, where it is one.
+    /// The name of the secret, if it is one.
     pub const fn secret(self) -> Option<&'static str> {
         match self {
             Self::Authority => None,

@@ -15,7 +15,7 @@ pub struct Instances {
     pub types: Vec<String>,
     /// The size of their disk. If the file does not set it, the size of the image.
     pub disk: Option<Size>,
-    /// Whether they are spot instances, which AWS may take back.
+    /// Whether they are spot instances, which AWS may end.
     pub spot: bool,
     /// Whether they are protected from termination by anything but `down`.
     pub protected: bool,

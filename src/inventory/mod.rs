@@ -387,8 +387,8 @@ pub(crate) fn numbered(group: &str, n: impl fmt::Display) -> String {
 }
 
 impl Group {
-    /// The name of its machine of this number, where the program makes it; none where that would
-    /// be no host name.
+    /// The name of its machine with this number, if the program makes it; `None` if that would not
+    /// be a valid host name.
     pub fn host(&self, n: u16) -> Option<HostName> {
         numbered(&self.name, n).parse().ok()
     }

@@ -1,9 +1,8 @@
-//! `platform add-node`: adds machines to a group, and changes nothing but what has to.
+//! `platform add-node`: adds machines to a group, and changes only what they require.
 //!
-//! The inventory says what a cluster is, so it is written first; a note beside it tells the
-//! next run what was under way. Only machines that are new are made and changed. All others
-//! are read: where one differs from the inventory in another way, that is said, and left to
-//! `up`.
+//! The inventory defines the cluster, so it is written first. A note in the state folder tells
+//! the next run what was not finished. Only new machines are made and set up. If another host
+//! differs from the inventory in another way, that is reported and left to `up`.
 
 mod look;
 mod order;
@@ -30,22 +29,22 @@ use crate::run::lock::ClusterLock;
 use crate::topology::{Machine, Node, Topology};
 use order::Order;
 
-/// What is asked for.
+/// What the operator asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The group; where there is none, the only one with agents and nothing else.
+    /// The group; if `None`, the only group that has agents and nothing else.
     pub group: Option<String>,
-    /// The machines that it gets.
+    /// The machines to add.
     pub addition: Addition,
 }
 
-/// Adds machines to a cluster: edits the inventory, makes what is missing, brings the new
-/// machines all that their group gets, and proves each new agent by a task. The same words
-/// again, after a run that was broken off, go on with the same machines.
+/// Adds machines to a cluster: edits the inventory, makes what is missing, installs on the new
+/// machines all that their group gets, and proves each new agent with a task. After an
+/// interrupted run, the same command continues with the same machines.
 ///
 /// # Errors
-/// When anything does not succeed; the events say what was done and what was not, and the
-/// error whether the inventory has the machines by then.
+/// When any part fails; the events report what was done and what was not, and the error says
+/// whether the inventory already has the machines.
 pub async fn add_node(
     files: &ClusterFiles,
     request: &Request,
@@ -87,7 +86,7 @@ struct Cluster<'a> {
     fleet: &'a Fleet,
 }
 
-/// Brings new machines all that their group gets, and proves them.
+/// Installs on new machines all that their group gets, and proves them.
 async fn bring_in(
     Cluster { files, machines, fleet }: Cluster<'_>,
     new: &BTreeSet<HostName>,
@@ -113,7 +112,8 @@ async fn bring_in(
     Ok(Ended { result: RunResult::Changed, summary })
 }
 
-/// Makes the changes, and proves the new machines, under the cluster's lock. Says what was proved.
+/// Makes the changes and proves the new machines, under the cluster's lock. Returns what was
+/// proved.
 async fn apply_and_prove(
     seen: &mut Assessment,
     new: &BTreeSet<HostName>,
@@ -151,9 +151,9 @@ fn newcomers(
     machines.iter().filter(is_new).cloned().collect()
 }
 
-/// Connects to the machines that were there before. One that has an agent and nothing else may
-/// stay silent: nothing is changed on it, and nothing new depends on it. One that shows another
-/// key, or lets nobody in, is a matter of its own and stops the run.
+/// Connects to the machines that were there before. A machine with an agent and nothing else may
+/// be unreachable: nothing is changed on it, and nothing new depends on it. A machine that shows
+/// another key, or refuses the login, stops the run.
 async fn reach(
     files: &ClusterFiles,
     others: &[Machine],
@@ -187,8 +187,8 @@ async fn reach(
     }
 }
 
-/// Insists that a cluster with Mesos has a leading master: without one nothing new could register,
-/// and the inventory would have machines that are of no use.
+/// Checks that a cluster with Mesos has a leading master. Without one no new agent can register,
+/// and the inventory would have useless machines.
 async fn works(
     files: &ClusterFiles,
     others: &[Machine],
@@ -207,7 +207,7 @@ async fn works(
     }
 }
 
-/// Says which other hosts are not as they should be, and that they were left so.
+/// Warns of other hosts that differ from the inventory or are unreachable; they are not changed.
 fn tell_of_others(drifted: &[HostName], silent: &[HostName], ctx: &RunContext<'_>) {
     let told = [
         (drifted, "differ from the inventory in other ways"),
@@ -215,14 +215,14 @@ fn tell_of_others(drifted: &[HostName], silent: &[HostName], ctx: &RunContext<'_
     ];
     for (hosts, what) in told.into_iter().filter(|(hosts, _)| !hosts.is_empty()) {
         let message = format!(
-            "hosts that {what} are left as they are: {}; see `platform plan`",
+            "the following hosts {what}, and are not changed: {}; see `platform plan`",
             joined(hosts)
         );
         ctx.events.emit(&Event::Warned { message });
     }
 }
 
-/// Proves each new agent by a task, where the cluster can run any; says so.
+/// Proves each new agent with a task, if the cluster can run tasks. Returns what was proved.
 async fn prove(
     seen: &Assessment,
     fleet: &Fleet,
@@ -235,7 +235,7 @@ async fn prove(
         return Ok("");
     }
     if !proof::can_be_made(&seen.topology) {
-        return Ok("; not proved by a task: the cluster has no Marathon to run one");
+        return Ok("; no test task was run: the cluster has no Marathon");
     }
     let ground = proof::Ground::Agents(&agents);
     proof::prove(seen.services(fleet), ground, ctx).await?;

@@ -7,10 +7,10 @@ use crate::inventory::edit::{self, NoGroup};
 /// Why machines cannot be added.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotAdd {
-    /// No group can be told.
+    /// It is not clear which group is meant.
     #[error(transparent)]
     NoGroup(#[from] NoGroup),
-    /// Machines of this provider come another way.
+    /// Machines of this provider are added in another way.
     #[error("{0}")]
     OtherWay(&'static str),
     /// The inventory cannot be edited.
@@ -18,43 +18,43 @@ pub enum CannotAdd {
     Edit {
         /// The inventory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: edit::Refused,
     },
-    /// Members of a quorum.
+    /// The group is a quorum.
     #[error(
-        "group `{0}` decides by a majority: its members change one at a time, in an order of \
-         its own, which `add-node` is not made for; nothing was changed"
+        "group `{0}` decides by a majority: its members must change one at a time in a safe \
+         order, and `add-node` cannot do that; nothing was changed"
     )]
     Quorum(String),
-    /// An earlier one has not ended.
+    /// An earlier `add-node` is not finished.
     #[error(
-        "the add-node of {what} that was begun at {since} is not finished: give the same \
-         words again, or run `platform up`, and then add more"
+        "the add-node of {what} that began at {since} is not finished: run that same command \
+         again, or run `platform up`, and then add more"
     )]
     Unfinished {
-        /// What was asked for.
+        /// The machines, and the group that they are added to.
         what: String,
-        /// When.
+        /// When it began.
         since: String,
     },
-    /// Machines that do not run.
+    /// Some machines do not run.
     #[error(
-        "these machines of the inventory do not run: {}; `platform up` brings them back; \
+        "these machines of the inventory do not run: {}; run `platform up` to start them; \
          nothing was changed",
         .0.join(", ")
     )]
     NotRunning(Vec<String>),
     /// The cluster does not work.
     #[error(
-        "no machine can join: {0}; see `platform status`, and let `platform up` finish first; \
+        "no machine can join: {0}; see `platform status`, and run `platform up` first; \
          nothing was changed"
     )]
     NotUp(String),
     /// The operator said no to changes on hosts that are not new.
     #[error("not agreed to: no host was changed")]
     Declined,
-    /// The inventory is not what was edited.
-    #[error("{} was changed while this ran: nothing was written to it", .0.display())]
+    /// Someone changed the inventory while the operator was asked.
+    #[error("{} was changed while this command ran: nothing was written to it", .0.display())]
     ChangedMeanwhile(PathBuf),
 }

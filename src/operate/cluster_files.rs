@@ -1,5 +1,5 @@
-//! A cluster as the operator's files describe it: the inventory, the catalogue, the folder of
-//! what is kept.
+//! A cluster as the operator's files describe it: the inventory, the catalogue and the state
+//! folder.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -13,17 +13,17 @@ use crate::reference::Reference;
 use crate::remote::config::expand_home;
 use crate::state::{State, StateError};
 
-/// The largest file of the operator's that is read: a thousand hosts take less than a tenth.
+/// The largest file of the operator that is read: a thousand hosts need less than a tenth of it.
 const LARGEST: u64 = 4 << 20;
 
 /// A cluster as the operator's files describe it.
 #[derive(Debug)]
 pub struct ClusterFiles {
-    /// The inventory's file.
+    /// The path of the inventory.
     pub path: PathBuf,
-    /// What it says.
+    /// The inventory.
     pub inventory: Inventory,
-    /// What is kept for the cluster on this computer.
+    /// The state folder: what is kept for the cluster on this computer.
     pub state: State,
 }
 
@@ -38,12 +38,12 @@ pub enum ClusterFilesError {
         /// Why.
         source: io::Error,
     },
-    /// A file is no text that could be read.
+    /// A file is not readable text.
     #[error("{} is not UTF-8: {why}; save it as UTF-8", path.display())]
     Encoding {
         /// The file.
         path: PathBuf,
-        /// What shows it.
+        /// The evidence.
         why: String,
     },
     /// A file cannot be written.
@@ -72,10 +72,10 @@ pub enum ClusterFilesError {
         /// The component.
         component: Component,
     },
-    /// What comes with the program cannot be written out.
+    /// The built-in files cannot be written.
     #[error(transparent)]
     Recipes(#[from] RecipeError),
-    /// The folder of what is kept cannot be used.
+    /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -83,15 +83,15 @@ pub enum ClusterFilesError {
 /// The images that the inventory's components are made from.
 #[derive(Debug)]
 pub struct Images {
-    /// The catalogue, for messages: the path of its file, or that it is built in.
+    /// The catalogue's name for messages: the path of its file, or that it is built in.
     pub name: String,
-    /// What it says.
+    /// The catalogue.
     pub catalog: Catalog,
     /// The folder that its relative paths start from.
     pub folder: PathBuf,
-    /// Where built images and parts of archives are kept; all of it can be made again.
+    /// The cache of built images and parts of archives; all of it can be made again.
     pub cache: PathBuf,
-    /// The folder whose file says which digest a tag stands for.
+    /// The folder with the file that says which digest each tag has.
     pub pins: PathBuf,
 }
 
@@ -99,7 +99,7 @@ impl ClusterFiles {
     /// Reads the inventory; writes nothing.
     ///
     /// # Errors
-    /// When the inventory cannot be read or has faults, or its state folder is another user's.
+    /// When the inventory cannot be read or has faults, or another user owns its state folder.
     pub fn open(path: &Path) -> Result<Self, ClusterFilesError> {
         let folder = folder_of(path);
         let inventory = inventory(path, &|file| exists(&folder, file))?;
@@ -108,7 +108,7 @@ impl ClusterFiles {
         Ok(Self { path: path.to_owned(), inventory, state })
     }
 
-    /// The same files, for a look that keeps nothing.
+    /// The same files, for a check that keeps nothing.
     pub(super) fn with_own_draft(&self) -> Self {
         let (path, inventory) = (self.path.clone(), self.inventory.clone());
         Self { path, inventory, state: self.state.with_own_draft() }
@@ -135,8 +135,8 @@ impl ClusterFiles {
     }
 }
 
-/// Reads an inventory alone, for who neither connects nor writes: the files that it names need not
-/// be on this computer.
+/// Reads an inventory alone, for a verb that neither connects nor writes: the files that it names
+/// need not be on this computer.
 ///
 /// # Errors
 /// When it cannot be read or has faults.
@@ -157,8 +157,8 @@ fn inventory(
 }
 
 impl Images {
-    /// Reads a catalogue. `folder` is the inventory's: a file is named relative to it, and what
-    /// is built of what comes with the program is kept there.
+    /// Reads a catalogue. `folder` is the inventory's folder: paths of catalogues are relative to
+    /// it, and what is built from built-in catalogues is kept there.
     ///
     /// # Errors
     /// When it cannot be read or has faults.
@@ -195,8 +195,7 @@ impl Images {
         Ok(Self { name, catalog, folder, cache, pins: beside.to_owned() })
     }
 
-    /// The images of registries that these components, and local machines, are made from, by
-    /// their tags.
+    /// The tags of the registry images that these components, and local machines, are made from.
     ///
     /// # Errors
     /// When a folder to build from cannot be read.
@@ -217,12 +216,12 @@ impl Images {
     }
 }
 
-/// The text of a file of the operator's.
+/// The text of one of the operator's files.
 pub(super) fn read(path: &Path) -> Result<String, ClusterFilesError> {
     let unreadable = |source| ClusterFilesError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    // A device or a pipe may go on for ever.
+    // A device or a pipe may never end.
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {
         let said = format!("it is larger than {} MiB", LARGEST >> 20);
@@ -232,7 +231,7 @@ pub(super) fn read(path: &Path) -> Result<String, ClusterFilesError> {
         .map_err(|why| ClusterFilesError::Encoding { path: path.to_owned(), why })
 }
 
-/// Bytes as text; else why they are none.
+/// Bytes as text, or the reason why they are not text.
 fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err("it looks like UTF-16".to_owned());
@@ -240,12 +239,12 @@ fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| {
         let (good, byte) = (error.utf8_error().valid_up_to(), error.as_bytes());
         let line = byte[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("line {line} holds the byte 0x{:02x}, as Latin-1 has it", byte[good])
+        format!("line {line} has the byte 0x{:02x}, perhaps Latin-1", byte[good])
     })
 }
 
-/// Replaces the text of a file of the operator's, whole; it stays as accessible as it was, and
-/// a link stays a link.
+/// Replaces the whole text of one of the operator's files. Its permissions do not change, and a
+/// link stays a link.
 pub(super) fn rewrite(path: &Path, text: &str) -> Result<(), ClusterFilesError> {
     let replace = || -> io::Result<()> {
         let path = std::fs::canonicalize(path)?;
@@ -266,7 +265,7 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-/// Whether a file is there that one in this folder names.
+/// Whether a file exists that is named in a file of this folder.
 pub(super) fn exists(folder: &Path, file: &Path) -> bool {
     folder.join(expand_home(file)).exists()
 }
@@ -280,7 +279,7 @@ mod tests {
         let latin1 = b"cluster: lab\n# f\xfcr\n".to_vec();
         assert_eq!(
             text_of(latin1),
-            Err("line 2 holds the byte 0xfc, as Latin-1 has it".to_owned())
+            Err("line 2 has the byte 0xfc, perhaps Latin-1".to_owned())
         );
         let utf16 = b"\xff\xfec\0l\0".to_vec();
         assert_eq!(text_of(utf16), Err("it looks like UTF-16".to_owned()));

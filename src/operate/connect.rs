@@ -1,4 +1,4 @@
-//! Reaches hosts: one connection each, kept for the whole verb.
+//! Connects to hosts: one connection for each, kept for the whole verb.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,15 +23,15 @@ use crate::run::Fleet;
 use crate::secret::Secret;
 use crate::topology::Machine;
 
-/// The longest that a machine which was just launched may take to let anyone in.
+/// The longest that a newly launched machine may take to accept a login.
 const BOOT: Duration = Duration::from_secs(300);
-/// Between two attempts to reach one.
+/// The pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Connects to these machines, side by side; those that cannot be reached come with why.
+/// Connects to these machines in parallel; returns the errors of those that cannot be reached.
 ///
 /// # Errors
-/// When what is needed to log in cannot be had.
+/// When a file, variable or secret that the login needs is missing.
 pub(super) async fn connect(
     files: &ClusterFiles,
     machines: &[Machine],
@@ -43,7 +43,7 @@ pub(super) async fn connect(
 /// Connects to all of these machines.
 ///
 /// # Errors
-/// When one cannot be reached: all such are named.
+/// When a machine cannot be reached: the error names all of these.
 pub(super) async fn connect_all(
     files: &ClusterFiles,
     machines: &[Machine],
@@ -52,11 +52,11 @@ pub(super) async fn connect_all(
     connect_booting(files, machines, &BTreeSet::new(), ctx).await
 }
 
-/// Connects to all of these machines, some of which may be booting: those are tried again until
-/// they let someone in, or are five minutes late.
+/// Connects to all of these machines. Those that may be booting are tried again until they accept
+/// a login, for at most five minutes.
 ///
 /// # Errors
-/// When one cannot be reached: all such are named.
+/// When a machine cannot be reached: the error names all of these.
 pub(super) async fn connect_booting(
     files: &ClusterFiles,
     machines: &[Machine],
@@ -116,7 +116,7 @@ async fn reach(
     Ok((fleet, failed))
 }
 
-/// Connects to a machine that may be booting, and says what is seen of it meanwhile.
+/// Connects to a machine that may be booting, and reports its state meanwhile.
 async fn once_booted(
     connector: Arc<Connector>,
     target: Target,
@@ -136,7 +136,7 @@ async fn once_booted(
         }
         let seen = in_words(&error);
         if seen != last {
-            let gate = format!("{} lets someone in", target.host);
+            let gate = format!("{} accepts a login", target.host);
             ctx.events.emit(&Event::Waiting { gate, seen: seen.clone() });
             last = seen;
         }
@@ -144,11 +144,11 @@ async fn once_booted(
     }
 }
 
-/// The words that log in to a host with this computer's own `ssh`. Its key is pinned by then:
-/// the program itself connects first.
+/// The command line that logs in to a host with this computer's own `ssh`. The program itself
+/// connects first, so that the host's key is pinned.
 ///
 /// # Errors
-/// When there is no such host, or it cannot be reached.
+/// When the inventory does not have the host, or it cannot be reached.
 pub async fn ssh(
     files: &ClusterFiles,
     name: &str,

@@ -1,4 +1,4 @@
-//! `platform down`: takes down what `up` put up.
+//! `platform down`: removes what `up` made.
 
 use std::collections::BTreeMap;
 
@@ -25,11 +25,11 @@ use crate::run::apply::{
 use crate::run::gate::{GateState, HealthCheck};
 use crate::topology::{Machine, Topology};
 
-/// Takes a cluster down: removes machines that the program made; on machines that were given,
-/// takes back what earlier runs brought. Repeated, it finds nothing to do.
+/// Removes a cluster: removes machines that the program made; on machines that were given,
+/// removes what earlier runs installed. If it is repeated, there is nothing to do.
 ///
 /// # Errors
-/// When something is left: the events say what, and the next `down` goes on there.
+/// When something is left: the events say what, and the next `down` continues there.
 pub async fn down(
     files: &ClusterFiles,
     agreed: bool,
@@ -45,14 +45,14 @@ pub async fn down(
     }
 }
 
-/// What of a cluster is taken down, and when.
+/// What of a cluster is removed, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// All but the components' data on given hosts.
+    /// Everything except the components' data on given hosts.
     Keep,
-    /// All.
+    /// Everything.
     Purge,
-    /// All, but only once the cluster has expired.
+    /// Everything, but only once the cluster has expired.
     Expired,
 }
 
@@ -87,9 +87,9 @@ async fn remove_machines(
 fn not_yet(expires: Option<Timestamp>, now: Timestamp) -> Result<Option<String>, Error> {
     match expires {
         None => Err(Error::NoExpiry(EXPIRES_TAG)),
-        Some(at) if at > now => Ok(Some(format!(
-            "nothing to do: the cluster expires at {at}, and not before"
-        ))),
+        Some(at) if at > now => {
+            Ok(Some(format!("nothing to do: the cluster does not expire before {at}")))
+        }
         Some(_) => Ok(None),
     }
 }
@@ -121,11 +121,11 @@ async fn take_back(
     let n_changes = plan.n_changes();
     hosts.carry_out(plan, &facts, purge, ctx).await?;
     let (n_changes, left) = (count(n_changes, "change"), left(&hosts.look(ctx).await?));
-    let summary = format!("{n_changes} taken back; {left}{}", until_reboot(&facts));
+    let summary = format!("{n_changes} reverted; {left}{}", until_reboot(&facts));
     Ok(Ended { result: RunResult::Changed, summary })
 }
 
-/// The hosts of a cluster, which stay when what is on them goes.
+/// The hosts of a cluster: they are kept, and what was installed on them is removed.
 pub(super) struct Hosts<'a> {
     pub(super) files: &'a ClusterFiles,
     pub(super) machines: &'a [Machine],
@@ -133,11 +133,11 @@ pub(super) struct Hosts<'a> {
 }
 
 impl Hosts<'_> {
-    /// Ends a removal that was begun and cut off, data included: what of it is left cannot serve
-    /// without what is gone.
+    /// Finishes an interrupted removal, including data: the rest cannot serve without what was
+    /// removed.
     ///
     /// # Errors
-    /// When the operator does not agree, or something is left; the next run goes on there.
+    /// When the operator does not agree, or something is left; the next run continues there.
     pub(super) async fn end_removal(
         &self,
         agreed: bool,
@@ -145,8 +145,8 @@ impl Hosts<'_> {
     ) -> Result<(), Error> {
         let facts = self.look(ctx).await?;
         let plan = plan::tear_down(&facts, true);
-        let message = "a `down` that was to take the data too was cut off, and most of it is \
-                       gone: the rest goes first";
+        let message = "a `down --purge` was interrupted, and most of the data is gone: the rest is \
+                       removed first";
         ctx.events.emit(&Event::Warned { message: message.to_owned() });
         if !agreed && !ctx.ask.proceed(&shown(&plan)) {
             return Err(Error::Declined);
@@ -154,15 +154,15 @@ impl Hosts<'_> {
         self.carry_out(plan, &facts, true, ctx).await
     }
 
-    /// What is left to do of a removal that was begun, data included.
+    /// What is left to do of a removal that was begun, including data.
     ///
     /// # Errors
-    /// When a host does not answer, or is another cluster's.
+    /// When a host does not answer, or belongs to another cluster.
     pub(super) async fn rest(&self, ctx: &RunContext<'_>) -> Result<Plan, Error> {
         Ok(plan::tear_down(&self.look(ctx).await?, true))
     }
 
-    /// What is on the hosts, none of which may be another cluster's.
+    /// What is on the hosts. No host may belong to another cluster.
     async fn look(
         &self,
         ctx: &RunContext<'_>,
@@ -175,8 +175,8 @@ impl Hosts<'_> {
         Ok(facts)
     }
 
-    /// Takes back what the plan says. Where data goes too, that is noted first, and what is true
-    /// of it alone is forgotten.
+    /// Reverts what the plan says. If data is removed too, that is noted first, and notes about
+    /// that data are deleted.
     async fn carry_out(
         &self,
         plan: Plan,
@@ -218,8 +218,8 @@ impl Hosts<'_> {
     }
 }
 
-/// What stays as it is until hosts boot anew. That is left to the operator: what else runs on a
-/// host that was given is not ours to stop.
+/// What does not change until hosts reboot. The operator has to reboot them: other programs may
+/// run on a given host.
 fn until_reboot(before: &BTreeMap<HostName, Facts>) -> String {
     let is_set = |owned: &Owned| matches!(owned, Owned::Boot { .. });
     let hosts: Vec<&str> = before
@@ -231,13 +231,13 @@ fn until_reboot(before: &BTreeMap<HostName, Facts>) -> String {
     match hosts.is_empty() {
         true => String::new(),
         false => format!(
-            "; a reboot brings back control groups of version 2 alone on {}",
+            "; reboot {} to return to control groups of version 2",
             hosts.join(", ")
         ),
     }
 }
 
-/// What of ours is still on the hosts, by their own record.
+/// What this program installed and is still on the hosts, according to their records.
 fn left(facts: &BTreeMap<HostName, Facts>) -> String {
     let left: Vec<String> = facts
         .iter()
@@ -251,7 +251,7 @@ fn left(facts: &BTreeMap<HostName, Facts>) -> String {
     }
 }
 
-/// A tear-down carries nothing and waits for nothing.
+/// A removal copies nothing and waits for nothing.
 struct Nothing;
 
 impl ImageTransport for Nothing {
@@ -270,7 +270,8 @@ impl ImageTransport for Nothing {
         push: &'a Push,
     ) -> futures::future::BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            Err(format!("a {} sends no {}", Stage::Retire, push.component).into())
+            Err(format!("the stage {} pushes no {}", Stage::Retire, push.component)
+                .into())
         })
     }
 }
@@ -280,14 +281,16 @@ impl ZnodeAccess for Nothing {
         &'a self,
         node: &'a Znode,
     ) -> futures::future::BoxFuture<'a, Result<(), String>> {
-        Box::pin(
-            async move { Err(format!("a {} secures no {}", Stage::Retire, node.path)) },
-        )
+        Box::pin(async move {
+            Err(format!("the stage {} secures no {}", Stage::Retire, node.path))
+        })
     }
 }
 
 impl HealthCheck for Nothing {
     fn look<'a>(&'a self, gate: &'a Gate) -> futures::future::BoxFuture<'a, GateState> {
-        Box::pin(async move { GateState::Closed(format!("nobody asks whether {gate}")) })
+        Box::pin(
+            async move { GateState::Closed(format!("nobody checks whether {gate}")) },
+        )
     }
 }

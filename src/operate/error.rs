@@ -1,4 +1,4 @@
-//! Why a verb failed, and what kind of failure it is for a script.
+//! Why a verb failed, and the kind of failure for scripts.
 
 use std::path::PathBuf;
 
@@ -24,20 +24,20 @@ use crate::state::{
 use crate::template::BadTemplate;
 use crate::topology::BadEnsemble;
 
-/// What kind of failure it is.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitKind {
-    /// Something failed on the way.
+    /// A step failed.
     Failed,
-    /// The command line does not go with the operator's files; nothing was touched.
+    /// The command line does not match the operator's files; nothing was touched.
     Usage,
-    /// A file of the operator's is wrong; nothing was touched.
+    /// One of the operator's files is wrong; nothing was touched.
     Invalid,
-    /// It was not safe, or not agreed to; nothing was changed.
+    /// The change was not safe, or not agreed to; nothing was changed.
     Refused,
     /// A host does not answer.
     Unreachable,
-    /// A wait came to its deadline.
+    /// A wait reached its deadline.
     TimedOut,
     /// The operator stopped it.
     Interrupted,
@@ -55,7 +55,7 @@ pub enum Error {
     /// The certificate authority.
     #[error(transparent)]
     Ca(#[from] CaError),
-    /// The key for machines that the program makes.
+    /// The SSH key for machines that the program makes.
     #[error(transparent)]
     SshKey(#[from] SshKeyError),
     /// Another run on this computer.
@@ -79,13 +79,11 @@ pub enum Error {
     /// An image's registry.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// The digests that tags stand for.
+    /// The digests of tags.
     #[error(transparent)]
     Pins(#[from] PinError),
     /// Local machines need an image.
-    #[error(
-        "{0} has nothing to make local machines from: add `machine: {{build: FOLDER}}`"
-    )]
+    #[error("{0} has no image for local machines: add `machine: {{build: FOLDER}}`")]
     NoMachineImage(String),
     /// Machines of AWS.
     #[error(transparent)]
@@ -96,14 +94,14 @@ pub enum Error {
          `expires: 8h` there"
     )]
     NeverExpires,
-    /// Nothing says when the cluster expires.
+    /// The expiry time of the cluster is unknown.
     #[error(
-        "nothing of this cluster carries the tag `{0}`, so nobody knows when it expires: write \
+        "nothing of this cluster has the tag `{0}`, so its expiry time is unknown: write \
          `expires: 8h` under `provider.aws` and run `platform up`, or run `platform down` without \
          `--expired`"
     )]
     NoExpiry(&'static str),
-    /// Things of the cluster that could not be removed; all of them.
+    /// All things of the cluster that could not be removed.
     #[error("{} left: {}", .0.len(), .0.join("; "))]
     Left(Vec<String>),
     /// Local machines.
@@ -118,76 +116,76 @@ pub enum Error {
     /// A template of the inventory.
     #[error(transparent)]
     Template(#[from] BadTemplate),
-    /// Hosts that could not be reached; all of them.
-    #[error("{}", several("there is no way in to", .0))]
+    /// All hosts that could not be reached.
+    #[error("{}", several("cannot connect to", .0))]
     Unreachable(Vec<RemoteError>),
-    /// Hosts that did not answer the probe; all of them.
-    #[error("{}", several("no facts came from", .0))]
+    /// All hosts that did not answer the probe.
+    #[error("{}", several("cannot probe", .0))]
     Probe(Vec<ProbeError>),
-    /// A question that a host left open.
+    /// A question that a host did not answer.
     #[error(transparent)]
     Unknown(#[from] Unknown),
     /// There is no safe plan.
     #[error(transparent)]
     NoPlan(#[from] NoPlan),
-    /// The cluster's folder lacks the key of its machines.
+    /// The state folder lacks the SSH key of the machines.
     #[error(
-        "the machines of this cluster let in only the key that was in {}, which is not there any \
-         more: bring the cluster's folder back from a copy; where there is none, `platform down` \
-         removes the machines and `platform up` makes others",
+        "the machines of this cluster accept only the SSH key that was in {}, and that file is \
+         missing: restore the state folder from a copy; if there is no copy, `platform down` \
+         removes the machines and `platform up` makes new ones",
         .0.display()
     )]
     KeyLost(PathBuf),
     /// Machines cannot be added.
     #[error(transparent)]
     CannotAdd(#[from] CannotAdd),
-    /// Machines were added to the inventory, and what comes then did not succeed.
+    /// Machines were added to the inventory, and a later part of the work failed.
     #[error("{}; {hint}", in_words(why))]
     AfterEdit {
-        /// What did not succeed.
+        /// The failure.
         why: Box<Self>,
-        /// What the inventory has, and what can be done.
+        /// What the inventory has now, and what to do.
         hint: String,
     },
     /// The operator said no, or nobody was there to ask.
     #[error("not agreed to: nothing was changed")]
     Declined,
-    /// The operator said no to what comes after the machines were made.
+    /// The operator said no to the changes on hosts, after the machines were made.
     #[error("not agreed to: nothing was changed on any host; before that: {0}")]
     DeclinedAfter(String),
-    /// Steps failed; the events have told which.
+    /// Steps failed; the events report which.
     #[error("{}", incomplete(.0))]
     Incomplete(Tally),
-    /// The platform does not work as a whole.
+    /// The proof failed.
     #[error(transparent)]
     NotProved(#[from] super::proof::NotProved),
-    /// Nodes of ZooKeeper are open to others than their owners.
+    /// Others than the owners can change nodes of ZooKeeper.
     #[error(transparent)]
     NotSecured(#[from] crate::run::znodes::NotSecured),
-    /// A component does not say that it works.
+    /// A gate did not open.
     #[error(transparent)]
     Gate(#[from] Closed),
     /// The operator stopped it.
     #[error("stopped: {} done, {n_left} left", count(*n_done, "step"))]
     Interrupted {
-        /// Steps that were done.
+        /// The number of steps that were done.
         n_done: usize,
-        /// Steps that were not started.
+        /// The number of steps that were not started.
         n_left: usize,
     },
-    /// The operator stopped it between two steps that no plan counts: what is left begins with
-    /// this one.
-    #[error("stopped before {0}, which is left with all that comes after it")]
+    /// The operator stopped it between two pieces of work that no plan counts. The text names
+    /// the first piece of work that was not done.
+    #[error("stopped before {0}; that and everything after it was not done")]
     StoppedBefore(String),
-    /// Something in the cluster is not well; the status has told what.
-    #[error("not all is well")]
+    /// The cluster has problems; the status reports them.
+    #[error("the cluster has problems")]
     Unwell,
-    /// A host that the inventory does not have.
+    /// A host or group that the inventory does not have.
     #[error("there is no host or group `{name}`; there are {}", .known.join(", "))]
     NoSuchHost {
-        /// What was named.
+        /// The unknown name.
         name: String,
-        /// The names that would do.
+        /// The names that exist.
         known: Vec<String>,
     },
     /// A command failed on hosts.
@@ -202,12 +200,12 @@ impl From<AwsError> for Error {
 }
 
 impl Error {
-    /// Whether those who decide by a majority lost what they hold, so that there is no way on.
+    /// Whether a group that decides by a majority lost its data, so that no run can go on.
     pub(super) fn is_of_lost_data(&self) -> bool {
         matches!(self, Self::NoPlan(NoPlan::Refused(all)) if all.are_of_lost_data())
     }
 
-    /// What kind of failure it is.
+    /// The kind of this failure.
     pub fn kind(&self) -> ExitKind {
         match self {
             Self::State(StateError::Foreign { .. })
@@ -273,7 +271,7 @@ fn of_probes(errors: &[ProbeError]) -> ExitKind {
     }
 }
 
-/// The gravest of several: what is unsafe before what cannot be reached.
+/// The most serious of several kinds: unsafe is more serious than unreachable.
 pub(super) fn gravest(kinds: impl Iterator<Item = ErrorKind>) -> ExitKind {
     let kinds: Vec<ErrorKind> = kinds.collect();
     let has = |kind| kinds.contains(&kind);
@@ -288,7 +286,7 @@ pub(super) fn gravest(kinds: impl Iterator<Item = ErrorKind>) -> ExitKind {
     }
 }
 
-/// What of a plan was not done. A condition that does not come true is no step of it.
+/// The part of a plan that was not done. A gate that did not open is not counted as a step.
 fn incomplete(tally: &Tally) -> String {
     let (steps, conditions): (Vec<&Failure>, Vec<&Failure>) =
         tally.failed.iter().partition(|failure| failure.host.is_some());
@@ -306,7 +304,7 @@ fn incomplete(tally: &Tally) -> String {
     }
 }
 
-/// One error as it is; several one to a line.
+/// One error unchanged; several errors as one line each.
 fn several<E: std::error::Error>(what: &str, errors: &[E]) -> String {
     match errors {
         [error] => in_words(error),
@@ -328,7 +326,7 @@ mod tests {
     use crate::run::apply::Why;
 
     fn failure(host: Option<&str>) -> Failure {
-        let why = Why { kind: ErrorKind::Failed, said: "waited in vain".to_owned() };
+        let why = Why { kind: ErrorKind::Failed, said: "gave up waiting".to_owned() };
         let host = host.map(|host| host.parse().unwrap());
         Failure { stage: "zookeeper".to_owned(), host, step: "step".to_owned(), why }
     }
@@ -339,10 +337,10 @@ mod tests {
             let interrupted = false;
             incomplete(&Tally { n_done, failed, n_not_started, interrupted })
         };
-        assert_eq!(said(1, vec![failure(None)], 0), "1 step done; waited in vain");
+        assert_eq!(said(1, vec![failure(None)], 0), "1 step done; gave up waiting");
         assert_eq!(
             said(2, vec![failure(None)], 3),
-            "2 steps done, 3 left; waited in vain"
+            "2 steps done, 3 left; gave up waiting"
         );
         assert_eq!(said(0, vec![failure(Some("c1"))], 0), "1 of 1 step failed");
         assert_eq!(

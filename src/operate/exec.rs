@@ -21,7 +21,7 @@ pub struct Said {
     pub host: HostName,
     /// Its exit status, or why there is none.
     pub status: Result<u32, NoStatus>,
-    /// Its standard output, after what the host said before the command began.
+    /// What the host printed before the command began, and then the command's standard output.
     pub stdout: Vec<u8>,
     /// The end of its standard error.
     pub stderr: Vec<u8>,
@@ -30,7 +30,7 @@ pub struct Said {
 /// Why a command has no exit status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoStatus {
-    /// In words.
+    /// The reason in words.
     pub why: String,
     kind: ErrorKind,
 }
@@ -44,8 +44,8 @@ impl Said {
     }
 }
 
-/// What kind of failure it is that hosts said this; `None` where the command succeeded on all.
-/// Hosts on which it did not run come before those on which it failed.
+/// The kind of failure if the command did not succeed on all hosts; `None` if it did. Hosts on
+/// which it did not run decide before hosts on which it failed.
 pub fn failure(said: &[Said]) -> Option<ExitKind> {
     let not_run = || said.iter().filter_map(|said| said.status.as_ref().err());
     match not_run().next() {
@@ -54,12 +54,12 @@ pub fn failure(said: &[Said]) -> Option<ExitKind> {
     }
 }
 
-/// Runs a command on the hosts of these names and groups, all where there is none, side by
-/// side; gives what each said, in the order of the inventory.
+/// Runs a command in parallel on the hosts with these names and in these groups, or on all if no
+/// names are given; returns the output of each, in the order of the inventory.
 ///
 /// # Errors
 /// When a name is unknown or the provider cannot be asked. A host that cannot be reached is
-/// told like a command that failed.
+/// reported like a command that failed.
 pub async fn exec(
     files: &ClusterFiles,
     limit: &[String],

@@ -1,4 +1,4 @@
-//! Whether there is anything against changing the hosts, told before the first change.
+//! Checks before the first change whether the hosts can be changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +13,17 @@ use crate::run::Fleet;
 use crate::run::listener::{Listener, listener};
 use crate::topology::Topology;
 
-/// Whether there is nothing against it.
+/// Checks that there is no preflight failure.
 ///
 /// # Errors
-/// With all that there is.
+/// With all preflight failures.
 pub(super) fn fit(preflight_failures: Vec<PreflightFailure>) -> Result<(), Error> {
     let refusals = preflight_failures.into_iter().map(Refusal::Unfit).collect();
     Refusals::of(refusals).map_or(Ok(()), |refusals| Err(NoPlan::from(refusals).into()))
 }
 
-/// Everything that speaks against changing hosts by what they are; of what they need by themselves,
-/// `new` keeps to these hosts.
+/// Every reason not to change the hosts. If `new` is given, only these hosts are checked for what
+/// each host needs by itself.
 pub(super) async fn preflight_failures(
     fleet: &Fleet,
     topology: &Topology,
@@ -38,8 +38,9 @@ pub(super) async fn preflight_failures(
     preflight_failures
 }
 
-/// Names the programs that hold ports: who has to stop one wants to know which. A container of
-/// ours whose unit waits to start it anew is no reason not to begin, nor is one that has ended.
+/// Adds the names of the programs that hold ports, so that the operator knows what to stop. A
+/// port that the platform's own container holds while its unit waits to start it again is no
+/// reason not to begin, nor is a port whose holder has ended.
 async fn without_ours(
     preflight_failures: Vec<PreflightFailure>,
     fleet: &Fleet,

@@ -22,25 +22,26 @@ use crate::secret::{Redactor, Secret};
 use crate::state::{Ca, CaError, Leaf, San, SecretError};
 use crate::topology::{Node, Topology};
 
-/// Everything that is decided from and acted with, beside the hosts themselves.
+/// Everything that decisions and actions need, beside the hosts themselves.
 pub(super) struct Gathered {
-    /// For the decisions.
+    /// For decisions.
     pub(super) inputs: Inputs,
-    /// For what versions need of hosts.
+    /// What versions need of hosts.
     pub(super) catalog: Catalog,
-    /// For the transfers.
+    /// For transfers of images.
     pub(super) images: ResolvedImages,
-    /// For the questions to Mesos, Marathon and Chronos.
+    /// For requests to Mesos, Marathon and Chronos.
     pub(super) logins: Logins,
-    /// Keeps secrets out of what hosts say.
+    /// Removes secrets from the output of hosts.
     pub(super) redactor: Redactor,
 }
 
-/// Gathers it. What is missing is made and kept: secrets, the certificate authority,
-/// certificates; repeated, it gives the same.
+/// Gathers it. Missing secrets, certificates and the certificate authority are made and kept; if
+/// this is repeated, it returns the same.
 ///
 /// # Errors
-/// When a file or a variable that the inventory names is missing, or an image cannot be had.
+/// When a file or a variable that the inventory names is missing, or an image cannot be found or
+/// built.
 pub(super) async fn gather(
     files: &ClusterFiles,
     topology: &Topology,
@@ -55,11 +56,11 @@ pub(super) async fn gather(
     gathered(files, listed.catalog, images, inputs, ctx)
 }
 
-/// The same without images: what is planned before there is any machine to bring them to. What
-/// depends on an image's id has [`NOT_THERE_YET`] in its place.
+/// The same without images, for a plan that is made before there are machines. Where an image's
+/// id is needed, [`NOT_THERE_YET`] takes its place.
 ///
 /// # Errors
-/// As [`gather`], but for images.
+/// Those of [`gather`], except for images.
 pub(super) async fn without_images(
     files: &ClusterFiles,
     topology: &Topology,
@@ -168,7 +169,7 @@ fn certificates(
     topology.registries().map(certificate).collect()
 }
 
-/// Warns of components that were never seen to run as this program runs them.
+/// Warns of components that were never tested with this program.
 pub(super) fn warn_of_unverified(
     files: &ClusterFiles,
     images: &Images,
@@ -194,7 +195,7 @@ fn unverified(inventory: &Inventory, images: &Images) -> Option<String> {
     })
 }
 
-/// The passwords with which Mesos, Marathon and Chronos are asked: those of the materials.
+/// The passwords for requests to Mesos, Marathon and Chronos: those that hosts get.
 ///
 /// # Errors
 /// When they cannot be read or kept.
@@ -234,8 +235,8 @@ fn needed(topology: &Topology) -> Vec<Component> {
     Component::ALL.into_iter().filter(runs).collect()
 }
 
-/// The names by which a registry is reached: its address from the hosts, this computer's own
-/// through a tunnel, and a name in the cluster's domain.
+/// The names by which a registry is reached: its address for the hosts, this computer's own
+/// address for a tunnel, and a name in the cluster's domain.
 fn names(node: &Node, domain: &str) -> Vec<San> {
     vec![
         San::Ip(node.address),
@@ -244,8 +245,8 @@ fn names(node: &Node, domain: &str) -> Vec<San> {
     ]
 }
 
-/// The registries' password file; `own` are the passwords of the platform's own accounts. Hashing a
-/// password is slow on purpose, so the hashes are made side by side.
+/// The registries' password file; `own` are the passwords of the platform's own accounts. Hashing
+/// a password is slow on purpose, so the hashes are made in parallel.
 async fn htpasswd(
     files: &ClusterFiles,
     own: [&Secret; 2],

@@ -1,4 +1,4 @@
-//! Makes the catalogue's entries concrete: builds folders, reads archives, asks registries.
+//! Gets the images of the catalogue's entries: builds folders, reads archives, asks registries.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::inventory::{CatalogSource, Component};
 use crate::progress::StepReport;
 use crate::reference::Reference;
 
-/// What images are built with.
+/// What a build of images needs.
 pub(super) struct BuildContext<'a> {
     events: &'a Events,
-    /// Asked before each image whether the operator wants it still.
+    /// Called before each image; fails if the operator wants to stop.
     begin: Begin<'a>,
 }
 
@@ -33,8 +33,8 @@ impl<'a> BuildContext<'a> {
     }
 }
 
-/// Asks registries for the digests of the tags that the inventory's images have and for which
-/// none is kept yet, and keeps them: what there is to say of that, in sentences.
+/// Asks registries for the digests of the inventory's tags for which no digest is kept yet, and
+/// keeps them. Returns one sentence for each new digest.
 ///
 /// # Errors
 /// When a registry does not answer, or the file of digests cannot be used.
@@ -47,7 +47,7 @@ pub(super) async fn pin_new(
     Ok(asked.iter().map(first_asked).collect())
 }
 
-/// Does the same for a verb that works, with what there is to say told on the way.
+/// Does the same for a verb that changes the cluster, and reports new digests as events.
 ///
 /// # Errors
 /// As [`pin_new`], and when there is something wrong with the catalogue.
@@ -68,7 +68,7 @@ fn first_asked(Pin { reference, digest, .. }: &Pin) -> String {
     )
 }
 
-/// Finds the image of each component; a folder is built where it was not yet.
+/// Finds the image of each component; builds a folder if that was not done yet.
 ///
 /// # Errors
 /// When an image cannot be built, read or found.
@@ -116,7 +116,7 @@ async fn one(
     })
 }
 
-/// The digests of these tags, those included that nobody has asked for yet.
+/// The digests of these tags, including those that were not asked for yet.
 async fn pins_of(images: &Images, references: &[Reference]) -> Result<Pins, PinError> {
     pins::fill(&images.pins, references, upstream::settings).await?;
     Pins::read(&images.pins)
@@ -135,10 +135,10 @@ async fn saved(
     saved
 }
 
-/// The tag of the image that local machines are made from; it is built where it was not yet.
+/// The tag of the image that local machines are made from; builds it if that was not done yet.
 ///
 /// # Errors
-/// When the catalogue has none or it cannot be built.
+/// When the catalogue has no such image, or it cannot be built.
 pub(super) async fn machine(
     images: &Images,
     build_ctx: &BuildContext<'_>,
@@ -157,18 +157,18 @@ pub(super) async fn machine(
     }
 }
 
-/// Builds every folder that a catalogue names, and reads every archive. What is kept for that,
-/// digests included, is kept in `folder`, as of an inventory there.
+/// Builds every folder that a catalogue names, and reads every archive. The cache and the digests
+/// are kept in `folder`, as for an inventory in that folder.
 ///
 /// # Errors
-/// When one cannot be built or read.
+/// When an image cannot be built or read.
 pub async fn build_all(
     catalog: &CatalogSource,
     folder: &Path,
     events: &Events,
 ) -> Result<(), Error> {
     let images = Images::read(catalog, folder)?;
-    // Whoever interrupts this ends the program: there is nothing else under way.
+    // An interrupt ends the program at once: no other work is unfinished.
     let build_ctx = BuildContext { events, begin: Box::new(|_| Ok(())) };
     if images.catalog.machine.is_some() {
         machine(&images, &build_ctx).await?;
@@ -177,8 +177,8 @@ pub async fn build_all(
     Ok(())
 }
 
-/// Asks registries for the digests of the tags that the inventory's images have, and keeps them
-/// beside it: of those for which none is kept, or where `anew` of all.
+/// Asks registries for the digests of the inventory's tags, and keeps them beside the inventory:
+/// for tags without a digest, or for all tags if `anew` is set.
 ///
 /// # Errors
 /// When a file cannot be used or a registry does not answer; then nothing is kept.
@@ -191,7 +191,7 @@ pub async fn pin_all(files: &ClusterFiles, anew: bool) -> Result<Vec<Pin>, Error
     })
 }
 
-/// The step of building an image: told only once something has to be built.
+/// The step of building an image: reported only once something has to be built.
 struct Building<'a> {
     step: String,
     events: &'a Events,
@@ -235,7 +235,7 @@ mod tests {
     use super::super::fixture;
     use super::*;
 
-    /// Begins with an image that cannot be read: how it ended.
+    /// The error of a run that begins with an image that cannot be read.
     async fn resolved(stopped: bool) -> Error {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog.yaml");
@@ -245,7 +245,7 @@ mod tests {
         let images = Images::read(&CatalogSource::File(path), dir.path()).unwrap();
         let ctx = fixture::ctx(stopped);
         let ended = resolve(&images, &Component::ALL, &BuildContext::of(&ctx)).await;
-        ended.expect_err("the archive is none")
+        ended.expect_err("the archive cannot be read")
     }
 
     #[tokio::test]
@@ -254,8 +254,8 @@ mod tests {
         assert_eq!(stopped.kind(), super::super::ExitKind::Interrupted);
         assert_eq!(
             stopped.to_string(),
-            "stopped before getting the image of zookeeper, which is left with all that comes \
-             after it"
+            "stopped before getting the image of zookeeper; that and everything after it was \
+             not done"
         );
         assert!(matches!(resolved(false).await, Error::Archive(_)));
     }

@@ -1,4 +1,4 @@
-//! The machines of an inventory: which there are, which are missing, and making those.
+//! The machines of an inventory: which exist, which are missing, and making the missing ones.
 
 mod aws;
 mod local;
@@ -20,17 +20,17 @@ use crate::provider::{MachinePlan, ssh};
 use crate::topology::{Machine, Topology};
 use aws::{AwsMachines, aws_machines};
 
-/// The machines of an inventory, and what it takes to have them all.
+/// The machines of an inventory, and what has to be done to make the missing ones.
 pub(super) struct Machines {
-    /// What there is, and what will be done.
+    /// What exists, and what will be done.
     pub(super) plan: MachinePlan,
     /// How it is done.
     work: Work,
 }
 
-/// What carries the plan out.
+/// The provider that makes the machines.
 enum Work {
-    /// Nothing: the machines are given.
+    /// None: the machines are given.
     Given,
     /// This computer's Docker.
     Local(ContainerPlan),
@@ -42,14 +42,14 @@ enum Work {
 pub(super) struct Made {
     /// All of them, in the order of the inventory.
     pub(super) machines: Vec<Machine>,
-    /// Those that were launched so short a time ago that they may be booting still.
+    /// The machines that were launched so recently that they may still be booting.
     pub(super) booting: BTreeSet<HostName>,
 }
 
 /// Asks the provider.
 ///
 /// # Errors
-/// When it does not answer, or its network is too small, or its machines would let nobody in.
+/// When it does not answer, or its network is too small, or no login to its machines is possible.
 pub(super) async fn look(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
@@ -73,7 +73,7 @@ pub(super) async fn look(
     Ok(Machines { plan, work })
 }
 
-/// The machines that run and that the inventory has.
+/// The running machines of the inventory.
 ///
 /// # Errors
 /// When the provider does not answer.
@@ -84,7 +84,7 @@ pub(super) async fn running(
     Ok(look(files, ctx).await?.plan.running)
 }
 
-/// The machines of these names and groups; all where there is none.
+/// The machines with these names and in these groups; all if no names are given.
 ///
 /// # Errors
 /// When a name is unknown.
@@ -108,7 +108,7 @@ pub(super) fn limited(
 }
 
 impl Machines {
-    /// The cluster with all of its machines, those included that do not run.
+    /// The cluster with all of its machines, including those that do not run.
     ///
     /// # Errors
     /// When they cannot form the ensemble.
@@ -117,17 +117,17 @@ impl Machines {
     }
 }
 
-/// All that a provider made for a cluster and that is still there.
+/// Everything that a provider made for a cluster and that still exists.
 pub(super) enum Existing {
-    /// Nothing ever: the machines are given.
+    /// Nothing: the machines are given.
     Given,
     /// Containers of this computer, their network and volumes.
     Local(Vec<String>),
-    /// What carries the cluster's tag at AWS.
+    /// Everything at AWS that has the cluster's tag.
     Aws(Box<(Cloud, ClusterResources)>),
 }
 
-/// Asks the provider what there is.
+/// Asks the provider what exists.
 ///
 /// # Errors
 /// When it does not answer.
@@ -145,7 +145,7 @@ pub(super) async fn existing(files: &ClusterFiles) -> Result<Existing, Error> {
 }
 
 impl Existing {
-    /// Whether there is nothing.
+    /// Whether nothing exists.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Given => true,
@@ -154,7 +154,7 @@ impl Existing {
         }
     }
 
-    /// That there is nothing, in words.
+    /// The sentence if nothing exists.
     pub(super) fn none(&self) -> String {
         match self {
             Self::Given | Self::Local(_) => {
@@ -186,10 +186,11 @@ impl Existing {
     }
 }
 
-/// Removes all that the provider made for a cluster, and says in a sentence what that was.
+/// Removes everything that the provider made for a cluster, and returns what was removed, as a
+/// sentence.
 ///
 /// # Errors
-/// When the provider does not answer, or something is left; the next run goes on there.
+/// When the provider does not answer, or something is left; the next run continues there.
 pub(super) async fn remove(
     files: &ClusterFiles,
     existing: Existing,
@@ -199,7 +200,7 @@ pub(super) async fn remove(
         Existing::Given => Ok("nothing to do".to_owned()),
         Existing::Local(there) => {
             let removed = local::remove(files, ctx).await?;
-            // Another command of Docker's may have been faster.
+            // Another Docker command may have been faster.
             let removed = if removed.is_empty() { there } else { removed };
             Ok(format!("removed {}; 0 left", removed.join(", ")))
         }
@@ -210,11 +211,12 @@ pub(super) async fn remove(
     }
 }
 
-/// Makes and starts what is missing: all machines of the inventory, in its order.
+/// Makes and starts the missing machines, and returns all machines of the inventory, in its
+/// order.
 ///
 /// # Errors
-/// When one cannot be made; the others are made all the same, and the next run goes on there.
-/// When the operator stops it, those under way are finished and no more are begun.
+/// When a machine cannot be made; the others are made all the same, and the next run continues
+/// there. When the operator stops the run, begun machines are finished and no more are begun.
 pub(super) async fn make(
     files: &ClusterFiles,
     machines: Machines,

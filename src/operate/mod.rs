@@ -1,7 +1,7 @@
-//! The verbs, each as a table of contents: fetch values, decide on them, act, prove.
+//! The verbs, each as a list of its parts: fetch values, decide, act, prove.
 //!
-//! Nothing in here parses a command line or writes to a screen. What an operator is asked goes
-//! through [`Ask`], what happens goes out as events.
+//! Nothing in here parses a command line or writes to a screen. Questions to the operator go
+//! through [`Ask`]; everything that happens is reported as events.
 
 pub mod add_node;
 mod cannot_add;
@@ -35,14 +35,14 @@ pub use error::{Error, ExitKind};
 pub use image::{build_all, pin_all};
 pub use run::{Ended, in_run, lock};
 
-/// What a verb needs of the world around it.
+/// What a verb needs from its caller.
 #[derive(Clone)]
 pub struct RunContext<'a> {
     /// The operator's environment.
     pub env: Environment<'a>,
     /// The time.
     pub clock: Clock,
-    /// Takes what happens.
+    /// Receives the events.
     pub events: Events,
     /// Names the run.
     pub run: String,
@@ -56,7 +56,7 @@ pub struct RunContext<'a> {
     pub stopped: Arc<AtomicBool>,
 }
 
-/// Asks the operator. Where there is nobody to ask, the answer is no.
+/// Asks the operator. If there is nobody to ask, the answer is no.
 pub trait Ask: Send + Sync {
     /// Shows what will be done, and asks whether to do it.
     fn proceed(&self, shown: &str) -> bool;
@@ -64,7 +64,7 @@ pub trait Ask: Send + Sync {
     /// Shows what will be destroyed, and asks for the cluster's name.
     fn retype(&self, shown: &str, cluster: &str) -> bool;
 
-    /// Shows a host's key that was never seen, and asks whether it is the host's.
+    /// Shows an unknown host key, and asks whether it belongs to the host.
     fn trust(&self, contact: &FirstContact) -> bool;
 }
 
@@ -87,13 +87,13 @@ impl RunContext<'_> {
     }
 }
 
-/// What the tests of the verbs' parts begin with.
+/// Helpers for the tests of the verbs.
 #[cfg(test)]
 mod fixture {
     use super::*;
     use crate::event::{Event, Sink};
 
-    /// A world in which nobody answers or listens, at the beginning of time.
+    /// A context in which nobody answers or listens, with the clock at its start.
     pub(super) fn ctx(stopped: bool) -> RunContext<'static> {
         RunContext {
             env: &|_| None,

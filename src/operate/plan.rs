@@ -13,11 +13,11 @@ use super::{RunContext, connect, image, machines, up};
 use crate::plan::{Peers, Plan};
 use crate::provider::MachinePlan;
 
-/// What `up` would do, and what else there is to say.
+/// What `up` would do, and notes.
 pub struct PlanReport {
     /// What `up` would do.
     pub pending: Pending,
-    /// What is known of the cluster beside that, in sentences.
+    /// Other facts about the cluster, in sentences.
     pub notes: Vec<String>,
 }
 
@@ -27,9 +27,9 @@ pub enum Pending {
     Nothing,
     /// Machines have to be made or changed first.
     Machines {
-        /// What is done about machines.
+        /// The machines that are made or changed.
         machines: MachinePlan,
-        /// What is done on them then; none where that is planned once they answer.
+        /// What is done on them then; `None` if that is planned once they answer.
         then: Option<Plan>,
     },
     /// Hosts would change.
@@ -50,7 +50,7 @@ impl PlanReport {
                 }
             }
         };
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         let _ = match changes {
             Some(plan) => plan.show_with(&self.notes, &mut text),
             None => self.notes.iter().try_for_each(|note| writeln!(text, "{note}")),
@@ -58,9 +58,9 @@ impl PlanReport {
         text
     }
 
-    /// The report as JSON: `changes` (their number), `stages` and `notes`, and where machines
-    /// have to be made or changed first, `machines`. Without `changes` and `stages`, what is done
-    /// on those machines is planned once they run.
+    /// The report as JSON: `changes` (their number), `stages` and `notes`, and `machines` if
+    /// machines have to be made or changed first. If `changes` and `stages` are missing, what is
+    /// done on those machines is planned once they run.
     pub fn to_json(&self) -> serde_json::Value {
         match &self.pending {
             Pending::Nothing => Plan::default().to_json(&self.notes),
@@ -85,7 +85,7 @@ pub async fn plan(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<PlanReport, Error> {
-    // A catalogue that cannot work is said before machines are planned that are made for it.
+    // Faults of the catalogue are reported before machines are planned.
     let images = files.images()?;
     let mut notes = image::pin_new(files, &images).await?;
     let machines = machines::look(files, ctx).await?.plan;
@@ -103,8 +103,8 @@ pub async fn plan(
         Err(lost) if lost.is_of_lost_data() && files.state.removal_is_open() => {
             let hosts = Hosts { files, machines, fleet: &fleet };
             let pending = Pending::Changes(hosts.rest(ctx).await?);
-            let note = "This is the rest of a `down` that was to take the data too and was cut \
-                        off; what comes once it is done is planned then.";
+            let note = "This is the rest of an interrupted `down --purge`; what comes after it \
+                        is planned when it is done.";
             notes.push(note.to_owned());
             Ok(PlanReport { pending, notes })
         }
@@ -114,15 +114,16 @@ pub async fn plan(
 
 fn report(files: &ClusterFiles, seen: Assessment, mut notes: Vec<String>) -> PlanReport {
     if files.state.proof_is_open() {
-        notes
-            .push("An `up` did not come to its proof: the next one makes it.".to_owned());
+        notes.push(
+            "An earlier `up` did not make its proof: the next `up` makes it.".to_owned(),
+        );
     }
     if !seen.plan.is_empty() {
         return PlanReport { pending: Pending::Changes(seen.plan), notes };
     }
     let idle = Peers::all(&seen.topology).into_iter();
     notes.extend(idle.filter_map(|peers| peers.idle(&seen.survey.health)).map(|idle| {
-        format!("{idle} now: `platform up` waits until that is mended, `platform status` says more.")
+        format!("{idle} now: `platform up` waits until that is repaired; see `platform status`.")
     }));
     PlanReport { pending: Pending::Nothing, notes }
 }

@@ -1,5 +1,5 @@
-//! What machines that do not exist yet will get: planned before they are made, so that one
-//! question covers them and all that is done on them.
+//! What machines that do not exist yet will get. This is planned before they are made, so that
+//! the operator is asked once for the machines and all that is done on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -16,23 +16,24 @@ use crate::provider::{Coming, MachinePlan};
 use crate::remote::{ErrorKind, RemoteError};
 use crate::topology::{Machine, Topology};
 
-/// What is said where what is done on machines cannot be planned before they run.
+/// The note if the changes on machines cannot be planned before they run.
 pub(super) const LATER: &str =
     "\nWhat is done on these machines is planned once they run.\n";
 
-/// The plan of a cluster some of whose machines do not exist yet.
+/// The plan of a cluster of which some machines do not exist yet.
 pub(super) struct Preview {
-    /// What will be done once they do, by what is known of new machines.
+    /// What will be done once they exist, planned from what is known about new machines.
     pub(super) plan: Plan,
-    /// The hosts in it that stand for machines which the provider names itself, by their groups.
+    /// The placeholder hosts, for machines that the provider names itself, with their groups.
     unnamed: BTreeMap<HostName, String>,
 }
 
-/// Plans for all machines, those included that are made first; none where one of them is started
-/// again, and may have anything on it, or one that runs cannot be reached. Writes nothing, and fetches no image.
+/// Plans for all machines, including those that are made first. `None` if a stopped machine is
+/// started again (it may have anything on it), or a running machine cannot be reached. Writes
+/// nothing, and fetches no image.
 ///
 /// # Errors
-/// When a machine that runs is not to be trusted or not fit, or no plan is safe.
+/// When a running machine cannot be trusted or is not fit, or no plan is safe.
 pub(super) async fn preview(
     files: &ClusterFiles,
     machines: &MachinePlan,
@@ -41,7 +42,7 @@ pub(super) async fn preview(
     if !machines.is_foreseeable() {
         return Ok(None);
     }
-    // What is made up here for machines that get other names is not to be kept.
+    // What is generated here for placeholder names must not be kept.
     let files = &files.with_own_draft();
     let (fleet, failed) = connect::connect(files, &machines.running, ctx).await?;
     if !failed.is_empty() {
@@ -53,7 +54,7 @@ pub(super) async fn preview(
     let running = machines.running.iter().map(|machine| &machine.host);
     let running: BTreeSet<&HostName> = running.collect();
     let mut topology = Topology::new(&files.inventory, &all)?;
-    // Where hosts run already, what differs on them depends on the images themselves.
+    // If hosts run already, the differences on them depend on the images themselves.
     let mut gathered = match running.is_empty() {
         true => gather::without_images(files, &topology, ctx).await?,
         false => gather::gather(files, &topology, ctx).await?,
@@ -71,17 +72,17 @@ pub(super) async fn preview(
     let failures =
         fit::preflight_failures(&fleet, &topology, &gathered.catalog, &known, None).await;
     let plan = plan::build(&survey.situation(&topology, &failures))?;
-    // On a new machine all of a file is new, and some of it depends on what is not there yet.
+    // On a new machine every file is new, and parts of it depend on what does not exist yet.
     let plan = plan.without_diffs(&new);
     let unnamed = stand_ins.into_iter().map(|machine| (machine.host, machine.group));
     Ok(Some(Preview { plan, unnamed: unnamed.collect() }))
 }
 
-/// Machines that run and cannot be reached may be what the plan for machines is about, as where
-/// someone changed the network: what is on them is then seen later.
+/// If running machines cannot be reached, the machine plan may be what repairs that, for example
+/// if someone changed the network. They are then checked later.
 ///
 /// # Errors
-/// When one can be reached and is not to be trusted, or does not accept the login.
+/// When a machine can be reached but cannot be trusted, or does not accept the login.
 fn away(failed: Vec<(HostName, RemoteError)>) -> Result<Option<Preview>, Error> {
     let is_away = |error: &RemoteError| {
         matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut)
@@ -95,7 +96,7 @@ fn away(failed: Vec<(HostName, RemoteError)>) -> Result<Option<Preview>, Error> 
     }
 }
 
-/// What stands for machines that have no name yet.
+/// Placeholders for machines that have no name yet.
 fn unnamed(coming: &Coming) -> Vec<Machine> {
     if coming.machine.is_some() {
         return Vec::new();
@@ -113,24 +114,26 @@ fn unnamed(coming: &Coming) -> Vec<Machine> {
 }
 
 impl Preview {
-    /// What there is to say beside the plan.
+    /// Notes that explain the plan.
     pub(super) fn notes(&self) -> Vec<String> {
         let groups: BTreeSet<&String> = self.unnamed.values().collect();
         let note = |group| {
-            format!("new-{group}-1 and so on stand for machines that get other names.")
+            format!(
+                "The names new-{group}-1 and so on are placeholders for the real names."
+            )
         };
         groups.into_iter().map(note).collect()
     }
 
-    /// The changes of the plan that is made once all machines answer and that were not in this
-    /// one, each in a line.
+    /// The changes in the final plan (made once all machines answer) that are not in this plan,
+    /// one line each.
     pub(super) fn not_foreseen(&self, seen: &Assessment) -> Vec<String> {
         let foreseen = Foreseen::of(&self.plan, &self.unnamed);
         foreseen.missing(&seen.plan, &seen.topology, &ids(&seen.gathered.inputs))
     }
 }
 
-/// The ids of images, which are part of the names of folders, and what stood for them.
+/// The ids of images, which are part of the names of folders, and their placeholders.
 fn ids(inputs: &Inputs) -> Vec<(String, String)> {
     let digits = |id: &str| id.rsplit(':').next().unwrap_or_default().to_owned();
     let before = digits(NOT_THERE_YET);

@@ -1,7 +1,8 @@
-//! Proves a platform by its use: an app is run, reached, loses a task, and goes.
+//! Proves that a platform works: a test app is run and reached, one of its tasks is killed and
+//! replaced, and the app is removed.
 //!
-//! The app is a small server in Perl, which every Debian and Ubuntu has at its core, run as a
-//! command and not as a container: it needs no image, and so proves what all apps stand on.
+//! The app is a small server in Perl, which is part of every Debian and Ubuntu. It is run as a
+//! command and not as a container: it needs no image, so it proves what all apps need.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -26,31 +27,31 @@ use crate::topology::{Member, Node, Topology};
 
 /// The app's id.
 const APP: &str = "/platform-proof";
-/// What it answers.
+/// The app's answer.
 const ANSWER: &str = "this platform works";
-/// The longest that any of its steps may take: agents offer within seconds.
+/// The longest that any step may take: agents send offers within seconds.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// The longest that a task may take to answer.
 const REACH: Duration = Duration::from_secs(10);
-/// Between two looks at a condition that has a deadline.
+/// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A platform that did not stand the proof.
+/// The proof failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the platform does not work as a whole: cannot {step}: {why}")]
+#[error("the test app failed: cannot {step}: {why}")]
 pub struct NotProved {
     step: String,
     why: String,
 }
 
-/// Whether a cluster can run apps at all: whether it has agents, and Marathon.
+/// Whether a cluster can run apps: it needs agents and Marathon.
 pub(super) fn can_be_made(topology: &Topology) -> bool {
     let runs = |component| topology.nodes.iter().any(|node| node.runs(component));
     runs(Component::MesosAgent) && runs(Component::Marathon)
 }
 
-/// Whether the app of a proof is there, which each proof takes away at its end. Where Marathon
-/// cannot be asked, nothing is known of one.
+/// Whether a proof left its app behind; each proof removes its app at its end. `false` if
+/// Marathon cannot be asked.
 pub(super) async fn is_left(services: Services<'_>) -> bool {
     let members = services.topology.members_of(Component::Marathon);
     for marathon in members.iter().filter_map(|member| services.marathon(member).ok()) {
@@ -66,18 +67,17 @@ pub(super) async fn is_left(services: Services<'_>) -> bool {
 /// Where the app has to run.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ground<'a> {
-    /// On as many agents as there are, two at the most; it also has to survive the loss of a
-    /// task.
+    /// On all agents, but at most two; the app also has to survive the loss of a task.
     Any,
-    /// On each of these agents, and on no other.
+    /// On each of these agents, and on no others.
     Agents(&'a [Node]),
 }
 
-/// Runs the app, uses it, and takes it away again, whatever happened. What an earlier proof left,
-/// that was cut off, goes first.
+/// Runs the app, uses it, and removes it, even if a step failed. What an interrupted proof left
+/// is removed first.
 ///
 /// # Errors
-/// When a step does not succeed in time: it says which, and what was seen last.
+/// When a step does not succeed in time: the error says which step, and what was seen last.
 pub(super) async fn prove(
     services: Services<'_>,
     ground: Ground<'_>,
@@ -115,7 +115,7 @@ async fn steps(
     used.and(removed)
 }
 
-/// Runs a step, and tells its beginning and its end.
+/// Runs a step, and reports its beginning and its end.
 async fn step<T>(
     ctx: &RunContext<'_>,
     name: &str,
@@ -134,11 +134,10 @@ async fn step<T>(
 
 struct Proof<'a> {
     marathon: Marathon,
-    /// From where tasks are reached: a host of the cluster's own network.
+    /// The host from which tasks are reached: it is in the cluster's own network.
     from: &'a dyn Remote,
     n_instances: usize,
-    /// The names of the agents that have to run an instance each; any agents where there are
-    /// none.
+    /// The names of the agents that have to run an instance each; if `None`, any agents.
     only_on: Option<BTreeSet<String>>,
 }
 
@@ -191,7 +190,7 @@ impl<'a> Proof<'a> {
         }
         let is_right = |host: &&str| self.only_on.iter().all(|only| only.contains(*host));
         if let Some(stray) = hosts.iter().find(|host| !is_right(host)) {
-            return Err(format!("a task is on {stray}, where none should be"));
+            return Err(format!("a task is on {stray}, but no task should be there"));
         }
         for task in &tasks {
             self.reach(task).await?;
@@ -229,7 +228,7 @@ impl<'a> Proof<'a> {
         self.reach_all().await
     }
 
-    /// Takes the app away, where it is.
+    /// Removes the app, if it exists.
     async fn remove(&self) -> Result<(), String> {
         let change = match self.marathon.delete(APP, Force::Yes).await {
             Err(ApiError { reason: Reason::NotFound(_), .. }) => return Ok(()),
@@ -249,7 +248,7 @@ fn said(error: ApiError) -> String {
     in_words(&error)
 }
 
-/// A question to a task's port, and the whole of its answer.
+/// Sends a request to a task's port, and returns the whole answer.
 async fn ask(from: &dyn Remote, host: &str, port: u16) -> Result<String, String> {
     let mut stream =
         from.dial(host, port, REACH).await.map_err(|error| in_words(&error))?;
@@ -274,11 +273,12 @@ fn names_of_active(
     nodes.iter().map(name).collect()
 }
 
-/// Which agents may run an instance: no two on one, and only these where there are any.
+/// Which agents may run an instance: at most one instance on each agent, and only on these agents
+/// if they are given.
 fn constraints(only_on: Option<&BTreeSet<String>>) -> Value {
     let mut constraints = vec![json!(["hostname", "UNIQUE"])];
     if let Some(names) = only_on {
-        // It is a pattern for a whole name, in which nothing but dots is special.
+        // A pattern for a whole name, in which only dots are special.
         let exact = names.iter().map(|name| name.replace('.', "\\."));
         let any = exact.collect::<Vec<String>>().join("|");
         constraints.push(json!(["hostname", "LIKE", any]));
@@ -312,7 +312,7 @@ fn definition(n_instances: usize, only_on: Option<&BTreeSet<String>>) -> Value {
             "maxConsecutiveFailures": 5,
             "delaySeconds": 1,
         }],
-        // One to an agent: there is no room for more while a task is replaced.
+        // Each agent runs one instance: there is no room for more while a task is replaced.
         "upgradeStrategy": {"minimumHealthCapacity": 0, "maximumOverCapacity": 0},
     })
 }

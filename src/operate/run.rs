@@ -1,4 +1,5 @@
-//! The frame of a run: its first and last event, and the locks on this computer and on the hosts.
+//! The beginning and end of a run: its first and last event, and the locks on this computer and
+//! on the hosts.
 
 use std::future::Future;
 use std::time::Instant;
@@ -18,19 +19,20 @@ use crate::run::lock::{self as hosts, Claim, ClusterLock, LockError};
 use crate::state::{Environment, Holder, Lock, operator};
 use crate::topology::Topology;
 
-/// How a verb ended that did not fail.
+/// The result of a verb that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// How, in a word.
+    /// The result.
     pub result: RunResult,
     /// What happened, in a sentence or several.
     pub summary: String,
 }
 
-/// Takes this computer's lock on the cluster, for as long as the value is kept.
+/// Takes this computer's lock on the cluster; the lock is held as long as the value exists.
 ///
 /// # Errors
-/// When another run holds it: it says who, since when. When the cluster's folder cannot be made.
+/// When another run holds it: the error says who and since when. When the state folder cannot be
+/// made.
 pub fn lock(
     files: &ClusterFiles,
     verb: &str,
@@ -41,10 +43,10 @@ pub fn lock(
     Ok(files.state.lock(&holder(verb, env, now))?)
 }
 
-/// Runs a verb that may change the cluster, and tells its beginning and its end.
+/// Runs a verb that may change the cluster, and reports its beginning and its end.
 ///
 /// # Errors
-/// As the verb itself; the last event has told it.
+/// Those of the verb itself; the last event reports the error.
 pub async fn in_run<F: Future<Output = Result<Ended, Error>>>(
     files: &ClusterFiles,
     verb: &str,
@@ -77,19 +79,19 @@ fn result_of(error: &Error, ctx: &RunContext<'_>) -> RunResult {
     }
 }
 
-/// Who holds a lock that this run takes.
+/// The holder of a lock that this run takes.
 fn holder(verb: &str, env: Environment<'_>, since: Timestamp) -> Holder {
     Holder { who: operator(env), pid: std::process::id(), verb: verb.to_owned(), since }
 }
 
 impl RunContext<'_> {
-    /// What another run is told while this one holds the cluster's lock.
+    /// The text for other runs while this run holds the cluster's lock.
     pub(super) fn holder(&self, verb: &str) -> String {
         holder(verb, self.env, (self.clock)()).to_string()
     }
 }
 
-/// Whether all was done.
+/// An error if a part of the plan was not done.
 pub(super) fn finish(tally: Tally, ctx: &RunContext<'_>) -> Result<(), Error> {
     if tally.is_complete() {
         return Ok(());
@@ -118,10 +120,10 @@ pub(super) async fn take_lock(
     hosts::take(fleet, &ssh_limits::locked(topology), &claim, &ctx.events).await
 }
 
-/// What is done to have all machines, as text.
+/// The machines that will be made or changed, as text.
 pub(super) fn shown_machines(machines: &MachinePlan) -> String {
     let mut text = format!("{}\n", Stage::Machines);
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     let _ = machines.show(&mut text);
     text
 }
@@ -129,7 +131,7 @@ pub(super) fn shown_machines(machines: &MachinePlan) -> String {
 /// A plan as text.
 pub(super) fn shown(plan: &Plan) -> String {
     let mut text = String::new();
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     let _ = plan.show(&mut text);
     text
 }

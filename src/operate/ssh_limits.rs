@@ -1,8 +1,8 @@
-//! What the hosts' own SSH servers forbid and a run needs, found before anything is touched.
+//! Limits of the hosts' SSH servers that would make a run fail, found before anything is changed.
 //!
-//! The registry and the services of control hosts are spoken to through the hosts' SSH servers,
-//! and the cluster's lock is a command that runs beside all others. Only where that is so is
-//! asked for it: what nothing goes through may forbid it.
+//! A run reaches the registry and the services of control hosts through the hosts' SSH servers,
+//! and holds the cluster's lock with a command that runs beside all others. Only the SSH servers
+//! that need this are checked.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::remote::RemoteError;
 use crate::run::Fleet;
 use crate::topology::{Node, Topology};
 
-/// The longest to wait for a server to open the way, or to refuse it.
+/// The longest to wait until a server opens or refuses a connection.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// What the SSH servers of these hosts forbid that a run needs.
+/// The limits of these hosts' SSH servers that would make a run fail.
 pub(super) async fn preflight_failures(
     fleet: &Fleet,
     topology: &Topology,
@@ -42,15 +42,15 @@ pub(super) async fn without_room(
     room.into_iter().flatten().collect()
 }
 
-/// The first port of a host that is spoken to through its SSH server; agents are not: their master
-/// tells of them.
+/// The first port of a host that is reached through its SSH server. Agents are not reached that
+/// way: their master reports about them.
 fn asked(node: &Node) -> Option<u16> {
     Spec::of_node(node)
         .find(|spec| spec.component.redundancy() != Redundancy::Pool)
         .map(Spec::port)
 }
 
-/// Tries the way: that nothing listens yet at its end is no matter.
+/// Tries a connection through the SSH server; it does not matter if nothing listens there yet.
 async fn forbidden(fleet: &Fleet, node: &Node, port: u16) -> Option<PreflightFailure> {
     let remote = fleet.get(&node.host)?;
     let address = node.address.to_string();
@@ -60,10 +60,10 @@ async fn forbidden(fleet: &Fleet, node: &Node, port: u16) -> Option<PreflightFai
             problem: format!(
                 "its SSH server forbids connections through it, here to {address}:{port}"
             ),
-            help: "set `AllowTcpForwarding yes` in its /etc/ssh/sshd_config (or `local`), have \
-                   neither `DisableForwarding yes` nor a `PermitOpen` there that leaves this \
-                   address out, look into its `Match` blocks and the files that it includes, \
-                   and into the options of the key in authorized_keys; then reload sshd"
+            help: "set `AllowTcpForwarding yes` (or `local`) in its /etc/ssh/sshd_config; \
+                   remove `DisableForwarding yes`, and any `PermitOpen` without this address; \
+                   check its `Match` blocks, the files that it includes, and the options of \
+                   the key in authorized_keys; then reload sshd"
                 .to_owned(),
             port: None,
         }),
@@ -78,7 +78,7 @@ async fn crowded(fleet: &Fleet, node: &Node) -> Option<PreflightFailure> {
             host: node.host.clone(),
             problem: "its SSH server runs only one command at a time on a connection".to_owned(),
             help: "set `MaxSessions 10` in its /etc/ssh/sshd_config, or in the `Match` block \
-                   there that holds for this user; then reload sshd"
+                   there that applies to this user; then reload sshd"
                 .to_owned(),
             port: None,
         }),
@@ -111,7 +111,7 @@ mod tests {
     use crate::remote::{Exec, Output, Remote, Stream};
     use crate::{host::HostName, inventory};
 
-    /// A host whose SSH server opens no way, or none but the first session.
+    /// A host whose SSH server opens no connections, or only the first session.
     struct Hard {
         host: HostName,
         forwards: bool,
@@ -120,7 +120,7 @@ mod tests {
 
     impl Remote for Hard {
         fn exec<'a>(&'a self, _: Exec<'a>) -> BoxFuture<'a, Result<Output, RemoteError>> {
-            panic!("it takes no command to find out")
+            panic!("no command is needed to find out")
         }
 
         fn dial<'a>(
@@ -166,7 +166,10 @@ mod tests {
     #[tokio::test]
     async fn hosts_that_are_spoken_through_are_named_together_and_no_others() {
         let well = |host| Hard { host, forwards: true, has_room: true };
-        assert!(check(well).await.is_empty(), "that nothing listens yet is no matter");
+        assert!(
+            check(well).await.is_empty(),
+            "it does not matter that nothing listens yet"
+        );
         let found = check(|host| Hard { forwards: false, ..well(host) }).await;
         let hosts: Vec<&str> = found.iter().map(|(host, _)| host.as_str()).collect();
         assert_eq!(hosts, ["e1", "c1"]);

@@ -1,4 +1,4 @@
-//! `platform status`: what runs where, who leads, what can be lost.
+//! `platform status`: what runs where, which member leads, how many can fail.
 
 mod launches;
 mod mesos;
@@ -36,29 +36,29 @@ use crate::run::reach;
 use crate::run::registries::RegistryLogin;
 use crate::topology::{Ensemble, Node, Topology};
 
-/// How a cluster is.
+/// The state of a cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
     /// Its name.
     pub cluster: String,
     /// Its hosts, in the order of the inventory.
     pub hosts: Vec<HostStatus>,
-    /// Its ensemble, where it has one.
+    /// Its ensemble, if it has one.
     pub zookeeper: Option<EnsembleStatus>,
-    /// Mesos, where it has any.
+    /// Mesos, if it has Mesos.
     pub mesos: Option<MesosStatus>,
     /// Machines of the inventory that do not exist or do not run.
     pub missing: Vec<String>,
-    /// When the cluster may be taken down by `down --expired`.
+    /// The time from which `down --expired` may remove the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
-    /// What is wrong, in sentences; empty when all is well.
+    /// What is wrong, in sentences; empty if there is no problem.
     pub problems: Vec<String>,
-    /// What is as it has to be here, and not as one may expect, in sentences.
+    /// What is correct here but may be unexpected, in sentences.
     pub notes: Vec<String>,
 }
 
-/// How a host is.
+/// The state of a host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HostStatus {
     /// Its name.
@@ -69,30 +69,30 @@ pub struct HostStatus {
     pub address: String,
     /// Whether it answers.
     pub reachable: bool,
-    /// Its distribution, where it answers.
+    /// Its distribution, if it answers.
     pub os: Option<String>,
-    /// The version of its Docker, where it has one.
+    /// The version of its Docker, if it has Docker.
     pub docker: Option<String>,
-    /// What its Docker does instead, where it has to run and does not.
+    /// The state of its Docker, if Docker has to run and does not.
     pub docker_down: Option<String>,
     /// Its services.
     pub services: BTreeMap<String, ServiceStatus>,
 }
 
-/// How a service on a host is.
+/// The state of a service on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceStatus {
-    /// The version that was brought to the host, where it answers.
+    /// The version that is installed on the host, if the host answers.
     pub version: Option<String>,
-    /// What it does: `active`, `leads`, `follows`, `failed`, …. A registry is `active` when it
-    /// answers as one should.
+    /// Its state: `active`, `leads`, `follows`, `failed`, …. A registry is `active` if it answers
+    /// correctly.
     pub state: String,
 }
 
-/// How an ensemble is.
+/// The state of an ensemble.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EnsembleStatus {
-    /// The version that its members run, where they agree.
+    /// The version that its members run, if all run the same.
     pub version: Option<String>,
     /// The host that leads.
     pub leader: Option<HostName>,
@@ -100,17 +100,16 @@ pub struct EnsembleStatus {
     pub n_members: usize,
     /// How many of them serve.
     pub n_serving: usize,
-    /// How many more members can be lost before it stops to serve; none where it does not
-    /// serve now.
+    /// How many more members can fail before it stops serving; `None` if it does not serve now.
     pub can_lose: Option<usize>,
 }
 
-/// Asks the hosts and the components themselves how they are; writes nothing. `limit` keeps
-/// to groups and hosts of these names, and to all where there is none.
+/// Asks the hosts and the components for their state; writes nothing. `limit` names the groups
+/// and hosts to ask; if it is empty, all are asked.
 ///
 /// # Errors
 /// When the provider cannot be asked, or a name is unknown. A host that does not answer is no
-/// error: it is what the status tells.
+/// error: the status reports it.
 pub async fn status(
     files: &ClusterFiles,
     limit: &[String],
@@ -126,12 +125,12 @@ pub async fn status(
     let questions = questions.filter(|(host, _)| fleet.contains_key(host)).collect();
     let logins = logins(files, ctx)?;
     let services = Services { fleet: &fleet, topology: &topology, logins: &logins };
-    let (facts, answers, registries, asked, barred) = tokio::join!(
+    let (facts, answers, registries, asked, blocked) = tokio::join!(
         survey::facts_now(&fleet, &questions, ctx),
         members(&fleet, &topology),
         registries(files, &topology, &fleet, ctx),
         Asked::of(services, ctx),
-        reach::barred(&fleet, reach::ways(&topology)),
+        reach::blocked(&fleet, reach::connections(&topology)),
     );
     let facts = facts?;
     let words = words(files, &topology, &fleet, &facts).await;
@@ -147,7 +146,7 @@ pub async fn status(
     if let Err(lost) = lost::check(&files.state.made(), files.state.folder(), &facts) {
         status.problems.insert(0, lost.to_string());
     }
-    status.problems.extend(reach::sentences(&barred));
+    status.problems.extend(reach::sentences(&blocked));
     status.problems.extend(unfinished(files));
     status.expires = machines.plan.expires;
     status.problems.extend(status.expires.and_then(|at| expiry(at, (ctx.clock)())));
@@ -156,22 +155,22 @@ pub async fn status(
     Ok(status)
 }
 
-/// What earlier runs began and did not end.
+/// What earlier runs began and did not finish.
 fn unfinished(files: &ClusterFiles) -> impl Iterator<Item = String> {
-    let removal = "a `platform down` has begun to remove this cluster, and has not ended: run it \
-                   again, or `platform up`, which ends it and makes the cluster anew where it \
-                   cannot go on with what is left";
-    let proof = "a `platform up` has changed this cluster, and has not proved that it works: run \
-                 it again";
+    let removal = "a `platform down` began to remove this cluster and did not finish: run it \
+                   again, or run `platform up`, which keeps what still works, and otherwise \
+                   finishes the removal and makes the cluster again";
+    let proof = "a `platform up` changed this cluster and did not prove that it works: run it \
+                 again";
     let removal = files.state.removal_is_open().then_some(removal);
     let proof = files.state.proof_is_open().then_some(proof);
     removal.into_iter().chain(proof).map(str::to_owned)
 }
 
-/// A cluster that ends sooner than this is warned of.
+/// A cluster that expires sooner than this causes a warning.
 const SOON: SignedDuration = SignedDuration::from_hours(1);
 
-/// What there is to say of a cluster that has expired, or will soon.
+/// The warning if a cluster has expired, or will soon.
 fn expiry(at: Timestamp, now: Timestamp) -> Option<String> {
     let left = at.duration_since(now);
     let what = match left {
@@ -183,11 +182,11 @@ fn expiry(at: Timestamp, now: Timestamp) -> Option<String> {
         _ => return None,
     };
     Some(format!(
-        "{what} ({at}): write a later `expires` and run `platform up`, or let it go"
+        "{what} ({at}): to keep it, write a later `expires` and run `platform up`"
     ))
 }
 
-/// What is asked of a host: its services, and what it is.
+/// The questions to a host: its services, and its system.
 fn questions(node: &Node) -> Questions {
     let docker = node.has_containers().then_some(docker::UNIT);
     let units = Spec::of_node(node).map(|spec| spec.unit).chain(docker);
@@ -200,8 +199,8 @@ fn questions(node: &Node) -> Questions {
     questions
 }
 
-/// Whether each registry serves, or in words that it does not and why. Those whose hosts do not
-/// answer are not asked.
+/// Whether each registry serves, or why it does not. If its host does not answer, a registry is
+/// not asked.
 async fn registries(
     files: &ClusterFiles,
     topology: &Topology,
@@ -231,9 +230,9 @@ async fn ask_registry(
     answer.map_err(|error| format!("does not serve: {}", in_words(&error)))
 }
 
-/// What is said of an agent that ended for good.
-const GONE: &str = "gone for good at its master's word; `platform up` brings it back as a \
-                    new agent";
+/// The state of an agent that the master shut down for good.
+const GONE: &str = "gone for good: the master shut it down; `platform up` starts it as a new \
+                    agent";
 
 struct Seen<'a> {
     words: &'a Words,
@@ -259,7 +258,7 @@ impl Seen<'_> {
         for host in &hosts {
             problems.extend(host.docker_down.iter().map(|state| {
                 let on = &host.host;
-                format!("Docker on {on}: {state}; no container runs or starts there")
+                format!("Docker on {on}: {state}; no container can run there")
             }));
             let told = host.services.iter().filter(|(_, it)| it.state != NOT_TOLD);
             let bad = told.filter(|(_, service)| !is_good(service));
@@ -267,7 +266,7 @@ impl Seen<'_> {
                 let said = name.parse().ok().and_then(|component| {
                     self.words.get(&(host.host.clone(), Spec::of(component).unit))
                 });
-                let said = said.map(|line| format!("; it says: {line}"));
+                let said = said.map(|line| format!("; its log says: {line}"));
                 let said = said.unwrap_or_default();
                 format!("{name} on {}: {}{said}", host.host, service.state)
             }));
@@ -310,7 +309,7 @@ impl Seen<'_> {
         }
     }
 
-    /// A component's own word where it has one, else the unit's state.
+    /// The state that the component reports itself, if it does; otherwise the unit's state.
     fn service(&self, node: &Node, spec: &Spec) -> String {
         let Some(facts) = self.facts.get(&node.host) else {
             return "unknown: the host does not answer".to_owned();
@@ -356,7 +355,7 @@ impl Seen<'_> {
     }
 }
 
-/// How a member of the ensemble is, by its own word.
+/// The state of a member of the ensemble, as it reports itself.
 fn of_member(answer: &Result<Answer, String>) -> String {
     match answer {
         Ok(Answer::Serving(status)) => match status.mode {
@@ -369,26 +368,26 @@ fn of_member(answer: &Result<Answer, String>) -> String {
     }
 }
 
-/// What a host's Docker does that does not run; none of one that does.
+/// The state of a host's Docker; `None` if it runs.
 fn docker_down(facts: &Facts) -> Option<String> {
     not_running(facts.unit(docker::UNIT).ok()).map(str::to_owned)
 }
 
-/// What a unit does that does not run; none of one that does.
+/// The state of a unit; `None` if it runs.
 fn not_running(state: Option<&UnitState>) -> Option<&str> {
     let Some(state) = state else { return Some("unknown: the host did not say") };
     match (state.load.as_str(), state.active.as_str()) {
         (_, "active" | "reloading") => None,
         ("not-found", _) => Some("not there"),
         (_, "activating") => {
-            Some("activating: it has begun to start, or waits to try again")
+            Some("activating: it is starting, or waits before it is started again")
         }
         (_, other) => Some(other),
     }
 }
 
-/// The version of a component's image, by the host's own record; images are called
-/// `COMPONENT VERSION` in it, and those of earlier versions are off it.
+/// The version of a component's image, according to the host's record. Images are recorded as
+/// `COMPONENT VERSION`, and images of earlier versions are removed from the record.
 fn version(facts: &Facts, component: &str) -> Option<String> {
     facts.manifest.entries().iter().find_map(|owned| match owned {
         Owned::Image { name, .. } => {
@@ -428,7 +427,7 @@ mod tests {
         assert!(late.starts_with("the cluster has expired"), "{late}");
     }
 
-    /// The problem of a registry whose unit is shown like this, and which answers like this.
+    /// The problem of a registry with this unit state and this answer.
     fn problem(load: &str, active: &str, answer: Result<(), &str>) -> Option<String> {
         problems("active", (load, active), answer).pop()
     }
@@ -484,7 +483,7 @@ mod tests {
     fn a_docker_that_does_not_run_is_a_problem_whatever_else_does() {
         assert_eq!(
             problems("inactive", ("loaded", "active"), Ok(())),
-            ["Docker on edge-1: inactive; no container runs or starts there"]
+            ["Docker on edge-1: inactive; no container can run there"]
         );
     }
 
@@ -500,7 +499,7 @@ mod tests {
         assert_eq!(said("loaded", "deactivating"), "deactivating");
         assert_eq!(
             said("loaded", "activating"),
-            "activating: it has begun to start, or waits to try again"
+            "activating: it is starting, or waits before it is started again"
         );
         assert_eq!(said("not-found", "inactive"), "not there");
         assert_eq!(not_running(None), Some("unknown: the host did not say"));

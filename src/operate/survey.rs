@@ -1,4 +1,4 @@
-//! Looks at everything once: hosts, members of the ensemble, registries, side by side.
+//! Checks everything once, in parallel: hosts, members of the ensemble, registries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -39,22 +39,22 @@ pub(super) struct Survey {
     pub(super) pushes: Vec<Push>,
     /// Nodes of ZooKeeper that lack their access lists.
     pub(super) nodes: Vec<Secure>,
-    /// Whether ZooKeeper told of its nodes, or has none yet.
+    /// Whether ZooKeeper reported its nodes, or has no nodes yet.
     pub(super) nodes_told: bool,
-    /// How the ensemble stands.
+    /// The health of the ensemble and of other groups that serve together.
     pub(super) health: MembersHealth,
-    /// What has yet to be begun.
+    /// What was not begun yet.
     forming: Forming,
-    /// This computer's folder of the cluster.
+    /// The cluster's state folder on this computer.
     folder: PathBuf,
-    /// The files that it lacked and that were made anew.
+    /// The files that were missing there and were made again.
     made: Vec<PathBuf>,
-    /// The note that the ensemble has served, where there is one.
+    /// The note that the ensemble has served, if there is one.
     served: Option<PathBuf>,
 }
 
 impl Survey {
-    /// What a plan is made from.
+    /// The situation that a plan is made from.
     pub(super) fn situation<'a>(
         &'a self,
         topology: &'a Topology,
@@ -78,11 +78,11 @@ impl Survey {
     }
 }
 
-/// Looks at all hosts of the fleet; writes nothing. Members of an ensemble get the numbers in the
-/// topology that they have already.
+/// Checks all hosts of the fleet; writes nothing. In the topology, members of an ensemble get the
+/// numbers that they already have.
 ///
 /// # Errors
-/// When a host does not answer the probe: all that did not are named.
+/// When a host does not answer the probe: the error names all of these.
 pub(super) async fn survey(
     files: &ClusterFiles,
     fleet: &Fleet,
@@ -94,16 +94,16 @@ pub(super) async fn survey(
     with_new(files, hosts, topology, gathered, ctx).await
 }
 
-/// The hosts of a cluster some of which do not exist yet.
+/// The hosts of a cluster of which some do not exist yet.
 #[derive(Clone, Copy)]
 pub(super) struct Hosts<'a> {
-    /// Those that exist.
+    /// The hosts that exist.
     pub(super) fleet: &'a Fleet,
-    /// Those that will be made.
+    /// The hosts that will be made.
     pub(super) new: &'a BTreeSet<HostName>,
 }
 
-/// The same, with hosts that do not exist yet: they are taken to have nothing.
+/// The same, with hosts that do not exist yet: these are assumed to have nothing.
 ///
 /// # Errors
 /// As [`survey`].
@@ -114,7 +114,7 @@ pub(super) async fn with_new(
     gathered: &mut Gathered,
     ctx: &RunContext<'_>,
 ) -> Result<Survey, Error> {
-    ctx.begin("looking at the hosts")?;
+    ctx.begin("checking the hosts")?;
     let questions = questions(topology, gathered)?;
     let (probed, around) = tokio::join!(
         probe_all(fleet, &questions, Busy::Wait, ctx),
@@ -123,7 +123,7 @@ pub(super) async fn with_new(
     let (mut facts, waited) = probed?;
     let new = questions.iter().filter(|(host, _)| new.contains(host));
     facts.extend(new.map(|(host, asked)| (host.clone(), Facts::of_new_machine(asked))));
-    // What ran while an earlier run's script was at work may have been taken away by it since.
+    // The script of an earlier run may have removed since what ran while it was busy.
     let Around { members, seen, others, pushes } = match waited {
         true => look_around(fleet, topology, gathered).await,
         false => around,
@@ -167,8 +167,8 @@ pub(super) async fn with_new(
     })
 }
 
-/// What the services say that are asked beside the hosts themselves: the members of the
-/// ensemble, those that are asked over HTTP, the registries.
+/// The answers of the services that are asked beside the hosts: the members of the ensemble, the
+/// services that are asked over HTTP, and the registries.
 async fn look_around(fleet: &Fleet, topology: &Topology, gathered: &Gathered) -> Around {
     let ((members, seen), others, pushes) = tokio::join!(
         ensemble(fleet, topology, gathered),
@@ -178,17 +178,18 @@ async fn look_around(fleet: &Fleet, topology: &Topology, gathered: &Gathered) ->
     Around { members, seen, others, pushes }
 }
 
-/// What the services said.
+/// The answers of the services.
 struct Around {
     members: BTreeMap<HostName, Result<Answer, String>>,
-    /// What is known of ZooKeeper's nodes.
+    /// What is known about ZooKeeper's nodes.
     seen: Seen,
     others: Vec<(Component, BTreeMap<HostName, MemberHealth>)>,
     /// Images that registries lack.
     pushes: Vec<Push>,
 }
 
-/// Sees as whom tasks run, and says what the operator should know of that is no fault of a host.
+/// Finds out as which users tasks run, and warns of what the operator should know about that and
+/// is no fault of a host.
 fn see_users(
     topology: &Topology,
     gathered: &mut Gathered,
@@ -206,7 +207,7 @@ fn see_users(
     }
 }
 
-/// What each host should have of which something is known.
+/// What each host should have, for hosts whose facts are known.
 ///
 /// # Errors
 /// When a template of the inventory cannot be rendered.
@@ -225,8 +226,8 @@ pub(super) fn wants(
     Ok(wants)
 }
 
-/// What each host has to be asked. Names never depend on what a host is, so the questions are
-/// those of what a host would get of which nothing is known.
+/// The questions to each host. Names never depend on the facts of a host, so the questions are
+/// those for a host about which nothing is known.
 fn questions(
     topology: &Topology,
     gathered: &Gathered,
@@ -245,10 +246,10 @@ fn questions(
     Ok(questions)
 }
 
-/// Probes these hosts, side by side, each as soon as nothing changes it any more.
+/// Probes these hosts in parallel, each as soon as no run changes it any more.
 ///
 /// # Errors
-/// When a host does not answer: all that did not are named.
+/// When a host does not answer: the error names all of these.
 pub(super) async fn facts(
     fleet: &Fleet,
     questions: &BTreeMap<HostName, Questions>,
@@ -257,7 +258,7 @@ pub(super) async fn facts(
     probe_all(fleet, questions, Busy::Wait, ctx).await.map(|(facts, _)| facts)
 }
 
-/// Probes these hosts as they are now, whatever changes them meanwhile.
+/// Probes these hosts now, even if a run is changing them.
 ///
 /// # Errors
 /// As [`facts`].
@@ -269,21 +270,21 @@ pub(super) async fn facts_now(
     probe_all(fleet, questions, Busy::Ignore, ctx).await.map(|(facts, _)| facts)
 }
 
-/// What to do about a host that an earlier run's script still changes.
+/// What to do about a host that the script of an earlier run still changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Busy {
     Wait,
     Ignore,
 }
 
-/// Probes these hosts; says also whether any had to be waited for.
+/// Probes these hosts; also returns whether it had to wait for a host.
 async fn probe_all(
     fleet: &Fleet,
     questions: &BTreeMap<HostName, Questions>,
     busy: Busy,
     ctx: &RunContext<'_>,
 ) -> Result<(BTreeMap<HostName, Facts>, bool), Error> {
-    // Where one host is being changed by another run, no other is waited for.
+    // If another run is changing one host, this does not wait for the others.
     let held = AtomicBool::new(false);
     let clock = || ctx.seconds();
     let stopped = || ctx.is_stopped() || held.load(Ordering::Relaxed);
@@ -327,7 +328,7 @@ async fn probe_all(
     if failed.is_empty() { Ok((facts, waited)) } else { Err(Error::Probe(failed)) }
 }
 
-/// How the members of the ensemble are, and what the one that leads knows of nodes.
+/// The health of the ensemble's members, and the nodes that the leader reports.
 async fn ensemble(
     fleet: &Fleet,
     topology: &Topology,
@@ -340,13 +341,13 @@ async fn ensemble(
     (members, seen)
 }
 
-/// The nodes that the ensemble should have; none where there is no ensemble.
+/// The nodes that the ensemble should have; empty if there is no ensemble.
 pub(super) fn nodes(topology: &Topology, gathered: &Gathered) -> Vec<Znode> {
     let ensemble = topology.zookeeper().into_iter();
     ensemble.flat_map(|_| znode::wanted(topology, &gathered.inputs)).collect()
 }
 
-/// How those stand that serve together and are asked over HTTP.
+/// The health of the services that serve together and are asked over HTTP.
 async fn others(
     fleet: &Fleet,
     topology: &Topology,
@@ -372,8 +373,8 @@ fn health_of(answer: Option<&Answer>) -> MemberHealth {
 }
 
 /// The images that hosts pull and registries lack. A registry that cannot be asked, because it
-/// does not run yet or runs with another password, is taken to lack all: sending what is there
-/// already costs nothing.
+/// does not run yet or has another password, is assumed to lack all: pushing what is already
+/// there costs nothing.
 async fn lacking(fleet: &Fleet, topology: &Topology, gathered: &Gathered) -> Vec<Push> {
     let registries = gathered.registries(fleet, topology);
     let needed = gathered.inputs.images.keys().copied();

@@ -27,19 +27,19 @@ use crate::run::znodes::EnsembleAdmin;
 use crate::run::{Fleet, gate};
 use crate::topology::{Machine, Topology};
 
-/// Brings a cluster up, or up to date: makes missing machines, looks, plans, asks, applies,
-/// proves. Run again, it goes on where a run that was cut off ended; where nothing differs it
+/// Brings a cluster up, or up to date: makes missing machines, checks, plans, asks, applies,
+/// proves. If a run was interrupted, the next run continues its work; if nothing differs, it
 /// writes nothing.
 ///
 /// # Errors
-/// When anything does not succeed; the events say what was done and what was not.
+/// When any part fails; the events report what was done and what was not.
 pub async fn up(
     files: &ClusterFiles,
     agreed: bool,
     extent: Extent,
     ctx: &RunContext<'_>,
 ) -> Result<Ended, Error> {
-    // A catalogue that cannot work is said before anyone is asked for anything.
+    // Faults of the catalogue are reported before anyone is asked for anything.
     image::tell_new_pins(files, ctx).await?;
     let machines = machines::look(files, ctx).await?;
     let before = Before {
@@ -82,16 +82,16 @@ pub async fn up(
 
 /// What the operator has agreed to so far.
 enum Consent {
-    /// All that is planned.
+    /// The whole plan.
     All,
-    /// What was foreseen before the machines were made.
+    /// The plan that was shown before the machines were made.
     Foreseen(Preview),
-    /// Nothing that is done on hosts.
+    /// No changes on hosts.
     Machines,
 }
 
-/// Shows what is done about machines, and what they will get; asks whether to do it. Where all
-/// machines are as they should be, there is nothing to ask yet.
+/// Shows which machines are made or changed, and what they will get; asks whether to do it. If
+/// all machines are as they should be, there is nothing to ask yet.
 ///
 /// # Errors
 /// When the operator says no, or a machine that runs is not fit.
@@ -124,7 +124,7 @@ async fn ask_for_machines(
 }
 
 impl Consent {
-    /// Whether the operator agrees to a plan. What was not foreseen is shown and asked for.
+    /// Whether the operator agrees to a plan. Changes that were not shown before are shown now.
     fn covers(&self, seen: &Assessment, ctx: &RunContext<'_>) -> bool {
         match self {
             Self::All => true,
@@ -137,7 +137,7 @@ impl Consent {
     }
 }
 
-/// What a plan has that was not shown before the machines were made.
+/// The changes of a plan that were not shown before the machines were made.
 fn differing(new: &[String], seen: &Assessment) -> String {
     let lines: String = new.iter().map(|change| format!("  {change}\n")).collect();
     let rest = match seen.n_changes - new.len() {
@@ -145,12 +145,13 @@ fn differing(new: &[String], seen: &Assessment) -> String {
         n => format!("\n{} more, as shown before.\n", count(n, "change")),
     };
     format!(
-        "The machines differ from what was planned for. This was not shown before:\n{lines}{rest}"
+        "The machines differ from what the plan expected. New changes:\n{lines}{rest}"
     )
 }
 
-/// Looks and plans. A removal of all data that was cut off is ended first where the rest cannot
-/// serve without what is gone; where it can, it stays.
+/// Checks the cluster, and plans. If a removal of all data was interrupted, and the rest of the
+/// cluster cannot serve without the removed data, the removal is finished first. If the rest can
+/// serve, it is kept.
 async fn look_past_removal(
     hosts: &Hosts<'_>,
     agreed: bool,
@@ -169,28 +170,29 @@ async fn look_past_removal(
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// To a platform that is proved to work.
+    /// Until the platform is proved to work.
     All,
-    /// To machines that run, with nothing on them.
+    /// Until the machines run, with nothing installed.
     Machines,
 }
 
-/// What was done to have the machines, before any was looked at.
+/// What was done to make the machines, before any host was checked.
 #[derive(Debug, Clone, Copy)]
 struct Before {
-    /// How many were made or started.
+    /// How many machines were made or started.
     n_made: usize,
-    /// Whether nothing was changed of them, nor of what they stand on.
+    /// Whether nothing was changed: neither a machine, nor the network or anything else that
+    /// machines need.
     unchanged: bool,
 }
 
 impl Before {
-    /// What was done, in words; none where that is nothing.
+    /// What was done, in words; `None` if nothing was done.
     fn told(self) -> Option<String> {
         match self {
             Self { unchanged: true, .. } => None,
             Self { n_made: 0, .. } => {
-                Some("what the machines stand on changed".to_owned())
+                Some("the machines' network or settings changed".to_owned())
             }
             Self { n_made, .. } => {
                 Some(format!("{} made or started", count(n_made, "machine")))
@@ -200,7 +202,7 @@ impl Before {
 }
 
 impl Before {
-    /// The operator did not agree to what comes after it.
+    /// The error if the operator does not agree to the changes on hosts.
     fn declined(self) -> Error {
         match self.told() {
             None => Error::Declined,
@@ -211,8 +213,7 @@ impl Before {
 
 fn machines_only(n_machines: usize, before: Before) -> Ended {
     let runs = if n_machines == 1 { "runs" } else { "run" };
-    let there =
-        format!("{} {runs}; nothing was done on them", count(n_machines, "machine"));
+    let there = format!("{} {runs}; nothing was installed", count(n_machines, "machine"));
     match before.told() {
         None => {
             let summary = format!("nothing to do: {there}");
@@ -224,7 +225,7 @@ fn machines_only(n_machines: usize, before: Before) -> Ended {
     }
 }
 
-/// What was seen of a cluster, and what is to be done about it.
+/// What was seen of a cluster, and what has to be done.
 pub(super) struct Assessment {
     pub(super) topology: Topology,
     pub(super) plan: Plan,
@@ -250,13 +251,13 @@ impl Assessment {
         Services { fleet, topology: &self.topology, logins: &self.gathered.logins }
     }
 
-    /// The nodes of the cluster's ensemble.
+    /// Access to the nodes of the cluster's ensemble.
     fn access<'a>(&'a self, fleet: &'a Fleet) -> EnsembleAdmin<'a> {
         let password = self.gathered.inputs.secret(zookeeper::SUPER_SECRET);
         EnsembleAdmin { fleet, topology: &self.topology, password }
     }
 
-    /// The changes that the plan had, in words.
+    /// The number of changes of the plan, in words.
     pub(super) fn changes(&self) -> String {
         let (changes, hosts) =
             (count(self.n_changes, "change"), count(self.n_hosts, "host"));
@@ -264,7 +265,7 @@ impl Assessment {
     }
 }
 
-/// Looks at the cluster and plans; changes nothing.
+/// Checks the cluster and plans; changes nothing.
 ///
 /// # Errors
 /// When a host does not answer, is not fit, or no plan is safe.
@@ -320,8 +321,8 @@ pub(super) async fn act(
     apply(plan, generations, &apply_ctx).await
 }
 
-/// Waits until every component says that it works; where nothing had to change and no proof is
-/// due, that is one look. A proof is made under the cluster's lock: `held`, or one of its own.
+/// Waits until every component reports that it works; if nothing had to change and no proof is
+/// due, that is one check. A proof is made under the cluster's lock: `held`, or a new one.
 async fn prove(
     hosts: &Hosts<'_>,
     seen: &Assessment,
@@ -334,7 +335,7 @@ async fn prove(
     if seen.topology.zookeeper().is_some() {
         note_ensemble(files, ctx);
     }
-    // It served too late to be asked when everything was looked at.
+    // ZooKeeper did not serve yet when the cluster was checked.
     if !seen.survey.nodes_told {
         let nodes = survey::nodes(&seen.topology, &seen.gathered);
         seen.access(fleet).insist(nodes).await?;
@@ -360,14 +361,14 @@ async fn prove(
     Ok(ended(seen, before, due))
 }
 
-/// What a run has done that ended well.
+/// What a successful run has done.
 fn ended(seen: &Assessment, before: Before, proved: bool) -> Ended {
     let (result, summary) = match (before.told(), seen.n_changes) {
         (None, 0) => {
             let hosts = as_they_should_be(seen.topology.nodes.len());
             match proved {
                 true => {
-                    let summary = format!("the proof that was due is made: {hosts}");
+                    let summary = format!("the missing proof was made: {hosts}");
                     (RunResult::Changed, summary)
                 }
                 false => (RunResult::Unchanged, format!("nothing to do: {hosts}")),
@@ -379,14 +380,14 @@ fn ended(seen: &Assessment, before: Before, proved: bool) -> Ended {
     Ended { result, summary }
 }
 
-/// Whether an earlier run changed the cluster and did not prove it: by the notes of this folder,
-/// or because its app is still there, as where that run was another computer's.
+/// Whether an earlier run changed the cluster and did not prove it: the notes in the state folder
+/// say so, or its test app is still there (that run may have been on another computer).
 async fn is_unproved(
     files: &ClusterFiles,
     seen: &Assessment,
     fleet: &Fleet,
 ) -> Result<bool, Error> {
-    // Machines that an `add-node` was broken off with may have all that they need.
+    // The machines of an interrupted `add-node` may lack nothing but the proof.
     let noted = files.state.proof_is_open() || files.state.addition()?.is_some();
     Ok(noted || proof::is_left(seen.services(fleet)).await)
 }
@@ -397,10 +398,10 @@ fn as_they_should_be(n_hosts: usize) -> String {
     format!("{} {are}", count(n_hosts, "host"))
 }
 
-/// Waits until all of these gates are open, or one is known to stay shut.
+/// Waits until all of these gates are open, or it is known that one will not open.
 ///
 /// # Errors
-/// When one does not open in time, or the operator stops the wait.
+/// When a gate does not open in time, or the operator stops the wait.
 pub(super) async fn stand(
     gates: &[Gate],
     seen: &Assessment,
@@ -417,13 +418,13 @@ pub(super) async fn stand(
     Ok(())
 }
 
-/// Notes that the ensemble has served. It serves all the same where the note cannot be written,
-/// and the next run tries again.
+/// Notes that the ensemble has served. If the note cannot be written, the ensemble serves all the
+/// same, and the next run tries again.
 fn note_ensemble(files: &ClusterFiles, ctx: &RunContext<'_>) {
     if let Err(error) = files.state.note_ensemble() {
         let message = format!(
-            "{}; without this note, an ensemble that loses all of its data is formed anew \
-             without a word",
+            "{}; without this note, if an ensemble loses all of its data, a later run forms a \
+             new one without a warning",
             in_words(&error)
         );
         ctx.events.emit(&Event::Warned { message });

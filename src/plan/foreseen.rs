@@ -1,5 +1,5 @@
-//! A plan for machines that do not exist yet, held against the plan that is made once they
-//! answer: what was agreed to before, and what was not.
+//! Compares the plan for machines that do not exist yet with the plan that is made once they
+//! answer: which changes were agreed to before, and which were not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,12 +15,12 @@ pub struct Foreseen {
     hosts: BTreeSet<HostName>,
 }
 
-/// What a change is made to.
+/// The subject of a change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     /// A host by its name.
     Host(HostName),
-    /// Any new machine of a group, where the provider names its machines itself.
+    /// Any new machine of a group, if the provider names its machines itself.
     Group(String),
     /// The ensemble.
     Ensemble,
@@ -34,8 +34,8 @@ struct PlannedChange {
 }
 
 impl Foreseen {
-    /// The changes of a plan. `unnamed` are the hosts in it that stand for machines to which
-    /// the provider gives other names, by their groups.
+    /// The changes of a plan. `unnamed` are the placeholder hosts for machines to which the
+    /// provider gives other names, with their groups.
     pub fn of(plan: &Plan, unnamed: &BTreeMap<HostName, String>) -> Self {
         let changes = changes(plan).map(|PlannedChange { stage, host, step }| {
             let subject = match host {
@@ -51,9 +51,9 @@ impl Foreseen {
         Self { changes: changes.collect(), hosts: hosts.cloned().collect() }
     }
 
-    /// The changes of a plan that were not foreseen, each in a line; empty where there are none.
-    /// A change that was foreseen and is not needed is none of them. `ids` are those of
-    /// the images, which are not known before the images are there, and what stood for them.
+    /// The changes of a plan that were not foreseen, one line each; empty if there are none. A
+    /// foreseen change that turned out not to be needed is not listed. `ids` are the ids of
+    /// images, which are not known before the images exist, with their placeholders.
     pub fn missing(
         &self,
         plan: &Plan,
@@ -86,7 +86,7 @@ impl Foreseen {
         .collect()
     }
 
-    /// What a host may have been called.
+    /// The subjects that may have stood for a host.
     fn subjects(&self, host: &HostName, topology: &Topology) -> Vec<Subject> {
         let mut subjects = vec![Subject::Host(host.clone())];
         if !self.hosts.contains(host) {

@@ -14,7 +14,7 @@ use crate::inventory::Component;
 use crate::resource::Action;
 use crate::topology::{Member, Topology};
 
-/// Changes that are made side by side.
+/// Changes that are made in parallel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wave {
     hosts: Vec<HostChanges>,

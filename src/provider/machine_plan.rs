@@ -1,7 +1,7 @@
-//! What has to be done to have all machines of an inventory: alike for every provider.
+//! What has to be done to make all machines of an inventory, in one form for every provider.
 //!
-//! Pure. A provider compares what the inventory asks for with what exists, and says it in these
-//! terms; the verbs see nothing else of it.
+//! Pure. A provider compares what the inventory asks for with what exists, and returns the result
+//! in this form; the verbs see nothing else of it.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::Machine;
 
-/// The machines that a cluster has, and the steps that bring it those that it lacks.
+/// The machines that a cluster has, and the steps that make the missing ones.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MachinePlan {
     /// Machines that run, in the order of the inventory.
@@ -19,15 +19,15 @@ pub struct MachinePlan {
     pub coming: Vec<Coming>,
     /// What is done, in order.
     pub steps: Vec<MachineStep>,
-    /// What all machines of the inventory cost, in a line; none where they cost nothing.
+    /// The cost of all machines of the inventory, as one line; `None` if they cost nothing.
     pub cost: Option<String>,
-    /// When `down --expired` may take the cluster down.
+    /// The time from which `down --expired` may remove the cluster.
     pub expires: Option<Timestamp>,
-    /// Differences that stay as they are, in sentences.
+    /// Differences that are not changed, in sentences.
     pub notes: Vec<String>,
 }
 
-/// A machine that does not run yet, or several alike.
+/// A machine that does not run yet, or several equal ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coming {
     /// What to call it: its name, or `a machine of GROUP`.
@@ -36,16 +36,16 @@ pub struct Coming {
     pub group: String,
     /// How many such machines there are.
     pub count: usize,
-    /// The machine, where its name and address are known by now.
+    /// The machine, if its name and address are known already.
     pub machine: Option<Machine>,
-    /// Whether it is made from nothing. A machine that is started again may have anything on it.
+    /// Whether it is newly made. A machine that is started again may have anything on it.
     pub is_new: bool,
 }
 
 /// One step of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineStep {
-    /// What it is about: a machine, or a part of the network.
+    /// What it changes: a machine, or a part of the network.
     pub subject: String,
     /// What is done, and why.
     pub what: String,
@@ -64,8 +64,8 @@ impl MachinePlan {
         self.steps.is_empty()
     }
 
-    /// Whether what the new machines will get can be planned before they exist: all machines
-    /// that do not run are made from nothing.
+    /// Whether it can be planned what the new machines will get, before they exist: all machines
+    /// that do not run are newly made.
     pub fn is_foreseeable(&self) -> bool {
         self.coming.iter().all(|coming| coming.is_new)
     }
@@ -86,7 +86,7 @@ impl MachinePlan {
         self.coming.iter().map(|coming| coming.group.clone()).collect()
     }
 
-    /// All machines of the inventory that have a name and an address by now.
+    /// All machines of the inventory that have a name and an address already.
     pub fn all(&self) -> Vec<Machine> {
         let coming = self.coming.iter().filter_map(|coming| coming.machine.as_ref());
         self.running.iter().chain(coming).cloned().collect()
@@ -95,7 +95,7 @@ impl MachinePlan {
     /// The steps as text, and the cost.
     ///
     /// # Errors
-    /// When `out` refuses the text.
+    /// When the text cannot be written to `out`.
     pub fn show(&self, out: &mut impl Write) -> fmt::Result {
         let mut subject = None;
         for step in &self.steps {

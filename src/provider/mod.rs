@@ -1,10 +1,9 @@
-//! Where machines come from: asks a provider what exists, makes what is missing, destroys.
+//! Providers of machines: ask what exists, make what is missing, remove.
 //!
-//! [`ssh`] has machines that exist, [`local`] makes containers of this computer that behave
-//! like machines, [`aws`] instances of AWS EC2. A provider knows machines and nothing of what runs
-//! on them. Machines are found again by what the provider itself keeps (names, labels,
-//! addresses), never by a file of ours. What a provider will do is a [`MachinePlan`], whichever
-//! it is.
+//! [`ssh`] takes machines that exist, [`local`] makes containers on this computer that behave like
+//! machines, [`aws`] makes instances of AWS EC2. A provider knows machines, but not what runs on
+//! them. It finds machines by what it keeps itself (names, labels, addresses), never by a file
+//! that this program writes. Every provider describes what it will do as a [`MachinePlan`].
 
 pub mod aws;
 pub mod local;
@@ -16,12 +15,12 @@ use crate::inventory::{Provider, SecretSource, SshAccess};
 pub use crate::topology::Machine;
 pub use machine_plan::{Coming, MachinePlan, MachineStep};
 
-/// What a provider can do: all that the verbs have to know of it.
+/// What a provider can do: all that the verbs have to know about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// It makes machines and removes them. One that does not is given machines that exist.
+    /// It makes and removes machines. If `false`, its machines exist already.
     pub makes_machines: bool,
-    /// A cluster of its machines may expire.
+    /// A cluster of its machines can expire.
     pub expires: bool,
 }
 
@@ -34,21 +33,21 @@ pub fn capabilities(provider: &Provider) -> Capabilities {
     }
 }
 
-/// How the machines of a provider are logged in to.
+/// How to log in to the machines of a provider.
 #[derive(Debug, Clone)]
 pub struct MachineLogin<'a> {
-    /// User, key and the way there. The key's path is relative to the inventory's folder.
+    /// User, key and route. The key's path is relative to the inventory's folder.
     pub access: SshAccess,
-    /// Where the passphrase of the key is.
+    /// Where to find the passphrase of the key.
     pub passphrase: Option<&'a SecretSource>,
-    /// Where the password for sudo is.
+    /// Where to find the password for sudo.
     pub sudo_password: Option<&'a SecretSource>,
-    /// Whether the key is the one that this program made for the cluster, in place of one of
-    /// the operator's. The operator's own SSH configuration says nothing of such machines.
+    /// Whether the key is the one that this program made for the cluster, not a key of the
+    /// operator. The operator's own SSH configuration is not used for such machines.
     pub has_own_key: bool,
 }
 
-/// How the machines of an inventory are logged in to.
+/// How to log in to the machines of an inventory.
 pub fn login(provider: &Provider) -> MachineLogin<'_> {
     match provider {
         Provider::Ssh(access) => MachineLogin {

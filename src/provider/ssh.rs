@@ -1,6 +1,6 @@
 //! Machines that exist, at the addresses that the inventory gives.
 //!
-//! Pure: nobody has to be asked, and nothing vouches for their host keys.
+//! Pure: no service has to be asked, and their host keys are not known in advance.
 
 use super::Machine;
 use crate::inventory::{Inventory, Members};

@@ -1,15 +1,15 @@
-//! What a machine would answer that does not exist yet.
+//! The facts of a machine that does not exist yet.
 
 use super::{BootState, Cgroups, Facts, FileState, Manager, PackageState, Questions};
 use super::{System, UnitState, UserState};
 use crate::unit::Size;
 
-/// What stands for a value that only the machine itself can tell.
+/// The placeholder for a value that only the machine itself can report.
 const NOT_KNOWN: &str = "not known yet";
 
 impl Facts {
-    /// What a new machine with Debian would answer to these questions: it has none of the
-    /// things that are asked about, and room for all.
+    /// The answers of a new machine with Debian to these questions: it has none of the things
+    /// that are asked about, and room for all of them.
     pub fn of_new_machine(questions: &Questions) -> Self {
         let system = System {
             os: "a new machine".to_owned(),

@@ -35,7 +35,7 @@ pub trait HealthCheck: Send + Sync {
     }
 
     /// The blocked connections between hosts that a gate needs, as sentences.
-    fn barred<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Vec<String>> {
+    fn blocked<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Vec<String>> {
         async { Vec::new() }.boxed()
     }
 
@@ -174,7 +174,7 @@ async fn until_open(
         }
         let (deadline, advice) = limit(gate);
         if begun.elapsed() > deadline {
-            let mut words = health.barred(gate).await;
+            let mut words = health.blocked(gate).await;
             words.extend(tell(&watch.suspects(), health).await);
             let words = words.join("\n");
             return Err(Closed::TimedOut {

@@ -61,12 +61,12 @@ impl HealthCheck for ClusterHealth<'_> {
         .boxed()
     }
 
-    fn barred<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, Vec<String>> {
+    fn blocked<'a>(&'a self, gate: &'a Gate) -> BoxFuture<'a, Vec<String>> {
         async move {
             let Some((_, hosts)) = gate.who() else { return Vec::new() };
             let Services { topology, fleet, .. } = self.services;
-            let ways = reach::ways_of(topology, &hosts);
-            reach::sentences(&reach::barred(fleet, ways).await)
+            let connections = reach::connections_of(topology, &hosts);
+            reach::sentences(&reach::blocked(fleet, connections).await)
         }
         .boxed()
     }

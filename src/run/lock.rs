@@ -93,7 +93,7 @@ pub struct Claim<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another run holds it.
-    #[error("{host} is being changed by another run: {holder}; wait for it to end")]
+    #[error("{host} is being changed by another run: {holder}; wait until that run ends")]
     Held {
         /// The host that reported it.
         host: HostName,

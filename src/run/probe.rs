@@ -70,7 +70,7 @@ pub enum ProbeError {
         deadline: Duration,
     },
     /// Another run is changing the cluster now.
-    #[error("{host} is being changed by another run: {holder}; wait for it to end")]
+    #[error("{host} is being changed by another run: {holder}; wait until that run ends")]
     Held {
         /// The host.
         host: HostName,

@@ -24,7 +24,7 @@ const AT_ONCE: usize = 64;
 
 /// A connection that a host needs to a service on another host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Way {
+pub(crate) struct Connection {
     from: HostName,
     to: HostName,
     address: IpAddr,
@@ -33,16 +33,16 @@ pub(crate) struct Way {
 
 /// A blocked connection to a service that can be reached on its own host.
 #[derive(Debug)]
-pub(crate) struct Barred {
-    way: Way,
+pub(crate) struct Blocked {
+    connection: Connection,
     why: String,
 }
 
 /// The connections that a cluster needs. There are many hosts that run only agents, and many
 /// connections from them: each of them tries one of the hosts that serve together, and is tried
 /// by one.
-pub(crate) fn ways(topology: &Topology) -> Vec<Way> {
-    let mut ways = Vec::new();
+pub(crate) fn connections(topology: &Topology) -> Vec<Connection> {
+    let mut connections = Vec::new();
     for spec in Spec::all() {
         let nodes = topology.nodes.iter();
         let sources: Vec<&Node> =
@@ -51,7 +51,7 @@ pub(crate) fn ways(topology: &Topology) -> Vec<Way> {
             nodes.filter(|node| node.runs(spec.component)).collect();
         for (n, target) in targets.iter().enumerate() {
             let sources = askers(spec, &sources, (n, targets.len()), target);
-            ways.extend(sources.into_iter().map(|from| Way {
+            connections.extend(sources.into_iter().map(|from| Connection {
                 from: from.host.clone(),
                 to: target.host.clone(),
                 address: target.address,
@@ -59,14 +59,19 @@ pub(crate) fn ways(topology: &Topology) -> Vec<Way> {
             }));
         }
     }
-    ways
+    connections
 }
 
 /// The connections from or to the given hosts.
-pub(crate) fn ways_of(topology: &Topology, hosts: &[&HostName]) -> Vec<Way> {
-    let mut ways = ways(topology);
-    ways.retain(|way| hosts.contains(&&way.from) || hosts.contains(&&way.to));
-    ways
+pub(crate) fn connections_of(
+    topology: &Topology,
+    hosts: &[&HostName],
+) -> Vec<Connection> {
+    let mut connections = connections(topology);
+    connections.retain(|connection| {
+        hosts.contains(&&connection.from) || hosts.contains(&&connection.to)
+    });
+    connections
 }
 
 /// The hosts that try a target, which is one of several.
@@ -102,46 +107,48 @@ fn is_worker(node: &Node) -> bool {
 
 /// Tries connections, and returns the blocked ones. If the service does not answer on its own
 /// host either, or a host cannot be asked, the connection is not counted as blocked.
-pub(crate) async fn barred(fleet: &Fleet, ways: Vec<Way>) -> Vec<Barred> {
-    let tries = ways.into_iter().map(|way| try_way(fleet, way));
+pub(crate) async fn blocked(fleet: &Fleet, connections: Vec<Connection>) -> Vec<Blocked> {
+    let tries =
+        connections.into_iter().map(|connection| try_connection(fleet, connection));
     let tried = stream::iter(tries.collect::<Vec<_>>()).buffered(AT_ONCE);
     tried.filter_map(futures::future::ready).collect().await
 }
 
-async fn try_way(fleet: &Fleet, way: Way) -> Option<Barred> {
-    let why = match dial(fleet, &way.from, &way).await? {
+async fn try_connection(fleet: &Fleet, connection: Connection) -> Option<Blocked> {
+    let why = match dial(fleet, &connection.from, &connection).await? {
         Ok(()) => return None,
         Err(RemoteError::TimedOut { .. }) => "the connection timed out".to_owned(),
         Err(error @ RemoteError::Dial { .. }) => in_words(&error),
         Err(_) => return None,
     };
-    let on_its_own = dial(fleet, &way.to, &way).await?;
-    on_its_own.ok().map(|()| Barred { way, why })
+    let on_its_own = dial(fleet, &connection.to, &connection).await?;
+    on_its_own.ok().map(|()| Blocked { connection, why })
 }
 
 async fn dial(
     fleet: &Fleet,
     from: &HostName,
-    way: &Way,
+    connection: &Connection,
 ) -> Option<Result<(), RemoteError>> {
-    let address = way.address.to_string();
-    Some(fleet.get(from)?.dial(&address, way.port, DIAL).await.map(drop))
+    let address = connection.address.to_string();
+    Some(fleet.get(from)?.dial(&address, connection.port, DIAL).await.map(drop))
 }
 
 /// The sentences for blocked connections: one for each port that cannot be reached.
-pub(crate) fn sentences(barred: &[Barred]) -> Vec<String> {
-    let mut told: Vec<(&Way, &str, Vec<&str>)> = Vec::new();
-    for Barred { way, why } in barred {
-        let same =
-            told.iter_mut().find(|(of, ..)| (&of.to, of.port) == (&way.to, way.port));
+pub(crate) fn sentences(blocked: &[Blocked]) -> Vec<String> {
+    let mut told: Vec<(&Connection, &str, Vec<&str>)> = Vec::new();
+    for Blocked { connection, why } in blocked {
+        let same = told
+            .iter_mut()
+            .find(|(of, ..)| (&of.to, of.port) == (&connection.to, connection.port));
         match same {
-            Some((.., from)) => from.push(way.from.as_str()),
-            None => told.push((way, why, vec![way.from.as_str()])),
+            Some((.., from)) => from.push(connection.from.as_str()),
+            None => told.push((connection, why, vec![connection.from.as_str()])),
         }
     }
-    let sentence = |(way, why, from): &(&Way, &str, Vec<&str>)| {
+    let sentence = |(connection, why, from): &(&Connection, &str, Vec<&str>)| {
         let does = if from.len() == 1 { "does" } else { "do" };
-        let Way { to, address, port, .. } = way;
+        let Connection { to, address, port, .. } = connection;
         format!(
             "{} {does} not reach port {port} of {to} ({address}): {why}: is there a firewall \
              between them?",
@@ -179,22 +186,30 @@ mod tests {
         Topology::new(&inventory, &ssh::machines(&inventory)).unwrap()
     }
 
-    fn to(ways: &[Way], host: &str, port: u16) -> Vec<String> {
-        let ways = ways.iter().filter(|way| way.to.as_str() == host && way.port == port);
-        ways.map(|way| way.from.to_string()).collect()
+    fn to(connections: &[Connection], host: &str, port: u16) -> Vec<String> {
+        let connections = connections.iter().filter(|connection| {
+            connection.to.as_str() == host && connection.port == port
+        });
+        connections.map(|connection| connection.from.to_string()).collect()
     }
 
     #[test]
     fn every_port_is_asked_from_a_host_that_needs_it() {
-        let ways = ways(&topology());
-        assert!(ways.iter().all(|way| way.from != way.to), "{ways:?}");
-        assert_eq!(to(&ways, "c1", MARATHON_PORT), ["c2", "c3"]);
-        assert_eq!(to(&ways, "e1", REGISTRY_PORT), ["c1", "c2", "c3", "w1", "w2"]);
+        let connections = connections(&topology());
+        assert!(
+            connections.iter().all(|connection| connection.from != connection.to),
+            "{connections:?}"
+        );
+        assert_eq!(to(&connections, "c1", MARATHON_PORT), ["c2", "c3"]);
+        assert_eq!(to(&connections, "e1", REGISTRY_PORT), ["c1", "c2", "c3", "w1", "w2"]);
         for host in ["w1", "w2"] {
-            let [asker] = &to(&ways, host, AGENT_PORT)[..] else { panic!("{ways:?}") };
+            let [asker] = &to(&connections, host, AGENT_PORT)[..] else {
+                panic!("{connections:?}")
+            };
             assert!(asker.starts_with('c'), "{asker}");
-            let of_host = ways.iter().filter(|way| way.from.as_str() == host);
-            let ports: Vec<u16> = of_host.map(|way| way.port).collect();
+            let of_host =
+                connections.iter().filter(|connection| connection.from.as_str() == host);
+            let ports: Vec<u16> = of_host.map(|connection| connection.port).collect();
             for port in [ZOOKEEPER_PORT, MASTER_PORT, REGISTRY_PORT] {
                 assert_eq!(
                     ports.iter().filter(|it| **it == port).count(),
@@ -205,7 +220,8 @@ mod tests {
         }
         for port in [ZOOKEEPER_PORT, MASTER_PORT] {
             assert!(
-                to(&ways, "c1", port).starts_with(&["c2".to_owned(), "c3".to_owned()])
+                to(&connections, "c1", port)
+                    .starts_with(&["c2".to_owned(), "c3".to_owned()])
             );
         }
     }
@@ -258,7 +274,7 @@ mod tests {
             (host.parse().unwrap(), remote)
         })
         .into();
-        let found = barred(&fleet, ways(&topology())).await;
+        let found = blocked(&fleet, connections(&topology())).await;
         let told = sentences(&found);
         let expected = "w1, w2 do not reach port 5000 of e1 (10.0.0.9): the connection timed out: \
                         is there a firewall between them?";

@@ -292,7 +292,7 @@ fn is_back_by_itself_when_docker_is(lab: &Lab) {
         HOSTS.into_iter().zip(["zookeeper", "zookeeper", "zookeeper", "registry"])
     {
         let machine = lab.machine(host);
-        until("starts in vain", SOON, || {
+        until("fails at each start", SOON, || {
             let n = machine.sh(&format!("systemctl show -P NRestarts platform-{unit}"));
             (n.trim().parse::<u32>().expect("a number") >= 3).then_some(())
         });
@@ -325,7 +325,7 @@ fn ends_the_wait_for_a_member_that_ends_at_each_start(lab: &Lab) {
     let shown = lab.run(&["audit", id]).exits(0).stdout;
     assert!(shown.contains(" at org.apache.zookeeper."), "all lines:\n{shown}");
     until("its words in the status", SOON, || {
-        lab.run(&["status"]).stdout.contains("it says: Caused by: ").then_some(())
+        lab.run(&["status"]).stdout.contains("its log says: Caused by: ").then_some(())
     });
     member.put(epoch, &kept);
     lab.up();

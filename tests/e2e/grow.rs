@@ -83,8 +83,8 @@ fn is_finished_by_the_same_words_after_it_was_killed(lab: &Lab, before: &str) {
     let run = lab.run(&ADD).exits(0);
     assert_eq!(run.result(), RunResult::Changed);
     assert_eq!(fs::read_to_string(lab.inventory()).ok().as_ref(), Some(&text));
-    assert!(run.stdout.contains("goes on with the add-node of 2 machines"));
-    assert!(run.stdout.contains("left as they are: edge-1"), "{}", run.said());
+    assert!(run.stdout.contains("continuing the add-node of 2 machines"));
+    assert!(run.stdout.contains("are not changed: edge-1"), "{}", run.said());
     assert!(run.has_done("run a task on each new agent"), "{}", run.said());
     only_these_are_changed(&run, &["workers-2", "workers-3"]);
 }
@@ -182,7 +182,7 @@ fn machines_that_exist_are_added_where_an_odd_inventory_lists_them() {
     given.machine(3).sh("systemctl stop ssh.socket ssh; true");
     let add = ["add-node", &address, "--attribute", "ssd=true", "--yes", "-o", "json"];
     let silent = lab.run(&add).exits(5);
-    assert!(silent.said().contains("take it out of its `hosts`"), "{}", silent.said());
+    assert!(silent.said().contains("remove them from its `hosts`"), "{}", silent.said());
     let line = "  # the first, [really]\n";
     let new = format!("        {{address: '{address}', attributes: {{ssd: 'true'}}}},\n");
     let expected = text.replace(line, &format!("{line}{new}"));
@@ -195,7 +195,7 @@ fn machines_that_exist_are_added_where_an_odd_inventory_lists_them() {
     let run = lab.run(&add).exits(0);
     only_these_are_changed(&run, &[&address]);
     assert!(run.has_done("run a task on each new agent"), "{}", run.said());
-    assert!(run.stdout.contains("cannot be reached are left as they are: w-1"));
+    assert!(run.stdout.contains("cannot be reached, and are not changed: w-1"));
     assert_eq!(fs::read_to_string(lab.inventory()).ok(), Some(expected));
     others.are_untouched();
     given.machine(2).sh("systemctl start ssh.socket || systemctl start ssh");

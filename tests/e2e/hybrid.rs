@@ -91,7 +91,7 @@ fn is_rebooted_once(vm: &Vm, lab: &Lab) {
 fn is_taken_back(vm: &Vm, lab: &Lab) {
     let down = lab.run(&["down", "--purge", "--yes", "-o", "json"]).exits(0);
     assert_eq!(down.result(), RunResult::Changed);
-    let said = "0 left; a reboot brings back control groups of version 2 alone on vm-1";
+    let said = "0 left; reboot vm-1 to return to control groups of version 2";
     assert!(down.said().contains(said), "{}", down.said());
     let left = vm.sh("ls /etc/default/grub.d; grep unified /boot/grub/grub.cfg || true");
     assert_eq!(left, "init-select.cfg\n");

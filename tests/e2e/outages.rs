@@ -50,7 +50,7 @@ fn a_key_that_was_lost_is_missed_and_machines_go_without_it(lab: &Lab) {
     std::fs::remove_dir_all(lab.state()).expect("the folder is ours");
     for words in [&["status"][..], &["plan"], &["up", "--yes"]] {
         let said = lab.run(words).exits(4).said();
-        assert!(said.contains("let in only the key that was in "), "{said}");
+        assert!(said.contains("accept only the SSH key that was in "), "{said}");
         assert!(!lab.state().join("id_ed25519").exists(), "no other was made");
     }
     lab.run(&["down", "--yes"]).exits(0);

@@ -1,7 +1,7 @@
-"""Who may call: keys and regions, which moto does not look at.
+"""Access: keys and regions, which moto does not check.
 
-Signatures are not checked: what is under test is what a client makes of a refusal, and any SDK
-signs right.
+Signatures are not checked: the tests are about how a client handles a refusal, and any SDK signs
+correctly.
 """
 
 from answers import Refusal
@@ -9,22 +9,22 @@ from calls import Call
 
 REGIONS = ("us-east-1", "eu-central-1")
 
-# Every key that begins so is good, as far as the two below do not say otherwise.
+# Every key with this prefix is valid, except for the prefixes below.
 GOOD = "AKIATEST"
 EXPIRED = "AKIATESTEXPIRED"
 EXPIRED_TOKEN = "AKIATESTOLDTOKEN"
-# May do everything but the actions that faults.json lists under `denied`.
+# May do everything except the actions that faults.json lists under `denied`.
 LIMITED = "AKIATESTLIMITED"
 
 ACCOUNT = "123456789012"
 
 
 def check(call: Call, denied: list[str]) -> None:
-    """Refuses a call whose key or region is not good, in EC2's words."""
+    """Refuses a call whose key or region is not valid, in EC2's words."""
     if not call.key:
         raise Refusal("MissingParameter", "The request must contain the parameter AWSAccessKeyId")
-    # Regions that do not exist have no name to connect to. Those that exist and were not opted
-    # into answer as to a wrong key; and so does every region here that has no data.
+    # A region that does not exist has no address. A region that exists but is not enabled answers
+    # as for a wrong key; here the same holds for every region without data.
     if not call.key.startswith(GOOD) or call.region not in REGIONS:
         raise Refusal(
             "AuthFailure", "AWS was not able to validate the provided access credentials"

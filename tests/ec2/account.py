@@ -1,4 +1,4 @@
-"""The account that the tests have: moto's, with what EC2 has beyond it."""
+"""The account of the tests: moto's, with what EC2 has in addition."""
 
 import ipaddress
 
@@ -12,10 +12,10 @@ from moto.ec2.models.amis import Ami
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from states import States, teach_moto
 
-# With the one that every region comes with.
+# Including the default one of every region.
 VPCS_MAX = 5
 
-# What answers leave out as long as it is hidden, by the function of moto that lists it.
+# What answers omit while it is hidden, by the function of moto that lists it.
 LISTS = (
     "describe_vpcs",
     "describe_subnets",
@@ -26,7 +26,7 @@ LISTS = (
     "get_all_network_interfaces",
 )
 
-# How an image's disk is, once for all images here.
+# The disk of an image, the same for all images here.
 DISK = {"VolumeSize": 8, "DeleteOnTermination": True, "VolumeType": "gp3", "Encrypted": False}
 
 
@@ -54,7 +54,7 @@ class Account(Launching, States, Dependencies, EC2Backend):
 
     def create_subnet(self, vpc_id, cidr_block, *args, **kwargs):
         made = super().create_subnet(vpc_id, _network(cidr_block), *args, **kwargs)
-        # moto takes the first subnet of a zone for the default one, with public addresses.
+        # moto makes the first subnet of a zone the default subnet, with public addresses.
         made.default_for_az = made.map_public_ip_on_launch = self.vpcs[vpc_id].is_default
         return made
 
@@ -76,14 +76,14 @@ class Account(Launching, States, Dependencies, EC2Backend):
         return [reservation for reservation in reservations if reservation.instances]
 
     def visible(self, things: list) -> list:
-        """What a call that looks may see of these."""
+        """The part of these that a reading call may see."""
         if not self.faults.hides() or calls.current().changes:
             return things
         return [thing for thing in things if not self.faults.is_hidden(thing.id)]
 
 
 def _network(cidr: str) -> str:
-    """The network's own form: EC2 turns 10.0.0.5/24 into 10.0.0.0/24."""
+    """The canonical form of a network: EC2 turns 10.0.0.5/24 into 10.0.0.0/24."""
     try:
         return str(ipaddress.ip_network(cidr, strict=False))
     except ValueError:
@@ -102,7 +102,7 @@ for _name in LISTS:
 
 
 def install(faults, machines) -> None:
-    """Puts the account in moto's place, and makes its regions."""
+    """Replaces moto's account with this one, and makes its regions."""
     teach_moto()
     Ami.block_device_mappings = property(
         lambda ami: [
@@ -127,6 +127,6 @@ def region(name: str) -> Account:
 
 
 def _reached_privately(interface) -> None:
-    """The public address of a container is its private one: that is where it is reached."""
+    """The public address of a container is its private one, because that one can be reached."""
     if str(interface.public_ip_auto_assign).lower() == "true":
         interface.public_ip = interface.private_ip_address

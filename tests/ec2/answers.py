@@ -1,9 +1,9 @@
-"""Answers that moto does not give: errors in EC2's own form."""
+"""Answers that moto does not give: errors in EC2's format."""
 
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-# Codes that EC2 sends with another status than 400. Clients try again on those of 500 and above.
+# Codes that EC2 sends with another status than 400. Clients retry if it is 500 or above.
 STATUS = {
     "AuthFailure": "401 Unauthorized",
     "UnauthorizedOperation": "403 Forbidden",
@@ -26,7 +26,7 @@ class Answer:
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """What EC2 says instead of doing what was asked."""
+    """EC2's refusal of a call."""
 
     code: str
     message: str

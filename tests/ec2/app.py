@@ -1,4 +1,4 @@
-"""Every call goes through here: fault, refusal, moto, note, reply, in this order."""
+"""Handles every call: fault, refusal, moto, note, reply, in this order."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from launching import subnet_of
 from moto.ec2.exceptions import EC2ClientError
 from tokens import Tokens, created
 
-# What a call makes, by the beginning of its id.
+# What a call makes, by the prefix of its id.
 MAKES = {
     "CreateVpc": "vpc",
     "CreateSubnet": "subnet",
@@ -29,7 +29,7 @@ MAKES = {
     "RunInstances": "i",
 }
 
-# What EC2 says of an id that it does not know.
+# EC2's error for an unknown id.
 UNKNOWN = {
     "vpc": ("InvalidVpcID.NotFound", "The vpc ID '{}' does not exist"),
     "subnet": ("InvalidSubnetID.NotFound", "The subnet ID '{}' does not exist"),
@@ -44,12 +44,12 @@ CODE = re.compile(rb"<Code>([^<]*)</Code>")
 
 
 class App:
-    """EC2 as a WSGI application, over that of moto."""
+    """EC2 as a WSGI application, on top of moto's."""
 
     def __init__(self, moto, faults: Faults, notes: Notes, latency: float):
         self._moto, self._faults, self._notes, self._latency = moto, faults, notes, latency
         self._tokens = Tokens()
-        # One call at a time: moto is not made for more, and notes are in the order of the work.
+        # One call at a time: moto does not support more, and notes are in the order of the work.
         self._lock = threading.Lock()
 
     def __call__(self, environ, start_response):
@@ -64,7 +64,7 @@ class App:
             if self._latency:
                 time.sleep(self._latency)
             answer = self._answer(environ)
-        # With its length an answer goes out whole, and a client need not know of chunks.
+        # With a length, an answer is sent whole, and a client does not have to support chunks.
         headers = [pair for pair in answer.headers if pair[0].lower() != "content-length"]
         headers.append(("Content-Length", str(len(answer.body))))
         start_response(answer.status, headers)
@@ -131,7 +131,7 @@ class App:
         return Answer(begun[0], begun[1], body)
 
     def _refuse_hidden(self, call: Call) -> None:
-        """What EC2 does not show yet it does not know by its id either."""
+        """What EC2 does not show yet is also unknown by its id."""
         if not self._faults.hides() or (call.changes and not self._faults.script.eventual_writes):
             return
         for name, value in call.parameters.items():
@@ -141,7 +141,7 @@ class App:
 
 
 def _zone(call: Call) -> str | None:
-    """The zone that a call is about, where it says so or its subnet does."""
+    """The zone of a call, if the call or its subnet names one."""
     subnet = subnet_of(call)
     if call.action == "RunInstances" and subnet:
         try:
@@ -161,17 +161,17 @@ def _code(answer: Answer) -> str:
 
 
 def hang_up(environ) -> None:
-    """Closes the connection without a word; ends the request."""
+    """Closes the connection without an answer; ends the request."""
     connection = environ["werkzeug.socket"]
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        pass  # The client was first.
+        pass  # The client closed it first.
     raise ConnectionAbortedError
 
 
 def wait_for_hang_up(environ) -> None:
-    """Waits until the client has closed the connection, as it does at the latest at its end."""
+    """Waits until the client has closed the connection, at the latest when the client ends."""
     poll = select.poll()
     poll.register(environ["werkzeug.socket"], select.POLLRDHUP | select.POLLHUP)
     poll.poll()

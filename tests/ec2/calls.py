@@ -1,7 +1,7 @@
-"""A call to EC2 as it comes over HTTP, and the line that is kept of it.
+"""A call to EC2 as it arrives over HTTP, and its line in the log.
 
-Everything that has to know what was asked (faults, refusals, the notes for the tests) knows it
-from here, so that the request is read once.
+Everything that needs the content of a call (faults, refusals, the notes for the tests) gets it
+from here, so the request is read only once.
 """
 
 import io
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 
-# What is as long as a file, or none of a log's business.
+# Parameters that are as long as a file, or do not belong in a log.
 LENGTHY = ("UserData", "PublicKeyMaterial")
 
 _here = threading.local()
@@ -25,22 +25,22 @@ class Call:
     """One request, read."""
 
     action: str
-    # Of the query protocol, as they came: `TagSpecification.1.Tag.1.Key` and the like.
+    # The parameters of the query protocol as sent, for example `TagSpecification.1.Tag.1.Key`.
     parameters: dict[str, str]
     key: str
     region: str
     service: str
     number: int = 0
-    # What the tests had happen to it, for the notes.
+    # The faults that were applied to it, for the notes.
     faults: list[str] = field(default_factory=list)
 
     @property
     def changes(self) -> bool:
-        """Whether it may change something: whatever does not only look."""
+        """Whether it may change something: true for every call that does not only read."""
         return not self.action.startswith(("Describe", "Get", "List"))
 
     def all(self, prefix: str) -> list[str]:
-        """The values of a list, such as `InstanceId` for `InstanceId.1`, `InstanceId.2`."""
+        """The values of a list, for example `InstanceId` for `InstanceId.1`, `InstanceId.2`."""
         numbered = re.compile(re.escape(prefix) + r"\.\d+")
         return [value for name, value in self.parameters.items() if numbered.fullmatch(name)]
 
@@ -72,7 +72,7 @@ class Notes:
         self._number = 0
 
     def write(self, call: Call, code: str) -> None:
-        """Writes the line at once: whoever has a reply finds its line."""
+        """Writes the line at once: it exists before the reply is sent."""
         self._number += 1
         call.number = self._number
         self._file.write(call.note(code) + "\n")
@@ -80,7 +80,7 @@ class Notes:
 
 
 def read(environ: dict) -> Call:
-    """Reads a request, and leaves its body for the next who reads it."""
+    """Reads a request, and restores its body for the next reader."""
     length = int(environ.get("CONTENT_LENGTH") or 0)
     body = environ["wsgi.input"].read(length)
     environ["wsgi.input"] = io.BytesIO(body)
@@ -94,10 +94,10 @@ def read(environ: dict) -> Call:
 
 
 def current() -> Call:
-    """The call that this thread answers: moto does not hand all of it on."""
+    """The call that this thread answers: moto does not pass on all of it."""
     return _here.call
 
 
 def begin(call: Call) -> None:
-    """Makes a call this thread's."""
+    """Sets the call of this thread."""
     _here.call = call

@@ -1,4 +1,4 @@
-"""What EC2 does not delete while something needs it; moto deletes nearly anything."""
+"""Refuses to delete what something still needs, like EC2; moto deletes nearly everything."""
 
 from moto.ec2.exceptions import EC2ClientError
 
@@ -6,7 +6,7 @@ from moto.ec2.exceptions import EC2ClientError
 class Dependencies:
     """The part of the account that deletes. Mixed into moto's.
 
-    What an instance needs is needed as long as it is not terminated: its interface says so.
+    An instance needs its things until it is terminated: its interface exists that long.
     """
 
     def delete_security_group(self, name=None, group_id=None):
@@ -23,7 +23,7 @@ class Dependencies:
         return super().delete_security_group(name, group_id)
 
     def modify_instance_security_groups(self, instance_id, new_group_id_list):
-        # An instance's groups are those of its interface, which moto leaves as they were.
+        # An instance's groups are those of its interface, which moto does not change.
         instance = super().modify_instance_security_groups(instance_id, new_group_id_list)
         for interface in instance.nics.values():
             interface._group_set = list(instance.security_groups)
@@ -79,7 +79,7 @@ class Dependencies:
         return deleted
 
     def _is_needed(self, vpc_id: str) -> bool:
-        """Whether a VPC has more than what came with it."""
+        """Whether a VPC has more than its defaults."""
         subnets = (s for zone in self.subnets.values() for s in zone.values())
         gateways = (g for g in self.internet_gateways.values() if g.vpc)
         groups = (g for g in self.groups.get(vpc_id, {}).values() if g.name != "default")

@@ -1,4 +1,4 @@
-"""What tests have go wrong: rules in faults.json, read again whenever the file is another.
+"""The faults that tests ask for: rules in faults.json, read again whenever the file changes.
 
 README.md says what may be in the file.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 from answers import Refusal
 from calls import Call
 
-# How long an instance is in between, where faults.json is silent: until it was described once,
-# or so many seconds.
+# How long an instance changes its state, if faults.json does not set it: until it was described
+# once, or this number of seconds.
 STATES = {
     "pending": {"describes": 1, "seconds": 5},
     "shutting-down": {"describes": 1, "seconds": 5},
@@ -23,7 +23,7 @@ STATES = {
 
 @dataclass
 class Rule:
-    """One rule, and how often it fitted and was used since the file was written."""
+    """One rule, and how often it matched and was used since the file was written."""
 
     do: str
     action: str = "*"
@@ -42,7 +42,7 @@ class Rule:
             self.action = "RunInstances"
 
     def is_due(self, call: Call, zone: str | None) -> bool:
-        """Counts a call that fits, and says whether it is this one's turn."""
+        """Counts a matching call, and returns whether the rule applies to it."""
         if not self._fits(call, zone):
             return False
         self.fitted += 1
@@ -74,7 +74,7 @@ class Script:
     rules: list[Rule] = field(default_factory=list)
     denied: list[str] = field(default_factory=list)
     states: dict = field(default_factory=dict)
-    # How long what was made is in no answer; and whether calls that change know it either.
+    # How long new things are in no answer, and whether changing calls do not know them either.
     eventual_seconds: float = 0
     eventual_writes: bool = False
 
@@ -86,11 +86,11 @@ class Faults:
         self._path = path
         self._stamp: tuple | None = None
         self.script = Script()
-        # What is not yet in answers, by id, and until when.
+        # What is not in answers yet: ids, and the time until which they are hidden.
         self._hidden: dict[str, float] = {}
 
     def load(self) -> None:
-        """Reads the file where it is another than before. Counts begin anew then."""
+        """Reads the file if it has changed. The counts then begin again."""
         try:
             stat = os.stat(self._path)
         except FileNotFoundError:
@@ -102,20 +102,20 @@ class Faults:
             self._stamp = stamp
 
     def due(self, call: Call, zone: str | None) -> Rule | None:
-        """The first rule whose turn it is; the others count the call all the same."""
+        """The first rule that applies; the others count the call all the same."""
         due = [rule for rule in self.script.rules if rule.is_due(call, zone)]
         return due[0] if due else None
 
     def state(self, name: str) -> dict:
-        """How long an instance is in a state: `describes`, `seconds`; never over without both."""
+        """How long an instance is in a state: `describes`, `seconds`; for ever without both."""
         return self.script.states.get(name, STATES[name])
 
     def hide(self, identity: str) -> None:
-        """Keeps what was just made out of answers for a while."""
+        """Hides new things from answers for a while."""
         self._hidden[identity] = time.monotonic() + self.script.eventual_seconds
 
     def is_hidden(self, identity: str) -> bool:
-        """Whether it is still too early for it to be in answers."""
+        """Whether it is still hidden from answers."""
         until = self._hidden.get(identity)
         if until is not None and time.monotonic() >= until:
             del self._hidden[identity]
@@ -128,7 +128,7 @@ class Faults:
 
 
 def parse(content: dict) -> Script:
-    """Reads faults.json. A word that means nothing is an error: a test would prove nothing."""
+    """Reads faults.json. An unknown word is an error, because the test would prove nothing."""
     eventual = content.pop("eventual", {})
     script = Script(
         rules=[Rule(**rule) for rule in content.pop("rules", [])],
@@ -146,7 +146,7 @@ def parse(content: dict) -> Script:
 
 
 def refusal(rule: Rule, call: Call, zone: str | None) -> Refusal:
-    """What EC2 says in such a case."""
+    """EC2's answer in this case."""
     if rule.do == "throttle":
         return Refusal("RequestLimitExceeded", "Request limit exceeded.")
     if rule.do == "capacity":

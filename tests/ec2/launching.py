@@ -1,4 +1,4 @@
-"""What RunInstances refuses in EC2 and moto lets pass, and what it does by default."""
+"""What RunInstances refuses in EC2 but moto accepts, and EC2's defaults."""
 
 import base64
 import re
@@ -9,7 +9,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYP
 
 IMAGE = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
 
-# By region: the types that it has, and by zone.
+# The types of each region, and of each zone.
 TYPES = {
     region: {offer["InstanceType"] for offer in offers}
     for region, offers in INSTANCE_TYPE_OFFERINGS["region"].items()
@@ -28,7 +28,7 @@ class Launching:
     """The part of the account that makes instances. Mixed into moto's."""
 
     def begin_launching(self) -> None:
-        """To be called before the first instance."""
+        """Has to be called before the first instance."""
         self.launched = {}
 
     def run_instances(self, image_id, count, user_data, security_group_names, **kwargs):
@@ -36,7 +36,7 @@ class Launching:
         token = call.parameters.get("ClientToken")
         if token in self.launched:
             return self._launched_before(token)
-        # As many as there is room for, up to the greatest number; moto makes the least.
+        # EC2 makes as many as there is capacity for, up to MaxCount; moto makes MinCount.
         count = int(call.parameters.get("MaxCount", count))
         self._check(call, image_id, kwargs, count)
         _complete(call, kwargs)
@@ -53,7 +53,7 @@ class Launching:
         return made
 
     def _launched_before(self, token):
-        """What a call of this token launched, unless it has ended since."""
+        """What a call with this token launched, unless it has ended since."""
         made = self.launched[token]
         if all(instance.state == "terminated" for instance in made.instances):
             raise EC2ClientError(
@@ -137,7 +137,7 @@ class Launching:
 
 
 def subnet_of(call) -> str | None:
-    """The subnet that a call of RunInstances names, in either of the two places."""
+    """The subnet that a call of RunInstances names, in one of two places."""
     return call.parameters.get("SubnetId") or call.parameters.get("NetworkInterface.1.SubnetId")
 
 
@@ -172,7 +172,7 @@ def _check_user_data(call) -> None:
 
 
 def _complete(call, kwargs) -> None:
-    """Puts in what EC2 takes where a call is silent and moto takes something else."""
+    """Adds EC2's defaults where moto has other defaults."""
     for number, block in enumerate(kwargs.get("block_device_mappings", []), start=1):
         ebs = block.get("Ebs")
         if ebs is not None:
@@ -182,8 +182,8 @@ def _complete(call, kwargs) -> None:
 
 
 def _release_with(instance, call) -> None:
-    """An interface that is made for an instance ends with it, unless the call says otherwise;
-    and its groups are the instance's."""
+    """An interface that is made for an instance is deleted with it, unless the call says
+    otherwise; its groups are those of the instance."""
     instance.security_groups = list(instance.nics[0]._group_set)
     for number, eni in enumerate(instance.nics.values(), start=1):
         kept = f"NetworkInterface.{number}.DeleteOnTermination"

@@ -1,7 +1,7 @@
-"""Containers of this computer as the instances: systemd, sshd and the real cloud-init.
+"""Containers on this computer as instances: systemd, sshd and the real cloud-init.
 
-Each is at its instance's private address, on a network with the VPC's CIDR, and does what its
-instance does. What is made here carries a label, by which it is taken away again.
+Each has its instance's private address, on a network with the VPC's CIDR, and starts, stops and
+ends with its instance. Everything that is made here has a label, by which it is removed again.
 
 Nothing here waits for a boot: an instance that runs may not answer yet, as at AWS.
 """
@@ -18,7 +18,7 @@ LABEL = "platform.ec2"
 
 MEMORY = "1g"
 
-# As provider `local` has it for its machines (src/provider/local/docker.rs says why).
+# The same as for machines of provider `local` (src/provider/local/docker.rs explains it).
 SHAPE = ["--cgroupns=private", "--tmpfs=/run:exec,mode=755", "--tmpfs=/run/lock",
          "--tmpfs=/tmp:exec,mode=1777"]  # fmt: skip
 LISTED = [
@@ -38,7 +38,7 @@ class Machines:
         self._label, self._image = label, image
         self._rights = _rights(image)
         self._networks: dict[str, Future] = {}
-        # What is still to be done for an instance, so that it is done in order.
+        # The work that is left for an instance, so that it is done in order.
         self._last: dict[str, Future] = {}
         self._work = ThreadPoolExecutor(max_workers=4)
 
@@ -47,7 +47,7 @@ class Machines:
         account, vpc_id = instance.ec2_backend, instance.vpc_id
         if vpc_id not in self._networks:
             cidr = account.get_vpc(vpc_id).cidr_block
-            # Before any machine in it: the call waits, which is a second once.
+            # Before the first machine in it: the call waits for it once, about a second.
             self._networks[vpc_id] = self._work.submit(self._make_network, vpc_id, cidr)
             self._networks[vpc_id].result()
         key = account.key_pairs.get(instance.key_name)
@@ -55,7 +55,7 @@ class Machines:
         self._queue(instance.id, lambda: self._make(instance, vpc_id, seed))
 
     def stop(self, instance) -> None:
-        """Shuts it down in order."""
+        """Shuts it down cleanly."""
         self._queue(instance.id, lambda: docker("stop", _name(instance)))
 
     def start(self, instance) -> None:
@@ -63,7 +63,7 @@ class Machines:
         self._queue(instance.id, lambda: docker("start", _name(instance)))
 
     def terminate(self, instance) -> None:
-        """Removes it with all that it has."""
+        """Removes it with everything that it has."""
         self._queue(instance.id, lambda: docker("rm", "--force", "--volumes", _name(instance)))
 
     def remove_network(self, vpc_id: str) -> None:
@@ -73,7 +73,7 @@ class Machines:
             docker("network", "rm", vpc_id)
 
     def remove_all(self) -> None:
-        """Takes away everything that was made here."""
+        """Removes everything that was made here."""
         self._drain()
         mine = f"label={LABEL}={self._label}"
         for kind, options, force in (
@@ -98,7 +98,7 @@ class Machines:
             try:
                 work()
             except (RuntimeError, subprocess.TimeoutExpired) as error:
-                # The instance never answers, and the log says why.
+                # The instance never answers, and the log has the reason.
                 print(f"{identity}: {error}", file=sys.stderr, flush=True)
 
         self._last[identity] = self._work.submit(in_order)
@@ -123,7 +123,7 @@ class Machines:
 
 
 def docker(*words: str, data: bytes = b"") -> str:
-    """Runs a `docker` command that must succeed; what it wrote."""
+    """Runs a `docker` command that must succeed; returns its output."""
     done = subprocess.run(
         ["docker", *words], input=data, capture_output=True, timeout=DEADLINE, check=False
     )
@@ -137,7 +137,7 @@ def _name(instance) -> str:
 
 
 def _mtu() -> str:
-    """That of this computer's way out, which may be narrower than Docker's default."""
+    """The MTU of this computer's default route, which may be smaller than Docker's default."""
     way = subprocess.run(["ip", "-json", "route", "show", "default"], capture_output=True,
                          timeout=10, check=True)  # fmt: skip
     device = json.loads(way.stdout)[0]["dev"]
@@ -146,7 +146,7 @@ def _mtu() -> str:
 
 
 def _rights(image: str) -> list[str]:
-    """What a container must be allowed: everything where this computer's Docker can give it."""
+    """The privileges of a container: all, if this computer's Docker can give them."""
     tried = subprocess.run(
         ["docker", "run", "--rm", "--privileged", "--network=none", "--entrypoint=/bin/true",
          image], capture_output=True, timeout=DEADLINE, check=False,
@@ -155,7 +155,7 @@ def _rights(image: str) -> list[str]:
 
 
 def _seed(instance, public_key: str | None) -> bytes:
-    """What cloud-init finds: a tar of the NoCloud seed. It holds host keys, so only root reads."""
+    """The NoCloud seed for cloud-init, as a tar. It has host keys, so only root can read it."""
     user_data = instance.user_data.decode() if instance.user_data else "#cloud-config\n{}\n"
     meta = {"instance-id": instance.id, "public-keys": [public_key] if public_key else []}
     files = {

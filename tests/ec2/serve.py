@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""EC2 for the tests: moto with what it lacks, on a port of this computer. See README.md.
+"""EC2 for the tests: moto and what it lacks, on a port of this computer. See README.md.
 
-What is written to FOLDER: `port` once it listens, and a line in `calls.jsonl` for each call.
-What is read there: `faults.json`, at each call.
+It writes to FOLDER: `port` once it listens, and a line in `calls.jsonl` for each call.
+It reads there: `faults.json`, at each call.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-# Before anything of moto is loaded: it reads this once.
+# Has to be set before moto is loaded, which reads it once.
 os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("images.json"))
 
 import account  # noqa: E402
@@ -28,16 +28,16 @@ from werkzeug.serving import WSGIRequestHandler, make_server  # noqa: E402
 
 
 class Handler(WSGIRequestHandler):
-    """Keeps connections open, as EC2 does, and says nothing of requests: calls.jsonl does."""
+    """Keeps connections open, as EC2 does, and logs no requests: calls.jsonl has them."""
 
     protocol_version = "HTTP/1.1"
 
     def log_request(self, *args):
-        """Says nothing."""
+        """Logs nothing."""
 
 
 def main() -> int:
-    """Serves until it is ended, or until standard input is with --follow."""
+    """Serves until it is stopped, or with --follow until standard input ends."""
     options = read_options()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     faults = Faults(options.folder / "faults.json")
@@ -60,14 +60,14 @@ def main() -> int:
 
 
 def end_with_input(server) -> None:
-    """Ends the server when whoever started it is gone, however it went."""
+    """Ends the server when the process that started it has ended in any way."""
     while sys.stdin.buffer.read(4096):
         pass
     server.shutdown()
 
 
 def say_port(folder: Path, port: int) -> None:
-    """Tells the port, whole or not at all."""
+    """Writes the port, in one atomic step."""
     half = folder / "port.part"
     half.write_text(f"{port}\n")
     half.rename(folder / "port")

@@ -1,11 +1,11 @@
-"""What exists, for tests to look at past the program: without a call that would be noted."""
+"""What exists: tests read it without the program, and without a call that would be noted."""
 
 from access import REGIONS
 from account import region
 
 
 def everything() -> list[dict]:
-    """All that was made in all regions, without what every account has from the beginning."""
+    """Everything that was made in all regions, without the defaults of every account."""
     return [thing for name in REGIONS for thing in _of_region(name)]
 
 
@@ -20,7 +20,7 @@ def _of_region(name: str) -> list[dict]:
         "vpc": account.vpcs.values(),
         "subnet": subnets,
         "internet-gateway": account.internet_gateways.values(),
-        # Those that come with a VPC go with it.
+        # The defaults of a VPC are removed with it.
         "route-table": (t for t in tables if not t.main_association_id),
         "security-group": (g for g in groups if g.name != "default"),
         "key-pair": account.key_pairs.values(),

@@ -1,9 +1,9 @@
-"""Instances take their time: moto's are what they are told to be at once.
+"""Instances need time to change their state; moto's change at once.
 
 An instance is `pending` before it runs, `stopping` before it is stopped and `shutting-down`
-before it is terminated, for as long as faults.json says. While it shuts down it still holds its
-interface, hence its subnet, its groups and its address. A terminated one stays visible, with a
-reason and without any of these.
+before it is terminated, for as long as faults.json says. While it shuts down it still has its
+interface, and so its subnet, its groups and its address. A terminated instance stays visible, with
+a reason and without any of these.
 """
 
 import time
@@ -17,7 +17,7 @@ from moto.ec2.utils import filter_dict_attribute_mapping
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64,
          "stopped": 80}
 
-# What a terminated instance has no more, as EC2 shows it.
+# What a terminated instance no longer has in EC2's answers.
 GONE = {
     "private_ip": None, "private_ip_address": None, "private_dns_name": None,
     "public_ip": None, "public_ip_address": None, "subnet_id": None, "vpc_id": None,
@@ -27,11 +27,11 @@ GONE = {
 
 @dataclass
 class Move:
-    """On the way to a state."""
+    """A change to a state."""
 
     to: str
-    describes: int | None  # how many more answers show it on its way
-    end: float | None  # when it is there in any case
+    describes: int | None  # how many more answers show the change
+    end: float | None  # when the change ends in any case
 
     def is_over(self) -> bool:
         seen = self.describes is not None and self.describes <= 0
@@ -42,12 +42,12 @@ class States:
     """The part of the account that moves instances from state to state. Mixed into moto's."""
 
     def begin_states(self, faults, machines) -> None:
-        """Gives it the script of the tests, and the machines that follow, if any."""
+        """Sets the faults of the tests, and the machines that follow the instances, if any."""
         self.faults, self.machines = faults, machines
         self.moving: dict[str, tuple[Instance, Move]] = {}
 
     def settle(self) -> None:
-        """Lets every instance arrive that has been on its way long enough."""
+        """Ends every change that has taken long enough."""
         for identity, (instance, move) in list(self.moving.items()):
             if move.is_over():
                 del self.moving[identity]
@@ -61,7 +61,7 @@ class States:
                 move.describes -= 1
 
     def move(self, instance: Instance, through: str, to: str) -> InstanceState:
-        """Sends an instance on its way; gives the state that it leaves."""
+        """Begins the change of an instance; returns the state before."""
         left = instance._state
         instance._state = InstanceState(through, CODES[through])
         lasts = self.faults.state(through)
@@ -84,7 +84,7 @@ class States:
 
     def terminate_instances(self, instance_ids):
         instances = self.get_multi_instances_by_id(instance_ids)
-        # All or none, as in EC2; moto ends those that come first.
+        # All or none, as in EC2; moto ends the first ones even if a later one fails.
         for instance in instances:
             if str(instance.disable_api_termination).lower() == "true":
                 raise EC2ClientError(
@@ -106,14 +106,14 @@ class States:
         return self.move(instance, "shutting-down", "terminated")
 
     def follow(self, verb: str, instances: list[Instance]) -> None:
-        """Has the machines do what their instances do."""
+        """Makes the machines follow their instances."""
         if self.machines:
             for instance in instances:
                 getattr(self.machines, verb)(instance)
 
 
 def arrive(account, instance: Instance, state: str) -> None:
-    """Makes an instance what it was on its way to be."""
+    """Ends the change of an instance."""
     if state == "running":
         instance.start()
     elif state == "stopped":
@@ -122,14 +122,14 @@ def arrive(account, instance: Instance, state: str) -> None:
         subnet = account.get_subnet(instance.subnet_id)
         for address in instance._private_ips:
             subnet.del_subnet_ip(address)
-        # With it go its interfaces and volumes, as far as they are said to.
+        # Its interfaces and volumes are deleted with it, if they are marked so.
         instance.terminate()
         instance.security_groups = []
     instance._state = InstanceState(state, CODES[state])
 
 
 def refuse_unless(instances: list[Instance], states: tuple, verb: str) -> None:
-    """Refuses where an instance's state does not allow it."""
+    """Refuses if an instance's state does not allow it."""
     for instance in instances:
         if instance.state not in states:
             raise EC2ClientError(
@@ -139,8 +139,8 @@ def refuse_unless(instances: list[Instance], states: tuple, verb: str) -> None:
 
 
 def teach_moto() -> None:
-    """Has moto show instances as they are."""
-    # It says `pending` in every reply to RunInstances, also in a repeated one.
+    """Makes moto show the real state of instances."""
+    # moto says `pending` in every reply to RunInstances, even in a repeated one.
     EC2BaseResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER.pop(
         "RunInstances.Reservation.Instances.Instance.State"
     )

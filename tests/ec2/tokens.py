@@ -1,4 +1,4 @@
-"""ClientTokens, which moto ignores: a call that is repeated is done once."""
+"""ClientTokens, which moto ignores: a repeated call is done only once."""
 
 import re
 
@@ -7,7 +7,7 @@ from calls import Call
 
 
 class Tokens:
-    """What was done under which token, and what was answered."""
+    """The calls that were done, by token, with their answers."""
 
     def __init__(self):
         self._done: dict[tuple[str, str, str], tuple[dict, Answer]] = {}
@@ -15,8 +15,8 @@ class Tokens:
     def answer(self, call: Call) -> Answer | None:
         """The answer of the same call, if it was done.
 
-        None for RunInstances as well: the account knows its instances by their token, and shows
-        them as they are by now.
+        Always None for RunInstances: the account finds its instances by their token, and shows
+        their present state.
         """
         done = self._done.get(_key(call))
         if done is None:
@@ -31,7 +31,7 @@ class Tokens:
         return None if call.action == "RunInstances" else answer
 
     def keep(self, call: Call, answer: Answer) -> None:
-        """Keeps what was done. What was refused may be asked again in another way."""
+        """Keeps a call that was done. A refused call may be repeated with other parameters."""
         if call.parameters.get("ClientToken") and answer.status.startswith("2"):
             self._done.setdefault(_key(call), (call.parameters, answer))
 
@@ -41,5 +41,5 @@ def _key(call: Call) -> tuple[str, str, str]:
 
 
 def created(answer: Answer, prefix: str) -> set[str]:
-    """The ids of one kind in an answer, such as all `vpc-…`."""
+    """The ids of one kind in an answer, for example all `vpc-…`."""
     return set(re.findall(rf"\b{prefix}-[0-9a-f]{{8,17}}\b", answer.body.decode()))

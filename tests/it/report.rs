@@ -249,12 +249,12 @@ fn plain_lines_account_for_every_step_of_a_run_that_failed() {
 
 #[test]
 fn a_run_that_began_nothing_says_so_and_spells_its_reasons_out_one_by_one() {
-    let reasons = "there is no way in to 2 hosts:\n  cannot reach a: no route\n  \
+    let reasons = "cannot connect to 2 hosts:\n  cannot reach a: no route\n  \
                    cannot reach b: no route";
     let events = [opening(), vec![finished(RunResult::Failed, reasons)]].concat();
     assert_eq!(
         last_lines(&events),
-        "there is no way in to 2 hosts (42.3s):\n  cannot reach a: no route\n  \
+        "cannot connect to 2 hosts (42.3s):\n  cannot reach a: no route\n  \
          cannot reach b: no route\n\
          Nothing was changed. Fix this, then run `platform up lab.yaml` again."
     );

@@ -1,4 +1,4 @@
-//! Looks at a cluster for the sake of its new hosts.
+//! Checks a cluster that gets new hosts, and plans.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +15,11 @@ use crate::plan::{self, Plan, Scope};
 use crate::run::Fleet;
 use crate::topology::{Machine, Topology};
 
-/// Looks at the cluster, and plans what its new hosts need and what others need of them;
-/// changes nothing. Also gives the other hosts that the inventory would change in other ways.
+/// Checks the cluster, and plans what its new hosts need and what other hosts need to know of
+/// them; changes nothing. Also returns the other hosts that `up` would change.
 ///
 /// # Errors
-/// When a host does not answer, a new one is not fit, or no plan is safe.
+/// When a host does not answer, a new host is not fit, or no plan is safe.
 pub(super) async fn look(
     files: &ClusterFiles,
     machines: &[Machine],
@@ -45,8 +45,8 @@ pub(super) async fn look(
     Ok((Assessment::new(topology, plan, gathered, survey), drifted))
 }
 
-/// The hosts that a plan for everything would change and this one does not. Where there is no
-/// such plan, that is for `up` to say.
+/// The hosts that a plan for everything would change and this plan does not. If no such plan
+/// can be made, `up` reports that.
 fn drifted(
     survey: &Survey,
     topology: &Topology,

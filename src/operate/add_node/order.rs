@@ -1,4 +1,4 @@
-//! What an `add-node` has to do: edit the inventory, or go on with what was broken off.
+//! What an `add-node` has to do: edit the inventory, or continue an interrupted `add-node`.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::progress::{StageReport, StepReport, outcome};
 use crate::provider::{self, MachinePlan};
 use crate::state::{self, Asked, AskedHost};
 
-/// What has to be done, decided on the operator's files alone.
+/// What has to be done, decided from the operator's files alone.
 pub(super) struct Order {
     /// The cluster with the machines in it.
     files: ClusterFiles,
@@ -30,14 +30,14 @@ pub(super) struct Order {
 }
 
 enum Step {
-    /// The inventory is edited.
+    /// Edit the inventory.
     Edit { before: String, edited: Box<Edited> },
-    /// The inventory has the machines, and these were known before.
+    /// The inventory already has the machines; the note says which ones were there before.
     GoOn(state::Addition),
 }
 
 impl Order {
-    /// Decides it; writes nothing.
+    /// Decides what has to be done; writes nothing.
     ///
     /// # Errors
     /// When the machines cannot be added.
@@ -73,9 +73,7 @@ impl Order {
             return Err(CannotAdd::Unfinished { what, since }.into());
         }
         ctx.events.emit(&Event::Warned {
-            message: format!(
-                "goes on with the add-node of {what} that was begun at {since}"
-            ),
+            message: format!("continuing the add-node of {what} that began at {since}"),
         });
         let (files, n_before) = (files.with(files.inventory.clone()), noted.n_before);
         Ok(Self { files, group, addition, n_before, step: Step::GoOn(noted) })
@@ -91,8 +89,8 @@ impl Order {
         &self.group
     }
 
-    /// The machines that were there before. All of them have to run: what is missing elsewhere is
-    /// not this verb's to bring back.
+    /// The machines that were there before. All of them have to run: `add-node` does not start
+    /// machines of other groups.
     ///
     /// # Errors
     /// When some do not run.
@@ -145,21 +143,21 @@ impl Order {
             Step::GoOn(noted) => {
                 let (path, what) =
                     (self.files.path.display(), in_words_of_asked(&noted.asked));
-                format!("{path} has them already: {what} in group {}\n", self.group)
+                format!("{path} already has {what} in group {}\n", self.group)
             }
         };
         if machine_plan.n_missing() > 0 {
             text.push_str(&format!("\n{}", shown_machines(machine_plan)));
         }
         text.push_str(
-            "\nThe new machines get all that their group gets; on others, only what has to \
-             know them is changed.\n",
+            "\nThe new machines get all that their group gets. On other hosts, only what \
+             they require is changed.\n",
         );
         text
     }
 
-    /// Writes the note and then the inventory, which has to be as it was read. Where the
-    /// inventory has the machines already, it writes nothing.
+    /// Writes the note and then the inventory, which has to be as it was read. If the inventory
+    /// already has the machines, this writes nothing.
     ///
     /// # Errors
     /// When a file cannot be written, or the inventory was changed meanwhile.
@@ -189,43 +187,43 @@ impl Order {
     fn step_name(&self) -> String {
         let (path, group) = (self.files.path.display(), &self.group);
         let what = in_words_of_asked(&asked(&self.addition));
-        format!("write {path}: {what} more in group {group}")
+        format!("write {path}: add {what} to group {group}")
     }
 
-    /// The same trouble, with what has to be known of the inventory by then.
+    /// The same error, with a hint that the inventory now has the machines.
     pub(super) fn written(&self, why: Error) -> Error {
         let path = self.files.path.display();
         let what = in_words_of_asked(&asked(&self.addition));
         let back = match &self.addition {
             Addition::Machines(_) => format!("put its `count` back to {}", self.n_before),
-            Addition::Hosts(_) => "take it out of its `hosts`".to_owned(),
+            Addition::Hosts(_) => "remove them from its `hosts`".to_owned(),
         };
         let hint = format!(
-            "{path} has {what} in group {} now: the same words again go on with that; where \
-             it is not to be, {back}",
+            "{path} now has {what} in group {}: run the same command again to continue; to undo \
+             the edit, {back}",
             self.group
         );
         Error::AfterEdit { why: Box::new(why), hint }
     }
 }
 
-/// Whether the provider's machines are added in this way.
+/// Checks that the provider's machines are added in this way.
 fn fits(provider: &Provider, addition: &Addition) -> Result<(), CannotAdd> {
     let makes_machines = provider::capabilities(provider).makes_machines;
     match (makes_machines, addition) {
         (false, Addition::Machines(_)) => Err(CannotAdd::OtherWay(
-            "the provider `ssh` makes no machines: give the addresses of those to add, in \
-             place of `--count`",
+            "the provider `ssh` makes no machines: give the addresses of the machines to add, \
+             instead of `--count`",
         )),
         (true, Addition::Hosts(_)) => Err(CannotAdd::OtherWay(
             "the provider of this inventory makes its machines itself: say how many to add \
-             with `--count`, in place of addresses",
+             with `--count`, instead of addresses",
         )),
         _ => Ok(()),
     }
 }
 
-/// Whether a group may just have more machines.
+/// Checks that machines can be added to a group without a special order.
 fn grows(inventory: &Inventory, group: &Group) -> Result<(), CannotAdd> {
     let mut of_quorum =
         Spec::all().filter(|spec| spec.component.redundancy() == Redundancy::Quorum);
@@ -235,8 +233,8 @@ fn grows(inventory: &Inventory, group: &Group) -> Result<(), CannotAdd> {
     }
 }
 
-/// The `add-node` that was broken off after it wrote the inventory. One that did not come so
-/// far, or whose machines the operator took out again, is over.
+/// The `add-node` that was interrupted after it wrote the inventory. `None` if it did not get
+/// that far, or if the operator removed its machines from the inventory.
 fn under_way(files: &ClusterFiles) -> Result<Option<state::Addition>, Error> {
     let noted = files.state.addition()?;
     Ok(noted.filter(|noted| is_in(&files.inventory, noted)))
@@ -274,7 +272,7 @@ fn asked(addition: &Addition) -> Asked {
     }
 }
 
-/// Such as `2 machines to workers`.
+/// For example `2 machines to group workers`.
 fn in_words_of(noted: &state::Addition) -> String {
     format!("{} to group {}", in_words_of_asked(&noted.asked), noted.group)
 }
@@ -289,7 +287,7 @@ fn in_words_of_asked(asked: &Asked) -> String {
     }
 }
 
-/// Does a piece of work on the inventory, and tells its beginning and its end.
+/// Does a piece of work on the inventory, and reports its beginning and its end.
 fn tell(
     name: &str,
     ctx: &RunContext<'_>,
@@ -309,7 +307,7 @@ impl ClusterFiles {
         Self { path: self.path.clone(), inventory, state: self.state.clone() }
     }
 
-    /// The inventory's text, and what it becomes with these machines.
+    /// The inventory's text, before and after these machines are added.
     fn add_to(
         &self,
         group: &str,

@@ -1,4 +1,4 @@
-//! Instances of AWS: what is there, what is missing, and making that.
+//! Instances of AWS: which exist, which are missing, and making the missing ones.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,26 +25,26 @@ use crate::provider::aws::{
 use crate::remote::config::expand_home;
 use crate::topology::Machine;
 
-/// An instance that was launched a shorter time ago may be booting still.
+/// An instance that was launched more recently may still be booting.
 const BOOTING: SignedDuration = SignedDuration::from_mins(5);
-/// How often a run goes on by itself after a connection to AWS was cut.
+/// How often a run continues by itself after the connection to AWS was lost.
 const CUTS: usize = 3;
-/// The secret that the host keys of new instances are derived from.
+/// The secret from which the host keys of new instances are derived.
 const SEED: &str = "aws-host-keys";
 
-/// A cluster at AWS, and what it takes to have it as the inventory says.
+/// A cluster at AWS, and what has to be done to make it match the inventory.
 pub(super) struct AwsMachines {
     cloud: Cloud,
     wanted: Wanted,
     pub(super) plan: AwsPlan,
-    /// What the machines of the inventory cost, in a line.
+    /// The cost of the inventory's machines, as one line.
     cost: Option<String>,
 }
 
-/// Looks at AWS, and plans.
+/// Checks what exists at AWS, and plans.
 ///
 /// # Errors
-/// When AWS does not answer or refuses, or what is asked for cannot be had.
+/// When AWS does not answer or refuses, or cannot provide what the inventory asks for.
 pub(super) async fn aws_machines(
     files: &ClusterFiles,
     settings: &Aws,
@@ -77,11 +77,11 @@ fn public_key(files: &ClusterFiles, settings: &Aws) -> Result<String, AwsError> 
     }
 }
 
-/// Makes what is missing, and waits until all instances run. After a connection to AWS was cut,
-/// it looks anew and goes on.
+/// Makes what is missing, and waits until all instances run. If the connection to AWS is lost,
+/// this checks again what exists, and continues.
 ///
 /// # Errors
-/// When something cannot be made; what was made is found by the next run.
+/// When something cannot be made; the next run finds what was made.
 pub(super) async fn make(
     files: &ClusterFiles,
     machines: AwsMachines,
@@ -93,7 +93,7 @@ pub(super) async fn make(
     }
     let seed =
         files.state.resolve(&SecretSource::Generate, SEED, &files.folder(), ctx.env)?;
-    // A launch that is repeated after a cut must be the same to the letter.
+    // A launch that is repeated after a lost connection must be exactly the same.
     files.state.keep()?;
     let hosts: Vec<HostName> = hosts(&plan).collect();
     let n_steps = plan.steps().count();
@@ -121,7 +121,7 @@ async fn go_on(
     for _ in 0..CUTS {
         match cloud.make(plan, making).await {
             Err(error @ AwsError::Cut { .. }) => {
-                let message = format!("{}; going on from there now", in_words(&error));
+                let message = format!("{}; continuing from there now", in_words(&error));
                 ctx.events.emit(&Event::Warned { message });
                 plan = look(cloud, making.wanted, ctx).await?;
             }
@@ -148,18 +148,18 @@ fn hosts(plan: &AwsPlan) -> impl Iterator<Item = HostName> {
 }
 
 impl AwsMachines {
-    /// What there is and what will be done, in the terms of all providers.
+    /// What exists and what will be done, in the form that all providers share.
     pub(super) fn machine_plan(&self) -> MachinePlan {
         self.plan.machine_plan(self.cost.clone())
     }
 }
 
-/// Removes everything that carries the cluster's tag, in the order of what stands on what, and
-/// looks afresh.
+/// Removes everything that has the cluster's tag, in the order of dependencies, and checks again
+/// what is left.
 ///
 /// # Errors
-/// When AWS does not answer, or something is left: it says what, why, and the command that
-/// removes it by hand.
+/// When AWS does not answer, or something is left: the error says what, why, and the command
+/// that removes it by hand.
 pub(super) async fn remove(
     files: &ClusterFiles,
     cloud: &Cloud,

@@ -1,4 +1,4 @@
-//! Containers of this computer: which to make and to start, and doing so a few at a time.
+//! Containers on this computer: which to make and start, and making them a few at a time.
 
 use futures::stream::{self, StreamExt};
 
@@ -16,11 +16,11 @@ use crate::provider::local::{
     Wait,
 };
 
-/// How many machines are made at once: each boots a whole system.
+/// The number of machines that are made at once: each boots a whole system.
 const AT_ONCE: usize = 8;
 
-/// What is to be made and started. Where a removal was begun that has not ended, Docker may still
-/// be at it: no machine of before is counted on, and what is left of them goes first.
+/// What has to be made and started. After an interrupted removal, Docker may still be removing
+/// machines: no existing machine is used, and what is left of them is removed first.
 ///
 /// # Errors
 /// When Docker does not answer, the network is too small, or the machines' key is lost.
@@ -44,7 +44,7 @@ pub(super) async fn plan(
 /// Makes and starts what is missing.
 ///
 /// # Errors
-/// When one cannot be made; the others are made all the same.
+/// When a machine cannot be made; the others are made all the same.
 pub(super) async fn make(
     files: &ClusterFiles,
     plan: &ContainerPlan,
@@ -57,7 +57,7 @@ pub(super) async fn make(
         image: image::machine(&files.images()?, &BuildContext::of(ctx)).await?,
         authorized_key: files.state.ssh_key()?.public,
     };
-    // A machine lets in nobody else: the key must not be lost with this run.
+    // A machine accepts only this key: it must not be lost if this run is interrupted.
     files.state.keep()?;
     let hosts: Vec<HostName> = plan.hosts().cloned().collect();
     let goes_on = files.state.removal_is_open();
@@ -74,12 +74,12 @@ pub(super) async fn make(
     made
 }
 
-/// Removes all machines and what they stand on, and says what that was. That it begins is noted
-/// first, and what is true of these machines alone is forgotten; so whenever it is cut off, the
-/// next run knows that they are not to be counted on.
+/// Removes all machines, their network and their volumes, and returns what was removed. The
+/// beginning is noted first, and notes about these machines are deleted; so if the removal is
+/// interrupted at any time, the next run knows that it cannot use them.
 ///
 /// # Errors
-/// When Docker does not come to an end of it; the next run goes on there.
+/// When Docker does not finish in time; the next run continues there.
 pub(super) async fn remove(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
@@ -106,11 +106,11 @@ async fn remove_in(
     progress::step(&ctx.events, stage, None, name, work).await
 }
 
-/// Says that Docker is at work, and how long it may be.
+/// Reports that Docker is still removing things, and how long that may take.
 fn tell_wait(Wait { things, said, deadline }: Wait, ctx: &RunContext<'_>) {
     let seconds = deadline.as_secs();
     let message = format!(
-        "waiting until Docker has removed {things}, {seconds} s at most; it said: {said}"
+        "waiting until Docker has removed {things}, at most {seconds} s; it said: {said}"
     );
     ctx.events.emit(&Event::Warned { message });
 }
@@ -137,8 +137,8 @@ async fn all(
     carry_out(jobs, work, ctx).await
 }
 
-/// Does this work for each machine, a few at a time. Once the operator wants to stop, what is
-/// under way is finished and no more is begun.
+/// Does this work for each machine, a few at a time. Once the operator wants to stop, begun
+/// machines are finished and no more are begun.
 async fn carry_out(
     jobs: Vec<Job<'_>>,
     work: impl AsyncFn(&Job<'_>) -> Result<(), MachineError>,

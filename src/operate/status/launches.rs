@@ -1,9 +1,9 @@
 //! Whether Marathon still starts tasks.
 //!
-//! Its launch queue can die while all else answers as ever: an app with the constraint
-//! `GROUP_BY` and no number ends it at the first offer, and so does a persistent volume where
-//! Marathon has no principal (seen on Marathon 1.11.24). Nothing is started then until that app
-//! is deleted and another Marathon leads.
+//! Its launch queue can die while everything else still answers: an app with the constraint
+//! `GROUP_BY` and no number stops the queue at the first offer, and so does a persistent volume
+//! if Marathon has no principal (seen on Marathon 1.11.24). Nothing is started then until that
+//! app is deleted and another Marathon leads.
 
 use std::time::Duration;
 
@@ -18,22 +18,23 @@ use crate::host::HostName;
 use crate::inventory::Component;
 use crate::run::health::services::Services;
 
-/// A Marathon that wants offers gets one well within this time: it refuses an offer for 120 s,
-/// and asks for all of them anew every few seconds while something waits.
+/// A Marathon that needs offers gets one well within this time: after it refuses an offer, it does
+/// not get that offer again for 120 s, and while something waits it asks for all offers again
+/// every few seconds.
 const LONG: SignedDuration = SignedDuration::from_mins(3);
 
-/// How long the queue is watched before it is called dead: a delay that has just ended takes
-/// Marathon up to 5 s to ask for offers.
+/// How long the queue is watched before it is called dead: after a delay has ended, Marathon may
+/// take up to 5 s to ask for offers.
 const WATCH: Duration = Duration::from_secs(10);
 
-/// How often it is looked at meanwhile.
+/// How often the queue is checked meanwhile.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// An agent with less to give is not offered to anyone: Mesos' own limits are lower.
+/// An agent with less free CPU and memory (MiB) is ignored: Mesos' own limits are lower.
 const ROOM: (f64, f64) = (0.1, 32.0);
 
-/// Tells in a sentence when Marathon has stopped to start tasks. Only a queue in which nothing
-/// has moved for long is watched, for some seconds: any other is looked at once.
+/// A sentence if Marathon no longer starts tasks. A queue that has not moved for long is watched
+/// for some seconds; any other queue is checked once.
 pub(super) async fn problem(
     services: Services<'_>,
     leader: &HostName,
@@ -49,8 +50,8 @@ pub(super) async fn problem(
     let first = marathon.queue().await.ok()?;
     let since = waiting_since(&first, (ctx.clock)())?;
     ctx.events.emit(&Event::Waiting {
-        gate: "Marathon looks at an offer".to_owned(),
-        seen: format!("it has looked at none since {since:.0}"),
+        gate: "Marathon considers an offer".to_owned(),
+        seen: format!("it has considered none since {since:.0}"),
     });
     let until = tokio::time::Instant::now() + WATCH;
     while tokio::time::Instant::now() < until {
@@ -63,7 +64,7 @@ pub(super) async fn problem(
     Some(sentence(&first, &apps, leader, since))
 }
 
-/// Whether an agent has something to offer.
+/// Whether an agent has free CPU and memory to offer.
 fn has_room(agent: &AgentInfo) -> bool {
     let (cpus, mem_mib) = ROOM;
     agent.active
@@ -71,7 +72,8 @@ fn has_room(agent: &AgentInfo) -> bool {
         && agent.total.mem_mib - agent.allocated.mem_mib >= mem_mib
 }
 
-/// Since when Marathon has looked at no offer, where something waits for one and that is long ago.
+/// The time since which Marathon has considered no offer; `None` if nothing waits for one, or
+/// that time is recent.
 fn waiting_since(queue: &[Queued], now: Timestamp) -> Option<Timestamp> {
     let waits = |entry: &&Queued| entry.count > 0 && entry.delay.overdue;
     let begun = queue.iter().filter(waits).filter_map(|entry| entry.since).min()?;
@@ -82,7 +84,7 @@ fn waiting_since(queue: &[Queued], now: Timestamp) -> Option<Timestamp> {
     (now.duration_since(since) >= LONG).then_some(since)
 }
 
-/// Whether an app is one of those that end the launch queue: Marathon divides by the number.
+/// Whether an app is one of those that stop the launch queue: Marathon divides by the number.
 fn groups_by_nothing(app: &App) -> bool {
     app.constraints.iter().any(|constraint| {
         let mut words = constraint.iter().skip(1).map(String::as_str);
@@ -105,7 +107,7 @@ fn sentence(
         .collect();
     let delete = match culprits.is_empty() {
         true => format!(
-            "an app has stopped it: look for `Exception` in the journal of {UNIT} on {leader}, \
+            "an app has stopped it: search for `Exception` in the journal of {UNIT} on {leader}, \
              delete that app"
         ),
         false => format!(
@@ -114,9 +116,9 @@ fn sentence(
         ),
     };
     format!(
-        "Marathon starts no more tasks: it has looked at no offer since {since:.0}, though agents \
-         have room and {} {}; {delete}, then let another Marathon lead: `systemctl restart \
-         {UNIT}` on {leader}",
+        "Marathon no longer starts tasks: it has considered no offer since {since:.0}, although \
+         agents have room and {} {}; {delete}, then make another Marathon the leader: run \
+         `systemctl restart {UNIT}` on {leader}",
         waiting.join(", "),
         if waiting.len() == 1 { "waits" } else { "wait" },
     )
@@ -134,7 +136,7 @@ mod tests {
         format!("2026-11-29T{time}Z").parse().unwrap()
     }
 
-    /// As a real Marathon shows it whose queue has died.
+    /// The answer of a real Marathon with a dead queue.
     const DEAD: &str = r#"[{"count": 2, "delay": {"timeLeftSeconds": 0, "overdue": true},
         "since": "2026-11-29T15:23:19.444Z", "app": {"id": "/spread"},
         "processedOffersSummary": {"processedOffersCount": 0, "unusedOffersCount": 0}}]"#;
@@ -183,10 +185,10 @@ mod tests {
         }
         assert_eq!(
             said(r#"["hostname", "GROUP_BY"]"#),
-            "Marathon starts no more tasks: it has looked at no offer since \
-             2026-11-29T15:23:19Z, though agents have room and /spread waits; an app with the \
-             constraint GROUP_BY and no number has stopped it: delete /spread, then let another \
-             Marathon lead: `systemctl restart platform-marathon.service` on control-1"
+            "Marathon no longer starts tasks: it has considered no offer since \
+             2026-11-29T15:23:19Z, although agents have room and /spread waits; an app with the \
+             constraint GROUP_BY and no number has stopped it: delete /spread, then make another \
+             Marathon the leader: run `systemctl restart platform-marathon.service` on control-1"
         );
     }
 }

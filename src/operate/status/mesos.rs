@@ -1,4 +1,4 @@
-//! How Mesos is: its masters, its agents, and the frameworks that use them.
+//! The state of Mesos: its masters, its agents, and the frameworks that use them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,10 +15,10 @@ use crate::inventory::Component;
 use crate::run::health::services::{LeaderStatus, Services, agent_of, confirm};
 use crate::topology::{Node, Topology};
 
-/// How Mesos is.
+/// The state of Mesos.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MesosStatus {
-    /// Whether a master leads and answers: where none does, nothing is known of agents and
+    /// Whether a master leads and answers. If none does, nothing is known about agents and
     /// frameworks.
     pub led: bool,
     /// The host whose master leads.
@@ -27,8 +27,7 @@ pub struct MesosStatus {
     pub n_masters: usize,
     /// How many of them have recovered their log.
     pub n_serving: usize,
-    /// How many more masters can be lost before it stops to serve; none where it does not
-    /// serve now.
+    /// How many more masters can fail before Mesos stops serving; `None` if it does not serve now.
     pub can_lose: Option<usize>,
     /// The agents of the inventory, in its order.
     pub agents: Vec<AgentStatus>,
@@ -36,28 +35,28 @@ pub struct MesosStatus {
     pub frameworks: Vec<FrameworkStatus>,
 }
 
-/// How an agent is.
+/// The state of an agent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AgentStatus {
     /// Its host.
     pub host: HostName,
-    /// Its id, where it is registered.
+    /// Its id, if it is registered.
     pub id: Option<String>,
     /// Whether it is offered to frameworks.
     pub active: bool,
     /// Whether an operator deactivated or drained it.
     pub deactivated: bool,
-    /// What it is to the master that leads: `registered`, `drained`, ….
+    /// Its state according to the leading master: `registered`, `drained`, ….
     pub state: String,
     /// Its attributes.
     pub attributes: BTreeMap<String, String>,
-    /// Processors: in use, and in all.
+    /// Processors: in use, and in total.
     pub cpus: [f64; 2],
-    /// Memory in MiB: in use, and in all.
+    /// Memory in MiB: in use, and in total.
     pub mem_mib: [f64; 2],
 }
 
-/// How a framework is.
+/// The state of a framework.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FrameworkStatus {
     /// Its name.
@@ -66,14 +65,14 @@ pub struct FrameworkStatus {
     pub active: bool,
 }
 
-/// What is said of an agent that its master knows and offers.
+/// The state of an agent that its master knows and offers to frameworks.
 pub(super) const REGISTERED: &str = "registered";
 
-/// What is said of an agent while no master leads: that is one problem of Mesos as a whole, and
-/// none of the agent.
+/// The state of an agent while no master leads: that is one problem of Mesos as a whole, and no
+/// problem of the agent.
 pub(super) const NOT_TOLD: &str = "not known: no master leads";
 
-/// What was asked of Mesos, Marathon and Chronos, and what came.
+/// The answers of Mesos, Marathon and Chronos.
 pub(super) struct Asked {
     statuses: BTreeMap<(Component, HostName), LeaderStatus>,
     agents: Result<Vec<AgentInfo>, String>,
@@ -82,7 +81,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Asks everyone, side by side; a cluster without Mesos is not asked at all.
+    /// Asks all of them in parallel; a cluster without Mesos is not asked.
     pub(super) async fn of(services: Services<'_>, ctx: &RunContext<'_>) -> Self {
         let topology = services.topology;
         if topology.masters().is_none() {
@@ -120,7 +119,7 @@ impl Asked {
         })
     }
 
-    /// Of a cluster in which there is nobody to ask.
+    /// The answers for a cluster without Mesos.
     pub(super) fn nobody() -> Self {
         Self {
             statuses: BTreeMap::new(),
@@ -130,13 +129,14 @@ impl Asked {
         }
     }
 
-    /// What is known of a component on a host, where it was asked.
+    /// The state of a component on a host, if it was asked.
     pub(super) fn state(&self, component: Component, node: &Node) -> Option<String> {
         if component == Component::MesosAgent {
             return Some(self.state_of_agent(node));
         }
         Some(match self.statuses.get(&(component, node.host.clone()))? {
-            // One that says so and does not answer as the leader will lead, or did.
+            // A member that says that it leads, but does not answer as the leader, is about to
+            // lead or has just lost the lead.
             Ok(true) if component != Component::MesosMaster || self.agents.is_ok() => {
                 "leads".to_owned()
             }
@@ -152,7 +152,7 @@ impl Asked {
         }
     }
 
-    /// How Mesos is; none where the cluster has none.
+    /// The state of Mesos; `None` if the cluster has no Mesos.
     pub(super) fn status(&self, topology: &Topology) -> Option<MesosStatus> {
         let masters = topology.masters()?;
         let led = self.agents.is_ok();
@@ -177,17 +177,17 @@ impl Asked {
         };
         vec![match self.n_serving() >= masters.majority() {
             true => format!(
-                "no master of Mesos leads; to elect one takes some seconds, and until then \
-                 nothing is known of agents and frameworks: {why}"
+                "no Mesos master leads; an election takes some seconds, and until then \
+                 nothing is known about agents and frameworks: {why}"
             ),
             false => format!(
-                "Mesos has no quorum of masters, so that nothing is known of agents and \
+                "Mesos has no quorum of masters, so nothing is known about agents and \
                  frameworks: {why}"
             ),
         }]
     }
 
-    /// The hosts whose masters have recovered their log, each with whether it leads.
+    /// The hosts whose masters have recovered their log, and whether each leads.
     fn serving(&self) -> impl Iterator<Item = (&HostName, bool)> {
         let masters = self.statuses.iter();
         let masters =
@@ -200,13 +200,13 @@ impl Asked {
     }
 }
 
-/// What an agent is to the master that leads.
+/// The state of an agent according to the leading master.
 fn state_of(agent: Option<&AgentInfo>) -> &'static str {
     let Some(agent) = agent else { return "not registered" };
     if !agent.deactivated {
         return match agent.active {
             true => REGISTERED,
-            false => "registered, and does not answer its master",
+            false => "registered, but it does not answer its master",
         };
     }
     match agent.drain.as_ref().map(|drain| drain.state) {
@@ -314,7 +314,7 @@ mod tests {
         Asked { statuses, agents, frameworks: Ok(Vec::new()), launches: None }
     }
 
-    /// A master that was killed and is back says for seconds that it leads, and does not.
+    /// A master that was killed and started again may claim for seconds that it leads.
     #[test]
     fn while_nobody_leads_one_thing_is_said() {
         let topology = topology();
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(status.to_string(), "Mesos: 1 of 1 masters serves, none leads");
         let problems = asked.problems(&topology);
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].starts_with("no master of Mesos leads; "), "{problems:?}");
+        assert!(problems[0].starts_with("no Mesos master leads; "), "{problems:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ impl Status {
     /// The status as a table and sentences.
     ///
     /// # Errors
-    /// When `out` refuses the text.
+    /// When the text cannot be written to `out`.
     pub fn show(&self, out: &mut impl Write) -> fmt::Result {
         let width =
             self.hosts.iter().map(|host| host.host.as_str().len()).max().unwrap_or(4);

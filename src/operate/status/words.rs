@@ -1,4 +1,4 @@
-//! What services say of themselves that do not run.
+//! The log lines of services that do not run.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::run::Fleet;
 use crate::run::units::last_words;
 use crate::topology::Topology;
 
-/// The decisive line of each service that does not run, and what heals it where that is known, by
-/// its host and its unit.
+/// The decisive log line of each service that does not run, and its remedy if that is known, by
+/// host and unit.
 pub(super) type Words = BTreeMap<(HostName, &'static str), String>;
 
-/// Reads the journals of units that do not run: where all do, no host is asked.
+/// Reads the journals of units that do not run. If all run, no host is asked.
 pub(super) async fn words(
     files: &ClusterFiles,
     topology: &Topology,

@@ -1,11 +1,11 @@
-//! In place of AWS where the program is built without it: nothing can be opened.
+//! Takes the place of AWS if the program is built without it: nothing can be opened.
 
 use super::sweep::{ClusterResources, Left};
 use super::{AwsError, AwsPlan, Instance, MakeContext, Seen, Wanted};
 use crate::event::Events;
 use crate::inventory::{Aws, ClusterName};
 
-/// A door that cannot be opened.
+/// A connection to AWS that cannot exist.
 #[derive(Debug, Clone, Copy)]
 pub enum Cloud {}
 

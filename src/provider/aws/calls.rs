@@ -1,8 +1,8 @@
-//! Every call of EC2 that this provider makes: what the least policy allows is held against it.
+//! Every EC2 call that this provider makes: the minimal policy is checked against this list.
 
-/// The calls, by the names that AWS and its policies have for them.
+/// The calls, by the names that AWS and its policies use.
 pub const CALLS: [&str; 38] = [
-    // They look.
+    // Calls that read.
     "DescribeAvailabilityZones",
     "DescribeImages",
     "DescribeInstanceTypeOfferings",
@@ -17,7 +17,7 @@ pub const CALLS: [&str; 38] = [
     "DescribeVolumes",
     "DescribeVpcEndpoints",
     "DescribeVpcs",
-    // They make and change.
+    // Calls that make and change.
     "AttachInternetGateway",
     "AuthorizeSecurityGroupIngress",
     "CreateInternetGateway",
@@ -32,7 +32,7 @@ pub const CALLS: [&str; 38] = [
     "RevokeSecurityGroupIngress",
     "RunInstances",
     "StartInstances",
-    // They take away.
+    // Calls that remove.
     "DeleteInternetGateway",
     "DeleteKeyPair",
     "DeleteNetworkInterface",

@@ -1,13 +1,13 @@
 //! The SSH host keys of new instances: known before the first connection.
 //!
-//! An instance gets its host key with its user data, and its public half is a tag of it: so every
-//! computer that may look at the cluster knows the key, and none has to trust what answers. The
-//! private half can be read by who may read the instance's user data: root and, through its
-//! metadata service, other programs on the instance, and who has the right to
-//! `ec2:DescribeInstanceAttribute`. Instances that are launched by one call share a key.
+//! An instance gets its host key with its user data, and a tag on the instance has the public
+//! half. So every computer that may read the cluster's tags knows the key, and no computer has to
+//! trust an unknown key. The private half can be read by everyone that can read the instance's
+//! user data: root, other programs on the instance through its metadata service, and AWS users
+//! with the permission `ec2:DescribeInstanceAttribute`. Instances of one launch share a key.
 //!
-//! The key is derived from a secret of the cluster and the launch's token: the same launch,
-//! repeated after a cut, is the same call to the letter.
+//! The key is derived from a secret of the cluster and the launch's token: if a launch is repeated
+//! after a lost connection, the call is exactly the same.
 
 use hmac::{Hmac, KeyInit, Mac};
 use russh::keys::PrivateKey;
@@ -25,10 +25,10 @@ pub struct HostKey {
 }
 
 impl HostKey {
-    /// The key of a launch: always the same for the same seed and token.
+    /// The key of a launch: the same seed and token always give the same key.
     ///
     /// # Errors
-    /// When the key cannot be written in OpenSSH's form.
+    /// When the key cannot be written in OpenSSH's format.
     pub fn of(seed: &Secret, token: &str) -> Result<Self, russh::keys::ssh_key::Error> {
         let mut mac = Hmac::<Sha256>::new_from_slice(seed.expose().as_bytes())
             .expect("a key of any length will do");
@@ -42,7 +42,7 @@ impl HostKey {
         })
     }
 
-    /// The user data that gives the key to an instance, for cloud-init.
+    /// The user data for cloud-init that gives the key to an instance.
     pub fn user_data(&self) -> Secret {
         let indented: String =
             self.private.expose().lines().map(|line| format!("    {line}\n")).collect();

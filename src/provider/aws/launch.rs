@@ -1,4 +1,4 @@
-//! Instances to launch by one call, and where else to try where there is no capacity.
+//! Instances to launch with one call, and where to try next if there is no capacity.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -8,44 +8,45 @@ use super::wanted::Firewall;
 use crate::host::HostName;
 use crate::inventory::ClusterName;
 
-/// Instances to launch by one call.
+/// Instances to launch with one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
     /// Their group.
     pub group: String,
-    /// The machine's name, where it has one; it is launched alone then.
+    /// The machine's name, if it has one; it is then launched alone.
     pub node: Option<HostName>,
     /// How many.
     pub count: usize,
-    /// Where, as what; the first is tried first, the next where it has no capacity. Never empty.
+    /// Types and zones, in the order in which they are tried; the next is tried if there is no
+    /// capacity. Never empty.
     pub attempts: Vec<Attempt>,
     /// The image's id.
     pub image: String,
-    /// What the image's disk is called.
+    /// The name of the image's root disk.
     pub root_device: String,
     /// The size of the disk in GiB.
     pub disk_gib: u32,
-    /// Whether AWS may take them back.
+    /// Whether they are spot instances, which AWS may end.
     pub spot: bool,
-    /// Whether nothing but `down` may terminate them.
+    /// Whether they are protected from termination; `down` still removes them.
     pub protected: bool,
     /// Their security groups.
     pub firewalls: Vec<Firewall>,
-    /// Whether they get an address that the world can reach.
+    /// Whether they get a public address.
     pub public_address: bool,
-    /// The ids of those that are or were in their place: another launch is meant once they
-    /// change.
+    /// The ids of the instances that are or were in their place. If these change, it is another
+    /// launch, with another token.
     pub known: Vec<String>,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// One way to launch instances.
+/// One type and place to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// The type.
     pub kind: String,
-    /// Where.
+    /// The place.
     pub placement: Placement,
 }
 
@@ -54,7 +55,7 @@ pub struct Attempt {
 pub struct Placement {
     /// The zone.
     pub zone: String,
-    /// The private address; AWS's choice where there is none.
+    /// The private address; if `None`, AWS chooses one.
     pub address: Option<Ipv4Addr>,
 }
 
@@ -64,7 +65,7 @@ impl Launch {
         self.attempts.first().map_or("", |attempt| attempt.placement.zone.as_str())
     }
 
-    /// Whom it brings: a machine's name, or a number of machines of a group.
+    /// The machines that it makes: a machine's name, or a number of machines of a group.
     pub fn whom(&self) -> String {
         match (&self.node, self.count) {
             (Some(node), _) => node.to_string(),
@@ -73,7 +74,7 @@ impl Launch {
         }
     }
 
-    /// The machine as it will be, where its name and address are known before.
+    /// The machine as it will be, if its name and address are known before.
     pub fn planned(&self) -> Option<Machine> {
         Some(Machine {
             host: self.node.clone()?,
@@ -84,8 +85,8 @@ impl Launch {
         })
     }
 
-    /// The token of one of its attempts in a network. It is of all that the call asks for, so
-    /// that no other call ever has the same: a network that is made anew has other ids.
+    /// The token of one of its attempts in a network. It is made from everything that the call
+    /// asks for, so no other call has the same token: a new network has new ids.
     pub fn token(&self, cluster: &ClusterName, order: &Order<'_>) -> String {
         let Order { attempt, subnet, security_groups, count, turn } = order;
         let numbers = [*count, *turn].map(|number| number.to_string());
@@ -111,7 +112,7 @@ impl Launch {
 /// One call that launches instances.
 #[derive(Debug, Clone, Copy)]
 pub struct Order<'a> {
-    /// As what, where.
+    /// The type and place.
     pub attempt: &'a Attempt,
     /// The id of the subnet.
     pub subnet: &'a str,
@@ -119,8 +120,8 @@ pub struct Order<'a> {
     pub security_groups: &'a [String],
     /// How many.
     pub count: usize,
-    /// How many such calls were answered with instances that have ended since. AWS remembers
-    /// what a token launched for longer than it shows instances that have ended.
+    /// How many such calls returned instances that have ended since. AWS remembers what a token
+    /// launched longer than it shows instances that have ended.
     pub turn: usize,
 }
 
@@ -142,7 +143,7 @@ mod tests {
             firewalls: Vec::new(),
             public_address: true,
             known: Vec::new(),
-            reason: "there is none".to_owned(),
+            reason: "it does not exist".to_owned(),
         }
     }
 

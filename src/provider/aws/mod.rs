@@ -1,13 +1,13 @@
-//! Machines that are instances of AWS EC2, with a network of their own or in one that exists.
+//! Machines that are instances of AWS EC2, with their own network or in one that exists.
 //!
-//! A [`Cloud`] looks at what AWS has ([`Seen`]); [`plan`](fn@plan) decides, purely, which calls
-//! make that what the inventory asks for; [`Cloud::make`] makes them. [`sweep`] says what of a
-//! cluster goes in which order; [`Cloud::remove`] removes it. Tags are the only memory: everything
-//! is tagged as it is made, so that a run which was cut off after any call is finished by the next,
-//! from whichever computer. [`calls`] and [`policy`] say which rights that takes, [`cost`] and
-//! [`prices`] what it costs.
+//! A [`Cloud`] asks what AWS has ([`Seen`]); [`plan`](fn@plan), a pure function, decides which
+//! calls make that match the inventory; [`Cloud::make`] makes these calls. [`sweep`] decides the
+//! order in which a cluster is removed; [`Cloud::remove`] removes it. Tags are the only record:
+//! everything is tagged as it is made, so if a run is interrupted after any call, the next run
+//! finishes its work, from any computer. [`calls`] and [`policy`] say which permissions this
+//! needs, [`cost`] and [`prices`] what it costs.
 //!
-//! Invariant: what does not carry the cluster's tag is neither changed nor removed.
+//! Invariant: nothing without the cluster's tag is changed or removed.
 
 #[cfg(not(feature = "aws"))]
 mod absent;
@@ -50,22 +50,22 @@ use crate::secret::Secret;
 pub const CLUSTER_TAG: &str = "platform:cluster";
 /// The tag that says which group an instance belongs to.
 pub const GROUP_TAG: &str = "platform:group";
-/// The tag that says which machine of its group an instance is, where that matters.
+/// The tag that says which machine of its group an instance is, if that matters.
 pub const NODE_TAG: &str = "platform:node";
-/// The tag that vouches for an instance's SSH host key.
+/// The tag that has an instance's SSH host key.
 pub const HOST_KEY_TAG: &str = "platform:host-key";
-/// The tag that says when the cluster may be taken down by `down --expired`.
+/// The tag that says from when on `down --expired` may remove the cluster.
 pub const EXPIRES_TAG: &str = "platform:expires";
 
-/// What a plan is done with.
+/// What is needed to carry out a plan.
 pub struct MakeContext<'a> {
     /// What the inventory asks for.
     pub wanted: &'a Wanted,
-    /// What host keys are derived from.
+    /// The secret from which host keys are derived.
     pub seed: &'a Secret,
     /// The name of the stage that the steps belong to.
     pub stage: &'a str,
-    /// Takes what happens.
+    /// Receives the events.
     pub events: &'a Events,
     /// Whether the operator wants to stop.
     pub stopped: &'a (dyn Fn() -> bool + Send + Sync),

@@ -1,15 +1,15 @@
-//! Cuts a cluster's network into subnets, and gives places in them.
+//! Splits a cluster's network into subnets, and chooses addresses in them.
 
 use std::net::Ipv4Addr;
 
 use crate::inventory::Cidr;
 
-/// Into how many subnets a network is cut: one to a zone. More than are needed at first, so that
-/// another zone never moves those that exist.
+/// The number of subnets that a network is split into, one for each zone. It is more than are
+/// needed at first, so that a further zone never changes existing subnets.
 pub(super) const SUBNETS: u32 = 8;
 const SUBNET_BITS: u8 = 3;
 
-/// The n-th subnet of a network, from 0; none where there are not so many.
+/// The n-th subnet of a network, from 0; `None` if there are fewer.
 pub(super) fn subnet(network: Cidr, n: usize) -> Option<Cidr> {
     let n = u32::try_from(n).ok().filter(|n| *n < SUBNETS)?;
     let prefix = network.prefix + SUBNET_BITS;
@@ -20,9 +20,9 @@ pub(super) fn subnet(network: Cidr, n: usize) -> Option<Cidr> {
     })
 }
 
-/// The n-th address from the end of a subnet, from 0: AWS itself gives out addresses from
-/// anywhere, takes the first four and the last, and who is counted from the end is not in the
-/// way of its choice. None where the subnet is too small.
+/// The n-th address from the end of a subnet, from 0. AWS reserves the first four addresses and
+/// the last one, and chooses its own addresses anywhere; addresses from the end rarely conflict
+/// with its choice. `None` if the subnet is too small.
 pub(super) fn place(subnet: Cidr, n: usize) -> Option<Ipv4Addr> {
     const AT_ITS_START: u32 = 4;
     let size = 1_u32 << (32 - subnet.prefix);

@@ -1,7 +1,7 @@
-//! What to do about a cluster's machines and their network at AWS.
+//! Plans a cluster's machines and their network at AWS.
 //!
-//! Pure: compares what the inventory asks for with what AWS has. Steps are in phases: those of
-//! one phase need nothing of each other and are made side by side.
+//! Pure: compares what the inventory asks for with what AWS has. Steps are in phases: the steps of
+//! one phase do not depend on each other and are done in parallel.
 
 mod firewalls;
 mod instances;
@@ -20,20 +20,20 @@ use super::{CLUSTER_TAG, Machine};
 use crate::host::HostName;
 use crate::inventory::Cidr;
 
-/// What to do, in order, and what is there.
+/// What to do, in order, and what exists.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AwsPlan {
-    /// All of one phase before the next.
+    /// The phases; each is finished before the next begins.
     pub phases: Vec<Vec<Step>>,
-    /// What is there already, and gets filled as steps are done.
+    /// The ids of what exists already; more are added as steps are done.
     pub network: NetworkIds,
-    /// The wanted instances that are there, in the order of the inventory.
+    /// The wanted instances that exist, in the order of the inventory.
     pub instances: Vec<Instance>,
-    /// What stays as it is though the inventory says otherwise, in sentences.
+    /// Differences from the inventory that are not changed, in sentences.
     pub notes: Vec<String>,
 }
 
-/// The ids of what all machines stand on.
+/// The ids of the network and of everything else that all machines need.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NetworkIds {
     /// The network.
@@ -46,16 +46,16 @@ pub struct NetworkIds {
     pub route_table: Option<String>,
     /// Its security groups.
     pub firewalls: BTreeMap<Firewall, String>,
-    /// When the cluster may be taken down by `down --expired`.
+    /// The time from which `down --expired` may remove the cluster.
     pub expires: Option<Timestamp>,
 }
 
-/// One call, or one call for each of some like things.
+/// One call, or one call for each of several equal things.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Gives the operator's public key to AWS.
+    /// Imports the operator's public key at AWS.
     ImportKey {
-        /// What it is called there.
+        /// Its name there.
         name: String,
         /// The key, as one line.
         public: String,
@@ -80,39 +80,39 @@ pub enum Step {
     Route,
     /// Makes a security group.
     MakeFirewall {
-        /// Which.
+        /// The security group.
         firewall: Firewall,
         /// Its name.
         name: String,
     },
-    /// Lets more in.
+    /// Adds rules to a security group.
     Allow {
-        /// Into which security group.
+        /// The security group.
         firewall: Firewall,
-        /// What; none where that follows once the group is made.
+        /// The rules; `None` if they are decided once the group is made.
         rules: Option<Vec<Rule>>,
     },
-    /// Lets less in.
+    /// Removes rules from a security group.
     Forbid {
-        /// Into which security group.
+        /// The security group.
         firewall: Firewall,
-        /// What.
+        /// The rules.
         rules: Vec<Rule>,
     },
-    /// Gives an instance its security groups back.
+    /// Restores the security groups of an instance.
     Protect {
         /// The instance.
         instance: String,
         /// Its name in the cluster.
         host: HostName,
-        /// Which.
+        /// The security groups.
         firewalls: Vec<Firewall>,
     },
-    /// Notes on all that is there until when the cluster is to be.
+    /// Notes the expiry time of the cluster on everything that exists.
     Expire {
-        /// The ids of what is there.
+        /// The ids of what exists.
         resources: Vec<String>,
-        /// Until when; none where it is to stay.
+        /// The expiry time; `None` if the cluster does not expire.
         at: Option<Timestamp>,
     },
     /// Makes instances.
@@ -124,10 +124,10 @@ pub enum Step {
     },
 }
 
-/// Why nothing is done.
+/// Why no plan is made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A zone that is not there.
+    /// A zone is not available.
     #[error(
         "the zone `{zone}` is not available in this region to this account; available: {}",
         known.join(", ")
@@ -135,12 +135,12 @@ pub enum Refusal {
     Zone {
         /// The zone.
         zone: String,
-        /// Those that are.
+        /// The available zones.
         known: Vec<String>,
     },
-    /// The network that the inventory names is not there.
+    /// The network that the inventory names does not exist.
     #[error(
-        "there is no {what} `{id}` in this region: look it up with `aws ec2 describe-{what}s`"
+        "there is no {what} `{id}` in this region: list them with `aws ec2 describe-{what}s`"
     )]
     NoNetwork {
         /// `vpc` or `subnet`.
@@ -156,23 +156,23 @@ pub enum Refusal {
         /// Why.
         why: String,
     },
-    /// The network that is there has other addresses than the inventory says.
+    /// The existing network has other addresses than the inventory says.
     #[error(
-        "refused: the cluster's network {vpc} has the addresses {there}, and the inventory says \
+        "refused: the cluster's network {vpc} has the addresses {there}, but the inventory says \
          {wanted}: a network cannot be changed; write `network: {{cidr: {there}}}`, or run \
          `platform down` first"
     )]
     OtherNetwork {
         /// The VPC.
         vpc: String,
-        /// What it has.
+        /// The addresses that it has.
         there: String,
         /// What the inventory says.
         wanted: String,
     },
     /// The network is too small.
     #[error(
-        "the network {network} has no room left for {what}: give the inventory a larger one"
+        "the network {network} has no room left for {what}: write a larger one in the inventory"
     )]
     NoRoom {
         /// The network.
@@ -180,11 +180,11 @@ pub enum Refusal {
         /// What does not fit.
         what: String,
     },
-    /// Something has the cluster's name and not its tag.
+    /// Something has the cluster's name, but not its tag.
     #[error(
-        "refused: the {what} `{name}` ({id}) is there without this cluster's tag; where it is \
-         this cluster's, put the tag back: `aws ec2 create-tags --resources {id} --tags \
-         Key={CLUSTER_TAG},Value={cluster}`; else give the cluster another name"
+        "refused: the {what} `{name}` ({id}) exists without this cluster's tag; if it belongs to \
+         this cluster, add the tag again: `aws ec2 create-tags --resources {id} --tags \
+         Key={CLUSTER_TAG},Value={cluster}`; if not, give the cluster another name"
     )]
     Untagged {
         /// What it is.
@@ -199,35 +199,35 @@ pub enum Refusal {
     /// Instances of the cluster are in another network.
     #[error(
         "refused: {instance} of this cluster is in {vpc}, which is not the cluster's network{}; \
-         where the tag was removed from it by hand, put it back: `aws ec2 create-tags \
+         if someone removed the tag from {vpc}, add it again: `aws ec2 create-tags \
          --resources {vpc} --tags Key={CLUSTER_TAG},Value={cluster}`",
         network.as_ref().map(|id| format!(" ({id})")).unwrap_or_default()
     )]
     Elsewhere {
         /// The instance.
         instance: String,
-        /// Where it is.
+        /// The network that it is in.
         vpc: String,
-        /// The cluster's network, where there is any.
+        /// The cluster's network, if there is one.
         network: Option<String>,
         /// The cluster.
         cluster: String,
     },
-    /// The key pair of the cluster's name holds another key.
+    /// The key pair with the cluster's name has another key.
     #[error(
-        "refused: the key pair `{name}` at AWS holds another public key than the inventory's \
-         `ssh.key`: use the key that the cluster was made with, whose public half begins with \
+        "refused: the key pair `{name}` at AWS has another public key than the inventory's \
+         `ssh.key`: use the key with which the cluster was made; its public half begins with \
          `{begins}`"
     )]
     OtherKey {
         /// The key pair.
         name: String,
-        /// How the key there begins.
+        /// The beginning of the key there.
         begins: String,
     },
     /// There is no such image.
     #[error(
-        "there is no image {wanted} in this region: look for one with `aws ec2 describe-images \
+        "there is no image {wanted} in this region: list images with `aws ec2 describe-images \
          --owners OWNER --filters Name=name,Values=NAME`"
     )]
     NoImage {
@@ -236,7 +236,7 @@ pub enum Refusal {
     },
     /// There is no such type.
     #[error(
-        "there is no instance type `{kind}` (group `{group}`) in this region: look for one with \
+        "there is no instance type `{kind}` (group `{group}`) in this region: list types with \
          `aws ec2 describe-instance-types`"
     )]
     NoType {
@@ -247,7 +247,7 @@ pub enum Refusal {
     },
     /// None of the zones has any of the types.
     #[error(
-        "none of the zones {} has {} (group `{group}`): give another type, or zones that have it: \
+        "none of the zones {} has {} (group `{group}`): write another type, or zones that have it: \
          `aws ec2 describe-instance-type-offerings --location-type availability-zone --filters \
          Name=instance-type,Values={}`",
         zones.join(", "), kinds.join(" or "), kinds.join(",")
@@ -260,42 +260,42 @@ pub enum Refusal {
         /// Whose they are.
         group: String,
     },
-    /// The image is for other processors than the type has.
+    /// The image is for another architecture than the type.
     #[error(
-        "the image {image} is for {architecture}, and `{kind}` (group `{group}`) has {}: take an \
-         image or a type that fits the other",
+        "the image {image} is for {architecture}, but `{kind}` (group `{group}`) has {}: use an \
+         image and a type with the same architecture",
         has.join(", ")
     )]
     Architecture {
         /// The image.
         image: String,
-        /// What it is for.
+        /// The architecture of the image.
         architecture: String,
         /// The type.
         kind: String,
-        /// What that has.
+        /// The architectures of the type.
         has: Vec<String>,
         /// Whose it is.
         group: String,
     },
-    /// The disk is smaller than what the image holds.
+    /// The disk is too small for the image.
     #[error(
-        "group `{group}` has a disk of {disk} GiB, and the image {image} needs {needed} GiB"
+        "group `{group}` has a disk of {disk} GiB, but the image {image} needs {needed} GiB"
     )]
     SmallDisk {
         /// The group.
         group: String,
-        /// What it has.
+        /// The size of its disk.
         disk: u64,
         /// The image.
         image: String,
-        /// What that needs.
+        /// The size that the image needs.
         needed: u64,
     },
 }
 
 impl Refusal {
-    /// Whether the inventory asks for what cannot be had.
+    /// Whether the inventory asks for something that does not exist.
     pub fn is_of_inventory(&self) -> bool {
         !matches!(
             self,
@@ -307,10 +307,10 @@ impl Refusal {
     }
 }
 
-/// Compares what is wanted with what is there.
+/// Compares what is wanted with what exists.
 ///
 /// # Errors
-/// When what is asked for cannot be had, or what is there is not safe to touch; nothing was
+/// When AWS does not have what is asked for, or it is not safe to change what exists; nothing was
 /// changed then.
 pub fn plan(wanted: &Wanted, seen: &Seen, now: Timestamp) -> Result<AwsPlan, Refusal> {
     let mut network = network::lay(wanted, seen)?;
@@ -319,7 +319,7 @@ pub fn plan(wanted: &Wanted, seen: &Seen, now: Timestamp) -> Result<AwsPlan, Ref
     let mut plan = network.plan;
     plan.notes.extend(groups.notes);
     expire(wanted, seen, now, &mut plan);
-    // AWS gives an instance without an address any that is free, so those with one come first.
+    // AWS gives an instance without an address any free one, so those with an address come first.
     let takes_any =
         |step: &Step| matches!(step, Step::Launch(launch) if launch.planned().is_none());
     let (any, mut placed): (Vec<Step>, Vec<Step>) =
@@ -353,7 +353,7 @@ impl AwsPlan {
         self.instances.iter().filter(|instance| !instance.state.is_up())
     }
 
-    /// How many machines are to be made or started.
+    /// How many machines have to be made or started.
     pub fn n_machines(&self) -> usize {
         let launched = self.steps().map(|step| match step {
             Step::Launch(launch) => launch.count,
@@ -363,7 +363,7 @@ impl AwsPlan {
     }
 }
 
-/// Adds a phase where it has any step.
+/// Adds a phase if it has any step.
 fn push(plan: &mut AwsPlan, steps: Vec<Step>) {
     if !steps.is_empty() {
         plan.phases.push(steps);
@@ -373,13 +373,13 @@ fn push(plan: &mut AwsPlan, steps: Vec<Step>) {
 /// Times closer to each other than this are the same: AWS's clock is not this computer's.
 const SAME_TIME: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 
-/// Decides until when the cluster is to be, and has it noted on what is there.
+/// Decides the expiry time of the cluster, and plans to note it on everything that exists.
 fn expire(wanted: &Wanted, seen: &Seen, now: Timestamp, plan: &mut AwsPlan) {
     let key = seen.key_pair.as_ref();
     let noted = key.and_then(|key| noted_end(&key.tags));
     let begun = key.and_then(|key| key.created).unwrap_or(now);
     let end = wanted.aws.expires.and_then(|after| begun.checked_add(after).ok());
-    // A tag that people read has no use for parts of a second.
+    // People read the tag: it needs no parts of a second.
     let end = end.and_then(|end| Timestamp::from_second(end.as_second()).ok());
     let same = match (noted, end) {
         (Some(noted), Some(end)) => noted.duration_since(end).abs() < SAME_TIME,
@@ -392,12 +392,12 @@ fn expire(wanted: &Wanted, seen: &Seen, now: Timestamp, plan: &mut AwsPlan) {
     }
 }
 
-/// When the tags say that the cluster may go.
+/// The expiry time of the cluster, according to the tags.
 pub(super) fn noted_end(tags: &BTreeMap<String, String>) -> Option<Timestamp> {
     tags.get(super::EXPIRES_TAG)?.parse().ok()
 }
 
-/// The ids of all that is there and carries the cluster's tag.
+/// The ids of everything that exists and has the cluster's tag.
 fn resources(wanted: &Wanted, seen: &Seen, key: &str) -> Vec<String> {
     let alive = seen.instances.iter().filter(|found| found.state.is_alive());
     let mut ids: Vec<String> = alive.map(|found| found.id.clone()).collect();

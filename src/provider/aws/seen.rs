@@ -9,33 +9,33 @@ use jiff::Timestamp;
 use super::{GROUP_TAG, HOST_KEY_TAG, Machine, NODE_TAG};
 use crate::host::HostName;
 
-/// All that a plan is made from.
+/// Everything that a plan is made from.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Seen {
     /// The region's zones that are available to the account, by name.
     pub zones: Vec<String>,
-    /// The cluster's VPCs: one, or that which the inventory names; more where runs collided.
+    /// The cluster's VPC, or the one that the inventory names; several if runs collided.
     pub vpcs: Vec<Vpc>,
-    /// The cluster's subnets, or those that the inventory names.
+    /// The cluster's subnets, or the subnets that the inventory names.
     pub subnets: Vec<Subnet>,
     /// The cluster's internet gateways, with the VPC that each is attached to.
     pub gateways: Vec<(String, Option<String>)>,
-    /// The main route table of each VPC, with whether it has a default route, and where to.
+    /// The main route table of each VPC, and the target of its default route, if it has one.
     pub routes: BTreeMap<String, (String, Option<String>)>,
-    /// The security groups of the cluster's names.
+    /// The security groups with the cluster's names.
     pub security_groups: Vec<SecurityGroup>,
-    /// The key pair of the cluster's name.
+    /// The key pair with the cluster's name.
     pub key_pair: Option<KeyPair>,
-    /// The cluster's instances, ended ones included as long as AWS shows them.
+    /// The cluster's instances, including ended ones while AWS shows them.
     pub instances: Vec<Instance>,
-    /// The image that new instances boot from; none where there is none such.
+    /// The image that new instances boot from; `None` if it does not exist.
     pub image: Option<Image>,
-    /// Which of the wanted types each zone has; asked for only where instances are missing.
+    /// Which of the wanted types each zone has; asked for only if instances are missing.
     pub offers: Vec<Offer>,
-    /// What the wanted types are; asked for only where instances are missing.
+    /// Facts about the wanted types; asked for only if instances are missing.
     pub types: Vec<TypeFacts>,
-    /// Instances in the cluster's VPC without the cluster's tag; asked for only where
-    /// instances are missing.
+    /// Instances in the cluster's VPC without the cluster's tag; asked for only if instances are
+    /// missing.
     pub strangers: Vec<(String, Ipv4Addr)>,
 }
 
@@ -70,27 +70,27 @@ pub struct SecurityGroup {
     pub name: String,
     /// The VPC that it is in.
     pub vpc: String,
-    /// What it lets in.
+    /// What it accepts.
     pub rules: Vec<Rule>,
-    /// Whether it carries the cluster's tag.
+    /// Whether it has the cluster's tag.
     pub tagged: bool,
 }
 
-/// What a security group lets in.
+/// What a security group accepts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
     /// The protocol, as AWS names it: `tcp`, or `-1` for all.
     pub protocol: String,
-    /// The first and the last port; none where all are meant.
+    /// The first and the last port; `None` for all ports.
     pub ports: Option<(u16, u16)>,
-    /// From where.
+    /// The source.
     pub source: Source,
 }
 
-/// From where a rule lets in.
+/// The source that a rule accepts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// A network, in AWS's own words.
+    /// A network, as AWS writes it.
     Network(String),
     /// Machines with this security group.
     Group(String),
@@ -103,9 +103,9 @@ pub struct KeyPair {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// The public key, where AWS says it.
+    /// The public key, if AWS returns it.
     pub public: Option<String>,
-    /// When it was given to AWS.
+    /// When it was imported at AWS.
     pub created: Option<Timestamp>,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
@@ -116,17 +116,17 @@ pub struct KeyPair {
 pub struct Instance {
     /// Its id.
     pub id: String,
-    /// What it is doing.
+    /// Its state.
     pub state: InstanceState,
-    /// Why it is so, in AWS's words, where AWS says it.
+    /// The reason for that state in AWS's words, if AWS gives one.
     pub reason: Option<String>,
     /// Its type.
     pub kind: String,
     /// Its zone.
     pub zone: String,
-    /// The VPC that it is in; none once it has ended.
+    /// The VPC that it is in; `None` once it has ended.
     pub vpc: Option<String>,
-    /// Its private address; none once it has ended.
+    /// Its private address; `None` once it has ended.
     pub private: Option<Ipv4Addr>,
     /// Its public address.
     pub public: Option<Ipv4Addr>,
@@ -138,20 +138,20 @@ pub struct Instance {
     pub tags: BTreeMap<String, String>,
 }
 
-/// What an instance is doing.
+/// The state of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstanceState {
     /// It was launched and does not run yet.
     Pending,
     /// It runs.
     Running,
-    /// It will stop.
+    /// It is stopping.
     Stopping,
     /// It can be started again.
     Stopped,
-    /// It will be gone.
+    /// It is being terminated.
     ShuttingDown,
-    /// It is gone.
+    /// It is terminated.
     Terminated,
 }
 
@@ -162,11 +162,11 @@ pub struct Image {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// What its root disk is called, such as `/dev/xvda`.
+    /// The name of its root disk, for example `/dev/xvda`.
     pub root_device: String,
-    /// The size of that disk in GiB, where AWS says it.
+    /// The size of that disk in GiB, if AWS returns it.
     pub root_gib: Option<u32>,
-    /// The processors that it is for, such as `x86_64`.
+    /// The architecture that it is for, for example `x86_64`.
     pub architecture: String,
 }
 
@@ -179,17 +179,17 @@ pub struct Offer {
     pub zone: String,
 }
 
-/// What a type is.
+/// Facts about a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeFacts {
     /// The type.
     pub kind: String,
-    /// The processors that it has, such as `x86_64`.
+    /// The architectures that it supports, for example `x86_64`.
     pub architectures: Vec<String>,
 }
 
 impl InstanceState {
-    /// Whether the instance is there to stay, be it running or not.
+    /// Whether the instance exists and is not being terminated, running or not.
     pub fn is_alive(self) -> bool {
         !matches!(self, Self::ShuttingDown | Self::Terminated)
     }
@@ -219,13 +219,13 @@ impl Instance {
         self.tags.get(GROUP_TAG).map(String::as_str)
     }
 
-    /// Its name in the cluster: that of its tag, else its id.
+    /// Its name in the cluster: the value of its tag, or its id.
     pub fn host(&self) -> Option<HostName> {
         let name = self.tags.get(NODE_TAG).unwrap_or(&self.id);
         name.parse().ok()
     }
 
-    /// The machine that it is; none where it lacks an address or a group.
+    /// The machine that it is; `None` if it lacks an address or a group.
     pub fn machine(&self) -> Option<Machine> {
         Some(Machine {
             host: self.host()?,

@@ -1,4 +1,4 @@
-//! A plan of calls in words, and in the terms of all providers. Pure.
+//! A plan of calls in words, and in the form that all providers share. Pure.
 
 use std::fmt;
 
@@ -10,7 +10,8 @@ use crate::host::HostName;
 use crate::provider::{Coming, MachinePlan, MachineStep};
 
 impl AwsPlan {
-    /// The same in the terms of all providers. `cost` is what the machines of the inventory cost.
+    /// The same in the form that all providers share. `cost` is the cost of the inventory's
+    /// machines.
     pub fn machine_plan(&self, cost: Option<String>) -> MachinePlan {
         let awaited = self.awaited().filter_map(|found| {
             let group = found.group()?.to_owned();
@@ -56,7 +57,7 @@ fn machine_step(step: &Step) -> MachineStep {
 }
 
 impl Step {
-    /// What it is about: a machine, or a part of the network.
+    /// What it changes: a machine, or a part of the network.
     pub fn subject(&self) -> String {
         match self {
             Self::ImportKey { .. } => "key pair".to_owned(),
@@ -78,7 +79,7 @@ impl Step {
         }
     }
 
-    /// The machine that it is about, where it is about one alone.
+    /// The machine that it changes, if it changes only one.
     pub fn host(&self) -> Option<&HostName> {
         match self {
             Self::Launch(launch) => launch.node.as_ref(),
@@ -112,7 +113,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ImportKey { name, .. } => {
-                write!(f, "give the public key to AWS as {name}")
+                write!(f, "import the public key as {name}")
             }
             Self::MakeVpc { cidr } => write!(f, "make VPC {cidr}"),
             Self::MakeSubnet { zone, cidr } => write!(f, "make subnet {cidr} in {zone}"),
@@ -121,17 +122,17 @@ impl fmt::Display for Step {
             Self::Route => f.write_str("route 0.0.0.0/0 to the internet gateway"),
             Self::MakeFirewall { name, .. } => write!(f, "make security group {name}"),
             Self::Allow { rules: None, firewall: Firewall::Cluster } => {
-                f.write_str("let in all from each other, and SSH from admin_cidrs")
+                f.write_str("accept everything from each other, and SSH from admin_cidrs")
             }
             Self::Allow { rules: None, firewall: Firewall::Edge } => {
-                f.write_str("let in the edge's ports from admin_cidrs")
+                f.write_str("accept the edge's ports from admin_cidrs")
             }
             Self::Allow { rules: Some(rules), .. } => {
-                write!(f, "let in {}", listed(rules))
+                write!(f, "accept {}", listed(rules))
             }
-            Self::Forbid { rules, .. } => write!(f, "no longer let in {}", listed(rules)),
+            Self::Forbid { rules, .. } => write!(f, "no longer accept {}", listed(rules)),
             Self::Protect { instance, .. } => {
-                write!(f, "give {instance} its security groups back")
+                write!(f, "restore the security groups of {instance}")
             }
             Self::Expire { at: Some(at), .. } => {
                 write!(f, "note that it expires at {at}")

@@ -1,14 +1,15 @@
 //! Tokens that make a repeated call harmless.
 //!
-//! AWS answers a call whose token it has seen with what the first such call made. A token is of
-//! what is asked for and of what was there before: the same question after a cut has the same
-//! token, and one that is asked because a machine has ended meanwhile has another.
+//! If AWS knows a call's token already, it returns what the first call with that token made. A
+//! token is made from what the call asks for and from what existed before: a call that is repeated
+//! after a lost connection has the same token, and a call that is made because a machine has ended
+//! meanwhile has another.
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-/// The token of these words: 64 characters, the most that AWS takes.
+/// The token of these words: 64 characters, the most that AWS accepts.
 pub(super) fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for word in words {
@@ -18,7 +19,7 @@ pub(super) fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
     let mut text = String::new();
     for byte in hash.finalize() {
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         let _ = write!(text, "{byte:02x}");
     }
     text

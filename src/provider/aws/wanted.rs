@@ -1,4 +1,4 @@
-//! What the inventory asks of AWS.
+//! What the inventory asks for at AWS.
 
 use crate::component::Spec;
 use crate::host::HostName;
@@ -7,11 +7,11 @@ use crate::unit::Size;
 
 use super::seen::{Instance, Rule, Source};
 
-/// The ports of the balancer on the edge, behind TLS: Marathon, Mesos, Chronos and its own page.
+/// The ports of the balancer on the edge, with TLS: Marathon, Mesos, Chronos and its own page.
 const BALANCER_PORTS: [u16; 4] = [443, 8443, 5443, 4443];
 const SSH_PORT: u16 = 22;
 
-/// What the inventory asks of AWS.
+/// What the inventory asks for at AWS.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
     /// The cluster.
@@ -24,33 +24,33 @@ pub struct Wanted {
     pub groups: Vec<WantedGroup>,
 }
 
-/// Machines that are alike.
+/// Equal machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedGroup {
     /// The group's name.
     pub name: String,
-    /// The names of its machines; none where they are named after their instance ids.
+    /// The names of its machines; `None` if they are named after their instance ids.
     pub nodes: Option<Vec<HostName>>,
     /// How many machines it has.
     pub count: usize,
-    /// The types to take, the first that can be had; never empty.
+    /// The possible types: the first with capacity is used; never empty.
     pub types: Vec<String>,
-    /// The size of the disk; the image's own where there is none.
+    /// The size of the disk; if `None`, that of the image.
     pub disk: Option<Size>,
-    /// Whether AWS may take them back.
+    /// Whether they are spot instances, which AWS may end.
     pub spot: bool,
-    /// Whether nothing but `down` may terminate them.
+    /// Whether they are protected from termination; `down` still removes them.
     pub protected: bool,
-    /// Whether they are reached from outside.
+    /// Whether they can be reached from outside the network.
     pub edge: bool,
 }
 
-/// Which of the cluster's security groups.
+/// One of the cluster's security groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Firewall {
-    /// All machines: from each other everything, from outside SSH.
+    /// For all machines: accepts everything from each other, and SSH from outside.
     Cluster,
-    /// Machines of the edge: from outside its ports.
+    /// For machines of the edge: accepts its ports from outside.
     Edge,
 }
 
@@ -65,7 +65,7 @@ impl Wanted {
         }
     }
 
-    /// The name of what there is one of, such as the key pair.
+    /// The name of things of which the cluster has only one, for example the key pair.
     pub fn name(&self) -> String {
         format!("platform-{}", self.cluster)
     }
@@ -87,7 +87,7 @@ impl Wanted {
         }
     }
 
-    /// What a security group lets in; `own` is its id.
+    /// What a security group accepts; `own` is its id.
     pub fn rules(&self, firewall: Firewall, own: &str) -> Vec<Rule> {
         let from_admins = |port: u16| {
             self.aws.admin_cidrs.iter().map(move |cidr| Rule {
@@ -111,7 +111,7 @@ impl Wanted {
         rules
     }
 
-    /// Whether the network is the cluster's own.
+    /// Whether the cluster gets its own network.
     pub fn makes_network(&self) -> bool {
         matches!(self.aws.network, AwsNetwork::Made(_))
     }

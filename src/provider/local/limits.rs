@@ -3,16 +3,16 @@
 use tokio::fs;
 
 const INSTANCES: &str = "/proc/sys/fs/inotify/max_user_instances";
-/// systemd opens five in a machine, and the machine's own programs some more.
+/// systemd opens five in each machine, and the machine's own programs open some more.
 const EACH: usize = 8;
-/// What this computer itself may use.
+/// What this computer itself may need.
 const OTHERS: usize = 64;
 /// Enough for a thousand machines, and cheap.
 const PLENTY: usize = 8192;
 
-/// Lets the kernel take so many machines of this computer's in all, and says what the operator
-/// should know of it: that a limit was raised (until the next boot), or has to be. Where the
-/// limit is high enough, or was raised before, it does and says nothing.
+/// Raises the kernel's limit for this number of machines on this computer, and returns a message
+/// for the operator: that the limit was raised (until the next boot), or that the operator has to
+/// raise it. If the limit is high enough already, this does nothing and returns `None`.
 pub async fn raise_limits(n_machines: usize) -> Option<String> {
     let text = fs::read_to_string(INSTANCES).await.ok()?;
     let has = text.trim().parse().ok()?;
@@ -22,9 +22,9 @@ pub async fn raise_limits(n_machines: usize) -> Option<String> {
     let name = "fs.inotify.max_user_instances";
     let why = format!("systemd in {n_machines} machines needs more");
     Some(match fs::write(INSTANCES, PLENTY.to_string()).await {
-        Ok(()) => format!("raised {name} of this computer from {has} to {PLENTY}: {why}"),
+        Ok(()) => format!("raised {name} on this computer from {has} to {PLENTY}: {why}"),
         Err(_) => format!(
-            "{name} of this computer is {has} and {why}; if machines do not come up, run \
+            "{name} on this computer is {has}, and {why}; if machines do not start, run \
              `sudo sysctl {name}={PLENTY}`"
         ),
     })

@@ -1,11 +1,11 @@
-//! Machines that are containers of this computer, with systemd, sshd and a Docker of their own.
+//! Machines that are containers on this computer, with their own systemd, sshd and Docker.
 //!
-//! [`list`] and [`plan`] say what there is and what to do; a [`MachineBuilder`] makes machines, side
-//! by side if the caller wishes; [`destroy`] takes all of a cluster away. Docker's labels are
-//! the only memory: a machine's name, group, address and host key are on its container.
+//! [`list`] and [`plan`] say what exists and what to do; a [`MachineBuilder`] makes machines, in
+//! parallel if the caller wishes; [`destroy`] removes everything of a cluster. Docker's labels are
+//! the only record: a machine's name, group, address and host key are on its container.
 //!
-//! A machine's host key is made here and brought to it before it first starts, so its public
-//! half is known without asking the network. The private half is in the container alone.
+//! A machine's host key is made here and copied into it before it first starts, so its public
+//! half is known without asking over the network. The private half is only in the container.
 //!
 //! Invariant: nothing without the cluster's label is stopped or removed.
 
@@ -35,27 +35,27 @@ pub use super::Machine;
 /// The user to log in to local machines as; it may become root without a password.
 pub const LOGIN_USER: &str = "platform";
 
-/// What all machines of a cluster have in common.
+/// The settings that all machines of a cluster share.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The cluster.
     pub cluster: ClusterName,
     /// Their network.
     pub subnet: Cidr,
-    /// The image that they are made from, as this computer's Docker knows it.
+    /// The image that they are made from, by its name in this computer's Docker.
     pub image: String,
     /// The public key that may log in, as one line of `authorized_keys`.
     pub authorized_key: String,
 }
 
-/// Makes machines: the network is there, and what Docker allows is known.
+/// Makes machines: the network exists, and it is known what Docker allows.
 #[derive(Debug, Clone)]
 pub struct MachineBuilder {
     settings: Settings,
     rights: Rights,
 }
 
-/// Why local machines cannot be had.
+/// Why local machines cannot be made or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
     /// There is no Docker.
@@ -66,33 +66,33 @@ pub enum MachineError {
     /// Docker does not answer.
     #[error(
         "Docker on this computer does not answer: start it (`systemctl start docker`), or \
-         let this user speak to it (`usermod -aG docker USER`); it said: {said}"
+         allow this user to use it (`usermod -aG docker USER`); it said: {said}"
     )]
     DockerDown {
         /// What `docker` said.
         said: String,
     },
-    /// The image is not there.
-    #[error("Docker on this computer has no image `{0}`: build it before its machines")]
+    /// The image does not exist.
+    #[error("Docker on this computer has no image `{0}`: build it first")]
     NoImage(String),
-    /// The network cannot be had.
+    /// The network cannot be made.
     #[error(transparent)]
     Network(#[from] NetworkError),
     /// Docker refused, or did not end in time.
     #[error(transparent)]
     Docker(LocalError),
-    /// Docker's answer is not what this provider understands.
-    #[error("cannot read what `docker` says of {what}")]
+    /// Docker's answer cannot be parsed.
+    #[error("cannot read the answer of `docker` about {what}")]
     Answer {
-        /// What was asked for.
+        /// The subject of the question.
         what: &'static str,
         /// What is wrong with the answer.
         source: serde_json::Error,
     },
-    /// The machine was started, and nobody can log in.
+    /// The machine was started, but does not accept a login.
     #[error(
-        "{host} does not let anyone log in {}s after its start; last seen: {seen}; look at \
-         it with `docker logs {container}`", deadline.as_secs()
+        "{host} does not accept a login {}s after its start; last seen: {seen}; see \
+         `docker logs {container}`", deadline.as_secs()
     )]
     NoLogin {
         /// The machine.
@@ -101,30 +101,30 @@ pub enum MachineError {
         container: String,
         /// How long was waited.
         deadline: std::time::Duration,
-        /// What answered last.
+        /// What was seen last.
         seen: String,
     },
     /// No host key could be made.
     #[error("cannot make a host key")]
     Key(#[from] russh::keys::ssh_key::Error),
-    /// What goes into a machine could not be packed.
+    /// The files for a machine could not be packed.
     #[error("cannot pack the keys of a machine")]
     Pack(#[from] std::io::Error),
-    /// Docker does not let go of networks.
+    /// Docker does not remove networks.
     #[error(
-        "Docker does not let go of {networks}, though no container is there any more: restart it \
-         (`systemctl restart docker`), then run this again; it said: {said}"
+        "Docker does not remove {networks}, although no container is left: restart it \
+         (`systemctl restart docker`), then run the command again; it said: {said}"
     )]
     Held {
         /// The networks.
         networks: String,
-        /// What Docker said last.
+        /// Docker's last message.
         said: String,
     },
-    /// Docker does not come to the end of a removal.
+    /// Docker does not finish a removal.
     #[error(
-        "Docker has not removed {things} within {}s; look at what it does (`journalctl -u \
-         docker`), restart it where it hangs (`systemctl restart docker`), then run this again; \
+        "Docker has not removed {things} within {}s; check its log (`journalctl -u docker`), \
+         restart it if it hangs (`systemctl restart docker`), then run the command again; \
          it said: {said}", deadline.as_secs()
     )]
     NotRemoved {
@@ -132,29 +132,29 @@ pub enum MachineError {
         things: String,
         /// How long was waited.
         deadline: Duration,
-        /// What Docker said last.
+        /// Docker's last message.
         said: String,
     },
-    /// Something is still there after it was removed.
-    #[error("still there after removal: {}", .0.join(", "))]
+    /// Something still exists after it was removed.
+    #[error("these still exist after they were removed: {}", .0.join(", "))]
     Left(Vec<String>),
 }
 
-/// All machines of a cluster that Docker has, by name, in one question to Docker.
+/// All machines of a cluster that Docker has, by name; asks Docker once.
 ///
 /// # Errors
-/// When Docker does not answer, or a container with our label is not of our making.
+/// When Docker does not answer, or another program made a container with this program's label.
 pub async fn list(cluster: &ClusterName) -> Result<Vec<Existing>, MachineError> {
     let answer = docker(&docker::ask_machines(cluster)).await?;
     docker::machines(&answer)
         .map_err(|source| MachineError::Answer { what: "its containers", source })
 }
 
-/// Starts a machine that does not run, and waits until one can log in. One that runs stays as
-/// it is.
+/// Starts a machine that does not run, and waits until it accepts a login. A machine that runs is
+/// not changed.
 ///
 /// # Errors
-/// When Docker refuses, or nobody can log in before the deadline.
+/// When Docker refuses, or the machine does not accept a login before the deadline.
 pub async fn start(
     cluster: &ClusterName,
     existing: &Existing,
@@ -168,12 +168,12 @@ pub async fn start(
     boot::until_login(&existing.machine, &container).await
 }
 
-/// Removes all that this provider made for a cluster, and says what that was, such as
-/// `container platform-lab-edge-1`. Repeated, it finds nothing and says so. `waits` is told what
-/// Docker has to be waited for.
+/// Removes everything that this provider made for a cluster, and returns what was removed, for
+/// example `container platform-lab-edge-1`. If it is repeated, it returns nothing. `waits` gets
+/// the things for which it waits until Docker has removed them.
 ///
 /// # Errors
-/// When Docker refuses, or something is still there at the end.
+/// When Docker refuses, or something still exists at the end.
 pub async fn destroy(
     cluster: &ClusterName,
     waits: &(dyn Fn(Wait) + Sync),
@@ -189,7 +189,7 @@ pub async fn destroy(
     }
 }
 
-/// All that this provider made for a cluster and that is still there, such as
+/// Everything that this provider made for a cluster and that still exists, for example
 /// `volume platform-lab-edge-1-docker`.
 ///
 /// # Errors
@@ -204,11 +204,11 @@ pub async fn everything(cluster: &ClusterName) -> Result<Vec<String>, MachineErr
 }
 
 impl MachineBuilder {
-    /// Makes this computer ready for machines: checks the image, makes the cluster's network
-    /// where it is missing, finds out what Docker allows. Repeated, it changes nothing.
+    /// Prepares this computer for machines: checks the image, makes the cluster's network if it
+    /// is missing, finds out what Docker allows. If it is repeated, it changes nothing.
     ///
     /// # Errors
-    /// When Docker does not answer, has no such image, or the network cannot be had.
+    /// When Docker does not answer, has no such image, or the network cannot be made.
     pub async fn open(settings: Settings) -> Result<Self, MachineError> {
         check_image(&settings.image).await?;
         make_network(&settings).await?;
@@ -216,12 +216,12 @@ impl MachineBuilder {
         Ok(Self { settings, rights })
     }
 
-    /// Makes a machine, starts it, and waits until one can log in. Broken off, it leaves an
-    /// unfinished one, which [`list`] shows and [`plan`] has made anew; or a whole one. `waits`
-    /// is told what Docker has to be waited for.
+    /// Makes a machine, starts it, and waits until it accepts a login. If it is interrupted, it
+    /// leaves a complete machine or an unfinished one, which [`list`] shows and [`plan`] replaces.
+    /// `waits` gets the things for which it waits until Docker has removed them.
     ///
     /// # Errors
-    /// When Docker refuses, or nobody can log in before the deadline.
+    /// When Docker refuses, or the machine does not accept a login before the deadline.
     pub async fn create(
         &self,
         new: &NewMachine,
@@ -271,7 +271,7 @@ async fn networks() -> Result<Vec<network::DockerNetwork>, MachineError> {
         .map_err(|source| MachineError::Answer { what: "its networks", source })
 }
 
-/// None where there is no way out, or the kernel does not say.
+/// The MTU; `None` if there is no default route, or the kernel does not report it.
 async fn mtu(interface: Option<&str>) -> Option<u32> {
     let file = format!("/sys/class/net/{}/mtu", interface?);
     tokio::fs::read_to_string(file).await.ok()?.trim().parse().ok()

@@ -1,6 +1,6 @@
-//! Which local machines to make, start and leave alone.
+//! Which local machines to make, start and not change.
 //!
-//! Pure: compares what the inventory asks for with what Docker says there is.
+//! Pure: compares what the inventory asks for with what Docker reports.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,18 +12,18 @@ use crate::inventory::{Cidr, ClusterName, Inventory, Members};
 use crate::provider::{Coming, MachinePlan, MachineStep};
 use crate::unit::Size;
 
-/// The first machine's place in its network; those before it are for the gateway and for
+/// The first machine's place in its network; the places before it are for the gateway and for
 /// addresses that belong to no machine.
 const FIRST_PLACE: u32 = 11;
 
 /// A machine that the inventory asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Its name: its group's, and its number from 1.
+    /// Its name: the name of its group and its number, from 1.
     pub host: HostName,
     /// Its group.
     pub group: String,
-    /// The most memory it may use; all of this computer's where there is none.
+    /// The most memory it may use; if `None`, all of this computer's.
     pub memory: Option<Size>,
 }
 
@@ -32,22 +32,22 @@ pub struct Wanted {
 pub struct Existing {
     /// The machine.
     pub machine: Machine,
-    /// What it is doing.
+    /// Its state.
     pub state: State,
 }
 
-/// What an existing machine is doing.
+/// The state of an existing machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// It runs.
     Running,
     /// Its processes are frozen.
     Paused,
-    /// Its making was broken off: it never ran, and holds nothing.
+    /// The run that made it was interrupted: it never ran, and has no data.
     Unfinished,
     /// Docker is about to remove it: it cannot be started any more.
     Going,
-    /// It does not run, in Docker's word for how.
+    /// It does not run; this is Docker's word for its state.
     Stopped(String),
 }
 
@@ -70,33 +70,33 @@ pub struct NewMachine {
     pub host: HostName,
     /// Its group.
     pub group: String,
-    /// Its address, for good.
+    /// Its address, which never changes.
     pub address: Ipv4Addr,
     /// The most memory it may use.
     pub memory: Option<Size>,
-    /// Whether the remains of one that cannot be used have to go first.
+    /// Whether the remains of an unusable machine have to be removed first.
     pub remains: bool,
 }
 
 /// What to do about a cluster's machines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ContainerPlan {
-    /// What is left of a removal that was begun, and has to go before anything is made.
+    /// What an interrupted removal left; it has to be removed before anything is made.
     pub remove: Vec<String>,
-    /// To be made.
+    /// The machines to make.
     pub create: Vec<NewMachine>,
-    /// There, and to be started again.
+    /// The existing machines to start again.
     pub start: Vec<Existing>,
-    /// There and running.
+    /// The machines that run.
     pub unchanged: Vec<Machine>,
-    /// There, and not in the inventory any more; nothing is done to them.
+    /// The machines that are no longer in the inventory; they are not changed.
     pub surplus: Vec<Existing>,
 }
 
 /// The network has fewer addresses than machines.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "the network {subnet} has no address left for {host}: give the inventory a larger one"
+    "the network {subnet} has no address left for {host}: write a larger one in the inventory"
 )]
 pub struct NoRoom {
     /// The network.
@@ -121,7 +121,7 @@ pub fn wanted(inventory: &Inventory) -> Vec<Wanted> {
 }
 
 /// Compares what is wanted with what exists. Every existing machine keeps its address; new
-/// ones get the lowest free ones from the network's eleventh on.
+/// machines get the lowest free addresses from the network's eleventh on.
 ///
 /// # Errors
 /// When the network has too few addresses.
@@ -153,7 +153,7 @@ pub fn plan(
 }
 
 impl ContainerPlan {
-    /// The same in the terms of all providers.
+    /// The same in the form that all providers share.
     pub fn machine_plan(&self, cluster: &ClusterName) -> MachinePlan {
         let new = self.create.iter().map(|new| coming(new.planned(), true));
         let old = self.start.iter().map(|old| coming(old.machine.clone(), false));
@@ -190,15 +190,15 @@ impl ContainerPlan {
         remove.chain(create).chain(start).collect()
     }
 
-    /// What there is to say of machines for which the inventory has no place.
+    /// Notes about machines that are not in the inventory.
     fn notes(&self, cluster: &ClusterName) -> Vec<String> {
         let stays = self.surplus.iter().filter(|other| other.state != State::Going);
         let said = stays.map(|other| {
             let (host, state) = (&other.machine.host, &other.state);
             let container = docker::container(cluster, host);
             format!(
-                "{host} ({state}): the inventory has no place for it, and it stays as it is; \
-                 write it into the inventory again, or remove it for good: `docker rm --force \
+                "{host} ({state}) is not in the inventory and is not changed; add it to the \
+                 inventory again, or remove it for good: `docker rm --force \
                  {container} && docker volume rm {container}-docker`"
             )
         });
@@ -207,7 +207,7 @@ impl ContainerPlan {
 }
 
 impl NewMachine {
-    /// The machine as it will be. Its host key is made with it, and not known before.
+    /// The machine as it will be. Its host key is made with it, and is not known before.
     pub fn planned(&self) -> Machine {
         Machine {
             host: self.host.clone(),
@@ -229,7 +229,7 @@ fn new_machine(wanted: &Wanted, address: Ipv4Addr, remains: bool) -> NewMachine 
     NewMachine { host, group, address, memory, remains }
 }
 
-/// Machines that are made anew hold no address.
+/// Machines that are made again hold no address.
 fn free_addresses(existing: &[Existing], subnet: Cidr) -> impl Iterator<Item = Ipv4Addr> {
     let taken: BTreeSet<IpAddr> = existing
         .iter()
@@ -321,8 +321,8 @@ mod tests {
         assert_eq!(
             notes,
             [
-                "old-1 (running): the inventory has no place for it, and it stays as it is; write \
-              it into the inventory again, or remove it for good: `docker rm --force \
+                "old-1 (running) is not in the inventory and is not changed; add it to the \
+              inventory again, or remove it for good: `docker rm --force \
               platform-lab-old-1 && docker volume rm platform-lab-old-1-docker`"
             ]
         );

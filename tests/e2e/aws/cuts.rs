@@ -80,7 +80,7 @@ fn a_cut_connection_costs_nothing_and_makes_nothing_twice() {
         let rules = ["CreateVpc", "CreateSubnet", "RunInstances"].map(cut);
         ec2.set_faults(&json!({ "rules": rules }));
         let run = up(&lab).exits(0);
-        assert!(run.stdout.contains("going on from there now"), "{}", run.said());
+        assert!(run.stdout.contains("continuing from there now"), "{}", run.said());
         is_whole(&ec2);
     }
 }

@@ -79,7 +79,7 @@ fn a_firewall_that_someone_changed_is_mended() {
     ];
     ec2.has_to("AuthorizeSecurityGroupIngress", &open);
     let plan = lab.run(&["plan"]).exits(10);
-    let said = "no longer let in tcp 22 from 0.0.0.0/0 (RevokeSecurityGroupIngress)";
+    let said = "no longer accept tcp 22 from 0.0.0.0/0 (RevokeSecurityGroupIngress)";
     assert!(plan.stdout.contains(said), "{}", plan.stdout);
     assert_eq!(up(&lab).exits(0).result(), RunResult::Changed);
     assert_eq!(up(&lab).exits(0).result(), RunResult::Unchanged);
@@ -96,7 +96,7 @@ fn is_made_anew_where_it_was_deleted(ec2: &Ec2, lab: &Lab, edge: &str) {
     ec2.has_to("ModifyInstanceAttribute", &only);
     ec2.has_to("DeleteSecurityGroup", &[("GroupId", edge)]);
     let plan = lab.run(&["plan"]).exits(10);
-    for part in ["make security group", "its security groups back"] {
+    for part in ["make security group", "restore the security groups of"] {
         assert!(plan.stdout.contains(part), "{part} is missing:\n{}", plan.stdout);
     }
     assert_eq!(up(lab).exits(0).result(), RunResult::Changed);

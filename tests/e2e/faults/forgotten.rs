@@ -61,7 +61,9 @@ fn names_the_machine_that_is_too_many(lab: &Lab) {
     for verb in [&["plan"][..], &["up", "--yes"], &["status"]] {
         let said = lab.run(verb).exits(0).said();
         let container = format!("docker rm --force platform-{}-node-2", lab.cluster());
-        for part in ["node-2 (running): the inventory has no place for it", &container] {
+        for part in
+            ["node-2 (running) is not in the inventory and is not changed", &container]
+        {
             assert!(said.contains(part), "{verb:?}: `{part}` is not in:\n{said}");
         }
     }
@@ -88,7 +90,7 @@ fn a_purge_that_is_killed_leaves_nothing_that_stops_the_next_run() {
          /var/lib/platform/zookeeper/initialize",
     );
     let plan = lab.run(&["plan"]).exits(10).said();
-    assert!(plan.contains("the rest of a `down`"), "{plan}");
+    assert!(plan.contains("the rest of an interrupted `down --purge`"), "{plan}");
     assert_eq!(lab.up().result(), RunResult::Changed);
     check_finished(&lab);
     assert!(!purge.exists());
@@ -117,7 +119,7 @@ fn a_proof_that_did_not_end_is_made_by_the_next_run() {
     let services = Services::at(&lab, &address);
     assert_eq!(services.tasks().len(), 1, "the app of the proof runs on");
     let plan = lab.run(&["plan"]).exits(0).said();
-    assert!(plan.contains("did not come to its proof"), "{plan}");
+    assert!(plan.contains("did not make its proof"), "{plan}");
     takes_it_up(&lab, &services);
     an_app_alone_tells_of_one(&lab, &services);
 }

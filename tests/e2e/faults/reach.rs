@@ -23,8 +23,7 @@ fn unreachable_hosts_are_listed_one_by_one(given: &Given) {
         "groups: {node: {roles: [base], hosts: ['{1}', '{8}', '{9}']}}\n\
          platform: {images: {images}}\n",
     );
-    let run =
-        check_up(&lab, 5, &["there is no way in to 2 hosts", "Nothing was changed"]);
+    let run = check_up(&lab, 5, &["cannot connect to 2 hosts", "Nothing was changed"]);
     for number in [8, 9] {
         let host = given.address(number);
         let line = format!("\n  cannot reach {host}: {host}: ");

@@ -155,7 +155,7 @@ pub(super) fn free_port() -> u16 {
 pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < LONG, "in vain waited until {what}");
+        assert!(start.elapsed() < LONG, "gave up waiting until {what}");
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }

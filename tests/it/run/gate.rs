@@ -45,7 +45,7 @@ impl HealthCheck for Says {
         async move { vec![unit] }.boxed()
     }
 
-    fn barred<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Vec<String>> {
+    fn blocked<'a>(&'a self, _: &'a Gate) -> BoxFuture<'a, Vec<String>> {
         async { vec!["c2 does not reach port 2181 of control-1".to_owned()] }.boxed()
     }
 

@@ -81,7 +81,7 @@ async fn whoever_holds_the_lock_is_named_and_what_was_taken_is_let_go() {
     let refused = take_on(&[free.clone(), other]).await.expect_err("b is held");
     assert_eq!(
         refused.to_string(),
-        "b is being changed by another run: ada@desk, since 08:00; wait for it to end"
+        "b is being changed by another run: ada@desk, since 08:00; wait until that run ends"
     );
     ends(&free).await;
 }

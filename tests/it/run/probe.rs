@@ -115,8 +115,7 @@ async fn a_host_that_another_run_changes_now_is_not_waited_for() {
     let host = Fake::new("a", [busy(), other]);
     let (probed, told) = ask_with(&host, false).await;
     let error = probed.expect_err("another run goes on");
-    let said =
-        "a is being changed by another run: you since 10 o'clock; wait for it to end";
+    let said = "a is being changed by another run: you since 10 o'clock; wait until that run ends";
     assert_eq!((in_words(&error).as_str(), error.kind()), (said, ErrorKind::Unsafe));
     assert_eq!(told, []);
 }

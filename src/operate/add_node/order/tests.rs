@@ -1,4 +1,4 @@
-//! What is decided on the operator's files, before any machine is asked.
+//! What is decided from the operator's files, before any machine is asked.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ const SSH: &str = "cluster: x\nprovider: {ssh: {}}\ngroups:\n  \
     all: {roles: [control, edge], hosts: [10.0.0.1]}\n  \
     workers: {roles: [agent], hosts: [10.0.0.2]}\n";
 
-/// An inventory in a folder of its own, with the folder of its state.
+/// An inventory in its own folder, with its state folder.
 struct Files(tempfile::TempDir);
 
 impl Files {
@@ -92,7 +92,7 @@ fn the_same_words_go_on_once_the_inventory_is_written_and_others_have_to_wait() 
         refused(
             files.order(&other),
             ExitKind::Refused,
-            "is not finished: give the same words",
+            "is not finished: run that same command",
         );
 
         files.files().state.forget_addition().unwrap();
@@ -153,7 +153,8 @@ fn trouble_after_the_edit_says_what_the_inventory_has_and_how_to_take_it_back() 
     let files = Files::of(LOCAL);
     let order = files.order(&machines(2)).unwrap();
     let said = order.written(Error::Unwell).to_string();
-    for part in ["not all is well; ", "2 machines in group workers", "`count` back to 2"]
+    for part in
+        ["the cluster has problems; ", "2 machines in group workers", "`count` back to 2"]
     {
         assert!(said.contains(part), "`{part}` is not in: {said}");
     }

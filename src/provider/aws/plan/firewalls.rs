@@ -1,4 +1,4 @@
-//! Who gets in: the cluster's security groups and their rules.
+//! What the cluster accepts: its security groups and their rules.
 
 use super::super::seen::{Rule, SecurityGroup, Seen};
 use super::super::wanted::{Firewall, Wanted};
@@ -43,7 +43,7 @@ fn there<'a>(
     seen.security_groups.iter().find(fits)
 }
 
-/// What to let in and what no longer.
+/// The rules to add and to remove.
 fn changes(wanted: &Wanted, firewall: Firewall, found: &SecurityGroup) -> Vec<Step> {
     let rules = wanted.rules(firewall, &found.id);
     let without = |some: &[Rule], others: &[Rule]| -> Vec<Rule> {

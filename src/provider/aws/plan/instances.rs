@@ -13,11 +13,11 @@ use crate::host::HostName;
 use crate::inventory::AwsImage;
 use crate::unit::Size;
 
-/// What comes of the groups.
+/// The plan for the instances of all groups.
 #[derive(Default)]
 pub(super) struct InstancePlan {
     pub(super) steps: Vec<Step>,
-    /// The wanted instances that are there.
+    /// The wanted instances that exist.
     pub(super) instances: Vec<Instance>,
     pub(super) notes: Vec<String>,
 }
@@ -48,7 +48,7 @@ pub(super) fn instances(
     Ok(instances)
 }
 
-/// Instances that lack a security group: someone took it away.
+/// Instances that lack a security group because someone removed it.
 pub(super) fn protect(
     wanted: &Wanted,
     ids: &NetworkIds,
@@ -78,7 +78,7 @@ pub(super) fn protect(
 
 /// Machines that are missing in one zone.
 struct Opening<'a> {
-    /// The machine's name, where it has one.
+    /// The machine's name, if it has one.
     node: Option<&'a HostName>,
     count: usize,
     /// The zone.
@@ -93,7 +93,7 @@ struct AddressPool<'a> {
     seen: &'a Seen,
     network: &'a NetworkPlan,
     taken: BTreeSet<Ipv4Addr>,
-    /// How many named machines came before, in all groups.
+    /// The number of named machines before, in all groups.
     n_named: usize,
 }
 
@@ -109,8 +109,8 @@ impl<'a> AddressPool<'a> {
         self.network.zones.iter().map(|(zone, _)| zone.as_str())
     }
 
-    /// The instances of a group: those that are there, the oldest first, and those that ended.
-    /// Where the network is made anew, those that ended were another cluster's.
+    /// The instances of a group: those that exist, the oldest first, and those that ended. If the
+    /// network is new, instances that ended belonged to another cluster.
     fn of_group(&self, name: &str) -> (Vec<&'a Instance>, Vec<&'a Instance>) {
         let instances = self.seen.instances.iter();
         let of_group = instances.filter(|found| found.group() == Some(name));
@@ -121,8 +121,8 @@ impl<'a> AddressPool<'a> {
         (alive, if is_new { Vec::new() } else { ended })
     }
 
-    /// The ways to launch machines whose home is a zone: its types in the inventory's order
-    /// there, then in the other zones.
+    /// The types and zones to try for machines of a zone: the group's types in that zone, in the
+    /// inventory's order, then the same types in the other zones.
     fn attempts(&self, group: &WantedGroup, home: &str, named: bool) -> Vec<Attempt> {
         let zones = || self.network.zones.iter();
         let at_home = zones().filter(|(zone, _)| zone == home);
@@ -219,7 +219,7 @@ impl<'a> AddressPool<'a> {
     }
 }
 
-/// Machines with names: each is launched alone, in its turn of the zones.
+/// Machines with names: each is launched alone; the zones take turns.
 fn named(
     group: &WantedGroup,
     nodes: &[HostName],
@@ -238,7 +238,7 @@ fn named(
                 let last = ended.iter().filter(is_it).max_by_key(|found| found.launched);
                 let reason = match last {
                     Some(found) => format!("it was {}", end_of(found)),
-                    None => "there is none".to_owned(),
+                    None => "it does not exist".to_owned(),
                 };
                 let home = addresses.zones().cycle().nth(n).unwrap_or_default();
                 let launch = addresses.launch(
@@ -253,8 +253,7 @@ fn named(
     Ok(())
 }
 
-/// Machines that are all alike: so many are launched in each zone that all have as many, as far
-/// as that goes.
+/// Machines without names: they are spread over the zones as evenly as possible.
 fn alike(
     group: &WantedGroup,
     addresses: &mut AddressPool<'_>,
@@ -265,7 +264,7 @@ fn alike(
     instances.instances.extend(alive.iter().map(|found| (*found).clone()));
     if alive.len() > group.count {
         instances.notes.push(format!(
-            "{}: {} machines are there and the inventory asks for {}: none is removed",
+            "{}: {} machines exist and the inventory asks for {}: none is removed",
             group.name,
             alive.len(),
             group.count
@@ -279,7 +278,7 @@ fn alike(
     let missing = group.count.saturating_sub(alive.len());
     for (zone, count) in spread(missing, &zones, there) {
         let reason = match (ended.as_slice(), alive.len()) {
-            ([], 0) => "there is none".to_owned(),
+            ([], 0) => "none exists".to_owned(),
             ([], n) => format!("there are {n} of {}", group.count),
             (ended, n) => format!("there are {n} of {}: {}", group.count, ends_of(ended)),
         };
@@ -290,7 +289,7 @@ fn alike(
     Ok(())
 }
 
-/// How many machines each zone gets: each next one goes where there are fewest.
+/// How many machines each zone gets: each machine goes to the zone with the fewest.
 fn spread<'z>(
     missing: usize,
     zones: &[&'z str],
@@ -331,7 +330,7 @@ fn end_of(found: &Instance) -> String {
     }
 }
 
-/// How instances ended: the last few, and how many before.
+/// How instances ended: the last few, and the number of earlier ones.
 fn ends_of(ended: &[&Instance]) -> String {
     const FEW: usize = 3;
     let mut last: Vec<&Instance> = ended.to_vec();
@@ -357,7 +356,7 @@ fn other_type(group: &WantedGroup, found: &Instance) -> Option<String> {
     })
 }
 
-/// Instances of the cluster that the inventory has no place for.
+/// Instances of the cluster that are not in the inventory.
 fn leftovers(seen: &Seen, wanted: &[Instance]) -> Vec<String> {
     let alive = seen.instances.iter().filter(|found| found.state.is_alive());
     let left = alive.filter(|found| wanted.iter().all(|other| other.id != found.id));
@@ -369,18 +368,18 @@ fn leftovers(seen: &Seen, wanted: &[Instance]) -> Vec<String> {
                 format!("{}, which has no `{}`", found.id, super::super::GROUP_TAG)
             }
         };
-        format!("{what}: the inventory has no place for it, and it stays as it is")
+        format!("{what} is not in the inventory and is not changed")
     })
     .collect()
 }
 
-/// Instances in the cluster's own network that are not the cluster's.
+/// Instances in the cluster's own network that do not belong to the cluster.
 fn strangers(wanted: &Wanted, seen: &Seen) -> Vec<String> {
     let cluster = &wanted.cluster;
     let said = |(id, _): &(String, Ipv4Addr)| {
         format!(
-            "{id} is in the cluster's network without its tag, and is left alone; where the tag \
-             was removed by hand, put it back: `aws ec2 create-tags --resources {id} --tags \
+            "{id} is in the cluster's network without the cluster's tag, and is not changed; if \
+             someone removed the tag, add it again: `aws ec2 create-tags --resources {id} --tags \
              Key={},Value={cluster}`",
             super::super::CLUSTER_TAG
         )

@@ -1,4 +1,4 @@
-//! What machines stand on: key pair, VPC, subnets, internet gateway.
+//! What machines need: key pair, VPC, subnets, internet gateway.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use super::super::wanted::Wanted;
 use super::{AwsPlan, Refusal, Step, push};
 use crate::inventory::{AwsNetwork, Cidr};
 
-/// How many zones a cluster is spread over where the inventory names none.
+/// How many zones a cluster is spread over if the inventory names none.
 const ZONES: usize = 3;
 
 /// The plan so far, and where machines can be.
 pub(super) struct NetworkPlan {
     pub(super) plan: AwsPlan,
-    /// The zones to spread machines over, each with the addresses of its subnet where those
-    /// are ours to give.
+    /// The zones to spread machines over, each with the addresses of its subnet if the program
+    /// assigns addresses in it.
     pub(super) zones: Vec<(String, Option<Cidr>)>,
 }
 
@@ -64,7 +64,7 @@ fn zones(wanted: &Wanted, seen: &Seen) -> Result<Vec<String>, Refusal> {
     }
 }
 
-/// A network of the cluster's own.
+/// The cluster's own network.
 fn made(
     wanted: &Wanted,
     seen: &Seen,
@@ -93,7 +93,7 @@ fn made(
     Ok(NetworkPlan { plan, zones })
 }
 
-/// The cluster's VPC; where runs collided, the one of the lowest id.
+/// The cluster's VPC; if runs collided and there are several, the one with the lowest id.
 fn own_vpc<'a>(
     seen: &'a Seen,
     cidr: Cidr,
@@ -149,8 +149,8 @@ fn subnets(
     Ok(zones)
 }
 
-/// The cluster's gateway, and whether it is attached to its network. One that is attached to
-/// another is left alone.
+/// The cluster's internet gateway, and whether it is attached to the cluster's network. A gateway
+/// that is attached to another network is ignored.
 fn gateway(seen: &Seen, vpc: Option<&Vpc>) -> Option<(String, bool)> {
     let here =
         |to: &Option<String>| to.is_some() && to.as_ref() == vpc.map(|vpc| &vpc.id);
@@ -161,7 +161,7 @@ fn gateway(seen: &Seen, vpc: Option<&Vpc>) -> Option<(String, bool)> {
         .or_else(|| loose.map(|(id, _)| (id.clone(), false)))
 }
 
-/// A network that exists: nothing of it is changed.
+/// A network that exists already: it is not changed.
 fn given(
     wanted: &Wanted,
     seen: &Seen,
@@ -183,7 +183,7 @@ fn given(
         }
         let zone = &found.zone;
         if plan.network.subnets.insert(zone.clone(), id.clone()).is_some() {
-            return Err(unfit(format!("another of the subnets is in {zone} too")));
+            return Err(unfit(format!("another of the subnets is also in {zone}")));
         }
     }
     let mut zones: Vec<String> = plan.network.subnets.keys().cloned().collect();
@@ -196,8 +196,8 @@ fn given(
     Ok(NetworkPlan { plan, zones: zones.into_iter().map(|zone| (zone, None)).collect() })
 }
 
-/// Checks that the cluster's instances are in its network: where the network lost its tag,
-/// another must not be made beside it.
+/// Checks that the cluster's instances are in its network: if the network lost its tag, no second
+/// network may be made.
 fn nobody_is_elsewhere(
     wanted: &Wanted,
     seen: &Seen,

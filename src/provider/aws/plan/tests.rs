@@ -1,4 +1,4 @@
-//! Plans against a model of AWS that does their steps: done, nothing is left to do.
+//! Plans against a model of AWS that does their steps: afterwards nothing is left to do.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -39,7 +39,7 @@ fn now() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().unwrap()
 }
 
-/// An account with nothing of ours.
+/// An account with nothing of the cluster.
 fn nothing() -> Seen {
     let zones = ["a", "b", "c", "d"].map(|zone| format!("us-east-1{zone}"));
     let kinds = ["m7i.large", "t3.medium", "t3a.medium"];
@@ -65,7 +65,7 @@ fn nothing() -> Seen {
     }
 }
 
-/// What AWS would have after so many steps of a plan.
+/// What AWS would have after this number of steps of a plan.
 fn after(mut seen: Seen, wanted: &Wanted, plan: &AwsPlan, n_steps: usize) -> Seen {
     for step in plan.steps().take(n_steps) {
         make(&mut seen, wanted, plan, step);
@@ -136,7 +136,7 @@ fn make(seen: &mut Seen, wanted: &Wanted, plan: &AwsPlan, step: &Step) {
     }
 }
 
-/// Does the steps that are about security groups.
+/// Does the steps that change security groups.
 fn guard(seen: &mut Seen, wanted: &Wanted, step: &Step) {
     let groups = &mut seen.security_groups;
     match step {
@@ -281,8 +281,8 @@ fn what_the_inventory_has_no_place_for_is_told_and_kept() {
     ));
     let text = shown(&fewer, &seen);
     for said in [
-        "workers: 4 machines are there and the inventory asks for 3: none is removed",
-        "edge-1 (i-3): the inventory has no place for it",
+        "workers: 4 machines exist and the inventory asks for 3: none is removed",
+        "edge-1 (i-3) is not in the inventory and is not changed",
     ] {
         assert!(text.contains(said), "{said} is not said:\n{text}");
     }
@@ -303,8 +303,8 @@ fn rules_of_others_go_and_new_ones_come() {
     let more = self::wanted(&TEXT.replace("[203", "[198.51.100.7/32, 203"));
     let text = shown(&more, &seen);
     for said in [
-        "no longer let in tcp 22 from 0.0.0.0/0 (RevokeSecurityGroupIngress)",
-        "let in tcp 22 from 198.51.100.7/32 (AuthorizeSecurityGroupIngress)",
+        "no longer accept tcp 22 from 0.0.0.0/0 (RevokeSecurityGroupIngress)",
+        "accept tcp 22 from 198.51.100.7/32 (AuthorizeSecurityGroupIngress)",
         "tcp 443 from 198.51.100.7/32",
     ] {
         assert!(text.contains(said), "{said} is not said:\n{text}");
