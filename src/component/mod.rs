@@ -34,7 +34,9 @@ use crate::inventory::component::REGISTRY_PORT;
 use crate::inventory::{Component, Needs, Platform};
 use crate::path::HostPath;
 use crate::resource::probe::Questions;
-use crate::resource::{Content, Directory, Facts, File, Image, ImageOrigin, Resource};
+use crate::resource::{
+    Content, Directory, Facts, File, Image, ImageOrigin, Owned, Resource,
+};
 use crate::secret::Secret;
 use crate::template::BadTemplate;
 use crate::topology::{Node, Topology};
@@ -203,6 +205,23 @@ pub fn ask(context: Context<'_>, questions: &mut Questions) {
     }
 }
 
+/// What a component's image is called on hosts and in their records.
+fn image_name(component: Component, version: &str) -> String {
+    format!("{component} {version}")
+}
+
+/// The version of a component that is installed on a host, according to the host's record. Images
+/// of earlier versions are removed from it.
+pub fn installed(facts: &Facts, component: Component) -> Option<String> {
+    facts.manifest.entries().iter().find_map(|owned| match owned {
+        Owned::Image { name, .. } => {
+            let version = name.strip_prefix(&image_name(component, ""))?;
+            Some(version.to_owned())
+        }
+        _ => None,
+    })
+}
+
 impl Context<'_> {
     /// A component's image, as hosts get it from the cluster's registries.
     fn pulled(&self, component: Component) -> Option<Image> {
@@ -212,7 +231,7 @@ impl Context<'_> {
         };
         let origin =
             ImageOrigin::Registries(self.topology.registries().map(reference).collect());
-        let name = format!("{component} {}", facts.version);
+        let name = image_name(component, &facts.version);
         Some(Image { name, id: facts.id.clone(), origin })
     }
 }

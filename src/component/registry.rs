@@ -8,7 +8,7 @@ use minijinja::context;
 use super::Inputs;
 use super::service::Service;
 use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
-use super::{Context, Stage, Wants, data_directory, path};
+use super::{Context, Stage, Wants, data_directory, image_name, path};
 use crate::inventory::Component;
 use crate::inventory::component::REGISTRY_PORT;
 use crate::resource::{Content, Facts, File, Image, ImageOrigin};
@@ -73,7 +73,7 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
         return Ok(Vec::new());
     };
     let image = Image {
-        name: format!("registry {}", image.version),
+        name: image_name(Component::Registry, &image.version),
         id: image.id.clone(),
         origin: ImageOrigin::Here,
     };

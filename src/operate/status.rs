@@ -3,6 +3,7 @@
 mod launches;
 mod mesos;
 mod show;
+mod state;
 mod words;
 
 use std::collections::BTreeMap;
@@ -11,8 +12,9 @@ use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-pub use self::mesos::{AgentStatus, FrameworkStatus, MesosStatus};
-use self::mesos::{Asked, NOT_TOLD, REGISTERED};
+use self::mesos::Asked;
+pub use self::mesos::{AgentState, AgentStatus, FrameworkStatus, MesosStatus};
+pub use self::state::ServiceState;
 use self::words::{Words, words};
 
 use super::cluster_files::ClusterFiles;
@@ -21,14 +23,14 @@ use super::gather::{logins, registry_password};
 use super::survey;
 use super::{RunContext, connect, machines};
 use crate::api::zookeeper::{Answer, Mode};
-use crate::component::{Health, Spec, agent, docker, lost};
+use crate::component::{Health, Spec, agent, docker, installed, lost};
 use crate::event::count;
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::Component;
 use crate::remote::RemoteError;
 use crate::resource::probe::Questions;
-use crate::resource::{Facts, Owned, Resource, Unit, UnitState};
+use crate::resource::{Facts, Resource, Unit, UnitState};
 use crate::run::Fleet;
 use crate::run::health::services::Services;
 use crate::run::health::zookeeper::members;
@@ -86,7 +88,7 @@ pub struct ServiceStatus {
     pub version: Option<String>,
     /// Its state: `active`, `leads`, `follows`, `failed`, …. A registry is `active` if it answers
     /// correctly.
-    pub state: String,
+    pub state: ServiceState,
 }
 
 /// The state of an ensemble.
@@ -260,8 +262,8 @@ impl Seen<'_> {
                 let on = &host.host;
                 format!("Docker on {on}: {state}; no container can run there")
             }));
-            let told = host.services.iter().filter(|(_, it)| it.state != NOT_TOLD);
-            let bad = told.filter(|(_, service)| !is_good(service));
+            let services = host.services.iter();
+            let bad = services.filter(|(_, service)| service.state.is_faulty());
             problems.extend(bad.map(|(name, service)| {
                 let said = name.parse().ok().and_then(|component| {
                     self.words.get(&(host.host.clone(), Spec::of(component).unit))
@@ -291,7 +293,7 @@ impl Seen<'_> {
         let facts = self.facts.get(&node.host);
         let service = |spec: &Spec| {
             let name = spec.component.as_str();
-            let version = facts.and_then(|facts| version(facts, name));
+            let version = facts.and_then(|facts| installed(facts, spec.component));
             let state = self.service(node, spec);
             (name.to_owned(), ServiceStatus { version, state })
         };
@@ -310,25 +312,26 @@ impl Seen<'_> {
     }
 
     /// The state that the component reports itself, if it does; otherwise the unit's state.
-    fn service(&self, node: &Node, spec: &Spec) -> String {
+    fn service(&self, node: &Node, spec: &Spec) -> ServiceState {
         let Some(facts) = self.facts.get(&node.host) else {
-            return "unknown: the host does not answer".to_owned();
+            return ServiceState::faulty("unknown: the host does not answer");
         };
         if spec.component == Component::MesosAgent && agent::is_gone(facts) {
-            return GONE.to_owned();
+            return ServiceState::faulty(GONE);
         }
         if let Some(down) = not_running(facts.unit(spec.unit).ok()) {
-            return format!("{down} ({})", spec.unit);
+            return ServiceState::Faulty(format!("{down} ({})", spec.unit));
         }
         let said = match spec.health {
             Health::Registry => {
                 let answer = self.registries.get(&node.host);
-                answer.and_then(|answer| answer.as_ref().err().cloned())
+                let refused = answer.and_then(|answer| answer.as_ref().err());
+                refused.cloned().map(ServiceState::Faulty)
             }
             Health::Zookeeper => self.answers.get(&node.host).map(of_member),
             Health::Agents | Health::Leader => self.asked.state(spec.component, node),
         };
-        said.unwrap_or_else(|| "active".to_owned())
+        said.unwrap_or(ServiceState::Serves("active"))
     }
 
     fn ensemble(&self, ensemble: &Ensemble) -> EnsembleStatus {
@@ -356,15 +359,15 @@ impl Seen<'_> {
 }
 
 /// The state of a member of the ensemble, as it reports itself.
-fn of_member(answer: &Result<Answer, String>) -> String {
+fn of_member(answer: &Result<Answer, String>) -> ServiceState {
     match answer {
-        Ok(Answer::Serving(status)) => match status.mode {
-            Mode::Leader => "leads".to_owned(),
-            Mode::Follower | Mode::Observer => "follows".to_owned(),
-            Mode::Standalone => "serves alone".to_owned(),
-        },
-        Ok(Answer::NotServing) => "runs without a quorum".to_owned(),
-        Err(error) => format!("does not serve: {error}"),
+        Ok(Answer::Serving(status)) => ServiceState::Serves(match status.mode {
+            Mode::Leader => "leads",
+            Mode::Follower | Mode::Observer => "follows",
+            Mode::Standalone => "serves alone",
+        }),
+        Ok(Answer::NotServing) => ServiceState::faulty("runs without a quorum"),
+        Err(error) => ServiceState::Faulty(format!("does not serve: {error}")),
     }
 }
 
@@ -384,23 +387,6 @@ fn not_running(state: Option<&UnitState>) -> Option<&str> {
         }
         (_, other) => Some(other),
     }
-}
-
-/// The version of a component's image, according to the host's record. Images are recorded as
-/// `COMPONENT VERSION`, and images of earlier versions are removed from the record.
-fn version(facts: &Facts, component: &str) -> Option<String> {
-    facts.manifest.entries().iter().find_map(|owned| match owned {
-        Owned::Image { name, .. } => {
-            let (of, version) = name.split_once(' ')?;
-            (of == component).then(|| version.to_owned())
-        }
-        _ => None,
-    })
-}
-
-fn is_good(service: &ServiceStatus) -> bool {
-    let good = ["active", "leads", "follows", "serves", "serves alone", REGISTERED];
-    good.contains(&service.state.as_str())
 }
 
 #[cfg(test)]

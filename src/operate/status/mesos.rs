@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use futures::future::join_all;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::super::RunContext;
 use super::launches;
+use super::state::ServiceState;
 use crate::api::mesos::{AgentInfo, DrainState, Framework};
 use crate::component::{Health, Spec};
 use crate::host::HostName;
@@ -47,7 +48,7 @@ pub struct AgentStatus {
     /// Whether an operator deactivated or drained it.
     pub deactivated: bool,
     /// Its state according to the leading master: `registered`, `drained`, ….
-    pub state: String,
+    pub state: AgentState,
     /// Its attributes.
     pub attributes: BTreeMap<String, String>,
     /// Processors: in use, and in total.
@@ -66,11 +67,11 @@ pub struct FrameworkStatus {
 }
 
 /// The state of an agent that its master knows and offers to frameworks.
-pub(super) const REGISTERED: &str = "registered";
+const REGISTERED: &str = "registered";
 
 /// The state of an agent while no master leads: that is one problem of Mesos as a whole, and no
 /// problem of the agent.
-pub(super) const NOT_TOLD: &str = "not known: no master leads";
+const NOT_TOLD: &str = "not known: no master leads";
 
 /// The answers of Mesos, Marathon and Chronos.
 pub(super) struct Asked {
@@ -130,7 +131,11 @@ impl Asked {
     }
 
     /// The state of a component on a host, if it was asked.
-    pub(super) fn state(&self, component: Component, node: &Node) -> Option<String> {
+    pub(super) fn state(
+        &self,
+        component: Component,
+        node: &Node,
+    ) -> Option<ServiceState> {
         if component == Component::MesosAgent {
             return Some(self.state_of_agent(node));
         }
@@ -138,17 +143,17 @@ impl Asked {
             // A member that says that it leads, but does not answer as the leader, is about to
             // lead or has just lost the lead.
             Ok(true) if component != Component::MesosMaster || self.agents.is_ok() => {
-                "leads".to_owned()
+                ServiceState::Serves("leads")
             }
-            Ok(_) => "serves".to_owned(),
-            Err(why) => format!("does not serve: {why}"),
+            Ok(_) => ServiceState::Serves("serves"),
+            Err(why) => ServiceState::Faulty(format!("does not serve: {why}")),
         })
     }
 
-    fn state_of_agent(&self, node: &Node) -> String {
+    fn state_of_agent(&self, node: &Node) -> ServiceState {
         match self.agents.as_ref().map(|agents| agent_of(node.address, agents)) {
-            Ok(agent) => state_of(agent).to_owned(),
-            Err(_) => NOT_TOLD.to_owned(),
+            Ok(agent) => AgentState::of(agent).into(),
+            Err(_) => ServiceState::NotKnown(NOT_TOLD),
         }
     }
 
@@ -201,18 +206,59 @@ impl Asked {
 }
 
 /// The state of an agent according to the leading master.
-fn state_of(agent: Option<&AgentInfo>) -> &'static str {
-    let Some(agent) = agent else { return "not registered" };
-    if !agent.deactivated {
-        return match agent.active {
-            true => REGISTERED,
-            false => "registered, but it does not answer its master",
-        };
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentState {
+    /// It is registered, and offered to frameworks.
+    Registered,
+    /// It is registered, and does not answer its master.
+    Silent,
+    /// Its tasks are being ended, so that it can be maintained.
+    Draining,
+    /// It has no tasks any more, and gets none.
+    Drained,
+    /// It is not offered to frameworks.
+    Deactivated,
+    /// The master does not know it.
+    NotRegistered,
+}
+
+impl AgentState {
+    fn of(agent: Option<&AgentInfo>) -> Self {
+        let Some(agent) = agent else { return Self::NotRegistered };
+        if !agent.deactivated {
+            return if agent.active { Self::Registered } else { Self::Silent };
+        }
+        match agent.drain.as_ref().map(|drain| drain.state) {
+            Some(DrainState::Drained) => Self::Drained,
+            Some(DrainState::Draining) => Self::Draining,
+            Some(DrainState::Unknown) | None => Self::Deactivated,
+        }
     }
-    match agent.drain.as_ref().map(|drain| drain.state) {
-        Some(DrainState::Drained) => "drained",
-        Some(DrainState::Draining) => "draining",
-        Some(DrainState::Unknown) | None => "deactivated",
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registered => REGISTERED,
+            Self::Silent => "registered, but it does not answer its master",
+            Self::Draining => "draining",
+            Self::Drained => "drained",
+            Self::Deactivated => "deactivated",
+            Self::NotRegistered => "not registered",
+        }
+    }
+}
+
+impl From<AgentState> for ServiceState {
+    fn from(state: AgentState) -> Self {
+        match state {
+            AgentState::Registered => Self::Serves(state.as_str()),
+            _ => Self::faulty(state.as_str()),
+        }
+    }
+}
+
+impl Serialize for AgentState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -226,7 +272,7 @@ fn agent(node: &Node, agents: &[AgentInfo]) -> AgentStatus {
         id: known.map(|agent| agent.id.clone()),
         active: known.is_some_and(|agent| agent.active),
         deactivated: known.is_some_and(|agent| agent.deactivated),
-        state: state_of(known).to_owned(),
+        state: AgentState::of(known),
         attributes: known.map(|agent| agent.attributes.clone()).unwrap_or_default(),
         cpus: amounts(|resources| resources.cpus),
         mem_mib: amounts(|resources| resources.mem_mib),
@@ -283,9 +329,9 @@ impl fmt::Display for AgentStatus {
         for (key, value) in &self.attributes {
             write!(f, ", {key}:{value}")?;
         }
-        match self.state.as_str() {
-            REGISTERED => Ok(()),
-            state => write!(f, ", {state}"),
+        match self.state {
+            AgentState::Registered => Ok(()),
+            state => write!(f, ", {}", state.as_str()),
         }
     }
 }
@@ -321,8 +367,14 @@ mod tests {
         let asked = asked(&topology, Err("it sends to itself".to_owned()));
         let [control, worker] = &topology.nodes[..] else { panic!("two hosts") };
         let state = |component, node| asked.state(component, node).unwrap();
-        assert_eq!(state(Component::MesosMaster, control), "serves");
-        assert_eq!(state(Component::MesosAgent, worker), NOT_TOLD);
+        assert_eq!(
+            state(Component::MesosMaster, control),
+            ServiceState::Serves("serves")
+        );
+        assert_eq!(
+            state(Component::MesosAgent, worker),
+            ServiceState::NotKnown(NOT_TOLD)
+        );
         let status = asked.status(&topology).unwrap();
         assert_eq!((status.led, &status.leader, status.can_lose), (false, &None, None));
         assert_eq!(status.to_string(), "Mesos: 1 of 1 masters serves, none leads");
@@ -355,7 +407,8 @@ mod tests {
         ] {
             let asked = asked(&topology, Ok(vec![drained(state, deactivated)]));
             let said = asked.state(Component::MesosAgent, &topology.nodes[1]).unwrap();
-            assert_eq!(said, expected);
+            assert_eq!(said.to_string(), expected);
+            assert_eq!(said.is_faulty(), expected != "registered");
             let shown = asked.status(&topology).unwrap().to_string();
             assert_eq!(shown.contains(", drained"), expected == "drained", "{shown}");
         }

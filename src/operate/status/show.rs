@@ -59,7 +59,7 @@ impl fmt::Display for ServiceStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.version {
             Some(version) => write!(f, "{version} {}", self.state),
-            None => f.write_str(&self.state),
+            None => write!(f, "{}", self.state),
         }
     }
 }
