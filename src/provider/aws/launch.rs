@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::Machine;
 use super::token;
-use super::wanted::Firewall;
+use super::wanted::GroupKind;
 use crate::host::HostName;
 use crate::inventory::ClusterName;
 
@@ -31,7 +31,7 @@ pub struct Launch {
     /// Whether they are protected from termination; `down` still removes them.
     pub protected: bool,
     /// Their security groups.
-    pub firewalls: Vec<Firewall>,
+    pub security_groups: Vec<GroupKind>,
     /// Whether they get a public address.
     pub public_address: bool,
     /// The ids of the instances that are or were in their place. If these change, it is another
@@ -140,7 +140,7 @@ mod tests {
             disk_gib: 8,
             spot: false,
             protected: false,
-            firewalls: Vec::new(),
+            security_groups: Vec::new(),
             public_address: true,
             known: Vec::new(),
             reason: "it does not exist".to_owned(),

@@ -41,7 +41,7 @@ pub use seen::{
     Image, Instance, InstanceState, KeyPair, Offer, Rule, SecurityGroup, Seen, Source,
     Subnet, TypeFacts, Vpc,
 };
-pub use wanted::{Firewall, Wanted, WantedGroup};
+pub use wanted::{GroupKind, Wanted, WantedGroup};
 
 use crate::event::Events;
 use crate::secret::Secret;

@@ -3,9 +3,9 @@
 //! Pure: compares what the inventory asks for with what AWS has. Steps are in phases: the steps of
 //! one phase do not depend on each other and are done in parallel.
 
-mod firewalls;
 mod instances;
 mod network;
+mod security_groups;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::launch::Launch;
 use super::seen::{Instance, Rule, Seen};
-use super::wanted::{Firewall, Wanted};
+use super::wanted::{GroupKind, Wanted};
 use super::{CLUSTER_TAG, Machine};
 use crate::host::HostName;
 use crate::inventory::Cidr;
@@ -45,7 +45,7 @@ pub struct NetworkIds {
     /// Its main route table.
     pub route_table: Option<String>,
     /// Its security groups.
-    pub firewalls: BTreeMap<Firewall, String>,
+    pub security_groups: BTreeMap<GroupKind, String>,
     /// The time from which `down --expired` may remove the cluster.
     pub expires: Option<Timestamp>,
 }
@@ -73,29 +73,29 @@ pub enum Step {
         cidr: Cidr,
     },
     /// Makes the internet gateway.
-    MakeGateway,
+    MakeInternetGateway,
     /// Attaches the internet gateway to the VPC.
-    AttachGateway,
+    AttachInternetGateway,
     /// Routes traffic for other networks through the internet gateway.
     Route,
     /// Makes a security group.
-    MakeFirewall {
+    MakeSecurityGroup {
         /// The security group.
-        firewall: Firewall,
+        security_group: GroupKind,
         /// Its name.
         name: String,
     },
     /// Adds rules to a security group.
     Allow {
         /// The security group.
-        firewall: Firewall,
+        security_group: GroupKind,
         /// The rules; `None` if they are decided once the group is made.
         rules: Option<Vec<Rule>>,
     },
     /// Removes rules from a security group.
     Forbid {
         /// The security group.
-        firewall: Firewall,
+        security_group: GroupKind,
         /// The rules.
         rules: Vec<Rule>,
     },
@@ -106,7 +106,7 @@ pub enum Step {
         /// Its name in the cluster.
         host: HostName,
         /// The security groups.
-        firewalls: Vec<Firewall>,
+        security_groups: Vec<GroupKind>,
     },
     /// Notes the expiry time of the cluster on everything that exists.
     Expire {
@@ -314,7 +314,7 @@ impl Refusal {
 /// changed then.
 pub fn plan(wanted: &Wanted, seen: &Seen, now: Timestamp) -> Result<AwsPlan, Refusal> {
     let mut network = network::lay(wanted, seen)?;
-    firewalls::add(wanted, seen, &mut network)?;
+    security_groups::add(wanted, seen, &mut network)?;
     let groups = instances::instances(wanted, seen, &network)?;
     let mut plan = network.plan;
     plan.notes.extend(groups.notes);

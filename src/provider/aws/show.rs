@@ -5,7 +5,7 @@ use std::fmt;
 use super::launch::Launch;
 use super::plan::{AwsPlan, Step};
 use super::seen::{Instance, Rule, Source};
-use super::wanted::Firewall;
+use super::wanted::GroupKind;
 use crate::host::HostName;
 use crate::provider::{Coming, MachinePlan, MachineStep};
 
@@ -63,14 +63,14 @@ impl Step {
             Self::ImportKey { .. } => "key pair".to_owned(),
             Self::MakeVpc { .. } => "network".to_owned(),
             Self::MakeSubnet { zone, .. } => format!("subnet in {zone}"),
-            Self::MakeGateway | Self::AttachGateway | Self::Route => {
+            Self::MakeInternetGateway | Self::AttachInternetGateway | Self::Route => {
                 "internet gateway".to_owned()
             }
-            Self::MakeFirewall { firewall, .. }
-            | Self::Allow { firewall, .. }
-            | Self::Forbid { firewall, .. } => match firewall {
-                Firewall::Cluster => "security group of the cluster".to_owned(),
-                Firewall::Edge => "security group of the edge".to_owned(),
+            Self::MakeSecurityGroup { security_group, .. }
+            | Self::Allow { security_group, .. }
+            | Self::Forbid { security_group, .. } => match security_group {
+                GroupKind::Cluster => "security group of the cluster".to_owned(),
+                GroupKind::Edge => "security group of the edge".to_owned(),
             },
             Self::Protect { host, .. } => host.to_string(),
             Self::Expire { .. } => "tags".to_owned(),
@@ -94,10 +94,10 @@ impl Step {
             Self::ImportKey { .. } => "ImportKeyPair",
             Self::MakeVpc { .. } => "CreateVpc",
             Self::MakeSubnet { .. } => "CreateSubnet",
-            Self::MakeGateway => "CreateInternetGateway",
-            Self::AttachGateway => "AttachInternetGateway",
+            Self::MakeInternetGateway => "CreateInternetGateway",
+            Self::AttachInternetGateway => "AttachInternetGateway",
             Self::Route => "CreateRoute",
-            Self::MakeFirewall { .. } => "CreateSecurityGroup",
+            Self::MakeSecurityGroup { .. } => "CreateSecurityGroup",
             Self::Allow { .. } => "AuthorizeSecurityGroupIngress",
             Self::Forbid { .. } => "RevokeSecurityGroupIngress",
             Self::Protect { .. } => "ModifyInstanceAttribute",
@@ -117,14 +117,16 @@ impl fmt::Display for Step {
             }
             Self::MakeVpc { cidr } => write!(f, "make VPC {cidr}"),
             Self::MakeSubnet { zone, cidr } => write!(f, "make subnet {cidr} in {zone}"),
-            Self::MakeGateway => f.write_str("make internet gateway"),
-            Self::AttachGateway => f.write_str("attach internet gateway"),
+            Self::MakeInternetGateway => f.write_str("make internet gateway"),
+            Self::AttachInternetGateway => f.write_str("attach internet gateway"),
             Self::Route => f.write_str("route 0.0.0.0/0 to the internet gateway"),
-            Self::MakeFirewall { name, .. } => write!(f, "make security group {name}"),
-            Self::Allow { rules: None, firewall: Firewall::Cluster } => {
+            Self::MakeSecurityGroup { name, .. } => {
+                write!(f, "make security group {name}")
+            }
+            Self::Allow { rules: None, security_group: GroupKind::Cluster } => {
                 f.write_str("accept everything from each other, and SSH from admin_cidrs")
             }
-            Self::Allow { rules: None, firewall: Firewall::Edge } => {
+            Self::Allow { rules: None, security_group: GroupKind::Edge } => {
                 f.write_str("accept the edge's ports from admin_cidrs")
             }
             Self::Allow { rules: Some(rules), .. } => {

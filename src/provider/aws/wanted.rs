@@ -47,7 +47,7 @@ pub struct WantedGroup {
 
 /// One of the cluster's security groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Firewall {
+pub enum GroupKind {
     /// For all machines: accepts everything from each other, and SSH from outside.
     Cluster,
     /// For machines of the edge: accepts its ports from outside.
@@ -71,24 +71,24 @@ impl Wanted {
     }
 
     /// The security groups that the cluster needs.
-    pub fn firewalls(&self) -> Vec<Firewall> {
+    pub fn security_groups(&self) -> Vec<GroupKind> {
         let edge = self.groups.iter().any(|group| group.edge);
-        [Some(Firewall::Cluster), edge.then_some(Firewall::Edge)]
+        [Some(GroupKind::Cluster), edge.then_some(GroupKind::Edge)]
             .into_iter()
             .flatten()
             .collect()
     }
 
     /// The name of a security group.
-    pub fn firewall_name(&self, firewall: Firewall) -> String {
-        match firewall {
-            Firewall::Cluster => self.name(),
-            Firewall::Edge => format!("{}-edge", self.name()),
+    pub fn security_group_name(&self, security_group: GroupKind) -> String {
+        match security_group {
+            GroupKind::Cluster => self.name(),
+            GroupKind::Edge => format!("{}-edge", self.name()),
         }
     }
 
     /// What a security group accepts; `own` is its id.
-    pub fn rules(&self, firewall: Firewall, own: &str) -> Vec<Rule> {
+    pub fn rules(&self, security_group: GroupKind, own: &str) -> Vec<Rule> {
         let from_admins = |port: u16| {
             self.aws.admin_cidrs.iter().map(move |cidr| Rule {
                 protocol: "tcp".to_owned(),
@@ -96,9 +96,9 @@ impl Wanted {
                 source: Source::Network(cidr.to_string()),
             })
         };
-        let mut rules: Vec<Rule> = match firewall {
-            Firewall::Edge => edge_ports().flat_map(from_admins).collect(),
-            Firewall::Cluster => {
+        let mut rules: Vec<Rule> = match security_group {
+            GroupKind::Edge => edge_ports().flat_map(from_admins).collect(),
+            GroupKind::Cluster => {
                 let each_other = Rule {
                     protocol: "-1".to_owned(),
                     ports: None,
@@ -159,10 +159,10 @@ impl WantedGroup {
     }
 
     /// The security groups of its machines.
-    pub fn firewalls(&self) -> Vec<Firewall> {
+    pub fn security_groups(&self) -> Vec<GroupKind> {
         match self.edge {
-            true => vec![Firewall::Cluster, Firewall::Edge],
-            false => vec![Firewall::Cluster],
+            true => vec![GroupKind::Cluster, GroupKind::Edge],
+            false => vec![GroupKind::Cluster],
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::super::launch::{Launch, Order};
 use super::super::plan::{AwsPlan, NetworkIds, Step};
 use super::super::seen::{Instance, InstanceState};
-use super::super::wanted::Firewall;
+use super::super::wanted::GroupKind;
 use super::super::{AwsError, HostKey, MakeContext};
 use super::read::of_cluster;
 use super::tell::{Backoff, StageReporter};
@@ -34,7 +34,7 @@ enum Made {
     Vpc(String),
     Subnet(String, String),
     Gateway(String),
-    Firewall(Firewall, String),
+    GroupKind(GroupKind, String),
     Instances(Vec<Instance>),
 }
 
@@ -152,8 +152,8 @@ impl Made {
                 network.subnets.insert(zone, id);
             }
             Self::Gateway(id) => network.gateway = Some(id),
-            Self::Firewall(firewall, id) => {
-                network.firewalls.insert(firewall, id);
+            Self::GroupKind(security_group, id) => {
+                network.security_groups.insert(security_group, id);
             }
             Self::Instances(instances) => there.extend(instances),
         }
@@ -166,9 +166,9 @@ async fn done(
     making: &MakeContext<'_>,
 ) -> Result<Made, AwsError> {
     let network = maker.network;
-    let group = |which: &Firewall| -> Result<&String, AwsError> {
+    let group = |which: &GroupKind| -> Result<&String, AwsError> {
         let lacking = AwsError::Answer { call: "CreateSecurityGroup", what: "an id" };
-        network.firewalls.get(which).ok_or(lacking)
+        network.security_groups.get(which).ok_or(lacking)
     };
     match step {
         Step::ImportKey { name, public } => maker.import_key(name, public).await?,
@@ -177,24 +177,28 @@ async fn done(
             let id = maker.make_subnet(zone, *cidr).await?;
             return Ok(Made::Subnet(zone.clone(), id));
         }
-        Step::MakeGateway => return maker.make_gateway().await.map(Made::Gateway),
-        Step::AttachGateway => maker.attach_gateway().await?,
-        Step::Route => maker.route(&route_table(maker).await?).await?,
-        Step::MakeFirewall { firewall, name } => {
-            let id = maker.make_firewall(name).await?;
-            return Ok(Made::Firewall(*firewall, id));
+        Step::MakeInternetGateway => {
+            return maker.make_gateway().await.map(Made::Gateway);
         }
-        Step::Allow { firewall, rules } => {
-            let id = group(firewall)?;
+        Step::AttachInternetGateway => maker.attach_gateway().await?,
+        Step::Route => maker.route(&route_table(maker).await?).await?,
+        Step::MakeSecurityGroup { security_group, name } => {
+            let id = maker.make_security_group(name).await?;
+            return Ok(Made::GroupKind(*security_group, id));
+        }
+        Step::Allow { security_group, rules } => {
+            let id = group(security_group)?;
             match rules {
                 Some(rules) => maker.allow(id, rules).await?,
-                None => maker.allow(id, &maker.wanted.rules(*firewall, id)).await?,
+                None => maker.allow(id, &maker.wanted.rules(*security_group, id)).await?,
             }
         }
-        Step::Forbid { firewall, rules } => maker.forbid(group(firewall)?, rules).await?,
-        Step::Protect { instance, firewalls, .. } => {
+        Step::Forbid { security_group, rules } => {
+            maker.forbid(group(security_group)?, rules).await?
+        }
+        Step::Protect { instance, security_groups, .. } => {
             let ids: Result<Vec<&String>, AwsError> =
-                firewalls.iter().map(group).collect();
+                security_groups.iter().map(group).collect();
             maker.protect(instance, ids?.into_iter().cloned().collect()).await?;
         }
         Step::Expire { resources, at } => maker.expire(resources, *at).await?,
@@ -241,9 +245,9 @@ async fn launched(
 ) -> Result<Made, AwsError> {
     let (mut found, mut tried) = (Vec::new(), Vec::new());
     let network = maker.network;
-    let security_groups = launch.firewalls.iter();
+    let security_groups = launch.security_groups.iter();
     let security_groups: Vec<String> = security_groups
-        .filter_map(|which| network.firewalls.get(which).cloned())
+        .filter_map(|which| network.security_groups.get(which).cloned())
         .collect();
     for attempt in &launch.attempts {
         let order = Order {

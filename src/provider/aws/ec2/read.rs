@@ -10,7 +10,7 @@ use super::super::seen::{
     Image, Instance, InstanceState, KeyPair, Offer, Rule, SecurityGroup, Seen, Source,
     Subnet, TypeFacts, Vpc,
 };
-use super::super::wanted::{Firewall, Wanted};
+use super::super::wanted::{GroupKind, Wanted};
 use super::super::{AwsError, CLUSTER_TAG};
 use super::{Cloud, filter};
 use crate::inventory::{AwsImage, AwsNetwork, ClusterName};
@@ -184,8 +184,8 @@ impl Cloud {
         &self,
         wanted: &Wanted,
     ) -> Result<Vec<SecurityGroup>, AwsError> {
-        let names =
-            [Firewall::Cluster, Firewall::Edge].map(|which| wanted.firewall_name(which));
+        let names = [GroupKind::Cluster, GroupKind::Edge]
+            .map(|which| wanted.security_group_name(which));
         self.security_groups_that(filter("group-name", names), &wanted.cluster).await
     }
 

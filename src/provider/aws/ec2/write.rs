@@ -99,7 +99,10 @@ impl ResourceMaker<'_> {
         }
     }
 
-    pub(super) async fn make_firewall(&self, name: &str) -> Result<String, AwsError> {
+    pub(super) async fn make_security_group(
+        &self,
+        name: &str,
+    ) -> Result<String, AwsError> {
         let call = self.cloud.client.create_security_group().group_name(name);
         let call =
             call.description(format!("Cluster {} of platform", self.wanted.cluster));

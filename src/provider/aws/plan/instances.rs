@@ -55,9 +55,9 @@ pub(super) fn protect(
     instances: &[Instance],
 ) -> Vec<Step> {
     let lacks = |instance: &Instance, group: &WantedGroup| {
-        let mut firewalls = group.firewalls().into_iter();
-        firewalls.any(|firewall| {
-            let id = ids.firewalls.get(&firewall);
+        let mut security_groups = group.security_groups().into_iter();
+        security_groups.any(|security_group| {
+            let id = ids.security_groups.get(&security_group);
             id.is_none_or(|id| !instance.security_groups.contains(id))
         })
     };
@@ -69,7 +69,7 @@ pub(super) fn protect(
             Some(Step::Protect {
                 instance: instance.id.clone(),
                 host: instance.host()?,
-                firewalls: group.firewalls(),
+                security_groups: group.security_groups(),
             })
         })
     });
@@ -182,7 +182,7 @@ impl<'a> AddressPool<'a> {
             disk_gib: disk(group, image)?,
             spot: group.spot,
             protected: group.protected,
-            firewalls: group.firewalls(),
+            security_groups: group.security_groups(),
             public_address: self.wanted.aws.ssh.jump.is_empty(),
             known,
             reason,

@@ -76,7 +76,7 @@ fn made(
     let zones = subnets(wanted, seen, cidr, &mut plan, &mut steps)?;
     let gateway = gateway(seen, vpc);
     if gateway.is_none() {
-        steps.push(Step::MakeGateway);
+        steps.push(Step::MakeInternetGateway);
     }
     push(&mut plan, steps);
     let attached = gateway.as_ref().is_some_and(|(_, attached)| *attached);
@@ -85,7 +85,7 @@ fn made(
     plan.network.route_table = routes.map(|(table, _)| table.clone());
     let routed = routes.and_then(|(_, route)| route.as_ref());
     if !attached {
-        push(&mut plan, vec![Step::AttachGateway]);
+        push(&mut plan, vec![Step::AttachInternetGateway]);
     }
     if routed.is_none() || routed != plan.network.gateway.as_ref() {
         push(&mut plan, vec![Step::Route]);

@@ -100,18 +100,19 @@ fn make(seen: &mut Seen, wanted: &Wanted, plan: &AwsPlan, step: &Step) {
                 (format!("subnet-{zone}"), cidr.to_string(), zone.clone());
             seen.subnets.push(Subnet { id, vpc, zone, cidr });
         }
-        Step::MakeGateway => seen.gateways.push(("igw-1".to_owned(), None)),
-        Step::AttachGateway => seen.gateways[0].1 = Some(vpc),
+        Step::MakeInternetGateway => seen.gateways.push(("igw-1".to_owned(), None)),
+        Step::AttachInternetGateway => seen.gateways[0].1 = Some(vpc),
         Step::Route => {
             let gateway = Some("igw-1".to_owned());
             seen.routes.insert(vpc, ("rtb-1".to_owned(), gateway));
         }
-        Step::MakeFirewall { .. } | Step::Allow { .. } | Step::Forbid { .. } => {
+        Step::MakeSecurityGroup { .. } | Step::Allow { .. } | Step::Forbid { .. } => {
             guard(seen, wanted, step);
         }
-        Step::Protect { instance, firewalls, .. } => {
+        Step::Protect { instance, security_groups, .. } => {
             let found = seen.instances.iter_mut().find(|found| found.id == *instance);
-            let ids = firewalls.iter().map(|which| wanted.firewall_name(*which));
+            let ids =
+                security_groups.iter().map(|which| wanted.security_group_name(*which));
             found.unwrap().security_groups =
                 ids.map(|name| format!("sg-{name}")).collect();
         }
@@ -140,17 +141,17 @@ fn make(seen: &mut Seen, wanted: &Wanted, plan: &AwsPlan, step: &Step) {
 fn guard(seen: &mut Seen, wanted: &Wanted, step: &Step) {
     let groups = &mut seen.security_groups;
     match step {
-        Step::Allow { firewall, rules } => {
-            let group = named(groups, &wanted.firewall_name(*firewall));
-            let all = || wanted.rules(*firewall, &group.id);
+        Step::Allow { security_group, rules } => {
+            let group = named(groups, &wanted.security_group_name(*security_group));
+            let all = || wanted.rules(*security_group, &group.id);
             let rules = rules.clone().unwrap_or_else(all);
             group.rules.extend(rules);
         }
-        Step::Forbid { firewall, rules } => {
-            let group = named(groups, &wanted.firewall_name(*firewall));
+        Step::Forbid { security_group, rules } => {
+            let group = named(groups, &wanted.security_group_name(*security_group));
             group.rules.retain(|rule| !rules.contains(rule));
         }
-        Step::MakeFirewall { name, .. } => {
+        Step::MakeSecurityGroup { name, .. } => {
             let (id, name) = (format!("sg-{name}"), name.clone());
             let vpc = "vpc-1".to_owned();
             groups.push(SecurityGroup { id, name, vpc, rules: Vec::new(), tagged: true });
@@ -175,7 +176,8 @@ fn run(wanted: &Wanted, plan: &AwsPlan, launch: &Launch, n: usize) -> Instance {
     let placement = &launch.attempts[0].placement;
     let mut extra = vec![(GROUP_TAG, launch.group.as_str())];
     extra.extend(launch.node.as_ref().map(|node| (NODE_TAG, node.as_str())));
-    let groups = launch.firewalls.iter().map(|which| wanted.firewall_name(*which));
+    let groups =
+        launch.security_groups.iter().map(|which| wanted.security_group_name(*which));
     let any = Ipv4Addr::new(10, 42, 99, u8::try_from(n).unwrap());
     Instance {
         id: format!("i-{n}"),

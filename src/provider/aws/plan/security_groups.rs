@@ -1,7 +1,7 @@
 //! What the cluster accepts: its security groups and their rules.
 
 use super::super::seen::{Rule, SecurityGroup, Seen};
-use super::super::wanted::{Firewall, Wanted};
+use super::super::wanted::{GroupKind, Wanted};
 use super::network::NetworkPlan;
 use super::{Refusal, Step, push};
 
@@ -11,12 +11,12 @@ pub(super) fn add(
     network: &mut NetworkPlan,
 ) -> Result<(), Refusal> {
     let (mut make, mut change) = (Vec::new(), Vec::new());
-    for firewall in wanted.firewalls() {
-        let name = wanted.firewall_name(firewall);
+    for security_group in wanted.security_groups() {
+        let name = wanted.security_group_name(security_group);
         match there(seen, &name, network.plan.network.vpc.as_ref()) {
             None => {
-                make.push(Step::MakeFirewall { firewall, name });
-                change.push(Step::Allow { firewall, rules: None });
+                make.push(Step::MakeSecurityGroup { security_group, name });
+                change.push(Step::Allow { security_group, rules: None });
             }
             Some(found) if !found.tagged => {
                 let (id, cluster) = (found.id.clone(), wanted.cluster.to_string());
@@ -24,8 +24,12 @@ pub(super) fn add(
                 return Err(Refusal::Untagged { what, name, id, cluster });
             }
             Some(found) => {
-                network.plan.network.firewalls.insert(firewall, found.id.clone());
-                change.extend(changes(wanted, firewall, found));
+                network
+                    .plan
+                    .network
+                    .security_groups
+                    .insert(security_group, found.id.clone());
+                change.extend(changes(wanted, security_group, found));
             }
         }
     }
@@ -44,8 +48,12 @@ fn there<'a>(
 }
 
 /// The rules to add and to remove.
-fn changes(wanted: &Wanted, firewall: Firewall, found: &SecurityGroup) -> Vec<Step> {
-    let rules = wanted.rules(firewall, &found.id);
+fn changes(
+    wanted: &Wanted,
+    security_group: GroupKind,
+    found: &SecurityGroup,
+) -> Vec<Step> {
+    let rules = wanted.rules(security_group, &found.id);
     let without = |some: &[Rule], others: &[Rule]| -> Vec<Rule> {
         some.iter().filter(|rule| !others.contains(rule)).cloned().collect()
     };
@@ -53,10 +61,10 @@ fn changes(wanted: &Wanted, firewall: Firewall, found: &SecurityGroup) -> Vec<St
         (without(&rules, &found.rules), without(&found.rules, &rules));
     let mut steps = Vec::new();
     if !missing.is_empty() {
-        steps.push(Step::Allow { firewall, rules: Some(missing) });
+        steps.push(Step::Allow { security_group, rules: Some(missing) });
     }
     if !surplus.is_empty() {
-        steps.push(Step::Forbid { firewall, rules: surplus });
+        steps.push(Step::Forbid { security_group, rules: surplus });
     }
     steps
 }
