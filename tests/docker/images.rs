@@ -114,3 +114,13 @@ async fn a_script_that_breaks_off_leaves_no_image_and_its_last_words() {
     assert_eq!((*status, last_lines.as_str()), (3, "no space"));
     assert_eq!(docker(&["image", "ls", "-q", &tag]), "");
 }
+
+#[tokio::test]
+async fn a_folder_without_a_recipe_is_said() {
+    let shelf = Shelf::new();
+    let empty = shelf.path().join("test-empty");
+    std::fs::create_dir(&empty).unwrap();
+    let failed =
+        build::ensure_built(&empty, &Pins::default(), &|_| ()).await.unwrap_err();
+    assert!(matches!(failed, BuildError::NothingToBuild(_)), "{failed}");
+}

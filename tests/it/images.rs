@@ -4,8 +4,6 @@ use std::path::Path;
 
 use platform::digest::Digest;
 use platform::images::archive::{self, ArchiveError};
-use platform::images::build::{self, BuildError};
-use platform::images::pins::Pins;
 use platform::images::{Blob, Damaged, Image, ManifestError, load, media_type};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
@@ -270,14 +268,4 @@ async fn a_damaged_image_is_never_packed_to_its_end() {
     let image = shelf.read(&sample.archive).await.unwrap();
     let error = packed(&image).await.map(|_| ()).unwrap_err();
     assert!(Damaged::behind(&error).is_some(), "{error}");
-}
-
-#[tokio::test]
-async fn a_folder_without_a_recipe_is_said() {
-    let shelf = Shelf::new();
-    let empty = shelf.path().join("test-empty");
-    std::fs::create_dir(&empty).unwrap();
-    let failed =
-        build::ensure_built(&empty, &Pins::default(), &|_| ()).await.unwrap_err();
-    assert!(matches!(failed, BuildError::NothingToBuild(_)), "{failed}");
 }
