@@ -2,11 +2,17 @@
 //!
 //! Each API is reached through a [`tunnel`] or a connection that a host opens, so nothing has to
 //! listen on an address that the operator's computer can reach. Every call has a deadline.
+//!
+//! A client has the calls that this program makes, and no others: the compiler reports a method
+//! without a caller.
 
-pub mod chronos;
-pub mod http;
-pub mod marathon;
-pub mod mesos;
+pub(crate) mod chronos;
+pub(crate) mod http;
+pub(crate) mod marathon;
+pub(crate) mod mesos;
 pub mod registry;
 pub mod tunnel;
-pub mod zookeeper;
+pub(crate) mod zookeeper;
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::RunContext;
 use crate::api::http::{ApiError, Reason};
-use crate::api::marathon::{Force, Marathon, Task, Then};
+use crate::api::marathon::{Marathon, Task};
 use crate::api::mesos::AgentInfo;
 use crate::component::Stage;
 use crate::event::count;
@@ -213,7 +213,7 @@ impl<'a> Proof<'a> {
 
     async fn lose_one(&self) -> Result<(), String> {
         let lost = self.tasks().await?.into_iter().next().ok_or("it has no task")?;
-        self.marathon.kill_task(APP, &lost.id, Then::Replace).await.map_err(said)?;
+        self.marathon.kill_task(APP, &lost.id).await.map_err(said)?;
         let replaced = async || -> Result<_, String> {
             self.marathon.wait_settled(APP, DEADLINE).await.map_err(said)?;
             let tasks = self.tasks().await?;
@@ -230,7 +230,7 @@ impl<'a> Proof<'a> {
 
     /// Removes the app, if it exists.
     async fn remove(&self) -> Result<(), String> {
-        let change = match self.marathon.delete(APP, Force::Yes).await {
+        let change = match self.marathon.delete(APP).await {
             Err(ApiError { reason: Reason::NotFound(_), .. }) => return Ok(()),
             change => change.map_err(said)?,
         };

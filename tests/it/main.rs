@@ -3,7 +3,6 @@
 
 mod access;
 mod any_folder;
-mod api;
 mod calls;
 mod cluster;
 mod component;

@@ -10,18 +10,18 @@ use crate::remote::RemoteError;
 
 /// A call that failed.
 #[derive(Debug)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     /// The component, and the member that answered last.
-    pub who: String,
+    pub(crate) who: String,
     /// The request, such as `GET /v2/info`.
-    pub what: String,
+    pub(crate) what: String,
     /// Why.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
 }
 
 /// Why a call failed. Reasons that callers treat differently have their own variants.
 #[derive(Debug, thiserror::Error)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// No connection could be made; nothing was sent.
     #[error("cannot be reached")]
     Unreachable(#[source] Box<RemoteError>),
@@ -110,17 +110,17 @@ pub enum Reason {
 }
 
 /// An error that a component reports in its input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
     /// Where, such as `/id`; empty for the whole input.
-    pub path: String,
+    pub(crate) path: String,
     /// What is wrong there.
-    pub errors: Vec<String>,
+    pub(crate) errors: Vec<String>,
 }
 
 impl ApiError {
     /// Whether the error may go away by itself: the component is away, or elects a leader.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match &self.reason {
             Reason::Unreachable(_)
             | Reason::Broken(_)

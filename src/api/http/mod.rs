@@ -32,7 +32,7 @@ use tokio::time::{sleep, timeout};
 use crate::remote::{Remote, RemoteError, Stream};
 use crate::secret::Secret;
 
-pub use self::error::{ApiError, Fault, Reason};
+pub(crate) use self::error::{ApiError, Reason};
 use self::wire::{Failed, Reply};
 
 const MAX_REDIRECTS: usize = 5;
@@ -45,7 +45,7 @@ const DIAL: Duration = Duration::from_secs(5);
 const PING: &str = "/ping";
 
 /// Opens connections inside the cluster's private network.
-pub trait Dialer: Send + Sync {
+pub(crate) trait Dialer: Send + Sync {
     /// Opens a TCP connection to a component.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ pub trait Dialer: Send + Sync {
 }
 
 /// Opens every connection from one host.
-pub struct ThroughHost(pub Arc<dyn Remote>);
+pub(crate) struct ThroughHost(pub(crate) Arc<dyn Remote>);
 
 impl Dialer for ThroughHost {
     fn dial<'a>(
@@ -72,46 +72,46 @@ impl Dialer for ThroughHost {
 
 /// Where a component listens; shown and read as `HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// A name or an address, in lower case; an IPv6 address without its brackets.
-    pub host: String,
+    pub(crate) host: String,
     /// The port.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 /// What was read is not `HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not HOST:PORT")]
-pub struct NotAnEndpoint(pub String);
+pub(crate) struct NotAnEndpoint(pub(crate) String);
 
 /// How to reach a component.
 #[derive(Clone)]
-pub struct Access {
+pub(crate) struct Access {
     /// Its name in messages, such as `the Mesos master`.
-    pub name: String,
+    pub(crate) name: String,
     /// The member to ask.
-    pub ask: Endpoint,
+    pub(crate) ask: Endpoint,
     /// Members to ask in turn if that one cannot be reached or cannot answer now; empty if only
     /// that member is meant.
-    pub else_ask: Vec<Endpoint>,
+    pub(crate) else_ask: Vec<Endpoint>,
     /// The cluster's addresses: a redirect may lead to these and to those above, and nowhere
     /// else.
-    pub own: BTreeSet<Endpoint>,
+    pub(crate) own: BTreeSet<Endpoint>,
     /// The user to log in as.
-    pub login: Option<Login>,
+    pub(crate) login: Option<Login>,
     /// Opens the connections.
-    pub dialer: Arc<dyn Dialer>,
+    pub(crate) dialer: Arc<dyn Dialer>,
     /// The longest that one call may take, including redirects and retries.
-    pub deadline: Duration,
+    pub(crate) deadline: Duration,
 }
 
 /// A user and the password to send.
 #[derive(Debug, Clone)]
-pub struct Login {
+pub(crate) struct Login {
     /// The user, or principal.
-    pub user: String,
+    pub(crate) user: String,
     /// The password.
-    pub password: Secret,
+    pub(crate) password: Secret,
 }
 
 /// A client that all components share.
@@ -120,7 +120,6 @@ pub(super) struct Http {
 }
 
 /// One question or order.
-#[derive(Clone)]
 pub(super) struct Call {
     method: Method,
     path: String,
@@ -129,7 +128,6 @@ pub(super) struct Call {
     what: String,
     /// Whether it may be repeated if it is not known whether it was carried out.
     repeatable: bool,
-    follow: bool,
 }
 
 /// The progress of a call, for when its deadline passes.
@@ -150,7 +148,7 @@ impl Call {
     pub(super) fn order(method: Method, path: impl Into<String>) -> Self {
         let path = path.into();
         let what = format!("{method} {path}");
-        Self { method, path, body: None, what, repeatable: false, follow: true }
+        Self { method, path, body: None, what, repeatable: false }
     }
 
     pub(super) fn body(self, body: &Value) -> Self {
@@ -164,11 +162,6 @@ impl Call {
     /// Marks an order as repeatable: carrying it out twice is the same as once.
     pub(super) fn repeatable(self) -> Self {
         Self { repeatable: true, ..self }
-    }
-
-    /// Returns a redirect as the answer.
-    pub(super) fn not_followed(self) -> Self {
-        Self { follow: false, ..self }
     }
 }
 
@@ -229,25 +222,6 @@ impl Http {
             false => named.parse().map(Some).map_err(|error| {
                 self.complaint(&call.what, Reason::NotUnderstood(unreadable(error)))
             }),
-        }
-    }
-
-    /// The address to which the component redirects, checked to be in the cluster; `None` if it
-    /// says that it does not know.
-    pub(super) async fn redirect(
-        &self,
-        call: &Call,
-    ) -> Result<Option<Endpoint>, ApiError> {
-        let call = call.clone().not_followed();
-        match self.answer(&call).await {
-            Ok(reply) => match &reply.location {
-                Some(location) => {
-                    self.target(&call, &reply.from, location).map(|(at, _)| Some(at))
-                }
-                None => Ok(None),
-            },
-            Err(ApiError { reason: Reason::Status { status: 503, .. }, .. }) => Ok(None),
-            Err(error) => Err(error),
         }
     }
 
@@ -319,9 +293,7 @@ impl Http {
     }
 
     fn accepted(&self, call: &Call, reply: Reply) -> Result<Reply, ApiError> {
-        let is_answer =
-            reply.status.is_success() || (!call.follow && reply.status.is_redirection());
-        if is_answer {
+        if reply.status.is_success() {
             return Ok(reply);
         }
         let user = self.access.login.as_ref().map(|login| login.user.clone());
@@ -367,7 +339,7 @@ impl Call {
             301..=303 => self.method == Method::GET,
             _ => false,
         };
-        reply.location.as_deref().filter(|_| self.follow && follows)
+        reply.location.as_deref().filter(|_| follows)
     }
 }
 
@@ -399,7 +371,7 @@ fn endpoint_of(authority: &Authority, default_port: Option<u16>) -> Option<Endpo
 
 impl Endpoint {
     /// An endpoint from its parts.
-    pub fn new(host: &str, port: u16) -> Self {
+    pub(crate) fn new(host: &str, port: u16) -> Self {
         Self { host: host.to_ascii_lowercase(), port }
     }
 }

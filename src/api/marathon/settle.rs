@@ -9,7 +9,7 @@ use super::types::{App, Deployment, Task};
 
 /// What an app still waits for; shown as a fragment of a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Waiting {
+pub(crate) enum Waiting {
     /// Deployments that change it, by their ids.
     Deployments(Vec<String>),
     /// Tasks that do not run yet.
@@ -40,7 +40,7 @@ pub enum Waiting {
 ///
 /// # Errors
 /// With the first thing that it still waits for.
-pub fn settled(app: &App, deployments: &[Deployment]) -> Result<(), Waiting> {
+pub(crate) fn settled(app: &App, deployments: &[Deployment]) -> Result<(), Waiting> {
     let under_way = under_way(app, deployments);
     let (running, want) = (app.tasks_running, app.instances);
     let tasks = || app.tasks.iter().filter(|task| !task.has_ended());

@@ -19,7 +19,7 @@ impl Marathon {
     /// # Errors
     /// [`Reason::NotSettled`] with what is still missing, when the deadline passes; and when
     /// Marathon has no such app, or refuses.
-    pub async fn wait_settled(
+    pub(crate) async fn wait_settled(
         &self,
         id: &str,
         deadline: Duration,
@@ -33,7 +33,7 @@ impl Marathon {
     ///
     /// # Errors
     /// [`Reason::NotSettled`] when the deadline passes; and when Marathon refuses.
-    pub async fn wait_deployment(
+    pub(crate) async fn wait_deployment(
         &self,
         deployment: &str,
         deadline: Duration,

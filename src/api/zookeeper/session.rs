@@ -31,7 +31,7 @@ const NODE_EXISTS: i32 = -110;
 
 /// Why a session failed.
 #[derive(Debug, thiserror::Error)]
-pub enum SessionError {
+pub(crate) enum SessionError {
     /// The connection was lost.
     #[error("the connection was lost during the session with ZooKeeper")]
     Broken(#[source] std::io::Error),
@@ -67,7 +67,7 @@ fn reason(code: i32) -> String {
 }
 
 /// A session with a member.
-pub struct Session<S> {
+pub(crate) struct Session<S> {
     stream: S,
     deadline: Duration,
     n_asked: i32,
@@ -84,7 +84,7 @@ impl<S: Stream> Session<S> {
     ///
     /// # Errors
     /// When the member refuses it: a member without a quorum closes the connection.
-    pub async fn open(
+    pub(crate) async fn open(
         stream: S,
         user: &str,
         password: &Secret,
@@ -110,7 +110,7 @@ impl<S: Stream> Session<S> {
     ///
     /// # Errors
     /// When the member does not answer this.
-    pub async fn access(
+    pub(crate) async fn access(
         &mut self,
         path: &str,
     ) -> Result<Option<AccessList>, SessionError> {
@@ -126,7 +126,7 @@ impl<S: Stream> Session<S> {
     ///
     /// # Errors
     /// When the member refuses.
-    pub async fn secure(
+    pub(crate) async fn secure(
         &mut self,
         path: &str,
         access: &AccessList,
@@ -157,7 +157,7 @@ impl<S: Stream> Session<S> {
     ///
     /// # Errors
     /// When the member does not confirm it; the session then expires by itself.
-    pub async fn close(mut self) -> Result<(), SessionError> {
+    pub(crate) async fn close(mut self) -> Result<(), SessionError> {
         let what = || "end the session".to_owned();
         self.request(CLOSE, |asked| asked, what).await.map(drop)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::RunContext;
-use crate::api::marathon::{App, Embed, Queued};
+use crate::api::marathon::{App, Queued};
 use crate::api::mesos::AgentInfo;
 use crate::component::marathon::UNIT;
 use crate::event::Event;
@@ -60,7 +60,7 @@ pub(super) async fn problem(
             return None;
         }
     }
-    let apps = marathon.apps(Embed::default()).await.ok()?;
+    let apps = marathon.apps().await.ok()?;
     Some(sentence(&first, &apps, leader, since))
 }
 

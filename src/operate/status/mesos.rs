@@ -228,7 +228,7 @@ impl AgentState {
         if !agent.deactivated {
             return if agent.active { Self::Registered } else { Self::Silent };
         }
-        match agent.drain.as_ref().map(|drain| drain.state) {
+        match agent.drain {
             Some(DrainState::Drained) => Self::Drained,
             Some(DrainState::Draining) => Self::Draining,
             Some(DrainState::Unknown) | None => Self::Deactivated,
@@ -341,7 +341,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::api::mesos::{Drain, Resources};
+    use crate::api::mesos::Resources;
     use crate::inventory;
     use crate::provider::ssh;
 
@@ -390,14 +390,12 @@ mod tests {
             id: "S0".to_owned(),
             hostname: "10.0.0.2".to_owned(),
             address: None,
-            version: "1.11.0".to_owned(),
             active: !deactivated,
             deactivated,
-            registered: None,
             attributes: BTreeMap::new(),
             total: Resources::default(),
             allocated: Resources::default(),
-            drain: Some(Drain { state, mark_gone: false, started: None }),
+            drain: Some(state),
         };
         for (state, deactivated, expected) in [
             (DrainState::Drained, true, "drained"),

@@ -118,8 +118,7 @@ impl Services<'_> {
 
     /// Whether the leading master has its registry, which needs a quorum.
     pub(crate) async fn registry(&self, asked: &[Member]) -> Result<(), String> {
-        self.of_leader(asked, |master| async move { master.get_master().await.map(drop) })
-            .await
+        self.of_leader(asked, |master| async move { master.get_master().await }).await
     }
 
     /// The registered agents, as the leading master reports them.
@@ -130,10 +129,8 @@ impl Services<'_> {
 
     /// The registered frameworks, as the leading master reports them.
     pub(crate) async fn frameworks(&self) -> Result<Vec<Framework>, String> {
-        self.of_leader(&self.masters(), |master| async move {
-            master.get_frameworks().await.map(|frameworks| frameworks.current)
-        })
-        .await
+        let ask = |master: Master| async move { master.get_frameworks().await };
+        self.of_leader(&self.masters(), ask).await
     }
 
     /// Asks the leader through the first of these members that gets its answer.
@@ -377,11 +374,9 @@ mod tests {
 
     fn framework(host: &str, active: bool) -> Framework {
         Framework {
-            id: "F".to_owned(),
             name: "marathon".to_owned(),
             active,
             connected: active,
-            principal: None,
             hostname: Some(host.to_owned()),
             webui_url: None,
         }

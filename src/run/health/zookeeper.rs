@@ -126,10 +126,7 @@ mod tests {
         Ok(Answer::Serving(Status {
             version: "3.8.0".to_owned(),
             mode,
-            zxid: None,
-            followers: synced_followers,
             synced_followers,
-            voters: Some(3),
         }))
     }
 

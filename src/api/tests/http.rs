@@ -1,14 +1,17 @@
 //! What all clients share: redirects, passwords, lengths, retries, deadlines. Marathon is the
 //! example.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use platform::api::http::{ApiError, Reason, ThroughHost};
-use platform::api::marathon::{Embed, Force, Marathon, Then};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::json;
 
 use super::net::{Act, Net, says, sends_to};
-use crate::fake::Fake;
+use crate::api::http::{ApiError, Reason, ThroughHost};
+use crate::api::marathon::Marathon;
+use crate::remote::{Exec, Output, Remote, RemoteError, Stream};
 
 const ONE: &str = "10.0.0.1:8080";
 const TWO: &str = "10.0.0.2:8080";
@@ -18,6 +21,29 @@ const BASIC: &str = "Basic b3BzOmh1bnRlcjI=";
 
 fn pong() -> Act {
     says("200 OK", "pong")
+}
+
+/// A host that cannot open any connection.
+struct Unconnected;
+
+impl Remote for Unconnected {
+    fn exec<'a>(&'a self, _: Exec<'a>) -> BoxFuture<'a, Result<Output, RemoteError>> {
+        unreachable!("a dialer runs no command")
+    }
+
+    fn dial<'a>(
+        &'a self,
+        address: &'a str,
+        port: u16,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
+        let (host, address) = ("edge-1".parse().unwrap(), address.to_owned());
+        async move { Err(RemoteError::Dial { host, address, port }) }.boxed()
+    }
+
+    fn renew(&self) -> BoxFuture<'_, Result<(), RemoteError>> {
+        unreachable!("a dialer renews no connection")
+    }
 }
 
 /// An error as text, with its sources.
@@ -106,11 +132,10 @@ async fn an_order_stays_an_order_over_307_and_does_not_follow_302() {
 #[tokio::test]
 async fn every_body_is_sent_with_its_length() {
     let change = || says("200 OK", r#"{"version":"v","deploymentId":"d"}"#);
-    let net = Net::with(ONE, [change(), change(), says("200 OK", "{}")]).await;
+    let net = Net::with(ONE, [change(), change()]).await;
     let marathon = Marathon::new(net.access(ONE, &[]));
-    marathon.update("/web", &json!({"cmd": "é"}), Force::No).await.unwrap();
-    marathon.restart("/web", Force::No).await.unwrap();
-    marathon.kill_tasks(&["t".to_owned()], Then::Replace).await.unwrap();
+    marathon.create(&json!({"cmd": "é"})).await.unwrap();
+    marathon.delete("/web").await.unwrap();
     let bodies: Vec<(String, String)> = net
         .seen(ONE)
         .into_iter()
@@ -119,7 +144,7 @@ async fn every_body_is_sent_with_its_length() {
             (seen.headers["content-length"].clone(), seen.body)
         })
         .collect();
-    let expected = [("12", r#"{"cmd":"é"}"#), ("0", ""), ("13", r#"{"ids":["t"]}"#)];
+    let expected = [("12", r#"{"cmd":"é"}"#), ("0", "")];
     assert_eq!(bodies, expected.map(|(n, body)| (n.to_owned(), body.to_owned())));
 }
 
@@ -137,9 +162,9 @@ async fn an_order_that_may_have_been_carried_out_is_not_given_again() {
     for act in [Act::Drops, busy()] {
         let net = Net::with(ONE, [act, busy()]).await;
         let marathon = Marathon::new(net.access(ONE, &[]));
-        let error = marathon.scale("/web", 3, Force::No).await.unwrap_err();
+        let error = marathon.delete("/web").await.unwrap_err();
         assert!(error.is_transient(), "{}", told(&error));
-        assert_eq!(net.only(ONE).asked, "PATCH /v2/apps/web?force=false");
+        assert_eq!(net.only(ONE).asked, "DELETE /v2/apps/web?force=true");
     }
 }
 
@@ -149,8 +174,9 @@ async fn another_member_stands_in_for_one_that_cannot_be_reached() {
     let net = Net::with(TWO, [change]).await;
     let mut access = net.access(ONE, &[]);
     access.else_ask.push(TWO.parse().unwrap());
-    Marathon::new(access).scale("/web", 3, Force::No).await.unwrap();
-    assert_eq!(net.only(TWO).body, r#"{"instances":3}"#);
+    let body = json!({"id": "/web"});
+    Marathon::new(access).create(&body).await.unwrap();
+    assert_eq!(net.only(TWO).body, body.to_string());
 }
 
 #[tokio::test]
@@ -186,8 +212,7 @@ async fn an_order_whose_end_nobody_saw_is_not_said_to_have_reached_nobody() {
     let mut access = net.access(ONE, &[]);
     access.else_ask.push(TWO.parse().unwrap());
     access.deadline = Duration::from_millis(200);
-    let marathon = Marathon::new(access);
-    let error = marathon.scale("/web", 3, Force::No).await.unwrap_err();
+    let error = Marathon::new(access).delete("/web").await.unwrap_err();
     assert!(matches!(error.reason, Reason::TimedOut(_)), "{error:?}");
     assert!(
         told(&error).starts_with("the component at 10.0.0.2:8080 did not"),
@@ -198,7 +223,7 @@ async fn an_order_whose_end_nobody_saw_is_not_said_to_have_reached_nobody() {
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
     let net = Net::with(ONE, [Act::Floods]).await;
-    let error = Marathon::new(net.access(ONE, &[])).info().await.unwrap_err();
+    let error = Marathon::new(net.access(ONE, &[])).queue().await.unwrap_err();
     assert!(matches!(error.reason, Reason::TooLarge(_)), "{error:?}");
 }
 
@@ -206,14 +231,14 @@ async fn an_answer_without_end_is_cut_off() {
 async fn half_an_answer_is_not_taken_for_a_whole() {
     let half = || Act::Says("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}".to_owned());
     let net = Net::with(ONE, [half(), half(), half()]).await;
-    let error = Marathon::new(net.access(ONE, &[])).info().await.unwrap_err();
+    let error = Marathon::new(net.access(ONE, &[])).queue().await.unwrap_err();
     assert!(matches!(error.reason, Reason::Broken(_)), "{error:?}");
 }
 
 #[tokio::test]
 async fn another_program_at_the_port_is_not_understood() {
     let net = Net::with(ONE, [says("200 OK", "<html>hello</html>")]).await;
-    let error = Marathon::new(net.access(ONE, &[])).info().await.unwrap_err();
+    let error = Marathon::new(net.access(ONE, &[])).queue().await.unwrap_err();
     assert!(matches!(error.reason, Reason::NotUnderstood(_)), "{error:?}");
 }
 
@@ -223,10 +248,10 @@ async fn refusals_of_users_are_told_with_the_user_and_in_one_line() {
     let forbids = says("403 Forbidden", r#"{"message":"Not Authorized to view"}"#);
     let net = Net::with(ONE, [says("401 Unauthorized", page), forbids]).await;
     let marathon = Marathon::new(net.access(ONE, &[]));
-    let error = marathon.info().await.unwrap_err();
+    let error = marathon.queue().await.unwrap_err();
     assert!(matches!(error.reason, Reason::Unauthorized { .. }), "{error:?}");
     assert!(told(&error).contains("rejects the password of `ops`"), "{error}");
-    let error = marathon.apps(Embed::default()).await.unwrap_err();
+    let error = marathon.apps().await.unwrap_err();
     assert!(matches!(error.reason, Reason::Forbidden { .. }), "{error:?}");
     assert!(told(&error).contains("`ops`: Not Authorized to view"), "{error}");
 }
@@ -235,7 +260,7 @@ async fn refusals_of_users_are_told_with_the_user_and_in_one_line() {
 async fn a_host_that_opens_all_connections_is_a_dialer() {
     let net = Net::default();
     let mut access = net.access(ONE, &[]);
-    access.dialer = std::sync::Arc::new(ThroughHost(Fake::new("edge-1", [])));
+    access.dialer = Arc::new(ThroughHost(Arc::new(Unconnected)));
     let error = Marathon::new(access).ping().await.unwrap_err();
     assert!(told(&error).contains("edge-1 cannot connect to 10.0.0.1:8080"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! The clients of Mesos, Marathon and Chronos against servers with scripted answers.
+//! The clients of ZooKeeper, Mesos, Marathon and Chronos against servers with scripted answers.
 
 mod answered;
 mod chronos;

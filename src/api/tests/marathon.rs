@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use platform::api::http::{Fault, Reason};
-use platform::api::marathon::{Cancel, Change, Embed, Force, Killed, Marathon, Then};
 use serde_json::json;
 
 use super::net::{Act, Net, says};
+use crate::api::http::Reason;
+use crate::api::marathon::Marathon;
 
 const AT: &str = "10.0.0.1:8080";
 const CHANGE: &str = r#"{"version":"2020-10-29T10:00:00.000Z","deploymentId":"d1"}"#;
@@ -45,11 +45,6 @@ fn asked(net: &Net) -> Vec<String> {
     net.seen(AT).into_iter().map(|seen| seen.asked).collect()
 }
 
-fn change() -> Change {
-    let version = "2020-10-29T10:00:00.000Z".to_owned();
-    Change { version, deployment: "d1".to_owned() }
-}
-
 #[tokio::test]
 async fn an_app_is_read_with_what_callers_need() {
     let net = Net::with(AT, [ok(&app(2, 1, r#"{"id":"d1"}"#))]).await;
@@ -58,35 +53,23 @@ async fn an_app_is_read_with_what_callers_need() {
     assert_eq!((app.instances, app.tasks_running, app.tasks_healthy), (2, 2, 1));
     assert_eq!(app.deployments[0].id, "d1");
     assert_eq!(app.constraints, [["hostname", "UNIQUE"]]);
-    assert_eq!(app.networks[0].mode, "container/bridge");
-    let mapping = &app.container.as_ref().unwrap().port_mappings[0];
-    assert_eq!((mapping.host_port, mapping.service_port), (Some(0), Some(10056)));
+    assert_eq!(app.health_checks.len(), 1);
     let task = &app.tasks[0];
-    assert_eq!((task.host.as_str(), task.agent_id.as_deref()), ("w1", Some("S3")));
-    assert_eq!((&task.ports[..], &task.service_ports[..]), (&[31876][..], &[10056][..]));
-    assert_eq!(task.ip_addresses[0].ip_address, "172.17.0.3");
+    assert_eq!((task.host.as_str(), &task.ports[..]), ("w1", &[31876][..]));
     assert!(task.health_check_results[0].alive && task.started_at.is_some());
     assert_eq!(app.last_task_failure.unwrap().message, "exit status 1");
 }
 
 #[tokio::test]
-async fn what_marathon_says_of_itself_is_read() {
-    let info = r#"{"name":"marathon","version":"1.11.24","elected":true,"leader":"c1:8080",
-        "frameworkId":"f-1","marathon_config":{}}"#;
+async fn the_leader_is_named_where_there_is_one() {
     let none = says("404 Not Found", r#"{"message":"There is no leader"}"#);
-    let script = [ok(info), ok(r#"{"leader":"c1:8080"}"#), none, ok("pong")];
+    let script = [ok(r#"{"leader":"c1:8080"}"#), none, ok("pong")];
     let net = Net::with(AT, script).await;
     let marathon = Marathon::new(net.access(AT, &[]));
-    let info = marathon.info().await.unwrap();
-    assert_eq!((info.version.as_str(), info.elected), ("1.11.24", Some(true)));
-    assert_eq!(info.framework_id.as_deref(), Some("f-1"));
     assert_eq!(marathon.leader().await.unwrap(), Some("c1:8080".parse().unwrap()));
     assert_eq!(marathon.leader().await.unwrap(), None);
     marathon.ping().await.unwrap();
-    assert_eq!(
-        asked(&net),
-        ["GET /v2/info", "GET /v2/leader", "GET /v2/leader", "GET /ping"]
-    );
+    assert_eq!(asked(&net), ["GET /v2/leader", "GET /v2/leader", "GET /ping"]);
 }
 
 #[tokio::test]
@@ -98,96 +81,39 @@ async fn lists_are_read() {
         "delay":{"timeLeftSeconds":5,"overdue":false},"processedOffersSummary":
         {"processedOffersCount":3,"unusedOffersCount":2,"rejectSummaryLastOffers":
         [{"reason":"InsufficientCpus","declined":2,"processed":3}]}}]}"#;
-    let groups =
-        r#"{"id":"/","apps":[],"groups":[{"id":"/prod","apps":[{"id":"/prod/web"}]}]}"#;
     let apps = r#"{"apps":[{"id":"/web"}]}"#;
-    let net = Net::with(AT, [apps, apps, deployment, queue, groups].map(ok)).await;
+    let net = Net::with(AT, [apps, deployment, queue].map(ok)).await;
     let marathon = Marathon::new(net.access(AT, &[]));
-    assert_eq!(marathon.apps(Embed::default()).await.unwrap()[0].id, "/web");
-    let all = Embed { tasks: true, last_task_failure: true };
-    marathon.apps(all).await.unwrap();
+    assert_eq!(marathon.apps().await.unwrap()[0].id, "/web");
     let deployments = marathon.deployments().await.unwrap();
     assert_eq!(deployments[0].affected_apps, ["/web"]);
-    assert_eq!(deployments[0].current_actions[0].action, "ScaleApplication");
+    assert_eq!((deployments[0].current_step, deployments[0].total_steps), (1, 2));
     let queue = marathon.queue().await.unwrap();
     assert_eq!(queue[0].offers.rejected[0].reason, "InsufficientCpus");
     assert!((queue[0].delay.time_left_seconds - 5.0).abs() < 1e-9);
-    let root = marathon.groups().await.unwrap();
-    assert_eq!(root.groups[0].apps[0].id, "/prod/web");
-    assert_eq!(
-        asked(&net),
-        [
-            "GET /v2/apps",
-            "GET /v2/apps?embed=apps.tasks&embed=apps.lastTaskFailure",
-            "GET /v2/deployments",
-            "GET /v2/queue",
-            "GET /v2/groups?embed=group.groups&embed=group.apps&embed=group.apps.counts",
-        ]
-    );
+    assert_eq!(asked(&net), ["GET /v2/apps", "GET /v2/deployments", "GET /v2/queue"]);
 }
 
 #[tokio::test]
-async fn changes_say_always_whether_they_force_and_replace_whole_definitions() {
-    let created = r#"{"id":"/web","version":"2020-10-29T10:00:00.000Z","deployments":[{"id":"d1"}]}"#;
-    let script =
-        [says("201 Created", created), ok(CHANGE), ok(CHANGE), ok(CHANGE), ok(CHANGE)];
+async fn changes_say_always_whether_they_force() {
+    let created = r#"{"id":"/web","version":"v","deployments":[{"id":"d0"}]}"#;
+    let killed = r#"{"task":{"id":"t1","appId":"/web"}}"#;
+    let script = [says("201 Created", created), ok(killed), ok(CHANGE)];
     let net = Net::with(AT, script).await;
     let marathon = Marathon::new(net.access(AT, &[]));
     let definition = json!({"id": "/web", "cmd": "sleep 1"});
-    assert_eq!(marathon.create(&definition).await.unwrap(), change());
-    let updated = marathon.update("/web", &definition, Force::No).await;
-    assert_eq!(updated.unwrap(), change());
-    assert_eq!(marathon.scale("/web", 0, Force::Yes).await.unwrap(), change());
-    assert_eq!(marathon.restart("/web", Force::No).await.unwrap(), change());
-    assert_eq!(marathon.delete("/web", Force::No).await.unwrap(), change());
+    marathon.create(&definition).await.unwrap();
+    marathon.kill_task("/web", "t1").await.unwrap();
+    assert_eq!(marathon.delete("/web").await.unwrap().deployment, "d1");
     assert_eq!(
         asked(&net),
         [
             "POST /v2/apps?force=false",
-            "PUT /v2/apps/web?force=false&partialUpdate=false",
-            "PATCH /v2/apps/web?force=true",
-            "POST /v2/apps/web/restart?force=false",
-            "DELETE /v2/apps/web?force=false",
-        ]
-    );
-    assert_eq!(net.seen(AT)[1].body, definition.to_string());
-}
-
-#[tokio::test]
-async fn tasks_are_killed_with_or_without_a_deployment() {
-    let one = r#"{"task":{"id":"t1","appId":"/web"}}"#;
-    let many = r#"{"tasks":[{"id":"t1"},{"id":"t2"}]}"#;
-    let net = Net::with(AT, [one, many, CHANGE].map(ok)).await;
-    let marathon = Marathon::new(net.access(AT, &[]));
-    let ids = |killed: &Killed| {
-        killed.tasks.iter().map(|task| task.id.clone()).collect::<Vec<String>>()
-    };
-    let killed = marathon.kill_task("/web", "t1", Then::Replace).await.unwrap();
-    assert_eq!((ids(&killed), killed.deployment), (vec!["t1".to_owned()], None));
-    let both = ["t1".to_owned(), "t2".to_owned()];
-    let killed = marathon.kill_tasks(&both, Then::Wipe).await.unwrap();
-    assert_eq!(ids(&killed), both);
-    let killed = marathon.kill_tasks(&both, Then::Scale).await.unwrap();
-    assert_eq!(killed.deployment.as_deref(), Some("d1"));
-    assert_eq!(
-        asked(&net),
-        [
             "DELETE /v2/apps/web/tasks/t1?scale=false&wipe=false",
-            "POST /v2/tasks/delete?scale=false&wipe=true",
-            "POST /v2/tasks/delete?scale=true&wipe=false",
+            "DELETE /v2/apps/web?force=true",
         ]
     );
-}
-
-#[tokio::test]
-async fn a_deployment_is_reverted_or_stopped() {
-    let net = Net::with(AT, [ok(CHANGE), says("202 Accepted", "")]).await;
-    let marathon = Marathon::new(net.access(AT, &[]));
-    let reverted = marathon.cancel_deployment("d0", Cancel::Revert).await.unwrap();
-    assert_eq!(reverted, Some(change()));
-    assert_eq!(marathon.cancel_deployment("d0", Cancel::Stop).await.unwrap(), None);
-    let path = |force: bool| format!("DELETE /v2/deployments/d0?force={force}");
-    assert_eq!(asked(&net), [path(false), path(true)]);
+    assert_eq!(net.seen(AT)[0].body, definition.to_string());
 }
 
 #[tokio::test]
@@ -207,13 +133,14 @@ async fn both_conflicts_and_faults_are_told_apart() {
     let body = json!({"id": "/web"});
     let error = marathon.create(&body).await.unwrap_err();
     assert!(matches!(error.reason, Reason::Exists(said) if said.contains("[/web]")));
-    let error = marathon.update("/web", &body, Force::No).await.unwrap_err();
+    let error = marathon.create(&body).await.unwrap_err();
     assert!(matches!(&error.reason, Reason::Locked(ids) if *ids == ["d7"]), "{error:?}");
     let error = marathon.create(&body).await.unwrap_err();
-    let fault =
-        Fault { path: "/id".to_owned(), errors: vec!["error.path.missing".to_owned()] };
-    assert!(
-        matches!(&error.reason, Reason::Invalid { faults, .. } if *faults == [fault])
+    let Reason::Invalid { faults, .. } = &error.reason else { panic!("{error:?}") };
+    let [fault] = &faults[..] else { panic!("{faults:?}") };
+    assert_eq!(
+        (fault.path.as_str(), &fault.errors[..]),
+        ("/id", &["error.path.missing".to_owned()][..])
     );
     let error = marathon.app("/web").await.unwrap_err();
     assert!(matches!(error.reason, Reason::NotFound(_)), "{error:?}");

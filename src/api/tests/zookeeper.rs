@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use platform::api::zookeeper::session::{Session, SessionError};
-use platform::component::znode::{AccessList, Grant, Rights};
-use platform::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use crate::api::zookeeper::session::{Session, SessionError};
+use crate::component::znode::{AccessList, Grant, Rights};
+use crate::secret::Secret;
 
 const SOON: Duration = Duration::from_secs(5);
 const NO_NODE: i32 = -101;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use platform::api::http::{Access, Dialer, Endpoint, Login};
-use platform::remote::{RemoteError, Stream};
-use platform::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+
+use crate::api::http::{Access, Dialer, Endpoint, Login};
+use crate::remote::{RemoteError, Stream};
+use crate::secret::Secret;
 
 /// How a server answers one request.
 #[derive(Clone)]
