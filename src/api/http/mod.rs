@@ -36,8 +36,8 @@ pub(crate) use self::error::{ApiError, Reason};
 use self::wire::{Failed, Reply};
 
 const MAX_REDIRECTS: usize = 5;
-/// How often each member is tried, if a request may be repeated.
-const ROUNDS: usize = 3;
+/// How often a request is tried, if it may be repeated.
+const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(250);
 /// A connection inside one network is made much sooner, or not at all.
 const DIAL: Duration = Duration::from_secs(5);
@@ -91,10 +91,7 @@ pub(crate) struct Access {
     pub(crate) name: String,
     /// The member to ask.
     pub(crate) ask: Endpoint,
-    /// Members to ask in turn if that one cannot be reached or cannot answer now; empty if only
-    /// that member is meant.
-    pub(crate) else_ask: Vec<Endpoint>,
-    /// The cluster's addresses: a redirect may lead to these and to those above, and nowhere
+    /// The cluster's addresses: a redirect may lead to these and to the one above, and nowhere
     /// else.
     pub(crate) own: BTreeSet<Endpoint>,
     /// The user to log in as.
@@ -242,24 +239,18 @@ impl Http {
     }
 
     async fn tries(&self, call: &Call, trail: &mut Trail) -> Result<Reply, ApiError> {
-        let members: Vec<&Endpoint> =
-            std::iter::once(&self.access.ask).chain(&self.access.else_ask).collect();
-        let mut turn = 0;
-        loop {
-            trail.at.clone_from(members[turn % members.len()]);
-            let ended = self.follow(call, trail).await;
-            turn += 1;
-            let is_last = turn == ROUNDS * members.len();
-            match ended {
-                Err(error) if !is_last && error.may_be_repeated(call.repeatable) => {
+        for _ in 1..TRIES {
+            trail.at.clone_from(&self.access.ask);
+            match self.follow(call, trail).await {
+                Err(error) if error.may_be_repeated(call.repeatable) => {
                     trail.failed = Some(error);
                 }
                 ended => return ended,
             }
-            if turn.is_multiple_of(members.len()) {
-                sleep(PAUSE).await;
-            }
+            sleep(PAUSE).await;
         }
+        trail.at.clone_from(&self.access.ask);
+        self.follow(call, trail).await
     }
 
     /// Asks a member, and follows its redirects.
@@ -309,9 +300,7 @@ impl Http {
     ) -> Result<(Endpoint, String), ApiError> {
         let (to, path) = parse_location(at, location).unwrap_or_default();
         let access = &self.access;
-        let is_own = |to: &Endpoint| {
-            *to == access.ask || access.else_ask.contains(to) || access.own.contains(to)
-        };
+        let is_own = |to: &Endpoint| *to == access.ask || access.own.contains(to);
         match to.filter(is_own) {
             Some(to) => Ok((to, path)),
             None => {

@@ -169,17 +169,6 @@ async fn an_order_that_may_have_been_carried_out_is_not_given_again() {
 }
 
 #[tokio::test]
-async fn another_member_stands_in_for_one_that_cannot_be_reached() {
-    let change = says("200 OK", r#"{"version":"v","deploymentId":"d"}"#);
-    let net = Net::with(TWO, [change]).await;
-    let mut access = net.access(ONE, &[]);
-    access.else_ask.push(TWO.parse().unwrap());
-    let body = json!({"id": "/web"});
-    Marathon::new(access).create(&body).await.unwrap();
-    assert_eq!(net.only(TWO).body, body.to_string());
-}
-
-#[tokio::test]
 async fn a_member_that_is_meant_itself_and_away_is_said_with_the_reason() {
     let net = Net::with(TWO, [pong()]).await;
     let error = Marathon::new(net.access(ONE, &[TWO])).ping().await.unwrap_err();
@@ -204,20 +193,6 @@ async fn a_server_that_says_nothing_is_left_at_the_deadline() {
     let error = Marathon::new(access).ping().await.unwrap_err();
     assert!(matches!(error.reason, Reason::TimedOut(_)), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(10));
-}
-
-#[tokio::test]
-async fn an_order_whose_end_nobody_saw_is_not_said_to_have_reached_nobody() {
-    let net = Net::with(TWO, [Act::Holds]).await;
-    let mut access = net.access(ONE, &[]);
-    access.else_ask.push(TWO.parse().unwrap());
-    access.deadline = Duration::from_millis(200);
-    let error = Marathon::new(access).delete("/web").await.unwrap_err();
-    assert!(matches!(error.reason, Reason::TimedOut(_)), "{error:?}");
-    assert!(
-        told(&error).starts_with("the component at 10.0.0.2:8080 did not"),
-        "{error}"
-    );
 }
 
 #[tokio::test]

@@ -84,7 +84,6 @@ impl Net {
         Access {
             name: "the component".to_owned(),
             ask: ask.parse().unwrap(),
-            else_ask: Vec::new(),
             own: own.iter().map(|own| own.parse().unwrap()).collect(),
             login: Some(Login {
                 user: "ops".to_owned(),

@@ -194,7 +194,6 @@ impl Services<'_> {
         Ok(Access {
             name: format!("{component} on {}", member.host),
             ask: endpoint(member),
-            else_ask: Vec::new(),
             own: members.iter().map(endpoint).collect(),
             login: Some(Login { user: OPERATOR.to_owned(), password: password.clone() }),
             dialer: Arc::new(ThroughHost(Arc::clone(remote))),
