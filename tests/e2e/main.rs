@@ -7,6 +7,7 @@
 mod aws;
 mod base;
 mod cluster;
+mod consent;
 mod ec2;
 mod faults;
 mod given;
