@@ -1,5 +1,6 @@
 //! `platform status`: what runs where, which member leads, how many can fail.
 
+mod deployments;
 mod launches;
 mod mesos;
 mod show;
@@ -277,6 +278,8 @@ impl Seen<'_> {
             problems.push("ZooKeeper has no quorum".to_owned());
         }
         problems.extend(self.asked.problems(self.topology));
+        let mut notes = self.asked.notes();
+        notes.extend(agent::unlimited(self.topology, self.facts));
         Status {
             cluster: self.topology.cluster.to_string(),
             missing: missing.to_vec(),
@@ -285,7 +288,7 @@ impl Seen<'_> {
             mesos: self.asked.status(self.topology),
             expires: None,
             problems,
-            notes: agent::unlimited(self.topology, self.facts).into_iter().collect(),
+            notes,
         }
     }
 

@@ -5,7 +5,6 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 /// An app.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -25,8 +24,8 @@ pub(crate) struct App {
     pub(crate) tasks_healthy: u32,
     /// Deployments that change it now.
     pub(crate) deployments: Vec<Reference>,
-    /// Its health checks: only their number counts.
-    pub(crate) health_checks: Vec<IgnoredAny>,
+    /// Its health checks.
+    pub(crate) health_checks: Vec<HealthCheck>,
     /// Its tasks; empty in a list of apps.
     pub(crate) tasks: Vec<Task>,
     /// How its last task failed; `None` in a list of apps.
@@ -41,6 +40,18 @@ pub(crate) struct App {
 pub(crate) struct VersionInfo {
     /// The last change that is more than another number of instances or a restart.
     pub(crate) last_config_change_at: Option<Timestamp>,
+}
+
+/// How long a health check may take until a task is healthy or is killed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct HealthCheck {
+    /// Failures after a task's start are ignored for so long.
+    pub(crate) grace_period_seconds: u32,
+    /// The time between two checks.
+    pub(crate) interval_seconds: u32,
+    /// After so many failures in a row the task is killed.
+    pub(crate) max_consecutive_failures: u32,
 }
 
 /// A deployment's id, inside an app.
@@ -138,6 +149,8 @@ pub(crate) struct Deployment {
     pub(crate) id: String,
     /// The apps that it changes.
     pub(crate) affected_apps: Vec<String>,
+    /// When it began.
+    pub(crate) version: Option<Timestamp>,
     /// Its current step, from 1.
     pub(crate) current_step: u32,
     /// The number of its steps.

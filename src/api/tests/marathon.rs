@@ -74,7 +74,7 @@ async fn the_leader_is_named_where_there_is_one() {
 
 #[tokio::test]
 async fn lists_are_read() {
-    let deployment = r#"[{"id":"d1","version":"v","affectedApps":["/web"],
+    let deployment = r#"[{"id":"d1","version":"2026-11-29T15:12:38.887Z","affectedApps":["/web"],
         "currentActions":[{"action":"ScaleApplication","app":"/web","readinessCheckResults":[]}],
         "currentStep":1,"totalSteps":2}]"#;
     let queue = r#"{"queue":[{"app":{"id":"/web"},"count":2,

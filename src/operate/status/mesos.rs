@@ -7,8 +7,8 @@ use futures::future::join_all;
 use serde::{Serialize, Serializer};
 
 use super::super::RunContext;
-use super::launches;
 use super::state::ServiceState;
+use super::{deployments, launches};
 use crate::api::mesos::{AgentInfo, DrainState, Framework};
 use crate::component::{Health, Spec};
 use crate::host::HostName;
@@ -79,6 +79,8 @@ pub(super) struct Asked {
     agents: Result<Vec<AgentInfo>, String>,
     frameworks: Result<Vec<Framework>, String>,
     launches: Option<String>,
+    /// Sentences about deployments that last too long.
+    deployments: Vec<String>,
 }
 
 impl Asked {
@@ -106,9 +108,12 @@ impl Asked {
             hosts.zip(statuses).collect::<Vec<_>>()
         });
         let mut asked =
-            Self { statuses: statuses.collect(), agents, frameworks, launches: None };
+            Self { statuses: statuses.collect(), agents, frameworks, ..Self::nobody() };
         if let (Some(leader), Ok(agents)) = (asked.marathon(), &asked.agents) {
-            asked.launches = launches::problem(services, leader, agents, ctx).await;
+            let late = deployments::overdue(services, leader, ctx);
+            let launches = launches::problem(services, leader, agents, ctx);
+            let (late, launches) = tokio::join!(late, launches);
+            (asked.deployments, asked.launches) = (late, launches);
         }
         asked
     }
@@ -127,7 +132,13 @@ impl Asked {
             agents: Ok(Vec::new()),
             frameworks: Ok(Vec::new()),
             launches: None,
+            deployments: Vec::new(),
         }
+    }
+
+    /// What may be wrong with an app.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.deployments.clone()
     }
 
     /// The state of a component on a host, if it was asked.
@@ -357,7 +368,7 @@ mod tests {
     fn asked(topology: &Topology, agents: Result<Vec<AgentInfo>, String>) -> Asked {
         let host = topology.nodes[0].host.clone();
         let statuses = [((Component::MesosMaster, host), Ok(true))].into();
-        Asked { statuses, agents, frameworks: Ok(Vec::new()), launches: None }
+        Asked { statuses, agents, ..Asked::nobody() }
     }
 
     /// A master that was killed and started again may claim for seconds that it leads.
