@@ -5,8 +5,10 @@
 //! to do with an offer or an update is its user's affair, acknowledging included.
 
 use crate::framework::credentials::Credentials;
+use crate::framework::effect::Call;
 use crate::framework::offer::Offer;
 use crate::http::{NotRecordIo, Records};
+use crate::mesos::wrapped;
 use futures::StreamExt as _;
 use reqwest::{Client, Response, StatusCode, header};
 use serde::Deserialize;
@@ -175,105 +177,51 @@ pub fn start(
 }
 
 impl Caller {
-    /// Uses offers for operations, such as a launch, and gives the rest back.
+    /// Makes a call. Offers that it gives back stay away for so many seconds.
     ///
     /// # Errors
-    /// When the master does not take it; then nothing was launched.
-    pub async fn accept(
-        &self,
-        offer: &str,
-        tasks: &[Value],
-        refuse_seconds: f64,
-    ) -> Result<(), CallError> {
-        let accept = json!({
-            "offer_ids": [{"value": offer}],
-            "operations": [{"type": "LAUNCH", "launch": {"task_infos": tasks}}],
-            "filters": {"refuse_seconds": refuse_seconds},
-        });
-        self.call("ACCEPT", json!({"accept": accept})).await
-    }
-
-    /// Declines offers for a time.
-    ///
-    /// # Errors
-    /// When the master does not take it.
-    pub async fn decline(
-        &self,
-        offers: &[String],
-        refuse_seconds: f64,
-    ) -> Result<(), CallError> {
-        let ids: Vec<_> = offers.iter().map(|id| json!({"value": id})).collect();
+    /// When the master does not take it; then nothing came of it.
+    pub async fn call(&self, call: &Call, refuse_seconds: f64) -> Result<(), CallError> {
         let filters = json!({"refuse_seconds": refuse_seconds});
-        let decline = json!({"decline": {"offer_ids": ids, "filters": filters}});
-        self.call("DECLINE", decline).await
-    }
-
-    /// Asks for offers again, refused ones too.
-    ///
-    /// # Errors
-    /// When the master does not take it.
-    pub async fn revive(&self) -> Result<(), CallError> {
-        self.call("REVIVE", json!({})).await
-    }
-
-    /// Asks for no more offers.
-    ///
-    /// # Errors
-    /// When the master does not take it.
-    pub async fn suppress(&self) -> Result<(), CallError> {
-        self.call("SUPPRESS", json!({})).await
-    }
-
-    /// Kills a task. It may still end otherwise; an update tells.
-    ///
-    /// # Errors
-    /// When the master does not take it.
-    pub async fn kill(&self, task: &str, agent: Option<&str>) -> Result<(), CallError> {
-        let mut kill = json!({"task_id": {"value": task}});
-        if let Some(agent) = agent {
-            kill["agent_id"] = json!({"value": agent});
+        match call {
+            Call::Launch { offer, tasks } => {
+                let accept = json!({
+                    "offer_ids": [wrapped(offer)],
+                    "operations": [{"type": "LAUNCH", "launch": {"task_infos": tasks}}],
+                    "filters": filters,
+                });
+                self.send("ACCEPT", json!({"accept": accept})).await
+            }
+            Call::Decline(offers) => {
+                let ids: Value = offers.iter().map(|id| wrapped(id)).collect();
+                let decline = json!({"offer_ids": ids, "filters": filters});
+                self.send("DECLINE", json!({"decline": decline})).await
+            }
+            Call::Revive => self.send("REVIVE", json!({})).await,
+            Call::Suppress => self.send("SUPPRESS", json!({})).await,
+            Call::Kill { task, agent } => {
+                self.send("KILL", json!({"kill": at(task, agent.as_deref())})).await
+            }
+            Call::Acknowledge(status) => {
+                let Some(uuid) = &status.uuid else { return Ok(()) };
+                let mut update = at(&status.task_id.value, Some(&status.agent_id.value));
+                update["uuid"] = uuid.as_str().into();
+                self.send("ACKNOWLEDGE", json!({"acknowledge": update})).await
+            }
+            Call::Reconcile(tasks) => {
+                let tasks: Value = tasks
+                    .iter()
+                    .map(|(task, agent)| at(task, agent.as_deref()))
+                    .collect();
+                self.send("RECONCILE", json!({"reconcile": {"tasks": tasks}})).await
+            }
         }
-        self.call("KILL", json!({"kill": kill})).await
     }
 
-    /// Acknowledges an update, when it asks for that.
-    ///
-    /// # Errors
-    /// When the master does not take it; it then sends the update again.
-    pub async fn acknowledge(&self, status: &Status) -> Result<(), CallError> {
-        let Some(uuid) = &status.uuid else { return Ok(()) };
-        let acknowledge = json!({
-            "agent_id": {"value": status.agent_id.value},
-            "task_id": {"value": status.task_id.value},
-            "uuid": uuid,
-        });
-        self.call("ACKNOWLEDGE", json!({"acknowledge": acknowledge})).await
-    }
-
-    /// Asks for the state of tasks, or of all when none is named.
-    ///
-    /// # Errors
-    /// When the master does not take it.
-    pub async fn reconcile(
-        &self,
-        tasks: &[(String, Option<String>)],
-    ) -> Result<(), CallError> {
-        let tasks: Vec<_> = tasks
-            .iter()
-            .map(|(task, agent)| match agent {
-                Some(agent) => {
-                    json!({"task_id": {"value": task}, "agent_id": {"value": agent}})
-                }
-                None => json!({"task_id": {"value": task}}),
-            })
-            .collect();
-        self.call("RECONCILE", json!({"reconcile": {"tasks": tasks}})).await
-    }
-
-    async fn call(&self, kind: &'static str, mut body: Value) -> Result<(), CallError> {
+    async fn send(&self, kind: &'static str, mut body: Value) -> Result<(), CallError> {
         let subscription = self.subscription().ok_or(CallError::Disconnected)?;
         body["type"] = kind.into();
-        body["framework_id"] = json!({"value": subscription.framework_id});
+        body["framework_id"] = wrapped(&subscription.framework_id);
         let request = self
             .post(&subscription.url, &body)
             .header("Mesos-Stream-Id", &subscription.stream_id)
@@ -362,8 +310,8 @@ impl Follower {
         let mut framework = self.framework.clone();
         let mut body = json!({"type": "SUBSCRIBE"});
         if let Some(id) = &self.framework_id {
-            framework["id"] = json!({"value": id});
-            body["framework_id"] = json!({"value": id});
+            framework["id"] = wrapped(id);
+            body["framework_id"] = wrapped(id);
         }
         body["subscribe"] = json!({"framework_info": framework});
         let sent = timeout(CALL_DEADLINE, self.caller.post(url, &body).send()).await;
@@ -457,6 +405,15 @@ fn read(mut value: Value) -> Option<Event> {
         "ERROR" => Some(Event::Error(text(&value["error"]["message"]))),
         _ => None,
     }
+}
+
+/// A task, and where it is, when that is known.
+fn at(task: &str, agent: Option<&str>) -> Value {
+    let mut named = json!({"task_id": wrapped(task)});
+    if let Some(agent) = agent {
+        named["agent_id"] = wrapped(agent);
+    }
+    named
 }
 
 fn text(value: &Value) -> String {

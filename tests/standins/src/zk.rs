@@ -275,19 +275,9 @@ impl Candidate {
         Ok(Self { session: session.clone(), node: format!("{path}{sequence}"), standing })
     }
 
-    /// Whether this candidate leads now.
-    pub fn leads(&self) -> bool {
-        self.standing.borrow().leads
-    }
-
     /// The election as it goes on; the sender goes away when the session is lost.
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.clone()
-    }
-
-    /// The path of this candidate's node.
-    pub fn node(&self) -> &str {
-        &self.node
     }
 
     /// Gives the place up at once, so that the next may lead.

@@ -9,6 +9,7 @@ use axum::routing::post;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use standins::framework::credentials::Credentials;
+use standins::framework::effect::Call;
 use standins::http::record;
 use standins::scheduler::{Event, Registration, start};
 use std::net::SocketAddr;
@@ -91,7 +92,7 @@ async fn a_silent_master_is_subscribed_to_again_with_the_same_id() {
         matches!(next().await, Event::Subscribed { framework_id, again: false } if framework_id == "F1")
     );
     let Event::Update(status) = next().await else { panic!("no update") };
-    caller.acknowledge(&status).await.unwrap();
+    caller.call(&Call::Acknowledge(status), 0.0).await.unwrap();
     assert!(matches!(next().await, Event::Disconnected));
     assert!(matches!(next().await, Event::Subscribed { again: true, .. }));
 

@@ -1,12 +1,12 @@
 //! The shell around what a leader knows and decides: carries out what it decides and tells it
 //! what happens. It decides nothing itself.
 
-use super::effect::{Call, Effect};
+use super::effect::Effect;
 use super::log;
 use super::offer::Offer;
 use super::setup::Setup;
 use super::store::{Store, Unreadable};
-use crate::scheduler::{self, CallError, Caller, Event, Registration, Status};
+use crate::scheduler::{self, Caller, Event, Registration, Status};
 use crate::zk::{Session, ZkError};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -214,7 +214,8 @@ impl<C> Hands<'_, C> {
             Effect::Forget(path) => Ok(self.store.forget(&path).await?),
             Effect::End(reason) => Err(LeaderEnd::Broken(reason)),
             Effect::Call(call) => {
-                if let Err(error) = self.call(&call).await {
+                let decline_seconds = self.setup.decline_seconds;
+                if let Err(error) = self.caller.call(&call, decline_seconds).await {
                     log(self.setup.name, &error.to_string());
                 }
                 Ok(())
@@ -224,21 +225,6 @@ impl<C> Hands<'_, C> {
                 self.leader.events.send((event, body)).ok();
                 Ok(())
             }
-        }
-    }
-
-    async fn call(&self, call: &Call) -> Result<(), CallError> {
-        let decline_seconds = self.setup.decline_seconds;
-        match call {
-            Call::Launch { offer, tasks } => {
-                self.caller.accept(offer, tasks, decline_seconds).await
-            }
-            Call::Decline(offers) => self.caller.decline(offers, decline_seconds).await,
-            Call::Revive => self.caller.revive().await,
-            Call::Suppress => self.caller.suppress().await,
-            Call::Kill { task, agent } => self.caller.kill(task, agent.as_deref()).await,
-            Call::Acknowledge(status) => self.caller.acknowledge(status).await,
-            Call::Reconcile(tasks) => self.caller.reconcile(tasks).await,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Pure. Reservations other than a role's own are left to others: resources of a disk with a
 //! source or of a refined reservation are not taken.
 
+use crate::scheduler::Id;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -11,20 +12,14 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Offer {
-    id: Named,
-    agent_id: Named,
+    id: Id,
+    agent_id: Id,
     /// The agent's host name.
     pub hostname: String,
     resources: Vec<Value>,
     attributes: Vec<Value>,
     domain: Value,
     unavailability: Value,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Named {
-    value: String,
 }
 
 /// How much is needed of what counts.

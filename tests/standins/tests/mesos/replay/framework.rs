@@ -1,7 +1,7 @@
 //! A framework that runs one task where it is told to.
 
 use serde_json::{Value, json};
-use standins::framework::credentials::Credentials;
+use standins::framework::effect::Call;
 use standins::scheduler::{self, Caller, Driver, Event, Registration};
 use tokio::sync::{mpsc, watch};
 
@@ -36,11 +36,8 @@ impl Framework {
         } else {
             framework["role"] = json!("*");
         }
-        let registration = Registration {
-            framework,
-            framework_id: None,
-            credentials: None::<Credentials>,
-        };
+        let registration =
+            Registration { framework, framework_id: None, credentials: None };
         let (driver, caller, events) = scheduler::start(followed, registration);
         let mut framework = Self { caller, events, _driver: driver, _leader: leader };
         let first = framework.next().await;
@@ -53,6 +50,10 @@ impl Framework {
         next.expect("the master says nothing").expect("the driver goes on")
     }
 
+    async fn call(&self, call: Call) {
+        self.caller.call(&call, 1e6).await.unwrap();
+    }
+
     /// Runs a task on an agent, and declines all that other agents offer.
     pub(crate) async fn launch(&mut self, agent: &str, task: Value) {
         let mut task = task;
@@ -63,10 +64,11 @@ impl Framework {
             for offer in offers {
                 let id = offer.id().to_owned();
                 if offer.agent() == agent && !is_launched {
-                    self.caller.accept(&id, &[task.clone()], 1e6).await.unwrap();
+                    let tasks = vec![task.clone()];
+                    self.call(Call::Launch { offer: id, tasks }).await;
                     is_launched = true;
                 } else {
-                    self.caller.decline(&[id], 1e6).await.unwrap();
+                    self.call(Call::Decline(vec![id])).await;
                 }
             }
         }
@@ -89,13 +91,13 @@ impl Framework {
             Event::Update(status) => {
                 let is_it = status.state == state;
                 if acknowledges || !is_it {
-                    self.caller.acknowledge(&status).await.unwrap();
+                    self.call(Call::Acknowledge(status)).await;
                 }
                 is_it
             }
             Event::Offers(offers) => {
-                let ids: Vec<String> = offers.iter().map(|o| o.id().to_owned()).collect();
-                self.caller.decline(&ids, 1e6).await.unwrap();
+                let ids = offers.iter().map(|offer| offer.id().to_owned()).collect();
+                self.call(Call::Decline(ids)).await;
                 false
             }
             _ => false,
