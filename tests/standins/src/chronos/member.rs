@@ -1,13 +1,14 @@
 //! One Chronos of several: how it passes on what it is asked while another leads.
 
 use super::Leader;
-use super::answer::{bare, page};
+use super::answer::page;
 use super::api;
 use super::core::Core;
 use super::settings::Settings;
 use crate::framework::node::Service;
 use crate::framework::proxy::{forward, plain_client};
 use crate::framework::setup::Setup;
+use crate::http::bare;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;

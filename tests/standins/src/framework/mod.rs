@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod driver;
 pub mod effect;
 pub mod leader;
+pub mod link;
 pub mod node;
 pub mod offer;
 pub mod options;
@@ -22,6 +23,11 @@ use std::io::Write as _;
 pub(crate) fn log(name: &str, line: &str) {
     // Nothing can be done when nobody reads it.
     writeln!(std::io::stderr(), "{name}: {line}").unwrap_or_default();
+}
+
+/// A time as both write it.
+pub(crate) fn stamp(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 /// The host's name.

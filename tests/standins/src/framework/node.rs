@@ -5,10 +5,11 @@ use super::driver::DriverPort;
 use super::leader::{Core, Leader, LeaderEnd};
 use super::log;
 use super::setup::Setup;
+use crate::http::with_header;
 use crate::zk::{Candidate, Session, Standing, ZkError};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
@@ -233,14 +234,13 @@ async fn handle<S: Service>(
         request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
     let admitted = setup.credentials.as_ref().map_or(Ok(()), |known| known.admit(given));
     if let Err(status) = admitted {
-        let mut response = S::bare(status);
         let realm = format!("basic realm=\"{}\"", setup.realm);
-        if let (StatusCode::UNAUTHORIZED, Ok(realm)) =
-            (status, HeaderValue::from_str(&realm))
-        {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
-        }
-        return response;
+        return match status {
+            StatusCode::UNAUTHORIZED => {
+                with_header(S::bare(status), header::WWW_AUTHENTICATE, &realm)
+            }
+            _ => S::bare(status),
+        };
     }
     let leader = node.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let standing = node.standing.borrow().clone();

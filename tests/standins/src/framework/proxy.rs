@@ -10,8 +10,8 @@ use axum::response::Response;
 use reqwest::Client;
 use std::time::Duration;
 
-/// The largest body that is passed on, in bytes.
-const LARGEST_BODY: usize = 32 << 20;
+/// The largest body of a request that is read, in bytes.
+pub(crate) const LARGEST_BODY: usize = 32 << 20;
 /// Headers that belong to one connection alone.
 const PER_CONNECTION: [HeaderName; 6] = [
     header::CONNECTION,

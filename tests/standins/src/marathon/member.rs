@@ -6,10 +6,10 @@ use super::api::{self, answer};
 use super::core::Core;
 use super::prober::watch_health;
 use super::settings::Settings;
-use crate::framework::leader::Core as _;
 use crate::framework::node::Service;
 use crate::framework::proxy::{forward, plain_client};
 use crate::framework::setup::Setup;
+use crate::http::{self, bare, of_kind, with_header};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -50,18 +50,11 @@ impl Service for Marathon {
     async fn answer(&self, leader: &Arc<Leader>, request: Request) -> Response {
         let mut response = self.answer_leading(leader, request).await;
         let own = format!("http://{}", self.settings.setup.id());
-        if let Some(location) = response.headers_mut().get_mut(header::LOCATION)
-            && let Ok(whole) = HeaderValue::from_str(&format!(
-                "{own}{}",
-                location.to_str().unwrap_or_default()
-            ))
-        {
-            *location = whole;
+        if let Some(path) = response.headers().get(header::LOCATION) {
+            let whole = format!("{own}{}", path.to_str().unwrap_or_default());
+            response = with_header(response, header::LOCATION, &whole);
         }
-        if let Ok(value) = HeaderValue::from_str(&own) {
-            response.headers_mut().insert(LEADER, value);
-        }
-        response
+        with_header(response, LEADER, &own)
     }
 
     async fn pass_on(&self, mut request: Request, leader: Option<&str>) -> Response {
@@ -70,7 +63,9 @@ impl Service for Marathon {
             return Self::bare(StatusCode::BAD_GATEWAY);
         };
         if request.uri().path() == "/v2/events" {
-            return to_leader(leader, &request);
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+            let location = format!("http://{leader}{path}");
+            return with_header(bare(StatusCode::FOUND), header::LOCATION, &location);
         }
         if !request.headers().contains_key(header::CONTENT_LENGTH) {
             *request.body_mut() = Body::empty();
@@ -83,7 +78,7 @@ impl Service for Marathon {
     }
 
     fn bare(status: StatusCode) -> Response {
-        answer::bare(status)
+        bare(status)
     }
 
     fn not_ready(&self) -> Response {
@@ -103,16 +98,16 @@ impl Marathon {
     async fn answer_leading(&self, leader: &Arc<Leader>, request: Request) -> Response {
         match (request.method(), request.uri().path().trim_end_matches('/')) {
             (&Method::GET | &Method::HEAD, "/ping") => {
-                let json = crate::http::accepts(request.headers(), "application/json");
-                let any = crate::http::accepts(request.headers(), "text/plain");
+                let json = http::accepts(request.headers(), "application/json");
+                let any = http::accepts(request.headers(), "text/plain");
                 match json && !any {
-                    true => answer::json_ok(&"pong".into()),
-                    false => answer::plain("pong"),
+                    true => http::json(&"pong".into()),
+                    false => of_kind(StatusCode::OK, "text/plain", "pong"),
                 }
             }
             (&Method::GET, "/v2/info") => self.info(leader),
             (&Method::GET, "/v2/leader") => {
-                answer::json_ok(&json!({"leader": self.settings.setup.id()}))
+                http::json(&json!({"leader": self.settings.setup.id()}))
             }
             (_, "/ping" | "/v2/info") | (&Method::PUT, "/v2/leader") => {
                 answer::of(StatusCode::METHOD_NOT_ALLOWED)
@@ -130,7 +125,7 @@ impl Marathon {
             }
             (&Method::DELETE, "/v2/leader") => {
                 self.abdicated.notify_one();
-                answer::json_ok(&json!({"message": "Leadership abdicated"}))
+                http::json(&json!({"message": "Leadership abdicated"}))
             }
             _ => api::answer(leader, request).await,
         }
@@ -140,22 +135,13 @@ impl Marathon {
         let mut info = json!({
             "name": "marathon", "version": "1.11.24", "buildref": "stand-in",
             "elected": true, "leader": self.settings.setup.id(),
-            "frameworkId": leader.look(|core| core.framework_id().map(str::to_owned)),
+            "frameworkId": leader.look(|core| core.link.framework_id.clone()),
         });
         if let (Some(info), Some(shown)) =
             (info.as_object_mut(), self.settings.shown.as_object())
         {
             info.extend(shown.clone());
         }
-        answer::json_ok(&info)
+        http::json(&info)
     }
-}
-
-fn to_leader(leader: &str, request: &Request) -> Response {
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let mut response = answer::bare(StatusCode::FOUND);
-    if let Ok(location) = HeaderValue::from_str(&format!("http://{leader}{path}")) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
 }

@@ -124,7 +124,7 @@ fn a_new_leader_goes_on_where_the_old_one_stopped() {
 
     let mut core = Core::new(rules());
     core.recover(&world.store).unwrap();
-    assert_eq!(core.framework_id(), Some("F1"));
+    assert_eq!(core.link.framework_id.as_deref(), Some("F1"));
     core.subscribed("F1", true, world.now);
     let effects = core.effects();
     let asked = effects.iter().find_map(|effect| match effect {
