@@ -205,17 +205,17 @@ pub fn basic_user(headers: &HeaderMap) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// A client whose every request has a deadline, and which follows no redirect.
+/// Clients go where they are told: neither through a proxy nor after redirects.
+pub(crate) fn client_builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none())
+}
+
+/// A client whose every request has a deadline.
 ///
 /// # Errors
 /// When the client cannot be set up, which is a fault of the machine.
 pub fn client(deadline: Duration) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .no_proxy()
-        .timeout(deadline)
-        .connect_timeout(deadline)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
+    client_builder().timeout(deadline).connect_timeout(deadline).build()
 }
 
 /// A client for streams of events: a deadline for connecting and for silence, none for the whole.
@@ -223,12 +223,7 @@ pub fn client(deadline: Duration) -> Result<reqwest::Client, reqwest::Error> {
 /// # Errors
 /// When the client cannot be set up, which is a fault of the machine.
 pub fn streaming_client(silence: Duration) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .no_proxy()
-        .connect_timeout(silence)
-        .read_timeout(silence)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
+    client_builder().connect_timeout(silence).read_timeout(silence).build()
 }
 
 /// One record of a RecordIO stream: its length in decimal, a line feed, and the message.

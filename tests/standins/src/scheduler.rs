@@ -8,7 +8,7 @@ use crate::framework::credentials::Credentials;
 use crate::framework::effect::Call;
 use crate::framework::offer::Offer;
 use crate::http::{NotRecordIo, Records};
-use crate::mesos::wrapped;
+use crate::mesos::{id, text, wrapped};
 use futures::StreamExt as _;
 use reqwest::{Client, Response, StatusCode, header};
 use serde::Deserialize;
@@ -39,8 +39,6 @@ pub enum Event {
     Disconnected,
     /// Resources to use or decline.
     Offers(Vec<Offer>),
-    /// An offer that no longer stands.
-    Rescind(String),
     /// A task's state; to be acknowledged when it carries a `uuid`.
     Update(Box<Status>),
     /// The master refused us for good: no further event follows.
@@ -59,12 +57,8 @@ pub struct Status {
     pub agent_id: Id,
     /// What happened, in words.
     pub message: String,
-    /// Why, as a word of Mesos.
-    pub reason: String,
     /// The verdict of the agent's health check, when there is one.
     pub healthy: Option<bool>,
-    /// When, in seconds.
-    pub timestamp: Option<f64>,
     /// Names the update for its acknowledgement.
     pub uuid: Option<String>,
     /// Addresses of its container.
@@ -355,8 +349,7 @@ impl Follower {
     }
 
     fn subscribed(&mut self, url: &str, stream_id: &str, body: &Value) {
-        let framework_id =
-            body["framework_id"]["value"].as_str().unwrap_or_default().to_owned();
+        let framework_id = id(body, "framework_id").to_owned();
         let again = self.framework_id.replace(framework_id.clone()).is_some();
         self.caller.set(Some(Subscription {
             url: url.to_owned(),
@@ -390,7 +383,8 @@ fn silence_of(subscribed: &Value) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.1, 600.0)) * HEARTBEATS_MISSED
 }
 
-/// One event as a value; `None` for those that say nothing to us, such as heartbeats.
+/// One event as a value; `None` for those that say nothing to us: heartbeats, and offers that no
+/// longer stand, because offers are used or given back at once.
 fn read(mut value: Value) -> Option<Event> {
     let kind = value["type"].as_str()?.to_owned();
     match kind.as_str() {
@@ -398,11 +392,10 @@ fn read(mut value: Value) -> Option<Event> {
             let offers = serde_json::from_value(value["offers"]["offers"].take()).ok()?;
             Some(Event::Offers(offers))
         }
-        "RESCIND" => Some(Event::Rescind(text(&value["rescind"]["offer_id"]["value"]))),
         "UPDATE" => serde_json::from_value(value["update"]["status"].take())
             .ok()
             .map(|status| Event::Update(Box::new(status))),
-        "ERROR" => Some(Event::Error(text(&value["error"]["message"]))),
+        "ERROR" => Some(Event::Error(text(&value["error"], "message").to_owned())),
         _ => None,
     }
 }
@@ -414,10 +407,6 @@ fn at(task: &str, agent: Option<&str>) -> Value {
         named["agent_id"] = wrapped(agent);
     }
     named
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

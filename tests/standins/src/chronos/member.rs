@@ -4,10 +4,11 @@ use super::Leader;
 use super::answer::page;
 use super::api;
 use super::core::Core;
-use super::settings::Settings;
+use super::settings::{Settings, TABLE};
 use crate::framework::node::Service;
+use crate::framework::options::Options;
 use crate::framework::proxy::{forward, plain_client};
-use crate::framework::setup::Setup;
+use crate::framework::setup::{SettingsError, Setup, World};
 use crate::http::bare;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -25,15 +26,14 @@ pub struct Chronos {
     client: reqwest::Client,
 }
 
-impl Chronos {
-    /// One by these settings.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, client: plain_client() }
-    }
-}
-
 impl Service for Chronos {
     type Core = Core;
+    const TABLE: &'static str = TABLE;
+
+    fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError> {
+        let settings = Settings::read(options, world)?;
+        Ok(Self { settings, client: plain_client() })
+    }
 
     fn setup(&self) -> &Setup {
         &self.settings.setup
@@ -44,7 +44,7 @@ impl Service for Chronos {
     }
 
     async fn answer(&self, leader: &Arc<Leader>, request: Request) -> Response {
-        api::answer(leader, &self.settings.setup.id(), request).await
+        api::answer(leader, &self.settings.setup.http.id(), request).await
     }
 
     /// Of a refusal only the status comes back: the real one reads no answers but good ones.

@@ -15,10 +15,8 @@ pub mod schedule;
 pub mod settings;
 pub mod task;
 
+use crate::framework;
 use crate::framework::node::{self, End};
-use crate::framework::setup::{SettingsError, World};
-use crate::framework::{self, options};
-use settings::Settings;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -36,30 +34,18 @@ pub async fn run(
     arguments: Vec<String>,
     environment: &BTreeMap<String, String>,
 ) -> ExitCode {
-    let settings = match read(arguments, environment) {
-        Ok(settings) => settings,
+    let chronos: member::Chronos = match node::load(arguments, environment) {
+        Ok(chronos) => chronos,
         Err(error) => {
             framework::log(NAME, &error.to_string());
             return ExitCode::FAILURE;
         }
     };
-    match node::run(member::Chronos::new(settings), environment).await {
+    match node::run(chronos, environment).await {
         End::Terminated => ExitCode::from(TERMINATED),
         end => {
             framework::log(NAME, &format!("exiting: {end:?}"));
             ExitCode::FAILURE
         }
     }
-}
-
-fn read(
-    arguments: Vec<String>,
-    environment: &BTreeMap<String, String>,
-) -> Result<Settings, SettingsError> {
-    let read = |file: &str| std::fs::read_to_string(file).ok();
-    let words = options::expand(arguments, read)?;
-    let options = options::parse(settings::TABLE, &words)?;
-    let hostname = framework::hostname();
-    let world = World::of(environment, &hostname, &read);
-    Settings::read(&options, &world)
 }

@@ -272,8 +272,6 @@ async fn hear<C: Core>(
             Event::Disconnected => leader.note(C::disconnected),
             Event::Offers(offers) => leader.note(|core, now| core.offers(offers, now)),
             Event::Update(status) => leader.note(|core, now| core.update(&status, now)),
-            // Offers are used or given back at once.
-            Event::Rescind(_) => {}
             Event::Error(reason) => return LeaderEnd::Refused(reason),
         }
     }

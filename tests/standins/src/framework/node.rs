@@ -4,7 +4,8 @@
 use super::driver::DriverPort;
 use super::leader::{Core, Leader, LeaderEnd};
 use super::log;
-use super::setup::Setup;
+use super::options::{self, Options};
+use super::setup::{SettingsError, Setup, World};
 use crate::http::with_header;
 use crate::zk::{Candidate, Session, Standing, ZkError};
 use axum::Router;
@@ -42,9 +43,19 @@ pub enum End {
 }
 
 /// What one program does of its own.
-pub trait Service: Send + Sync + 'static {
+pub trait Service: Sized + Send + Sync + 'static {
     /// What it knows and decides while it leads.
     type Core: Core;
+    /// Its flags, as a table of [`options`].
+    const TABLE: &'static str;
+    /// How variables begin that are flags as well, and those among them that are not.
+    const VARIABLES: Option<(&'static str, &'static str)> = None;
+
+    /// A member by its options.
+    ///
+    /// # Errors
+    /// The first option that cannot be.
+    fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError>;
 
     /// What its flags say.
     fn setup(&self) -> &Setup;
@@ -106,6 +117,28 @@ fn router<S: Service>(node: &Arc<Node<S>>) -> Router {
     Router::new().fallback(handle::<S>).with_state(node.clone())
 }
 
+/// A member by the arguments and the environment of a process. A file of arguments stands for all
+/// of them, and for the variables.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn load<S: Service>(
+    arguments: Vec<String>,
+    environment: &BTreeMap<String, String>,
+) -> Result<S, SettingsError> {
+    let read = |file: &str| std::fs::read_to_string(file).ok();
+    let from_file = arguments.first().is_some_and(|first| first.starts_with('@'));
+    let mut words = options::expand(arguments, read)?;
+    if let Some((prefix, ignored)) = S::VARIABLES.filter(|_| !from_file) {
+        words.extend(options::from_environment(environment, prefix, ignored));
+    }
+    let options = options::parse(S::TABLE, &words)?;
+    let credentials = environment.get("MESOSPHERE_HTTP_CREDENTIALS");
+    let http_credentials = credentials.map(String::as_str);
+    let hostname = super::hostname();
+    S::read(&options, &World { hostname: &hostname, http_credentials, read: &read })
+}
+
 /// Runs until something ends it.
 pub async fn run<S: Service>(service: S, environment: &BTreeMap<String, String>) -> End {
     let variable = |name: &str| environment.get(name).map(String::as_str);
@@ -134,11 +167,11 @@ async fn serve<S: Service>(
     terminated: &mut Pin<Box<impl Future<Output = ()>>>,
 ) -> End {
     let setup = service.setup().clone();
-    if setup.malformed_credentials {
+    if setup.http.malformed_credentials {
         let text = "the HTTP credentials are not user:password: serving everyone";
         log(setup.name, text);
     }
-    let address = (setup.http_address.as_str(), setup.http_port);
+    let address = (setup.http.address.as_str(), setup.http.port);
     let Ok(listener) = TcpListener::bind(address).await else {
         log(setup.name, &format!("cannot listen at {}:{}", address.0, address.1));
         return End::CannotBind;
@@ -177,7 +210,7 @@ async fn serve<S: Service>(
 async fn stand(setup: &Setup) -> Result<(Session, Candidate), ZkError> {
     let session = Session::connect(&setup.zk, setup.zk_timeout).await?.with(setup.lists);
     let prefix = format!("_c_{}-latch-", Uuid::new_v4());
-    let id = setup.id();
+    let id = setup.http.id();
     let joined = Candidate::join(&session, &setup.candidates, &prefix, id.as_bytes());
     let candidate = joined.await?;
     Ok((session, candidate))
@@ -232,9 +265,10 @@ async fn handle<S: Service>(
     let setup = node.service.setup();
     let given =
         request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    let admitted = setup.credentials.as_ref().map_or(Ok(()), |known| known.admit(given));
+    let admitted =
+        setup.http.credentials.as_ref().map_or(Ok(()), |known| known.admit(given));
     if let Err(status) = admitted {
-        let realm = format!("basic realm=\"{}\"", setup.realm);
+        let realm = format!("basic realm=\"{}\"", setup.http.realm);
         return match status {
             StatusCode::UNAUTHORIZED => {
                 with_header(S::bare(status), header::WWW_AUTHENTICATE, &realm)
@@ -246,7 +280,7 @@ async fn handle<S: Service>(
     let standing = node.standing.borrow().clone();
     if !standing.leads {
         let leader = standing.leader_data.and_then(|data| String::from_utf8(data).ok());
-        let leader = leader.filter(|leader| *leader != setup.id());
+        let leader = leader.filter(|leader| *leader != setup.http.id());
         return node.service.pass_on(request, leader.as_deref()).await;
     }
     match leader {

@@ -131,6 +131,22 @@ fn attribute_text(attribute: &Value) -> Option<String> {
     }
 }
 
+#[cfg(test)]
+impl Offer {
+    /// What an agent of a host may offer, in tests.
+    pub(crate) fn sample(host: &str, cpus: f64, mem: f64) -> Self {
+        let amounts = [("cpus", cpus), ("mem", mem), ("disk", 8000.0)];
+        let scalar = |(name, value)| json!({"name": name, "scalar": {"value": value}});
+        let mut resources: Vec<Value> = amounts.map(scalar).into();
+        resources.push(json!({
+            "name": "ports", "ranges": {"range": [{"begin": 31000, "end": 31003}]},
+        }));
+        let named = |value: String| Id { value };
+        let (id, agent_id) = (named("O".into()), named(format!("S-{host}")));
+        Self { id, agent_id, hostname: host.into(), resources, ..Self::default() }
+    }
+}
+
 /// The roles whose resources may be taken.
 #[derive(Clone, Debug)]
 pub struct Roles(Vec<String>);

@@ -119,22 +119,9 @@ mod tests {
         App::read(&normal::complete(spec.as_object().unwrap().clone(), "*")).unwrap()
     }
 
-    fn offer() -> Offer {
-        serde_json::from_value(json!({
-            "id": {"value": "O1"}, "agent_id": {"value": "S1"}, "hostname": "w1",
-            "resources": [
-                {"name": "cpus", "scalar": {"value": 2.0}, "role": "*"},
-                {"name": "mem", "scalar": {"value": 100.0}, "role": "*"},
-                {"name": "ports", "role": "*",
-                 "ranges": {"range": [{"begin": 31000, "end": 31003}]}},
-            ],
-        }))
-        .unwrap()
-    }
-
     fn check(value: Value, expected: Result<Vec<Option<u32>>, Reason>) {
         let app = app(value);
-        let offer = offer();
+        let offer = Offer::sample("w1", 2.0, 100.0);
         let mut pool = offer.pool();
         let here = Place::of(&offer);
         let found = take(&app, &offer, &mut pool, &[&here], 1);

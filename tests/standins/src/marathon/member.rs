@@ -5,10 +5,11 @@ use super::Leader;
 use super::api::{self, answer};
 use super::core::Core;
 use super::prober::watch_health;
-use super::settings::Settings;
+use super::settings::{Settings, TABLE};
 use crate::framework::node::Service;
+use crate::framework::options::Options;
 use crate::framework::proxy::{forward, plain_client};
-use crate::framework::setup::Setup;
+use crate::framework::setup::{SettingsError, Setup, World};
 use crate::http::{self, bare, of_kind, with_header};
 use axum::body::Body;
 use axum::extract::Request;
@@ -29,15 +30,16 @@ pub struct Marathon {
     abdicated: Notify,
 }
 
-impl Marathon {
-    /// One by these settings.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, client: plain_client(), abdicated: Notify::new() }
-    }
-}
-
 impl Service for Marathon {
     type Core = Core;
+    const TABLE: &'static str = TABLE;
+    const VARIABLES: Option<(&'static str, &'static str)> =
+        Some(("MARATHON_", "MARATHON_APP_"));
+
+    fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError> {
+        let settings = Settings::read(options, world)?;
+        Ok(Self { settings, client: plain_client(), abdicated: Notify::new() })
+    }
 
     fn setup(&self) -> &Setup {
         &self.settings.setup
@@ -49,7 +51,7 @@ impl Service for Marathon {
 
     async fn answer(&self, leader: &Arc<Leader>, request: Request) -> Response {
         let mut response = self.answer_leading(leader, request).await;
-        let own = format!("http://{}", self.settings.setup.id());
+        let own = format!("http://{}", self.settings.setup.http.id());
         if let Some(path) = response.headers().get(header::LOCATION) {
             let whole = format!("{own}{}", path.to_str().unwrap_or_default());
             response = with_header(response, header::LOCATION, &whole);
@@ -70,7 +72,8 @@ impl Service for Marathon {
         if !request.headers().contains_key(header::CONTENT_LENGTH) {
             *request.body_mut() = Body::empty();
         }
-        let via = HeaderValue::from_str(&format!("1.1 {}", self.settings.setup.id()));
+        let via =
+            HeaderValue::from_str(&format!("1.1 {}", self.settings.setup.http.id()));
         let via = via.ok().map(|via| (VIA, via));
         let deadline = self.settings.proxy_deadline;
         let sent = forward(&self.client, request, leader, deadline, via).await;
@@ -107,7 +110,7 @@ impl Marathon {
             }
             (&Method::GET, "/v2/info") => self.info(leader),
             (&Method::GET, "/v2/leader") => {
-                http::json(&json!({"leader": self.settings.setup.id()}))
+                http::json(&json!({"leader": self.settings.setup.http.id()}))
             }
             (_, "/ping" | "/v2/info") | (&Method::PUT, "/v2/leader") => {
                 answer::of(StatusCode::METHOD_NOT_ALLOWED)
@@ -134,7 +137,7 @@ impl Marathon {
     fn info(&self, leader: &Leader) -> Response {
         let mut info = json!({
             "name": "marathon", "version": "1.11.24", "buildref": "stand-in",
-            "elected": true, "leader": self.settings.setup.id(),
+            "elected": true, "leader": self.settings.setup.http.id(),
             "frameworkId": leader.look(|core| core.link.framework_id.clone()),
         });
         if let (Some(info), Some(shown)) =

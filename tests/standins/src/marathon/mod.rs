@@ -27,10 +27,8 @@ pub mod settings;
 pub mod shape;
 pub mod task;
 
+use crate::framework;
 use crate::framework::node::{self, End};
-use crate::framework::setup::{SettingsError, World};
-use crate::framework::{self, options};
-use settings::Settings;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -57,14 +55,14 @@ pub async fn run(
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
 ) -> ExitCode {
-    let exit = match read(arguments, &environment) {
+    let exit = match node::load::<member::Marathon>(arguments, &environment) {
         Err(error) => {
             framework::log(NAME, &error.to_string());
             Exit::WrongFlags
         }
-        Ok(settings) => {
+        Ok(marathon) => {
             log_credentials(&environment);
-            exit_of(node::run(member::Marathon::new(settings), &environment).await)
+            exit_of(node::run(marathon, &environment).await)
         }
     };
     ExitCode::from(exit as u8)
@@ -95,22 +93,4 @@ fn exit_of(end: End) -> Exit {
         End::Refused => Exit::SchedulerError,
         End::Terminated => Exit::Terminated,
     }
-}
-
-fn read(
-    arguments: Vec<String>,
-    environment: &BTreeMap<String, String>,
-) -> Result<Settings, SettingsError> {
-    let read = |file: &str| std::fs::read_to_string(file).ok();
-    let from_file = arguments.first().is_some_and(|first| first.starts_with('@'));
-    let mut words = options::expand(arguments, read)?;
-    if !from_file {
-        let variables =
-            environment.iter().map(|(name, value)| (name.clone(), value.clone()));
-        words.extend(options::from_environment(variables, "MARATHON_", "MARATHON_APP_"));
-    }
-    let options = options::parse(settings::TABLE, &words)?;
-    let hostname = framework::hostname();
-    let world = World::of(environment, &hostname, &read);
-    Settings::read(&options, &world)
 }

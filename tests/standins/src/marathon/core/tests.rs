@@ -64,14 +64,7 @@ impl World {
 
     /// Offers a host; the tasks that it is given.
     fn offer(&mut self, host: &str) -> Vec<String> {
-        let offer: Offer = serde_json::from_value(json!({
-            "id": {"value": "O"}, "agent_id": {"value": format!("S-{host}")}, "hostname": host,
-            "resources": [
-                {"name": "cpus", "scalar": {"value": 8.0}}, {"name": "mem", "scalar": {"value": 8192.0}},
-                {"name": "ports", "ranges": {"range": [{"begin": 31000, "end": 31100}]}}],
-        }))
-        .unwrap();
-        self.core.offers(vec![offer], self.now);
+        self.core.offers(vec![Offer::sample(host, 8.0, 8192.0)], self.now);
         let launched = self.drain();
         launched
             .iter()

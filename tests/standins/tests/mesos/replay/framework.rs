@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 use standins::framework::effect::Call;
+use standins::framework::setup::MasterAt;
 use standins::scheduler::{self, Caller, Driver, Event, Registration};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::cluster::DEADLINE;
 use crate::processes::own_name;
@@ -13,7 +14,6 @@ pub(crate) struct Framework {
     caller: Caller,
     events: mpsc::UnboundedReceiver<Event>,
     _driver: Driver,
-    _leader: watch::Sender<Option<Vec<u8>>>,
 }
 
 impl Framework {
@@ -23,10 +23,7 @@ impl Framework {
         name: &str,
         capabilities: &[&str],
     ) -> Self {
-        let (ip, port) = master.rsplit_once(':').unwrap();
-        let port: u16 = port.parse().unwrap();
-        let info = json!({"address": {"ip": ip, "port": port}}).to_string();
-        let (leader, followed) = watch::channel(Some(info.into_bytes()));
+        let leader = MasterAt::Fixed(master.to_owned()).follow(DEADLINE).await.unwrap();
         let capabilities: Vec<Value> =
             capabilities.iter().map(|name| json!({"type": name})).collect();
         let mut framework =
@@ -38,8 +35,8 @@ impl Framework {
         }
         let registration =
             Registration { framework, framework_id: None, credentials: None };
-        let (driver, caller, events) = scheduler::start(followed, registration);
-        let mut framework = Self { caller, events, _driver: driver, _leader: leader };
+        let (driver, caller, events) = scheduler::start(leader, registration);
+        let mut framework = Self { caller, events, _driver: driver };
         let first = framework.next().await;
         assert!(matches!(first, Event::Subscribed { .. }), "{first:?}");
         framework
