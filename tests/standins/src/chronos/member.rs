@@ -1,11 +1,12 @@
 //! One Chronos of several: how it passes on what it is asked while another leads.
 
-use super::Leader;
 use super::answer::page;
 use super::api;
 use super::core::Core;
 use super::settings::{Settings, TABLE};
-use crate::framework::node::Service;
+use super::{Leader, NAME};
+use crate::framework::log;
+use crate::framework::node::{End, Service};
 use crate::framework::options::Options;
 use crate::framework::proxy::{forward, plain_client};
 use crate::framework::setup::{SettingsError, Setup, World};
@@ -28,11 +29,24 @@ pub struct Chronos {
 
 impl Service for Chronos {
     type Core = Core;
+    const NAME: &'static str = NAME;
     const TABLE: &'static str = TABLE;
 
     fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError> {
         let settings = Settings::read(options, world)?;
         Ok(Self { settings, client: plain_client() })
+    }
+
+    fn exit_code(end: End) -> u8 {
+        match end {
+            // What a shell says of a process that SIGTERM ended.
+            End::Terminated => 143,
+            End::WrongFlags => 1,
+            end => {
+                log(NAME, &format!("exiting: {end:?}"));
+                1
+            }
+        }
     }
 
     fn setup(&self) -> &Setup {

@@ -15,6 +15,7 @@ use axum::response::Response;
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -40,12 +41,16 @@ pub enum End {
     Refused,
     /// It was told to.
     Terminated,
+    /// Its flags are refused.
+    WrongFlags,
 }
 
 /// What one program does of its own.
 pub trait Service: Sized + Send + Sync + 'static {
     /// What it knows and decides while it leads.
     type Core: Core;
+    /// Its name in its log.
+    const NAME: &'static str;
     /// Its flags, as a table of [`options`].
     const TABLE: &'static str;
     /// How variables begin that are flags as well, and those among them that are not.
@@ -56,6 +61,12 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// # Errors
     /// The first option that cannot be.
     fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError>;
+
+    /// The exit code of a process that ends so.
+    fn exit_code(end: End) -> u8;
+
+    /// Says what the real one says of the environment as it starts.
+    fn log_environment(_environment: &BTreeMap<String, String>) {}
 
     /// What its flags say.
     fn setup(&self) -> &Setup;
@@ -117,12 +128,25 @@ fn router<S: Service>(node: &Arc<Node<S>>) -> Router {
     Router::new().fallback(handle::<S>).with_state(node.clone())
 }
 
+/// Runs as the program of this process until something ends it.
+pub async fn start<S: Service>() -> ExitCode {
+    let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let end = match load::<S>(std::env::args().skip(1).collect(), &environment) {
+        Ok(service) => {
+            S::log_environment(&environment);
+            run(service, &environment).await
+        }
+        Err(error) => {
+            log(S::NAME, &error.to_string());
+            End::WrongFlags
+        }
+    };
+    ExitCode::from(S::exit_code(end))
+}
+
 /// A member by the arguments and the environment of a process. A file of arguments stands for all
 /// of them, and for the variables.
-///
-/// # Errors
-/// The first thing that is wrong.
-pub fn load<S: Service>(
+fn load<S: Service>(
     arguments: Vec<String>,
     environment: &BTreeMap<String, String>,
 ) -> Result<S, SettingsError> {
@@ -139,8 +163,7 @@ pub fn load<S: Service>(
     S::read(&options, &World { hostname: &hostname, http_credentials, read: &read })
 }
 
-/// Runs until something ends it.
-pub async fn run<S: Service>(service: S, environment: &BTreeMap<String, String>) -> End {
+async fn run<S: Service>(service: S, environment: &BTreeMap<String, String>) -> End {
     let variable = |name: &str| environment.get(name).map(String::as_str);
     let port = DriverPort::open(variable("LIBPROCESS_IP"), variable("LIBPROCESS_PORT"));
     let _port = match port {

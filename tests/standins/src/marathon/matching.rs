@@ -73,8 +73,7 @@ fn short(app: &App, pool: &Pool, roles: &Roles) -> Option<Reason> {
     if !pool.has_any(roles) {
         return Some("UnfulfilledRole");
     }
-    let short = |(name, needed): &(&str, f64)| pool.left(name, roles) + 1e-9 < *needed;
-    app.needs().named().into_iter().find(short).map(|(name, _)| match name {
+    pool.short(&app.needs(), roles).map(|name| match name {
         "cpus" => "InsufficientCpus",
         "mem" => "InsufficientMemory",
         "disk" => "InsufficientDisk",

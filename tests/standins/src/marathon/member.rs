@@ -1,12 +1,13 @@
 //! One Marathon of several: what it answers by itself, and how it passes on what it is asked
 //! while another leads.
 
-use super::Leader;
 use super::api::{self, answer};
 use super::core::Core;
 use super::prober::watch_health;
 use super::settings::{Settings, TABLE};
-use crate::framework::node::Service;
+use super::{Leader, NAME};
+use crate::framework::log;
+use crate::framework::node::{End, Service};
 use crate::framework::options::Options;
 use crate::framework::proxy::{forward, plain_client};
 use crate::framework::setup::{SettingsError, Setup, World};
@@ -16,6 +17,7 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -32,6 +34,7 @@ pub struct Marathon {
 
 impl Service for Marathon {
     type Core = Core;
+    const NAME: &'static str = NAME;
     const TABLE: &'static str = TABLE;
     const VARIABLES: Option<(&'static str, &'static str)> =
         Some(("MARATHON_", "MARATHON_APP_"));
@@ -39,6 +42,35 @@ impl Service for Marathon {
     fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError> {
         let settings = Settings::read(options, world)?;
         Ok(Self { settings, client: plain_client(), abdicated: Notify::new() })
+    }
+
+    /// The codes of the real one.
+    fn exit_code(end: End) -> u8 {
+        match end {
+            End::CannotConnect => 100,
+            End::StoreLost => 101,
+            End::LeadershipLost => 103,
+            End::Refused => 106,
+            End::CannotBind => 111,
+            End::WrongFlags => 112,
+            End::Terminated => 143,
+        }
+    }
+
+    /// The real one writes all its options at each start, its password among them, by a logger that
+    /// can be told to be silent: in a file that one of Java's options names.
+    fn log_environment(environment: &BTreeMap<String, String>) {
+        const OPTION: &str = "-Dlogback.configurationFile=";
+        const SILENCED: &str = r#"name="mesosphere.marathon.MarathonApp" level="WARN""#;
+        let words = environment.get("JAVA_OPTS").map(String::as_str).unwrap_or_default();
+        let file = words.split_whitespace().find_map(|word| word.strip_prefix(OPTION));
+        let logging = file.and_then(|file| std::fs::read_to_string(file).ok());
+        if logging.is_some_and(|logging| logging.contains(SILENCED)) {
+            return;
+        }
+        if let Some(credentials) = environment.get("MESOSPHERE_HTTP_CREDENTIALS") {
+            log(NAME, &format!("http_credentials = {credentials}"));
+        }
     }
 
     fn setup(&self) -> &Setup {
