@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a call or a connection may take.
@@ -103,26 +104,12 @@ pub enum CallError {
     /// No master to call.
     #[error("no master is subscribed to")]
     Disconnected,
-    /// No answer.
-    #[error("the master at {url} did not answer {kind}")]
-    Send {
-        /// Where.
-        url: String,
-        /// Which call.
-        kind: &'static str,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// A refusal.
-    #[error("the master refused {kind} with {status}: {text}")]
-    Refused {
-        /// Which call.
-        kind: &'static str,
-        /// The status of the answer.
-        status: StatusCode,
-        /// What it said.
-        text: String,
-    },
+    /// A call of this kind was not answered there.
+    #[error("the master at {0} did not answer {1}")]
+    Send(String, &'static str, #[source] reqwest::Error),
+    /// A call of this kind was refused with this status, in these words.
+    #[error("the master refused {0} with {1}: {2}")]
+    Refused(&'static str, StatusCode, String),
 }
 
 /// Makes calls to the master that we are subscribed to.
@@ -141,14 +128,7 @@ struct Subscription {
 }
 
 /// Keeps a subscription alive until dropped.
-#[derive(Debug)]
-pub struct Driver(tokio::task::JoinHandle<()>);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+pub type Driver = JoinSet<()>;
 
 /// Begins to follow the leader, whose `MasterInfo` comes by `leader`.
 pub fn start(
@@ -167,7 +147,9 @@ pub fn start(
         framework: registration.framework,
         events,
     };
-    (Driver(tokio::spawn(follower.follow(leader))), caller, received)
+    let mut driver = Driver::new();
+    driver.spawn(follower.follow(leader));
+    (driver, caller, received)
 }
 
 impl Caller {
@@ -220,17 +202,14 @@ impl Caller {
             .post(&subscription.url, &body)
             .header("Mesos-Stream-Id", &subscription.stream_id)
             .timeout(CALL_DEADLINE);
-        let answer = request.send().await.map_err(|source| CallError::Send {
-            url: subscription.url,
-            kind,
-            source,
-        })?;
+        let failed = |source| CallError::Send(subscription.url, kind, source);
+        let answer = request.send().await.map_err(failed)?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
         }
         let text = answer.text().await.unwrap_or_default();
-        Err(CallError::Refused { kind, status, text })
+        Err(CallError::Refused(kind, status, text))
     }
 
     fn post(&self, url: &str, body: &Value) -> reqwest::RequestBuilder {

@@ -44,7 +44,6 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
     Ok(Setup {
         name: super::NAME,
         candidates: format!("{}/candidate", zk.path()),
-        state: format!("{}/state", zk.path()),
         lists: Lists::Open,
         zk,
         // Whatever `zk_timeout` says, its election asks for this.
@@ -131,7 +130,6 @@ mod tests {
         let Settings { setup, rules } = read(MASTER).unwrap();
         assert_eq!(setup.http.id(), "h:8080");
         assert_eq!(setup.candidates, "/chronos/state/candidate");
-        assert_eq!(setup.state, "/chronos/state/state");
         assert_eq!(setup.zk.servers(), "localhost:2181");
         assert_eq!(setup.http.credentials, Some(Credentials::new("e", "v")));
         assert_eq!(setup.framework["name"], "chronos");

@@ -142,7 +142,7 @@ impl<C: Core> Leader<C> {
         setup: &Setup,
         session: &Session,
     ) -> Result<(Arc<Self>, Duties<C>), LeaderEnd> {
-        let store = Store::new(session, setup.state.clone());
+        let store = Store::new(session, format!("{}/state", setup.zk.path()));
         core.recover(&store.load().await?)?;
         let registration = Registration {
             framework: setup.framework.clone(),

@@ -112,7 +112,7 @@ pub struct Setup {
     pub name: &'static str,
     /// Where it listens, and who may ask it.
     pub http: Http,
-    /// ZooKeeper, and who we are there.
+    /// ZooKeeper, and who we are there; what is kept is in `state` below its path.
     pub zk: ZkUrl,
     /// How long a session outlives its connection.
     pub zk_timeout: Duration,
@@ -121,8 +121,6 @@ pub struct Setup {
     pub ends_when_cut_off: bool,
     /// The path of the election.
     pub candidates: String,
-    /// The path of what is kept.
-    pub state: String,
     /// Who may use its nodes there.
     pub lists: Lists,
     /// The master.

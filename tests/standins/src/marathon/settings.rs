@@ -57,7 +57,6 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
     Ok(Setup {
         name: super::NAME,
         candidates: format!("{}/leader", zk.path()),
-        state: format!("{}/state", zk.path()),
         lists: Lists::Own,
         zk,
         zk_timeout: millis(options, "zk_session_timeout", 10_000),

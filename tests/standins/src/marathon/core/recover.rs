@@ -10,12 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Core {
-    /// Takes up all that is in the store, by path. Tasks are as they were when last heard of;
-    /// the master is to be asked.
-    ///
-    /// # Errors
-    /// When something cannot be read: then nothing should be done on its account.
-    pub fn recover(
+    /// Tasks are as they were when last heard of; the master is to be asked.
+    pub(super) fn recover(
         &mut self,
         kept: &BTreeMap<String, Vec<u8>>,
     ) -> Result<(), Unreadable> {
