@@ -205,7 +205,7 @@ pub fn basic_user(headers: &HeaderMap) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// Clients go where they are told: neither through a proxy nor after redirects.
+/// Begins a client that goes where it is told: neither through a proxy nor after redirects.
 pub(crate) fn client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none())
 }

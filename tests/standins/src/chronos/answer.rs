@@ -15,16 +15,6 @@ pub(super) fn json_ok(body: impl Into<Body>) -> Response {
     of_kind(StatusCode::OK, "application/json", body)
 }
 
-/// Plain text.
-pub(super) fn plain(text: impl Into<Body>) -> Response {
-    of_kind(StatusCode::OK, "text/plain", text)
-}
-
-/// Done.
-pub(super) fn done() -> Response {
-    of_kind(StatusCode::NO_CONTENT, "application/json", Body::empty())
-}
-
 /// A page of the web server underneath.
 pub(super) fn page(status: StatusCode, reason: &str) -> Response {
     let page = format!(

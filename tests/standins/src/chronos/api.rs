@@ -1,7 +1,7 @@
 //! The HTTP API of the leader: which request asks for what.
 
 use super::Leader;
-use super::answer::{done, json_ok, page, plain, refused};
+use super::answer::{json_ok, page, refused};
 use super::core::{Core, Refusal};
 use crate::framework::proxy::LARGEST_BODY;
 use crate::http::{
@@ -96,8 +96,10 @@ async fn scheduler(
         (_, ["jobs", "search"]) => search(leader, &given),
         (_, ["iso8601"]) => put(leader, true, request).await,
         (_, ["dependency"]) => put(leader, false, request).await,
-        (_, ["graph", "dot"]) => plain(leader.look(Core::dot)),
-        (_, ["graph", _]) => plain(leader.look(Core::csv)),
+        (_, ["graph", form]) => {
+            let shown = leader.look(if *form == "dot" { Core::dot } else { Core::csv });
+            of_kind(StatusCode::OK, "text/plain", shown)
+        }
         (_, ["stats", _]) => json(leader.look(|core| core.stats_json(&name))),
         (_, ["job", "stat", _]) => shown(leader.look(|core| core.stat_json(&name))),
         (_, ["job", "success", _]) => {
@@ -159,7 +161,8 @@ async fn put(leader: &Leader, scheduled: bool, request: Request) -> Response {
 }
 
 fn done_or_not(result: Result<(), Refusal>) -> Response {
-    result.map_or_else(|refusal| refused(&refusal), |()| done())
+    let done = |()| of_kind(StatusCode::NO_CONTENT, "application/json", "");
+    result.map_or_else(|refusal| refused(&refusal), done)
 }
 
 fn shown(result: Result<Value, Refusal>) -> Response {

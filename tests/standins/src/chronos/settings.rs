@@ -84,12 +84,9 @@ fn mesos_credentials(
     options: &Options,
     world: &World<'_>,
 ) -> Result<Option<Credentials>, SettingsError> {
-    let Some(principal) = options.text("mesos_authentication_principal") else {
-        return Ok(None);
-    };
-    let Some(file) = options.text("mesos_authentication_secret_file") else {
-        return Ok(None);
-    };
+    let principal = options.text("mesos_authentication_principal");
+    let file = options.text("mesos_authentication_secret_file");
+    let Some((principal, file)) = principal.zip(file) else { return Ok(None) };
     let secret = (world.read)(file).ok_or(SettingsError::SecretFile)?;
     Ok(Some(Credentials::new(principal, secret)))
 }

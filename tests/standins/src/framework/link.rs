@@ -2,10 +2,8 @@
 //! done. Pure.
 
 use super::effect::{Call, Effect};
-use super::store::{Unreadable, read_if_kept};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// A leader's link to the master and to the store.
 #[derive(Debug, Default)]
@@ -34,19 +32,6 @@ impl Link {
     /// Calls the master.
     pub fn call(&mut self, call: Call) {
         self.effects.push(Effect::Call(call));
-    }
-
-    /// Takes up the id that an earlier leader kept at this path.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn recover(
-        &mut self,
-        kept: &BTreeMap<String, Vec<u8>>,
-        path: &str,
-    ) -> Result<(), Unreadable> {
-        self.framework_id = read_if_kept(kept, path)?;
-        Ok(())
     }
 
     /// The master knows us by this id, which is kept at this path when it is new.

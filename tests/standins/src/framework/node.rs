@@ -62,7 +62,7 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// The first option that cannot be.
     fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError>;
 
-    /// The exit code of a process that ends so.
+    /// The exit code of a process that ends so, which is logged as the real one logs it.
     fn exit_code(end: End) -> u8;
 
     /// Says what the real one says of the environment as it starts.
@@ -159,8 +159,9 @@ fn load<S: Service>(
     let options = options::parse(S::TABLE, &words)?;
     let credentials = environment.get("MESOSPHERE_HTTP_CREDENTIALS");
     let http_credentials = credentials.map(String::as_str);
-    let hostname = super::hostname();
-    S::read(&options, &World { hostname: &hostname, http_credentials, read: &read })
+    let host = rustix::system::uname();
+    let hostname = &host.nodename().to_string_lossy();
+    S::read(&options, &World { hostname, http_credentials, read: &read })
 }
 
 async fn run<S: Service>(service: S, environment: &BTreeMap<String, String>) -> End {

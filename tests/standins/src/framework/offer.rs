@@ -164,7 +164,7 @@ impl Roles {
     }
 }
 
-/// Resources of an offer that are not taken yet, by their roles.
+/// Resources of an offer that are not taken yet, by their roles; in thousandths, as Mesos counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pool(Vec<(String, Resources)>);
 
@@ -223,7 +223,7 @@ impl Pool {
         for (name, mut amount) in needs.named() {
             for (role, all) in self.0.iter_mut().filter(|(role, _)| roles.admit(role)) {
                 let mut part = Resources::default();
-                part.set(name, all.amount(name).min(amount));
+                part.set(name, amount.clamp(0.0, all.amount(name)));
                 if !part.is_empty() {
                     amount -= part.amount(name);
                     give(role, all, &part);

@@ -21,7 +21,7 @@ use crate::framework::leader;
 use crate::framework::link::Link;
 use crate::framework::offer::{Offer, Roles};
 use crate::framework::stamp;
-use crate::framework::store::{Unreadable, below, read};
+use crate::framework::store::{Unreadable, below, read, read_if_kept};
 use crate::scheduler::Status;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -165,7 +165,7 @@ impl Core {
 
 impl leader::Core for Core {
     fn recover(&mut self, kept: &BTreeMap<String, Vec<u8>>) -> Result<(), Unreadable> {
-        self.link.recover(kept, "frameworkId")?;
+        self.link.framework_id = read_if_kept(kept, "frameworkId")?;
         for path in below(kept, "J_") {
             self.pending.push(read(kept, path)?);
         }

@@ -15,7 +15,7 @@ impl Core {
         &mut self,
         kept: &BTreeMap<String, Vec<u8>>,
     ) -> Result<(), Unreadable> {
-        self.link.recover(kept, "framework-id")?;
+        self.link.framework_id = read_if_kept(kept, "framework-id")?;
         for path in below(kept, "apps/") {
             let record: Record = read(kept, path)?;
             let app = record.spec.get("id").and_then(Value::as_str).unwrap_or_default();
