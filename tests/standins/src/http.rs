@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::header::IntoHeaderName;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -17,10 +18,23 @@ pub fn text(status: StatusCode, body: impl Into<String>) -> Response {
     (status, body.into()).into_response()
 }
 
+/// An answer of this type.
+pub fn of_kind(
+    status: StatusCode,
+    kind: &'static str,
+    body: impl Into<Body>,
+) -> Response {
+    (status, [(header::CONTENT_TYPE, kind)], body.into()).into_response()
+}
+
 /// An answer in JSON with status 200.
 pub fn json(body: &Value) -> Response {
-    let kind = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
+    of_kind(StatusCode::OK, "application/json", body.to_string())
+}
+
+/// Nothing but a status.
+pub fn bare(status: StatusCode) -> Response {
+    status.into_response()
 }
 
 /// An empty answer with status 200.
@@ -40,11 +54,8 @@ pub fn forbidden() -> Response {
 
 /// `401 Unauthorized.` with the realm to authenticate for.
 pub fn unauthorized(realm: &str) -> Response {
-    let mut response = text(StatusCode::UNAUTHORIZED, "401 Unauthorized.");
-    if let Ok(value) = HeaderValue::from_str(&format!("Basic realm=\"{realm}\"")) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-    }
-    response
+    let response = text(StatusCode::UNAUTHORIZED, "401 Unauthorized.");
+    with_header(response, header::WWW_AUTHENTICATE, &format!("Basic realm=\"{realm}\""))
 }
 
 /// A refusal of a method, naming the one that is expected.
@@ -52,17 +63,22 @@ pub fn wrong_method(expected: &'static str, received: &str) -> Response {
     let body = format!(
         "405 Method Not Allowed. Expecting one of {{ '{expected}' }}, but received '{received}'."
     );
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, body);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(expected));
-    response
+    with_header(text(StatusCode::METHOD_NOT_ALLOWED, body), header::ALLOW, expected)
 }
 
 /// A redirect with an empty body.
 pub fn redirect(location: &str) -> Response {
-    let mut response = empty();
-    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    if let Ok(value) = HeaderValue::from_str(location) {
-        response.headers_mut().insert(header::LOCATION, value);
+    with_header(bare(StatusCode::TEMPORARY_REDIRECT), header::LOCATION, location)
+}
+
+/// An answer with one more header, where the value can be one.
+pub fn with_header(
+    mut response: Response,
+    name: impl IntoHeaderName,
+    value: &str,
+) -> Response {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
     }
     response
 }
@@ -189,17 +205,17 @@ pub fn basic_user(headers: &HeaderMap) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// A client whose every request has a deadline, and which follows no redirect.
+/// Begins a client that goes where it is told: neither through a proxy nor after redirects.
+pub(crate) fn client_builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none())
+}
+
+/// A client whose every request has a deadline.
 ///
 /// # Errors
 /// When the client cannot be set up, which is a fault of the machine.
 pub fn client(deadline: Duration) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .no_proxy()
-        .timeout(deadline)
-        .connect_timeout(deadline)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
+    client_builder().timeout(deadline).connect_timeout(deadline).build()
 }
 
 /// A client for streams of events: a deadline for connecting and for silence, none for the whole.
@@ -207,12 +223,7 @@ pub fn client(deadline: Duration) -> Result<reqwest::Client, reqwest::Error> {
 /// # Errors
 /// When the client cannot be set up, which is a fault of the machine.
 pub fn streaming_client(silence: Duration) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .no_proxy()
-        .connect_timeout(silence)
-        .read_timeout(silence)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
+    client_builder().connect_timeout(silence).read_timeout(silence).build()
 }
 
 /// One record of a RecordIO stream: its length in decimal, a line feed, and the message.

@@ -5,8 +5,10 @@
 //! to do with an offer or an update is its user's affair, acknowledging included.
 
 use crate::framework::credentials::Credentials;
+use crate::framework::effect::Call;
 use crate::framework::offer::Offer;
 use crate::http::{NotRecordIo, Records};
+use crate::mesos::{id, text, wrapped};
 use futures::StreamExt as _;
 use reqwest::{Client, Response, StatusCode, header};
 use serde::Deserialize;
@@ -14,6 +16,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a call or a connection may take.
@@ -37,8 +40,6 @@ pub enum Event {
     Disconnected,
     /// Resources to use or decline.
     Offers(Vec<Offer>),
-    /// An offer that no longer stands.
-    Rescind(String),
     /// A task's state; to be acknowledged when it carries a `uuid`.
     Update(Box<Status>),
     /// The master refused us for good: no further event follows.
@@ -57,12 +58,8 @@ pub struct Status {
     pub agent_id: Id,
     /// What happened, in words.
     pub message: String,
-    /// Why, as a word of Mesos.
-    pub reason: String,
     /// The verdict of the agent's health check, when there is one.
     pub healthy: Option<bool>,
-    /// When, in seconds.
-    pub timestamp: Option<f64>,
     /// Names the update for its acknowledgement.
     pub uuid: Option<String>,
     /// Addresses of its container.
@@ -107,26 +104,12 @@ pub enum CallError {
     /// No master to call.
     #[error("no master is subscribed to")]
     Disconnected,
-    /// No answer.
-    #[error("the master at {url} did not answer {kind}")]
-    Send {
-        /// Where.
-        url: String,
-        /// Which call.
-        kind: &'static str,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// A refusal.
-    #[error("the master refused {kind} with {status}: {text}")]
-    Refused {
-        /// Which call.
-        kind: &'static str,
-        /// The status of the answer.
-        status: StatusCode,
-        /// What it said.
-        text: String,
-    },
+    /// A call of this kind was not answered there.
+    #[error("the master at {0} did not answer {1}")]
+    Send(String, &'static str, #[source] reqwest::Error),
+    /// A call of this kind was refused with this status, in these words.
+    #[error("the master refused {0} with {1}: {2}")]
+    Refused(&'static str, StatusCode, String),
 }
 
 /// Makes calls to the master that we are subscribed to.
@@ -145,14 +128,7 @@ struct Subscription {
 }
 
 /// Keeps a subscription alive until dropped.
-#[derive(Debug)]
-pub struct Driver(tokio::task::JoinHandle<()>);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+pub type Driver = JoinSet<()>;
 
 /// Begins to follow the leader, whose `MasterInfo` comes by `leader`.
 pub fn start(
@@ -171,124 +147,69 @@ pub fn start(
         framework: registration.framework,
         events,
     };
-    (Driver(tokio::spawn(follower.follow(leader))), caller, received)
+    let mut driver = Driver::new();
+    driver.spawn(follower.follow(leader));
+    (driver, caller, received)
 }
 
 impl Caller {
-    /// Uses offers for operations, such as a launch, and gives the rest back.
+    /// Makes a call. Offers that it gives back stay away for so many seconds.
     ///
     /// # Errors
-    /// When the master does not take it; then nothing was launched.
-    pub async fn accept(
-        &self,
-        offer: &str,
-        tasks: &[Value],
-        refuse_seconds: f64,
-    ) -> Result<(), CallError> {
-        let accept = json!({
-            "offer_ids": [{"value": offer}],
-            "operations": [{"type": "LAUNCH", "launch": {"task_infos": tasks}}],
-            "filters": {"refuse_seconds": refuse_seconds},
-        });
-        self.call("ACCEPT", json!({"accept": accept})).await
-    }
-
-    /// Declines offers for a time.
-    ///
-    /// # Errors
-    /// When the master does not take it.
-    pub async fn decline(
-        &self,
-        offers: &[String],
-        refuse_seconds: f64,
-    ) -> Result<(), CallError> {
-        let ids: Vec<_> = offers.iter().map(|id| json!({"value": id})).collect();
+    /// When the master does not take it; then nothing came of it.
+    pub async fn call(&self, call: &Call, refuse_seconds: f64) -> Result<(), CallError> {
         let filters = json!({"refuse_seconds": refuse_seconds});
-        let decline = json!({"decline": {"offer_ids": ids, "filters": filters}});
-        self.call("DECLINE", decline).await
-    }
-
-    /// Asks for offers again, refused ones too.
-    ///
-    /// # Errors
-    /// When the master does not take it.
-    pub async fn revive(&self) -> Result<(), CallError> {
-        self.call("REVIVE", json!({})).await
-    }
-
-    /// Asks for no more offers.
-    ///
-    /// # Errors
-    /// When the master does not take it.
-    pub async fn suppress(&self) -> Result<(), CallError> {
-        self.call("SUPPRESS", json!({})).await
-    }
-
-    /// Kills a task. It may still end otherwise; an update tells.
-    ///
-    /// # Errors
-    /// When the master does not take it.
-    pub async fn kill(&self, task: &str, agent: Option<&str>) -> Result<(), CallError> {
-        let mut kill = json!({"task_id": {"value": task}});
-        if let Some(agent) = agent {
-            kill["agent_id"] = json!({"value": agent});
+        match call {
+            Call::Launch { offer, tasks } => {
+                let accept = json!({
+                    "offer_ids": [wrapped(offer)],
+                    "operations": [{"type": "LAUNCH", "launch": {"task_infos": tasks}}],
+                    "filters": filters,
+                });
+                self.send("ACCEPT", json!({"accept": accept})).await
+            }
+            Call::Decline(offers) => {
+                let ids: Value = offers.iter().map(|id| wrapped(id)).collect();
+                let decline = json!({"offer_ids": ids, "filters": filters});
+                self.send("DECLINE", json!({"decline": decline})).await
+            }
+            Call::Revive => self.send("REVIVE", json!({})).await,
+            Call::Suppress => self.send("SUPPRESS", json!({})).await,
+            Call::Kill { task, agent } => {
+                self.send("KILL", json!({"kill": at(task, agent.as_deref())})).await
+            }
+            Call::Acknowledge(status) => {
+                let Some(uuid) = &status.uuid else { return Ok(()) };
+                let mut update = at(&status.task_id.value, Some(&status.agent_id.value));
+                update["uuid"] = uuid.as_str().into();
+                self.send("ACKNOWLEDGE", json!({"acknowledge": update})).await
+            }
+            Call::Reconcile(tasks) => {
+                let tasks: Value = tasks
+                    .iter()
+                    .map(|(task, agent)| at(task, agent.as_deref()))
+                    .collect();
+                self.send("RECONCILE", json!({"reconcile": {"tasks": tasks}})).await
+            }
         }
-        self.call("KILL", json!({"kill": kill})).await
     }
 
-    /// Acknowledges an update, when it asks for that.
-    ///
-    /// # Errors
-    /// When the master does not take it; it then sends the update again.
-    pub async fn acknowledge(&self, status: &Status) -> Result<(), CallError> {
-        let Some(uuid) = &status.uuid else { return Ok(()) };
-        let acknowledge = json!({
-            "agent_id": {"value": status.agent_id.value},
-            "task_id": {"value": status.task_id.value},
-            "uuid": uuid,
-        });
-        self.call("ACKNOWLEDGE", json!({"acknowledge": acknowledge})).await
-    }
-
-    /// Asks for the state of tasks, or of all when none is named.
-    ///
-    /// # Errors
-    /// When the master does not take it.
-    pub async fn reconcile(
-        &self,
-        tasks: &[(String, Option<String>)],
-    ) -> Result<(), CallError> {
-        let tasks: Vec<_> = tasks
-            .iter()
-            .map(|(task, agent)| match agent {
-                Some(agent) => {
-                    json!({"task_id": {"value": task}, "agent_id": {"value": agent}})
-                }
-                None => json!({"task_id": {"value": task}}),
-            })
-            .collect();
-        self.call("RECONCILE", json!({"reconcile": {"tasks": tasks}})).await
-    }
-
-    async fn call(&self, kind: &'static str, mut body: Value) -> Result<(), CallError> {
+    async fn send(&self, kind: &'static str, mut body: Value) -> Result<(), CallError> {
         let subscription = self.subscription().ok_or(CallError::Disconnected)?;
         body["type"] = kind.into();
-        body["framework_id"] = json!({"value": subscription.framework_id});
+        body["framework_id"] = wrapped(&subscription.framework_id);
         let request = self
             .post(&subscription.url, &body)
             .header("Mesos-Stream-Id", &subscription.stream_id)
             .timeout(CALL_DEADLINE);
-        let answer = request.send().await.map_err(|source| CallError::Send {
-            url: subscription.url,
-            kind,
-            source,
-        })?;
+        let failed = |source| CallError::Send(subscription.url, kind, source);
+        let answer = request.send().await.map_err(failed)?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
         }
         let text = answer.text().await.unwrap_or_default();
-        Err(CallError::Refused { kind, status, text })
+        Err(CallError::Refused(kind, status, text))
     }
 
     fn post(&self, url: &str, body: &Value) -> reqwest::RequestBuilder {
@@ -362,8 +283,8 @@ impl Follower {
         let mut framework = self.framework.clone();
         let mut body = json!({"type": "SUBSCRIBE"});
         if let Some(id) = &self.framework_id {
-            framework["id"] = json!({"value": id});
-            body["framework_id"] = json!({"value": id});
+            framework["id"] = wrapped(id);
+            body["framework_id"] = wrapped(id);
         }
         body["subscribe"] = json!({"framework_info": framework});
         let sent = timeout(CALL_DEADLINE, self.caller.post(url, &body).send()).await;
@@ -407,8 +328,7 @@ impl Follower {
     }
 
     fn subscribed(&mut self, url: &str, stream_id: &str, body: &Value) {
-        let framework_id =
-            body["framework_id"]["value"].as_str().unwrap_or_default().to_owned();
+        let framework_id = id(body, "framework_id").to_owned();
         let again = self.framework_id.replace(framework_id.clone()).is_some();
         self.caller.set(Some(Subscription {
             url: url.to_owned(),
@@ -442,7 +362,8 @@ fn silence_of(subscribed: &Value) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.1, 600.0)) * HEARTBEATS_MISSED
 }
 
-/// One event as a value; `None` for those that say nothing to us, such as heartbeats.
+/// One event as a value; `None` for those that say nothing to us: heartbeats, and offers that no
+/// longer stand, because offers are used or given back at once.
 fn read(mut value: Value) -> Option<Event> {
     let kind = value["type"].as_str()?.to_owned();
     match kind.as_str() {
@@ -450,17 +371,21 @@ fn read(mut value: Value) -> Option<Event> {
             let offers = serde_json::from_value(value["offers"]["offers"].take()).ok()?;
             Some(Event::Offers(offers))
         }
-        "RESCIND" => Some(Event::Rescind(text(&value["rescind"]["offer_id"]["value"]))),
         "UPDATE" => serde_json::from_value(value["update"]["status"].take())
             .ok()
             .map(|status| Event::Update(Box::new(status))),
-        "ERROR" => Some(Event::Error(text(&value["error"]["message"]))),
+        "ERROR" => Some(Event::Error(text(&value["error"], "message").to_owned())),
         _ => None,
     }
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+/// A task, and where it is, when that is known.
+fn at(task: &str, agent: Option<&str>) -> Value {
+    let mut named = json!({"task_id": wrapped(task)});
+    if let Some(agent) = agent {
+        named["agent_id"] = wrapped(agent);
+    }
+    named
 }
 
 #[cfg(test)]

@@ -275,19 +275,9 @@ impl Candidate {
         Ok(Self { session: session.clone(), node: format!("{path}{sequence}"), standing })
     }
 
-    /// Whether this candidate leads now.
-    pub fn leads(&self) -> bool {
-        self.standing.borrow().leads
-    }
-
     /// The election as it goes on; the sender goes away when the session is lost.
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.clone()
-    }
-
-    /// The path of this candidate's node.
-    pub fn node(&self) -> &str {
-        &self.node
     }
 
     /// Gives the place up at once, so that the next may lead.
@@ -328,7 +318,6 @@ pub fn watch_leader(
 
 /// An election seen from one session.
 struct Election {
-    client: Client,
     session: Session,
     parent: String,
     prefix: String,
@@ -343,7 +332,6 @@ impl Election {
         own_name: Option<String>,
     ) -> Self {
         Self {
-            client: session.client.clone(),
             session: session.clone(),
             parent: parent.to_owned(),
             prefix: prefix.to_owned(),
@@ -366,19 +354,17 @@ impl Election {
     }
 
     async fn follow(&self, sender: &watch::Sender<Standing>) {
-        let mut states = self.client.state_watcher();
+        let mut states = self.session.client.state_watcher();
         loop {
-            match self.read(sender).await {
-                Ok(()) => (),
+            let done = match self.read(sender).await {
+                // The path is missing before the first candidate, and after a wipe.
                 Err(ClientError::NoNode) => {
-                    // The path is missing before the first candidate, and after a wipe.
-                    if self.session.make_path(&self.parent).await.is_err() {
-                        let _ = tokio::time::timeout(RETRY, states.changed()).await;
-                    }
+                    self.session.make_path(&self.parent).await.is_ok()
                 }
-                Err(_) => {
-                    let _ = tokio::time::timeout(RETRY, states.changed()).await;
-                }
+                read => read.is_ok(),
+            };
+            if !done {
+                let _ = tokio::time::timeout(RETRY, states.changed()).await;
             }
             if matches!(
                 states.peek_state(),
@@ -392,11 +378,12 @@ impl Election {
     /// Reads once, and returns when the candidates have changed since.
     async fn read(&self, sender: &watch::Sender<Standing>) -> Result<(), ClientError> {
         let (names, _, changed) =
-            self.client.get_and_watch_children(&self.parent).await?;
+            self.session.client.get_and_watch_children(&self.parent).await?;
         let first = first_of(&names, &self.prefix);
         let data = match first {
             Some(name) => {
-                match self.client.get_data(&child_path(&self.parent, name)).await {
+                match self.session.client.get_data(&child_path(&self.parent, name)).await
+                {
                     Ok((data, _)) => Some(data),
                     // It went between the two requests: the watch below has fired already.
                     Err(ClientError::NoNode) => None,

@@ -5,7 +5,7 @@
 mod cluster;
 
 use cluster::{Process, SESSION, ZooKeeper, docker, folder, image, until};
-use reqwest::{Client, Method, Response};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use standins::zk::Session;
 use std::path::Path;
@@ -80,11 +80,13 @@ impl Cluster {
         Self { zookeeper, folder, _mesos: mesos, members, client }
     }
 
-    async fn ask(&self, member: &str, method: Method, path: &str) -> Option<Response> {
+    fn request(&self, member: &str, method: Method, path: &str) -> RequestBuilder {
         let url = format!("http://{member}:{PORT}{path}");
-        let (user, password) = LOGIN;
-        let asked = self.client.request(method, url).basic_auth(user, Some(password));
-        asked.send().await.ok()
+        self.client.request(method, url).basic_auth(LOGIN.0, Some(LOGIN.1))
+    }
+
+    async fn ask(&self, member: &str, method: Method, path: &str) -> Option<Response> {
+        self.request(member, method, path).send().await.ok()
     }
 
     async fn get(&self, member: &str, path: &str) -> Option<Value> {
@@ -93,10 +95,8 @@ impl Cluster {
     }
 
     async fn put(&self, member: &str, kind: &str, job: &Value) -> (u16, String) {
-        let url = format!("http://{member}:{PORT}/v1/scheduler/{kind}");
-        let (user, password) = LOGIN;
-        let asked = self.client.post(url).basic_auth(user, Some(password)).json(job);
-        let answer = asked.send().await.expect("a member answers");
+        let asked = self.request(member, Method::POST, &format!("/v1/scheduler/{kind}"));
+        let answer = asked.json(job).send().await.expect("a member answers");
         (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
 

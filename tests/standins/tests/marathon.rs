@@ -1,19 +1,15 @@
 //! The stand-in of Marathon as a process: what it refuses, with the codes of the real one.
 
-use std::process::{Command, Output};
+use std::process::Command;
 
-/// Runs it with nothing in its environment but what is given; it is expected to end by itself.
-fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_marathon"))
+/// Runs it with nothing in its environment but what is given: it ends with this code and text.
+fn check(arguments: &[&str], environment: &[(&str, &str)], code: i32, text: &str) {
+    let output = Command::new(env!("CARGO_BIN_EXE_marathon"))
         .args(arguments)
         .env_clear()
         .envs(environment.iter().copied())
         .output()
-        .expect("the program was built for this test")
-}
-
-fn check(arguments: &[&str], environment: &[(&str, &str)], code: i32, text: &str) {
-    let output = run(arguments, environment);
+        .expect("the program was built for this test");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(said.contains(text), "{said}");

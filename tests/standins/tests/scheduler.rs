@@ -9,6 +9,8 @@ use axum::routing::post;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use standins::framework::credentials::Credentials;
+use standins::framework::effect::Call;
+use standins::framework::setup::MasterAt;
 use standins::http::record;
 use standins::scheduler::{Event, Registration, start};
 use std::net::SocketAddr;
@@ -66,6 +68,10 @@ async fn master() -> (SocketAddr, mpsc::UnboundedReceiver<Asked>) {
     (address, asked)
 }
 
+async fn leader(address: SocketAddr) -> watch::Receiver<Option<Vec<u8>>> {
+    MasterAt::Fixed(address.to_string()).follow(DEADLINE).await.expect("it is known")
+}
+
 fn registration(secret: &str) -> Registration {
     Registration {
         framework: json!({"name": "test", "user": "root"}),
@@ -74,24 +80,17 @@ fn registration(secret: &str) -> Registration {
     }
 }
 
-fn leader(address: SocketAddr) -> watch::Sender<Option<Vec<u8>>> {
-    let info =
-        json!({"address": {"ip": address.ip().to_string(), "port": address.port()}});
-    watch::channel(Some(info.to_string().into_bytes())).0
-}
-
 #[tokio::test]
 async fn a_silent_master_is_subscribed_to_again_with_the_same_id() {
     let (address, mut asked) = master().await;
-    let leader = leader(address);
-    let (_driver, caller, mut events) = start(leader.subscribe(), registration("s"));
+    let (_driver, caller, mut events) = start(leader(address).await, registration("s"));
     let mut next = async || timeout(DEADLINE, events.recv()).await.unwrap().unwrap();
 
     assert!(
         matches!(next().await, Event::Subscribed { framework_id, again: false } if framework_id == "F1")
     );
     let Event::Update(status) = next().await else { panic!("no update") };
-    caller.acknowledge(&status).await.unwrap();
+    caller.call(&Call::Acknowledge(status), 0.0).await.unwrap();
     assert!(matches!(next().await, Event::Disconnected));
     assert!(matches!(next().await, Event::Subscribed { again: true, .. }));
 
@@ -108,8 +107,7 @@ async fn a_silent_master_is_subscribed_to_again_with_the_same_id() {
 #[tokio::test]
 async fn a_wrong_secret_is_refused_for_good() {
     let (address, _asked) = master().await;
-    let leader = leader(address);
-    let (_driver, _, mut events) = start(leader.subscribe(), registration("wrong"));
+    let (_driver, _, mut events) = start(leader(address).await, registration("wrong"));
     let told = timeout(DEADLINE, events.recv()).await.unwrap();
     assert!(
         matches!(told, Some(Event::Error(reason)) if reason == "Master refused authentication")

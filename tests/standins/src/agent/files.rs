@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -130,14 +130,10 @@ fn mode_text(metadata: &Metadata) -> String {
 pub fn download(work_dir: &Path, query: &Query) -> Result<Response, Box<Response>> {
     let path = find(work_dir, query)?;
     let bytes = fs::read(&path).map_err(|error| failed(&error))?;
-    let mut response = Response::new(bytes.into());
-    let kind = HeaderValue::from_static("application/octet-stream");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    let response = http::of_kind(StatusCode::OK, "application/octet-stream", bytes);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename={name}")) {
-        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
-    }
-    Ok(response)
+    let value = format!("attachment; filename={name}");
+    Ok(http::with_header(response, header::CONTENT_DISPOSITION, &value))
 }
 
 #[cfg(test)]

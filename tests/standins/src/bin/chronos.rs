@@ -1,9 +1,10 @@
 //! The stand-in of Chronos as a program.
 
+use standins::chronos::member::Chronos;
+use standins::framework::node;
 use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = std::env::args().skip(1).collect();
-    standins::chronos::run(arguments, &std::env::vars().collect()).await
+    node::start::<Chronos>().await
 }

@@ -1,9 +1,10 @@
 //! The stand-in of Marathon as a program.
 
+use standins::framework::node;
+use standins::marathon::member::Marathon;
 use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = std::env::args().skip(1).collect();
-    standins::marathon::run(arguments, std::env::vars().collect()).await
+    node::start::<Marathon>().await
 }

@@ -1,46 +1,18 @@
 //! Answers in the forms that Chronos gives them. Pure.
 
 use super::core::Refusal;
+use crate::http::of_kind;
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
 /// What follows the class of what was thrown.
 const TRACE: &str = "\n\tat standin.Chronos(Standin.scala:1)\n";
 
-/// Of this type.
-pub(super) fn of_kind(
-    status: StatusCode,
-    kind: &'static str,
-    body: impl Into<Body>,
-) -> Response {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
 /// JSON, or text that is said to be.
 pub(super) fn json_ok(body: impl Into<Body>) -> Response {
     of_kind(StatusCode::OK, "application/json", body)
-}
-
-/// Plain text.
-pub(super) fn plain(text: impl Into<Body>) -> Response {
-    of_kind(StatusCode::OK, "text/plain", text)
-}
-
-/// Done.
-pub(super) fn done() -> Response {
-    of_kind(StatusCode::NO_CONTENT, "application/json", Body::empty())
-}
-
-/// Nothing but a status.
-pub(super) fn bare(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
 }
 
 /// A page of the web server underneath.

@@ -1,18 +1,18 @@
 //! The HTTP API of the leader: which request asks for what.
 
 use super::Leader;
-use super::answer::{bare, done, json_ok, of_kind, page, plain, refused};
+use super::answer::{json_ok, page, refused};
 use super::core::{Core, Refusal};
-use crate::http::{accepts, media_type, percent_decoded, query};
+use crate::framework::proxy::LARGEST_BODY;
+use crate::http::{
+    accepts, bare, media_type, of_kind, percent_decoded, query, with_header,
+};
 use axum::body::to_bytes;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-/// The largest body that is read, in bytes.
-const LARGEST_BODY: usize = 32 << 20;
 
 /// Answers a request; `id` is the leader's.
 pub(super) async fn answer(leader: &Leader, id: &str, request: Request) -> Response {
@@ -29,13 +29,13 @@ pub(super) async fn answer(leader: &Leader, id: &str, request: Request) -> Respo
         ["ping"] => of_kind(StatusCode::OK, "text/plain;charset=iso-8859-1", "pong\n"),
         ["metrics"] => metrics(leader),
         ["v1", "scheduler", rest @ ..] if !rest.is_empty() => {
-            let mut response = scheduler(leader, id, rest, request).await;
-            if response.status() == StatusCode::METHOD_NOT_ALLOWED
-                && let Some(allow) = methods(rest).map(HeaderValue::from_static)
-            {
-                response.headers_mut().insert(header::ALLOW, allow);
+            let response = scheduler(leader, id, rest, request).await;
+            match methods(rest) {
+                Some(allow) if response.status() == StatusCode::METHOD_NOT_ALLOWED => {
+                    with_header(response, header::ALLOW, allow)
+                }
+                _ => response,
             }
-            response
         }
         _ => page(StatusCode::NOT_FOUND, "Not Found"),
     }
@@ -96,8 +96,10 @@ async fn scheduler(
         (_, ["jobs", "search"]) => search(leader, &given),
         (_, ["iso8601"]) => put(leader, true, request).await,
         (_, ["dependency"]) => put(leader, false, request).await,
-        (_, ["graph", "dot"]) => plain(leader.look(Core::dot)),
-        (_, ["graph", _]) => plain(leader.look(Core::csv)),
+        (_, ["graph", form]) => {
+            let shown = leader.look(if *form == "dot" { Core::dot } else { Core::csv });
+            of_kind(StatusCode::OK, "text/plain", shown)
+        }
         (_, ["stats", _]) => json(leader.look(|core| core.stats_json(&name))),
         (_, ["job", "stat", _]) => shown(leader.look(|core| core.stat_json(&name))),
         (_, ["job", "success", _]) => {
@@ -159,7 +161,8 @@ async fn put(leader: &Leader, scheduled: bool, request: Request) -> Response {
 }
 
 fn done_or_not(result: Result<(), Refusal>) -> Response {
-    result.map_or_else(|refusal| refused(&refusal), |()| done())
+    let done = |()| of_kind(StatusCode::NO_CONTENT, "application/json", "");
+    result.map_or_else(|refusal| refused(&refusal), done)
 }
 
 fn shown(result: Result<Value, Refusal>) -> Response {

@@ -1,13 +1,16 @@
 //! One Chronos of several: how it passes on what it is asked while another leads.
 
-use super::Leader;
-use super::answer::{bare, page};
+use super::answer::page;
 use super::api;
 use super::core::Core;
-use super::settings::Settings;
-use crate::framework::node::Service;
+use super::settings::{Settings, TABLE};
+use super::{Leader, NAME};
+use crate::framework::log;
+use crate::framework::node::{End, Service};
+use crate::framework::options::Options;
 use crate::framework::proxy::{forward, plain_client};
-use crate::framework::setup::Setup;
+use crate::framework::setup::{SettingsError, Setup, World};
+use crate::http::bare;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -24,15 +27,27 @@ pub struct Chronos {
     client: reqwest::Client,
 }
 
-impl Chronos {
-    /// One by these settings.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, client: plain_client() }
-    }
-}
-
 impl Service for Chronos {
     type Core = Core;
+    const NAME: &'static str = NAME;
+    const TABLE: &'static str = TABLE;
+
+    fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError> {
+        let settings = Settings::read(options, world)?;
+        Ok(Self { settings, client: plain_client() })
+    }
+
+    fn exit_code(end: End) -> u8 {
+        match end {
+            // What a shell says of a process that SIGTERM ended.
+            End::Terminated => 143,
+            End::WrongFlags => 1,
+            end => {
+                log(NAME, &format!("exiting: {end:?}"));
+                1
+            }
+        }
+    }
 
     fn setup(&self) -> &Setup {
         &self.settings.setup
@@ -43,7 +58,7 @@ impl Service for Chronos {
     }
 
     async fn answer(&self, leader: &Arc<Leader>, request: Request) -> Response {
-        api::answer(leader, &self.settings.setup.id(), request).await
+        api::answer(leader, &self.settings.setup.http.id(), request).await
     }
 
     /// Of a refusal only the status comes back: the real one reads no answers but good ones.

@@ -5,10 +5,9 @@ use super::job::Defaults;
 use crate::framework::credentials::Credentials;
 use crate::framework::offer::Roles;
 use crate::framework::options::Options;
-use crate::framework::setup::{MasterAt, SettingsError, Setup, World};
+use crate::framework::setup::{Http, MasterAt, SettingsError, Setup, World, framework};
 use crate::zk::{Lists, ZkUrl};
 use jiff::SignedDuration;
-use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Every flag that is known. What those of notifications and statistics say is not used.
@@ -38,20 +37,13 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
         "local" => return Err(SettingsError::Local),
         master => MasterAt::read(master).map_err(|_| SettingsError::Address("master"))?,
     };
-    let given = options.text("http_credentials").or(world.http_credentials);
-    let credentials = given.and_then(Credentials::read);
-    let hostname = options.text_or("hostname", world.hostname).to_owned();
-    let http_port = u16::try_from(options.whole_or("http_port", 8080))
-        .map_err(|_| SettingsError::Value("http_port"))?;
+    let http = Http::read(options, world)?;
+    let name = options.text_or("mesos_framework_name", "chronos");
+    let user = options.text_or("user", "root");
     let zk = zookeeper(options)?;
     Ok(Setup {
         name: super::NAME,
-        http_address: options.text_or("http_address", "0.0.0.0").to_owned(),
-        malformed_credentials: given.is_some() && credentials.is_none(),
-        credentials,
-        realm: options.text_or("http_realm", "Mesosphere").to_owned(),
         candidates: format!("{}/candidate", zk.path()),
-        state: format!("{}/state", zk.path()),
         lists: Lists::Open,
         zk,
         // Whatever `zk_timeout` says, its election asks for this.
@@ -59,14 +51,13 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
         ends_when_cut_off: false,
         master,
         mesos_credentials: mesos_credentials(options, world)?,
-        framework: framework(options, &hostname, http_port),
+        framework: framework(options, &http, (name, user), &["MULTI_ROLE"]),
+        http,
         // What Mesos itself takes where nothing is said.
         decline_seconds: options.number_or("decline_offer_duration", 5000.0) / 1000.0,
         reconcile_every: Duration::from_secs(
             options.whole_or("reconciliation_interval", 600),
         ),
-        hostname,
-        http_port,
     })
 }
 
@@ -93,32 +84,11 @@ fn mesos_credentials(
     options: &Options,
     world: &World<'_>,
 ) -> Result<Option<Credentials>, SettingsError> {
-    let Some(principal) = options.text("mesos_authentication_principal") else {
-        return Ok(None);
-    };
-    let Some(file) = options.text("mesos_authentication_secret_file") else {
-        return Ok(None);
-    };
+    let principal = options.text("mesos_authentication_principal");
+    let file = options.text("mesos_authentication_secret_file");
+    let Some((principal, file)) = principal.zip(file) else { return Ok(None) };
     let secret = (world.read)(file).ok_or(SettingsError::SecretFile)?;
     Ok(Some(Credentials::new(principal, secret)))
-}
-
-fn framework(options: &Options, hostname: &str, http_port: u16) -> Value {
-    let url = format!("http://{hostname}:{http_port}");
-    let mut framework = json!({
-        "name": options.text_or("mesos_framework_name", "chronos"),
-        "user": options.text_or("user", "root"),
-        "roles": [options.text_or("mesos_role", "*")], "hostname": hostname,
-        // On by itself; the flag can only say so again.
-        "checkpoint": true,
-        "failover_timeout": options.number_or("failover_timeout", 604_800.0),
-        "webui_url": options.text_or("webui_url", &url),
-        "capabilities": [{"type": "MULTI_ROLE"}],
-    });
-    if let Some(principal) = options.text("mesos_authentication_principal") {
-        framework["principal"] = principal.into();
-    }
-    framework
 }
 
 fn rules(options: &Options) -> Rules {
@@ -144,26 +114,21 @@ fn rules(options: &Options) -> Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::framework::options;
+    use crate::framework::setup::read_line;
 
     const MASTER: &str = "--master zk://z1:2181/mesos";
 
     fn read(line: &str) -> Result<Settings, SettingsError> {
-        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
-        let options = options::parse(TABLE, &words)?;
-        let files = |file: &str| (file == "/s").then(|| "pw\n".to_owned());
-        let world = World { hostname: "h", http_credentials: Some("e:v"), read: &files };
-        Settings::read(&options, &world)
+        read_line(TABLE, line, Settings::read)
     }
 
     #[test]
     fn defaults_are_those_of_chronos() {
         let Settings { setup, rules } = read(MASTER).unwrap();
-        assert_eq!(setup.id(), "h:8080");
+        assert_eq!(setup.http.id(), "h:8080");
         assert_eq!(setup.candidates, "/chronos/state/candidate");
-        assert_eq!(setup.state, "/chronos/state/state");
         assert_eq!(setup.zk.servers(), "localhost:2181");
-        assert_eq!(setup.credentials, Some(Credentials::new("e", "v")));
+        assert_eq!(setup.http.credentials, Some(Credentials::new("e", "v")));
         assert_eq!(setup.framework["name"], "chronos");
         assert_eq!(setup.framework["user"], "root");
         assert_eq!(rules.defaults.user, "root");

@@ -31,11 +31,6 @@ impl Credentials {
         (!user.is_empty() && !password.is_empty()).then(|| Self::new(user, password))
     }
 
-    /// The user's name.
-    pub fn user(&self) -> &str {
-        &self.user
-    }
-
     /// The value of the `Authorization` header that admits.
     pub fn header(&self) -> String {
         format!("Basic {}", STANDARD.encode(format!("{}:{}", self.user, self.password)))

@@ -41,7 +41,7 @@ pub enum Call {
         /// Its agent, when known.
         agent: Option<String>,
     },
-    /// An update has been taken in.
+    /// An update has been taken in; one without a `uuid` asks for no such call.
     Acknowledge(Box<Status>),
     /// Ask for the states of tasks.
     Reconcile(Vec<(String, Option<String>)>),

@@ -2,11 +2,12 @@
 //! what happens. It decides nothing itself.
 
 use super::effect::{Call, Effect};
+use super::link::Link;
 use super::log;
-use super::offer::Offer;
+use super::offer::{Offer, Pool};
 use super::setup::Setup;
 use super::store::{Store, Unreadable};
-use crate::scheduler::{self, CallError, Caller, Event, Registration, Status};
+use crate::scheduler::{self, Caller, Event, Registration, Status};
 use crate::zk::{Session, ZkError};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -29,14 +30,14 @@ pub trait Core: Send + 'static {
     /// # Errors
     /// When something cannot be read: then nothing should be done on its account.
     fn recover(&mut self, kept: &BTreeMap<String, Vec<u8>>) -> Result<(), Unreadable>;
-    /// What is to be done since the last time that this was asked.
-    fn effects(&mut self) -> Vec<Effect>;
-    /// The framework's id, once there is one.
-    fn framework_id(&self) -> Option<&str>;
+    /// Its link to the master and to the store.
+    fn link(&mut self) -> &mut Link;
     /// The master knows us.
     fn subscribed(&mut self, framework_id: &str, again: bool, now: Timestamp);
     /// The master is gone.
-    fn disconnected(&mut self, now: Timestamp);
+    fn disconnected(&mut self, _now: Timestamp) {
+        self.link().is_subscribed = false;
+    }
     /// Resources to use or decline.
     fn offers(&mut self, offers: Vec<Offer>, now: Timestamp);
     /// A task's state.
@@ -45,6 +46,34 @@ pub trait Core: Send + 'static {
     fn reconcile(&mut self);
     /// A second has passed.
     fn tick(&mut self, now: Timestamp);
+
+    /// What is to be done since the last time that this was asked.
+    fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.link().effects)
+    }
+
+    /// Launches on each offer the tasks that `launch` makes of it, and declines those for which it
+    /// makes none.
+    fn use_offers(
+        &mut self,
+        offers: Vec<Offer>,
+        launch: impl Fn(&mut Self, &Offer, &mut Pool) -> Vec<Value>,
+    ) where
+        Self: Sized,
+    {
+        let mut unused = Vec::new();
+        for offer in offers {
+            let tasks = launch(self, &offer, &mut offer.pool());
+            let id = offer.id().to_owned();
+            match tasks.is_empty() {
+                true => unused.push(id),
+                false => self.link().call(Call::Launch { offer: id, tasks }),
+            }
+        }
+        if !unused.is_empty() {
+            self.link().call(Call::Decline(unused));
+        }
+    }
 }
 
 /// Why a leader ends.
@@ -113,11 +142,11 @@ impl<C: Core> Leader<C> {
         setup: &Setup,
         session: &Session,
     ) -> Result<(Arc<Self>, Duties<C>), LeaderEnd> {
-        let store = Store::new(session, setup.state.clone());
+        let store = Store::new(session, format!("{}/state", setup.zk.path()));
         core.recover(&store.load().await?)?;
         let registration = Registration {
             framework: setup.framework.clone(),
-            framework_id: core.framework_id().map(str::to_owned),
+            framework_id: core.link().framework_id.clone(),
             credentials: setup.mesos_credentials.clone(),
         };
         let master = setup.master.follow(setup.zk_timeout).await?;
@@ -214,7 +243,8 @@ impl<C> Hands<'_, C> {
             Effect::Forget(path) => Ok(self.store.forget(&path).await?),
             Effect::End(reason) => Err(LeaderEnd::Broken(reason)),
             Effect::Call(call) => {
-                if let Err(error) = self.call(&call).await {
+                let decline_seconds = self.setup.decline_seconds;
+                if let Err(error) = self.caller.call(&call, decline_seconds).await {
                     log(self.setup.name, &error.to_string());
                 }
                 Ok(())
@@ -224,21 +254,6 @@ impl<C> Hands<'_, C> {
                 self.leader.events.send((event, body)).ok();
                 Ok(())
             }
-        }
-    }
-
-    async fn call(&self, call: &Call) -> Result<(), CallError> {
-        let decline_seconds = self.setup.decline_seconds;
-        match call {
-            Call::Launch { offer, tasks } => {
-                self.caller.accept(offer, tasks, decline_seconds).await
-            }
-            Call::Decline(offers) => self.caller.decline(offers, decline_seconds).await,
-            Call::Revive => self.caller.revive().await,
-            Call::Suppress => self.caller.suppress().await,
-            Call::Kill { task, agent } => self.caller.kill(task, agent.as_deref()).await,
-            Call::Acknowledge(status) => self.caller.acknowledge(status).await,
-            Call::Reconcile(tasks) => self.caller.reconcile(tasks).await,
         }
     }
 }
@@ -257,8 +272,6 @@ async fn hear<C: Core>(
             Event::Disconnected => leader.note(C::disconnected),
             Event::Offers(offers) => leader.note(|core, now| core.offers(offers, now)),
             Event::Update(status) => leader.note(|core, now| core.update(&status, now)),
-            // Offers are used or given back at once.
-            Event::Rescind(_) => {}
             Event::Error(reason) => return LeaderEnd::Refused(reason),
         }
     }

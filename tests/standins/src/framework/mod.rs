@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod driver;
 pub mod effect;
 pub mod leader;
+pub mod link;
 pub mod node;
 pub mod offer;
 pub mod options;
@@ -24,7 +25,7 @@ pub(crate) fn log(name: &str, line: &str) {
     writeln!(std::io::stderr(), "{name}: {line}").unwrap_or_default();
 }
 
-/// The host's name.
-pub(crate) fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+/// A time as both write it.
+pub(crate) fn stamp(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -4,15 +4,18 @@
 use super::driver::DriverPort;
 use super::leader::{Core, Leader, LeaderEnd};
 use super::log;
-use super::setup::Setup;
+use super::options::{self, Options};
+use super::setup::{SettingsError, Setup, World};
+use crate::http::with_header;
 use crate::zk::{Candidate, Session, Standing, ZkError};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -38,12 +41,32 @@ pub enum End {
     Refused,
     /// It was told to.
     Terminated,
+    /// Its flags are refused.
+    WrongFlags,
 }
 
 /// What one program does of its own.
-pub trait Service: Send + Sync + 'static {
+pub trait Service: Sized + Send + Sync + 'static {
     /// What it knows and decides while it leads.
     type Core: Core;
+    /// Its name in its log.
+    const NAME: &'static str;
+    /// Its flags, as a table of [`options`].
+    const TABLE: &'static str;
+    /// How variables begin that are flags as well, and those among them that are not.
+    const VARIABLES: Option<(&'static str, &'static str)> = None;
+
+    /// A member by its options.
+    ///
+    /// # Errors
+    /// The first option that cannot be.
+    fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError>;
+
+    /// The exit code of a process that ends so, which is logged as the real one logs it.
+    fn exit_code(end: End) -> u8;
+
+    /// Says what the real one says of the environment as it starts.
+    fn log_environment(_environment: &BTreeMap<String, String>) {}
 
     /// What its flags say.
     fn setup(&self) -> &Setup;
@@ -105,8 +128,43 @@ fn router<S: Service>(node: &Arc<Node<S>>) -> Router {
     Router::new().fallback(handle::<S>).with_state(node.clone())
 }
 
-/// Runs until something ends it.
-pub async fn run<S: Service>(service: S, environment: &BTreeMap<String, String>) -> End {
+/// Runs as the program of this process until something ends it.
+pub async fn start<S: Service>() -> ExitCode {
+    let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let end = match load::<S>(std::env::args().skip(1).collect(), &environment) {
+        Ok(service) => {
+            S::log_environment(&environment);
+            run(service, &environment).await
+        }
+        Err(error) => {
+            log(S::NAME, &error.to_string());
+            End::WrongFlags
+        }
+    };
+    ExitCode::from(S::exit_code(end))
+}
+
+/// A member by the arguments and the environment of a process. A file of arguments stands for all
+/// of them, and for the variables.
+fn load<S: Service>(
+    arguments: Vec<String>,
+    environment: &BTreeMap<String, String>,
+) -> Result<S, SettingsError> {
+    let read = |file: &str| std::fs::read_to_string(file).ok();
+    let from_file = arguments.first().is_some_and(|first| first.starts_with('@'));
+    let mut words = options::expand(arguments, read)?;
+    if let Some((prefix, ignored)) = S::VARIABLES.filter(|_| !from_file) {
+        words.extend(options::from_environment(environment, prefix, ignored));
+    }
+    let options = options::parse(S::TABLE, &words)?;
+    let credentials = environment.get("MESOSPHERE_HTTP_CREDENTIALS");
+    let http_credentials = credentials.map(String::as_str);
+    let host = rustix::system::uname();
+    let hostname = &host.nodename().to_string_lossy();
+    S::read(&options, &World { hostname, http_credentials, read: &read })
+}
+
+async fn run<S: Service>(service: S, environment: &BTreeMap<String, String>) -> End {
     let variable = |name: &str| environment.get(name).map(String::as_str);
     let port = DriverPort::open(variable("LIBPROCESS_IP"), variable("LIBPROCESS_PORT"));
     let _port = match port {
@@ -133,11 +191,11 @@ async fn serve<S: Service>(
     terminated: &mut Pin<Box<impl Future<Output = ()>>>,
 ) -> End {
     let setup = service.setup().clone();
-    if setup.malformed_credentials {
+    if setup.http.malformed_credentials {
         let text = "the HTTP credentials are not user:password: serving everyone";
         log(setup.name, text);
     }
-    let address = (setup.http_address.as_str(), setup.http_port);
+    let address = (setup.http.address.as_str(), setup.http.port);
     let Ok(listener) = TcpListener::bind(address).await else {
         log(setup.name, &format!("cannot listen at {}:{}", address.0, address.1));
         return End::CannotBind;
@@ -176,7 +234,7 @@ async fn serve<S: Service>(
 async fn stand(setup: &Setup) -> Result<(Session, Candidate), ZkError> {
     let session = Session::connect(&setup.zk, setup.zk_timeout).await?.with(setup.lists);
     let prefix = format!("_c_{}-latch-", Uuid::new_v4());
-    let id = setup.id();
+    let id = setup.http.id();
     let joined = Candidate::join(&session, &setup.candidates, &prefix, id.as_bytes());
     let candidate = joined.await?;
     Ok((session, candidate))
@@ -231,22 +289,22 @@ async fn handle<S: Service>(
     let setup = node.service.setup();
     let given =
         request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    let admitted = setup.credentials.as_ref().map_or(Ok(()), |known| known.admit(given));
+    let admitted =
+        setup.http.credentials.as_ref().map_or(Ok(()), |known| known.admit(given));
     if let Err(status) = admitted {
-        let mut response = S::bare(status);
-        let realm = format!("basic realm=\"{}\"", setup.realm);
-        if let (StatusCode::UNAUTHORIZED, Ok(realm)) =
-            (status, HeaderValue::from_str(&realm))
-        {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
-        }
-        return response;
+        let realm = format!("basic realm=\"{}\"", setup.http.realm);
+        return match status {
+            StatusCode::UNAUTHORIZED => {
+                with_header(S::bare(status), header::WWW_AUTHENTICATE, &realm)
+            }
+            _ => S::bare(status),
+        };
     }
     let leader = node.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let standing = node.standing.borrow().clone();
     if !standing.leads {
         let leader = standing.leader_data.and_then(|data| String::from_utf8(data).ok());
-        let leader = leader.filter(|leader| *leader != setup.id());
+        let leader = leader.filter(|leader| *leader != setup.http.id());
         return node.service.pass_on(request, leader.as_deref()).await;
     }
     match leader {

@@ -3,6 +3,9 @@
 //! Pure. Reservations other than a role's own are left to others: resources of a disk with a
 //! source or of a refined reservation are not taken.
 
+use crate::mesos::list;
+use crate::mesos::resources::Resources;
+use crate::scheduler::Id;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -11,20 +14,14 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Offer {
-    id: Named,
-    agent_id: Named,
+    id: Id,
+    agent_id: Id,
     /// The agent's host name.
     pub hostname: String,
     resources: Vec<Value>,
     attributes: Vec<Value>,
     domain: Value,
     unavailability: Value,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Named {
-    value: String,
 }
 
 /// How much is needed of what counts.
@@ -136,6 +133,22 @@ fn attribute_text(attribute: &Value) -> Option<String> {
     }
 }
 
+#[cfg(test)]
+impl Offer {
+    /// What an agent of a host may offer, in tests.
+    pub(crate) fn sample(host: &str, cpus: f64, mem: f64) -> Self {
+        let amounts = [("cpus", cpus), ("mem", mem), ("disk", 8000.0)];
+        let scalar = |(name, value)| json!({"name": name, "scalar": {"value": value}});
+        let mut resources: Vec<Value> = amounts.map(scalar).into();
+        resources.push(json!({
+            "name": "ports", "ranges": {"range": [{"begin": 31000, "end": 31003}]},
+        }));
+        let named = |value: String| Id { value };
+        let (id, agent_id) = (named("O".into()), named(format!("S-{host}")));
+        Self { id, agent_id, hostname: host.into(), resources, ..Self::default() }
+    }
+}
+
 /// The roles whose resources may be taken.
 #[derive(Clone, Debug)]
 pub struct Roles(Vec<String>);
@@ -151,61 +164,41 @@ impl Roles {
     }
 }
 
-/// Resources of an offer that are not taken yet.
+/// Resources of an offer that are not taken yet, by their roles; in thousandths, as Mesos counts.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pool {
-    amounts: Vec<Amount>,
-    ports: Vec<PortRange>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Amount {
-    name: String,
-    role: String,
-    left: f64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct PortRange {
-    role: String,
-    begin: u32,
-    end: u32,
-}
+pub struct Pool(Vec<(String, Resources)>);
 
 impl Pool {
     fn add(&mut self, resource: &Value) {
-        let role = role_of(resource).to_owned();
-        let name = resource["name"].as_str().unwrap_or_default().to_owned();
-        if let Some(left) = resource["scalar"]["value"].as_f64() {
-            self.amounts.push(Amount { name, role, left });
-        } else if name == "ports" {
-            let ranges = resource["ranges"]["range"].as_array();
-            for range in ranges.into_iter().flatten() {
-                let (Some(begin), Some(end)) =
-                    (port(&range["begin"]), port(&range["end"]))
-                else {
-                    continue;
-                };
-                self.ports.push(PortRange { role: role.clone(), begin, end });
-            }
+        let role = role_of(resource);
+        let more = Resources::from_json(&json!([resource]));
+        match self.0.iter_mut().find(|(known, _)| known == role) {
+            Some((_, all)) => all.add(&more),
+            None => self.0.push((role.to_owned(), more)),
         }
     }
 
-    /// How much of a resource is left to those roles.
-    pub fn left(&self, name: &str, roles: &Roles) -> f64 {
-        let fits = |amount: &&Amount| amount.name == name && roles.admit(&amount.role);
-        self.amounts.iter().filter(fits).map(|amount| amount.left).sum()
+    fn of<'a>(&'a self, roles: &'a Roles) -> impl Iterator<Item = &'a Resources> {
+        self.0.iter().filter(|(role, _)| roles.admit(role)).map(|(_, all)| all)
     }
 
     /// Whether there is anything for those roles.
     pub fn has_any(&self, roles: &Roles) -> bool {
-        self.amounts.iter().any(|amount| roles.admit(&amount.role))
+        self.of(roles).next().is_some()
     }
 
-    /// Every port that is left to those roles, lowest first within each range.
+    /// The first of what is needed of which there is less for those roles.
+    pub fn short(&self, needs: &Needs, roles: &Roles) -> Option<&'static str> {
+        let left = |name: &str| self.of(roles).map(|all| all.amount(name)).sum::<f64>();
+        let short = |(name, needed): &(&str, f64)| left(name) + 1e-9 < *needed;
+        needs.named().into_iter().find(short).map(|(name, _)| name)
+    }
+
+    /// Every port that is left to those roles, lowest first for each role.
     pub fn ports(&self, roles: &Roles) -> Vec<u32> {
-        let ranges = self.ports.iter().filter(|range| roles.admit(&range.role));
-        ranges.flat_map(|range| range.begin..=range.end).collect()
+        let ranges = self.of(roles).flat_map(|all| all.ranges("ports"));
+        let ports = ranges.flat_map(|(begin, end)| *begin..=*end);
+        ports.filter_map(|port| port.try_into().ok()).collect()
     }
 
     /// Takes what is needed, as resources of a task; `None`, and nothing is taken, when there
@@ -216,66 +209,38 @@ impl Pool {
         ports: &[u32],
         roles: &Roles,
     ) -> Option<Vec<Value>> {
-        let short =
-            |(name, needed): &(&str, f64)| self.left(name, roles) + 1e-9 < *needed;
         let free = self.ports(roles);
-        if needs.named().iter().any(short)
+        if self.short(needs, roles).is_some()
             || !ports.iter().all(|port| free.contains(port))
         {
             return None;
         }
         let mut taken = Vec::new();
-        for (name, amount) in needs.named() {
-            self.take_amount(name, amount, roles, &mut taken);
+        let mut give = |role: &str, all: &mut Resources, part: &Resources| {
+            all.subtract(part);
+            taken.extend_from_slice(list(&part.full(&json!({"role": role}))));
+        };
+        for (name, mut amount) in needs.named() {
+            for (role, all) in self.0.iter_mut().filter(|(role, _)| roles.admit(role)) {
+                let mut part = Resources::default();
+                part.set(name, amount.clamp(0.0, all.amount(name)));
+                if !part.is_empty() {
+                    amount -= part.amount(name);
+                    give(role, all, &part);
+                }
+            }
         }
         for port in ports {
-            self.take_port(*port, &mut taken);
+            let mut part = Resources::default();
+            part.set_ranges("ports", vec![((*port).into(), (*port).into())]);
+            if let Some((role, all)) =
+                self.0.iter_mut().find(|(_, all)| all.contains(&part))
+            {
+                give(role, all, &part);
+            }
         }
         Some(taken)
     }
-
-    fn take_amount(
-        &mut self,
-        name: &str,
-        mut amount: f64,
-        roles: &Roles,
-        taken: &mut Vec<Value>,
-    ) {
-        let fits = |entry: &&mut Amount| entry.name == name && roles.admit(&entry.role);
-        for entry in self.amounts.iter_mut().filter(fits) {
-            let part = entry.left.min(amount);
-            if part <= 0.0 {
-                continue;
-            }
-            entry.left -= part;
-            amount -= part;
-            taken.push(json!({
-                "name": name, "type": "SCALAR", "role": entry.role,
-                "scalar": {"value": part},
-            }));
-        }
-    }
-
-    fn take_port(&mut self, wanted: u32, taken: &mut Vec<Value>) {
-        let found = self.ports.iter().position(|r| (r.begin..=r.end).contains(&wanted));
-        let Some(index) = found else { return };
-        let range = self.ports.remove(index);
-        taken.push(json!({
-            "name": "ports", "type": "RANGES", "role": range.role,
-            "ranges": {"range": [{"begin": wanted, "end": wanted}]},
-        }));
-        if wanted < range.end {
-            let upper = PortRange { begin: wanted + 1, ..range.clone() };
-            self.ports.insert(index, upper);
-        }
-        if range.begin < wanted {
-            self.ports.insert(index, PortRange { end: wanted - 1, ..range });
-        }
-    }
-}
-
-fn port(value: &Value) -> Option<u32> {
-    value.as_u64().and_then(|number| u32::try_from(number).ok())
 }
 
 #[cfg(test)]
@@ -317,8 +282,9 @@ mod tests {
 
     #[test]
     fn only_admitted_roles_count() {
-        assert_eq!(offer().pool().left("cpus", &roles("*")), 2.0);
-        assert_eq!(offer().pool().left("cpus", &roles("* db")), 3.0);
+        let needs = Needs { cpus: 2.5, ..Needs::default() };
+        assert_eq!(offer().pool().short(&needs, &roles("*")), Some("cpus"));
+        assert_eq!(offer().pool().short(&needs, &roles("* db")), None);
         assert!(!offer().pool().has_any(&roles("web")));
     }
 
@@ -329,7 +295,8 @@ mod tests {
         let taken = pool.take(&needs, &[31001], &roles("* db")).unwrap();
         assert_eq!(taken.len(), 4);
         assert_eq!(taken[1]["role"], "db");
-        assert_eq!(pool.left("cpus", &roles("* db")), 0.5);
+        let left = Needs { cpus: 0.5, ..Needs::default() };
+        assert_eq!(pool.short(&left, &roles("db")), None);
         assert_eq!(pool.ports(&roles("*")), [31000, 31002]);
     }
 

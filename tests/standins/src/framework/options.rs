@@ -86,6 +86,11 @@ impl Options {
     }
 }
 
+/// The words of a text.
+pub fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
 /// The arguments that the parser will see: those of a file when the first is `@FILE`, and then
 /// nothing else.
 ///
@@ -98,7 +103,7 @@ pub fn expand(
     match words.first().and_then(|first| first.strip_prefix('@')) {
         None => Ok(words),
         Some(file) => read(file)
-            .map(|text| text.split_whitespace().map(str::to_owned).collect())
+            .map(|text| self::words(&text))
             .ok_or_else(|| OptionsError::File(file.to_owned())),
     }
 }
@@ -106,7 +111,7 @@ pub fn expand(
 /// Environment variables that begin with `prefix` as arguments. Those that begin with `ignored`
 /// are what tasks are given, not settings.
 pub fn from_environment(
-    variables: impl IntoIterator<Item = (String, String)>,
+    variables: &BTreeMap<String, String>,
     prefix: &str,
     ignored: &str,
 ) -> Vec<String> {
@@ -118,7 +123,7 @@ pub fn from_environment(
         }
         words.push(format!("--{}", option.to_lowercase()));
         if !value.is_empty() {
-            words.push(value);
+            words.push(value.clone());
         }
     }
     words
@@ -199,10 +204,6 @@ mod tests {
         parse(TABLE, &words(line))
     }
 
-    fn words(line: &str) -> Vec<String> {
-        line.split_whitespace().map(str::to_owned).collect()
-    }
-
     #[test]
     fn both_spellings_of_a_value_are_read() {
         assert_eq!(read("--zk a --http_port=1").unwrap().text("zk"), Some("a"));
@@ -247,9 +248,8 @@ mod tests {
             ("MARATHON_APP_ID", "/x"),
             ("PATH", "/bin"),
         ];
-        let variables =
-            variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let found = from_environment(variables, "MARATHON_", "MARATHON_APP_");
-        assert_eq!(found, words("--zk a --disable_ha"));
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        let found = from_environment(&variables.into(), "MARATHON_", "MARATHON_APP_");
+        assert_eq!(found, words("--disable_ha --zk a"));
     }
 }

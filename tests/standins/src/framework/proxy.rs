@@ -3,6 +3,7 @@
 //! What is done with the answer, and with requests that cannot be passed on, differs between
 //! Marathon and Chronos and is theirs.
 
+use crate::http::client_builder;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -10,8 +11,8 @@ use axum::response::Response;
 use reqwest::Client;
 use std::time::Duration;
 
-/// The largest body that is passed on, in bytes.
-const LARGEST_BODY: usize = 32 << 20;
+/// The largest body of a request that is read, in bytes.
+pub(crate) const LARGEST_BODY: usize = 32 << 20;
 /// Headers that belong to one connection alone.
 const PER_CONNECTION: [HeaderName; 6] = [
     header::CONNECTION,
@@ -22,15 +23,9 @@ const PER_CONNECTION: [HeaderName; 6] = [
     header::TE,
 ];
 
-/// A client of plain HTTP that goes where it is told: neither through a proxy nor after
-/// redirects.
+/// A client whose requests may take as long as they like.
 pub fn plain_client() -> Client {
-    Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(5))
-        .build()
-        .unwrap_or_default()
+    client_builder().connect_timeout(Duration::from_secs(5)).build().unwrap_or_default()
 }
 
 /// A request could not be passed on.

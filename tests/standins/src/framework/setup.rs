@@ -1,10 +1,9 @@
 //! What flags say that Marathon and Chronos have in common, each by names of its own.
 
 use super::credentials::Credentials;
-use super::options::OptionsError;
+use super::options::{Options, OptionsError};
 use crate::zk::{Lists, Session, ZkError, ZkUrl, watch_leader};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -41,16 +40,69 @@ pub struct World<'a> {
     pub read: &'a dyn Fn(&str) -> Option<String>,
 }
 
-impl<'a> World<'a> {
-    /// That of a process with this environment.
-    pub fn of(
-        environment: &'a BTreeMap<String, String>,
-        hostname: &'a str,
-        read: &'a dyn Fn(&str) -> Option<String>,
-    ) -> Self {
-        let credentials = environment.get("MESOSPHERE_HTTP_CREDENTIALS");
-        Self { hostname, http_credentials: credentials.map(String::as_str), read }
+/// Where a member listens, and who may ask it.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// The host's name, as others are told it.
+    pub hostname: String,
+    /// Where it listens.
+    pub address: String,
+    /// The port where it listens.
+    pub port: u16,
+    /// Who may ask it anything; everyone when there are none.
+    pub credentials: Option<Credentials>,
+    /// Whether credentials are given that cannot be read, so that everyone may ask.
+    pub malformed_credentials: bool,
+    /// What the password is for.
+    pub realm: String,
+}
+
+impl Http {
+    /// What options mean.
+    ///
+    /// # Errors
+    /// When there is no such port.
+    pub fn read(options: &Options, world: &World<'_>) -> Result<Self, SettingsError> {
+        let given = options.text("http_credentials").or(world.http_credentials);
+        let credentials = given.and_then(Credentials::read);
+        let port = options.whole_or("http_port", 8080);
+        Ok(Self {
+            hostname: options.text_or("hostname", world.hostname).to_owned(),
+            address: options.text_or("http_address", "0.0.0.0").to_owned(),
+            port: port.try_into().map_err(|_| SettingsError::Value("http_port"))?,
+            malformed_credentials: given.is_some() && credentials.is_none(),
+            credentials,
+            realm: options.text_or("http_realm", "Mesosphere").to_owned(),
+        })
     }
+
+    /// The id in the election, and the address for others: `hostname:port`.
+    pub fn id(&self) -> String {
+        format!("{}:{}", self.hostname, self.port)
+    }
+}
+
+/// `FrameworkInfo` of a framework with this name and this user.
+pub fn framework(
+    options: &Options,
+    http: &Http,
+    (name, user): (&str, &str),
+    capabilities: &[&str],
+) -> Value {
+    let url = format!("http://{}", http.id());
+    let capability = |kind: &&str| json!({"type": kind});
+    let mut framework = json!({
+        "name": name, "user": user,
+        "roles": [options.text_or("mesos_role", "*")], "hostname": http.hostname,
+        "checkpoint": options.on("checkpoint", true),
+        "failover_timeout": options.number_or("failover_timeout", 604_800.0),
+        "webui_url": options.text_or("webui_url", &url),
+        "capabilities": capabilities.iter().map(capability).collect::<Value>(),
+    });
+    if let Some(principal) = options.text("mesos_authentication_principal") {
+        framework["principal"] = principal.into();
+    }
+    framework
 }
 
 /// Where a member listens, whom it talks to, and how it stands for election.
@@ -58,19 +110,9 @@ impl<'a> World<'a> {
 pub struct Setup {
     /// The program's name, for its log.
     pub name: &'static str,
-    /// The host's name, as others are told it.
-    pub hostname: String,
-    /// Where it listens.
-    pub http_address: String,
-    /// The port where it listens.
-    pub http_port: u16,
-    /// Who may ask it anything; everyone when there are none.
-    pub credentials: Option<Credentials>,
-    /// Whether credentials are given that cannot be read, so that everyone may ask.
-    pub malformed_credentials: bool,
-    /// What the password is for.
-    pub realm: String,
-    /// ZooKeeper, and who we are there.
+    /// Where it listens, and who may ask it.
+    pub http: Http,
+    /// ZooKeeper, and who we are there; what is kept is in `state` below its path.
     pub zk: ZkUrl,
     /// How long a session outlives its connection.
     pub zk_timeout: Duration,
@@ -79,8 +121,6 @@ pub struct Setup {
     pub ends_when_cut_off: bool,
     /// The path of the election.
     pub candidates: String,
-    /// The path of what is kept.
-    pub state: String,
     /// Who may use its nodes there.
     pub lists: Lists,
     /// The master.
@@ -93,13 +133,6 @@ pub struct Setup {
     pub decline_seconds: f64,
     /// How often the master is asked for the states of all tasks.
     pub reconcile_every: Duration,
-}
-
-impl Setup {
-    /// The id in the election.
-    pub fn id(&self) -> String {
-        format!("{}:{}", self.hostname, self.http_port)
-    }
 }
 
 /// Where the master is looked for.
@@ -147,4 +180,16 @@ impl MasterAt {
             }
         }
     }
+}
+
+/// Settings by a line of flags, for tests.
+#[cfg(test)]
+pub(crate) fn read_line<T>(
+    table: &'static str,
+    line: &str,
+    read: fn(&Options, &World<'_>) -> Result<T, SettingsError>,
+) -> Result<T, SettingsError> {
+    let options = super::options::parse(table, &super::options::words(line))?;
+    let files = |file: &str| (file == "/s").then(|| "pw\n".to_owned());
+    read(&options, &World { hostname: "h", http_credentials: Some("e:v"), read: &files })
 }

@@ -35,6 +35,17 @@ pub fn read<T: DeserializeOwned>(
         .map_err(|source| Unreadable { path: path.to_owned(), source })
 }
 
+/// One of those that are kept, as a value, or nothing when it is not there.
+///
+/// # Errors
+/// When it is no such value.
+pub fn read_if_kept<T: DeserializeOwned>(
+    kept: &BTreeMap<String, Vec<u8>>,
+    path: &str,
+) -> Result<Option<T>, Unreadable> {
+    kept.contains_key(path).then(|| read(kept, path)).transpose()
+}
+
 /// A place for values.
 #[derive(Clone, Debug)]
 pub struct Store {

@@ -1,6 +1,7 @@
 //! One instance of an app: its task, what is known of it, and how it is shown. Pure.
 
 use super::constraint::Place;
+use crate::framework::stamp;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -83,11 +84,6 @@ pub struct Health {
     pub cause: Option<String>,
     /// When it was last asked.
     pub asked: Option<Timestamp>,
-}
-
-/// A time as Marathon writes it.
-pub fn stamp(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 /// Whether a state is the end of a task.

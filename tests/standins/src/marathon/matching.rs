@@ -73,8 +73,7 @@ fn short(app: &App, pool: &Pool, roles: &Roles) -> Option<Reason> {
     if !pool.has_any(roles) {
         return Some("UnfulfilledRole");
     }
-    let short = |(name, needed): &(&str, f64)| pool.left(name, roles) + 1e-9 < *needed;
-    app.needs().named().into_iter().find(short).map(|(name, _)| match name {
+    pool.short(&app.needs(), roles).map(|name| match name {
         "cpus" => "InsufficientCpus",
         "mem" => "InsufficientMemory",
         "disk" => "InsufficientDisk",
@@ -119,22 +118,9 @@ mod tests {
         App::read(&normal::complete(spec.as_object().unwrap().clone(), "*")).unwrap()
     }
 
-    fn offer() -> Offer {
-        serde_json::from_value(json!({
-            "id": {"value": "O1"}, "agent_id": {"value": "S1"}, "hostname": "w1",
-            "resources": [
-                {"name": "cpus", "scalar": {"value": 2.0}, "role": "*"},
-                {"name": "mem", "scalar": {"value": 100.0}, "role": "*"},
-                {"name": "ports", "role": "*",
-                 "ranges": {"range": [{"begin": 31000, "end": 31003}]}},
-            ],
-        }))
-        .unwrap()
-    }
-
     fn check(value: Value, expected: Result<Vec<Option<u32>>, Reason>) {
         let app = app(value);
-        let offer = offer();
+        let offer = Offer::sample("w1", 2.0, 100.0);
         let mut pool = offer.pool();
         let here = Place::of(&offer);
         let found = take(&app, &offer, &mut pool, &[&here], 1);

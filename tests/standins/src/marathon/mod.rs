@@ -27,90 +27,10 @@ pub mod settings;
 pub mod shape;
 pub mod task;
 
-use crate::framework::node::{self, End};
-use crate::framework::setup::{SettingsError, World};
-use crate::framework::{self, options};
-use settings::Settings;
-use std::collections::BTreeMap;
-use std::process::ExitCode;
+use crate::framework;
 
 /// The name in the log.
 const NAME: &str = "marathon";
 
 /// The leader's side of a Marathon.
 type Leader = framework::leader::Leader<core::Core>;
-
-/// Why the process ends, with the codes of the real one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Exit {
-    CannotConnect = 100,
-    StoreLost = 101,
-    LeadershipLost = 103,
-    SchedulerError = 106,
-    CannotBind = 111,
-    WrongFlags = 112,
-    Terminated = 143,
-}
-
-/// Runs with these arguments and this environment until something ends it.
-pub async fn run(
-    arguments: Vec<String>,
-    environment: BTreeMap<String, String>,
-) -> ExitCode {
-    let exit = match read(arguments, &environment) {
-        Err(error) => {
-            framework::log(NAME, &error.to_string());
-            Exit::WrongFlags
-        }
-        Ok(settings) => {
-            log_credentials(&environment);
-            exit_of(node::run(member::Marathon::new(settings), &environment).await)
-        }
-    };
-    ExitCode::from(exit as u8)
-}
-
-/// The real one writes all its options at each start, its password among them, by a logger that
-/// can be told to be silent: in a file that one of Java's options names.
-fn log_credentials(environment: &BTreeMap<String, String>) {
-    const OPTION: &str = "-Dlogback.configurationFile=";
-    const SILENCED: &str = r#"name="mesosphere.marathon.MarathonApp" level="WARN""#;
-    let words = environment.get("JAVA_OPTS").map(String::as_str).unwrap_or_default();
-    let file = words.split_whitespace().find_map(|word| word.strip_prefix(OPTION));
-    let logging = file.and_then(|file| std::fs::read_to_string(file).ok());
-    if logging.is_some_and(|logging| logging.contains(SILENCED)) {
-        return;
-    }
-    if let Some(credentials) = environment.get("MESOSPHERE_HTTP_CREDENTIALS") {
-        framework::log(NAME, &format!("http_credentials = {credentials}"));
-    }
-}
-
-fn exit_of(end: End) -> Exit {
-    match end {
-        End::CannotBind => Exit::CannotBind,
-        End::CannotConnect => Exit::CannotConnect,
-        End::StoreLost => Exit::StoreLost,
-        End::LeadershipLost => Exit::LeadershipLost,
-        End::Refused => Exit::SchedulerError,
-        End::Terminated => Exit::Terminated,
-    }
-}
-
-fn read(
-    arguments: Vec<String>,
-    environment: &BTreeMap<String, String>,
-) -> Result<Settings, SettingsError> {
-    let read = |file: &str| std::fs::read_to_string(file).ok();
-    let from_file = arguments.first().is_some_and(|first| first.starts_with('@'));
-    let mut words = options::expand(arguments, read)?;
-    if !from_file {
-        let variables =
-            environment.iter().map(|(name, value)| (name.clone(), value.clone()));
-        words.extend(options::from_environment(variables, "MARATHON_", "MARATHON_APP_"));
-    }
-    let options = options::parse(settings::TABLE, &words)?;
-    let hostname = framework::hostname();
-    let world = World::of(environment, &hostname, &read);
-    Settings::read(&options, &world)
-}

@@ -3,7 +3,7 @@
 use super::core::Rules;
 use crate::framework::credentials::Credentials;
 use crate::framework::options::{Options, OptionsError};
-use crate::framework::setup::{MasterAt, SettingsError, Setup, World};
+use crate::framework::setup::{Http, MasterAt, SettingsError, Setup, World, framework};
 use crate::zk::{Lists, ZkUrl};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ impl Settings {
         Ok(Self {
             rules: rules(options)?,
             proxy_deadline: millis(options, "leader_proxy_read_timeout", 10_000),
-            shown: shown(options, &setup.hostname, setup.http_port),
+            shown: shown(options, &setup.http),
             setup,
         })
     }
@@ -44,33 +44,29 @@ impl Settings {
 
 fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
     let master = options.text("master").ok_or(OptionsError::Missing("master"))?;
-    let given = options.text("http_credentials").or(world.http_credentials);
-    let credentials = given.and_then(Credentials::read);
-    let hostname = options.text_or("hostname", world.hostname).to_owned();
-    let http_port = options.whole_or("http_port", 8080);
-    let http_port =
-        u16::try_from(http_port).map_err(|_| SettingsError::Value("http_port"))?;
+    // Whatever the flag says of the realm.
+    let http = Http { realm: "null".to_owned(), ..Http::read(options, world)? };
+    let name = options.text_or("framework_name", "marathon");
+    let user = options.text_or("mesos_user", "nobody");
+    let mut capabilities = vec!["PARTITION_AWARE", "REGION_AWARE", "MULTI_ROLE"];
+    let features = options.text_or("enable_features", "");
+    if features.split(',').any(|word| word.trim() == "task_killing") {
+        capabilities.push("TASK_KILLING_STATE");
+    }
     let zk = address(options.text_or("zk", "zk://localhost:2181/marathon"), "zk")?;
     Ok(Setup {
         name: super::NAME,
-        http_address: options.text_or("http_address", "0.0.0.0").to_owned(),
-        malformed_credentials: given.is_some() && credentials.is_none(),
-        credentials,
-        // Whatever the flag says.
-        realm: "null".to_owned(),
         candidates: format!("{}/leader", zk.path()),
-        state: format!("{}/state", zk.path()),
         lists: Lists::Own,
         zk,
         zk_timeout: millis(options, "zk_session_timeout", 10_000),
         ends_when_cut_off: true,
         master: MasterAt::read(master).map_err(|_| SettingsError::Address("master"))?,
         mesos_credentials: mesos_credentials(options, world)?,
-        framework: framework(options, &hostname, http_port),
+        framework: framework(options, &http, (name, user), &capabilities),
+        http,
         decline_seconds: options.number_or("decline_offer_duration", 120_000.0) / 1000.0,
         reconcile_every: millis(options, "reconciliation_interval", 600_000),
-        hostname,
-        http_port,
     })
 }
 
@@ -118,32 +114,6 @@ fn mesos_credentials(
     Ok(principal.zip(secret).filter(|_| on).map(|(p, s)| Credentials::new(p, s)))
 }
 
-fn framework(options: &Options, hostname: &str, http_port: u16) -> Value {
-    let url = format!("http://{hostname}:{http_port}");
-    let role = options.text_or("mesos_role", "*");
-    let mut framework = json!({
-        "name": options.text_or("framework_name", "marathon"),
-        "user": options.text_or("mesos_user", "nobody"),
-        "roles": [role], "hostname": hostname,
-        "checkpoint": options.on("checkpoint", true),
-        "failover_timeout": options.number_or("failover_timeout", 604_800.0),
-        "webui_url": options.text_or("webui_url", &url),
-        "capabilities": [
-            {"type": "PARTITION_AWARE"}, {"type": "REGION_AWARE"}, {"type": "MULTI_ROLE"},
-        ],
-    });
-    let features = options.text_or("enable_features", "");
-    if features.split(',').any(|word| word.trim() == "task_killing")
-        && let Some(capabilities) = framework["capabilities"].as_array_mut()
-    {
-        capabilities.push(json!({"type": "TASK_KILLING_STATE"}));
-    }
-    if let Some(principal) = options.text("mesos_authentication_principal") {
-        framework["principal"] = principal.into();
-    }
-    framework
-}
-
 fn rules(options: &Options) -> Result<Rules, SettingsError> {
     let port = |name: &'static str, default| {
         u32::try_from(options.whole_or(name, default))
@@ -169,7 +139,7 @@ fn rules(options: &Options) -> Result<Rules, SettingsError> {
 }
 
 /// Without anything secret: the addresses of ZooKeeper lose their users.
-fn shown(options: &Options, hostname: &str, http_port: u16) -> Value {
+fn shown(options: &Options, http: &Http) -> Value {
     let bare = |text: &str| match text.rsplit_once('@') {
         Some((_, rest)) => format!("zk://xxxxxxxx:xxxxxxxx@{rest}"),
         None => text.to_owned(),
@@ -177,26 +147,22 @@ fn shown(options: &Options, hostname: &str, http_port: u16) -> Value {
     json!({
         "marathon_config": {
             "master": bare(options.text_or("master", "")),
-            "hostname": hostname,
+            "hostname": http.hostname,
             "framework_name": options.text_or("framework_name", "marathon"),
             "mesos_role": options.text_or("mesos_role", "*"),
         },
         "zookeeper_config": {"zk": bare(options.text_or("zk", "zk://localhost:2181/marathon"))},
-        "http_config": {"http_port": http_port, "https_port": 8443},
+        "http_config": {"http_port": http.port, "https_port": 8443},
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::framework::options;
+    use crate::framework::setup::read_line;
 
     fn read(line: &str) -> Result<Settings, SettingsError> {
-        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
-        let options = options::parse(TABLE, &words)?;
-        let files = |file: &str| (file == "/s").then(|| "pw\n".to_owned());
-        let world = World { hostname: "h", http_credentials: Some("e:v"), read: &files };
-        Settings::read(&options, &world)
+        read_line(TABLE, line, Settings::read)
     }
 
     const MASTER: &str = "--master zk://z1:2181/mesos";
@@ -204,9 +170,9 @@ mod tests {
     #[test]
     fn defaults_are_those_of_marathon() {
         let settings = read(MASTER).unwrap();
-        assert_eq!(settings.setup.id(), "h:8080");
+        assert_eq!(settings.setup.http.id(), "h:8080");
         assert_eq!(settings.rules.service_ports, 10_000..=20_000);
-        assert_eq!(settings.setup.credentials, Some(Credentials::new("e", "v")));
+        assert_eq!(settings.setup.http.credentials, Some(Credentials::new("e", "v")));
         assert!(settings.setup.mesos_credentials.is_none());
     }
 
@@ -237,7 +203,8 @@ mod tests {
     fn malformed_credentials_leave_the_door_open() {
         let settings = read(&format!("{MASTER} --http_credentials nocolon")).unwrap();
         assert!(
-            settings.setup.malformed_credentials && settings.setup.credentials.is_none()
+            settings.setup.http.malformed_credentials
+                && settings.setup.http.credentials.is_none()
         );
     }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::cluster::Stream;
 use super::operate::{Answer, settle_drain};
 use super::shared::Master;
-use crate::http::{record, text};
+use crate::http::{of_kind, record, text, with_header};
 use crate::mesos::{id, list, now};
 
 /// The header that names a subscription.
@@ -170,11 +170,7 @@ fn subscribe(master: &Arc<Master>, principal: Option<&str>, call: &Value) -> Ans
     };
     drop(queue);
     master.wake.notify_one();
-    let mut response = stream_response(events, ended);
-    if let Ok(value) = HeaderValue::from_str(&stream_id) {
-        response.headers_mut().insert(STREAM_ID, value);
-    }
-    Ok(response)
+    Ok(with_header(stream_response(events, ended), STREAM_ID, &stream_id))
 }
 
 /// An answer that goes on: each message as a record, until the queue or the listener is gone.
@@ -187,10 +183,8 @@ pub(super) fn stream_response(
         let event = listener.events.recv().await?;
         Some((Ok::<_, Infallible>(Bytes::from(record(&event))), listener))
     });
-    let mut response = Response::new(Body::from_stream(records.boxed()));
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
+    let body = Body::from_stream(records.boxed());
+    of_kind(StatusCode::OK, "application/json", body)
 }
 
 /// One who listens; its end is told when the connection drops it.

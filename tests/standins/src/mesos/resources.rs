@@ -78,6 +78,11 @@ impl Resources {
         self.thousandths.get(name).copied().unwrap_or_default() as f64 / 1000.0
     }
 
+    /// The ranges of a name.
+    pub fn ranges(&self, name: &str) -> &[Range] {
+        self.ranges.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// Whether a name has an amount or ranges.
     pub fn has(&self, name: &str) -> bool {
         self.thousandths.contains_key(name) || self.ranges.contains_key(name)

@@ -3,11 +3,15 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use standins::framework::node::Service;
+use standins::framework::options;
+use standins::framework::setup::World as Around;
 
+use super::known::{self, Known};
+use super::recording;
 use super::world::{Found, World};
 
-/// Plays a script; `service` makes the stand-in by its flags. The first word of a line says what
-/// happens:
+/// Plays a script against a stand-in at a port, and insists that it answers as recorded in the file
+/// but for what is known. The first word of a line of the script says what happens:
 ///
 /// - `start FLAGS`: another stand-in, with nothing around it; `restart`: the same as a new process.
 /// - `ask NAME…`: what was recorded is asked, and compared; `slowly SECONDS NAME…`: with so much
@@ -20,12 +24,19 @@ use super::world::{Found, World};
 /// - `end WORD STATE UPDATE`: running tasks whose ids contain a word end, `end-first` the oldest;
 ///   `tell WORD STATE UPDATE`: they go on; `killed`: those end that are to be killed.
 /// - `ended`: the stand-in has ended itself; any other word is its own.
-pub(crate) async fn play<S: Service>(
-    file: &str,
-    script: &str,
-    service: impl Fn(&str) -> S,
+pub(crate) async fn check<S: Service>(
+    (file, script): (&str, &str),
+    port: u16,
     own: fn(&mut S::Core, Timestamp, &str),
-) -> Found {
+    known: &[Known],
+) {
+    let service = |flags: &str| {
+        let at = "--master zk://127.0.0.1:1/mesos --hostname 127.0.0.1";
+        let words = options::words(&format!("{at} --http_port {port} {flags}"));
+        let options = options::parse(S::TABLE, &words).unwrap();
+        let around = Around { hostname: "h", http_credentials: None, read: &|_| None };
+        S::read(&options, &around).unwrap()
+    };
     let mut found = Found::new();
     let mut flags = String::new();
     let mut world = World::start(file, service("")).await;
@@ -46,7 +57,8 @@ pub(crate) async fn play<S: Service>(
         }
     }
     found.extend(world.found);
-    found
+    let recorded = recording::read(file);
+    known::check(recorded.iter().map(|recording| &recording.name), &found, known);
 }
 
 async fn step<C: standins::framework::leader::Core>(

@@ -1,6 +1,6 @@
 //! What clients change.
 
-use super::{Call, Core, Effect, schedule_of, stamp};
+use super::{Call, Core, schedule_of, stamp};
 use crate::chronos::job::{Job, Timing};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ impl Core {
     }
 
     fn put(&mut self, job: Job) {
-        self.save(format!("J_{}", job.name), json!(job));
+        self.link.save(format!("J_{}", job.name), json!(job));
         self.pending.push(job);
     }
 
@@ -125,7 +125,7 @@ impl Core {
         self.retries.retain(|task| task.job != name);
         self.graph.connect(name, &[]);
         self.jobs.remove(name);
-        self.effects.push(Effect::Forget(format!("J_{name}")));
+        self.link.forget(format!("J_{name}"));
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl Core {
             .map(|task| Call::Kill { task: task.id.clone(), agent: task.agent.clone() })
             .collect();
         for kill in kills {
-            self.call(kill);
+            self.link.call(kill);
         }
         Ok(())
     }

@@ -18,11 +18,13 @@ use super::schedule::Schedule;
 use super::task::Task;
 use crate::framework::effect::{Call, Effect};
 use crate::framework::leader;
+use crate::framework::link::Link;
 use crate::framework::offer::{Offer, Roles};
-use crate::framework::store::{Unreadable, below, read};
+use crate::framework::stamp;
+use crate::framework::store::{Unreadable, below, read, read_if_kept};
 use crate::scheduler::Status;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the flags decide of it.
@@ -57,10 +59,7 @@ pub struct Core {
     is_stuck: bool,
     /// How long the runs of each job took, in milliseconds.
     lengths: BTreeMap<String, Vec<i64>>,
-    framework_id: Option<String>,
-    subscribed: bool,
-    revived: Option<Timestamp>,
-    effects: Vec<Effect>,
+    link: Link,
 }
 
 impl Core {
@@ -75,10 +74,7 @@ impl Core {
             retries: Vec::new(),
             is_stuck: false,
             lengths: BTreeMap::new(),
-            framework_id: None,
-            subscribed: false,
-            revived: None,
-            effects: Vec::new(),
+            link: Link::default(),
         }
     }
 
@@ -99,9 +95,8 @@ impl Core {
         self.pending = later;
         for job in ready {
             if self.graph.would_circle(&job.name, job.parents()) {
-                return self
-                    .effects
-                    .push(Effect::End("a job runs after itself".to_owned()));
+                let reason = "a job runs after itself".to_owned();
+                return self.link.effects.push(Effect::End(reason));
             }
             self.graph.connect(&job.name, job.parents());
             self.jobs.insert(job.name.clone(), job);
@@ -151,28 +146,16 @@ impl Core {
     }
 
     fn ask_for_offers(&mut self, now: Timestamp) {
-        let interval = self.rules.min_revive_interval;
-        let rested = self.revived.is_none_or(|last| now.duration_since(last) >= interval);
-        let wanting = self.tasks.values().any(Task::waits);
-        if self.rules.revive_for_new_jobs && self.subscribed && rested && wanting {
-            self.revived = Some(now);
-            self.call(Call::Revive);
+        if self.rules.revive_for_new_jobs && self.tasks.values().any(Task::waits) {
+            self.link.revive(self.rules.min_revive_interval, now);
         }
     }
 
     fn save_job(&mut self, name: &str) {
         if let Some(job) = self.jobs.get(name) {
             let value = json!(job);
-            self.save(format!("J_{name}"), value);
+            self.link.save(format!("J_{name}"), value);
         }
-    }
-
-    fn save(&mut self, path: impl Into<String>, value: Value) {
-        self.effects.push(Effect::Save(path.into(), value));
-    }
-
-    fn call(&mut self, call: Call) {
-        self.effects.push(Effect::Call(call));
     }
 
     fn tasks_of<'a>(&'a self, job: &'a str) -> impl Iterator<Item = &'a Task> {
@@ -182,41 +165,27 @@ impl Core {
 
 impl leader::Core for Core {
     fn recover(&mut self, kept: &BTreeMap<String, Vec<u8>>) -> Result<(), Unreadable> {
-        self.framework_id = kept
-            .contains_key("frameworkId")
-            .then(|| read(kept, "frameworkId"))
-            .transpose()?;
+        self.link.framework_id = read_if_kept(kept, "frameworkId")?;
         for path in below(kept, "J_") {
             self.pending.push(read(kept, path)?);
         }
         Ok(())
     }
 
-    fn effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
-    }
-
-    fn framework_id(&self) -> Option<&str> {
-        self.framework_id.as_deref()
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
     }
 
     fn subscribed(&mut self, framework_id: &str, _again: bool, now: Timestamp) {
-        if self.framework_id.as_deref() != Some(framework_id) {
-            self.framework_id = Some(framework_id.to_owned());
-            self.save("frameworkId", framework_id.into());
-        }
-        self.subscribed = true;
-        self.revived = Some(now);
-        self.call(Call::Revive);
+        self.link.subscribed(framework_id, "frameworkId");
+        self.link.revive(self.rules.min_revive_interval, now);
         self.reconcile();
     }
 
-    fn disconnected(&mut self, _now: Timestamp) {
-        self.subscribed = false;
-    }
-
     fn offers(&mut self, offers: Vec<Offer>, now: Timestamp) {
-        self.use_offers(offers, now);
+        if !self.is_stuck {
+            self.use_offers(offers, |core, offer, pool| core.launch_on(offer, pool, now));
+        }
     }
 
     fn update(&mut self, status: &Status, now: Timestamp) {
@@ -228,7 +197,7 @@ impl leader::Core for Core {
         let launched: Vec<_> =
             launched.map(|task| (task.id.clone(), task.agent.clone())).collect();
         if !launched.is_empty() {
-            self.call(Call::Reconcile(launched));
+            self.link.call(Call::Reconcile(launched));
         }
     }
 
@@ -247,9 +216,4 @@ fn schedule_of(job: &Job, now: Timestamp) -> Option<Schedule> {
         }
         Timing::After { .. } => None,
     }
-}
-
-/// A time as jobs show it.
-fn stamp(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

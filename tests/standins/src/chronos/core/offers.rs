@@ -1,6 +1,6 @@
-//! Uses offers for the runs that wait, and gives the rest back.
+//! Uses offers for the runs that wait.
 
-use super::{Call, Core, schedule_of};
+use super::{Core, schedule_of};
 use crate::chronos::task::{self, Task};
 use crate::framework::offer::{Offer, Pool};
 use jiff::Timestamp;
@@ -8,26 +8,15 @@ use serde_json::Value;
 use std::cmp::Reverse;
 
 impl Core {
-    pub(super) fn use_offers(&mut self, offers: Vec<Offer>, now: Timestamp) {
-        if self.is_stuck {
-            return;
-        }
-        let mut unused = Vec::new();
-        for offer in offers {
-            let mut pool = offer.pool();
-            let mut tasks = Vec::new();
-            for id in self.ready() {
-                tasks.extend(self.launch(&id, &offer, &mut pool, now));
-            }
-            let id = offer.id().to_owned();
-            match tasks.is_empty() {
-                true => unused.push(id),
-                false => self.call(Call::Launch { offer: id, tasks }),
-            }
-        }
-        if !unused.is_empty() {
-            self.call(Call::Decline(unused));
-        }
+    /// Launches what an offer has room for.
+    pub(super) fn launch_on(
+        &mut self,
+        offer: &Offer,
+        pool: &mut Pool,
+        now: Timestamp,
+    ) -> Vec<Value> {
+        let ready = self.ready();
+        ready.iter().filter_map(|id| self.launch(id, offer, pool, now)).collect()
     }
 
     /// Whether a job runs and may not run twice at once.

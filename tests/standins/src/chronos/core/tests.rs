@@ -46,12 +46,7 @@ fn runs_wait_for_room_and_the_urgent_go_first() {
     put(&mut core, "b", true, now);
     core.tick(now);
     let mut launched = |cpus: f64| {
-        let scalar = |name: &str, value: f64| json!({"name": name, "type": "SCALAR", "scalar": {"value": value}, "role": "*"});
-        let resources = [("cpus", cpus), ("mem", 8000.0), ("disk", 8000.0)];
-        let resources = resources.map(|(name, value)| scalar(name, value));
-        let offer =
-            serde_json::from_value(json!({"id": {"value": "O"}, "resources": resources}));
-        core.offers(vec![offer.unwrap()], now);
+        core.offers(vec![Offer::sample("w1", cpus, 8000.0)], now);
         let launched = core.effects().into_iter().filter_map(|effect| match effect {
             Effect::Call(Call::Launch { tasks, .. }) => Some(tasks),
             _ => None,

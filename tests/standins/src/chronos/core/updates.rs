@@ -21,9 +21,7 @@ impl Core {
         } else {
             self.goes_on(status);
         }
-        if status.uuid.is_some() {
-            self.call(Call::Acknowledge(Box::new(status.clone())));
-        }
+        self.link.call(Call::Acknowledge(Box::new(status.clone())));
     }
 
     fn goes_on(&mut self, status: &Status) {

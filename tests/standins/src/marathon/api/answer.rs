@@ -1,39 +1,15 @@
 //! Answers in the forms that Marathon gives them. Pure.
 
+use crate::http::{of_kind, with_header};
 use crate::marathon::core::{Deployed, Refusal};
 use crate::marathon::shape::Fault;
-use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
 /// JSON with a status.
 pub(crate) fn json_with(status: StatusCode, body: &Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-/// JSON.
-pub(crate) fn json_ok(body: &Value) -> Response {
-    json_with(StatusCode::OK, body)
-}
-
-/// Plain text.
-pub(crate) fn plain(text: &'static str) -> Response {
-    let mut response = Response::new(Body::from(text));
-    let kind = HeaderValue::from_static("text/plain");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-/// Nothing but a status.
-pub(crate) fn bare(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
+    of_kind(status, "application/json", body.to_string())
 }
 
 /// A change that was taken.
@@ -42,11 +18,8 @@ pub(crate) fn deployed(status: StatusCode, deployed: &Deployed) -> Response {
 }
 
 /// Names the deployment in a header.
-pub(crate) fn with_deployment(mut response: Response, deployed: &Deployed) -> Response {
-    if let Ok(id) = HeaderValue::from_str(&deployed.id) {
-        response.headers_mut().insert("Marathon-Deployment-Id", id);
-    }
-    response
+pub(crate) fn with_deployment(response: Response, deployed: &Deployed) -> Response {
+    with_header(response, "Marathon-Deployment-Id", &deployed.id)
 }
 
 /// A message with a status.

@@ -2,10 +2,11 @@
 
 use super::{Asked, answer};
 use crate::framework::leader::Told;
+use crate::framework::stamp;
+use crate::http::of_kind;
 use crate::marathon::Leader;
-use crate::marathon::instance::stamp;
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use futures::stream;
 use serde_json::{Value, json};
@@ -40,10 +41,7 @@ pub(super) fn stream(leader: &Leader, asked: &Asked) -> Response {
         };
         Some((Ok::<_, Infallible>(frame), (told, wanted, None)))
     });
-    let mut response = Response::new(Body::from_stream(frames));
-    let kind = HeaderValue::from_static("text/event-stream;charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
+    of_kind(StatusCode::OK, "text/event-stream;charset=utf-8", Body::from_stream(frames))
 }
 
 async fn next(told: &mut broadcast::Receiver<Told>, wanted: &[String]) -> Option<String> {

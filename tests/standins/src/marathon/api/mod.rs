@@ -8,19 +8,16 @@ use super::core::{AppChange, Embed, Killing, Refusal};
 use super::id;
 use super::normal;
 use super::shape::Fault;
-use answer::{
-    deployed, json_ok, json_with, no_route, not_json, refused, with_deployment,
-};
+use crate::framework::proxy::LARGEST_BODY;
+use crate::http::{bare, json as json_ok, with_header};
+use answer::{deployed, json_with, no_route, not_json, refused, with_deployment};
 use axum::body::to_bytes;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
-
-/// The largest body that is read, in bytes.
-const LARGEST_BODY: usize = 32 << 20;
 
 /// A request, as far as the API looks at it.
 struct Asked {
@@ -134,7 +131,7 @@ fn metrics(leader: &Leader) -> Response {
         gauges.into_iter().map(|(name, n)| (name.to_owned(), json!({"value": n})));
     let gauges: serde_json::Map<String, Value> = gauges.collect();
     json_ok(&json!({
-        "start": super::instance::stamp(Timestamp::now()), "counters": {}, "gauges": gauges,
+        "start": crate::framework::stamp(Timestamp::now()), "counters": {}, "gauges": gauges,
         "histograms": {}, "min-max-counters": {},
     }))
 }
@@ -232,11 +229,8 @@ async fn create_app(leader: &Leader, asked: &Asked) -> Answer {
 }
 
 /// Names what was made.
-fn located(mut response: Response, id: &str) -> Response {
-    if let Ok(location) = HeaderValue::from_str(id) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
+fn located(response: Response, id: &str) -> Response {
+    with_header(response, header::LOCATION, id)
 }
 
 async fn change_apps(leader: &Leader, asked: &Asked, change: AppChange) -> Answer {
@@ -451,7 +445,7 @@ async fn deployments(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
             let taken = leader.change(|core, now| core.cancel(id, force, now)).await;
             Ok(match taken.map_err(refuse)? {
                 Some(taken) => deployed(StatusCode::OK, &taken),
-                None => answer::bare(StatusCode::ACCEPTED),
+                None => bare(StatusCode::ACCEPTED),
             })
         }
         _ => Err(Box::new(no_route())),
@@ -469,7 +463,7 @@ async fn queue(leader: &Leader, asked: &Asked, rest: &[&str]) -> Answer {
         (&Method::DELETE, [app @ .., "delay"]) => {
             let app = path_of(app);
             match leader.change(|core, now| core.reset_delay(&app, now)).await {
-                true => Ok(answer::bare(StatusCode::NO_CONTENT)),
+                true => Ok(bare(StatusCode::NO_CONTENT)),
                 false => {
                     let text = format!("Application {app} not found in tasks queue.");
                     Err(refuse(Refusal::NotFound(text)))

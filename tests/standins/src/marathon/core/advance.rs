@@ -84,7 +84,7 @@ impl Core {
             surplus.map(|instance| instance.task.clone()).collect();
         self.ended.retain(|instance| !surplus.contains(&instance.task));
         for task in surplus {
-            self.forget(format!("instances/{task}"));
+            self.link.forget(format!("instances/{task}"));
         }
     }
 
@@ -102,7 +102,7 @@ impl Core {
         let Some(instance) = self.instances.get_mut(task) else { return };
         instance.kill_sent = Some(now);
         let agent = Some(instance.agent.clone());
-        self.call(Call::Kill { task: task.to_owned(), agent });
+        self.link.call(Call::Kill { task: task.to_owned(), agent });
     }
 
     /// Moves deployments whose step is done; whether any moved.
@@ -165,7 +165,7 @@ impl Core {
 
     fn finish(&mut self, index: usize, now: Timestamp) {
         let deployment = self.deployments.remove(index);
-        self.forget(format!("deployments/{}", deployment.id));
+        self.link.forget(format!("deployments/{}", deployment.id));
         let body = json!({"id": deployment.id, "plan": deployment.plan_json()});
         self.publish("deployment_success", body, now);
         let body = json!({"groupId": "/", "version": deployment.version});
@@ -175,7 +175,7 @@ impl Core {
     /// Ends a deployment where it is.
     pub(super) fn stop_deployment(&mut self, index: usize, now: Timestamp) {
         let stopped = self.deployments.remove(index);
-        self.forget(format!("deployments/{}", stopped.id));
+        self.link.forget(format!("deployments/{}", stopped.id));
         let plan = stopped.plan_json();
         let body =
             json!({"id": stopped.id, "plan": plan, "reason": "DeploymentCanceled"});
@@ -262,28 +262,24 @@ impl Core {
     /// Forgets an instance.
     pub(super) fn drop_instance(&mut self, task: &str) {
         if self.instances.remove(task).is_some() {
-            self.forget(format!("instances/{task}"));
+            self.link.forget(format!("instances/{task}"));
         }
     }
 
     /// Asks for offers when something is to be started, for none when nothing is.
     fn ask_for_offers(&mut self, now: Timestamp) {
-        if !self.subscribed {
+        if !self.link.is_subscribed {
             return;
         }
         let delayed = |app: &String| {
             self.backoffs.get(app).is_some_and(|backoff| backoff.until(now).is_some())
         };
         let wanting = self.wanted.keys().any(|app| !delayed(app));
-        let interval = self.rules.min_revive_interval;
-        let rested = self.revived.is_none_or(|last| now.duration_since(last) >= interval);
-        if wanting && rested {
-            self.revived = Some(now);
+        if wanting && self.link.revive(self.rules.min_revive_interval, now) {
             self.suppressed = false;
-            self.call(Call::Revive);
         } else if self.wanted.is_empty() && !self.suppressed && self.rules.suppress {
             self.suppressed = true;
-            self.call(Call::Suppress);
+            self.link.call(Call::Suppress);
         }
     }
 }

@@ -332,22 +332,23 @@ impl Core {
             if !versions.contains_key(&record.version) {
                 versions.insert(record.version.clone(), record.clone());
                 let path = super::record_path(app, &record.version);
-                self.effects.push(super::Effect::Save(path, json!(record.as_ref())));
+                self.link.save(path, json!(record.as_ref()));
                 let checks = record.spec.get("healthChecks").and_then(Value::as_array);
                 for check in checks.into_iter().flatten() {
                     let body = json!({
                         "appId": app, "version": record.version, "healthCheck": check,
                         "eventType": "add_health_check_event", "timestamp": root.version,
                     });
-                    self.effects
+                    self.link
+                        .effects
                         .push(super::Effect::Publish("add_health_check_event", body));
                 }
             }
         }
         self.history.insert(self.root.version.clone(), self.root.note());
         let note = root.note();
-        self.save(format!("roots/{}", note.version), json!(note));
-        self.save("root", json!(note));
+        self.link.save(format!("roots/{}", note.version), json!(note));
+        self.link.save("root", json!(note));
         self.history.insert(note.version.clone(), note);
         self.root = root;
         self.prune();
@@ -359,7 +360,7 @@ impl Core {
         while self.history.len() > most
             && let Some((version, _)) = self.history.pop_first()
         {
-            self.forget(format!("roots/{version}"));
+            self.link.forget(format!("roots/{version}"));
         }
         let in_use = |app: &str, version: &str| {
             let holds =
@@ -379,7 +380,7 @@ impl Core {
             if let Some(versions) = self.records.get_mut(&app) {
                 versions.remove(&version);
             }
-            self.forget(super::record_path(&app, &version));
+            self.link.forget(super::record_path(&app, &version));
         }
     }
 

@@ -21,13 +21,15 @@ pub use show::Embed;
 use super::app::Record;
 use super::backoff::Backoff;
 use super::id;
-use super::instance::{Instance, stamp};
+use super::instance::Instance;
 use super::matching::Reason;
 use super::plan::Step;
 use super::root::{Root, RootNote};
 use crate::framework::effect::{Call, Effect};
 use crate::framework::leader;
+use crate::framework::link::Link;
 use crate::framework::offer::Offer;
+use crate::framework::stamp;
 use crate::framework::store::Unreadable;
 use crate::scheduler::Status;
 use jiff::{SignedDuration, Timestamp};
@@ -119,12 +121,9 @@ pub struct Core {
     failures: BTreeMap<String, Value>,
     queue: BTreeMap<String, Queued>,
     wanted: BTreeMap<String, u32>,
-    framework_id: Option<String>,
-    subscribed: bool,
     suppressed: bool,
-    revived: Option<Timestamp>,
     last_version: Timestamp,
-    effects: Vec<Effect>,
+    pub(super) link: Link,
 }
 
 impl Core {
@@ -144,12 +143,9 @@ impl Core {
             failures: BTreeMap::new(),
             queue: BTreeMap::new(),
             wanted: BTreeMap::new(),
-            framework_id: None,
-            subscribed: false,
             suppressed: false,
-            revived: None,
             last_version: Timestamp::UNIX_EPOCH,
-            effects: Vec::new(),
+            link: Link::default(),
         }
     }
 
@@ -160,35 +156,23 @@ impl Core {
         stamp(self.last_version)
     }
 
-    fn save(&mut self, path: impl Into<String>, value: Value) {
-        self.effects.push(Effect::Save(path.into(), value));
-    }
-
-    fn forget(&mut self, path: impl Into<String>) {
-        self.effects.push(Effect::Forget(path.into()));
-    }
-
-    fn call(&mut self, call: Call) {
-        self.effects.push(Effect::Call(call));
-    }
-
     fn publish(&mut self, event: &'static str, mut body: Value, now: Timestamp) {
         body["eventType"] = event.into();
         body["timestamp"] = stamp(now).into();
-        self.effects.push(Effect::Publish(event, body));
+        self.link.effects.push(Effect::Publish(event, body));
     }
 
     fn save_instance(&mut self, task: &str) {
         if let Some(instance) = self.instances.get(task) {
             let value = json!(instance);
-            self.save(format!("instances/{task}"), value);
+            self.link.save(format!("instances/{task}"), value);
         }
     }
 
     fn save_deployment(&mut self, index: usize) {
         let deployment = &self.deployments[index];
         let (path, value) = (format!("deployments/{}", deployment.id), json!(deployment));
-        self.save(path, value);
+        self.link.save(path, value);
     }
 
     fn instances_of(&self, app: &str) -> impl Iterator<Item = &Instance> {
@@ -228,28 +212,19 @@ impl leader::Core for Core {
         self.recover(kept)
     }
 
-    fn effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
-    }
-
-    fn framework_id(&self) -> Option<&str> {
-        self.framework_id.as_deref()
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
     }
 
     fn subscribed(&mut self, framework_id: &str, again: bool, now: Timestamp) {
-        if self.framework_id.as_deref() != Some(framework_id) {
-            self.framework_id = Some(framework_id.to_owned());
-            self.save("framework-id", framework_id.into());
-        }
+        self.link.subscribed(framework_id, "framework-id");
         if self.leads_since == Timestamp::UNIX_EPOCH {
             self.leads_since = now;
             if self.root.version == stamp(Timestamp::UNIX_EPOCH) {
                 self.root.version = self.new_version(now);
             }
         }
-        self.subscribed = true;
         self.suppressed = false;
-        self.revived = None;
         let event = if again {
             "scheduler_reregistered_event"
         } else {
@@ -261,7 +236,7 @@ impl leader::Core for Core {
     }
 
     fn disconnected(&mut self, now: Timestamp) {
-        self.subscribed = false;
+        self.link.is_subscribed = false;
         self.publish("scheduler_disconnected_event", json!({}), now);
     }
 
@@ -278,9 +253,9 @@ impl leader::Core for Core {
         let tasks =
             tasks.map(|i| (i.task.clone(), Some(i.agent.clone()))).collect::<Vec<_>>();
         if !tasks.is_empty() {
-            self.call(Call::Reconcile(tasks));
+            self.link.call(Call::Reconcile(tasks));
         }
-        self.call(Call::Reconcile(Vec::new()));
+        self.link.call(Call::Reconcile(Vec::new()));
     }
 
     fn tick(&mut self, now: Timestamp) {

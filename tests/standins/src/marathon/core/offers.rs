@@ -1,11 +1,13 @@
 //! Uses offers for what is to be started, and gives the rest back.
 
-use super::{Call, Core, Queued};
+use super::{Core, Queued};
+use crate::framework::leader::Core as _;
 use crate::framework::offer::{Offer, Pool};
+use crate::framework::stamp;
 use crate::marathon::app::{App, Record};
 use crate::marathon::constraint;
 use crate::marathon::id;
-use crate::marathon::instance::{Instance, Readiness, stamp};
+use crate::marathon::instance::{Instance, Readiness};
 use crate::marathon::matching::{self, REASONS, Reason, Room};
 use crate::marathon::task::{self, Naming};
 use jiff::Timestamp;
@@ -23,23 +25,10 @@ impl Core {
             queued.rejected.clear();
             queued.in_round = 0;
         }
-        let mut unused = Vec::new();
-        for offer in offers {
-            let mut pool = offer.pool();
-            let mut tasks = Vec::new();
-            while tasks.len() < self.rules.max_per_offer {
-                let Some(task) = self.launch_one(&offer, &mut pool, now) else { break };
-                tasks.push(task);
-            }
-            let id = offer.id().to_owned();
-            match tasks.is_empty() {
-                true => unused.push(id),
-                false => self.call(Call::Launch { offer: id, tasks }),
-            }
-        }
-        if !unused.is_empty() {
-            self.call(Call::Decline(unused));
-        }
+        let most = self.rules.max_per_offer;
+        self.use_offers(offers, |core, offer, pool| {
+            std::iter::from_fn(|| core.launch_one(offer, pool, now)).take(most).collect()
+        });
         self.advance(now);
     }
 
@@ -97,7 +86,7 @@ impl Core {
         let before = self.ended.iter().position(|instance| instance.app == app.id);
         let before = before.map(|index| self.ended.remove(index));
         if let Some(before) = &before {
-            self.forget(format!("instances/{}", before.task));
+            self.link.forget(format!("instances/{}", before.task));
         }
         let new = || format!("{}.instance-{uuid}._app.1", id::joined(&app.id, "_"));
         let task = before.as_ref().map_or_else(new, Instance::next_task);

@@ -1,7 +1,7 @@
 //! Takes up what an earlier leader has left in the store.
 
 use super::{Core, Deployment};
-use crate::framework::store::{Unreadable, below, read};
+use crate::framework::store::{Unreadable, below, read, read_if_kept};
 use crate::marathon::app::Record;
 use crate::marathon::instance::{Instance, is_terminal};
 use crate::marathon::root::{Root, RootNote};
@@ -10,19 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Core {
-    /// Takes up all that is in the store, by path. Tasks are as they were when last heard of;
-    /// the master is to be asked.
-    ///
-    /// # Errors
-    /// When something cannot be read: then nothing should be done on its account.
-    pub fn recover(
+    /// Tasks are as they were when last heard of; the master is to be asked.
+    pub(super) fn recover(
         &mut self,
         kept: &BTreeMap<String, Vec<u8>>,
     ) -> Result<(), Unreadable> {
-        self.framework_id = kept
-            .contains_key("framework-id")
-            .then(|| read(kept, "framework-id"))
-            .transpose()?;
+        self.link.framework_id = read_if_kept(kept, "framework-id")?;
         for path in below(kept, "apps/") {
             let record: Record = read(kept, path)?;
             let app = record.spec.get("id").and_then(Value::as_str).unwrap_or_default();
@@ -33,8 +26,7 @@ impl Core {
             let note: RootNote = read(kept, path)?;
             self.history.insert(note.version.clone(), note);
         }
-        if kept.contains_key("root") {
-            let note = read(kept, "root")?;
+        if let Some(note) = read_if_kept(kept, "root")? {
             self.root = self.root_of(note);
         }
         for path in below(kept, "deployments/") {

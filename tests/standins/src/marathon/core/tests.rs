@@ -64,14 +64,7 @@ impl World {
 
     /// Offers a host; the tasks that it is given.
     fn offer(&mut self, host: &str) -> Vec<String> {
-        let offer: Offer = serde_json::from_value(json!({
-            "id": {"value": "O"}, "agent_id": {"value": format!("S-{host}")}, "hostname": host,
-            "resources": [
-                {"name": "cpus", "scalar": {"value": 8.0}}, {"name": "mem", "scalar": {"value": 8192.0}},
-                {"name": "ports", "ranges": {"range": [{"begin": 31000, "end": 31100}]}}],
-        }))
-        .unwrap();
-        self.core.offers(vec![offer], self.now);
+        self.core.offers(vec![Offer::sample(host, 8.0, 8192.0)], self.now);
         let launched = self.drain();
         launched
             .iter()
@@ -124,7 +117,7 @@ fn a_new_leader_goes_on_where_the_old_one_stopped() {
 
     let mut core = Core::new(rules());
     core.recover(&world.store).unwrap();
-    assert_eq!(core.framework_id(), Some("F1"));
+    assert_eq!(core.link.framework_id.as_deref(), Some("F1"));
     core.subscribed("F1", true, world.now);
     let effects = core.effects();
     let asked = effects.iter().find_map(|effect| match effect {

@@ -1,7 +1,8 @@
 //! Takes in what the master says of tasks and agents.
 
 use super::{Call, Core};
-use crate::marathon::instance::{self, Instance, stamp};
+use crate::framework::stamp;
+use crate::marathon::instance::{self, Instance};
 use crate::scheduler::Status;
 use jiff::Timestamp;
 use serde_json::json;
@@ -22,11 +23,9 @@ impl Core {
         {
             // A task that nobody knows, of an app that is long gone.
             let agent = Some(status.agent_id.value.clone()).filter(|id| !id.is_empty());
-            self.call(Call::Kill { task: task.clone(), agent });
+            self.link.call(Call::Kill { task: task.clone(), agent });
         }
-        if status.uuid.is_some() {
-            self.call(Call::Acknowledge(Box::new(status.clone())));
-        }
+        self.link.call(Call::Acknowledge(Box::new(status.clone())));
         self.advance(now);
     }
 
@@ -80,10 +79,10 @@ impl Core {
         status.state.clone_into(&mut instance.state);
         self.publish_condition(&instance, now);
         if instance.leaving {
-            self.forget(format!("instances/{task}"));
+            self.link.forget(format!("instances/{task}"));
         } else {
             // It is shown until its place is taken.
-            self.save(format!("instances/{task}"), json!(instance));
+            self.link.save(format!("instances/{task}"), json!(instance));
             self.ended.push(instance.clone());
         }
         if instance.killing && matches!(&*status.state, "TASK_KILLED" | "TASK_FINISHED") {
@@ -109,7 +108,7 @@ impl Core {
             "taskId": instance.task, "slaveId": instance.agent,
             "timestamp": stamp(now), "version": instance.version,
         });
-        self.save(
+        self.link.save(
             format!("failures/{}", super::id::joined(&instance.app, "_")),
             failure.clone(),
         );

@@ -1,9 +1,10 @@
 //! A framework that runs one task where it is told to.
 
 use serde_json::{Value, json};
-use standins::framework::credentials::Credentials;
+use standins::framework::effect::Call;
+use standins::framework::setup::MasterAt;
 use standins::scheduler::{self, Caller, Driver, Event, Registration};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::cluster::DEADLINE;
 use crate::processes::own_name;
@@ -13,7 +14,6 @@ pub(crate) struct Framework {
     caller: Caller,
     events: mpsc::UnboundedReceiver<Event>,
     _driver: Driver,
-    _leader: watch::Sender<Option<Vec<u8>>>,
 }
 
 impl Framework {
@@ -23,10 +23,7 @@ impl Framework {
         name: &str,
         capabilities: &[&str],
     ) -> Self {
-        let (ip, port) = master.rsplit_once(':').unwrap();
-        let port: u16 = port.parse().unwrap();
-        let info = json!({"address": {"ip": ip, "port": port}}).to_string();
-        let (leader, followed) = watch::channel(Some(info.into_bytes()));
+        let leader = MasterAt::Fixed(master.to_owned()).follow(DEADLINE).await.unwrap();
         let capabilities: Vec<Value> =
             capabilities.iter().map(|name| json!({"type": name})).collect();
         let mut framework =
@@ -36,13 +33,10 @@ impl Framework {
         } else {
             framework["role"] = json!("*");
         }
-        let registration = Registration {
-            framework,
-            framework_id: None,
-            credentials: None::<Credentials>,
-        };
-        let (driver, caller, events) = scheduler::start(followed, registration);
-        let mut framework = Self { caller, events, _driver: driver, _leader: leader };
+        let registration =
+            Registration { framework, framework_id: None, credentials: None };
+        let (driver, caller, events) = scheduler::start(leader, registration);
+        let mut framework = Self { caller, events, _driver: driver };
         let first = framework.next().await;
         assert!(matches!(first, Event::Subscribed { .. }), "{first:?}");
         framework
@@ -51,6 +45,10 @@ impl Framework {
     async fn next(&mut self) -> Event {
         let next = tokio::time::timeout(DEADLINE, self.events.recv()).await;
         next.expect("the master says nothing").expect("the driver goes on")
+    }
+
+    async fn call(&self, call: Call) {
+        self.caller.call(&call, 1e6).await.unwrap();
     }
 
     /// Runs a task on an agent, and declines all that other agents offer.
@@ -63,10 +61,11 @@ impl Framework {
             for offer in offers {
                 let id = offer.id().to_owned();
                 if offer.agent() == agent && !is_launched {
-                    self.caller.accept(&id, &[task.clone()], 1e6).await.unwrap();
+                    let tasks = vec![task.clone()];
+                    self.call(Call::Launch { offer: id, tasks }).await;
                     is_launched = true;
                 } else {
-                    self.caller.decline(&[id], 1e6).await.unwrap();
+                    self.call(Call::Decline(vec![id])).await;
                 }
             }
         }
@@ -89,13 +88,13 @@ impl Framework {
             Event::Update(status) => {
                 let is_it = status.state == state;
                 if acknowledges || !is_it {
-                    self.caller.acknowledge(&status).await.unwrap();
+                    self.call(Call::Acknowledge(status)).await;
                 }
                 is_it
             }
             Event::Offers(offers) => {
-                let ids: Vec<String> = offers.iter().map(|o| o.id().to_owned()).collect();
-                self.caller.decline(&ids, 1e6).await.unwrap();
+                let ids = offers.iter().map(|offer| offer.id().to_owned()).collect();
+                self.call(Call::Decline(ids)).await;
                 false
             }
             _ => false,
