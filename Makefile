@@ -23,7 +23,7 @@ CATALOG := tests/standins/catalog.yaml
 STANDINS := mesos-master mesos-agent marathon chronos
 
 # The tests that need Docker, images and QEMU. `cargo test` alone does not run them.
-ASKED_FOR := --test docker --test e2e
+DOCKER_TESTS := --test docker --test e2e
 
 # Needed packages, as `command-that-it-installs:package`.
 LAB_NEEDS := dockerd:docker.io mmdebstrap:mmdebstrap ssh:openssh-client cc:gcc
@@ -78,11 +78,11 @@ standins: tools
 test: needs := $(TEST_NEEDS)
 test: tools docker lint standins ec2 ## Run every test, including the end-to-end tests
 	cargo test --workspace --no-run
-	cargo test $(ASKED_FOR) --no-run
+	cargo test $(DOCKER_TESTS) --no-run
 	$(WITH_DOCKER) target/debug/platform image build images/base.yaml
 	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
 	$(WITH_DOCKER) cargo test --workspace
-	$(WITH_DOCKER) cargo test $(ASKED_FOR)
+	$(WITH_DOCKER) cargo test $(DOCKER_TESTS)
 
 # Kills each pair of verbs five times with each provider: 50 killed runs. It takes an hour or two.
 .PHONY: test-kills
@@ -107,7 +107,7 @@ target/ec2/installed: tests/ec2/requirements.txt
 .PHONY: lint
 lint: ## Check the code's format, its lints and its documentation
 	cargo fmt --check
-	cargo clippy --workspace --all-targets $(ASKED_FOR) -- --deny warnings
+	cargo clippy --workspace --all-targets $(DOCKER_TESTS) -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --quiet
 
 .PHONY: tools

@@ -199,7 +199,7 @@ pub trait Sink: Send + Sync {
 #[derive(Clone)]
 pub struct Events {
     sink: Arc<dyn Sink>,
-    /// The warnings that were sent.
+    /// The warnings that are sent only once.
     warned: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -209,15 +209,16 @@ impl Events {
         Self { sink, warned: Arc::default() }
     }
 
-    /// Sends one event. A warning that was sent before is not sent again: a run may look twice,
-    /// and its second look finds the same.
+    /// Sends one event.
     pub fn emit(&self, event: &Event) {
-        if let Event::Warned { message } = event
-            && !self.warned().insert(message.clone())
-        {
-            return;
-        }
         self.sink.take(event);
+    }
+
+    /// Warns of something that a run may find more than once. The same warning is sent only once.
+    pub fn warn_once(&self, message: String) {
+        if self.warned().insert(message.clone()) {
+            self.emit(&Event::Warned { message });
+        }
     }
 
     fn warned(&self) -> MutexGuard<'_, BTreeSet<String>> {

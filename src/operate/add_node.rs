@@ -22,7 +22,6 @@ use crate::host::{HostName, joined};
 use crate::inventory::component::Redundancy;
 use crate::inventory::edit::Addition;
 use crate::plan::gates_on;
-use crate::remote::{ErrorKind, RemoteError};
 use crate::run::Fleet;
 use crate::run::health::services::Services;
 use crate::run::lock::ClusterLock;
@@ -62,11 +61,13 @@ pub async fn add_node(
         return Err(Error::Declined);
     }
     order.write(known.clone(), ctx)?;
+    order.files().state.keep_pins()?;
     let added = async {
         let Made { machines, booting } =
             machines::make(order.files(), machines, ctx).await?;
         let new = newcomers(&machines, &known, order.group());
         let joined = connect::connect_booting(order.files(), &new, &booting, ctx).await?;
+        order.files().state.keep_pins()?;
         fleet.extend(joined);
         let names: BTreeSet<HostName> = new.into_iter().map(|it| it.host).collect();
         let cluster =
@@ -172,12 +173,9 @@ async fn reach(
             services.iter().any(|it| files.inventory.runs(group, it.component))
         })
     };
-    let is_silent = |error: &RemoteError| {
-        matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut)
-    };
     let (needed, silent): (Vec<_>, Vec<_>) = failed
         .into_iter()
-        .partition(|(host, error)| is_needed(host) || !is_silent(error));
+        .partition(|(host, error)| is_needed(host) || !error.kind().is_away());
     match needed.is_empty() {
         true => Ok((fleet, silent.into_iter().map(|(host, _)| host).collect())),
         false => {

@@ -18,7 +18,7 @@ use crate::provider::{self, MachineLogin};
 use crate::remote::ssh::{
     Connector, Pinning, Purpose, ReconnectingSsh, Settings, Target, Timing, system_ssh,
 };
-use crate::remote::{Argv, ErrorKind, RemoteError};
+use crate::remote::{Argv, RemoteError};
 use crate::run::Fleet;
 use crate::secret::Secret;
 use crate::topology::Machine;
@@ -130,8 +130,7 @@ async fn once_booted(
                 Ok(connected) => return Ok(connected),
                 Err(error) => error,
             };
-        let away = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
-        if !away || ctx.is_stopped() || begun.elapsed() > BOOT {
+        if !error.kind().is_away() || ctx.is_stopped() || begun.elapsed() > BOOT {
             return Err(error);
         }
         let seen = in_words(&error);

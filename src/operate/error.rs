@@ -159,7 +159,8 @@ pub enum Error {
     /// The proof failed.
     #[error(transparent)]
     NotProved(#[from] super::proof::NotProved),
-    /// Others than the owners can change nodes of ZooKeeper.
+    /// Others than their owners may access nodes of ZooKeeper, or ZooKeeper does not report who
+    /// may.
     #[error(transparent)]
     NotSecured(#[from] crate::run::znodes::NotSecured),
     /// A gate did not open.

@@ -9,7 +9,6 @@ use super::cluster_files::{ClusterFiles, ClusterFilesError, Images};
 use super::error::Error;
 use super::image::{self, BuildContext};
 use crate::component::{ImageFacts, Inputs, Spec, chronos, marathon, mesos, registry};
-use crate::event::Event;
 use crate::host::HostName;
 use crate::images::resolved::ResolvedImages;
 use crate::inventory::catalog::{Catalog, Entry};
@@ -176,7 +175,7 @@ pub(super) fn warn_of_unverified(
     ctx: &RunContext<'_>,
 ) {
     if let Some(message) = unverified(&files.inventory, images) {
-        ctx.events.emit(&Event::Warned { message });
+        ctx.events.warn_once(message);
     }
 }
 

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use super::RunContext;
 use super::cluster_files::ClusterFiles;
 use super::error::Error;
-use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::Provider;
 use crate::provider::aws::Cloud;
@@ -68,7 +67,7 @@ pub(super) async fn look(
         }
     };
     for message in plan.notes.clone() {
-        ctx.events.emit(&Event::Warned { message });
+        ctx.events.warn_once(message);
     }
     Ok(Machines { plan, work })
 }

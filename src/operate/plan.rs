@@ -1,13 +1,11 @@
 //! `platform plan`: what `up` would do.
 
-use std::fmt::Write;
-
 use super::cluster_files::ClusterFiles;
 use super::down::Hosts;
 use super::error::Error;
 use super::gather::warn_of_unverified;
 use super::preview::{self, Preview};
-use super::run::shown_machines;
+use super::run::shown_with;
 use super::up::Assessment;
 use super::{RunContext, connect, image, machines, up};
 use crate::plan::{Peers, Plan};
@@ -39,22 +37,16 @@ pub enum Pending {
 impl PlanReport {
     /// The report as text.
     pub fn text(&self) -> String {
-        let (changes, mut text) = match &self.pending {
-            Pending::Nothing => (Some(&Plan::default()), String::new()),
-            Pending::Changes(plan) => (Some(plan), String::new()),
+        let changes = match &self.pending {
+            Pending::Nothing => &Plan::default(),
+            Pending::Changes(plan) => plan,
             Pending::Machines { machines, then } => {
-                let shown = shown_machines(machines);
-                match then {
-                    Some(plan) => (Some(plan), shown + "\n"),
-                    None => (None, shown + preview::LATER),
-                }
+                return shown_with(machines, then.as_ref(), &self.notes);
             }
         };
+        let mut text = String::new();
         // Writing to a string does not fail.
-        let _ = match changes {
-            Some(plan) => plan.show_with(&self.notes, &mut text),
-            None => self.notes.iter().try_for_each(|note| writeln!(text, "{note}")),
-        };
+        let _ = changes.show_with(&self.notes, &mut text);
         text
     }
 

@@ -13,24 +13,23 @@ use crate::component::Inputs;
 use crate::host::HostName;
 use crate::plan::{self, Foreseen, Plan};
 use crate::provider::{Coming, MachinePlan};
-use crate::remote::{ErrorKind, RemoteError};
+use crate::remote::RemoteError;
 use crate::topology::{Machine, Topology};
-
-/// The note if the changes on machines cannot be planned before they run.
-pub(super) const LATER: &str =
-    "\nWhat is done on these machines is planned once they run.\n";
 
 /// The plan of a cluster of which some machines do not exist yet.
 pub(super) struct Preview {
     /// What will be done once they exist, planned from what is known about new machines.
     pub(super) plan: Plan,
+    /// The hosts that exist already.
+    running: BTreeSet<HostName>,
     /// The placeholder hosts, for machines that the provider names itself, with their groups.
     unnamed: BTreeMap<HostName, String>,
 }
 
 /// Plans for all machines, including those that are made first. `None` if a stopped machine is
-/// started again (it may have anything on it), or a running machine cannot be reached. Writes
-/// nothing, and fetches no image.
+/// started again (it may have anything on it), a running machine cannot be reached, or an earlier
+/// removal has to be finished first. Writes nothing to the state folder. Images are built or
+/// fetched only if hosts run already: the differences on those depend on them.
 ///
 /// # Errors
 /// When a running machine cannot be trusted or is not fit, or no plan is safe.
@@ -48,11 +47,11 @@ pub(super) async fn preview(
     if !failed.is_empty() {
         return away(failed);
     }
-    let stand_ins: Vec<Machine> = machines.coming.iter().flat_map(unnamed).collect();
     let mut all = machines.all();
-    all.extend(stand_ins.iter().cloned());
-    let running = machines.running.iter().map(|machine| &machine.host);
-    let running: BTreeSet<&HostName> = running.collect();
+    let placeholders = placeholders(&machines.coming, &all);
+    all.extend(placeholders.iter().cloned());
+    let running = machines.running.iter().map(|machine| machine.host.clone());
+    let running: BTreeSet<HostName> = running.collect();
     let mut topology = Topology::new(&files.inventory, &all)?;
     // If hosts run already, the differences on them depend on the images themselves.
     let mut gathered = match running.is_empty() {
@@ -67,15 +66,21 @@ pub(super) async fn preview(
     let hosts = survey::Hosts { fleet: &fleet, new: &new };
     let survey =
         survey::with_new(files, hosts, &mut topology, &mut gathered, ctx).await?;
-    let known = survey.facts.iter().filter(|(host, _)| running.contains(host));
+    let known = survey.facts.iter().filter(|(host, _)| running.contains(*host));
     let known = known.map(|(host, facts)| (host.clone(), facts.clone())).collect();
     let failures =
         fit::preflight_failures(&fleet, &topology, &gathered.catalog, &known, None).await;
-    let plan = plan::build(&survey.situation(&topology, &failures))?;
+    let plan = plan::build(&survey.situation(&topology, &failures));
+    let plan = match plan.map_err(Error::from) {
+        Err(lost) if lost.is_of_lost_data() && files.state.removal_is_open() => {
+            return Ok(None);
+        }
+        plan => plan?,
+    };
     // On a new machine every file is new, and parts of it depend on what does not exist yet.
     let plan = plan.without_diffs(&new);
-    let unnamed = stand_ins.into_iter().map(|machine| (machine.host, machine.group));
-    Ok(Some(Preview { plan, unnamed: unnamed.collect() }))
+    let unnamed = placeholders.into_iter().map(|machine| (machine.host, machine.group));
+    Ok(Some(Preview { plan, running, unnamed: unnamed.collect() }))
 }
 
 /// If running machines cannot be reached, the machine plan may be what repairs that, for example
@@ -84,10 +89,7 @@ pub(super) async fn preview(
 /// # Errors
 /// When a machine can be reached but cannot be trusted, or does not accept the login.
 fn away(failed: Vec<(HostName, RemoteError)>) -> Result<Option<Preview>, Error> {
-    let is_away = |error: &RemoteError| {
-        matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut)
-    };
-    match failed.iter().all(|(_, error)| is_away(error)) {
+    match failed.iter().all(|(_, error)| error.kind().is_away()) {
         true => Ok(None),
         false => {
             let errors = failed.into_iter().map(|(_, error)| error).collect();
@@ -96,21 +98,26 @@ fn away(failed: Vec<(HostName, RemoteError)>) -> Result<Option<Preview>, Error> 
     }
 }
 
-/// Placeholders for machines that have no name yet.
-fn unnamed(coming: &Coming) -> Vec<Machine> {
-    if coming.machine.is_some() {
-        return Vec::new();
+/// Placeholders for machines that have no name yet, with names that no machine has.
+fn placeholders(coming: &[Coming], all: &[Machine]) -> Vec<Machine> {
+    let is_taken = |host: &HostName| all.iter().any(|machine| machine.host == *host);
+    let mut found: Vec<Machine> = Vec::new();
+    for coming in coming.iter().filter(|coming| coming.machine.is_none()) {
+        let group = &coming.group;
+        let names = (1..).filter_map(|n: usize| format!("new-{group}-{n}").parse().ok());
+        let free = names.filter(|host: &HostName| {
+            !is_taken(host) && found.iter().all(|machine| machine.host != *host)
+        });
+        let new: Vec<HostName> = free.take(coming.count).collect();
+        found.extend(new.into_iter().map(|host| Machine {
+            host,
+            group: group.clone(),
+            address: Ipv4Addr::UNSPECIFIED.into(),
+            ssh: None,
+            host_keys: Vec::new(),
+        }));
     }
-    let hosts = (1..=coming.count)
-        .filter_map(|n| format!("new-{}-{n}", coming.group).parse().ok());
-    let machine = |host: HostName| Machine {
-        host,
-        group: coming.group.clone(),
-        address: Ipv4Addr::UNSPECIFIED.into(),
-        ssh: None,
-        host_keys: Vec::new(),
-    };
-    hosts.map(machine).collect()
+    found
 }
 
 impl Preview {
@@ -126,9 +133,9 @@ impl Preview {
     }
 
     /// The changes in the final plan (made once all machines answer) that are not in this plan,
-    /// one line each.
+    /// each with its reason and diff.
     pub(super) fn not_foreseen(&self, seen: &Assessment) -> Vec<String> {
-        let foreseen = Foreseen::of(&self.plan, &self.unnamed);
+        let foreseen = Foreseen::of(&self.plan, &self.running, &self.unnamed);
         foreseen.missing(&seen.plan, &seen.topology, &ids(&seen.gathered.inputs))
     }
 }
@@ -138,4 +145,36 @@ fn ids(inputs: &Inputs) -> Vec<(String, String)> {
     let digits = |id: &str| id.rsplit(':').next().unwrap_or_default().to_owned();
     let before = digits(NOT_THERE_YET);
     inputs.images.values().map(|image| (digits(&image.id), before.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_numbered_in_their_group_and_take_no_name_of_a_machine() {
+        let coming = |group: &str, count| Coming {
+            whom: format!("a machine of {group}"),
+            group: group.to_owned(),
+            count,
+            machine: None,
+            is_new: true,
+        };
+        let there = Machine {
+            host: "new-workers-2".parse().unwrap(),
+            group: "new-workers".to_owned(),
+            address: [10, 0, 0, 9].into(),
+            ssh: None,
+            host_keys: Vec::new(),
+        };
+        // AWS launches a group zone by zone.
+        let coming = [coming("workers", 1), coming("workers", 2), coming("spare", 1)];
+        let found = placeholders(&coming, &[there]);
+        let found: Vec<&str> =
+            found.iter().map(|machine| machine.host.as_str()).collect();
+        assert_eq!(
+            found,
+            ["new-workers-1", "new-workers-3", "new-workers-4", "new-spare-1"]
+        );
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -214,8 +214,10 @@ impl<'a> Proof<'a> {
     async fn lose_one(&self) -> Result<(), String> {
         let lost = self.tasks().await?.into_iter().next().ok_or("it has no task")?;
         self.marathon.kill_task(APP, &lost.id).await.map_err(said)?;
+        let begun = Instant::now();
         let replaced = async || -> Result<_, String> {
-            self.marathon.wait_settled(APP, DEADLINE).await.map_err(said)?;
+            let left = DEADLINE.saturating_sub(begun.elapsed());
+            self.marathon.wait_settled(APP, left).await.map_err(said)?;
             let tasks = self.tasks().await?;
             let is_gone = tasks.iter().all(|task| task.id != lost.id);
             Ok(match is_gone && tasks.len() == self.n_instances {

@@ -120,6 +120,28 @@ pub(super) async fn take_lock(
     hosts::take(fleet, &ssh_limits::locked(topology), &claim, &ctx.events).await
 }
 
+/// What is done to have all machines and what is done on them then, as text. `then` is `None` if
+/// that is planned once they run.
+pub(super) fn shown_with(
+    machines: &MachinePlan,
+    then: Option<&Plan>,
+    notes: &[String],
+) -> String {
+    let mut text = shown_machines(machines) + "\n";
+    match then {
+        None => {
+            text.push_str("What is done on these machines is planned once they run.\n")
+        }
+        Some(plan) if plan.is_empty() => {
+            text.push_str("Nothing is changed on the machines themselves.\n");
+            text.extend(plan.stays.iter().map(|stay| format!("{stay}\n")));
+        }
+        Some(plan) => text.push_str(&shown(plan)),
+    }
+    text.extend(notes.iter().map(|note| format!("{note}\n")));
+    text
+}
+
 /// The machines that will be made or changed, as text.
 pub(super) fn shown_machines(machines: &MachinePlan) -> String {
     let mut text = format!("{}\n", Stage::Machines);

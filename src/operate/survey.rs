@@ -14,7 +14,6 @@ use super::gather::Gathered;
 use crate::api::zookeeper::{Answer, Mode};
 use crate::component::znode::{self, Secure, Seen, Znode};
 use crate::component::{self, Context, Spec, Wants};
-use crate::event::Event;
 use crate::host::HostName;
 use crate::inventory::Component;
 use crate::plan::preflight::PreflightFailure;
@@ -203,7 +202,7 @@ fn see_users(
     let as_root = component::marathon::warning(inputs);
     for message in as_root.into_iter().chain(component::agent::unlimited(topology, facts))
     {
-        ctx.events.emit(&Event::Warned { message });
+        ctx.events.warn_once(message);
     }
 }
 

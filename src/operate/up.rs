@@ -9,7 +9,7 @@ use super::fit::preflight_failures;
 use super::gather::{Gathered, gather};
 use super::machines::Made;
 use super::preview::{self, Preview};
-use super::run::{Ended, finish, shown, shown_machines, take_lock};
+use super::run::{Ended, finish, shown, shown_machines, shown_with, take_lock};
 use super::survey::{self, Survey, survey};
 use super::{RunContext, connect, image, machines, proof};
 use crate::component::zookeeper;
@@ -108,15 +108,13 @@ async fn ask_for_machines(
         Extent::All => preview::preview(files, machines, ctx).await?,
         Extent::Machines => None,
     };
-    let mut text = shown_machines(machines);
-    match &preview {
-        Some(preview) => {
-            text.push_str(&format!("\n{}", shown(&preview.plan)));
-            text.extend(preview.notes().into_iter().map(|note| note + "\n"));
+    let text = match extent {
+        Extent::Machines => shown_machines(machines),
+        Extent::All => {
+            let notes = preview.as_ref().map(Preview::notes).unwrap_or_default();
+            shown_with(machines, preview.as_ref().map(|preview| &preview.plan), &notes)
         }
-        None if extent == Extent::All => text.push_str(preview::LATER),
-        None => {}
-    }
+    };
     match ctx.ask.proceed(&text) {
         true => Ok(preview.map_or(Consent::Machines, Consent::Foreseen)),
         false => Err(Error::Declined),

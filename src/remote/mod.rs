@@ -455,6 +455,13 @@ pub enum ErrorKind {
     Failed,
 }
 
+impl ErrorKind {
+    /// Whether the host may only be away for now: it does not answer, or not in time.
+    pub fn is_away(self) -> bool {
+        matches!(self, Self::Unreachable | Self::TimedOut)
+    }
+}
+
 impl RemoteError {
     /// What the error means for the operator.
     pub fn kind(&self) -> ErrorKind {

@@ -48,8 +48,8 @@ impl State {
         Self { folder, cluster: cluster.clone(), draft: Arc::default() }
     }
 
-    /// The same folder, with a draft of its own: what is made through it and not kept is
-    /// unknown to all others.
+    /// The same folder with its own draft of files: what is made through it and not kept is unknown
+    /// to other values. The accepted host keys are shared.
     #[must_use]
     pub fn with_own_draft(&self) -> Self {
         Self { draft: Arc::new(self.draft.apart()), ..self.clone() }
@@ -89,9 +89,9 @@ impl State {
         self.draft.keep_pins(&self.known_hosts())
     }
 
-    /// The host keys that were accepted and are not kept yet, as lines of a file of known hosts.
-    /// Who accepts one adds it there. Like all else, they are only kept before the cluster is
-    /// changed.
+    /// The host keys that were accepted and are not kept yet, as lines of a file of known hosts. Code
+    /// that accepts a key adds its line here. [`State::keep`] and [`State::keep_pins`] write the lines
+    /// to the file; otherwise they are forgotten.
     pub fn pins(&self) -> Arc<Mutex<Vec<String>>> {
         self.draft.pins()
     }

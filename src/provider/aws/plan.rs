@@ -352,15 +352,6 @@ impl AwsPlan {
     pub fn awaited(&self) -> impl Iterator<Item = &Instance> {
         self.instances.iter().filter(|instance| !instance.state.is_up())
     }
-
-    /// How many machines have to be made or started.
-    pub fn n_machines(&self) -> usize {
-        let launched = self.steps().map(|step| match step {
-            Step::Launch(launch) => launch.count,
-            _ => 0,
-        });
-        launched.sum::<usize>() + self.awaited().count()
-    }
 }
 
 /// Adds a phase if it has any step.

@@ -57,8 +57,9 @@ const HARMLESS: [&[u8]; 42] = [
     b"userknownhostsfile",
 ];
 
-/// The configuration files that OpenSSH read, as it prints with `-v`; `None` if it names none, as
-/// an OpenSSH that words this line differently, or if it may have truncated a name.
+/// The configuration files that OpenSSH read, as it prints with `-v`; `None` if the output names no
+/// file (another version of OpenSSH may word this line differently), or if a name may have been
+/// truncated.
 pub(super) fn files_read(said: &[u8]) -> Option<Vec<PathBuf>> {
     const SAYS: &[u8] = b"Reading configuration data ";
     let name = |line: &[u8]| {
