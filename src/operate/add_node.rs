@@ -14,7 +14,7 @@ use super::cluster_files::ClusterFiles;
 use super::error::Error;
 use super::machines::Made;
 use super::run::{Ended, finish, shown, take_lock};
-use super::up::{Assessment, act, stand};
+use super::up::{Assessment, act, wait_for_gates};
 use super::{RunContext, connect, gather, image, machines, proof};
 use crate::component::Spec;
 use crate::event::{Event, RunResult, count};
@@ -125,7 +125,13 @@ async fn apply_and_prove(
         ctx.events.emit(&Event::Planned { stages: seen.plan.summary() });
         finish(act(seen, fleet, held, ctx).await, ctx)?;
     }
-    stand(&gates_on(&seen.topology, |host| new.contains(host)), seen, fleet, ctx).await?;
+    wait_for_gates(
+        &gates_on(&seen.topology, |host| new.contains(host)),
+        seen,
+        fleet,
+        ctx,
+    )
+    .await?;
     prove(seen, fleet, new, ctx).await
 }
 
@@ -235,7 +241,7 @@ async fn prove(
     if !proof::can_be_made(&seen.topology) {
         return Ok("; no test task was run: the cluster has no Marathon");
     }
-    let ground = proof::Ground::Agents(&agents);
-    proof::prove(seen.services(fleet), ground, ctx).await?;
+    let scope = proof::ProofScope::Agents(&agents);
+    proof::prove(seen.services(fleet), scope, ctx).await?;
     Ok("; each has run a task")
 }

@@ -24,11 +24,11 @@ pub(super) struct Machines {
     /// What exists, and what will be done.
     pub(super) plan: MachinePlan,
     /// How it is done.
-    work: Work,
+    work: Backend,
 }
 
 /// The provider that makes the machines.
-enum Work {
+enum Backend {
     /// None: the machines are given.
     Given,
     /// This computer's Docker.
@@ -55,15 +55,15 @@ pub(super) async fn look(
 ) -> Result<Machines, Error> {
     let (plan, work) = match &files.inventory.provider {
         Provider::Ssh(_) => {
-            (MachinePlan::of_given(ssh::machines(&files.inventory)), Work::Given)
+            (MachinePlan::of_given(ssh::machines(&files.inventory)), Backend::Given)
         }
         Provider::Local(network) => {
             let plan = local::plan(files, network.subnet).await?;
-            (plan.machine_plan(&files.inventory.cluster), Work::Local(plan))
+            (plan.machine_plan(&files.inventory.cluster), Backend::Local(plan))
         }
         Provider::Aws(settings) => {
             let machines = aws_machines(files, settings, ctx).await?;
-            (machines.machine_plan(), Work::Aws(Box::new(machines)))
+            (machines.machine_plan(), Backend::Aws(Box::new(machines)))
         }
     };
     for message in plan.notes.clone() {
@@ -117,7 +117,7 @@ impl Machines {
 }
 
 /// Everything that a provider made for a cluster and that still exists.
-pub(super) enum Existing {
+pub(super) enum ClusterRemains {
     /// Nothing: the machines are given.
     Given,
     /// Containers of this computer, their network and volumes.
@@ -130,20 +130,22 @@ pub(super) enum Existing {
 ///
 /// # Errors
 /// When it does not answer.
-pub(super) async fn existing(files: &ClusterFiles) -> Result<Existing, Error> {
+pub(super) async fn existing(files: &ClusterFiles) -> Result<ClusterRemains, Error> {
     let cluster = &files.inventory.cluster;
     Ok(match &files.inventory.provider {
-        Provider::Ssh(_) => Existing::Given,
-        Provider::Local(_) => Existing::Local(containers::everything(cluster).await?),
+        Provider::Ssh(_) => ClusterRemains::Given,
+        Provider::Local(_) => {
+            ClusterRemains::Local(containers::everything(cluster).await?)
+        }
         Provider::Aws(settings) => {
             let cloud = Cloud::open(settings).await?;
             let there = cloud.remains(cluster).await?;
-            Existing::Aws(Box::new((cloud, there)))
+            ClusterRemains::Aws(Box::new((cloud, there)))
         }
     })
 }
 
-impl Existing {
+impl ClusterRemains {
     /// Whether nothing exists.
     pub(super) fn is_empty(&self) -> bool {
         match self {
@@ -192,18 +194,18 @@ impl Existing {
 /// When the provider does not answer, or something is left; the next run continues there.
 pub(super) async fn remove(
     files: &ClusterFiles,
-    existing: Existing,
+    existing: ClusterRemains,
     ctx: &RunContext<'_>,
 ) -> Result<String, Error> {
     match existing {
-        Existing::Given => Ok("nothing to do".to_owned()),
-        Existing::Local(there) => {
+        ClusterRemains::Given => Ok("nothing to do".to_owned()),
+        ClusterRemains::Local(there) => {
             let removed = local::remove(files, ctx).await?;
             // Another Docker command may have been faster.
             let removed = if removed.is_empty() { there } else { removed };
             Ok(format!("removed {}; 0 left", removed.join(", ")))
         }
-        Existing::Aws(aws) => {
+        ClusterRemains::Aws(aws) => {
             let (cloud, there) = *aws;
             aws::remove(files, &cloud, &there, ctx).await
         }
@@ -222,13 +224,13 @@ pub(super) async fn make(
     ctx: &RunContext<'_>,
 ) -> Result<Made, Error> {
     match machines.work {
-        Work::Local(plan) if !machines.plan.is_complete() => {
+        Backend::Local(plan) if !machines.plan.is_complete() => {
             local::make(files, &plan, ctx).await?;
             let machines = running(files, ctx).await?;
             Ok(Made { machines, booting: BTreeSet::new() })
         }
-        Work::Aws(work) => aws::make(files, *work, ctx).await,
-        Work::Given | Work::Local(_) => {
+        Backend::Aws(work) => aws::make(files, *work, ctx).await,
+        Backend::Given | Backend::Local(_) => {
             Ok(Made { machines: machines.plan.running, booting: BTreeSet::new() })
         }
     }

@@ -12,7 +12,7 @@ use super::{RunContext, connect, fit, survey};
 use crate::component::Inputs;
 use crate::host::HostName;
 use crate::plan::{self, Foreseen, Plan};
-use crate::provider::{Coming, MachinePlan};
+use crate::provider::{MachinePlan, MissingMachine};
 use crate::remote::RemoteError;
 use crate::topology::{Machine, Topology};
 
@@ -48,7 +48,7 @@ pub(super) async fn preview(
         return away(failed);
     }
     let mut all = machines.all();
-    let placeholders = placeholders(&machines.coming, &all);
+    let placeholders = placeholders(&machines.missing, &all);
     all.extend(placeholders.iter().cloned());
     let running = machines.running.iter().map(|machine| machine.host.clone());
     let running: BTreeSet<HostName> = running.collect();
@@ -63,7 +63,7 @@ pub(super) async fn preview(
         .map(|machine| machine.host.clone())
         .filter(|host| !running.contains(host))
         .collect();
-    let hosts = survey::Hosts { fleet: &fleet, new: &new };
+    let hosts = survey::Targets { fleet: &fleet, new: &new };
     let survey =
         survey::with_new(files, hosts, &mut topology, &mut gathered, ctx).await?;
     let known = survey.facts.iter().filter(|(host, _)| running.contains(*host));
@@ -99,16 +99,16 @@ fn away(failed: Vec<(HostName, RemoteError)>) -> Result<Option<Preview>, Error> 
 }
 
 /// Placeholders for machines that have no name yet, with names that no machine has.
-fn placeholders(coming: &[Coming], all: &[Machine]) -> Vec<Machine> {
+fn placeholders(missing: &[MissingMachine], all: &[Machine]) -> Vec<Machine> {
     let is_taken = |host: &HostName| all.iter().any(|machine| machine.host == *host);
     let mut found: Vec<Machine> = Vec::new();
-    for coming in coming.iter().filter(|coming| coming.machine.is_none()) {
-        let group = &coming.group;
+    for missing in missing.iter().filter(|missing| missing.machine.is_none()) {
+        let group = &missing.group;
         let names = (1..).filter_map(|n: usize| format!("new-{group}-{n}").parse().ok());
         let free = names.filter(|host: &HostName| {
             !is_taken(host) && found.iter().all(|machine| machine.host != *host)
         });
-        let new: Vec<HostName> = free.take(coming.count).collect();
+        let new: Vec<HostName> = free.take(missing.count).collect();
         found.extend(new.into_iter().map(|host| Machine {
             host,
             group: group.clone(),
@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn placeholders_are_numbered_in_their_group_and_take_no_name_of_a_machine() {
-        let coming = |group: &str, count| Coming {
-            whom: format!("a machine of {group}"),
+        let missing = |group: &str, count| MissingMachine {
+            name: format!("a machine of {group}"),
             group: group.to_owned(),
             count,
             machine: None,
@@ -168,8 +168,8 @@ mod tests {
             host_keys: Vec::new(),
         };
         // AWS launches a group zone by zone.
-        let coming = [coming("workers", 1), coming("workers", 2), coming("spare", 1)];
-        let found = placeholders(&coming, &[there]);
+        let missing = [missing("workers", 1), missing("workers", 2), missing("spare", 1)];
+        let found = placeholders(&missing, &[there]);
         let found: Vec<&str> =
             found.iter().map(|machine| machine.host.as_str()).collect();
         assert_eq!(

@@ -66,7 +66,7 @@ pub(super) async fn is_left(services: Services<'_>) -> bool {
 
 /// Where the app has to run.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Ground<'a> {
+pub(super) enum ProofScope<'a> {
     /// On all agents, but at most two; the app also has to survive the loss of a task.
     Any,
     /// On each of these agents, and on no others.
@@ -80,27 +80,27 @@ pub(super) enum Ground<'a> {
 /// When a step does not succeed in time: the error says which step, and what was seen last.
 pub(super) async fn prove(
     services: Services<'_>,
-    ground: Ground<'_>,
+    scope: ProofScope<'_>,
     ctx: &RunContext<'_>,
 ) -> Result<(), NotProved> {
-    let (hosts, n_steps) = match ground {
-        Ground::Any => (Vec::new(), 5),
-        Ground::Agents(nodes) => {
+    let (hosts, n_steps) = match scope {
+        ProofScope::Any => (Vec::new(), 5),
+        ProofScope::Agents(nodes) => {
             (nodes.iter().map(|node| node.host.clone()).collect(), 4)
         }
     };
     let stage = StageReport::begin(&ctx.events, Stage::Verify, hosts, n_steps);
-    let proved = steps(services, ground, ctx).await;
+    let proved = steps(services, scope, ctx).await;
     stage.end(proved.is_ok());
     proved
 }
 
 async fn steps(
     services: Services<'_>,
-    ground: Ground<'_>,
+    scope: ProofScope<'_>,
     ctx: &RunContext<'_>,
 ) -> Result<(), NotProved> {
-    let found = Proof::new(services, ground);
+    let found = Proof::new(services, scope);
     let proof = step(ctx, "find Marathon and agents", found).await?;
     let name = match &proof.only_on {
         None => format!("run an app with {}", count(proof.n_instances, "instance")),
@@ -142,14 +142,14 @@ struct Proof<'a> {
 }
 
 impl<'a> Proof<'a> {
-    async fn new(services: Services<'a>, ground: Ground<'_>) -> Result<Self, String> {
+    async fn new(services: Services<'a>, scope: ProofScope<'_>) -> Result<Self, String> {
         let agents = services.agents().await?;
-        let (n_instances, only_on) = match ground {
-            Ground::Any => {
+        let (n_instances, only_on) = match scope {
+            ProofScope::Any => {
                 let n_active = agents.iter().filter(|agent| agent.active).count();
                 (n_active.min(2), None)
             }
-            Ground::Agents(nodes) => {
+            ProofScope::Agents(nodes) => {
                 (nodes.len(), Some(names_of_active(nodes, &agents)?))
             }
         };

@@ -119,7 +119,7 @@ pub async fn status(
     ctx: &RunContext<'_>,
 ) -> Result<Status, Error> {
     let machines = machines::look(files, ctx).await?;
-    let missing = machines.plan.missing();
+    let missing = machines.plan.missing_names();
     let (fleet, unreachable) =
         connect::connect(files, &machines.plan.running, ctx).await?;
     let topology = machines.topology(files)?;

@@ -89,13 +89,13 @@ pub(super) async fn survey(
     gathered: &mut Gathered,
     ctx: &RunContext<'_>,
 ) -> Result<Survey, Error> {
-    let hosts = Hosts { fleet, new: &BTreeSet::new() };
+    let hosts = Targets { fleet, new: &BTreeSet::new() };
     with_new(files, hosts, topology, gathered, ctx).await
 }
 
 /// The hosts of a cluster of which some do not exist yet.
 #[derive(Clone, Copy)]
-pub(super) struct Hosts<'a> {
+pub(super) struct Targets<'a> {
     /// The hosts that exist.
     pub(super) fleet: &'a Fleet,
     /// The hosts that will be made.
@@ -108,7 +108,7 @@ pub(super) struct Hosts<'a> {
 /// As [`survey`].
 pub(super) async fn with_new(
     files: &ClusterFiles,
-    Hosts { fleet, new }: Hosts<'_>,
+    Targets { fleet, new }: Targets<'_>,
     topology: &mut Topology,
     gathered: &mut Gathered,
     ctx: &RunContext<'_>,

@@ -329,7 +329,7 @@ async fn prove(
     ctx: &RunContext<'_>,
 ) -> Result<Ended, Error> {
     let Hosts { files, fleet, .. } = hosts;
-    stand(&gates_on(&seen.topology, |_| true), seen, fleet, ctx).await?;
+    wait_for_gates(&gates_on(&seen.topology, |_| true), seen, fleet, ctx).await?;
     if seen.topology.zookeeper().is_some() {
         note_ensemble(files, ctx);
     }
@@ -346,8 +346,8 @@ async fn prove(
             Some(_) => None,
             None => Some(take_lock(&seen.topology, fleet, "up", ctx).await?),
         };
-        let ground = proof::Ground::Any;
-        let proved = proof::prove(seen.services(fleet), ground, ctx).await;
+        let scope = proof::ProofScope::Any;
+        let proved = proof::prove(seen.services(fleet), scope, ctx).await;
         if let Some(own) = own {
             own.release().await;
         }
@@ -400,7 +400,7 @@ fn as_they_should_be(n_hosts: usize) -> String {
 ///
 /// # Errors
 /// When a gate does not open in time, or the operator stops the wait.
-pub(super) async fn stand(
+pub(super) async fn wait_for_gates(
     gates: &[Gate],
     seen: &Assessment,
     fleet: &Fleet,

@@ -16,7 +16,7 @@ pub struct MachinePlan {
     /// Machines that run, in the order of the inventory.
     pub running: Vec<Machine>,
     /// Machines that do not run, and that the steps make or start.
-    pub coming: Vec<Coming>,
+    pub missing: Vec<MissingMachine>,
     /// What is done, in order.
     pub steps: Vec<MachineStep>,
     /// The cost of all machines of the inventory, as one line; `None` if they cost nothing.
@@ -29,9 +29,9 @@ pub struct MachinePlan {
 
 /// A machine that does not run yet, or several equal ones.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Coming {
+pub struct MissingMachine {
     /// What to call it: its name, or `a machine of GROUP`.
-    pub whom: String,
+    pub name: String,
     /// Its group.
     pub group: String,
     /// How many such machines there are.
@@ -67,29 +67,29 @@ impl MachinePlan {
     /// Whether it can be planned what the new machines will get, before they exist: all machines
     /// that do not run are newly made.
     pub fn is_foreseeable(&self) -> bool {
-        self.coming.iter().all(|coming| coming.is_new)
+        self.missing.iter().all(|missing| missing.is_new)
     }
 
     /// How many machines are made or started.
     pub fn n_missing(&self) -> usize {
-        self.coming.iter().map(|coming| coming.count).sum()
+        self.missing.iter().map(|missing| missing.count).sum()
     }
 
     /// What to call each machine that is made or started.
-    pub fn missing(&self) -> Vec<String> {
-        let each = |coming: &Coming| vec![coming.whom.clone(); coming.count];
-        self.coming.iter().flat_map(each).collect()
+    pub fn missing_names(&self) -> Vec<String> {
+        let each = |missing: &MissingMachine| vec![missing.name.clone(); missing.count];
+        self.missing.iter().flat_map(each).collect()
     }
 
     /// The groups that lack machines.
     pub fn lacking(&self) -> BTreeSet<String> {
-        self.coming.iter().map(|coming| coming.group.clone()).collect()
+        self.missing.iter().map(|missing| missing.group.clone()).collect()
     }
 
     /// All machines of the inventory that have a name and an address already.
     pub fn all(&self) -> Vec<Machine> {
-        let coming = self.coming.iter().filter_map(|coming| coming.machine.as_ref());
-        self.running.iter().chain(coming).cloned().collect()
+        let missing = self.missing.iter().filter_map(|missing| missing.machine.as_ref());
+        self.running.iter().chain(missing).cloned().collect()
     }
 
     /// The steps as text, and the cost.
@@ -124,7 +124,7 @@ impl MachinePlan {
         });
         serde_json::json!({
             "running": running,
-            "missing": self.missing(),
+            "missing": self.missing_names(),
             "steps": steps.collect::<Vec<_>>(),
             "cost": self.cost,
             "expires": self.expires.map(|at| at.to_string()),
@@ -147,9 +147,9 @@ mod tests {
         }
     }
 
-    fn coming(name: Option<&str>, count: usize, is_new: bool) -> Coming {
-        Coming {
-            whom: name.unwrap_or("a machine of workers").to_owned(),
+    fn missing(name: Option<&str>, count: usize, is_new: bool) -> MissingMachine {
+        MissingMachine {
+            name: name.unwrap_or("a machine of workers").to_owned(),
             group: "workers".to_owned(),
             count,
             machine: name.map(machine),
@@ -161,12 +161,12 @@ mod tests {
     fn machines_are_counted_and_named_also_where_they_have_no_name_yet() {
         let plan = MachinePlan {
             running: vec![machine("workers-1")],
-            coming: vec![coming(Some("workers-2"), 1, true), coming(None, 2, true)],
+            missing: vec![missing(Some("workers-2"), 1, true), missing(None, 2, true)],
             ..MachinePlan::default()
         };
         assert_eq!(plan.n_missing(), 3);
         let unnamed = "a machine of workers";
-        assert_eq!(plan.missing(), ["workers-2", unnamed, unnamed]);
+        assert_eq!(plan.missing_names(), ["workers-2", unnamed, unnamed]);
         assert_eq!(plan.all(), [machine("workers-1"), machine("workers-2")]);
         assert_eq!(plan.lacking(), ["workers".to_owned()].into());
         assert!(plan.is_foreseeable());
@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn nobody_foresees_what_is_on_a_machine_that_stopped() {
-        let coming = vec![coming(Some("workers-2"), 1, false)];
-        assert!(!MachinePlan { coming, ..MachinePlan::default() }.is_foreseeable());
+        let missing = vec![missing(Some("workers-2"), 1, false)];
+        assert!(!MachinePlan { missing, ..MachinePlan::default() }.is_foreseeable());
     }
 
     #[test]

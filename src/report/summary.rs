@@ -121,7 +121,7 @@ impl Summary {
         }
         let mut lines = ending.lines();
         if stopped_early(ending.result) {
-            lines.extend(self.stages.iter().filter_map(StageAccount::trouble));
+            lines.extend(self.stages.iter().filter_map(StageAccount::problem));
             lines.extend(self.not_reached());
             lines.extend(again.map(|command| self.what_next(command)));
         }
@@ -241,7 +241,7 @@ impl StageAccount {
     }
 
     /// What went wrong, in one sentence; `None` if nothing did.
-    fn trouble(&self) -> Option<String> {
+    fn problem(&self) -> Option<String> {
         let ended = match self.ended {
             Some((_, true)) => return None,
             Some((_, false)) => "failed",

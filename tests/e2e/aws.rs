@@ -3,10 +3,10 @@
 
 mod cuts;
 mod down;
+mod lifecycle;
 mod made;
-mod mended;
 mod refused;
-mod road;
+mod repairs;
 
 use std::collections::BTreeMap;
 

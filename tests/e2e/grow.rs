@@ -158,10 +158,10 @@ groups:
       -   '{1}'
    workers:
       roles: [agent]
-      attributes: &traits {rack: a}
+      attributes: &attributes {rack: a}
       resources: {mem: 128MiB}
       hosts: [
-        {address: '{2}', name: w-1, attributes: *traits},  # the first, [really]
+        {address: '{2}', name: w-1, attributes: *attributes},  # the first, [really]
         ]   # more to come
 platform:
   images: {rehearsed}

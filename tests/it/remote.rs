@@ -5,7 +5,7 @@ mod config;
 mod exec;
 mod host_keys;
 mod login;
+mod route;
 mod shells;
 mod sshd;
 mod sudo;
-mod way;

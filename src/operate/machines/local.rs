@@ -12,8 +12,8 @@ use crate::operate::error::Error;
 use crate::operate::image::{self, BuildContext};
 use crate::progress::{self, StageReport, not_started};
 use crate::provider::local::{
-    self, ContainerPlan, Existing, MachineBuilder, MachineError, NewMachine, Settings,
-    Wait,
+    self as containers, ContainerPlan, Existing, MachineBuilder, MachineError,
+    NewMachine, Settings, Wait,
 };
 
 /// The number of machines that are made at once: each boots a whole system.
@@ -29,16 +29,16 @@ pub(super) async fn plan(
     subnet: Cidr,
 ) -> Result<ContainerPlan, Error> {
     if files.state.removal_is_open() {
-        let remove = local::everything(&files.inventory.cluster).await?;
-        let plan = local::plan(&local::wanted(&files.inventory), &[], subnet)?;
+        let remove = containers::everything(&files.inventory.cluster).await?;
+        let plan = containers::plan(&containers::wanted(&files.inventory), &[], subnet)?;
         return Ok(ContainerPlan { remove, ..plan });
     }
-    let existing = local::list(&files.inventory.cluster).await?;
+    let existing = containers::list(&files.inventory.cluster).await?;
     if !existing.is_empty() && !files.state.has_ssh_key() {
         return Err(Error::KeyLost(files.state.ssh_key_file()));
     }
-    let wanted = local::wanted(&files.inventory);
-    Ok(local::plan(&wanted, &existing, subnet)?)
+    let wanted = containers::wanted(&files.inventory);
+    Ok(containers::plan(&wanted, &existing, subnet)?)
 }
 
 /// Makes and starts what is missing.
@@ -98,7 +98,7 @@ async fn remove_in(
     let work = async {
         files.state.begin_removal()?;
         let waits = |wait: Wait| tell_wait(wait, ctx);
-        let removed = local::destroy(&files.inventory.cluster, &waits).await?;
+        let removed = containers::destroy(&files.inventory.cluster, &waits).await?;
         files.state.end_removal()?;
         Ok(removed)
     };
@@ -120,7 +120,7 @@ async fn all(
     plan: &ContainerPlan,
     ctx: &RunContext<'_>,
 ) -> Result<(), Error> {
-    if let Some(message) = local::raise_limits(plan.hosts().count()).await {
+    if let Some(message) = containers::raise_limits(plan.hosts().count()).await {
         ctx.events.emit(&Event::Warned { message });
     }
     let builder = MachineBuilder::open(settings.clone()).await?;
@@ -132,7 +132,7 @@ async fn all(
             let waits = |wait: Wait| tell_wait(wait, ctx);
             builder.create(new, &waits).await.map(drop)
         }
-        Job::Start(old) => local::start(cluster, old).await,
+        Job::Start(old) => containers::start(cluster, old).await,
     };
     carry_out(jobs, work, ctx).await
 }

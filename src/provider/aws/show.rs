@@ -7,7 +7,7 @@ use super::plan::{AwsPlan, Step};
 use super::seen::{Instance, Rule, Source};
 use super::wanted::GroupKind;
 use crate::host::HostName;
-use crate::provider::{Coming, MachinePlan, MachineStep};
+use crate::provider::{MachinePlan, MachineStep, MissingMachine};
 
 impl AwsPlan {
     /// The same in the form that all providers share. `cost` is the cost of the inventory's
@@ -15,8 +15,8 @@ impl AwsPlan {
     pub fn machine_plan(&self, cost: Option<String>) -> MachinePlan {
         let awaited = self.awaited().filter_map(|found| {
             let group = found.group()?.to_owned();
-            let (whom, machine) = (name(found), found.machine());
-            Some(Coming { whom, group, count: 1, machine, is_new: false })
+            let (name, machine) = (name(found), found.machine());
+            Some(MissingMachine { name, group, count: 1, machine, is_new: false })
         });
         let launched = self.steps().filter_map(|step| match step {
             Step::Launch(launch) => Some(launched(launch)),
@@ -29,7 +29,7 @@ impl AwsPlan {
         });
         MachinePlan {
             running: self.running(),
-            coming: awaited.chain(launched).collect(),
+            missing: awaited.chain(launched).collect(),
             steps: self.steps().map(machine_step).chain(waits).collect(),
             cost,
             expires: self.network.expires,
@@ -42,13 +42,13 @@ fn name(found: &Instance) -> String {
     found.host().map_or_else(|| found.id.clone(), |host| host.to_string())
 }
 
-fn launched(launch: &Launch) -> Coming {
-    let whom = match &launch.node {
+fn launched(launch: &Launch) -> MissingMachine {
+    let name = match &launch.node {
         Some(node) => node.to_string(),
         None => format!("a machine of {}", launch.group),
     };
     let (group, count) = (launch.group.clone(), launch.count);
-    Coming { whom, group, count, machine: launch.planned(), is_new: true }
+    MissingMachine { name, group, count, machine: launch.planned(), is_new: true }
 }
 
 fn machine_step(step: &Step) -> MachineStep {

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{Machine, docker};
 use crate::host::HostName;
 use crate::inventory::{Cidr, ClusterName, Inventory, Members};
-use crate::provider::{Coming, MachinePlan, MachineStep};
+use crate::provider::{MachinePlan, MachineStep, MissingMachine};
 use crate::unit::Size;
 
 /// The first machine's place in its network; the places before it are for the gateway and for
@@ -155,11 +155,11 @@ pub fn plan(
 impl ContainerPlan {
     /// The same in the form that all providers share.
     pub fn machine_plan(&self, cluster: &ClusterName) -> MachinePlan {
-        let new = self.create.iter().map(|new| coming(new.planned(), true));
-        let old = self.start.iter().map(|old| coming(old.machine.clone(), false));
+        let new = self.create.iter().map(|new| missing(new.planned(), true));
+        let old = self.start.iter().map(|old| missing(old.machine.clone(), false));
         MachinePlan {
             running: self.unchanged.clone(),
-            coming: new.chain(old).collect(),
+            missing: new.chain(old).collect(),
             steps: self.steps(),
             notes: self.notes(cluster),
             ..MachinePlan::default()
@@ -219,9 +219,9 @@ impl NewMachine {
     }
 }
 
-fn coming(machine: Machine, is_new: bool) -> Coming {
-    let (whom, group) = (machine.host.to_string(), machine.group.clone());
-    Coming { whom, group, count: 1, machine: Some(machine), is_new }
+fn missing(machine: Machine, is_new: bool) -> MissingMachine {
+    let (name, group) = (machine.host.to_string(), machine.group.clone());
+    MissingMachine { name, group, count: 1, machine: Some(machine), is_new }
 }
 
 fn new_machine(wanted: &Wanted, address: Ipv4Addr, remains: bool) -> NewMachine {

@@ -25,7 +25,7 @@ fn name(text: &str) -> HostName {
     text.parse().expect("a host's name")
 }
 
-/// The objections to a cluster whose ZooKeeper needs an old Docker, as a version may.
+/// The preflight failures of a cluster whose ZooKeeper needs an old Docker, as a version may.
 fn objected(
     cluster: &Cluster,
     facts: &BTreeMap<HostName, Facts>,
@@ -50,7 +50,7 @@ fn facts(cluster: &Cluster, also: &str) -> BTreeMap<HostName, Facts> {
 }
 
 #[test]
-fn a_fresh_cluster_meets_no_objection() {
+fn a_fresh_cluster_has_no_preflight_failure() {
     let cluster = rehearsal();
     assert_eq!(objected(&cluster, &facts(&cluster, "")), []);
 }
@@ -90,7 +90,7 @@ fn everything_that_is_wrong_is_said_at_once() {
             format!("{}: {}{port}\n    {}\n", failure.host, failure.problem, failure.help)
         })
         .collect();
-    snapshot::check("objections", &said.concat());
+    snapshot::check("preflight-failures", &said.concat());
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn a_version_that_runs_under_control_groups_of_version_2_alone_is_kept_from_othe
     );
 }
 
-/// The objection to a host whose agent needs control groups of version 1, with the advice; `boot`
+/// The preflight failure of a host whose agent needs control groups of version 1, with the advice; `boot`
 /// is the host's answer about its boot, `also` its other answers.
 fn objected_to_cgroups(
     setting: &str,
@@ -594,7 +594,7 @@ fn a_registry_that_a_majority_of_masters_lost_is_not_waited_for() {
     check_log([true; 3], [true, false, false], "").unwrap_err();
 }
 
-/// The objections to a setting on a host that has Docker, or will get it.
+/// The preflight failures of a setting on a host that has Docker, or will get it.
 fn objected_setting(name: &str, has_docker: bool) -> Vec<String> {
     let inventory = platform::inventory::EXAMPLE_LOCAL;
     let cluster = Cluster::of(inventory);

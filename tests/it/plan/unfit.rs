@@ -23,7 +23,7 @@ fn cluster() -> Cluster {
     )
 }
 
-/// The objections if these hosts give these answers in addition to the usual ones.
+/// The preflight failures if these hosts give these answers in addition to the usual ones.
 fn objected(said: &[(&str, &str)]) -> Vec<String> {
     let cluster = cluster();
     let catalog = catalog::read("components: {}", &|_| true).expect("a valid catalogue");
@@ -37,7 +37,7 @@ fn objected(said: &[(&str, &str)]) -> Vec<String> {
     found.iter().map(|it| format!("{}: {}; {}", it.host, it.problem, it.help)).collect()
 }
 
-/// The only objection if c2 gives this answer about its Docker, without the host's name.
+/// The only preflight failure if c2 gives this answer about its Docker, without the host's name.
 fn of_engine(also: &str) -> Option<String> {
     let mut found = objected(&[("c2", also)]);
     assert!(found.len() < 2, "{found:#?}");
