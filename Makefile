@@ -108,7 +108,7 @@ target/ec2/installed: tests/ec2/requirements.txt
 lint: ## Check the code's format, its lints and its documentation
 	cargo fmt --check
 	cargo clippy --workspace --all-targets $(DOCKER_TESTS) -- --deny warnings
-	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --quiet
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 
 .PHONY: tools
 tools:

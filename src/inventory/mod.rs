@@ -1,7 +1,7 @@
 //! The inventory: the one file that says what the operator wants.
 //!
 //! [`read`] turns its text into an [`Inventory`], or into all of its faults, each with its
-//! position; [`render`] shows the faults. Nothing in here reads a file, the clock or the
+//! position; [`render()`] shows the faults. Nothing in here reads a file, the clock or the
 //! environment: the caller says whether a file exists.
 //!
 //! The text becomes a tree with the position of every value (`tree`). Small functions (`reader`)

@@ -1,6 +1,6 @@
 //! Machines that are containers on this computer, with their own systemd, sshd and Docker.
 //!
-//! [`list`] and [`plan`] say what exists and what to do; a [`MachineBuilder`] makes machines, in
+//! [`list`] and [`plan()`] say what exists and what to do; a [`MachineBuilder`] makes machines, in
 //! parallel if the caller wishes; [`destroy`] removes everything of a cluster. Docker's labels are
 //! the only record: a machine's name, group, address and host key are on its container.
 //!
@@ -217,7 +217,7 @@ impl MachineBuilder {
     }
 
     /// Makes a machine, starts it, and waits until it accepts a login. If it is interrupted, it
-    /// leaves a complete machine or an unfinished one, which [`list`] shows and [`plan`] replaces.
+    /// leaves a complete machine or an unfinished one, which [`list`] shows and [`plan()`] replaces.
     /// `waits` gets the things for which it waits until Docker has removed them.
     ///
     /// # Errors
