@@ -16,7 +16,7 @@ use crate::host::HostName;
 use crate::inventory::{SecretSource, SshAccess};
 use crate::provider::{self, MachineLogin};
 use crate::remote::ssh::{
-    Connector, Pinning, Purpose, ReconnectingSsh, Settings, Target, Timing, system_ssh,
+    Connector, Purpose, ReconnectingSsh, Settings, Target, Timing, system_ssh,
 };
 use crate::remote::{Argv, RemoteError};
 use crate::run::Fleet;
@@ -81,7 +81,7 @@ async fn reach(
     let ask = ctx.ask.clone();
     let settings = Settings {
         pins: files.state.known_hosts(),
-        pinning: Pinning::Later(files.state.pins()),
+        new_pins: files.state.new_pins(),
         ask: Some(Arc::new(move |contact| ask.trust(contact))),
         ssh_config: None,
         timing: Timing::default(),

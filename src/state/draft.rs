@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::files::{self, StateError};
-use crate::remote::ssh::append_known_host as append;
+use crate::remote::ssh::NewPins;
 use crate::secret::SecretBytes;
 
 /// What was made and is not kept yet.
@@ -19,7 +19,7 @@ pub(super) struct Draft {
     /// Files, by their paths.
     files: Mutex<BTreeMap<PathBuf, SecretBytes>>,
     /// Host keys that were accepted, as lines of a file of known hosts.
-    pins: Arc<Mutex<Vec<String>>>,
+    pins: NewPins,
 }
 
 impl Draft {
@@ -82,7 +82,7 @@ impl Draft {
     }
 
     /// The host keys that were accepted, for all who accept more.
-    pub(super) fn pins(&self) -> Arc<Mutex<Vec<String>>> {
+    pub(super) fn new_pins(&self) -> NewPins {
         self.pins.clone()
     }
 
@@ -90,7 +90,7 @@ impl Draft {
     pub(super) fn keep_pins(&self, file: &Path) -> Result<(), StateError> {
         let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(line) = pins.first() {
-            append(file, line).map_err(StateError::of("write", file))?;
+            files::append(file, line)?;
             pins.remove(0);
         }
         Ok(())
@@ -103,6 +103,8 @@ impl Draft {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -135,5 +137,21 @@ mod tests {
         std::fs::remove_file(&in_the_way).unwrap();
         draft.keep().unwrap();
         assert_eq!(std::fs::read(in_the_way.join("admin")).unwrap(), b"made");
+    }
+
+    #[test]
+    fn a_host_key_that_is_kept_is_a_line_of_its_own_in_a_file_for_its_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (new, old) = (dir.path().join("new"), dir.path().join("old"));
+        std::fs::write(&old, "# a note without its newline").unwrap();
+        let draft = Draft::default();
+        for (file, before) in [(&old, "# a note without its newline\n"), (&new, "")] {
+            draft.new_pins().lock().unwrap().push("[host]:22 key\n".to_owned());
+            draft.keep_pins(file).unwrap();
+            draft.keep_pins(file).unwrap();
+            let text = std::fs::read_to_string(file).unwrap();
+            assert_eq!(text, format!("{before}[host]:22 key\n"));
+        }
+        assert_eq!(new.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -1,8 +1,8 @@
 //! Files of the state folder. A file is complete or does not exist, and only its owner may read it.
 
-use std::fs::{DirBuilder, File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -161,6 +161,37 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// Adds a line to a file and syncs it to disk; the line is written whole, even if other processes
+/// add lines. Makes the file and its folder if they are missing.
+pub(super) fn append(path: &Path, line: &str) -> Result<(), StateError> {
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
+    let add = || {
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.read(true).append(true).create(true).mode(0o600).open(path)?;
+        // If a killed run left a line without a newline, this line must still be separate.
+        let text = match ends_with_newline(&mut file)? {
+            true => line.to_owned(),
+            false => format!("\n{line}"),
+        };
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    add().map_err(StateError::of("write", path))
+}
+
+fn ends_with_newline(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ mod ssh_key;
 mod unfinished;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 pub use addition::{Addition, Asked, AskedHost};
 pub use ca::{Ca, CaError, Leaf, San};
@@ -31,6 +31,7 @@ pub use ssh_key::{SshKey, SshKeyError};
 
 use self::draft::Draft;
 use crate::inventory::ClusterName;
+use crate::remote::ssh::NewPins;
 
 /// The folder of one cluster. It may not exist yet.
 #[derive(Debug, Clone)]
@@ -92,8 +93,8 @@ impl State {
     /// The host keys that were accepted and are not kept yet, as lines of a file of known hosts. Code
     /// that accepts a key adds its line here. [`State::keep`] and [`State::keep_pins`] write the lines
     /// to the file; otherwise they are forgotten.
-    pub fn pins(&self) -> Arc<Mutex<Vec<String>>> {
-        self.draft.pins()
+    pub fn new_pins(&self) -> NewPins {
+        self.draft.new_pins()
     }
 
     /// Keeps the host keys that were accepted, and nothing else: for a verb that goes on to use

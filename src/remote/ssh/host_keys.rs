@@ -1,11 +1,10 @@
 //! Checks the keys that hosts show, asks about new ones, and pins them.
 //!
-//! [`known_hosts`] decides whether a key is right; this module reads the files, asks, and writes
-//! the pins.
+//! [`known_hosts`] decides whether a key is right; this module reads the files, asks, and notes
+//! the new pins.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
@@ -27,15 +26,9 @@ use super::{Clock, certificate, revoked};
 /// that may block.
 pub type TrustPrompt = Arc<dyn Fn(&FirstContact) -> bool + Send + Sync>;
 
-/// What happens to a host key that is pinned.
-#[derive(Clone)]
-pub enum Pinning {
-    /// It is added to the file at once.
-    AtOnce,
-    /// Its line is added to these, which somebody may add to the file later; until then they
-    /// count as if they were there.
-    Later(Arc<std::sync::Mutex<Vec<String>>>),
-}
+/// Lines for the file of pinned host keys, of keys that were accepted since it was read. They
+/// count as pinned; whoever owns the file adds them to it.
+pub type NewPins = Arc<std::sync::Mutex<Vec<String>>>;
 
 /// A host whose key is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -323,15 +316,15 @@ pub(super) enum CertificateKinds {
 /// The file of pinned keys.
 pub(super) struct Pins {
     file: PathBuf,
-    pinning: Pinning,
+    new: NewPins,
     /// The text of the file when it was read, and each line added since. It is read once: with a
     /// thousand hosts, reading it for each host takes most of a run.
     known: std::sync::Mutex<Vec<Arc<KnownFile>>>,
 }
 
 impl Pins {
-    pub(super) fn new(file: PathBuf, pinning: Pinning) -> Self {
-        Self { file, pinning, known: std::sync::Mutex::default() }
+    pub(super) fn new(file: PathBuf, new: NewPins) -> Self {
+        Self { file, new, known: std::sync::Mutex::default() }
     }
 
     /// All pinned keys.
@@ -344,10 +337,8 @@ impl Pins {
     fn read_once(&self, known: &mut Vec<Arc<KnownFile>>) -> Result<(), RemoteError> {
         if known.is_empty() {
             known.push(Arc::new(read(&self.file)?));
-            if let Pinning::Later(lines) = &self.pinning {
-                let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-                lines.iter().for_each(|line| self.learn(known, line));
-            }
+            let new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+            new.iter().for_each(|line| self.learn(known, line));
         }
         Ok(())
     }
@@ -357,15 +348,8 @@ impl Pins {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         self.read_once(&mut known)?;
         let line = known_hosts::render(host, key);
-        match &self.pinning {
-            Pinning::AtOnce => append(&self.file, &line).map_err(|source| {
-                RemoteError::KnownHosts { file: self.file.clone(), source }
-            })?,
-            Pinning::Later(lines) => {
-                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone());
-            }
-        }
         self.learn(&mut known, &line);
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         Ok(())
     }
 
@@ -384,33 +368,6 @@ fn read(file: &Path) -> Result<KnownFile, RemoteError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(KnownFile::default()),
         Err(source) => Err(RemoteError::KnownHosts { file: file.to_owned(), source }),
     }
-}
-
-/// Adds a line to a file of known hosts and syncs it to disk; the line is written whole, even if
-/// other processes add lines. Makes the file and its folder if they are missing.
-pub(crate) fn append(path: &Path, line: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
-    // If a killed run left a line without a newline, this line must still be separate.
-    let text = match ends_with_newline(&mut file)? {
-        true => line.to_owned(),
-        false => format!("\n{line}"),
-    };
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-fn ends_with_newline(file: &mut std::fs::File) -> io::Result<bool> {
-    if file.metadata()?.len() == 0 {
-        return Ok(true);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
 }
 
 fn show(key: &Key) -> String {

@@ -50,8 +50,7 @@ use crate::secret::Secret;
 use super::config::OperatorConfig;
 use super::{Exec, Output, Remote, RemoteError, Stream};
 
-pub(crate) use self::host_keys::append as append_known_host;
-pub use self::host_keys::{FirstContact, Pinning, TrustPrompt};
+pub use self::host_keys::{FirstContact, NewPins, TrustPrompt};
 pub use self::keys::KeyFileError;
 pub use self::reconnecting::ReconnectingSsh;
 pub use self::sudo::SudoProblem;
@@ -95,8 +94,8 @@ pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
 pub struct Settings {
     /// The file of pinned host keys, in the format of `known_hosts`. It need not exist.
     pub pins: PathBuf,
-    /// What happens to keys that are pinned.
-    pub pinning: Pinning,
+    /// The keys that are pinned but not in that file yet.
+    pub new_pins: NewPins,
     /// Asks whether an unknown key is right; if `None`, the answer is no.
     pub ask: Option<TrustPrompt>,
     /// Read instead of the operator's usual SSH configuration files.
@@ -168,8 +167,8 @@ pub struct Connector {
 impl Connector {
     /// Makes a connector; it does not read or connect anything yet.
     pub fn new(settings: Settings, events: Events) -> Self {
-        let Settings { pins, pinning, ask, ssh_config, timing, clock } = settings;
-        let pins = Pins::new(pins, pinning);
+        let Settings { pins, new_pins, ask, ssh_config, timing, clock } = settings;
+        let pins = Pins::new(pins, new_pins);
         Self {
             timing,
             operator: OperatorConfig::new(ssh_config),

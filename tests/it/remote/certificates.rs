@@ -161,7 +161,7 @@ async fn a_certificate_given_as_the_key_is_told_apart() {
 struct Outcome {
     error: Option<RemoteError>,
     asked: Vec<Option<String>>,
-    pins: String,
+    pins: Vec<String>,
     warned: Vec<String>,
 }
 
@@ -173,9 +173,7 @@ async fn meet(
 ) -> Outcome {
     let sshd = &company.sshd;
     let ca = bare_public(&company.ca);
-    let (known, list, pins) =
-        (sshd.file("known"), sshd.file("revoked"), sshd.file("pins"));
-    let _ = fs::remove_file(&pins);
+    let (known, list) = (sshd.file("known"), sshd.file("revoked"));
     fs::write(&known, lines.replace("<CA>", &ca)).unwrap();
     let mut config = format!(
         "UserKnownHostsFile {}\nGlobalKnownHostsFile none\nIdentityAgent none\n",
@@ -190,6 +188,7 @@ async fn meet(
     settings.ssh_config = Some(sshd.file("config"));
     let (ask, asked) = answer(true);
     settings.ask = Some(ask);
+    let new_pins = settings.new_pins.clone();
     let (connector, seen) = connector(settings);
     let mut target = sshd.target();
     target.operator_config = true;
@@ -197,7 +196,7 @@ async fn meet(
     let error = connector.connect(target).await.err();
     let asked =
         asked.lock().unwrap().iter().map(|contact| contact.note.clone()).collect();
-    let pins = fs::read_to_string(&pins).unwrap_or_default();
+    let pins = new_pins.lock().unwrap().clone();
     Outcome { error, asked, pins, warned: warnings(&seen) }
 }
 

@@ -13,7 +13,9 @@ use platform::remote::ssh::{Purpose, Target, system_ssh};
 use platform::remote::{ErrorKind, Remote, RemoteError};
 use tempfile::TempDir;
 
-use super::sshd::{LONG, Sshd, connector, eventually, run, script, settings, user};
+use super::sshd::{
+    LONG, Sshd, connector, eventually, keep_pins, run, script, settings, user,
+};
 
 fn question(host: &str) -> Question {
     Question { host: host.to_owned(), user: None, port: None }
@@ -182,12 +184,14 @@ async fn tokens_stand_for_the_same_as_with_openssh() {
         sshd.path().display(),
         noting_proxy(&log)
     );
-    let (connector, _) = connector(with_config(&sshd, &config));
+    let settings = with_config(&sshd, &config);
+    let (connector, _) = connector(settings.clone());
     let mut target = target(&sshd);
     target.address = "web".to_owned();
     target.access.key = None;
     target.access.port = None;
     let ssh = connector.connect(target.clone()).await.unwrap();
+    keep_pins(&settings);
     assert_eq!(ssh.exec(script("exit 7")).await.unwrap().status, 7);
 
     let purpose = Purpose::Command { on_terminal: false };
@@ -284,10 +288,12 @@ async fn a_connection_that_its_proxy_command_ends_is_told_with_its_last_words() 
 async fn a_command_of_ours_runs_in_place_of_the_operators_own() {
     let sshd = Sshd::start();
     let config = "RequestTTY force\nRemoteCommand echo not this";
-    let (connector, _) = connector(with_config(&sshd, config));
+    let settings = with_config(&sshd, config);
+    let (connector, _) = connector(settings.clone());
     let target = target(&sshd);
     // This does not affect the program itself; it pins the host's key for OpenSSH.
     let ssh = connector.connect(target.clone()).await.unwrap();
+    keep_pins(&settings);
     assert_eq!(ssh.exec(script("echo this")).await.unwrap().stdout, b"this\n");
 
     let start = |purpose| {

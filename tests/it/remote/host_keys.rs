@@ -1,15 +1,15 @@
 //! No wrong key is accepted, and the operator is asked when needed.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
 use platform::inventory::HostKeyPolicy;
-use platform::remote::ssh::{Pinning, Purpose, Target, system_ssh};
+use platform::remote::ssh::{Purpose, Target, system_ssh};
 use platform::remote::{ErrorKind, Remote, RemoteError};
 
-use super::sshd::{Sshd, answer, bare_public, connector, keygen, run, script, settings};
+use super::sshd::{
+    Sshd, answer, bare_public, connector, keep_pins, keygen, run, script, settings,
+};
 
 fn asking(sshd: &Sshd) -> Target {
     let mut target = sshd.target();
@@ -18,23 +18,17 @@ fn asking(sshd: &Sshd) -> Target {
 }
 
 #[tokio::test]
-async fn accept_new_pins_the_key_in_a_private_file_that_openssh_can_use() {
+async fn accept_new_pins_the_key_as_openssh_can_use_it() {
     let sshd = Sshd::start();
-    let pins = sshd.file("pins");
-    fs::write(&pins, "# a note without its newline").unwrap();
-    fs::set_permissions(&pins, fs::Permissions::from_mode(0o600)).unwrap();
-    let (first, _) = connector(settings(sshd.path()));
+    let settings = settings(sshd.path());
+    let (first, _) = connector(settings.clone());
     first.connect(sshd.target()).await.unwrap();
-    let line =
-        format!("[127.0.0.1]:{} {}", sshd.port, bare_public(&sshd.file("host_ed25519")));
-    let expected = format!("# a note without its newline\n{line}\n");
-    assert_eq!(fs::read_to_string(&pins).unwrap(), expected);
+    let key = bare_public(&sshd.file("host_ed25519"));
+    let line = format!("[127.0.0.1]:{} {key}\n", sshd.port);
+    assert_eq!(settings.new_pins.lock().unwrap().concat(), line);
 
-    // It is pinned: nobody is asked, and nothing is added.
-    let (second, _) = connector(settings(sshd.path()));
-    second.connect(asking(&sshd)).await.unwrap();
-    assert_eq!(fs::read_to_string(&pins).unwrap(), expected);
-
+    keep_pins(&settings);
+    let pins = sshd.file("pins");
     let argv =
         system_ssh(&sshd.target(), &pins, None, Purpose::Command { on_terminal: false });
     let mut ssh = Command::new(&argv.words()[0]);
@@ -42,28 +36,16 @@ async fn accept_new_pins_the_key_in_a_private_file_that_openssh_can_use() {
 }
 
 #[tokio::test]
-async fn a_new_file_of_pins_is_the_owners_alone() {
+async fn a_pinned_key_is_known_to_all_connectors_of_a_run_and_written_by_none() {
     let sshd = Sshd::start();
-    connector(settings(sshd.path())).0.connect(sshd.target()).await.unwrap();
-    let mode = fs::metadata(sshd.file("pins")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-}
-
-#[tokio::test]
-async fn a_key_that_is_pinned_later_is_known_at_once_and_written_by_nobody() {
-    let sshd = Sshd::start();
-    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
     let (ask, asked) = answer(true);
+    let mut settings = settings(sshd.path());
+    settings.ask = Some(ask);
     for _ in 0..2 {
-        let mut settings = settings(sshd.path());
-        settings.pinning = Pinning::Later(lines.clone());
-        settings.ask = Some(ask.clone());
-        connector(settings).0.connect(asking(&sshd)).await.unwrap();
+        connector(settings.clone()).0.connect(asking(&sshd)).await.unwrap();
     }
     assert_eq!(asked.lock().unwrap().len(), 1, "the second connection knows the key");
-    let key = bare_public(&sshd.file("host_ed25519"));
-    let line = format!("[127.0.0.1]:{} {key}\n", sshd.port);
-    assert_eq!(*lines.lock().unwrap(), [line]);
+    assert_eq!(settings.new_pins.lock().unwrap().len(), 1);
     assert!(!sshd.file("pins").exists());
 }
 
@@ -76,6 +58,7 @@ async fn a_changed_key_stops_and_names_file_and_line() {
     let (ask, asked) = answer(true);
     let mut settings = settings(sshd.path());
     settings.ask = Some(ask);
+    let new_pins = settings.new_pins.clone();
     let (connector, seen) = connector(settings);
     for target in [sshd.target(), asking(&sshd)] {
         let error = connector.connect(target).await.err().unwrap();
@@ -87,7 +70,7 @@ async fn a_changed_key_stops_and_names_file_and_line() {
         let named = format!("{}:3", sshd.file("pins").display());
         assert!(error.to_string().contains(&named), "{error}");
     }
-    assert_eq!(fs::read_to_string(sshd.file("pins")).unwrap(), text);
+    assert!(new_pins.lock().unwrap().is_empty());
     assert!(asked.lock().unwrap().is_empty() && seen.events().is_empty());
     assert!(!sshd.log().contains("Accepted"), "nobody may log in to an impostor");
 }
@@ -104,6 +87,7 @@ async fn a_revoked_key_never_passes() {
     let mut settings = settings(sshd.path());
     settings.ssh_config = Some(sshd.file("config"));
     settings.ask = Some(answer(true).0);
+    let new_pins = settings.new_pins.clone();
     let (connector, _) = connector(settings);
     for vouched in [Vec::new(), vec![key]] {
         for mut target in [sshd.target(), asking(&sshd)] {
@@ -116,7 +100,7 @@ async fn a_revoked_key_never_passes() {
             assert_eq!((&place.file, place.line), (&known, 2));
         }
     }
-    assert!(!sshd.file("pins").exists());
+    assert!(new_pins.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -157,6 +141,7 @@ async fn a_no_is_remembered_and_nothing_is_pinned() {
     let (ask, asked) = answer(false);
     let mut settings = settings(sshd.path());
     settings.ask = Some(ask);
+    let new_pins = settings.new_pins.clone();
     let (connector, _) = connector(settings);
     let all = (0..3).map(|_| connector.connect(asking(&sshd)));
     for result in futures::future::join_all(all).await {
@@ -165,7 +150,7 @@ async fn a_no_is_remembered_and_nothing_is_pinned() {
         assert_eq!(error.kind(), ErrorKind::Unsafe);
     }
     assert_eq!(asked.lock().unwrap().len(), 1);
-    assert!(!sshd.file("pins").exists());
+    assert!(new_pins.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -182,6 +167,7 @@ async fn a_yes_is_asked_for_once_with_the_fingerprint_and_pinned() {
     let (ask, asked) = answer(true);
     let mut settings = settings(sshd.path());
     settings.ask = Some(ask);
+    let new_pins = settings.new_pins.clone();
     let (connector, _) = connector(settings);
     let all = (0..5).map(|_| connector.connect(asking(&sshd)));
     for ssh in futures::future::join_all(all).await {
@@ -194,7 +180,7 @@ async fn a_yes_is_asked_for_once_with_the_fingerprint_and_pinned() {
     assert!(listed.contains(&contact.fingerprint), "{listed} {contact:?}");
     assert_eq!(contact.address, format!("[127.0.0.1]:{}", sshd.port));
     assert_eq!(contact.key_type, "ssh-ed25519");
-    assert_eq!(fs::read_to_string(sshd.file("pins")).unwrap().lines().count(), 1);
+    assert_eq!(new_pins.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -219,13 +205,14 @@ async fn a_known_host_with_a_key_of_another_type_is_not_new() {
     let (ask, asked) = answer(false);
     let mut settings = settings(sshd.path());
     settings.ask = Some(ask);
+    let new_pins = settings.new_pins.clone();
     let (connector, _) = connector(settings);
     let error = connector.connect(sshd.target()).await.err().unwrap();
     let RemoteError::HostKeyOtherType { place, .. } = &error else { panic!("{error:?}") };
     assert_eq!((&place.file, place.line), (&sshd.file("pins"), 1));
     connector.connect(asking(&sshd)).await.err().unwrap();
     assert_eq!(asked.lock().unwrap()[0].known_types, ["ssh-rsa"]);
-    assert_eq!(fs::read_to_string(sshd.file("pins")).unwrap(), line);
+    assert!(new_pins.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -233,9 +220,11 @@ async fn of_a_machine_that_its_provider_vouches_for_only_that_key_passes() {
     let sshd = Sshd::start();
     let mut target = sshd.target();
     target.host_keys = vec![bare_public(&sshd.file("host_ed25519"))];
-    let (connector, _) = connector(settings(sshd.path()));
+    let settings = settings(sshd.path());
+    let (connector, _) = connector(settings.clone());
     connector.connect(target.clone()).await.unwrap();
-    assert!(!sshd.file("pins").exists(), "the provider's word needs no pin");
+    let new_pins = settings.new_pins.lock().unwrap().clone();
+    assert!(new_pins.is_empty(), "the provider's word needs no pin");
     let argv = system_ssh(
         &target,
         &sshd.file("pins"),

@@ -9,7 +9,9 @@ use platform::remote::ssh::{Purpose, Ssh, Target, system_ssh};
 use platform::remote::{ErrorKind, Remote, RemoteError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::sshd::{LONG, Sshd, connector, free_port, run, script, settings, user};
+use super::sshd::{
+    LONG, Sshd, connector, free_port, keep_pins, run, script, settings, user,
+};
 
 /// A target behind a jump host; both accept the target's key.
 fn behind(bastion: &Sshd, sshd: &Sshd) -> Target {
@@ -26,7 +28,8 @@ async fn works(ssh: &Ssh) {
 #[tokio::test]
 async fn hosts_behind_a_jump_host_share_one_connection_to_it() {
     let (bastion, sshd) = (Sshd::start(), Sshd::start());
-    let (connector, _) = connector(settings(sshd.path()));
+    let settings = settings(sshd.path());
+    let (connector, _) = connector(settings.clone());
     let target = behind(&bastion, &sshd);
     let all = (0..12).map(|_| connector.connect(target.clone()));
     for ssh in futures::future::join_all(all).await {
@@ -34,7 +37,7 @@ async fn hosts_behind_a_jump_host_share_one_connection_to_it() {
     }
     assert_eq!(bastion.log().matches("Accepted publickey").count(), 1);
     assert_eq!(sshd.log().matches("Accepted publickey").count(), 12);
-    let pins = fs::read_to_string(sshd.file("pins")).unwrap();
+    let pins = settings.new_pins.lock().unwrap().concat();
     assert!(pins.contains(&format!(":{} ", bastion.port)), "{pins}");
 }
 
@@ -44,8 +47,10 @@ async fn two_jump_hosts_in_a_row_are_passed_in_order_by_us_and_by_openssh() {
     let mut target = behind(&near, &sshd);
     far.let_in(&sshd.file("user_ed25519"));
     target.access.jump.push(format!("{}@127.0.0.1:{}", user(), far.port));
-    let (connector, _) = connector(settings(sshd.path()));
+    let settings = settings(sshd.path());
+    let (connector, _) = connector(settings.clone());
     works(&connector.connect(target.clone()).await.unwrap()).await;
+    keep_pins(&settings);
     let argv = system_ssh(
         &target,
         &sshd.file("pins"),

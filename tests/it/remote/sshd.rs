@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use platform::event::{Event, Events, Sink};
 use platform::inventory::{HostKeyPolicy, SshAccess};
 use platform::remote::ssh::{
-    Connector, FirstContact, Pinning, Settings, Target, Timing, TrustPrompt,
+    Connector, FirstContact, Settings, Target, Timing, TrustPrompt,
 };
 use platform::remote::{Argv, As, Exec, Input};
 use rustix::process::{Pid, Signal, kill_process};
@@ -235,12 +235,18 @@ impl Seen {
 pub(super) fn settings(dir: &Path) -> Settings {
     Settings {
         pins: dir.join("pins"),
-        pinning: Pinning::AtOnce,
+        new_pins: Arc::default(),
         ask: None,
         ssh_config: None,
         timing: Timing::default(),
         clock: Arc::new(jiff::Timestamp::now),
     }
+}
+
+/// Writes the pinned keys to their file, as a run does that goes on.
+pub(super) fn keep_pins(settings: &Settings) {
+    let lines = settings.new_pins.lock().unwrap().concat();
+    std::fs::write(&settings.pins, lines).unwrap();
 }
 
 pub(super) fn connector(settings: Settings) -> (Connector, Arc<Seen>) {
