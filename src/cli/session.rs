@@ -116,15 +116,16 @@ pub(super) fn ctx(
     events: Events,
     run: String,
 ) -> RunContext<'static> {
+    let stopped = Arc::<AtomicBool>::default();
     RunContext {
         env: &env,
         clock: Arc::new(now),
         events,
         run,
         is_own_run: Arc::new(|_| false),
-        ask: Arc::new(Prompt::on(screen)),
+        ask: Arc::new(Prompt::on(screen, stopped.clone())),
         parallel: global.parallel.get(),
-        stopped: Arc::default(),
+        stopped,
     }
 }
 

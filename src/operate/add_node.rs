@@ -22,6 +22,7 @@ use crate::host::{HostName, joined};
 use crate::inventory::component::Redundancy;
 use crate::inventory::edit::Addition;
 use crate::plan::gates_on;
+use crate::provider::capabilities;
 use crate::run::Fleet;
 use crate::run::health::services::Services;
 use crate::run::lock::ClusterLock;
@@ -57,60 +58,98 @@ pub async fn add_node(
     let others = others(&order, &machines.plan.running, &known);
     let (mut fleet, silent) = reach(order.files(), &others, ctx).await?;
     works(order.files(), &others, &fleet, ctx).await?;
-    if !agreed && !ctx.ask.proceed(&order.show(&machines.plan)) {
-        return Err(Error::Declined);
+    let mut cluster = Cluster { order: &order, known: &known, fleet: &mut fleet };
+    // Machines that exist are checked before anything is changed.
+    let checked = match capabilities(&files.inventory.provider).makes_machines {
+        true => None,
+        false => {
+            let running = &machines.plan.running;
+            Some(cluster.check(running, &BTreeSet::new(), &silent, ctx).await?)
+        }
+    };
+    if !agreed {
+        let plan = checked.as_ref().map(|checked| &checked.seen.plan);
+        ctx.agree(&order.show(&machines.plan, plan))?;
     }
     order.write(known.clone(), ctx)?;
     order.files().state.keep_pins()?;
     let added = async {
-        let Made { machines, booting } =
-            machines::make(order.files(), machines, ctx).await?;
-        let new = newcomers(&machines, &known, order.group());
-        let joined = connect::connect_booting(order.files(), &new, &booting, ctx).await?;
-        order.files().state.keep_pins()?;
-        fleet.extend(joined);
-        let names: BTreeSet<HostName> = new.into_iter().map(|it| it.host).collect();
-        let cluster =
-            Cluster { files: order.files(), machines: &machines, fleet: &fleet };
-        bring_in(cluster, &names, &silent, agreed, ctx).await
+        let checked = match checked {
+            Some(checked) => checked,
+            None => {
+                let Made { machines, booting } =
+                    machines::make(order.files(), machines, ctx).await?;
+                let checked = cluster.check(&machines, &booting, &silent, ctx).await?;
+                if checked.changes_others() && !agreed {
+                    ctx.agree(&shown(&checked.seen.plan))?;
+                }
+                checked
+            }
+        };
+        cluster.bring_in(checked, ctx).await
     };
     let ended = added.await.map_err(|why| order.written(why))?;
     order.files().state.forget_addition()?;
     Ok(ended)
 }
 
-/// A cluster with its new machines.
-#[derive(Clone, Copy)]
+/// A cluster that gets new machines.
 struct Cluster<'a> {
-    files: &'a ClusterFiles,
-    machines: &'a [Machine],
-    fleet: &'a Fleet,
+    order: &'a Order,
+    /// The machines that were there before.
+    known: &'a BTreeSet<HostName>,
+    /// The connections, at first to the machines that were there before.
+    fleet: &'a mut Fleet,
 }
 
-/// Installs on new machines all that their group gets, and proves them.
-async fn bring_in(
-    Cluster { files, machines, fleet }: Cluster<'_>,
-    new: &BTreeSet<HostName>,
-    silent: &[HostName],
-    agreed: bool,
-    ctx: &RunContext<'_>,
-) -> Result<Ended, Error> {
-    let (mut seen, drifted) = look::look(files, machines, fleet, new, ctx).await?;
-    tell_of_others(&drifted, silent, ctx);
-    let beyond = seen.plan.hosts().into_iter().any(|host| !new.contains(host));
-    if beyond && !agreed && !ctx.ask.proceed(&shown(&seen.plan)) {
-        return Err(CannotAdd::Declined.into());
+/// New machines that were checked, and what has to be done.
+struct Checked {
+    new: BTreeSet<HostName>,
+    seen: Assessment,
+}
+
+impl Checked {
+    /// Whether hosts that are not new are changed as well.
+    fn changes_others(&self) -> bool {
+        self.seen.plan.hosts().into_iter().any(|host| !self.new.contains(host))
     }
-    files.state.keep()?;
-    let held = take_lock(&seen.topology, fleet, "add-node", ctx).await?;
-    let proved = apply_and_prove(&mut seen, new, (fleet, &held), ctx).await;
-    held.release().await;
-    let proved = proved?;
-    let names: Vec<HostName> = new.iter().cloned().collect();
-    let machines = count(new.len(), "machine");
-    let summary =
-        format!("{machines} added: {}; {}{proved}", joined(&names), seen.changes());
-    Ok(Ended { result: RunResult::Changed, summary })
+}
+
+impl Cluster<'_> {
+    /// Connects to the new machines, checks the cluster, and plans.
+    async fn check(
+        &mut self,
+        machines: &[Machine],
+        booting: &BTreeSet<HostName>,
+        silent: &[HostName],
+        ctx: &RunContext<'_>,
+    ) -> Result<Checked, Error> {
+        let files = self.order.files();
+        let new = newcomers(machines, self.known, self.order.group());
+        self.fleet.extend(connect::connect_booting(files, &new, booting, ctx).await?);
+        let new: BTreeSet<HostName> = new.into_iter().map(|it| it.host).collect();
+        let (seen, drifted) = look::look(files, machines, self.fleet, &new, ctx).await?;
+        tell_of_others(&drifted, silent, ctx);
+        Ok(Checked { new, seen })
+    }
+
+    /// Installs on new machines all that their group gets, and proves them.
+    async fn bring_in(
+        &self,
+        Checked { new, mut seen }: Checked,
+        ctx: &RunContext<'_>,
+    ) -> Result<Ended, Error> {
+        self.order.files().state.keep()?;
+        let held = take_lock(&seen.topology, self.fleet, "add-node", ctx).await?;
+        let proved = apply_and_prove(&mut seen, &new, (self.fleet, &held), ctx).await;
+        held.release().await;
+        let proved = proved?;
+        let machines = count(new.len(), "machine");
+        let names: Vec<HostName> = new.into_iter().collect();
+        let summary =
+            format!("{machines} added: {}; {}{proved}", joined(&names), seen.changes());
+        Ok(Ended { result: RunResult::Changed, summary })
+    }
 }
 
 /// Makes the changes and proves the new machines, under the cluster's lock. Returns what was

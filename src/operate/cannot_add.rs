@@ -51,9 +51,6 @@ pub enum CannotAdd {
          nothing was changed"
     )]
     NotUp(String),
-    /// The operator said no to changes on hosts that are not new.
-    #[error("not agreed to: no host was changed")]
-    Declined,
     /// Someone changed the inventory while the operator was asked.
     #[error("{} was changed while this command ran: nothing was written to it", .0.display())]
     ChangedMeanwhile(PathBuf),

@@ -1,9 +1,11 @@
 //! A cluster as the operator's files describe it: the inventory, the catalogue and the state
 //! folder.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::images::build::{self, BuildError};
 use crate::images::recipes::{self, RecipeError};
@@ -11,6 +13,7 @@ use crate::inventory::catalog::{self, Catalog, ImageSource};
 use crate::inventory::{self, BuiltIn, CatalogSource, Component, Diagnostic, Inventory};
 use crate::reference::Reference;
 use crate::remote::config::expand_home;
+use crate::resource::Content;
 use crate::state::{State, StateError};
 
 /// The largest file of the operator that is read: a thousand hosts need less than a tenth of it.
@@ -25,6 +28,8 @@ pub struct ClusterFiles {
     pub inventory: Inventory,
     /// The state folder: what is kept for the cluster on this computer.
     pub state: State,
+    /// The contents of the files that it names, once they are read.
+    sources: Arc<Mutex<BTreeMap<PathBuf, Content>>>,
 }
 
 /// Why the files cannot be used.
@@ -105,13 +110,37 @@ impl ClusterFiles {
         let inventory = inventory(path, &|file| exists(&folder, file))?;
         let state = State::of(path, &inventory.cluster);
         state.check_owner()?;
-        Ok(Self { path: path.to_owned(), inventory, state })
+        Ok(Self { path: path.to_owned(), inventory, state, sources: Arc::default() })
     }
 
     /// The same files, for a check that keeps nothing.
     pub(super) fn with_own_draft(&self) -> Self {
-        let (path, inventory) = (self.path.clone(), self.inventory.clone());
-        Self { path, inventory, state: self.state.with_own_draft() }
+        let state = self.state.with_own_draft();
+        Self { state, ..self.with(self.inventory.clone()) }
+    }
+
+    /// The same cluster with another inventory.
+    pub(super) fn with(&self, inventory: Inventory) -> Self {
+        let (path, state) = (self.path.clone(), self.state.clone());
+        Self { path, inventory, state, sources: self.sources.clone() }
+    }
+
+    /// The content of a file that the inventory names. It is read once: the content that a plan
+    /// shows is also the content that is installed.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn source(&self, source: &Path) -> Result<Content, ClusterFilesError> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(content) = sources.get(source) {
+            return Ok(content.clone());
+        }
+        let path = self.folder().join(source);
+        let bytes = std::fs::read(&path)
+            .map_err(|source| ClusterFilesError::Read { path, source })?;
+        let content = Content::from(bytes);
+        sources.insert(source.to_owned(), content.clone());
+        Ok(content)
     }
 
     /// The folder that the inventory's relative paths start from.

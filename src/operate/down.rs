@@ -75,8 +75,8 @@ async fn remove_machines(
         return unchanged(summary);
     }
     let cluster = files.inventory.cluster.as_str();
-    if !agreed && !ctx.ask.retype(&existing.show(), cluster) {
-        return Err(Error::Declined);
+    if !agreed {
+        ctx.agree_by_name(&existing.show(), cluster)?;
     }
     ctx.begin("removing the cluster")?;
     let summary = machines::remove(files, existing, ctx).await?;
@@ -115,8 +115,8 @@ async fn take_back(
     }
     let topology = Topology::new(&files.inventory, &machines)?;
     fit(ssh_limits::without_room(&fleet, &topology).await)?;
-    if !agreed && !ctx.ask.retype(&shown(&plan), files.inventory.cluster.as_str()) {
-        return Err(Error::Declined);
+    if !agreed {
+        ctx.agree_by_name(&shown(&plan), files.inventory.cluster.as_str())?;
     }
     let n_changes = plan.n_changes();
     hosts.carry_out(plan, &facts, purge, ctx).await?;
@@ -148,8 +148,8 @@ impl Hosts<'_> {
         let message = "a `down --purge` was interrupted, and most of the data is gone: the rest is \
                        removed first";
         ctx.events.emit(&Event::Warned { message: message.to_owned() });
-        if !agreed && !ctx.ask.proceed(&shown(&plan)) {
-            return Err(Error::Declined);
+        if !agreed {
+            ctx.agree(&shown(&plan))?;
         }
         self.carry_out(plan, &facts, true, ctx).await
     }

@@ -139,6 +139,14 @@ pub enum Error {
     /// Machines cannot be added.
     #[error(transparent)]
     CannotAdd(#[from] CannotAdd),
+    /// Machines were made or changed, and a later part of the work failed.
+    #[error("{}; before that: {done}", in_words(why))]
+    AfterMachines {
+        /// The failure.
+        why: Box<Self>,
+        /// What was done.
+        done: String,
+    },
     /// Machines were added to the inventory, and a later part of the work failed.
     #[error("{}; {hint}", in_words(why))]
     AfterEdit {
@@ -148,11 +156,8 @@ pub enum Error {
         hint: String,
     },
     /// The operator said no, or nobody was there to ask.
-    #[error("not agreed to: nothing was changed")]
+    #[error("not agreed to")]
     Declined,
-    /// The operator said no to the changes on hosts, after the machines were made.
-    #[error("not agreed to: nothing was changed on any host; before that: {0}")]
-    DeclinedAfter(String),
     /// Steps failed; the events report which.
     #[error("{}", incomplete(.0))]
     Incomplete(Tally),
@@ -224,13 +229,20 @@ impl Error {
             | Self::ClusterLock(_)
             | Self::KeyLost(_)
             | Self::Declined
-            | Self::DeclinedAfter(_)
             | Self::NoExpiry(_)
             | Self::NoPlan(NoPlan::Refused(_)) => ExitKind::Refused,
             Self::CannotAdd(CannotAdd::NoGroup(_) | CannotAdd::OtherWay(_))
             | Self::NoSuchHost { .. } => ExitKind::Usage,
             Self::CannotAdd(_) => ExitKind::Refused,
-            Self::AfterEdit { why, .. } => why.kind(),
+            // These kinds say that nothing was changed, which is not true here.
+            Self::AfterEdit { why, .. } | Self::AfterMachines { why, .. } => {
+                match why.kind() {
+                    ExitKind::Refused | ExitKind::Invalid | ExitKind::Usage => {
+                        ExitKind::Failed
+                    }
+                    kind => kind,
+                }
+            }
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => of_probes(errors),
             Self::Machine(

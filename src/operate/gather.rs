@@ -282,12 +282,5 @@ fn contents(
     let base = &files.inventory.platform.base;
     let of_units = base.units.iter().filter_map(|unit| unit.source.as_ref());
     let sources = base.files.iter().map(|file| &file.source).chain(of_units);
-    let mut contents = BTreeMap::new();
-    for source in sources {
-        let path = files.folder().join(source);
-        let bytes = std::fs::read(&path)
-            .map_err(|source| ClusterFilesError::Read { path, source })?;
-        contents.insert(source.clone(), bytes.into());
-    }
-    Ok(contents)
+    sources.map(|source| Ok((source.clone(), files.source(source)?))).collect()
 }

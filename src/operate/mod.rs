@@ -78,6 +78,29 @@ impl RunContext<'_> {
         self.stopped.load(Ordering::Relaxed)
     }
 
+    /// Shows what will be done, and asks whether to do it.
+    ///
+    /// # Errors
+    /// When the operator says no, or stops the program at the question.
+    fn agree(&self, shown: &str) -> Result<(), Error> {
+        self.answered(self.ask.proceed(shown))
+    }
+
+    /// Shows what will be destroyed, and asks for the cluster's name.
+    ///
+    /// # Errors
+    /// When the operator does not type it, or stops the program at the question.
+    fn agree_by_name(&self, shown: &str, cluster: &str) -> Result<(), Error> {
+        self.answered(self.ask.retype(shown, cluster))
+    }
+
+    fn answered(&self, yes: bool) -> Result<(), Error> {
+        match yes {
+            true => Ok(()),
+            false => self.begin("the first change").and(Err(Error::Declined)),
+        }
+    }
+
     /// Begins the next piece of work, such as `connecting`, unless the operator wants to stop.
     fn begin(&self, work: &str) -> Result<(), Error> {
         match self.is_stopped() {

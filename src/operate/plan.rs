@@ -27,7 +27,7 @@ pub enum Pending {
     Machines {
         /// The machines that are made or changed.
         machines: MachinePlan,
-        /// What is done on them then; `None` if that is planned once they answer.
+        /// What is done on all hosts then; `None` if that is planned once all machines run.
         then: Option<Plan>,
     },
     /// Hosts would change.
@@ -51,8 +51,8 @@ impl PlanReport {
     }
 
     /// The report as JSON: `changes` (their number), `stages` and `notes`, and `machines` if
-    /// machines have to be made or changed first. If `changes` and `stages` are missing, what is
-    /// done on those machines is planned once they run.
+    /// machines have to be made or changed first. If `changes` and `stages` are `null`, what is
+    /// done on the hosts is planned once all machines run.
     pub fn to_json(&self) -> serde_json::Value {
         match &self.pending {
             Pending::Nothing => Plan::default().to_json(&self.notes),
@@ -60,7 +60,9 @@ impl PlanReport {
             Pending::Machines { machines, then } => {
                 let mut json = match then {
                     Some(plan) => plan.to_json(&self.notes),
-                    None => serde_json::json!({ "notes": self.notes }),
+                    None => serde_json::json!({
+                        "changes": null, "stages": null, "notes": self.notes,
+                    }),
                 };
                 json["machines"] = machines.to_json();
                 json

@@ -120,8 +120,8 @@ pub(super) async fn take_lock(
     hosts::take(fleet, &ssh_limits::locked(topology), &claim, &ctx.events).await
 }
 
-/// What is done to have all machines and what is done on them then, as text. `then` is `None` if
-/// that is planned once they run.
+/// What is done to have all machines and what is done on the hosts then, as text. `then` is `None`
+/// if that is planned once all machines run.
 pub(super) fn shown_with(
     machines: &MachinePlan,
     then: Option<&Plan>,
@@ -130,7 +130,10 @@ pub(super) fn shown_with(
     let mut text = shown_machines(machines) + "\n";
     match then {
         None => {
-            text.push_str("What is done on these machines is planned once they run.\n")
+            text.push_str(
+                "The rest of the plan, for all hosts, is made once these machines run. It is \
+                 shown then, and you are asked again.\n",
+            );
         }
         Some(plan) if plan.is_empty() => {
             text.push_str("Nothing is changed on the machines themselves.\n");

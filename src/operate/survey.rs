@@ -120,6 +120,7 @@ pub(super) async fn with_new(
         look_around(fleet, topology, gathered),
     );
     let (mut facts, waited) = probed?;
+    warn_of_unlimited(topology, &facts, ctx);
     let new = questions.iter().filter(|(host, _)| new.contains(host));
     facts.extend(new.map(|(host, asked)| (host.clone(), Facts::of_new_machine(asked))));
     // The script of an earlier run may have removed since what ran while it was busy.
@@ -199,9 +200,18 @@ fn see_users(
     let of_marathons = marathons.filter_map(|node| facts.get(&node.host));
     let inputs = &mut gathered.inputs;
     inputs.as_root = component::marathon::registered_as_root(of_marathons);
-    let as_root = component::marathon::warning(inputs);
-    for message in as_root.into_iter().chain(component::agent::unlimited(topology, facts))
-    {
+    if let Some(message) = component::marathon::warning(inputs) {
+        ctx.events.warn_once(message);
+    }
+}
+
+/// Warns of agents that exist and cannot limit the memory of their tasks.
+fn warn_of_unlimited(
+    topology: &Topology,
+    facts: &BTreeMap<HostName, Facts>,
+    ctx: &RunContext<'_>,
+) {
+    if let Some(message) = component::agent::unlimited(topology, facts) {
         ctx.events.warn_once(message);
     }
 }

@@ -53,20 +53,31 @@ pub async fn up(
     if !before.unchanged && extent == Extent::All {
         files.state.begin_proof()?;
     }
-    let Made { machines, booting } = machines::make(files, machines, ctx).await?;
+    let made = machines::make(files, machines, ctx).await?;
     if extent == Extent::Machines {
-        return Ok(machines_only(machines.len(), before));
+        return Ok(machines_only(made.machines.len(), before));
     }
-    let fleet = connect::connect_booting(files, &machines, &booting, ctx).await?;
-    let hosts = Hosts { files, machines: &machines, fleet: &fleet };
+    let ended = bring_up(files, &made, &consent, before, ctx).await;
+    ended.map_err(|why| before.added_to(why))
+}
+
+/// Brings machines that run up to date, and proves that they work.
+async fn bring_up(
+    files: &ClusterFiles,
+    Made { machines, booting }: &Made,
+    consent: &Consent,
+    before: Before,
+    ctx: &RunContext<'_>,
+) -> Result<Ended, Error> {
+    let fleet = connect::connect_booting(files, machines, booting, ctx).await?;
+    let hosts = Hosts { files, machines, fleet: &fleet };
+    let agreed = matches!(consent, Consent::All);
     let mut seen = look_past_removal(&hosts, agreed, ctx).await?;
     if seen.plan.is_empty() {
         files.state.keep()?;
         return prove(&hosts, &seen, before, None, ctx).await;
     }
-    if !consent.covers(&seen, ctx) {
-        return Err(before.declined());
-    }
+    consent.check(&seen, ctx)?;
     files.state.keep()?;
     files.state.begin_proof()?;
     ctx.events.emit(&Event::Planned { stages: seen.plan.summary() });
@@ -115,21 +126,26 @@ async fn ask_for_machines(
             shown_with(machines, preview.as_ref().map(|preview| &preview.plan), &notes)
         }
     };
-    match ctx.ask.proceed(&text) {
-        true => Ok(preview.map_or(Consent::Machines, Consent::Foreseen)),
-        false => Err(Error::Declined),
-    }
+    ctx.agree(&text)?;
+    Ok(preview.map_or(Consent::Machines, Consent::Foreseen))
 }
 
 impl Consent {
-    /// Whether the operator agrees to a plan. Changes that were not shown before are shown now.
-    fn covers(&self, seen: &Assessment, ctx: &RunContext<'_>) -> bool {
+    /// Checks that the operator agrees to a plan. Changes that were not shown before are shown
+    /// now.
+    ///
+    /// # Errors
+    /// When the operator says no.
+    fn check(&self, seen: &Assessment, ctx: &RunContext<'_>) -> Result<(), Error> {
         match self {
-            Self::All => true,
-            Self::Machines => ctx.ask.proceed(&shown(&seen.plan)),
+            Self::All => Ok(()),
+            Self::Machines => ctx.agree(&shown(&seen.plan)),
             Self::Foreseen(preview) => {
                 let new = preview.not_foreseen(seen);
-                new.is_empty() || ctx.ask.proceed(&differing(&new, seen))
+                if new.is_empty() {
+                    return Ok(());
+                }
+                ctx.agree(&differing(&new, seen))
             }
         }
     }
@@ -140,7 +156,7 @@ fn differing(new: &[String], seen: &Assessment) -> String {
     let lines: String = new.iter().map(|change| format!("  {change}\n")).collect();
     let rest = match seen.n_changes - new.len() {
         0 => String::new(),
-        n => format!("\n{} more, as shown before.\n", count(n, "change")),
+        n => format!("\nBesides these: {}, as shown before.\n", count(n, "change")),
     };
     format!(
         "The machines differ from what the plan expected. New changes:\n{lines}{rest}"
@@ -200,11 +216,11 @@ impl Before {
 }
 
 impl Before {
-    /// The error if the operator does not agree to the changes on hosts.
-    fn declined(self) -> Error {
+    /// The error, with what was done before it.
+    fn added_to(self, why: Error) -> Error {
         match self.told() {
-            None => Error::Declined,
-            Some(done) => Error::DeclinedAfter(done),
+            None => why,
+            Some(done) => Error::AfterMachines { why: Box::new(why), done },
         }
     }
 }

@@ -42,7 +42,7 @@ const LAST_THAT_DECIDES: &str = "plan";
 const SEES_ONLY: [(&str, &[&str]); 1] = [("report", &["event", "host", "unit"])];
 
 /// Words and paths that mean I/O, the clock, the environment or other tasks.
-const WORLD: [&[&str]; 22] = [
+const WORLD: [&[&str]; 21] = [
     &["async"],
     &["await"],
     &["tokio"],
@@ -53,7 +53,6 @@ const WORLD: [&[&str]; 22] = [
     &["rustix"],
     &["fd_lock"],
     &["tempfile"],
-    &["dialoguer"],
     &["rand"],
     &["SystemTime"],
     &["Instant"],

@@ -6,15 +6,15 @@ use super::super::RunContext;
 use super::super::cannot_add::CannotAdd;
 use super::super::cluster_files::{self, ClusterFiles, ClusterFilesError};
 use super::super::error::Error;
-use super::super::run::shown_machines;
+use super::super::run::{shown, shown_machines};
 use super::Request;
 use crate::component::{Spec, Stage};
-use crate::event::Event;
-use crate::event::count;
+use crate::event::{Event, count};
 use crate::host::HostName;
 use crate::inventory::component::Redundancy;
-use crate::inventory::edit::{self, Edited, Refused};
-use crate::inventory::{GivenHost, Group, Inventory, Members, Provider, edit::Addition};
+use crate::inventory::edit::{self, Addition, Edited, Refused};
+use crate::inventory::{GivenHost, Group, Inventory, Members, Provider};
+use crate::plan::Plan;
 use crate::progress::{StageReport, StepReport, outcome};
 use crate::provider::{self, MachinePlan};
 use crate::state::{self, Asked, AskedHost};
@@ -134,8 +134,9 @@ impl Order {
         }
     }
 
-    /// What the operator is asked to agree to.
-    pub(super) fn show(&self, machine_plan: &MachinePlan) -> String {
+    /// What the operator is asked to agree to. `plan` is what is done on the machines, if they
+    /// exist already.
+    pub(super) fn show(&self, machine_plan: &MachinePlan, plan: Option<&Plan>) -> String {
         let mut text = match &self.step {
             Step::Edit { before, edited } => {
                 edited.diff(before, &self.files.path.display().to_string())
@@ -149,10 +150,13 @@ impl Order {
         if machine_plan.n_missing() > 0 {
             text.push_str(&format!("\n{}", shown_machines(machine_plan)));
         }
-        text.push_str(
-            "\nThe new machines get all that their group gets. On other hosts, only what \
-             they require is changed.\n",
-        );
+        match plan {
+            Some(plan) => text.push_str(&format!("\n{}", shown(plan))),
+            None => text.push_str(
+                "\nThe new machines get all that their group gets. Other hosts change only if \
+                 they must know the new machines; that is shown then, and you are asked again.\n",
+            ),
+        }
         text
     }
 
@@ -302,11 +306,6 @@ fn tell(
 }
 
 impl ClusterFiles {
-    /// The same cluster with another inventory.
-    fn with(&self, inventory: Inventory) -> Self {
-        Self { path: self.path.clone(), inventory, state: self.state.clone() }
-    }
-
     /// The inventory's text, before and after these machines are added.
     fn add_to(
         &self,
