@@ -230,6 +230,7 @@ impl Error {
             | Self::KeyLost(_)
             | Self::Declined
             | Self::NoExpiry(_)
+            | Self::Machine(MachineError::Network(_))
             | Self::NoPlan(NoPlan::Refused(_)) => ExitKind::Refused,
             Self::CannotAdd(CannotAdd::NoGroup(_) | CannotAdd::OtherWay(_))
             | Self::NoSuchHost { .. } => ExitKind::Usage,

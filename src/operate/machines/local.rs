@@ -23,7 +23,8 @@ const AT_ONCE: usize = 8;
 /// machines: no existing machine is used, and what is left of them is removed first.
 ///
 /// # Errors
-/// When Docker does not answer, the network is too small, or the machines' key is lost.
+/// When Docker does not answer, the network is too small or cannot be made, or the machines' key
+/// is lost.
 pub(super) async fn plan(
     files: &ClusterFiles,
     subnet: Cidr,
@@ -38,7 +39,11 @@ pub(super) async fn plan(
         return Err(Error::KeyLost(files.state.ssh_key_file()));
     }
     let wanted = containers::wanted(&files.inventory);
-    Ok(containers::plan(&wanted, &existing, subnet)?)
+    let plan = containers::plan(&wanted, &existing, subnet)?;
+    if plan.hosts().next().is_some() {
+        containers::check_network(&files.inventory.cluster, subnet).await?;
+    }
+    Ok(plan)
 }
 
 /// Makes and starts what is missing.

@@ -110,6 +110,9 @@ pub enum MachineError {
     /// The files for a machine could not be packed.
     #[error("cannot pack the keys of a machine")]
     Pack(#[from] std::io::Error),
+    /// The routes of this computer cannot be read.
+    #[error("cannot read /proc/net/route, this computer's routes")]
+    Routes(#[source] std::io::Error),
     /// Docker does not remove networks.
     #[error(
         "Docker does not remove {networks}, although no container is left: restart it \
@@ -148,6 +151,18 @@ pub async fn list(cluster: &ClusterName) -> Result<Vec<Existing>, MachineError> 
     let answer = docker(&docker::ask_machines(cluster)).await?;
     docker::machines(&answer)
         .map_err(|source| MachineError::Answer { what: "its containers", source })
+}
+
+/// Checks that a cluster has its network, or can get it.
+///
+/// # Errors
+/// When Docker does not answer, the network has other addresses, or another network or an
+/// interface of this computer uses some of its addresses.
+pub async fn check_network(
+    cluster: &ClusterName,
+    subnet: Cidr,
+) -> Result<(), MachineError> {
+    network_is_there(cluster, subnet, &routes().await?).await.map(drop)
 }
 
 /// Starts a machine that does not run, and waits until it accepts a login. A machine that runs is
@@ -253,14 +268,27 @@ async fn check_image(image: &str) -> Result<(), MachineError> {
 
 async fn make_network(settings: &Settings) -> Result<(), MachineError> {
     let (cluster, subnet) = (&settings.cluster, settings.subnet);
-    let routes = network::routes(&tokio::fs::read_to_string("/proc/net/route").await?);
-    let networks = networks().await?;
-    if network::is_there(&docker::network(cluster), subnet, &networks, &routes)? {
+    let routes = routes().await?;
+    if network_is_there(cluster, subnet, &routes).await? {
         return Ok(());
     }
     let mtu = network::narrow(mtu(network::way_out(&routes)).await);
     let gateway = network::gateway(subnet);
     docker(&docker::create_network(cluster, subnet, gateway, mtu)).await.map(drop)
+}
+
+async fn network_is_there(
+    cluster: &ClusterName,
+    subnet: Cidr,
+    routes: &[network::Route],
+) -> Result<bool, MachineError> {
+    let name = docker::network(cluster);
+    Ok(network::is_there(&name, subnet, &networks().await?, routes)?)
+}
+
+async fn routes() -> Result<Vec<network::Route>, MachineError> {
+    let table = tokio::fs::read_to_string("/proc/net/route").await;
+    Ok(network::routes(&table.map_err(MachineError::Routes)?))
 }
 
 async fn networks() -> Result<Vec<network::DockerNetwork>, MachineError> {
