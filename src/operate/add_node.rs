@@ -56,7 +56,8 @@ pub async fn add_node(
     let machines = machines::look(order.files(), ctx).await?;
     let known = order.known(&machines.plan)?;
     let others = others(&order, &machines.plan.running, &known);
-    let (mut fleet, silent) = reach(order.files(), &others, ctx).await?;
+    let (mut fleet, silent) =
+        reach(order.files(), &others, &machines.plan.booting, ctx).await?;
     works(order.files(), &others, &fleet, ctx).await?;
     let mut cluster = Cluster { order: &order, known: &known, fleet: &mut fleet };
     // Machines that exist are checked before anything is changed.
@@ -203,9 +204,10 @@ fn newcomers(
 async fn reach(
     files: &ClusterFiles,
     others: &[Machine],
+    booting: &BTreeSet<HostName>,
     ctx: &RunContext<'_>,
 ) -> Result<(Fleet, Vec<HostName>), Error> {
-    let (fleet, failed) = connect::connect(files, others, ctx).await?;
+    let (fleet, failed) = connect::connect_some(files, others, booting, ctx).await?;
     let services: Vec<&Spec> = Spec::all()
         .filter(|spec| spec.component.redundancy() != Redundancy::Pool)
         .collect();

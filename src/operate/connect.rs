@@ -19,7 +19,7 @@ use crate::remote::ssh::{
     Connector, Purpose, ReconnectingSsh, Settings, Target, Timing, system_ssh,
 };
 use crate::remote::{Argv, RemoteError};
-use crate::run::Fleet;
+use crate::run::{Fleet, booted};
 use crate::secret::Secret;
 use crate::topology::Machine;
 
@@ -37,7 +37,7 @@ pub(super) async fn connect(
     machines: &[Machine],
     ctx: &RunContext<'_>,
 ) -> Result<(Fleet, Vec<(HostName, RemoteError)>), Error> {
-    reach(files, machines, &BTreeSet::new(), ctx).await
+    connect_some(files, machines, &BTreeSet::new(), ctx).await
 }
 
 /// Connects to all of these machines.
@@ -53,7 +53,7 @@ pub(super) async fn connect_all(
 }
 
 /// Connects to all of these machines. Those that may be booting are tried again until they accept
-/// a login, for at most five minutes.
+/// a login, for at most five minutes, and then waited for until they have started their units.
 ///
 /// # Errors
 /// When a machine cannot be reached: the error names all of these.
@@ -63,7 +63,7 @@ pub(super) async fn connect_booting(
     booting: &BTreeSet<HostName>,
     ctx: &RunContext<'_>,
 ) -> Result<Fleet, Error> {
-    let (fleet, mut failed) = reach(files, machines, booting, ctx).await?;
+    let (fleet, mut failed) = connect_some(files, machines, booting, ctx).await?;
     if failed.is_empty() {
         return Ok(fleet);
     }
@@ -71,7 +71,12 @@ pub(super) async fn connect_booting(
     Err(Error::Unreachable(failed.into_iter().map(|(_, error)| error).collect()))
 }
 
-async fn reach(
+/// Connects to these machines in parallel, and waits for those that may be booting as
+/// [`connect_booting`] does; returns the errors of those that cannot be reached.
+///
+/// # Errors
+/// When a file, variable or secret that the login needs is missing.
+pub(super) async fn connect_some(
     files: &ClusterFiles,
     machines: &[Machine],
     booting: &BTreeSet<HostName>,
@@ -96,7 +101,7 @@ async fn reach(
             let is_booting = booting.contains(&machine.host);
             async move {
                 let connected = match is_booting {
-                    true => once_booted(connector, target, ctx).await,
+                    true => once_units_started(connector, target, ctx).await,
                     false => ReconnectingSsh::connect(connector, target).await,
                 };
                 (machine.host.clone(), connected)
@@ -114,6 +119,19 @@ async fn reach(
         }
     }
     Ok((fleet, failed))
+}
+
+/// Connects to a machine that may be booting, once its units can be checked.
+async fn once_units_started(
+    connector: Arc<Connector>,
+    target: Target,
+    ctx: &RunContext<'_>,
+) -> Result<ReconnectingSsh, RemoteError> {
+    let host = target.host.clone();
+    let connected = once_booted(connector, target, ctx).await?;
+    let stopped = || ctx.is_stopped();
+    booted::until_units_started((&host, &connected), &ctx.events, &stopped).await?;
+    Ok(connected)
 }
 
 /// Connects to a machine that may be booting, and reports its state meanwhile.

@@ -41,29 +41,37 @@ enum Backend {
 pub(super) struct Made {
     /// All of them, in the order of the inventory.
     pub(super) machines: Vec<Machine>,
-    /// The machines that were launched so recently that they may still be booting.
+    /// The machines that were started so recently that they may still be booting.
     pub(super) booting: BTreeSet<HostName>,
+}
+
+impl Made {
+    /// The machines that run already.
+    fn of(plan: MachinePlan) -> Self {
+        Self { machines: plan.running, booting: plan.booting }
+    }
 }
 
 /// Asks the provider.
 ///
 /// # Errors
-/// When it does not answer, or its network is too small, or no login to its machines is possible.
+/// When it does not answer, or its network is too small or cannot be made, or no login to its machines is possible.
 pub(super) async fn look(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<Machines, Error> {
+    let now = (ctx.clock)();
     let (plan, work) = match &files.inventory.provider {
         Provider::Ssh(_) => {
             (MachinePlan::of_given(ssh::machines(&files.inventory)), Backend::Given)
         }
         Provider::Local(network) => {
             let plan = local::plan(files, network.subnet).await?;
-            (plan.machine_plan(&files.inventory.cluster), Backend::Local(plan))
+            (plan.machine_plan(&files.inventory.cluster, now), Backend::Local(plan))
         }
         Provider::Aws(settings) => {
             let machines = aws_machines(files, settings, ctx).await?;
-            (machines.machine_plan(), Backend::Aws(Box::new(machines)))
+            (machines.machine_plan(now), Backend::Aws(Box::new(machines)))
         }
     };
     for message in plan.notes.clone() {
@@ -226,12 +234,9 @@ pub(super) async fn make(
     match machines.work {
         Backend::Local(plan) if !machines.plan.is_complete() => {
             local::make(files, &plan, ctx).await?;
-            let machines = running(files, ctx).await?;
-            Ok(Made { machines, booting: BTreeSet::new() })
+            Ok(Made::of(look(files, ctx).await?.plan))
         }
         Backend::Aws(work) => aws::make(files, *work, ctx).await,
-        Backend::Given | Backend::Local(_) => {
-            Ok(Made { machines: machines.plan.running, booting: BTreeSet::new() })
-        }
+        Backend::Given | Backend::Local(_) => Ok(Made::of(machines.plan)),
     }
 }

@@ -91,8 +91,8 @@ pub async fn plan(
         let pending = Pending::Machines { machines, then };
         return Ok(PlanReport { pending, notes });
     }
-    let machines = &machines.running;
-    let fleet = connect::connect_all(files, machines, ctx).await?;
+    let MachinePlan { running: machines, booting, .. } = &machines;
+    let fleet = connect::connect_booting(files, machines, booting, ctx).await?;
     match up::look(files, machines, &fleet, ctx).await {
         Err(lost) if lost.is_of_lost_data() && files.state.removal_is_open() => {
             let hosts = Hosts { files, machines, fleet: &fleet };

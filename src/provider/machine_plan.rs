@@ -6,15 +6,21 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Machine;
+use crate::host::HostName;
+
+/// A machine that was started more recently may still be booting.
+const BOOTING: SignedDuration = SignedDuration::from_mins(5);
 
 /// The machines that a cluster has, and the steps that make the missing ones.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MachinePlan {
     /// Machines that run, in the order of the inventory.
     pub running: Vec<Machine>,
+    /// Those of them that may still be booting: see [`may_be_booting`].
+    pub booting: BTreeSet<HostName>,
     /// Machines that do not run, and that the steps make or start.
     pub missing: Vec<MissingMachine>,
     /// What is done, in order.
@@ -51,6 +57,12 @@ pub struct MachineStep {
     pub what: String,
     /// The provider's own name for it, such as `RunInstances`.
     pub call: Option<&'static str>,
+}
+
+/// Whether a machine that its provider started at this time may still be booting. A provider's
+/// clock may be ahead of this computer's.
+pub fn may_be_booting(started: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(started) < BOOTING
 }
 
 impl MachinePlan {
@@ -170,6 +182,17 @@ mod tests {
         assert_eq!(plan.all(), [machine("workers-1"), machine("workers-2")]);
         assert_eq!(plan.lacking(), ["workers".to_owned()].into());
         assert!(plan.is_foreseeable());
+    }
+
+    #[test]
+    fn a_machine_may_be_booting_for_five_minutes_after_its_start() {
+        let may_be = |now: &str| {
+            let started = "2026-07-01T10:00:00Z".parse().unwrap();
+            may_be_booting(started, now.parse().unwrap())
+        };
+        assert!(may_be("2026-07-01T10:00:01Z") && may_be("2026-07-01T10:04:59Z"));
+        assert!(!may_be("2026-07-01T10:05:00Z") && !may_be("2026-07-02T10:00:00Z"));
+        assert!(may_be("2026-07-01T09:59:58Z"), "the provider's clock is ahead");
     }
 
     #[test]

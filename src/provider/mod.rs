@@ -13,7 +13,7 @@ pub mod ssh;
 use crate::inventory::{Provider, SecretSource, SshAccess};
 
 pub use crate::topology::Machine;
-pub use machine_plan::{MachinePlan, MachineStep, MissingMachine};
+pub use machine_plan::{MachinePlan, MachineStep, MissingMachine, may_be_booting};
 
 /// What a provider can do: all that the verbs have to know about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

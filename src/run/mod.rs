@@ -4,6 +4,7 @@
 //! Nothing in here decides what should be done; it carries out a [`Plan`](crate::plan::Plan).
 
 pub mod apply;
+pub(crate) mod booted;
 pub mod gate;
 pub(crate) mod health;
 pub mod listener;

@@ -1,10 +1,9 @@
 //! Instances of AWS: which exist, which are missing, and making the missing ones.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::Made;
 use crate::component::Stage;
@@ -25,8 +24,6 @@ use crate::provider::aws::{
 use crate::remote::config::expand_home;
 use crate::topology::Machine;
 
-/// An instance that was launched more recently may still be booting.
-const BOOTING: SignedDuration = SignedDuration::from_mins(5);
 /// How often a run continues by itself after the connection to AWS was lost.
 const CUTS: usize = 3;
 /// The secret from which the host keys of new instances are derived.
@@ -132,11 +129,7 @@ async fn go_on(
 }
 
 fn made(machines: Vec<Machine>, instances: &[Instance], ctx: &RunContext<'_>) -> Made {
-    let now = (ctx.clock)();
-    let is_new = |launched: Timestamp| now.duration_since(launched) < BOOTING;
-    let new = instances.iter().filter(|found| found.launched.is_some_and(is_new));
-    let booting: BTreeSet<HostName> = new.filter_map(Instance::host).collect();
-    Made { machines, booting }
+    Made { machines, booting: aws::booting(instances, (ctx.clock)()) }
 }
 
 fn hosts(plan: &AwsPlan) -> impl Iterator<Item = HostName> {
@@ -149,8 +142,8 @@ fn hosts(plan: &AwsPlan) -> impl Iterator<Item = HostName> {
 
 impl AwsMachines {
     /// What exists and what will be done, in the form that all providers share.
-    pub(super) fn machine_plan(&self) -> MachinePlan {
-        self.plan.machine_plan(self.cost.clone())
+    pub(super) fn machine_plan(&self, now: Timestamp) -> MachinePlan {
+        self.plan.machine_plan(self.cost.clone(), now)
     }
 }
 

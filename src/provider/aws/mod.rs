@@ -41,6 +41,7 @@ pub use seen::{
     Image, Instance, InstanceState, KeyPair, Offer, Rule, SecurityGroup, Seen, Source,
     Subnet, TypeFacts, Vpc,
 };
+pub use show::booting;
 pub use wanted::{GroupKind, Wanted, WantedGroup};
 
 use crate::event::Events;

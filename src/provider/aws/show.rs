@@ -1,18 +1,21 @@
 //! A plan of calls in words, and in the form that all providers share. Pure.
 
+use std::collections::BTreeSet;
 use std::fmt;
+
+use jiff::Timestamp;
 
 use super::launch::Launch;
 use super::plan::{AwsPlan, Step};
 use super::seen::{Instance, Rule, Source};
 use super::wanted::GroupKind;
 use crate::host::HostName;
-use crate::provider::{MachinePlan, MachineStep, MissingMachine};
+use crate::provider::{MachinePlan, MachineStep, MissingMachine, may_be_booting};
 
 impl AwsPlan {
-    /// The same in the form that all providers share. `cost` is the cost of the inventory's
-    /// machines.
-    pub fn machine_plan(&self, cost: Option<String>) -> MachinePlan {
+    /// The same in the form that all providers share, at this time. `cost` is the cost of the
+    /// inventory's machines.
+    pub fn machine_plan(&self, cost: Option<String>, now: Timestamp) -> MachinePlan {
         let awaited = self.awaited().filter_map(|found| {
             let group = found.group()?.to_owned();
             let (name, machine) = (name(found), found.machine());
@@ -29,6 +32,7 @@ impl AwsPlan {
         });
         MachinePlan {
             running: self.running(),
+            booting: booting(&self.instances, now),
             missing: awaited.chain(launched).collect(),
             steps: self.steps().map(machine_step).chain(waits).collect(),
             cost,
@@ -36,6 +40,13 @@ impl AwsPlan {
             notes: self.notes.clone(),
         }
     }
+}
+
+/// The machines that may be booting: those that AWS launched or started recently.
+pub fn booting(instances: &[Instance], now: Timestamp) -> BTreeSet<HostName> {
+    let is_new = |launched: Timestamp| may_be_booting(launched, now);
+    let new = instances.iter().filter(|found| found.launched.is_some_and(is_new));
+    new.filter_map(Instance::host).collect()
 }
 
 fn name(found: &Instance) -> String {

@@ -2,9 +2,11 @@
 //!
 //! Pure functions build the commands and parse the output; [`docker`] runs a command.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::plan::{Existing, NewMachine, State};
@@ -101,6 +103,23 @@ pub(super) fn machines(answer: &str) -> Result<Vec<Existing>, serde_json::Error>
         .collect::<Result<Vec<_>, _>>()?;
     machines.sort_by(|a, b| a.machine.host.cmp(&b.machine.host));
     Ok(machines)
+}
+
+/// Lists when these containers were last started: one line for each, its name and the time.
+pub(super) fn ask_started(containers: &[String]) -> Argv {
+    let format = "{{.Name}} {{.State.StartedAt}}";
+    let words = ["docker", "container", "inspect", "--format", format];
+    Argv::new(words.into_iter().chain(containers.iter().map(String::as_str)))
+}
+
+/// Parses the output of [`ask_started`], by container; skips lines without a time.
+pub(super) fn started(answer: &str) -> BTreeMap<String, Timestamp> {
+    let start = |line: &str| {
+        // Docker writes a slash before the name.
+        let (name, at) = line.trim_start_matches('/').split_once(' ')?;
+        Some((name.to_owned(), at.parse().ok()?))
+    };
+    answer.lines().filter_map(start).collect()
 }
 
 /// Lists the names of all resources of one kind that a cluster has.
@@ -254,6 +273,15 @@ pub(super) async fn docker_with(
     }))
 }
 
+/// Asks Docker about things that may vanish meanwhile: those that do have no line in the answer.
+///
+/// # Errors
+/// When there is no Docker, or it does not end in time.
+pub(super) async fn docker_about(argv: &Argv) -> Result<String, MachineError> {
+    let output = local::run(argv, &[], DEADLINE).await.map_err(start_error)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Distinguishes a Docker that refuses from a Docker that does not answer.
 async fn is_alive() -> Result<(), MachineError> {
     let ask = Argv::new(["docker", "version", "--format", "{{.Server.Version}}"]);
@@ -301,7 +329,7 @@ impl From<Listed> for Existing {
         };
         let machine =
             Machine { host, group, address, ssh: None, host_keys: vec![host_key] };
-        Self { machine, state }
+        Self { machine, state, started: None }
     }
 }
 
@@ -380,6 +408,14 @@ mod tests {
         assert_eq!(found[1].machine.host_keys, ["ssh-ed25519 AAAA"]);
         assert_eq!(found[2].state, State::Going);
         assert!(machines("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn dockers_start_times_become_times_by_container() {
+        let text = "/platform-lab-edge-1 2026-07-01T10:00:00.123456789Z\n\
+                    /platform-lab-edge-2 never\n";
+        let at = "2026-07-01T10:00:00.123456789Z".parse().unwrap();
+        assert_eq!(started(text), [("platform-lab-edge-1".to_owned(), at)].into());
     }
 
     #[test]

@@ -143,14 +143,25 @@ pub enum MachineError {
     Left(Vec<String>),
 }
 
-/// All machines of a cluster that Docker has, by name; asks Docker once.
+/// All machines of a cluster that Docker has, by name.
 ///
 /// # Errors
 /// When Docker does not answer, or another program made a container with this program's label.
 pub async fn list(cluster: &ClusterName) -> Result<Vec<Existing>, MachineError> {
     let answer = docker(&docker::ask_machines(cluster)).await?;
-    docker::machines(&answer)
-        .map_err(|source| MachineError::Answer { what: "its containers", source })
+    let mut machines = docker::machines(&answer)
+        .map_err(|source| MachineError::Answer { what: "its containers", source })?;
+    let container = |found: &Existing| docker::container(cluster, &found.machine.host);
+    let runs = |found: &&Existing| found.state == State::Running;
+    let running: Vec<String> = machines.iter().filter(runs).map(container).collect();
+    if !running.is_empty() {
+        let answer = docker::docker_about(&docker::ask_started(&running)).await?;
+        let started = docker::started(&answer);
+        for machine in &mut machines {
+            machine.started = started.get(&container(machine)).copied();
+        }
+    }
+    Ok(machines)
 }
 
 /// Checks that a cluster has its network, or can get it.

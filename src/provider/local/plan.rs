@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
+use jiff::Timestamp;
+
 use super::{Machine, docker};
 use crate::host::HostName;
 use crate::inventory::{Cidr, ClusterName, Inventory, Members};
-use crate::provider::{MachinePlan, MachineStep, MissingMachine};
+use crate::provider::{MachinePlan, MachineStep, MissingMachine, may_be_booting};
 use crate::unit::Size;
 
 /// The first machine's place in its network; the places before it are for the gateway and for
@@ -34,6 +36,8 @@ pub struct Existing {
     pub machine: Machine,
     /// Its state.
     pub state: State,
+    /// When it was last started; `None` if it does not run, or Docker does not say.
+    pub started: Option<Timestamp>,
 }
 
 /// The state of an existing machine.
@@ -88,7 +92,7 @@ pub struct ContainerPlan {
     /// The existing machines to start again.
     pub start: Vec<Existing>,
     /// The machines that run.
-    pub unchanged: Vec<Machine>,
+    pub unchanged: Vec<Existing>,
     /// The machines that are no longer in the inventory; they are not changed.
     pub surplus: Vec<Existing>,
 }
@@ -135,7 +139,7 @@ pub fn plan(
     for machine in wanted {
         let found = existing.iter().find(|other| other.machine.host == machine.host);
         match found.map(|found| (found, &found.state)) {
-            Some((found, State::Running)) => plan.unchanged.push(found.machine.clone()),
+            Some((found, State::Running)) => plan.unchanged.push(found.clone()),
             Some((found, State::Paused | State::Stopped(_))) => {
                 plan.start.push(found.clone());
             }
@@ -153,12 +157,16 @@ pub fn plan(
 }
 
 impl ContainerPlan {
-    /// The same in the form that all providers share.
-    pub fn machine_plan(&self, cluster: &ClusterName) -> MachinePlan {
+    /// The same in the form that all providers share, at this time.
+    pub fn machine_plan(&self, cluster: &ClusterName, now: Timestamp) -> MachinePlan {
+        let is_new = |started: Timestamp| may_be_booting(started, now);
+        let booting =
+            self.unchanged.iter().filter(|found| found.started.is_some_and(is_new));
         let new = self.create.iter().map(|new| missing(new.planned(), true));
         let old = self.start.iter().map(|old| missing(old.machine.clone(), false));
         MachinePlan {
-            running: self.unchanged.clone(),
+            running: self.unchanged.iter().map(|found| found.machine.clone()).collect(),
+            booting: booting.map(|found| found.machine.host.clone()).collect(),
             missing: new.chain(old).collect(),
             steps: self.steps(),
             notes: self.notes(cluster),
@@ -267,7 +275,7 @@ mod tests {
             ssh: None,
             host_keys: vec!["ssh-ed25519 AAAA".to_owned()],
         };
-        Existing { machine, state }
+        Existing { machine, state, started: None }
     }
 
     fn created(plan: &ContainerPlan) -> Vec<String> {
@@ -301,7 +309,8 @@ mod tests {
         let wanted = wanted(&inventory(TWO_GROUPS));
         let plan = plan(&wanted, &there, subnet("10.77.0.0/24")).unwrap();
         assert_eq!(created(&plan), ["control-2 10.77.0.13", "control-3 10.77.0.14"]);
-        let kept: Vec<_> = plan.unchanged.iter().map(|m| m.address.to_string()).collect();
+        let kept: Vec<_> =
+            plan.unchanged.iter().map(|it| it.machine.address.to_string()).collect();
         assert_eq!(kept, ["10.77.0.11", "10.77.0.12"]);
     }
 
@@ -326,6 +335,25 @@ mod tests {
               platform-lab-old-1 && docker volume rm platform-lab-old-1-docker`"
             ]
         );
+    }
+
+    #[test]
+    fn a_machine_that_runs_for_long_or_for_an_unknown_time_is_not_booting() {
+        let there = [
+            ("edge-1", Some("2026-07-01T10:00:00Z")),
+            ("edge-2", Some("2026-07-01T09:00:00Z")),
+            ("edge-3", None),
+        ];
+        let there = there.map(|(host, started)| Existing {
+            started: started.map(|at| at.parse().unwrap()),
+            ..existing(host, "10.77.0.11", State::Running)
+        });
+        let wanted = wanted(&inventory("edge: {roles: [edge], count: 3}"));
+        let plan = plan(&wanted, &there, subnet("10.77.0.0/24")).unwrap();
+        let now = "2026-07-01T10:00:02Z".parse().unwrap();
+        let plan = plan.machine_plan(&"lab".parse().unwrap(), now);
+        assert_eq!(plan.running.len(), 3);
+        assert_eq!(plan.booting, ["edge-1".parse().unwrap()].into());
     }
 
     #[test]

@@ -195,7 +195,7 @@ fn run(wanted: &Wanted, plan: &AwsPlan, launch: &Launch, n: usize) -> Instance {
 }
 
 fn shown(wanted: &Wanted, seen: &Seen) -> String {
-    let plan = plan(wanted, seen, now()).unwrap().machine_plan(None);
+    let plan = plan(wanted, seen, now()).unwrap().machine_plan(None, now());
     let mut text = plan.notes.join("\n");
     plan.show(&mut text).unwrap();
     text
