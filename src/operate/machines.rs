@@ -60,6 +60,17 @@ pub(super) async fn look(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<Machines, Error> {
+    let machines = ask(files, ctx).await?;
+    if let (Provider::Local(network), Backend::Local(plan)) =
+        (&files.inventory.provider, &machines.work)
+    {
+        local::check_network(files, network.subnet, plan).await?;
+    }
+    Ok(machines)
+}
+
+/// The same without a check whether the missing machines can have their network.
+async fn ask(files: &ClusterFiles, ctx: &RunContext<'_>) -> Result<Machines, Error> {
     let now = (ctx.clock)();
     let (plan, work) = match &files.inventory.provider {
         Provider::Ssh(_) => {
@@ -88,7 +99,7 @@ pub(super) async fn running(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<Vec<Machine>, Error> {
-    Ok(look(files, ctx).await?.plan.running)
+    Ok(ask(files, ctx).await?.plan.running)
 }
 
 /// The machines with these names and in these groups; all if no names are given.

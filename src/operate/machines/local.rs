@@ -23,8 +23,7 @@ const AT_ONCE: usize = 8;
 /// machines: no existing machine is used, and what is left of them is removed first.
 ///
 /// # Errors
-/// When Docker does not answer, the network is too small or cannot be made, or the machines' key
-/// is lost.
+/// When Docker does not answer, the network is too small, or the machines' key is lost.
 pub(super) async fn plan(
     files: &ClusterFiles,
     subnet: Cidr,
@@ -39,11 +38,23 @@ pub(super) async fn plan(
         return Err(Error::KeyLost(files.state.ssh_key_file()));
     }
     let wanted = containers::wanted(&files.inventory);
-    let plan = containers::plan(&wanted, &existing, subnet)?;
-    if plan.hosts().next().is_some() {
+    Ok(containers::plan(&wanted, &existing, subnet)?)
+}
+
+/// Checks that the network that the plan needs exists or can be made. A plan that first removes
+/// what an earlier run left is checked after that.
+///
+/// # Errors
+/// When Docker does not answer, or the network cannot be made.
+pub(super) async fn check_network(
+    files: &ClusterFiles,
+    subnet: Cidr,
+    plan: &ContainerPlan,
+) -> Result<(), Error> {
+    if plan.hosts().next().is_some() && plan.remove.is_empty() {
         containers::check_network(&files.inventory.cluster, subnet).await?;
     }
-    Ok(plan)
+    Ok(())
 }
 
 /// Makes and starts what is missing.
