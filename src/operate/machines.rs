@@ -52,15 +52,15 @@ impl Made {
     }
 }
 
-/// Asks the provider.
+/// Asks the provider, and checks that the missing machines can be made.
 ///
 /// # Errors
-/// When it does not answer, or its network is too small or cannot be made, or no login to its machines is possible.
+/// As [`compare`], and when another network has the addresses of the cluster's network.
 pub(super) async fn look(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<Machines, Error> {
-    let machines = ask(files, ctx).await?;
+    let machines = compare(files, ctx).await?;
     if let (Provider::Local(network), Backend::Local(plan)) =
         (&files.inventory.provider, &machines.work)
     {
@@ -69,8 +69,14 @@ pub(super) async fn look(
     Ok(machines)
 }
 
-/// The same without a check whether the missing machines can have their network.
-async fn ask(files: &ClusterFiles, ctx: &RunContext<'_>) -> Result<Machines, Error> {
+/// Asks the provider what exists, and compares it with the inventory.
+///
+/// # Errors
+/// When it does not answer, or its network is too small, or no login to its machines is possible.
+pub(super) async fn compare(
+    files: &ClusterFiles,
+    ctx: &RunContext<'_>,
+) -> Result<Machines, Error> {
     let now = (ctx.clock)();
     let (plan, work) = match &files.inventory.provider {
         Provider::Ssh(_) => {
@@ -99,7 +105,7 @@ pub(super) async fn running(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<Vec<Machine>, Error> {
-    Ok(ask(files, ctx).await?.plan.running)
+    Ok(compare(files, ctx).await?.plan.running)
 }
 
 /// The machines with these names and in these groups; all if no names are given.

@@ -43,7 +43,8 @@ pub(super) async fn preview(
     }
     // What is generated here for placeholder names must not be kept.
     let files = &files.with_own_draft();
-    let (fleet, failed) = connect::connect(files, &machines.running, ctx).await?;
+    let (fleet, failed) =
+        connect::connect_some(files, &machines.running, &machines.booting, ctx).await?;
     if !failed.is_empty() {
         return away(failed);
     }

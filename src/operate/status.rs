@@ -118,7 +118,7 @@ pub async fn status(
     limit: &[String],
     ctx: &RunContext<'_>,
 ) -> Result<Status, Error> {
-    let machines = machines::look(files, ctx).await?;
+    let machines = machines::compare(files, ctx).await?;
     let missing = machines.plan.missing_names();
     let (fleet, unreachable) =
         connect::connect(files, &machines.plan.running, ctx).await?;
