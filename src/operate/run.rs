@@ -70,7 +70,10 @@ pub async fn in_run<F: Future<Output = Result<Ended, Error>>>(
 
 fn result_of(error: &Error, ctx: &RunContext<'_>) -> RunResult {
     match error.kind() {
-        _ if ctx.is_stopped() => RunResult::Interrupted,
+        // Ctrl-C at a question is the answer no: there is nothing to finish.
+        _ if ctx.is_stopped() && !matches!(error, Error::Declined) => {
+            RunResult::Interrupted
+        }
         ExitKind::Refused | ExitKind::Invalid | ExitKind::Usage => RunResult::Refused,
         ExitKind::Failed | ExitKind::Unreachable | ExitKind::TimedOut => {
             RunResult::Failed
@@ -159,4 +162,19 @@ pub(super) fn shown(plan: &Plan) -> String {
     // Writing to a string does not fail.
     let _ = plan.show(&mut text);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::ctx;
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_stopped_at_a_question_has_nothing_to_finish() {
+        assert_eq!(result_of(&Error::Declined, &ctx(true)), RunResult::Refused);
+        assert_eq!(result_of(&Error::Declined, &ctx(false)), RunResult::Refused);
+        let (why, done) = (Box::new(Error::Declined), "made 3 machines".to_owned());
+        let later = Error::AfterMachines { why, done };
+        assert_eq!(result_of(&later, &ctx(true)), RunResult::Interrupted);
+    }
 }

@@ -135,9 +135,11 @@ impl Summary {
         }
     }
 
-    /// Whether the run succeeded; `None` before its end.
+    /// Whether the run did what it was asked for; `None` before its end.
     pub fn went_well(&self) -> Option<bool> {
-        self.ending.as_ref().map(|ending| !stopped_early(ending.result))
+        let refused = |result| result == RunResult::Refused;
+        let ending = self.ending.as_ref();
+        ending.map(|it| !stopped_early(it.result) && !refused(it.result))
     }
 
     /// The planned stages that never began.
