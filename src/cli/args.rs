@@ -70,8 +70,19 @@ pub struct Global {
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Work on at most this many hosts at once; members of a quorum always change one by one
-    #[arg(long, global = true, default_value = "64", value_name = "N")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "64",
+        value_name = "N",
+        value_parser = at_least_one
+    )]
     pub parallel: NonZeroUsize,
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    let number: usize = text.parse().map_err(|error| format!("{error}"))?;
+    NonZeroUsize::new(number).ok_or_else(|| "must be at least 1".to_owned())
 }
 
 /// How the program writes.

@@ -29,7 +29,7 @@ pub(super) async fn run(args: &Ssh, global: &Global) -> Exit {
     };
     let argv = match ssh(&session.files, node, purpose, &session.ctx).await {
         Ok(argv) => argv,
-        Err(error) => return error::report(&error),
+        Err(error) => return error::report(&error.or_no_machine(&session.files)),
     };
     let (program, words) = argv.words().split_first().expect("it begins with `ssh`");
     let mut command = Command::new(program);

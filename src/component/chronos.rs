@@ -40,7 +40,7 @@ pub(super) const SPEC: Spec = Spec {
     component: Component::Chronos,
     title: "Chronos",
     instance: "Chronos",
-    serve: ["Chronos on {} serves", "Chronos on {} serve and one leads"],
+    serve: ["Chronos on {} serves", "Chronos serves on {}, and one leads"],
     unit: UNIT,
     stage: Stage::Frameworks,
     ports: &[

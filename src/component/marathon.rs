@@ -40,7 +40,7 @@ pub(super) const SPEC: Spec = Spec {
     component: Component::Marathon,
     title: "Marathon",
     instance: "Marathon",
-    serve: ["Marathon on {} serves", "Marathon on {} serve and one leads"],
+    serve: ["Marathon on {} serves", "Marathon serves on {}, and one leads"],
     unit: UNIT,
     stage: Stage::Frameworks,
     ports: &[

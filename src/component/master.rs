@@ -38,7 +38,7 @@ pub(super) const SPEC: Spec = Spec {
     component: Component::MesosMaster,
     title: "Mesos",
     instance: "the Mesos master",
-    serve: ["Mesos on {} serves", "Mesos on {} serve and one leads"],
+    serve: ["Mesos on {} serves", "Mesos serves on {}, and one leads"],
     unit: UNIT,
     stage: Stage::Masters,
     ports: &[Port::new(MASTER_PORT, Clients::Users)],

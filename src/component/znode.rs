@@ -118,7 +118,7 @@ pub struct Secure {
 
 impl fmt::Display for Secure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "secure node {}", self.node.path)
+        write!(f, "set the access list of {}", self.node.path)
     }
 }
 
@@ -199,13 +199,16 @@ pub fn changes(wanted: Vec<Znode>, seen: &Seen) -> Vec<Secure> {
 /// Why a node has to be changed; `None` if it is as wanted.
 fn reason(node: &Znode, lists: &BTreeMap<String, Option<AccessList>>) -> Option<String> {
     let Some(found) = lists.get(node.path).and_then(Option::as_ref) else {
-        return Some("it is not there".to_owned());
+        return Some("the node does not exist yet".to_owned());
     };
     if *found == node.access {
         return None;
     }
     let excess = found.difference(&node.access).find(|grant| grant.is_for_anyone());
     Some(match excess {
+        Some(grant) if grant.rights == Rights::ALL => {
+            "anyone may do everything there".to_owned()
+        }
         Some(grant) => format!("anyone may {}", grant.rights),
         None => "its access list is not as wanted".to_owned(),
     })
@@ -235,15 +238,11 @@ mod tests {
         let masters = Grant::owner(("mesos", &Secret::new("secret")));
         let read = Grant::anyone(Rights::READ);
         check(Some(&[masters.clone(), read.clone()]), None);
-        check(None, Some("it is not there"));
+        check(None, Some("the node does not exist yet"));
         let open = Grant::anyone(Rights::ALL);
-        check(
-            Some(&[open]),
-            Some(
-                "anyone may read it, write it, create nodes below it, delete nodes below \
-                 it, decide who may",
-            ),
-        );
+        check(Some(&[open]), Some("anyone may do everything there"));
+        let write = Grant::anyone(Rights(3));
+        check(Some(&[write]), Some("anyone may read it, write it"));
         let other = "its access list is not as wanted";
         check(Some(std::slice::from_ref(&read)), Some(other));
         check(Some(&[Grant::owner(("mesos", &Secret::new("old"))), read]), Some(other));

@@ -45,7 +45,7 @@ pub(super) const SPEC: Spec = Spec {
     component: Component::Zookeeper,
     title: "ZooKeeper",
     instance: "ZooKeeper",
-    serve: ["ZooKeeper on {} serves", "ZooKeeper on {} serve and are synced"],
+    serve: ["ZooKeeper on {} serves", "ZooKeeper serves on {}, and all are synced"],
     unit: UNIT,
     stage: Stage::Zookeeper,
     ports: &[

@@ -129,10 +129,12 @@ fn is_odd(groups: Vec<&DraftGroup>, what: &str, r: &mut Reader) {
     };
     let message = format!("{n_members} {what}{where_from}: their number must be odd");
     let (fewer, more) = (n_members - 1, n_members + 1);
+    let n_spare = match (fewer - 1) / 2 {
+        0 => "none".to_owned(),
+        n => n.to_string(),
+    };
     let help = format!(
-        "{n_members} members can lose no more than {fewer} can ({}), because more than half \
-         must remain: use {fewer} or {more}",
-        (fewer - 1) / 2
+        "with {n_members} members {n_spare} may fail, as with {fewer}: use {fewer} or {more}"
     );
     r.fault(Diagnostic::new(&first.at, message).help(help));
 }

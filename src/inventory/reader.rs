@@ -63,6 +63,12 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// The key of a node as the file has it; `None` for an item of a list and the whole file.
+    fn key(&self, node: &Node) -> Option<&'a str> {
+        let is_key = !node.at.is_empty() && node.at != node.written;
+        self.text.get(node.at.clone()).filter(|_| is_key)
+    }
+
     /// `line 7`, for a message about another place.
     pub(super) fn line(&self, span: &Range<usize>) -> String {
         format!("line {}", line_of(self.text, span.start))
@@ -98,8 +104,11 @@ impl<'a> Reader<'a> {
         match &node.value {
             Value::Map(entries) => Some(entries),
             Value::Scalar { text, .. } if text.is_empty() => {
-                let message = format!("{what} has no value");
                 let help = "write `{}` if there is nothing to set";
+                let message = match self.key(node) {
+                    Some(key) => format!("`{key}` has no value"),
+                    None => format!("{what} has no value"),
+                };
                 self.refuse(Diagnostic::new(node.place(), message).help(help))
             }
             _ => {
@@ -167,7 +176,11 @@ impl<'a> Reader<'a> {
             return self.refuse(Diagnostic::new(&node.span, message));
         }
         if text.is_empty() {
-            return self.refuse(Diagnostic::new(node.place(), "there is no value here"));
+            let message = match self.key(node) {
+                Some(key) => format!("`{key}` has no value"),
+                None => "there is no value here".to_owned(),
+            };
+            return self.refuse(Diagnostic::new(node.place(), message));
         }
         if *plain && !is_text(text) {
             let message = format!("this must be a text, not {}", plain_kind(text));

@@ -43,6 +43,9 @@ pub enum ClusterFilesError {
         /// Why.
         source: io::Error,
     },
+    /// A folder, where a file is needed.
+    #[error("`{}` is a folder, not a file: give the path of a file in it", .0.display())]
+    Folder(PathBuf),
     /// A file is not readable text.
     #[error("{} is not UTF-8: {why}; save it as UTF-8", path.display())]
     Encoding {
@@ -247,7 +250,10 @@ impl Images {
 
 /// The text of one of the operator's files.
 pub(super) fn read(path: &Path) -> Result<String, ClusterFilesError> {
-    let unreadable = |source| ClusterFilesError::Read { path: path.to_owned(), source };
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::IsADirectory => ClusterFilesError::Folder(path.to_owned()),
+        _ => ClusterFilesError::Read { path: path.to_owned(), source },
+    };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     // A device or a pipe may never end.
@@ -313,6 +319,14 @@ mod tests {
         let utf16 = b"\xff\xfec\0l\0".to_vec();
         assert_eq!(text_of(utf16), Err("it looks like UTF-16".to_owned()));
         assert_eq!(text_of(b"a: \xc3\xbc".to_vec()), Ok("a: ü".to_owned()));
+    }
+
+    #[test]
+    fn a_folder_is_not_taken_for_a_file() {
+        assert_eq!(
+            read(Path::new("/")).unwrap_err().to_string(),
+            "`/` is a folder, not a file: give the path of a file in it"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::cannot_add::CannotAdd;
-use super::cluster_files::ClusterFilesError;
+use super::cluster_files::{ClusterFiles, ClusterFilesError};
 use crate::event::{count, in_words};
 use crate::host::{HostName, joined};
 use crate::images::{
@@ -156,7 +156,7 @@ pub enum Error {
         hint: String,
     },
     /// The operator said no, or nobody was there to ask.
-    #[error("not agreed to")]
+    #[error("not agreed to: the changes were not made")]
     Declined,
     /// Steps failed; the events report which.
     #[error("{}", incomplete(.0))]
@@ -194,6 +194,9 @@ pub enum Error {
         /// The names that exist.
         known: Vec<String>,
     },
+    /// None of the inventory's machines runs.
+    #[error("no machine of this cluster exists: run `platform up {}`", .0.display())]
+    NoMachine(PathBuf),
     /// A command failed on hosts.
     #[error("the command failed on {}", joined(.0))]
     Command(Vec<HostName>),
@@ -209,6 +212,17 @@ impl Error {
     /// Whether a group that decides by a majority lost its data, so that no run can go on.
     pub(super) fn is_of_lost_data(&self) -> bool {
         matches!(self, Self::NoPlan(NoPlan::Refused(all)) if all.are_of_lost_data())
+    }
+
+    /// Replaces the error of a name that is unknown because no machine runs.
+    #[must_use]
+    pub fn or_no_machine(self, files: &ClusterFiles) -> Self {
+        match self {
+            Self::NoSuchHost { known, .. } if known.is_empty() => {
+                Self::NoMachine(files.path.clone())
+            }
+            error => error,
+        }
     }
 
     /// The kind of this failure.
@@ -244,6 +258,7 @@ impl Error {
                     kind => kind,
                 }
             }
+            Self::NoMachine(_) => ExitKind::Unreachable,
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => of_probes(errors),
             Self::Machine(
@@ -343,6 +358,28 @@ mod tests {
         let why = Why { kind: ErrorKind::Failed, said: "gave up waiting".to_owned() };
         let host = host.map(|host| host.parse().unwrap());
         Failure { stage: "zookeeper".to_owned(), host, step: "step".to_owned(), why }
+    }
+
+    #[test]
+    fn without_machines_an_unknown_name_is_not_the_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lab.yaml");
+        let text = "cluster: lab\nprovider: {local: {}}\ngroups:\n  \
+                    edge: {roles: [edge], count: 1}\n";
+        std::fs::write(&path, text).unwrap();
+        let files = ClusterFiles::open(&path).unwrap();
+        let unknown = |known| Error::NoSuchHost { name: "w-1".to_owned(), known };
+        let error = unknown(vec![]).or_no_machine(&files);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "no machine of this cluster exists: run `platform up {}`",
+                path.display()
+            )
+        );
+        assert_eq!(error.kind(), ExitKind::Unreachable);
+        let error = unknown(vec!["edge-1".to_owned()]).or_no_machine(&files);
+        assert_eq!(error.kind(), ExitKind::Usage);
     }
 
     #[test]

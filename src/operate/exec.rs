@@ -58,15 +58,19 @@ pub fn failure(said: &[Said]) -> Option<ExitKind> {
 /// names are given; returns the output of each, in the order of the inventory.
 ///
 /// # Errors
-/// When a name is unknown or the provider cannot be asked. A host that cannot be reached is
-/// reported like a command that failed.
+/// When a name is unknown, no machine runs, or the provider cannot be asked. A host that cannot be
+/// reached is reported like a command that failed.
 pub async fn exec(
     files: &ClusterFiles,
     limit: &[String],
     (user, argv): (As, Argv),
     ctx: &RunContext<'_>,
 ) -> Result<Vec<Said>, Error> {
-    let machines = machines::limited(machines::running(files, ctx).await?, limit)?;
+    let running = machines::running(files, ctx).await?;
+    if running.is_empty() {
+        return Err(Error::NoMachine(files.path.clone()));
+    }
+    let machines = machines::limited(running, limit)?;
     let (fleet, unreachable) = connect::connect(files, &machines, ctx).await?;
     files.state.keep_pins()?;
     let running: Vec<_> = machines

@@ -29,6 +29,7 @@ use crate::event::count;
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::Component;
+use crate::provider::MissingMachine;
 use crate::remote::RemoteError;
 use crate::resource::probe::Questions;
 use crate::resource::{Facts, Resource, Unit, UnitState};
@@ -119,10 +120,12 @@ pub async fn status(
     ctx: &RunContext<'_>,
 ) -> Result<Status, Error> {
     let machines = machines::compare(files, ctx).await?;
-    let missing = machines.plan.missing_names();
     let (fleet, unreachable) =
         connect::connect(files, &machines.plan.running, ctx).await?;
-    let topology = machines.topology(files)?;
+    let mut topology = machines.topology(files)?;
+    if !machines.plan.missing.is_empty() {
+        sort(&mut topology.nodes, files);
+    }
     let questions =
         topology.nodes.iter().map(|node| (node.host.clone(), questions(node)));
     let questions = questions.filter(|(host, _)| fleet.contains_key(host)).collect();
@@ -144,8 +147,9 @@ pub async fn status(
         answers: &answers,
         registries: &registries,
         asked: &asked,
+        missing: &machines.plan.missing,
     };
-    let mut status = seen.status(&missing, &unreachable);
+    let mut status = seen.status(&unreachable);
     if let Err(lost) = lost::check(&files.state.made(), files.state.folder(), &facts) {
         status.problems.insert(0, lost.to_string());
     }
@@ -158,16 +162,28 @@ pub async fn status(
     Ok(status)
 }
 
+/// Puts the hosts into the order of the inventory. Only a provider that numbers its machines has
+/// missing ones, and those come last at first.
+fn sort(nodes: &mut [Node], files: &ClusterFiles) {
+    let groups = &files.inventory.groups;
+    nodes.sort_by_key(|node| {
+        let group = groups.iter().position(|group| group.name == node.group);
+        (group, node.host.as_str().len(), node.host.clone())
+    });
+}
+
 /// What earlier runs began and did not finish.
 fn unfinished(files: &ClusterFiles) -> impl Iterator<Item = String> {
     let removal = "a `platform down` began to remove this cluster and did not finish: run it \
                    again, or run `platform up`, which keeps what still works, and otherwise \
                    finishes the removal and makes the cluster again";
-    let proof = "a `platform up` changed this cluster and did not prove that it works: run it \
-                 again";
-    let removal = files.state.removal_is_open().then_some(removal);
+    let proof = format!(
+        "the last `up` ended before its proof: run `platform up {}` again",
+        files.path.display()
+    );
+    let removal = files.state.removal_is_open().then(|| removal.to_owned());
     let proof = files.state.proof_is_open().then_some(proof);
-    removal.into_iter().chain(proof).map(str::to_owned)
+    removal.into_iter().chain(proof)
 }
 
 /// A cluster that expires sooner than this causes a warning.
@@ -244,19 +260,23 @@ struct Seen<'a> {
     answers: &'a BTreeMap<HostName, Result<Answer, String>>,
     asked: &'a Asked,
     registries: &'a BTreeMap<HostName, Result<(), String>>,
+    missing: &'a [MissingMachine],
 }
 
 impl Seen<'_> {
-    fn status(
-        &self,
-        missing: &[String],
-        unreachable: &[(HostName, RemoteError)],
-    ) -> Status {
+    fn status(&self, unreachable: &[(HostName, RemoteError)]) -> Status {
         let hosts: Vec<HostStatus> =
             self.topology.nodes.iter().map(|node| self.host(node)).collect();
         let zookeeper = self.topology.zookeeper().map(|ensemble| self.ensemble(ensemble));
-        let mut problems: Vec<String> =
-            missing.iter().map(|host| format!("{host} does not run")).collect();
+        let missing = self.missing.iter();
+        let missing = missing.flat_map(|it| std::iter::repeat_n(it, it.count));
+        let mut problems: Vec<String> = missing
+            .clone()
+            .map(|machine| match machine.is_new {
+                true => format!("{} does not exist", machine.name),
+                false => format!("{} does not run", machine.name),
+            })
+            .collect();
         problems.extend(unreachable.iter().map(|(_, error)| in_words(error)));
         for host in &hosts {
             problems.extend(host.docker_down.iter().map(|state| {
@@ -282,7 +302,7 @@ impl Seen<'_> {
         notes.extend(agent::unlimited(self.topology, self.facts));
         Status {
             cluster: self.topology.cluster.to_string(),
-            missing: missing.to_vec(),
+            missing: missing.map(|machine| machine.name.clone()).collect(),
             hosts,
             zookeeper,
             mesos: self.asked.status(self.topology),
@@ -317,7 +337,7 @@ impl Seen<'_> {
     /// The state that the component reports itself, if it does; otherwise the unit's state.
     fn service(&self, node: &Node, spec: &Spec) -> ServiceState {
         let Some(facts) = self.facts.get(&node.host) else {
-            return ServiceState::faulty("unknown: the host does not answer");
+            return ServiceState::NotKnown(self.silence(&node.host));
         };
         if spec.component == Component::MesosAgent && agent::is_gone(facts) {
             return ServiceState::faulty(GONE);
@@ -335,6 +355,18 @@ impl Seen<'_> {
             Health::Agents | Health::Leader => self.asked.state(spec.component, node),
         };
         said.unwrap_or(ServiceState::Serves("active"))
+    }
+
+    /// Why a host that told nothing is silent: a problem of the host, not of its services.
+    fn silence(&self, host: &HostName) -> &'static str {
+        let is_it = |missing: &&MissingMachine| {
+            missing.machine.as_ref().is_some_and(|machine| machine.host == *host)
+        };
+        match self.missing.iter().find(is_it) {
+            Some(machine) if machine.is_new => "unknown: the machine does not exist",
+            Some(_) => "unknown: the machine does not run",
+            None => "unknown: the host does not answer",
+        }
     }
 
     fn ensemble(&self, ensemble: &Ensemble) -> EnsembleStatus {
@@ -384,7 +416,7 @@ fn not_running(state: Option<&UnitState>) -> Option<&str> {
     let Some(state) = state else { return Some("unknown: the host did not say") };
     match (state.load.as_str(), state.active.as_str()) {
         (_, "active" | "reloading") => None,
-        ("not-found", _) => Some("not there"),
+        ("not-found", _) => Some("not installed"),
         (_, "activating") => {
             Some("activating: it is starting, or waits before it is started again")
         }
@@ -398,7 +430,7 @@ mod tests {
 
     use super::*;
     use crate::component::registry;
-    use crate::inventory;
+    use crate::inventory::{self, Inventory};
     use crate::provider::ssh;
     use crate::resource::probe;
 
@@ -416,6 +448,52 @@ mod tests {
         assert!(late.starts_with("the cluster has expired"), "{late}");
     }
 
+    /// The problems and the state of the registry on a host that told nothing.
+    fn of_silent(missing: &[MissingMachine]) -> (Vec<String>, String) {
+        let topology = Topology::new(&lab(), &ssh::machines(&lab())).unwrap();
+        let seen = Seen {
+            words: &Words::new(),
+            asked: &Asked::nobody(),
+            topology: &topology,
+            facts: &BTreeMap::new(),
+            answers: &BTreeMap::new(),
+            registries: &BTreeMap::new(),
+            missing,
+        };
+        let status = seen.status(&[]);
+        let state = status.hosts[0].services["registry"].state.to_string();
+        (status.problems, state)
+    }
+
+    #[test]
+    fn a_host_that_tells_nothing_is_one_problem_and_its_services_are_none() {
+        let missing = |is_new| MissingMachine {
+            name: "edge-1".to_owned(),
+            group: "edge".to_owned(),
+            count: 1,
+            machine: ssh::machines(&lab()).pop(),
+            is_new,
+        };
+        let said = |problems: &[&str], state: &str| {
+            (problems.iter().map(|it| (*it).to_owned()).collect(), state.to_owned())
+        };
+        assert_eq!(
+            of_silent(&[missing(true)]),
+            said(&["edge-1 does not exist"], "unknown: the machine does not exist")
+        );
+        assert_eq!(
+            of_silent(&[missing(false)]),
+            said(&["edge-1 does not run"], "unknown: the machine does not run")
+        );
+        assert_eq!(of_silent(&[]), said(&[], "unknown: the host does not answer"));
+    }
+
+    fn lab() -> Inventory {
+        let text = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
+                    edge: {roles: [edge], hosts: [{address: 10.0.0.9, name: edge-1}]}\n";
+        inventory::read(text, &|_: &Path| true).unwrap()
+    }
+
     /// The problem of a registry with this unit state and this answer.
     fn problem(load: &str, active: &str, answer: Result<(), &str>) -> Option<String> {
         problems("active", (load, active), answer).pop()
@@ -426,10 +504,7 @@ mod tests {
         (load, active): (&str, &str),
         answer: Result<(), &str>,
     ) -> Vec<String> {
-        let text = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
-                    edge: {roles: [edge], hosts: [{address: 10.0.0.9, name: edge-1}]}\n";
-        let inventory = inventory::read(text, &|_: &Path| true).unwrap();
-        let topology = Topology::new(&inventory, &ssh::machines(&inventory)).unwrap();
+        let topology = Topology::new(&lab(), &ssh::machines(&lab())).unwrap();
         let show = [
             format!("Id={}", registry::UNIT),
             format!("LoadState={load}"),
@@ -454,8 +529,9 @@ mod tests {
             facts: &[(host.clone(), facts)].into(),
             answers: &BTreeMap::new(),
             registries: &[(host, answer.map_err(str::to_owned))].into(),
+            missing: &[],
         };
-        seen.status(&[], &[]).problems
+        seen.status(&[]).problems
     }
 
     #[test]
@@ -490,7 +566,7 @@ mod tests {
             said("loaded", "activating"),
             "activating: it is starting, or waits before it is started again"
         );
-        assert_eq!(said("not-found", "inactive"), "not there");
+        assert_eq!(said("not-found", "inactive"), "not installed");
         assert_eq!(not_running(None), Some("unknown: the host did not say"));
     }
 }

@@ -56,11 +56,11 @@ fn show_stage(stage: &StagePlan, out: &mut impl Write) -> fmt::Result {
     writeln!(out, "{}", stage.stage)?;
     match &stage.work {
         Work::Push(pushes) => {
-            for Push { component, to } in pushes {
-                writeln!(
-                    out,
-                    "  {to}\n    push image {component}: its registry lacks it"
-                )?;
+            for pushes in pushes.chunk_by(|one, next| one.to == next.to) {
+                writeln!(out, "  {}", pushes[0].to)?;
+                for Push { component, .. } in pushes {
+                    writeln!(out, "    push image {component}: its registry lacks it")?;
+                }
             }
         }
         Work::Access { nodes, .. } => {
@@ -110,10 +110,39 @@ fn awaited(waves: &[Wave], n: usize) -> Option<String> {
     together(waves[n].before()).or(last)
 }
 
-/// Several gates as one text; `None` if there are none.
+/// Several gates as one text; `None` if there are none. Components on the same hosts are named
+/// together.
 fn together(gates: &[Gate]) -> Option<String> {
-    let gates: Vec<String> = gates.iter().map(Gate::to_string).collect();
-    (!gates.is_empty()).then(|| gates.join(" and "))
+    let on_same_hosts = |one: &Gate, next: &Gate| match (one.who(), next.who()) {
+        (Some((_, hosts)), Some((_, others))) => hosts == others,
+        _ => false,
+    };
+    let texts: Vec<String> = gates.chunk_by(on_same_hosts).map(in_brief).collect();
+    (!texts.is_empty()).then(|| texts.join("; and "))
+}
+
+/// Gates of components on the same hosts, or a single gate.
+fn in_brief(gates: &[Gate]) -> String {
+    let known: Vec<_> = gates.iter().filter_map(Gate::who).collect();
+    match known.as_slice() {
+        [(_, hosts), _, ..] => {
+            let titles = known.iter().map(|(component, _)| Spec::of(*component).title);
+            let titles: Vec<&str> = titles.collect();
+            let hosts: Vec<&str> = hosts.iter().map(|host| host.as_str()).collect();
+            format!("{} work on {}", listed(&titles), listed(&hosts))
+        }
+        _ => gates.iter().map(Gate::to_string).collect(),
+    }
+}
+
+/// `a, b and c`
+fn listed(words: &[&str]) -> String {
+    match words {
+        [rest @ .., last] if !rest.is_empty() => {
+            format!("{} and {last}", rest.join(", "))
+        }
+        words => words.concat(),
+    }
 }
 
 impl fmt::Display for KeptResource {

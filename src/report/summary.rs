@@ -123,21 +123,29 @@ impl Summary {
         if stopped_early(ending.result) {
             lines.extend(self.stages.iter().filter_map(StageAccount::problem));
             lines.extend(self.not_reached());
-            lines.extend(again.map(|command| self.what_next(command)));
+            let next = |command| self.what_next(ending.result, command);
+            lines.extend(again.map(next));
         }
         lines
     }
 
-    fn what_next(&self, command: &str) -> String {
-        match self.stages.is_empty() {
-            true => format!("Nothing was changed. Fix this, then run `{command}` again."),
-            false => format!("Run `{command}` again to finish."),
+    fn what_next(&self, result: RunResult, command: &str) -> String {
+        match (self.stages.is_empty(), result) {
+            (true, RunResult::Interrupted) => {
+                format!("Nothing was changed. To do it, run `{command}` again.")
+            }
+            (true, _) => {
+                format!("Nothing was changed. Fix this, then run `{command}` again.")
+            }
+            (false, _) => format!("Run `{command}` again to finish."),
         }
     }
 
-    /// Whether the run succeeded; `None` before its end.
+    /// Whether the run did what it was asked for; `None` before its end.
     pub fn went_well(&self) -> Option<bool> {
-        self.ending.as_ref().map(|ending| !stopped_early(ending.result))
+        let refused = |result| result == RunResult::Refused;
+        let ending = self.ending.as_ref();
+        ending.map(|it| !stopped_early(it.result) && !refused(it.result))
     }
 
     /// The planned stages that never began.

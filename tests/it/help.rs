@@ -85,6 +85,8 @@ fn nothing_is_guessed_where_a_word_is_missing() {
         let error = parsed(words).expect_err(words);
         assert_eq!(error.exit_code(), 2, "{words}");
     }
+    let zero = parsed("platform up l.yaml --parallel 0").expect_err("zero hosts");
+    assert!(zero.to_string().contains("must be at least 1"), "{zero}");
     let Ok(Verb::Init(init)) = parsed("platform init") else {
         panic!("init was not understood");
     };

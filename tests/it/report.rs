@@ -389,6 +389,13 @@ fn a_question_is_asked_on_a_clear_line_and_the_run_goes_on_below() {
 }
 
 #[test]
+fn a_run_that_was_refused_is_not_marked_as_done() {
+    let (term, sink) = terminal(80, &Settings::default());
+    sink.take(&finished(RunResult::Refused, "not agreed to: nothing was changed"));
+    assert_eq!(term.contents(), "✗ not agreed to: nothing was changed (42.3s)");
+}
+
+#[test]
 fn a_stage_of_this_computer_alone_names_no_hosts() {
     let mut events = vec![started("images", &[], 1)];
     events.extend(step(

@@ -200,7 +200,10 @@ impl Order {
         let what = in_words_of_asked(&asked(&self.addition));
         let back = match &self.addition {
             Addition::Machines(_) => format!("put its `count` back to {}", self.n_before),
-            Addition::Hosts(_) => "remove them from its `hosts`".to_owned(),
+            Addition::Hosts(hosts) => {
+                let them = if hosts.len() == 1 { "it" } else { "them" };
+                format!("remove {them} from its `hosts`")
+            }
         };
         let hint = format!(
             "{path} now has {what} in group {}: run the same command again to continue; to undo \

@@ -196,10 +196,14 @@ impl Asked {
                 "no Mesos master leads; an election takes some seconds, and until then \
                  nothing is known about agents and frameworks: {why}"
             ),
-            false => format!(
-                "Mesos has no quorum of masters, so nothing is known about agents and \
-                 frameworks: {why}"
-            ),
+            false => {
+                let (n_serving, n_masters) = (self.n_serving(), masters.members().len());
+                let serve = if n_serving == 1 { "serves" } else { "serve" };
+                format!(
+                    "Mesos has no quorum, so agents and frameworks are unknown: {n_serving} of \
+                     {n_masters} masters {serve}"
+                )
+            }
         }]
     }
 
@@ -392,6 +396,19 @@ mod tests {
         let problems = asked.problems(&topology);
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].starts_with("no Mesos master leads; "), "{problems:?}");
+    }
+
+    #[test]
+    fn without_a_quorum_the_masters_that_serve_are_counted() {
+        let topology = topology();
+        let agents = Err("nobody listens".to_owned());
+        let asked = Asked { agents, ..Asked::nobody() };
+        assert_eq!(
+            asked.problems(&topology),
+            [
+                "Mesos has no quorum, so agents and frameworks are unknown: 0 of 1 masters serve"
+            ]
+        );
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn gets_another_agent_for_one_that_someone_ended(ec2: &Ec2, lab: &Lab) {
     ec2.has_to("TerminateInstances", &[("InstanceId.1", &ended)]);
     let status = lab.run(&["status"]).exits(1);
     assert!(
-        status.stdout.contains("a machine of workers does not run"),
+        status.stdout.contains("a machine of workers does not exist"),
         "{}",
         status.said()
     );

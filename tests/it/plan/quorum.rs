@@ -364,7 +364,7 @@ fn a_member_that_is_being_brought_back_is_not_waited_for_before_it_is_started() 
     let waves =
         in_waves(case.changes(), ensemble(3), &case.health()).expect("a base stage");
     let gate = waves[1].after()[0].to_string();
-    assert_eq!(gate, "ZooKeeper on c0, c1 serve and are synced");
+    assert_eq!(gate, "ZooKeeper serves on c0, c1, and all are synced");
     check(
         [Leads, Serves, Down],
         [&[], &[Disturbs], &[Disturbs]],
@@ -426,7 +426,8 @@ fn a_member_that_boots_anew_is_back_and_serves_before_the_next() {
     assert_eq!(of_members.len(), 3, "{waves:?}");
     for (hosts, gates) in of_members {
         let back = format!("{} is back with cgroup v1", hosts[0]);
-        let serve = format!("ZooKeeper on {} serve and are synced", members.join(", "));
+        let serve =
+            format!("ZooKeeper serves on {}, and all are synced", members.join(", "));
         assert_eq!(gates, &[back, serve]);
     }
 }

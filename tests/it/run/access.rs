@@ -15,7 +15,7 @@ fn access(paths: &[&'static str]) -> StagePlan {
     let members = cluster.topology.zookeeper().expect("it has one").members().to_vec();
     let secure = |path: &&'static str| Secure {
         node: Znode { path, access: [].into() },
-        reason: "it is not there".to_owned(),
+        reason: "the node does not exist yet".to_owned(),
     };
     let nodes = paths.iter().map(secure).collect();
     let work = Work::Access { members, nodes };
@@ -27,7 +27,7 @@ async fn nodes_are_secured_once_all_members_serve() {
     let run = Run::on(&[]);
     let tally = run.carry_out(vec![access(&["/", "/mesos"])]).await;
     assert_eq!((tally.n_done, tally.is_complete()), (2, true));
-    let serve = "ZooKeeper on control-1, control-2, control-3 serve and are synced";
+    let serve = "ZooKeeper serves on control-1, control-2, control-3, and all are synced";
     assert_eq!(run.gates(), [serve]);
 }
 
@@ -49,7 +49,7 @@ async fn a_node_that_cannot_be_secured_stops_the_run() {
     let [failure] = &tally.failed[..] else { panic!("{tally:?}") };
     assert_eq!(
         (failure.step.as_str(), failure.why.said.as_str()),
-        ("secure node /bad", "no leader")
+        ("set the access list of /bad", "no leader")
     );
     let failed = Outcome::Failed { reason: "no leader".to_owned() };
     assert!(run.outcomes().contains(&failed), "{:?}", run.outcomes());

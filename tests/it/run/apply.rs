@@ -498,9 +498,9 @@ async fn members_change_one_by_one_and_gates_are_asked_around_each() {
     let run = members([vec![well(1)], vec![well(1)], vec![well(1)]]);
     assert!(run.carry_out(vec![rolling()]).await.is_complete());
     let gates = run.helpers.gates.lock().expect("no test panics while it writes");
-    let all = "ZooKeeper on control-1, control-2, control-3 serve and are synced";
+    let all = "ZooKeeper serves on control-1, control-2, control-3, and all are synced";
     let others = |one, two| {
-        format!("ZooKeeper on control-{one}, control-{two} serve and are synced")
+        format!("ZooKeeper serves on control-{one}, control-{two}, and all are synced")
     };
     assert_eq!(
         *gates,
@@ -524,8 +524,8 @@ async fn a_gate_that_stays_shut_stops_the_run_before_the_next_member() {
     assert_eq!((&failure.host, failure.why.kind), (&None, ErrorKind::TimedOut));
     assert_eq!(
         failure.why.said,
-        "gave up after waiting 180s until ZooKeeper on control-1, control-2, control-3 \
-         serve and are synced; last seen: control-1 runs without a quorum; the next run \
+        "gave up after waiting 180s until ZooKeeper serves on control-1, control-2, control-3, \
+         and all are synced; last seen: control-1 runs without a quorum; the next run \
          checks again and plans from what it finds"
     );
 }
