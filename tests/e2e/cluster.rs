@@ -98,11 +98,8 @@ fn connections(run: &Run, name: &str) -> usize {
 }
 
 fn commands(run: &Run, name: &str) -> Vec<String> {
-    let of_host = |event| match event {
-        Event::Executed { host, purpose } if host.as_str() == name => Some(purpose),
-        _ => None,
-    };
-    run.events().into_iter().filter_map(of_host).collect()
+    let of_host = run.commands().into_iter().filter(|(host, _)| host == name);
+    of_host.map(|(_, purpose)| purpose).collect()
 }
 
 fn is_at_the_operators_hand(lab: &Lab) {

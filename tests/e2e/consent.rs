@@ -98,7 +98,7 @@ fn one_question_covers_new_machines_and_what_they_get() {
     for part in [
         "The machines differ from what the plan expected.",
         "node-1: install package jq",
-        "not agreed to: the changes were not made; before that: 1 machine made or started",
+        "not agreed to: the changes were not made; before that: 1 machine",
     ] {
         assert!(shown.contains(part), "`{part}` is not in:\n{shown}");
     }

@@ -14,7 +14,7 @@ const CASES: [(&str, &str, i32, &str); 5] = [
         3,
         "no instance type `t3.medum` (group `edge`)",
     ),
-    ("type: t3.medium", "type: t4g.medium", 3, "for x86_64, and `t4g.medium`"),
+    ("type: t3.medium", "type: t4g.medium", 3, "for x86_64, but `t4g.medium`"),
     ("    image:", "    zones: [us-east-1z]\n    image:", 3, "the zone `us-east-1z`"),
     (
         "region: us-east-1\n",

@@ -47,6 +47,18 @@ impl Run {
         format!("{}{}", self.stdout, self.stderr)
     }
 
+    /// The commands that ran on hosts, each with its host. A machine that started a moment ago, as
+    /// those of a test have, is also asked whether it has booted; these questions are left out.
+    pub(crate) fn commands(&self) -> Vec<(String, String)> {
+        let command = |event| match event {
+            Event::Executed { host, purpose } => Some((host.to_string(), purpose)),
+            _ => None,
+        };
+        let all = self.events().into_iter().filter_map(command);
+        all.filter(|(_, purpose)| purpose != "check whether the units were started")
+            .collect()
+    }
+
     /// The events of a run with `-o json`.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.stdout.lines().map(event).collect()
