@@ -41,8 +41,10 @@ impl Prompt {
         }
         self.screen.suspend(|| {
             loop {
+                // What was typed before did not answer this question.
+                let flushed = tcflush(io::stdin(), QueueSelector::IFlush);
                 tell(&format!("{question} "));
-                let Some(line) = self.line() else {
+                let Some(line) = flushed.ok().and_then(|()| self.line()) else {
                     tell("\n");
                     return false;
                 };
@@ -54,10 +56,8 @@ impl Prompt {
         })
     }
 
-    /// A line that is typed from now on: what was typed before did not answer this question.
-    /// `None` if there is none, because of Ctrl-C or Ctrl-D.
+    /// The next line that is typed. `None` if there is none, because of Ctrl-C or Ctrl-D.
     fn line(&self) -> Option<String> {
-        tcflush(io::stdin(), QueueSelector::IFlush).ok()?;
         loop {
             if self.stopped.load(Ordering::Relaxed) {
                 return None;

@@ -8,7 +8,7 @@ mod strangers;
 
 use std::time::Duration;
 
-use platform::event::{Event, RunResult};
+use platform::event::RunResult;
 use serde_json::{Value, json};
 
 use crate::harness::{Lab, Secrets, Services, turn, until};

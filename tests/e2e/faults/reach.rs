@@ -42,7 +42,11 @@ fn a_key_that_the_host_does_not_know_is_named(given: &Given) {
     check_up(
         &lab,
         5,
-        &["does not accept the login of `platform`", "wrong (refused)", "authorized_keys"],
+        &[
+            "does not accept the login of `platform`",
+            "wrong (refused)",
+            "authorized_keys",
+        ],
     );
 }
 
