@@ -125,3 +125,17 @@ impl ClusterHealth<'_> {
         GateState::Open("it asks for a password and accepts the cluster's".to_owned())
     }
 }
+
+/// Helpers for the tests of health checks.
+#[cfg(test)]
+mod fixture {
+    use crate::topology::Member;
+
+    pub(super) fn member(id: u8) -> Member {
+        Member {
+            id: id.into(),
+            host: format!("control-{id}").parse().unwrap(),
+            address: [10, 0, 0, id].into(),
+        }
+    }
+}

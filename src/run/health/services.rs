@@ -354,15 +354,8 @@ fn judge_agents(members: &[Member], agents: &[AgentInfo]) -> GateState {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture::member;
     use super::*;
-
-    fn member(id: u8) -> Member {
-        Member {
-            id: id.into(),
-            host: format!("control-{id}").parse().unwrap(),
-            address: [10, 0, 0, id].into(),
-        }
-    }
 
     fn check(statuses: &[LeaderStatus], whole: bool, open: bool) {
         let ids = 1..=u8::try_from(statuses.len()).unwrap();

@@ -112,15 +112,8 @@ fn answer_in_words(answer: &Result<Answer, String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture::member;
     use super::*;
-
-    fn member(id: u8) -> Member {
-        Member {
-            id: id.into(),
-            host: format!("control-{id}").parse().unwrap(),
-            address: [10, 0, 0, id].into(),
-        }
-    }
 
     fn serving(mode: Mode, synced_followers: Option<u32>) -> Result<Answer, String> {
         Ok(Answer::Serving(Status {

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use platform::event::in_words;
 use platform::remote::config::{BadValue, ConfigError, OperatorConfig, Question};
-use platform::remote::ssh::{Purpose, Target, system_ssh};
+use platform::remote::ssh::{Purpose, Target};
 use platform::remote::{ErrorKind, Remote, RemoteError};
 use tempfile::TempDir;
 
 use super::sshd::{
-    LONG, Sshd, connector, eventually, keep_pins, run, script, settings, user,
+    COMMAND, LONG, Sshd, connector, eventually, keep_pins, openssh, run, script,
+    settings, user,
 };
 
 fn question(host: &str) -> Question {
@@ -194,12 +195,10 @@ async fn tokens_stand_for_the_same_as_with_openssh() {
     keep_pins(&settings);
     assert_eq!(ssh.exec(script("exit 7")).await.unwrap().status, 7);
 
-    let purpose = Purpose::Command { on_terminal: false };
-    let argv =
-        system_ssh(&target, &sshd.file("pins"), Some(&sshd.file("config")), purpose);
-    let mut openssh = Command::new(&argv.words()[0]);
-    openssh.args(&argv.words()[1..]).arg("echo hello").env_remove("SSH_AUTH_SOCK");
-    assert_eq!(run(&mut openssh), "hello\n");
+    let (pins, file) = (sshd.file("pins"), sshd.file("config"));
+    let mut ssh = openssh(&target, &pins, Some(&file), COMMAND);
+    let said = run(ssh.arg("echo hello").env_remove("SSH_AUTH_SOCK"));
+    assert_eq!(said, "hello\n");
     let noted = fs::read_to_string(log).unwrap();
     let lines: Vec<&str> = noted.lines().collect();
     assert_eq!(lines.len(), 2, "{noted}");
@@ -298,12 +297,11 @@ async fn a_command_of_ours_runs_in_place_of_the_operators_own() {
 
     let start = |purpose| {
         let file = sshd.file("config");
-        let argv = system_ssh(&target, &sshd.file("pins"), Some(&file), purpose);
-        let mut openssh = Command::new(&argv.words()[0]);
-        openssh.args(&argv.words()[1..]).stdin(std::process::Stdio::null());
-        openssh
+        let mut ssh = openssh(&target, &sshd.file("pins"), Some(&file), purpose);
+        ssh.stdin(std::process::Stdio::null());
+        ssh
     };
-    let mut command = start(Purpose::Command { on_terminal: false });
+    let mut command = start(COMMAND);
     let output = command.arg("printf 'a\\nb\\n'; exit 3").output().unwrap();
     assert_eq!(output.stdout, b"a\nb\n", "{output:?}");
     assert_eq!(output.status.code(), Some(3));

@@ -4,11 +4,12 @@ use std::fs;
 use std::process::Command;
 
 use platform::inventory::HostKeyPolicy;
-use platform::remote::ssh::{Purpose, Target, system_ssh};
+use platform::remote::ssh::Target;
 use platform::remote::{ErrorKind, Remote, RemoteError};
 
 use super::sshd::{
-    Sshd, answer, bare_public, connector, keep_pins, keygen, run, script, settings,
+    COMMAND, Sshd, answer, bare_public, connector, keep_pins, keygen, openssh, run,
+    script, settings,
 };
 
 fn asking(sshd: &Sshd) -> Target {
@@ -28,11 +29,8 @@ async fn accept_new_pins_the_key_as_openssh_can_use_it() {
     assert_eq!(settings.new_pins.lock().unwrap().concat(), line);
 
     keep_pins(&settings);
-    let pins = sshd.file("pins");
-    let argv =
-        system_ssh(&sshd.target(), &pins, None, Purpose::Command { on_terminal: false });
-    let mut ssh = Command::new(&argv.words()[0]);
-    assert_eq!(run(ssh.args(&argv.words()[1..]).arg("echo hello")), "hello\n");
+    let mut ssh = openssh(&sshd.target(), &sshd.file("pins"), None, COMMAND);
+    assert_eq!(run(ssh.arg("echo hello")), "hello\n");
 }
 
 #[tokio::test]
@@ -225,27 +223,15 @@ async fn of_a_machine_that_its_provider_vouches_for_only_that_key_passes() {
     connector.connect(target.clone()).await.unwrap();
     let new_pins = settings.new_pins.lock().unwrap().clone();
     assert!(new_pins.is_empty(), "the provider's word needs no pin");
-    let argv = system_ssh(
-        &target,
-        &sshd.file("pins"),
-        None,
-        Purpose::Command { on_terminal: false },
-    );
-    let mut ssh = Command::new(&argv.words()[0]);
-    assert_eq!(run(ssh.args(&argv.words()[1..]).arg("echo hello")), "hello\n");
+    let mut ssh = openssh(&target, &sshd.file("pins"), None, COMMAND);
+    assert_eq!(run(ssh.arg("echo hello")), "hello\n");
 
     let other = keygen(sshd.path(), "other", &["-t", "ed25519"]);
     target.host_keys = vec![bare_public(&other)];
     let error = connector.connect(target.clone()).await.err().unwrap();
     assert!(matches!(error, RemoteError::HostKeyNotVouched { .. }), "{error:?}");
-    let argv = system_ssh(
-        &target,
-        &sshd.file("pins"),
-        None,
-        Purpose::Command { on_terminal: false },
-    );
-    let mut ssh = Command::new(&argv.words()[0]);
-    let refused = ssh.args(&argv.words()[1..]).arg("true").output().unwrap();
+    let mut ssh = openssh(&target, &sshd.file("pins"), None, COMMAND);
+    let refused = ssh.arg("true").output().unwrap();
     assert_eq!(refused.status.code(), Some(255), "{refused:?}");
 }
 

@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use platform::remote::ssh::{Purpose, Ssh, Target, system_ssh};
+use platform::remote::ssh::{Ssh, Target};
 use platform::remote::{ErrorKind, Remote, RemoteError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::sshd::{
-    LONG, Sshd, connector, free_port, keep_pins, run, script, settings, user,
+    COMMAND, LONG, Sshd, connector, free_port, keep_pins, openssh, run, script, settings,
+    user,
 };
 
 /// A target behind a jump host; both accept the target's key.
@@ -51,14 +51,8 @@ async fn two_jump_hosts_in_a_row_are_passed_in_order_by_us_and_by_openssh() {
     let (connector, _) = connector(settings.clone());
     works(&connector.connect(target.clone()).await.unwrap()).await;
     keep_pins(&settings);
-    let argv = system_ssh(
-        &target,
-        &sshd.file("pins"),
-        None,
-        Purpose::Command { on_terminal: false },
-    );
-    let mut ssh = Command::new(&argv.words()[0]);
-    assert_eq!(run(ssh.args(&argv.words()[1..]).arg("echo hello")), "hello\n");
+    let mut ssh = openssh(&target, &sshd.file("pins"), None, COMMAND);
+    assert_eq!(run(ssh.arg("echo hello")), "hello\n");
     for jump in [near, far] {
         assert_eq!(jump.log().matches("Accepted publickey").count(), 2);
     }

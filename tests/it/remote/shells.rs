@@ -1,9 +1,8 @@
 //! Login shells that parse a command line differently.
 
-use platform::remote::ssh::{Purpose, system_ssh};
 use platform::remote::{Argv, Exec, Remote, to_login_shell, to_script};
 
-use super::sshd::{Sshd, connector, run, script, settings};
+use super::sshd::{COMMAND, Sshd, connector, openssh, run, script, settings};
 
 /// sshd passes a command line to the login shell with `-c`: this does the same, for any shell.
 fn sshd_with(shell: &str) -> Sshd {
@@ -93,15 +92,13 @@ async fn words_arrive_as_they_are_whatever_the_login_shell() {
 fn the_operators_own_ssh_hands_on_the_same_words() {
     for shell in ["bash", "fish", "tcsh"] {
         let sshd = sshd_with(shell);
-        let purpose = Purpose::Command { on_terminal: false };
-        let argv = system_ssh(&sshd.target(), &sshd.file("pins"), None, purpose);
         let key = super::sshd::bare_public(&sshd.file("host_ed25519"));
         std::fs::write(sshd.file("pins"), format!("[127.0.0.1]:{} {key}\n", sshd.port))
             .unwrap();
         let text =
             to_login_shell(&to_script(&Argv::new(["printf", "%s|", "it's", "a!\\b\n"])));
-        let mut ssh = std::process::Command::new(&argv.words()[0]);
-        let said = run(ssh.args(&argv.words()[1..]).arg(text));
+        let mut ssh = openssh(&sshd.target(), &sshd.file("pins"), None, COMMAND);
+        let said = run(ssh.arg(text));
         assert_eq!(said, "it's|a!\\b\n|", "{shell}");
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use platform::event::{Event, Events, Sink};
 use platform::inventory::{HostKeyPolicy, SshAccess};
 use platform::remote::ssh::{
-    Connector, FirstContact, Settings, Target, Timing, TrustPrompt,
+    Connector, FirstContact, Purpose, Settings, Target, Timing, TrustPrompt, system_ssh,
 };
 use platform::remote::{Argv, As, Exec, Input};
 use rustix::process::{Pid, Signal, kill_process};
@@ -242,6 +242,22 @@ pub(super) fn settings(dir: &Path) -> Settings {
         clock: Arc::new(jiff::Timestamp::now),
     }
 }
+
+/// The operator's own `ssh` to a host, as `platform ssh` starts it.
+pub(super) fn openssh(
+    target: &Target,
+    pins: &Path,
+    config: Option<&Path>,
+    purpose: Purpose,
+) -> Command {
+    let argv = system_ssh(target, pins, config, purpose);
+    let mut ssh = Command::new(&argv.words()[0]);
+    ssh.args(&argv.words()[1..]);
+    ssh
+}
+
+/// A command that `ssh` runs without a terminal.
+pub(super) const COMMAND: Purpose = Purpose::Command { on_terminal: false };
 
 /// Writes the pinned keys to their file, as a run does that goes on.
 pub(super) fn keep_pins(settings: &Settings) {
