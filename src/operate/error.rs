@@ -139,21 +139,13 @@ pub enum Error {
     /// Machines cannot be added.
     #[error(transparent)]
     CannotAdd(#[from] CannotAdd),
-    /// Machines were made or changed, and a later part of the work failed.
-    #[error("{}; before that: {done}", in_words(why))]
-    AfterMachines {
+    /// A part of the work was done, and a later part failed.
+    #[error("{}; {done}", in_words(why))]
+    AfterChanges {
         /// The failure.
         why: Box<Self>,
-        /// What was done.
+        /// What was changed before it, and perhaps what to do.
         done: String,
-    },
-    /// Machines were added to the inventory, and a later part of the work failed.
-    #[error("{}; {hint}", in_words(why))]
-    AfterEdit {
-        /// The failure.
-        why: Box<Self>,
-        /// What the inventory has now, and what to do.
-        hint: String,
     },
     /// The operator said no, or nobody was there to ask.
     #[error("not agreed to: the changes were not made")]
@@ -250,14 +242,12 @@ impl Error {
             | Self::NoSuchHost { .. } => ExitKind::Usage,
             Self::CannotAdd(_) => ExitKind::Refused,
             // These kinds say that nothing was changed, which is not true here.
-            Self::AfterEdit { why, .. } | Self::AfterMachines { why, .. } => {
-                match why.kind() {
-                    ExitKind::Refused | ExitKind::Invalid | ExitKind::Usage => {
-                        ExitKind::Failed
-                    }
-                    kind => kind,
+            Self::AfterChanges { why, .. } => match why.kind() {
+                ExitKind::Refused | ExitKind::Invalid | ExitKind::Usage => {
+                    ExitKind::Failed
                 }
-            }
+                kind => kind,
+            },
             Self::NoMachine(_) => ExitKind::Unreachable,
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => of_probes(errors),

@@ -220,7 +220,10 @@ impl Before {
     fn added_to(self, why: Error) -> Error {
         match self.told() {
             None => why,
-            Some(done) => Error::AfterMachines { why: Box::new(why), done },
+            Some(done) => {
+                let done = format!("before that: {done}");
+                Error::AfterChanges { why: Box::new(why), done }
+            }
         }
     }
 }

@@ -205,12 +205,12 @@ impl Order {
                 format!("remove {them} from its `hosts`")
             }
         };
-        let hint = format!(
+        let done = format!(
             "{path} now has {what} in group {}: run the same command again to continue; to undo \
              the edit, {back}",
             self.group
         );
-        Error::AfterEdit { why: Box::new(why), hint }
+        Error::AfterChanges { why: Box::new(why), done }
     }
 }
 

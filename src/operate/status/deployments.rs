@@ -7,11 +7,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::RunContext;
-use crate::api::marathon::{App, Deployment, Queued};
+use crate::api::marathon::{App, Deployment, Marathon, Queued};
 use crate::component::marathon::UNIT;
 use crate::host::HostName;
-use crate::inventory::Component;
-use crate::run::health::services::Services;
 
 /// The time that each task may take besides its checks: Marathon waits for an offer, and the agent
 /// fetches what the task needs.
@@ -20,21 +18,18 @@ const START: SignedDuration = SignedDuration::from_mins(3);
 /// A sentence for each deployment that lasts too long. Apps and the launch queue are only fetched
 /// if one might.
 pub(super) async fn overdue(
-    services: Services<'_>,
+    marathon: &Marathon,
     leader: &HostName,
     ctx: &RunContext<'_>,
 ) -> Vec<String> {
-    found(services, leader, (ctx.clock)()).await.unwrap_or_default()
+    found(marathon, leader, (ctx.clock)()).await.unwrap_or_default()
 }
 
 async fn found(
-    services: Services<'_>,
+    marathon: &Marathon,
     leader: &HostName,
     now: Timestamp,
 ) -> Option<Vec<String>> {
-    let members = services.topology.members_of(Component::Marathon);
-    let member = members.iter().find(|member| member.host == *leader)?;
-    let marathon = services.marathon(member).ok()?;
     let mut old = marathon.deployments().await.ok()?;
     old.retain(|it| it.version.is_some_and(|begun| now.duration_since(begun) > START));
     if old.is_empty() {

@@ -5,18 +5,19 @@
 //! if Marathon has no principal (seen on Marathon 1.11.24). Nothing is started then until that
 //! app is deleted and another Marathon leads.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::RunContext;
-use crate::api::marathon::{App, Queued};
+use crate::api::http::ApiError;
+use crate::api::marathon::{App, Marathon, Queued};
 use crate::api::mesos::AgentInfo;
 use crate::component::marathon::UNIT;
 use crate::event::Event;
 use crate::host::HostName;
-use crate::inventory::Component;
-use crate::run::health::services::Services;
+use crate::progress;
 
 /// A Marathon that needs offers gets one well within this time: after it refuses an offer, it does
 /// not get that offer again for 120 s, and while something waits it asks for all offers again
@@ -36,7 +37,7 @@ const ROOM: (f64, f64) = (0.1, 32.0);
 /// A sentence if Marathon no longer starts tasks. A queue that has not moved for long is watched
 /// for some seconds; any other queue is checked once.
 pub(super) async fn problem(
-    services: Services<'_>,
+    marathon: &Marathon,
     leader: &HostName,
     agents: &[AgentInfo],
     ctx: &RunContext<'_>,
@@ -44,24 +45,28 @@ pub(super) async fn problem(
     if !agents.iter().any(has_room) {
         return None;
     }
-    let members = services.topology.members_of(Component::Marathon);
-    let marathon =
-        services.marathon(members.iter().find(|member| member.host == *leader)?).ok()?;
     let first = marathon.queue().await.ok()?;
     let since = waiting_since(&first, (ctx.clock)())?;
-    ctx.events.emit(&Event::Waiting {
-        gate: "Marathon considers an offer".to_owned(),
-        seen: format!("it has considered none since {since:.0}"),
-    });
-    let until = tokio::time::Instant::now() + WATCH;
-    while tokio::time::Instant::now() < until {
-        tokio::time::sleep(EVERY).await;
-        if marathon.queue().await.ok()? != first {
-            return None;
+    let on_seen = |seen: &str| {
+        let gate = "Marathon considers an offer".to_owned();
+        ctx.events.emit(&Event::Waiting { gate, seen: seen.to_owned() });
+    };
+    let look = async || -> Result<_, ApiError> {
+        Ok(match marathon.queue().await? == first {
+            true => {
+                let seen = format!("it has considered none since {since:.0}");
+                ControlFlow::Continue(seen)
+            }
+            false => ControlFlow::Break(()),
+        })
+    };
+    match progress::poll(WATCH, || EVERY, on_seen, look).await.ok()? {
+        Ok(()) => None,
+        Err(_) => {
+            let apps = marathon.apps().await.ok()?;
+            Some(sentence(&first, &apps, leader, since))
         }
     }
-    let apps = marathon.apps().await.ok()?;
-    Some(sentence(&first, &apps, leader, since))
 }
 
 /// Whether an agent has free CPU and memory to offer.

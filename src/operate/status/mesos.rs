@@ -14,7 +14,7 @@ use crate::component::{Health, Spec};
 use crate::host::HostName;
 use crate::inventory::Component;
 use crate::run::health::services::{LeaderStatus, Services, agent_of, confirm};
-use crate::topology::{Node, Topology};
+use crate::topology::{Member, Node, Topology};
 
 /// The state of Mesos.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -109,19 +109,23 @@ impl Asked {
         });
         let mut asked =
             Self { statuses: statuses.collect(), agents, frameworks, ..Self::nobody() };
-        if let (Some(leader), Ok(agents)) = (asked.marathon(), &asked.agents) {
-            let late = deployments::overdue(services, leader, ctx);
-            let launches = launches::problem(services, leader, agents, ctx);
+        if let (Some(leader), Ok(agents)) = (asked.marathon(topology), &asked.agents)
+            && let Ok(marathon) = services.marathon(&leader)
+        {
+            let late = deployments::overdue(&marathon, &leader.host, ctx);
+            let launches = launches::problem(&marathon, &leader.host, agents, ctx);
             let (late, launches) = tokio::join!(late, launches);
             (asked.deployments, asked.launches) = (late, launches);
         }
         asked
     }
 
-    /// The host whose Marathon leads.
-    fn marathon(&self) -> Option<&HostName> {
-        self.statuses.iter().find_map(|((component, host), status)| {
-            (*component == Component::Marathon && *status == Ok(true)).then_some(host)
+    /// The Marathon that leads.
+    fn marathon(&self, topology: &Topology) -> Option<Member> {
+        let mut members = topology.members_of(Component::Marathon).into_iter();
+        members.find(|member| {
+            let status = self.statuses.get(&(Component::Marathon, member.host.clone()));
+            status == Some(&Ok(true))
         })
     }
 
