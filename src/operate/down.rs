@@ -169,7 +169,8 @@ impl Hosts<'_> {
     ) -> Result<BTreeMap<HostName, Facts>, Error> {
         let machines = self.machines.iter();
         let every = machines.map(|machine| (machine.host.clone(), Questions::default()));
-        let facts = survey::facts(self.fleet, &every.collect(), ctx).await?;
+        let topology = Topology::new(&self.files.inventory, self.machines)?;
+        let facts = survey::facts(self.fleet, &topology, &every.collect(), ctx).await?;
         let others = preflight::of_other_clusters(&self.files.inventory.cluster, &facts);
         fit(others)?;
         Ok(facts)

@@ -19,6 +19,7 @@ mod preview;
 mod proof;
 mod run;
 mod ssh_limits;
+mod starting;
 pub mod status;
 mod survey;
 pub mod up;

@@ -8,7 +8,7 @@ use super::cluster_files::ClusterFiles;
 use super::error::Error;
 use super::gather::{self, NOT_THERE_YET};
 use super::up::Assessment;
-use super::{RunContext, connect, fit, survey};
+use super::{RunContext, connect, fit, starting, survey};
 use crate::component::Inputs;
 use crate::host::HostName;
 use crate::plan::{self, Foreseen, Plan};
@@ -64,14 +64,19 @@ pub(super) async fn preview(
         .map(|machine| machine.host.clone())
         .filter(|host| !running.contains(host))
         .collect();
-    let hosts = survey::Targets { fleet: &fleet, new: &new };
-    let survey =
-        survey::with_new(files, hosts, &mut topology, &mut gathered, ctx).await?;
-    let known = survey.facts.iter().filter(|(host, _)| running.contains(*host));
-    let known = known.map(|(host, facts)| (host.clone(), facts.clone())).collect();
-    let failures =
-        fit::preflight_failures(&fleet, &topology, &gathered.catalog, &known, None).await;
-    let plan = plan::build(&survey.situation(&topology, &failures));
+    let (_, plan) = starting::waited_for(ctx, async || {
+        let hosts = survey::Targets { fleet: &fleet, new: &new };
+        let survey =
+            survey::with_new(files, hosts, &mut topology, &mut gathered, ctx).await?;
+        let known = survey.facts.iter().filter(|(host, _)| running.contains(*host));
+        let known = known.map(|(host, facts)| (host.clone(), facts.clone())).collect();
+        let catalog = &gathered.catalog;
+        let failures =
+            fit::preflight_failures(&fleet, &topology, catalog, &known, None).await;
+        let plan = plan::build(&survey.situation(&topology, &failures));
+        Ok((survey, plan))
+    })
+    .await?;
     let plan = match plan.map_err(Error::from) {
         Err(lost) if lost.is_of_lost_data() && files.state.removal_is_open() => {
             return Ok(None);

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
-use super::RunContext;
 use super::cluster_files::ClusterFiles;
 use super::error::Error;
 use super::gather::Gathered;
+use super::{RunContext, ssh_limits};
 use crate::api::zookeeper::{Answer, Mode};
 use crate::component::znode::{self, Secure, Seen, Znode};
 use crate::component::{self, Context, Spec, Wants};
@@ -18,6 +18,7 @@ use crate::host::HostName;
 use crate::inventory::Component;
 use crate::plan::preflight::PreflightFailure;
 use crate::plan::{Folder, Forming, MemberHealth, MembersHealth, Push, Situation};
+use crate::remote::Remote;
 use crate::resource::Facts;
 use crate::resource::probe::Questions;
 use crate::run::Fleet;
@@ -116,7 +117,7 @@ pub(super) async fn with_new(
     ctx.begin("checking the hosts")?;
     let questions = questions(topology, gathered)?;
     let (probed, around) = tokio::join!(
-        probe_all(fleet, &questions, Busy::Wait, ctx),
+        probe_all(fleet, &questions, Busy::Wait(topology), ctx),
         look_around(fleet, topology, gathered),
     );
     let (mut facts, waited) = probed?;
@@ -261,10 +262,11 @@ fn questions(
 /// When a host does not answer: the error names all of these.
 pub(super) async fn facts(
     fleet: &Fleet,
+    topology: &Topology,
     questions: &BTreeMap<HostName, Questions>,
     ctx: &RunContext<'_>,
 ) -> Result<BTreeMap<HostName, Facts>, Error> {
-    probe_all(fleet, questions, Busy::Wait, ctx).await.map(|(facts, _)| facts)
+    probe_all(fleet, questions, Busy::Wait(topology), ctx).await.map(|(facts, _)| facts)
 }
 
 /// Probes these hosts now, even if a run is changing them.
@@ -280,9 +282,11 @@ pub(super) async fn facts_now(
 }
 
 /// What to do about a host that the script of an earlier run still changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Busy {
-    Wait,
+#[derive(Clone, Copy)]
+enum Busy<'a> {
+    /// Wait, unless another run holds the lock of this cluster.
+    Wait(&'a Topology),
+    /// Ask the host all the same.
     Ignore,
 }
 
@@ -290,25 +294,34 @@ enum Busy {
 async fn probe_all(
     fleet: &Fleet,
     questions: &BTreeMap<HostName, Questions>,
-    busy: Busy,
+    busy: Busy<'_>,
     ctx: &RunContext<'_>,
 ) -> Result<(BTreeMap<HostName, Facts>, bool), Error> {
     // If another run is changing one host, this does not wait for the others.
     let held = AtomicBool::new(false);
     let clock = || ctx.seconds();
     let stopped = || ctx.is_stopped() || held.load(Ordering::Relaxed);
+    let keepers = match busy {
+        Busy::Wait(topology) => ssh_limits::locked(topology),
+        Busy::Ignore => Vec::new(),
+    };
+    let keepers: Vec<(&HostName, &dyn Remote)> = keepers
+        .iter()
+        .filter_map(|host| Some((host, fleet.get(host)?.as_ref())))
+        .collect();
     let prober = Prober {
         clock: &clock,
         events: &ctx.events,
         stopped: &stopped,
         is_over: &*ctx.is_own_run,
+        keepers: &keepers,
     };
     let (prober, held) = (&prober, &held);
     let asked = questions.iter().filter_map(|(host, questions)| {
         let remote = fleet.get(host)?.as_ref();
         Some(async move {
             let probed = match busy {
-                Busy::Wait => prober.probe(host, remote, questions).await,
+                Busy::Wait(_) => prober.probe(host, remote, questions).await,
                 Busy::Ignore => prober.look(host, remote, questions).await,
             };
             held.fetch_or(

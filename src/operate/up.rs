@@ -11,7 +11,7 @@ use super::machines::Made;
 use super::preview::{self, Preview};
 use super::run::{Ended, finish, shown, shown_machines, shown_with, take_lock};
 use super::survey::{self, Survey, survey};
-use super::{RunContext, connect, image, machines, proof};
+use super::{RunContext, connect, image, machines, proof, starting};
 use crate::component::zookeeper;
 use crate::event::{Event, RunResult, count, in_words};
 use crate::host::HostName;
@@ -294,12 +294,15 @@ pub(super) async fn look(
 ) -> Result<Assessment, Error> {
     let mut topology = Topology::new(&files.inventory, machines)?;
     let mut gathered = gather(files, &topology, ctx).await?;
-    let survey = survey(files, fleet, &mut topology, &mut gathered, ctx).await?;
-    let (catalog, facts) = (&gathered.catalog, &survey.facts);
-    let preflight_failures =
-        preflight_failures(fleet, &topology, catalog, facts, None).await;
-    let plan = plan::build(&survey.situation(&topology, &preflight_failures))?;
-    Ok(Assessment::new(topology, plan, gathered, survey))
+    let (survey, plan) = starting::waited_for(ctx, async || {
+        let survey = survey(files, fleet, &mut topology, &mut gathered, ctx).await?;
+        let (catalog, facts) = (&gathered.catalog, &survey.facts);
+        let failures = preflight_failures(fleet, &topology, catalog, facts, None).await;
+        let plan = plan::build(&survey.situation(&topology, &failures));
+        Ok((survey, plan))
+    })
+    .await?;
+    Ok(Assessment::new(topology, plan?, gathered, survey))
 }
 
 /// Carries the plan out.

@@ -1,18 +1,20 @@
 //! Guards: what no plan may do to a running cluster. Each guard compares the facts with what is
 //! wanted, and says why nothing may be changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::preflight::PreflightFailure;
-use super::{Scope, Situation, quorum};
+use super::{Gate, Scope, Situation, quorum};
+use crate::component::Spec;
 use crate::component::agent::{self, NeedsDrain};
 use crate::component::lost::{self, SecretsLost};
 use crate::component::master::{self, LogLost, OtherMasters};
 use crate::component::zookeeper::{self, AllLost, DataLost, OtherMembers};
 use crate::host::HostName;
 use crate::inventory::Component;
+use crate::resource::{Facts, UnitState};
 
 /// What the cluster's state folder on this computer holds.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +102,28 @@ impl Refusals {
                 Refusal::DataLost(_) | Refusal::AllLost(_) | Refusal::LogLost(_)
             )
         })
+    }
+
+    /// The gates to wait for, if that may be all that is needed: each reason is that members do
+    /// not serve, and their units were started a moment ago.
+    pub fn only_of_starting(
+        &self,
+        facts: &BTreeMap<HostName, Facts>,
+    ) -> Option<Vec<Gate>> {
+        let is_starting = |gate: &Gate| {
+            let Some((component, hosts)) = gate.who() else { return false };
+            let unit = Spec::of(component).unit;
+            let mut states =
+                hosts.into_iter().map(|host| facts.get(host)?.unit(unit).ok());
+            states.all(|state| state.is_some_and(UnitState::is_starting))
+        };
+        let gates = self.0.iter().map(|refusal| match refusal {
+            Refusal::Interrupts(refused) => {
+                Some(refused.until_back()).filter(is_starting)
+            }
+            _ => None,
+        });
+        gates.collect()
     }
 }
 

@@ -49,14 +49,22 @@ pub struct Agents<'a> {
     "refused: changing {host} would interrupt one of {n_serving} serving {what} while {} \
      not serve, and {needed} needed; bring {} back first",
     does(down),
-    joined(down)
+    names(down)
 )]
 pub struct Refused {
     host: HostName,
-    down: Vec<HostName>,
+    component: Component,
+    down: Vec<Member>,
     n_serving: usize,
     what: &'static str,
     needed: String,
+}
+
+impl Refused {
+    /// The gate that the members which are down serve again.
+    pub(super) fn until_back(&self) -> Gate {
+        Gate::Serves { component: self.component, members: self.down.clone() }
+    }
 }
 
 impl MembersHealth {
@@ -282,10 +290,12 @@ impl<'a> Group<'a> {
         if !self.serves(host) || !self.peers.are_disturbed_by(changes) {
             return None;
         }
-        let members = self.peers.members.iter().map(|member| member.host.clone());
-        let down: Vec<HostName> = members.filter(|host| !self.serves(host)).collect();
+        let members = self.peers.members.iter();
+        let down: Vec<Member> =
+            members.filter(|member| !self.serves(&member.host)).cloned().collect();
         (!down.is_empty()).then(|| Refused {
             host: host.clone(),
+            component: self.peers.component,
             down,
             n_serving: self.n_serving,
             what: self.peers.name(),
@@ -338,6 +348,10 @@ fn roll(
     Ok(waves)
 }
 
-fn does(hosts: &[HostName]) -> String {
-    format!("{} {}", joined(hosts), if hosts.len() == 1 { "does" } else { "do" })
+fn does(members: &[Member]) -> String {
+    format!("{} {}", names(members), if members.len() == 1 { "does" } else { "do" })
+}
+
+fn names(members: &[Member]) -> String {
+    joined(members.iter().map(|member| &member.host))
 }

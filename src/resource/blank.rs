@@ -46,9 +46,7 @@ fn no_unit() -> UnitState {
     UnitState {
         load: "not-found".to_owned(),
         active: "inactive".to_owned(),
-        enabled: String::new(),
-        needs_reload: false,
-        started_with: Default::default(),
+        ..UnitState::default()
     }
 }
 

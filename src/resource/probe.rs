@@ -96,6 +96,7 @@ enum Line {
     Path(file::PathLine),
     Sha256(file::HashLine),
     Text(file::TextLine),
+    Uptime(unit::UptimeLine),
     Unit(unit::UnitLine),
     Started(unit::StartedLine),
     Image(image::ImageLine),
@@ -122,6 +123,7 @@ pub fn parse(answer: &str, now: f64) -> Result<Facts, BadAnswer> {
         let line: Line = serde_json::from_str(text).map_err(|_| senseless())?;
         let taken = match line {
             Line::Path(line) => line.add_to(&mut facts, now),
+            Line::Uptime(line) => unit.note_uptime(&line),
             Line::Unit(line) => unit.take(line, &mut facts),
             Line::Busy => return Err(BadAnswer::Busy),
             Line::End => {
@@ -167,7 +169,9 @@ impl Line {
                 facts.manifest.add(owned);
                 Some(())
             }
-            Self::Path(_) | Self::Unit(_) | Self::Busy | Self::End => None,
+            Self::Path(_) | Self::Uptime(_) | Self::Unit(_) | Self::Busy | Self::End => {
+                None
+            }
         }
     }
 }

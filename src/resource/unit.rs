@@ -6,6 +6,7 @@
 //! note, so a restart that is due is never forgotten.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -39,7 +40,18 @@ pub struct UnitState {
     pub needs_reload: bool,
     /// The hashes of its inputs when it was last started.
     pub started_with: BTreeMap<HostPath, String>,
+    /// How long it has been active; `None` if it is not, or the host did not say.
+    pub active_for: Option<Duration>,
+    /// How often systemd has started it again by itself since somebody last started it.
+    pub n_restarts: u64,
 }
+
+/// The longest that a service may take from the start of its unit until it serves. A Java program
+/// on a slow machine takes longest.
+const START: Duration = Duration::from_secs(60);
+
+/// A unit that was started again more often is not about to serve: it ends after each start.
+const MOST_RESTARTS: u64 = 2;
 
 /// How a unit is enabled at boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +150,12 @@ impl Unit {
 }
 
 impl UnitState {
+    /// Whether it was started so recently that its service may not serve yet.
+    pub fn is_starting(&self) -> bool {
+        self.active_for.is_some_and(|time| time < START)
+            && self.n_restarts <= MOST_RESTARTS
+    }
+
     fn enabling(&self) -> Enabling {
         match (self.enabled.as_str(), self.load.as_str()) {
             ("enabled" | "static" | "generated" | "indirect" | "alias", _) => {
@@ -201,13 +219,18 @@ fn is_brought(name: &str, changes: &[Change], facts: &Facts) -> bool {
         && changes.iter().any(writes)
 }
 
+/// What is asked of systemd about each unit.
+const SHOWN: &str = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,\
+                     ActiveEnterTimestampMonotonic,NRestarts";
+
 /// The part of the probe about units.
 pub(super) fn script(questions: &Questions) -> Option<String> {
     let names: Vec<String> = questions.units().map(|name| format!("'{name}'")).collect();
     (!names.is_empty()).then(|| {
         format!(
             r#"set -- {names}
-systemctl show -p Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload -- "$@" |
+read -r uptime _ </proc/uptime && printf '{{"q":"uptime","seconds":"%s"}}\n' "$uptime"
+systemctl show -p {SHOWN} -- "$@" |
   while read -r line; do printf '{{"q":"unit","show":"%s"}}\n' "$line"; done
 printf '{{"q":"unit","show":""}}\n'
 for name do
@@ -219,6 +242,12 @@ done
             names = names.join(" ")
         )
     })
+}
+
+/// The time since the host's boot.
+#[derive(Debug, Deserialize)]
+pub(super) struct UptimeLine {
+    seconds: String,
 }
 
 /// A line of `systemctl show`; an empty one ends a unit.
@@ -238,16 +267,27 @@ pub(super) struct StartedLine {
 /// A unit whose lines are being read.
 #[derive(Debug, Default)]
 pub(super) struct UnitReader {
+    uptime: Option<Duration>,
     name: Option<String>,
     state: UnitState,
+    /// When it last became active, counted from the boot; zero if it never did.
+    active_since: Duration,
 }
 
 impl UnitReader {
+    pub(super) fn note_uptime(&mut self, line: &UptimeLine) -> Option<()> {
+        let uptime = Duration::try_from_secs_f64(line.seconds.parse().ok()?).ok()?;
+        self.uptime = Some(uptime);
+        Some(())
+    }
+
     pub(super) fn take(&mut self, line: UnitLine, facts: &mut Facts) -> Option<()> {
         if line.show.is_empty() {
             let read = std::mem::take(self);
+            self.uptime = read.uptime;
+            let active_for = read.active_for();
             if let Some(name) = read.name {
-                facts.units.insert(name, read.state);
+                facts.units.insert(name, UnitState { active_for, ..read.state });
             }
             return Some(());
         }
@@ -259,9 +299,20 @@ impl UnitReader {
             "ActiveState" => self.state.active = value,
             "UnitFileState" => self.state.enabled = value,
             "NeedDaemonReload" => self.state.needs_reload = value == "yes",
+            "ActiveEnterTimestampMonotonic" => {
+                self.active_since = Duration::from_micros(value.parse().ok()?);
+            }
+            "NRestarts" => self.state.n_restarts = value.parse().ok()?,
             _ => return None,
         }
         Some(())
+    }
+
+    fn active_for(&self) -> Option<Duration> {
+        if self.state.active != "active" || self.active_since == Duration::ZERO {
+            return None;
+        }
+        Some(self.uptime?.saturating_sub(self.active_since))
     }
 }
 

@@ -111,6 +111,8 @@ pub struct Prober<'a> {
     /// this computer's own lock: the probe waits for its work on a host, but not for that of any
     /// other run.
     pub is_over: &'a (dyn Fn(&str) -> bool + Send + Sync),
+    /// The hosts that keep the cluster's lock: a host that is busy need not be one of them.
+    pub keepers: &'a [(&'a HostName, &'a dyn Remote)],
 }
 
 /// The answer of a host.
@@ -150,17 +152,12 @@ impl Prober<'_> {
                 }
                 return Ok(Probed { facts, waited });
             }
-            let host = host.clone();
-            if let Some((run, holder)) = lock::holder(remote).await
-                && !(self.is_over)(&run)
-            {
-                return Err(ProbeError::Held { host, holder });
-            }
+            self.check_lock((host, remote)).await?;
             if (self.stopped)() {
-                return Err(ProbeError::Stopped { host });
+                return Err(ProbeError::Stopped { host: host.clone() });
             }
             if begun.elapsed() > BUSY {
-                return Err(ProbeError::Busy { host, deadline: BUSY });
+                return Err(ProbeError::Busy { host: host.clone(), deadline: BUSY });
             }
             if patience == Duration::ZERO {
                 let seen = "the script of that run is still running".to_owned();
@@ -170,6 +167,23 @@ impl Prober<'_> {
             // A pause between two checks of a condition that has a deadline.
             sleep(PAUSE).await;
         }
+    }
+
+    /// Checks that no other run holds the cluster's lock, on a host that is busy and on those that
+    /// keep the lock.
+    ///
+    /// # Errors
+    /// When another run holds it, which has not ended as far as is known here.
+    async fn check_lock(&self, busy: (&HostName, &dyn Remote)) -> Result<(), ProbeError> {
+        let keepers = self.keepers.iter().filter(|(host, _)| *host != busy.0);
+        for (host, remote) in keepers.copied().chain([busy]) {
+            if let Some((run, holder)) = lock::holder(remote).await
+                && !(self.is_over)(&run)
+            {
+                return Err(ProbeError::Held { host: host.clone(), holder });
+            }
+        }
+        Ok(())
     }
 
     /// Asks a host for its state now, even if something is changing it.

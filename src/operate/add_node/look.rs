@@ -7,6 +7,7 @@ use super::super::cluster_files::ClusterFiles;
 use super::super::error::Error;
 use super::super::fit::preflight_failures;
 use super::super::gather::gather;
+use super::super::starting;
 use super::super::survey::{self, Survey, survey};
 use super::super::up::Assessment;
 use crate::component::zookeeper;
@@ -29,18 +30,22 @@ pub(super) async fn look(
 ) -> Result<(Assessment, Vec<HostName>), Error> {
     let mut topology = Topology::new(&files.inventory, machines)?;
     let mut gathered = gather(files, &topology, ctx).await?;
-    let survey = survey(files, fleet, &mut topology, &mut gathered, ctx).await?;
-    let (catalog, facts) = (&gathered.catalog, &survey.facts);
-    let preflight_failures =
-        preflight_failures(fleet, &topology, catalog, facts, Some(new)).await;
     let before = machines.iter().filter(|machine| !new.contains(&machine.host));
     let before: Vec<Machine> = before.cloned().collect();
     let mut before = Topology::new(&files.inventory, &before)?;
-    before.keep_numbers(&zookeeper::numbers(survey.facts.values()));
-    let without = survey::wants(&before, &gathered, &survey.facts)?;
-    let scope = Scope::Newcomers { hosts: new, without: &without };
-    let plan =
-        plan::build_within(&survey.situation(&topology, &preflight_failures), &scope)?;
+    let (survey, plan) = starting::waited_for(ctx, async || {
+        let survey = survey(files, fleet, &mut topology, &mut gathered, ctx).await?;
+        let (catalog, facts) = (&gathered.catalog, &survey.facts);
+        let failures =
+            preflight_failures(fleet, &topology, catalog, facts, Some(new)).await;
+        before.keep_numbers(&zookeeper::numbers(facts.values()));
+        let without = survey::wants(&before, &gathered, facts)?;
+        let scope = Scope::Newcomers { hosts: new, without: &without };
+        let plan = plan::build_within(&survey.situation(&topology, &failures), &scope);
+        Ok((survey, plan))
+    })
+    .await?;
+    let plan = plan?;
     let drifted = drifted(&survey, &topology, &plan, new);
     Ok((Assessment::new(topology, plan, gathered, survey), drifted))
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use platform::component::zookeeper::{check_first, check_members, forming};
+use platform::component::zookeeper::{self, check_first, check_members, forming};
 use platform::component::{agent, master};
 use platform::host::HostName;
 use platform::inventory::catalog::{self, Catalog};
 use platform::inventory::{CgroupNeed, Component};
 use platform::plan::preflight::{PreflightFailure, preflight_failures};
-use platform::plan::{MembersHealth, NoPlan, Plan, Refusal};
+use platform::plan::{Gate, MemberHealth, MembersHealth, NoPlan, Plan, Refusal};
 use platform::resource::Facts;
 use platform::unit::Size;
 
@@ -492,6 +492,57 @@ fn there_is_no_plan_that_any_guard_speaks_against_and_all_are_told_together() {
     assert_eq!(told(|it| matches!(it, Refusal::Members(_))), 1, "{found:?}");
     assert_eq!(told(|it| matches!(it, Refusal::Masters(_))), 1, "{found:?}");
     assert_eq!(told(|it| matches!(it, Refusal::NeedsDrain(_))), 1, "{found:?}");
+}
+
+/// The facts of control-3, whose ZooKeeper has run for this long, out of 1000 s since its boot.
+fn running_for(cluster: &Cluster, seconds: u64, n_restarts: u64) -> (HostName, Facts) {
+    let since = (1000 - seconds) * 1_000_000;
+    let show = [
+        format!("Id={}", zookeeper::UNIT),
+        "LoadState=loaded".to_owned(),
+        "ActiveState=active".to_owned(),
+        format!("ActiveEnterTimestampMonotonic={since}"),
+        format!("NRestarts={n_restarts}"),
+        String::new(),
+    ];
+    let shown = show.map(|line| format!("{{\"q\":\"unit\",\"show\":\"{line}\"}}"));
+    let also =
+        format!("{{\"q\":\"uptime\",\"seconds\":\"1000.12\"}}\n{}", shown.join("\n"));
+    let node = cluster.topology.node(&name("control-3")).expect("it is in the inventory");
+    (node.host.clone(), cluster.answer(node, &[], &also))
+}
+
+#[test]
+fn a_member_that_was_started_a_moment_ago_is_waited_for_and_no_other_member() {
+    let of = |sysctls: &str| {
+        Cluster::of(&format!(
+            "cluster: lab\nprovider: {{local: {{}}}}\ngroups:\n  \
+               control: {{roles: [zookeeper], count: 3}}\n  edge: {{roles: [edge], count: 1}}\n\
+             platform: {{images: catalog.yaml{sysctls}}}\n"
+        ))
+    };
+    let (before, mut now) =
+        (of(""), of(", base: {sysctls: {net.core.somaxconn: \"1\"}}"));
+    let facts = after(&before, &now);
+    let health = |serving: &[&str]| {
+        MembersHealth::of(serving.iter().map(|host| (name(host), MemberHealth::Serves)))
+    };
+    let mut check = |facts: &BTreeMap<HostName, Facts>, then, expected: Option<&str>| {
+        let planned = now.plan(facts, &health(&["control-1", "control-2"]), &[]);
+        let Err(NoPlan::Refused(refusals)) = planned else {
+            panic!("a member is down: {planned:?}")
+        };
+        let gates = refusals.only_of_starting(&BTreeMap::from([then]));
+        let gates: Option<Vec<String>> =
+            gates.map(|gates| gates.iter().map(Gate::to_string).collect());
+        let expected = expected.map(|gate| vec![gate.to_owned()]);
+        assert_eq!(gates, expected);
+    };
+    let waited = Some("ZooKeeper on control-3 serves");
+    check(&facts, running_for(&before, 5, 0), waited);
+    check(&facts, running_for(&before, 59, 2), waited);
+    check(&facts, running_for(&before, 61, 0), None);
+    check(&facts, running_for(&before, 5, 3), None);
 }
 
 #[test]

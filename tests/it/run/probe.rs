@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use platform::event::{Event, Events, in_words};
-use platform::remote::ErrorKind;
+use platform::host::HostName;
+use platform::remote::{ErrorKind, Remote};
 use platform::resource::Facts;
 use platform::resource::probe::Questions;
 use platform::run::probe::{ProbeError, Probed, Prober};
@@ -15,6 +16,18 @@ async fn ask_with(
     host: &Fake,
     stopped: bool,
 ) -> (Result<Probed, ProbeError>, Vec<Event>) {
+    ask_in(&[], host, stopped).await
+}
+
+/// The same in a cluster with the lock on these hosts.
+async fn ask_in(
+    keepers: &[&Fake],
+    host: &Fake,
+    stopped: bool,
+) -> (Result<Probed, ProbeError>, Vec<Event>) {
+    let names: Vec<HostName> = keepers.iter().map(|keeper| keeper.name()).collect();
+    let remotes = keepers.iter().map(|&keeper| keeper as &dyn Remote);
+    let keepers: Vec<(&HostName, &dyn Remote)> = names.iter().zip(remotes).collect();
     let kept = Arc::new(Kept::default());
     let (clock, stopped) = (|| 100.0, || stopped);
     let prober = Prober {
@@ -22,6 +35,7 @@ async fn ask_with(
         events: &Events::to(kept.clone()),
         stopped: &stopped,
         is_over: &|run| run == "own",
+        keepers: &keepers,
     };
     let probed = prober.probe(&host.name(), host, &Questions::default()).await;
     (probed, kept.all())
@@ -117,6 +131,18 @@ async fn a_host_that_another_run_changes_now_is_not_waited_for() {
     let error = probed.expect_err("another run goes on");
     let said = "a is being changed by another run: you since 10 o'clock; wait until that run ends";
     assert_eq!((in_words(&error).as_str(), error.kind()), (said, ErrorKind::Unsafe));
+    assert_eq!(told, []);
+}
+
+/// The lock is not on every host that a run changes.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_holds_the_lock_elsewhere_is_not_waited_for() {
+    let other = Act::Ends(lines(&["other you since 10 o'clock"]), 0, "");
+    let keeper = Fake::new("keeper", [other]);
+    let host = Fake::new("a", [busy()]);
+    let (probed, told) = ask_in(&[&keeper], &host, false).await;
+    let error = probed.expect_err("another run goes on");
+    assert!(in_words(&error).starts_with("keeper is being changed by another run: you"));
     assert_eq!(told, []);
 }
 
