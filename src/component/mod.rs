@@ -9,6 +9,7 @@ mod base;
 mod boot;
 pub mod chronos;
 pub mod docker;
+pub mod firewall;
 mod identity;
 pub mod lost;
 pub mod marathon;
@@ -55,6 +56,9 @@ pub enum Stage {
     Boot,
     /// What every host gets; Docker, if the host runs containers.
     Base,
+    /// The firewall of every host. It is there before anything listens, and before a new host
+    /// connects to the others.
+    Firewall,
     /// The image registries.
     Registry,
     /// Images are sent to the registries.
@@ -82,6 +86,7 @@ impl fmt::Display for Stage {
             Self::Machines => "machines",
             Self::Boot => "boot",
             Self::Base => "base",
+            Self::Firewall => "firewall",
             Self::Registry => "registry",
             Self::Images => "images",
             Self::Zookeeper => "zookeeper",
@@ -118,6 +123,8 @@ pub struct Inputs {
     /// The components that decide by a majority and hold nothing yet: see
     /// [`zookeeper::forming`] and [`master::forming`].
     pub forming: BTreeSet<Component>,
+    /// What the hosts' firewall is made from.
+    pub firewall: firewall::Settings,
     /// Whether an earlier version let Marathon register to run tasks as root: see
     /// [`marathon::registered_as_root`].
     pub as_root: bool,
@@ -185,6 +192,7 @@ pub type Wants = Vec<(Stage, Resource)>;
 pub fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let mut wants = boot::wants(context);
     wants.extend(base::wants(context)?);
+    wants.extend(firewall::wants(context)?);
     if context.node.has_containers() {
         wants.extend(docker::wants(context, facts));
     }

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cidr::BadAdminCidr;
 use super::diagnostic::Diagnostic;
+use super::firewall;
 use super::jump_host::{jumps, login};
 use super::reader::{Fields, Reader, Spanned, did_you_mean};
 use super::source::known_secret;
@@ -219,23 +219,18 @@ fn admin_cidrs(fields: &Fields, r: &mut Reader) -> Option<Vec<AdminCidr>> {
     Some(found.into_iter().map(|cidr| cidr.value).collect())
 }
 
+/// An IPv4 network: the machines have no other addresses.
 fn admin_cidr(r: &mut Reader, node: &Node) -> Option<AdminCidr> {
-    let error = match r.text(node)?.parse() {
-        Ok(cidr) => return Some(cidr),
-        Err(error) => error,
-    };
-    let help = match &error {
-        BadAdminCidr::HostBits { address, network } => {
-            format!("write `{network}`, or `{address}/32` for this address only")
+    let text = r.text(node)?;
+    let is_v4 = |cidr: &AdminCidr| cidr.network.is_ipv4();
+    match text.parse::<AdminCidr>() {
+        Ok(cidr) if !is_v4(&cidr) => {
+            let message = format!("`{text}` is not an IPv4 network");
+            let help = "write an address and a prefix, such as `203.0.113.7/32`";
+            r.refuse(Diagnostic::new(&node.span, message).help(help))
         }
-        BadAdminCidr::Address(address) => {
-            format!("write `{address}/32` for this address only")
-        }
-        BadAdminCidr::Form(_) => {
-            "write an address and a prefix, such as `203.0.113.7/32`".to_owned()
-        }
-    };
-    r.refuse(Diagnostic::new(&node.span, error.to_string()).help(help))
+        read => firewall::network_or_fault(node, read, r),
+    }
 }
 
 fn expires(node: &Node, r: &mut Reader) -> Option<Duration> {

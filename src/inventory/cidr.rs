@@ -1,7 +1,7 @@
 //! Networks: those in which machines are made, and those that may reach them.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -100,19 +100,47 @@ impl fmt::Display for Cidr {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadAdminCidr {
     /// It does not have the form of a network.
-    #[error("`{0}` is not an IPv4 network")]
+    #[error("`{0}` is not a network")]
     Form(String),
     /// It is an address without a prefix, and the prefix is not guessed.
     #[error("`{0}` is an address, not a network")]
-    Address(Ipv4Addr),
+    Address(IpAddr),
     /// It is the address of a host in this network.
     #[error("`{address}/{}` is an address within the network `{network}`", network.prefix)]
     HostBits {
         /// The address that was given.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The network that contains it.
         network: AdminCidr,
     },
+}
+
+impl AdminCidr {
+    /// The network that contains only this address.
+    pub(super) fn only(address: IpAddr) -> Self {
+        Self { network: address, prefix: bits_of(address) }
+    }
+
+    /// The network with this prefix that contains an address.
+    fn around(address: IpAddr, prefix: u8) -> Self {
+        let host_bits = u32::from(bits_of(address) - prefix);
+        let network = match address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
+                Ipv4Addr::from_bits(address.to_bits() & mask).into()
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+                Ipv6Addr::from_bits(address.to_bits() & mask).into()
+            }
+        };
+        Self { network, prefix }
+    }
+}
+
+/// How many bits an address has.
+fn bits_of(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 impl FromStr for AdminCidr {
@@ -124,17 +152,14 @@ impl FromStr for AdminCidr {
             return Err(BadAdminCidr::Address(address));
         }
         let (address, prefix) = text.split_once('/').ok_or_else(form)?;
-        let address: Ipv4Addr = address.parse().map_err(|_| form())?;
+        let address: IpAddr = address.parse().map_err(|_| form())?;
         let prefix: u8 = prefix.parse().map_err(|_| form())?;
-        if prefix > 32 {
+        if prefix > bits_of(address) {
             return Err(form());
         }
-        let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-        let network = Self { network: (address.to_bits() & mask).into(), prefix };
-        if network.network == address {
-            Ok(network)
-        } else {
-            Err(BadAdminCidr::HostBits { address, network })
+        match Self::around(address, prefix) {
+            cidr if cidr.network == address => Ok(cidr),
+            network => Err(BadAdminCidr::HostBits { address, network }),
         }
     }
 }
@@ -210,7 +235,15 @@ mod tests {
 
     #[test]
     fn networks_of_operators_are_of_any_size_and_have_no_host_bits() {
-        for good in ["0.0.0.0/0", "203.0.113.0/24", "203.0.113.7/32", "128.0.0.0/1"] {
+        for good in [
+            "0.0.0.0/0",
+            "203.0.113.0/24",
+            "203.0.113.7/32",
+            "128.0.0.0/1",
+            "::/0",
+            "2001:db8::/32",
+            "2001:db8::7/128",
+        ] {
             assert_eq!(good.parse::<AdminCidr>().unwrap().to_string(), good);
         }
         let Err(BadAdminCidr::HostBits { network, .. }) =
@@ -219,8 +252,14 @@ mod tests {
             panic!("the host bits must be refused");
         };
         assert_eq!(network.to_string(), "203.0.113.0/24");
+        let Err(BadAdminCidr::HostBits { network, .. }) =
+            "2001:db8::7/64".parse::<AdminCidr>()
+        else {
+            panic!("the host bits must be refused");
+        };
+        assert_eq!(network.to_string(), "2001:db8::/64");
         assert!(matches!("10.0.0.1".parse::<AdminCidr>(), Err(BadAdminCidr::Address(_))));
-        for bad in ["", "10.0.0.0/33", "10.0.0/8", "fd00::/64", "0/0", "10.0.0.0/-1"] {
+        for bad in ["", "10.0.0.0/33", "10.0.0/8", "fd00::/129", "0/0", "10.0.0.0/-1"] {
             assert!(
                 matches!(bad.parse::<AdminCidr>(), Err(BadAdminCidr::Form(_))),
                 "{bad}"

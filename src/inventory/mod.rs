@@ -6,7 +6,7 @@
 //!
 //! The text becomes a tree with the position of every value (`tree`). Small functions (`reader`)
 //! turn its parts into values, with one module for each part of the file (`access`, `aws`,
-//! `group`, `instances`, `settings`, `source`). Checks across the parts are in `check`. The
+//! `firewall`, `group`, `instances`, `settings`, `source`). Checks across the parts are in `check`. The
 //! [`catalog`] of images is read the same way. [`edit`] adds machines to the text itself.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +30,7 @@ mod cidr;
 pub mod component;
 mod diagnostic;
 pub mod edit;
+mod firewall;
 mod group;
 mod instances;
 mod jump_host;
@@ -204,13 +205,13 @@ pub struct Cidr {
     pub prefix: u8,
 }
 
-/// An IPv4 network of any size whose hosts may reach SSH and the edge, such as
-/// `203.0.113.0/24`.
+/// A network of any size whose hosts may reach SSH and the edge, such as `203.0.113.0/24`. On AWS
+/// it is an IPv4 network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AdminCidr {
     /// The network's own address: all host bits are zero.
-    pub network: std::net::Ipv4Addr,
-    /// How many leading bits are the network's, 0 to 32.
+    pub network: IpAddr,
+    /// How many leading bits are the network's: at most 32, or 128 for IPv6.
     pub prefix: u8,
 }
 
@@ -284,6 +285,24 @@ pub struct Platform {
     /// The users as which apps may run tasks, besides the usual one; `None` if the file does not
     /// set them.
     pub task_users: Option<Vec<String>>,
+    /// The firewall of every machine.
+    pub firewall: Firewall,
+}
+
+/// The firewall of every machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firewall {
+    /// Whether there is one; the default.
+    pub enabled: bool,
+    /// The networks that may reach SSH and the edge, besides the cluster's own machines; empty if
+    /// the file does not set them, and on AWS, where the provider's settings name them.
+    pub admin_cidrs: Vec<AdminCidr>,
+}
+
+impl Default for Firewall {
+    fn default() -> Self {
+        Self { enabled: true, admin_cidrs: Vec::new() }
+    }
 }
 
 /// A person or program that may use the platform's services.

@@ -7,11 +7,12 @@ use super::access::Kind;
 use super::batch::{Batch, batch};
 use super::builtin::{BuiltIn, CatalogSource, catalog_source};
 use super::diagnostic::Diagnostic;
+use super::firewall::firewall;
 use super::reader::{Reader, Spanned, did_you_mean};
 use super::source::secret;
 use super::tree::{Node, Value};
 use super::{Account, Base, BaseFile, BaseUnit, BaseUser, ClusterName};
-use super::{Platform, Zookeeper};
+use super::{Firewall, Platform, Zookeeper};
 use crate::path::HostPath;
 use crate::unit::Size;
 
@@ -26,6 +27,7 @@ pub(super) struct DraftPlatform {
     pub(super) zookeeper: Zookeeper,
     pub(super) batch: Batch,
     pub(super) task_users: Option<Vec<String>>,
+    pub(super) firewall: Firewall,
     /// The heap and its position.
     pub(super) heap: Option<Spanned<Size>>,
 }
@@ -49,12 +51,13 @@ impl DraftPlatform {
             zookeeper: self.zookeeper,
             batch: self.batch,
             task_users: self.task_users,
+            firewall: self.firewall,
         })
     }
 }
 
 pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> DraftPlatform {
-    let known = ["domain", "images", "access", "base", "zookeeper", "agents"];
+    let known = ["domain", "images", "access", "base", "zookeeper", "agents", "firewall"];
     let Some(fields) = r.fields(node, "platform", &known) else {
         return DraftPlatform::default();
     };
@@ -64,6 +67,7 @@ pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Draft
         fields.get("base").and_then(|node| base(node, kind, r)).unwrap_or_default();
     let agents = fields.get("agents").map(|node| agents(node, &base.users, r));
     let (batch, task_users) = agents.unwrap_or_default();
+    let firewall = fields.get("firewall").map(|node| firewall(node, kind, r));
     DraftPlatform {
         domain: fields.get("domain").and_then(|node| domain(node, r)),
         images: fields.get("images").map(|node| catalog_source(node, r)),
@@ -72,6 +76,7 @@ pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Draft
         zookeeper,
         batch,
         task_users,
+        firewall: firewall.unwrap_or_default(),
         heap,
     }
 }

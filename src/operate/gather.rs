@@ -8,7 +8,9 @@ use super::RunContext;
 use super::cluster_files::{ClusterFiles, ClusterFilesError, Images};
 use super::error::Error;
 use super::image::{self, BuildContext};
-use crate::component::{ImageFacts, Inputs, Spec, chronos, marathon, mesos, registry};
+use crate::component::{
+    ImageFacts, Inputs, Spec, chronos, firewall, marathon, mesos, registry,
+};
 use crate::host::HostName;
 use crate::images::resolved::ResolvedImages;
 use crate::inventory::catalog::{Catalog, Entry};
@@ -134,6 +136,7 @@ async fn inputs(
         htpasswd,
         certificates,
         forming: BTreeSet::new(),
+        firewall: firewall::Settings::of(&files.inventory),
         as_root: false,
     })
 }

@@ -122,6 +122,9 @@ pub(super) async fn with_new(
     );
     let (mut facts, waited) = probed?;
     warn_of_unlimited(topology, &facts, ctx);
+    if let Some(message) = gathered.inputs.firewall.warning() {
+        ctx.events.warn_once(message);
+    }
     let new = questions.iter().filter(|(host, _)| new.contains(host));
     facts.extend(new.map(|(host, asked)| (host.clone(), Facts::of_new_machine(asked))));
     // The script of an earlier run may have removed since what ran while it was busy.

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Plan, Wave, Work};
-use crate::component::Stage;
+use crate::component::{Stage, firewall};
 use crate::host::HostName;
-use crate::resource::{Action, Change};
+use crate::resource::{Action, Change, Key};
 use crate::topology::Topology;
 
 /// The changes that the operator was shown before the machines existed.
@@ -40,7 +40,9 @@ impl PlannedChange<'_> {
     /// that differs; on a new one, that a file is put in the place of something else.
     fn key(&self, ran: bool) -> String {
         let Some(change) = self.change else { return self.step.clone() };
-        let diff = change.diff.as_deref().filter(|_| ran).unwrap_or_default();
+        // The firewall's rules contain the addresses of new machines, which were not known.
+        let shown = ran && change.key != Key::File(firewall::rules_path());
+        let diff = change.diff.as_deref().filter(|_| shown).unwrap_or_default();
         let replaces = match &change.action {
             Action::WriteFile(_) if change.reason != MISSING => change.reason.as_str(),
             _ => "",

@@ -240,9 +240,10 @@ fn unguarded(situation: &Situation<'_>, scope: &Scope<'_>) -> Result<Plan, NoPla
 }
 
 /// The stages that add or change something, in order.
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 10] = [
     Stage::Boot,
     Stage::Base,
+    Stage::Firewall,
     Stage::Registry,
     Stage::Images,
     Stage::Zookeeper,
@@ -317,6 +318,7 @@ impl Plan {
             | Action::SetFileMode(_)
             | Action::Remove(_)
             | Action::ReloadSystemd
+            | Action::LoadFirewall(_)
             | Action::StartUnit { .. }
             | Action::WriteBoot(_)
             | Action::Reboot { .. }

@@ -165,6 +165,18 @@ pub trait Remote: Send + Sync {
         async { Ok(()) }.boxed()
     }
 
+    /// Runs a command over a new connection, which is closed after it: whether a host lets one in
+    /// cannot be seen from connections that exist.
+    ///
+    /// # Errors
+    /// As [`Remote::exec`]; also if the host cannot be reached, or does not accept the login.
+    fn exec_anew<'a>(
+        &'a self,
+        exec: Exec<'a>,
+    ) -> BoxFuture<'a, Result<Output, RemoteError>> {
+        self.exec(exec)
+    }
+
     /// Makes a new connection if the old one has ended, as after a reboot on purpose; keeps a
     /// connection that still works.
     ///

@@ -13,7 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
 use super::{
-    Action, Change, Content, Directory, Enabling, File, Image, Manager, Owned,
+    Action, Change, Content, Directory, Enabling, File, Firewall, Image, Manager, Owned,
     ProvidedCommand, User, sysctl,
 };
 use crate::reason;
@@ -278,6 +278,10 @@ fn call(n: usize, action: &Action) -> String {
             &Owned::Image { id: id.clone(), name: name.clone() }.line(),
         ]),
         Action::ReloadSystemd => words(&["systemctl", "daemon-reload"]),
+        Action::LoadFirewall(_) => {
+            let trial = Firewall::TRIAL.as_secs().to_string();
+            words(&["load_firewall", &trial, &Owned::Firewall.line()])
+        }
         Action::StartUnit { name, restart, enable, failed, ours } => {
             let line = if *ours { unit_record(name) } else { String::new() };
             start(name, *restart, *enable, [if *failed { "failed" } else { "" }, &line])
@@ -314,6 +318,7 @@ fn claim(action: &Action) -> Option<String> {
         Action::WriteFile(file) if !file.data => {
             words(&["claim_file", file.path.as_str(), &record(file)])
         }
+        Action::LoadFirewall(_) => words(&["claim", &Owned::Firewall.line()]),
         Action::StartUnit { name, ours: true, .. } => {
             words(&["claim", &unit_record(name)])
         }
@@ -360,6 +365,7 @@ fn retire(owned: &Owned) -> String {
         Owned::Boot { path } => words(&["restore_boot", path.as_str(), &line]),
         Owned::Image { id, .. } => words(&["remove_image", id, &line]),
         Owned::Tree { path, .. } => words(&["remove_tree", path.as_str(), &line]),
+        Owned::Firewall => words(&["remove_firewall", Firewall::UNIT, &line]),
         Owned::Unit { name } => words(&["stop_unit", name, &line]),
     }
 }

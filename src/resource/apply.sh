@@ -576,6 +576,21 @@ start_unit() {
   }
 }
 
+# load_firewall SECONDS RECORD — the rules are taken back after this time unless they are confirmed.
+load_firewall() {
+  record "$2"
+  sh /etc/platform/firewall/firewall try "$1"
+}
+
+# remove_firewall UNIT RECORD — removes our own table, and nothing else.
+remove_firewall() {
+  systemctl stop platform-firewall-revert.timer 2>/dev/null || true
+  systemctl --quiet disable --now "$1" || ! systemctl cat "$1" >/dev/null 2>&1
+  [ ! -e /etc/platform/firewall/firewall ] || sh /etc/platform/firewall/firewall stop
+  rm -f -- /etc/platform/firewall/confirmed.nft
+  forget "$2"
+}
+
 stop_unit() {
   systemctl --quiet disable --now "$1" || ! systemctl cat "$1" >/dev/null 2>&1
   # A unit may leave processes behind on purpose for its next start, but there is none.

@@ -1,6 +1,8 @@
 //! The facts of a machine that does not exist yet.
 
-use super::{BootState, Cgroups, Facts, FileState, Manager, PackageState, Questions};
+use super::{
+    BootState, Cgroups, Facts, FileState, FirewallState, Manager, PackageState, Questions,
+};
 use super::{System, UnitState, UserState};
 use crate::unit::Size;
 
@@ -37,6 +39,7 @@ impl Facts {
             images: questions.images().map(|it| (owned(it), false)).collect(),
             sysctls: sysctls.collect(),
             boot: questions.boots.then(first_boot),
+            firewall: questions.firewall.then(FirewallState::default),
             ..Self::default()
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    BootState, FileState, HostPath, Manifest, PackageState, System, UnitState, UserState,
+    BootState, FileState, FirewallState, HostPath, Manifest, PackageState, System,
+    UnitState, UserState,
 };
 
 /// Everything that a probe found out about a host.
@@ -24,6 +25,7 @@ pub struct Facts {
     pub(super) images: BTreeMap<String, bool>,
     pub(super) sysctls: BTreeMap<String, Option<String>>,
     pub(super) boot: Option<BootState>,
+    pub(super) firewall: Option<FirewallState>,
     /// The programs that run from each tree. A tree without programs is not in it.
     pub(super) trees: BTreeMap<HostPath, BTreeSet<String>>,
 }
@@ -103,6 +105,14 @@ impl Facts {
     /// As [`Facts::file`].
     pub fn boot(&self) -> Result<&BootState, Unknown> {
         self.boot.as_ref().ok_or_else(|| Unknown::about("its boot"))
+    }
+
+    /// The firewall's rules.
+    ///
+    /// # Errors
+    /// As [`Facts::file`].
+    pub fn firewall(&self) -> Result<&FirewallState, Unknown> {
+        self.firewall.as_ref().ok_or_else(|| Unknown::about("its firewall"))
     }
 
     /// A kernel setting's value; `None` if the kernel has no such setting.

@@ -83,6 +83,8 @@ pub enum Owned {
         /// The program that runs from it.
         program: String,
     },
+    /// The firewall's table, and the unit that loads it at boot.
+    Firewall,
     /// A unit that was enabled and started.
     Unit {
         /// Its name.
@@ -115,6 +117,7 @@ impl fmt::Display for Owned {
             Self::Boot { path } => write!(f, "boot setting {path}"),
             Self::Image { name, .. } => write!(f, "image {name}"),
             Self::Tree { path, name, .. } => write!(f, "tree of {name} in {path}"),
+            Self::Firewall => f.write_str("firewall"),
             Self::Unit { name } => write!(f, "unit {name}"),
         }
     }
@@ -143,6 +146,7 @@ impl Owned {
                 Self::Directory { path: other, .. },
             ) => path.is_below(other.as_str()),
             (Self::Image { id, .. }, Self::Image { id: other, .. }) => id == other,
+            (Self::Firewall, Self::Firewall) => true,
             _ => false,
         }
     }
@@ -185,6 +189,7 @@ pub(super) fn owned(resource: &Resource, facts: &Facts) -> Option<Owned> {
             Owned::Image { id: image.id.clone(), name: image.name.clone() }
         }
         Resource::Tree(tree) => tree.owned(),
+        Resource::Firewall(_) => Owned::Firewall,
         Resource::Unit(unit) => Owned::Unit { name: unit.name.clone() },
         Resource::Boot(_) => boot::owned(),
         Resource::Booted(_) => return None,
@@ -203,6 +208,7 @@ pub(super) fn removal(owned: &Owned, purge: bool) -> Option<Change> {
         Owned::Boot { path } => (Key::Boot(path), "remove"),
         Owned::Image { name, .. } => (Key::Image(name), "remove"),
         Owned::Tree { path, .. } => (Key::Tree(path), "remove"),
+        Owned::Firewall => (Key::Firewall, "remove"),
         Owned::Unit { name } => (Key::Unit(name), "stop"),
     };
     let action = Action::Retire(owned.clone());

@@ -15,6 +15,7 @@ mod directory;
 pub mod engine;
 mod facts;
 mod file;
+mod firewall;
 mod image;
 mod manifest;
 mod package;
@@ -35,6 +36,7 @@ pub use directory::Directory;
 pub use engine::Engine;
 pub use facts::{Facts, Unknown};
 pub use file::{Content, File, FileKind, FileState};
+pub use firewall::{Firewall, FirewallState};
 pub use image::{Image, ImageOrigin};
 pub use manifest::{Manifest, Owned};
 pub use package::{Manager, Package, PackageState, ProvidedCommand};
@@ -65,6 +67,8 @@ pub enum Resource {
     Image(Image),
     /// An image's file system is in a folder.
     Tree(Tree),
+    /// The firewall's rules are loaded, now and after a reboot.
+    Firewall(Firewall),
     /// A systemd unit is enabled and runs with its current files.
     Unit(Unit),
     /// The next boot will have control groups of version 1.
@@ -95,6 +99,8 @@ pub enum Key {
     Tree(HostPath),
     /// The service manager's own view of its unit files.
     Systemd,
+    /// The firewall's rules.
+    Firewall,
     /// A unit.
     Unit(String),
     /// The machine, which reboots.
@@ -113,6 +119,7 @@ impl fmt::Display for Key {
             Self::Image(name) => write!(f, "image {name}"),
             Self::Tree(path) => write!(f, "tree {path}"),
             Self::Systemd => f.write_str("systemd"),
+            Self::Firewall => f.write_str("firewall"),
             Self::Unit(name) => write!(f, "unit {name}"),
             Self::Reboot => f.write_str("the machine"),
         }
@@ -160,13 +167,15 @@ impl Change {
             | Action::PullImage { .. }
             | Action::LoadImage { .. }
             | Action::UnpackTree { .. }
+            | Action::LoadFirewall(_)
             | Action::Retire(
                 Owned::User { .. }
                 | Owned::Directory { .. }
                 | Owned::File { .. }
                 | Owned::Boot { .. }
                 | Owned::Image { .. }
-                | Owned::Tree { .. },
+                | Owned::Tree { .. }
+                | Owned::Firewall,
             )
             | Action::ReloadSystemd => false,
         }
@@ -211,6 +220,9 @@ pub enum Action {
     UnpackTree(Tree),
     /// Let systemd read its unit files again.
     ReloadSystemd,
+    /// Load the firewall's rules. The host takes them back by itself unless a new connection
+    /// confirms them, which is not part of the script: the step is done after that.
+    LoadFirewall(Firewall),
     /// Enable a unit and start it, or restart it if it runs.
     StartUnit {
         /// The unit.
@@ -247,6 +259,7 @@ impl Resource {
             Self::Absent(absent) => Key::File(absent.path.clone()),
             Self::Image(image) => Key::Image(image.name.clone()),
             Self::Tree(tree) => Key::Tree(tree.path()),
+            Self::Firewall(_) => Key::Firewall,
             Self::Unit(unit) => Key::Unit(unit.name.clone()),
             Self::Boot(_) => Key::Boot(boot::path()),
             Self::Booted(_) => Key::Reboot,
@@ -264,6 +277,7 @@ impl Resource {
             Self::Absent(absent) => absent.ask(questions),
             Self::Image(image) => image.ask(questions),
             Self::Tree(tree) => tree.ask(questions),
+            Self::Firewall(_) => Firewall::ask(questions),
             Self::Unit(unit) => unit.ask(questions),
             Self::Boot(_) | Self::Booted(_) => Boot::ask(questions),
         }
@@ -279,6 +293,7 @@ impl Resource {
             Self::Absent(absent) => absent.diff(facts),
             Self::Image(image) => image.diff(facts),
             Self::Tree(tree) => tree.diff(facts),
+            Self::Firewall(firewall) => firewall.diff(facts),
             Self::Unit(unit) => unit.diff(facts),
             Self::Boot(boot) => boot.diff(facts),
             Self::Booted(boot) => boot.diff_now(facts),

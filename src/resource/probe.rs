@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::apply::LOCK;
 pub use super::questions::Questions;
 use super::{
-    Engine, Facts, Owned, boot, engine, file, image, manifest, package, sysctl, system,
-    tree, unit, user,
+    Engine, Facts, Owned, boot, engine, file, firewall, image, manifest, package, sysctl,
+    system, tree, unit, user,
 };
 
 /// The status of `flock` if another process holds the lock: no other failure has this number.
@@ -66,6 +66,7 @@ fi
             sysctl::script(self),
             self.ports.then(|| system::PORTS.to_owned()),
             boot::script(self),
+            self.firewall.then(|| firewall::PROBE.to_owned()),
             Some("wait\n".to_owned()),
             Some(file::script(self)),
         ];
@@ -102,6 +103,7 @@ enum Line {
     Image(image::ImageLine),
     Sysctl(sysctl::SysctlLine),
     Boot(boot::BootLine),
+    Firewall(firewall::FirewallLine),
     Runs(tree::RunsLine),
     Ours(Owned),
     Busy,
@@ -164,6 +166,7 @@ impl Line {
             Self::Image(line) => line.add_to(facts),
             Self::Sysctl(line) => line.add_to(facts),
             Self::Boot(line) => line.add_to(facts),
+            Self::Firewall(line) => line.add_to(facts),
             Self::Runs(line) => line.add_to(facts),
             Self::Ours(owned) => {
                 facts.manifest.add(owned);

@@ -20,6 +20,8 @@ pub struct Questions {
     pub(super) docker: bool,
     /// Whether to ask how the machine was booted.
     pub(super) boots: bool,
+    /// Whether to ask about the firewall's rules.
+    pub(super) firewall: bool,
 }
 
 impl Questions {

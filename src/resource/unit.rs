@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::questions::Questions;
-use super::{Action, Change, Facts, File, HostPath, Key, Resource, Unknown};
+use super::{Action, Change, Facts, File, Firewall, HostPath, Key, Resource, Unknown};
 
 /// Where a start notes its inputs. Like the running units, the notes are gone after a reboot.
 const NOTES: &str = "/run/platform";
@@ -182,11 +182,13 @@ pub(super) fn reload(
         }
         _ => false,
     });
-    let owed = want.iter().any(|resource| match resource {
-        Resource::Unit(unit) => {
-            facts.unit(&unit.name).is_ok_and(|state| state.needs_reload)
-        }
-        _ => false,
+    let owed = want.iter().any(|resource| {
+        let name = match resource {
+            Resource::Unit(unit) => unit.name.as_str(),
+            Resource::Firewall(_) => Firewall::UNIT,
+            _ => return false,
+        };
+        facts.unit(name).is_ok_and(|state| state.needs_reload)
     });
     let reason = match (rewritten, owed) {
         (true, _) => "unit files change",

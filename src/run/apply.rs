@@ -13,6 +13,7 @@ use tokio::io::AsyncRead;
 use tokio_util::io::StreamReader;
 
 use super::Fleet;
+use super::confirm::confirm;
 use super::gate::{self, Closed, HealthCheck};
 use super::steps::{NOT_STARTED, Steps};
 use crate::component::znode::{Secure, Znode};
@@ -259,7 +260,13 @@ async fn run_host<'a>(
         deadline: STAGE,
     };
     let ended = remote.exec(exec).await;
-    steps.conclude(ended);
+    match steps.on_trial() {
+        Some(firewall) => {
+            let ended = confirm(&changes.host, remote.as_ref(), firewall).await;
+            steps.conclude_trial(ended);
+        }
+        None => steps.conclude(ended),
+    }
     steps
 }
 

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub(crate) mod booted;
+mod confirm;
 pub mod gate;
 pub(crate) mod health;
 pub mod listener;

@@ -8,8 +8,8 @@ use crate::host::HostName;
 use crate::plan::HostChanges;
 use crate::reason;
 use crate::remote::{ErrorKind, Output, RemoteError};
-use crate::resource::Action;
 use crate::resource::apply::{self, Progress};
+use crate::resource::{Action, Firewall};
 use crate::secret::Redactor;
 
 /// Why a step was not tried.
@@ -80,6 +80,8 @@ pub(super) struct Steps<'a> {
     /// Whether the host has begun the step after them.
     is_started: bool,
     begun: Instant,
+    /// The firewall that the host has loaded, and takes back unless it is confirmed.
+    on_trial: Option<&'a Firewall>,
     /// The step that failed; the steps between the done ones and it were not started.
     failed: Option<(usize, Why)>,
 }
@@ -98,6 +100,7 @@ impl<'a> Steps<'a> {
             n_done: 0,
             is_started: false,
             begun: Instant::now(),
+            on_trial: None,
             failed: None,
         }
     }
@@ -106,15 +109,37 @@ impl<'a> Steps<'a> {
     pub(super) fn hear(&mut self, line: &str) {
         match apply::progress(line) {
             Some(Progress::Started(step)) => self.start(step),
-            Some(Progress::Done(step)) => {
-                self.finish(step, Outcome::Done);
-                (self.n_done, self.is_started) = (step + 1, false);
-            }
+            Some(Progress::Done(step)) => match self.action(step) {
+                Some(Action::LoadFirewall(firewall)) => self.on_trial = Some(firewall),
+                _ => self.done(step),
+            },
             Some(Progress::Failed { said, .. }) => self.fail_current(Why::failed(said)),
             Some(Progress::Refused(said)) => {
                 self.fail_current(Why { kind: ErrorKind::Unsafe, said });
             }
             None => {}
+        }
+    }
+
+    fn action(&self, step: usize) -> Option<&'a Action> {
+        self.changes.changes.get(step).map(|change| &change.action)
+    }
+
+    fn done(&mut self, step: usize) {
+        self.finish(step, Outcome::Done);
+        (self.n_done, self.is_started) = (step + 1, false);
+    }
+
+    /// The firewall that has to be confirmed now. Its step is the last of its stage.
+    pub(super) fn on_trial(&self) -> Option<&'a Firewall> {
+        self.on_trial.filter(|_| self.failed.is_none())
+    }
+
+    /// Handles the end of the trial.
+    pub(super) fn conclude_trial(&mut self, ended: Result<(), Why>) {
+        match ended {
+            Ok(()) => self.done(self.n_done),
+            Err(why) => self.fail_current(why),
         }
     }
 

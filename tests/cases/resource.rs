@@ -5,8 +5,8 @@ use std::path::Path;
 
 use platform::resource::probe::{Questions, parse};
 use platform::resource::{
-    self, Boot, Change, Content, Directory, File, HostPath, Image, ImageOrigin, Package,
-    Resource, Sysctl, Tree, Unit, User,
+    self, Boot, Change, Content, Directory, File, Firewall, HostPath, Image, ImageOrigin,
+    Package, Resource, Sysctl, Tree, Unit, User,
 };
 use platform::secret::Secret;
 use serde::Deserialize;
@@ -37,6 +37,7 @@ enum Want {
     Image { name: String, id: String, from: Vec<String> },
     Tree { name: String, image: String, program: String },
     Unit { name: String, with: Vec<HostPath> },
+    Firewall { rules: String },
     Boot { why: String },
     Booted { why: String },
 }
@@ -150,6 +151,7 @@ fn plain(want: &Want) -> Result<Resource, std::num::ParseIntError> {
             image: image.clone(),
             program: program.clone(),
         }),
+        Want::Firewall { rules } => Resource::Firewall(Firewall { rules: rules.clone() }),
         Want::Unit { name, .. } => Resource::Unit(Unit::named(name)),
         Want::Boot { why } => Resource::Boot(Boot { why: why.clone() }),
         Want::Booted { why } => Resource::Booted(Boot { why: why.clone() }),

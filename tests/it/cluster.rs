@@ -8,7 +8,7 @@ use std::path::Path;
 
 use platform::component::znode::{self, Secure, Seen};
 use platform::component::{
-    self, Context, ImageFacts, Inputs, Spec, Wants, marathon, master, zookeeper,
+    self, Context, ImageFacts, Inputs, Spec, Wants, firewall, marathon, master, zookeeper,
 };
 use platform::host::HostName;
 use platform::inventory::{self, Component, Inventory, Needs, Provider};
@@ -17,7 +17,9 @@ use platform::plan::{
 };
 use platform::provider::{local, ssh};
 use platform::resource::probe;
-use platform::resource::{Content, Facts, File, Manager, Owned, Package, Resource};
+use platform::resource::{
+    Content, Facts, File, Firewall, Manager, Owned, Package, Resource,
+};
 use platform::secret::Secret;
 use platform::topology::{Machine, Node, Topology};
 use serde_json::{Value, json};
@@ -215,6 +217,7 @@ fn inputs(inventory: &Inventory, topology: &Topology) -> Inputs {
         htpasswd: Secret::new("platform:secret-hash\n"),
         certificates: topology.registries().map(certificate).collect(),
         forming: BTreeSet::new(),
+        firewall: firewall::Settings::of(inventory),
         as_root: false,
     }
 }
@@ -305,6 +308,7 @@ fn state(asked: &Resource, there: &[Resource]) -> Vec<Value> {
                 vec![path(tree.path().as_str(), "directory", (0o755, &root, &root))]
             }
         },
+        (Resource::Firewall(_), found) => self::firewall(found),
         (Resource::Unit(unit), found) => self::unit(&unit.name, found.is_some(), there),
         (Resource::Boot(_), found) => boot(found.is_some()),
         (Resource::Booted(_), _) => Vec::new(),
@@ -324,6 +328,18 @@ fn package(package: &Package, is_there: bool) -> Vec<Value> {
         .command()
         .map(|command| json!({"q": "command", "name": command, "present": is_there}));
     known.into_iter().chain(asked).chain(command).collect()
+}
+
+/// The firewall of a host that has loaded these rules, or none.
+fn firewall(found: Option<&Resource>) -> Vec<Value> {
+    let (state, rules) = match found {
+        Some(Resource::Firewall(found)) => ("confirmed", found.rules.as_str()),
+        _ => ("", ""),
+    };
+    let is_there = found.is_some();
+    let loaded =
+        json!({"q": "firewall", "state": state, "rules": rules, "intact": is_there});
+    [vec![loaded], unit(Firewall::UNIT, is_there, &[])].concat()
 }
 
 /// A machine booted by GRUB, with only control groups of version 2 unless set otherwise.
@@ -464,6 +480,7 @@ fn records(resource: &Resource, there: &[Resource]) -> Vec<Value> {
             let path = tree.path();
             Some(Owned::Tree { path, name: tree.name, program: tree.program })
         }
+        Resource::Firewall(_) => Some(Owned::Firewall),
         Resource::Unit(unit) => Some(Owned::Unit { name: unit.name }),
         Resource::Boot(_) => {
             let path = "/etc/default/grub.d/99-platform.cfg".parse().expect("a path");

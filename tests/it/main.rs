@@ -8,6 +8,7 @@ mod cluster;
 mod component;
 mod cost;
 mod fake;
+mod firewall;
 mod fixture;
 mod help;
 mod images;

@@ -2,6 +2,7 @@
 
 mod access;
 mod apply;
+mod firewall;
 mod gate;
 mod lock;
 mod probe;

@@ -46,12 +46,16 @@ impl ReconnectingSsh {
 impl Remote for ReconnectingSsh {
     fn exec<'a>(&'a self, exec: Exec<'a>) -> BoxFuture<'a, Result<Output, RemoteError>> {
         let ssh = self.now();
+        async move { over(&ssh, exec).await }.boxed()
+    }
+
+    fn exec_anew<'a>(
+        &'a self,
+        exec: Exec<'a>,
+    ) -> BoxFuture<'a, Result<Output, RemoteError>> {
         async move {
-            let Exec { on_line, .. } = exec;
-            // A listener for this call only: the caller's listener outlives the connection.
-            let mut listener = on_line.map(|on_line| move |line: &str| on_line(line));
-            let on_line = listener.as_mut().map(|listener| listener as OnLine<'_>);
-            ssh.exec(Exec { on_line, ..exec }).await
+            let ssh = self.connector.connect(self.target.clone()).await?;
+            over(&ssh, exec).await
         }
         .boxed()
     }
@@ -93,4 +97,13 @@ impl Remote for ReconnectingSsh {
         }
         .boxed()
     }
+}
+
+/// Runs a command over a connection that the caller's listener outlives: the connection gets a
+/// listener for this call only.
+async fn over(ssh: &Ssh, exec: Exec<'_>) -> Result<Output, RemoteError> {
+    let Exec { on_line, .. } = exec;
+    let mut listener = on_line.map(|on_line| move |line: &str| on_line(line));
+    let on_line = listener.as_mut().map(|listener| listener as OnLine<'_>);
+    ssh.exec(Exec { on_line, ..exec }).await
 }

@@ -7,8 +7,8 @@ use platform::component::{Spec, marathon, zookeeper};
 use platform::inventory::Component;
 use platform::plan::Peers;
 use platform::resource::{
-    Action, Change, Directory, Enabling, File, Image, ImageOrigin, Key, Manager, Owned,
-    Sysctl, Tree, User,
+    Action, Change, Directory, Enabling, File, Firewall, Image, ImageOrigin, Key,
+    Manager, Owned, Sysctl, Tree, User,
 };
 
 /// What an action may interrupt on its host.
@@ -89,6 +89,8 @@ fn actions() -> Vec<(Action, Whom)> {
         (Action::LoadImage(image), Nobody),
         (Action::UnpackTree(tree), Nobody),
         (Action::ReloadSystemd, Nobody),
+        // It judges only connections that are opened later.
+        (Action::LoadFirewall(Firewall { rules: text("a hash") }), Nobody),
         (start(zookeeper::UNIT), Only(Component::Zookeeper)),
         (start(marathon::UNIT), Only(Component::Marathon)),
         // It is not known what depends on a unit of Docker or of the operator.
@@ -115,6 +117,7 @@ fn retirements() -> Vec<(Action, Whom)> {
         (Owned::Boot { path: at() }, Nobody),
         (Owned::Image { id: text("sha256:1"), name: text("x 1") }, Nobody),
         (tree, Nobody),
+        (Owned::Firewall, Nobody),
     ];
     let units = [
         (retire_unit(zookeeper::UNIT), Only(Component::Zookeeper)),
@@ -141,8 +144,9 @@ fn kind(action: &Action) -> usize {
         Action::StartUnit { .. } => 11,
         Action::WriteBoot(_) => 12,
         Action::Reboot { .. } => 13,
+        Action::LoadFirewall(_) => 14,
         Action::Retire(owned) => {
-            14 + match owned {
+            15 + match owned {
                 Owned::Package { .. } => 0,
                 Owned::User { .. } => 1,
                 Owned::Sysctl { .. } => 2,
@@ -152,6 +156,7 @@ fn kind(action: &Action) -> usize {
                 Owned::Image { .. } => 6,
                 Owned::Tree { .. } => 7,
                 Owned::Unit { .. } => 8,
+                Owned::Firewall => 9,
             }
         }
     }
@@ -161,7 +166,7 @@ fn kind(action: &Action) -> usize {
 fn every_action_interrupts_whom_the_table_says_and_nobody_else() {
     let table: Vec<(Action, Whom)> = actions().into_iter().chain(retirements()).collect();
     let kinds: BTreeSet<usize> = table.iter().map(|(action, _)| kind(action)).collect();
-    assert_eq!(kinds.len(), 23, "a kind of action is not in the table");
+    assert_eq!(kinds.len(), 25, "a kind of action is not in the table");
     for (action, whom) in table {
         let (key, verb) = (Key::Systemd, "change");
         let change = Change { key, verb, reason: String::new(), diff: None, action };

@@ -111,16 +111,23 @@ fn changes(plan: &Plan, host: &str) -> BTreeSet<String> {
     changes
 }
 
+/// The changes by which a host lets another one in.
+const LETS_IN: [&str; 2] = ["file /etc/platform/firewall/rules.nft", "firewall"];
+
+fn only_lets_in(plan: &Plan, host: &str) {
+    assert_eq!(changes(plan, host), LETS_IN.map(str::to_owned).into(), "{host}");
+}
+
 #[test]
-fn for_a_new_agent_nothing_is_changed_on_another_host_not_even_what_differs_there() {
+fn for_a_new_agent_others_only_let_it_in_and_keep_even_what_differs_there() {
     let mut before = cluster("", "", "");
     let mut now = cluster("", ", {address: 10.0.0.32, name: w2}", "");
     let push = Push { component: Component::Zookeeper, to: "e1".parse().unwrap() };
     let plan = plan(&mut before, &mut now, &[push]);
-    assert_eq!(hosts(&plan), ["w2"]);
+    ["c1", "e1", "m1", "w1"].iter().for_each(|host| only_lets_in(&plan, host));
     let stages: Vec<Stage> = plan.stages.iter().map(|stage| stage.stage).collect();
-    assert_eq!(stages, [Stage::Base, Stage::Agents]);
-    let gates: Vec<String> = plan.stages[1].gates.iter().map(Gate::to_string).collect();
+    assert_eq!(stages, [Stage::Base, Stage::Firewall, Stage::Agents]);
+    let gates: Vec<String> = plan.stages[2].gates.iter().map(Gate::to_string).collect();
     assert_eq!(gates, ["the agent on w2 is registered"]);
     assert!(plan.stays.is_empty());
 }
@@ -138,7 +145,9 @@ fn for_a_new_registry_others_learn_of_it_and_agents_get_its_login_without_a_new_
         "file /etc/platform/docker/config.json",
     ];
     for host in ["c1", "e1", "m1"] {
-        assert_eq!(changes(&plan, host), login.map(str::to_owned).into(), "{host}");
+        let expected: BTreeSet<String> =
+            login.into_iter().chain(LETS_IN).map(str::to_owned).collect();
+        assert_eq!(changes(&plan, host), expected, "{host}");
     }
     let agent = changes(&plan, "w1");
     let login = "file /etc/platform/mesos-agent/docker/config.json";
@@ -157,6 +166,6 @@ fn a_new_marathon_joins_those_that_serve_and_interrupts_none() {
     let mut before = cluster("", "", "");
     let mut now = cluster("", "", ", {address: 10.0.0.22, name: m2}");
     let plan = plan(&mut before, &mut now, &[]);
-    assert_eq!(hosts(&plan), ["m2"]);
+    ["c1", "e1", "m1", "w1"].iter().for_each(|host| only_lets_in(&plan, host));
     assert!(changes(&plan, "m2").contains("start platform-marathon.service"));
 }

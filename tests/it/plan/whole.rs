@@ -315,6 +315,7 @@ fn stages_come_in_order_and_images_only_where_a_registry_lacks_them() {
         plan.stages.iter().map(|stage| stage.stage.to_string()).collect();
     let made = [
         "base",
+        "firewall",
         "registry",
         "images",
         "zookeeper",
@@ -357,7 +358,8 @@ fn every_question_that_a_plan_needs_is_asked() {
             Questions::about(wants.iter().map(|(_, resource)| resource)).script();
         for (_, resource) in &wants {
             let key = resource.key(Manager::Apt).to_string();
-            let name = key.split_once(' ').expect("a kind and a name").1;
+            // There is only one firewall, so it has no name.
+            let name = key.split_once(' ').map_or(key.as_str(), |(_, name)| name);
             let asked = match resource {
                 Resource::Image(image) => script.contains(&image.id),
                 _ => script.contains(name),

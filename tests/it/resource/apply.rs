@@ -630,7 +630,7 @@ fn a_record_that_the_disk_has_no_room_for_can_still_be_read() {
     let host = Host::new();
     let line =
         |n: usize| format!("{{\"q\":\"ours\",\"kind\":\"user\",\"name\":\"u{n:04}\"}}\n");
-    let blocks = 40;
+    let blocks = 48;
     let lines: String = (0..).map(line).take(blocks * 512 / line(0).len()).collect();
     host.write("/var/lib/platform/manifest", lines.as_bytes());
     let (facts, changes) = (host.ask(&[]), host.changes(&[file("/etc/a", "a")]).1);

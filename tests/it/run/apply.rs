@@ -213,7 +213,8 @@ impl Run {
         self.kept.all().into_iter().filter_map(outcome).collect()
     }
 
-    fn asked(&self, host: usize) -> Vec<Asked> {
+    /// The commands that a host received.
+    pub(super) fn asked(&self, host: usize) -> Vec<Asked> {
         self.hosts[host].asked()
     }
 }
