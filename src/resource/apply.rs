@@ -278,10 +278,7 @@ fn call(n: usize, action: &Action) -> String {
             &Owned::Image { id: id.clone(), name: name.clone() }.line(),
         ]),
         Action::ReloadSystemd => words(&["systemctl", "daemon-reload"]),
-        Action::LoadFirewall(_) => {
-            let trial = Firewall::TRIAL.as_secs().to_string();
-            words(&["load_firewall", &trial, &Owned::Firewall.line()])
-        }
+        Action::LoadFirewall(_) => load_firewall(),
         Action::StartUnit { name, restart, enable, failed, ours } => {
             let line = if *ours { unit_record(name) } else { String::new() };
             start(name, *restart, *enable, [if *failed { "failed" } else { "" }, &line])
@@ -294,6 +291,11 @@ fn install(manager: Manager, name: &str, brings: Option<&ProvidedCommand>) -> St
     let brings = brings.into_iter().flat_map(|it| [it.command, it.package]);
     let call = [manager.install(), name].into_iter().chain(brings);
     words(&call.collect::<Vec<&str>>())
+}
+
+fn load_firewall() -> String {
+    let trial = Firewall::TRIAL.as_secs().to_string();
+    words(&["load_firewall", &trial, &Owned::Firewall.line()])
 }
 
 fn start(name: &str, restart: bool, enable: Enabling, rest: [&str; 2]) -> String {

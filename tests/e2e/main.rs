@@ -10,6 +10,7 @@ mod cluster;
 mod consent;
 mod ec2;
 mod faults;
+mod firewall;
 mod given;
 mod grow;
 mod harness;

@@ -3,6 +3,7 @@
 //!
 //! It is one test, because a platform is expensive to create: the test follows its whole life.
 
+mod firewall;
 mod rolling;
 mod strangers;
 
@@ -36,6 +37,7 @@ fn a_platform_comes_up_runs_apps_and_jobs_survives_its_leader_and_goes() {
     comes_up_and_proves_itself(&lab);
     is_not_touched_by_a_second_run(&lab);
     strangers::may_change_nothing(&lab);
+    firewall::lets_strangers_only_to_ssh_and_to_the_edge(&lab);
     tells_how_it_is(&lab);
     runs_a_job(&lab);
     keeps_tasks_from_what_is_not_theirs(&lab);

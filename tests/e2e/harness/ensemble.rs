@@ -6,14 +6,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::pause;
+use super::{inside, pause};
 
 /// A healthy member answers within milliseconds; a frozen one never does.
 const ANSWER: Duration = Duration::from_secs(1);
 
 /// Whether a member serves, and its role: `leader` or `follower`.
 pub(crate) fn mode(address: &str) -> Option<String> {
-    let answer = ask(address, "srvr")?;
+    let answer = inside(address, || ask(address, "srvr"))?;
     let mode = answer.lines().find_map(|line| line.strip_prefix("Mode: "))?;
     Some(mode.to_owned())
 }

@@ -18,7 +18,7 @@ impl Given {
     pub(crate) fn new(count: u8) -> Self {
         let maker = Lab::local(&format!(
             "groups: {{node: {{roles: [base], count: {count}, memory: 1GiB}}}}\n\
-             platform: {{images: {{images}}}}\n"
+             platform: {{images: {{images}}, firewall: {{enabled: false}}}}\n"
         ));
         maker.up();
         Self { maker }
@@ -63,13 +63,13 @@ impl Given {
         })
     }
 
-    /// Removes all traces of Docker from a machine. It is rebooted, so that its network has no
-    /// traces of Docker either.
+    /// Removes all traces of Docker and the firewall's package from a machine. It is rebooted, so
+    /// that its network has no traces of Docker either.
     pub(crate) fn remove_docker(&self, number: u8) {
         let machine = self.machine(number);
         machine.sh(
             "systemctl stop docker.socket docker containerd && \
-             DEBIAN_FRONTEND=noninteractive apt-get purge -qq --autoremove docker.io && \
+             DEBIAN_FRONTEND=noninteractive apt-get purge -qq --autoremove docker.io nftables && \
              find /var/lib/docker -mindepth 1 -delete && rm -rf /var/lib/containerd /etc/docker",
         );
         machine.stop();

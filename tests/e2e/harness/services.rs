@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use super::{Lab, until};
+use super::{Lab, inside, until};
 
 /// A healthy service answers at once; a frozen one never does.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -125,27 +125,15 @@ impl<'a> Services<'a> {
     /// The status and the answer of the first host that succeeds; if none does, of the last one
     /// that answers.
     fn answer(&self, asked: &Asked<'_>, password: Option<&str>) -> Option<(u16, Value)> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(async {
-            let mut last = None;
-            for address in &self.addresses {
-                let client = Client::builder().timeout(ANSWER).build().expect("a client");
-                let url = format!("http://{address}:{}{}", asked.port, asked.path);
-                let request = client.request(asked.method.clone(), url);
-                let request = match password {
-                    Some(password) => request.basic_auth("platform", Some(password)),
-                    None => request,
-                };
-                let request = asked.body.iter().fold(request, |it, body| it.json(body));
-                let Ok(answer) = request.send().await else { continue };
-                let status = answer.status();
-                last = Some((status.as_u16(), answer.json().await.unwrap_or_default()));
-                if status.is_success() {
-                    break;
-                }
+        let mut last = None;
+        for address in &self.addresses {
+            let answer = inside(address, || asked.send(address, password));
+            last = answer.or(last);
+            if last.as_ref().is_some_and(|(status, _)| (200..300).contains(status)) {
+                break;
             }
-            last
-        })
+        }
+        last
     }
 }
 
@@ -155,4 +143,24 @@ struct Asked<'a> {
     port: u16,
     path: &'a str,
     body: Option<&'a Value>,
+}
+
+impl Asked<'_> {
+    /// The status and the answer of one host.
+    fn send(&self, address: &str, password: Option<&str>) -> Option<(u16, Value)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let client = Client::builder().timeout(ANSWER).build().expect("a client");
+            let url = format!("http://{address}:{}{}", self.port, self.path);
+            let request = client.request(self.method.clone(), url);
+            let request = match password {
+                Some(password) => request.basic_auth("platform", Some(password)),
+                None => request,
+            };
+            let request = self.body.iter().fold(request, |it, body| it.json(body));
+            let answer = request.send().await.ok()?;
+            let status = answer.status().as_u16();
+            Some((status, answer.json().await.unwrap_or_default()))
+        })
+    }
 }

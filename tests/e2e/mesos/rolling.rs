@@ -14,7 +14,7 @@ use platform::images::pins::Pins;
 use serde_json::json;
 
 use super::FAILOVER;
-use crate::harness::{Lab, Services, copy_folder, docker, entries, pause};
+use crate::harness::{Lab, Services, copy_folder, docker, entries, inside, pause};
 
 /// The address of each instance of the app.
 const PORT: u16 = 31_500;
@@ -157,7 +157,7 @@ impl Client {
     fn poll(&self, host: &str) {
         let address = format!("{host}:{PORT}").parse().expect("an address");
         while !self.ended.load(Ordering::Relaxed) {
-            if let Err(error) = ask(address) {
+            if let Err(error) = inside(host, || ask(address)) {
                 let mut failed = self.failed.lock().expect("no request panics");
                 failed.push(format!("{address}: {error}"));
             }
