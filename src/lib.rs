@@ -70,6 +70,8 @@
 //! - **Plan**: all changes of a run, in **stages** (one after the other) and **waves** (hosts that
 //!   change side by side). **Step**: one change, while it is applied.
 //! - **Gate**: a condition that a run waits for. **Health**: what a component reports about itself.
+//! - **Trial**: the minute in which a host takes new firewall rules back, unless a new connection
+//!   confirms them.
 //! - **Preflight**: the checks before the first change. **Refusal**: a reason not to change anything.
 //! - **Proof**: the test app that shows that the cluster works.
 //! - **State folder**: `.platform/CLUSTER` beside the inventory. **Draft**: what was made for it
