@@ -67,7 +67,7 @@ pub(crate) struct Traces(BTreeMap<&'static str, Vec<String>>);
 /// - backups that `useradd` and its like make of the files that they rewrite (`/etc/passwd-`)
 /// - counters and random values among the kernel's settings, and those that belong to this whole
 /// computer instead of a machine
-/// - the fact that the network was waited for
+/// - the fact that the network was waited for, or waited for something
 const QUESTIONS: [(&str, &str); 10] = [
     (
         "files",
@@ -88,7 +88,7 @@ const QUESTIONS: [(&str, &str); 10] = [
         "systemctl list-units --all --plain --no-legend --no-pager \\
             -t service,socket,timer,mount,target | grep -v not-found | \\
             awk '{print $1, $3, $4}' | grep -v -e '^session-' -e '^user@' -e '^apt-daily' \\
-            -e '^user-runtime-dir@' -e network-online.target | sort",
+            -e '^user-runtime-dir@' -e network-online.target -e network-pre.target | sort",
     ),
     (
         "kernel settings",
