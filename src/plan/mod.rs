@@ -295,6 +295,11 @@ impl Plan {
         self.stages.iter().map(|stage| stage.work.n_changes()).sum()
     }
 
+    /// How many changes concern a host.
+    pub fn n_changes_on(&self, host: &HostName) -> usize {
+        self.stages.iter().map(|stage| stage.work.n_changes_on(host)).sum()
+    }
+
     /// The hosts that it changes.
     pub fn hosts(&self) -> Vec<&HostName> {
         let mut hosts: Vec<&HostName> =
@@ -363,6 +368,21 @@ impl Work {
             Self::Access { nodes, .. } => nodes.len(),
             Self::Hosts(waves) => {
                 waves.iter().flat_map(Wave::hosts).map(|host| host.changes.len()).sum()
+            }
+        }
+    }
+
+    /// How many changes concern a host.
+    fn n_changes_on(&self, host: &HostName) -> usize {
+        match self {
+            Self::Push(pushes) => pushes.iter().filter(|push| push.to == *host).count(),
+            Self::Access { members, nodes } => {
+                let is_member = members.iter().any(|member| member.host == *host);
+                if is_member { nodes.len() } else { 0 }
+            }
+            Self::Hosts(waves) => {
+                let hosts = waves.iter().flat_map(Wave::hosts);
+                hosts.filter(|of| of.host == *host).map(|of| of.changes.len()).sum()
             }
         }
     }

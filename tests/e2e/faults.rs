@@ -15,7 +15,7 @@ use crate::harness::{Given, Lab, Machine, Run};
 
 /// One host without any component.
 const BARE: &str = "groups: {node: {roles: [base], hosts: ['{1}']}}\n\
-                    platform: {images: {images}}\n";
+                    platform: {images: {images}, firewall: {enabled: false}}\n";
 
 /// The smallest cluster: one member and one registry.
 const SMALL: &str = "groups:\n\

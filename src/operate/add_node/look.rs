@@ -50,8 +50,8 @@ pub(super) async fn look(
     Ok((Assessment::new(topology, plan, gathered, survey), drifted))
 }
 
-/// The hosts that a plan for everything would change and this plan does not. If no such plan
-/// can be made, `up` reports that.
+/// The hosts on which a plan for everything would change more than this plan. If no such plan can
+/// be made, `up` reports that.
 fn drifted(
     survey: &Survey,
     topology: &Topology,
@@ -61,7 +61,8 @@ fn drifted(
     let Ok(whole) = plan::build(&survey.situation(topology, &[])) else {
         return Vec::new();
     };
-    let changed = plan.hosts();
-    let is_left = |host: &&HostName| !new.contains(*host) && !changed.contains(host);
+    let is_left = |host: &&HostName| {
+        !new.contains(*host) && whole.n_changes_on(host) > plan.n_changes_on(host)
+    };
     whole.hosts().into_iter().filter(is_left).cloned().collect()
 }

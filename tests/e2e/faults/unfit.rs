@@ -235,6 +235,7 @@ fn a_disk_that_fills_while_files_are_written(given: &Given, machine: &Machine) {
         "groups: {node: {roles: [base], hosts: ['{1}']}}\n\
          platform:\n\
          \x20 images: {images}\n\
+         \x20 firewall: {enabled: false}\n\
          \x20 base: {files: [{path: /mnt/a-small, source: first}, {path: /mnt/big, source: big}]}\n",
     );
     lab.file("first", "small");
