@@ -56,7 +56,7 @@ fn inventory(base: &str) -> String {
     let base = if base.is_empty() { "{}" } else { base };
     format!(
         "groups: {{node: {{roles: [base], count: 1, memory: 512MiB}}}}\n\
-         platform:\n  images: {{images}}\n  base: {base}\n"
+         platform:\n  images: {{images}}\n  firewall: {{enabled: false}}\n  base: {base}\n"
     )
 }
 
