@@ -7,6 +7,7 @@
 //! without a caller.
 
 pub(crate) mod chronos;
+pub mod edge;
 pub(crate) mod http;
 pub(crate) mod marathon;
 pub(crate) mod mesos;

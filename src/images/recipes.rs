@@ -32,6 +32,7 @@ const RECIPES: &[Recipe] = recipes![
     "base/rootfs",
     "clusterd.yaml",
     "clusterd/Dockerfile",
+    "haproxy/Dockerfile",
     "machine/Dockerfile",
     "machine/files/etc/ssh/sshd_config.d/machine.conf",
     "machine/files/etc/sudoers.d/platform",

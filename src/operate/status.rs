@@ -352,7 +352,9 @@ impl Seen<'_> {
                 refused.cloned().map(ServiceState::Faulty)
             }
             Health::Zookeeper => self.answers.get(&node.host).map(of_member),
-            Health::Agents | Health::Leader => self.asked.state(spec.component, node),
+            Health::Agents | Health::Leader | Health::Edge => {
+                self.asked.state(spec.component, node)
+            }
         };
         said.unwrap_or(ServiceState::Serves("active"))
     }

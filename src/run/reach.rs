@@ -90,7 +90,7 @@ fn askers<'a>(
             turn.map(|turn| others[turn]).into_iter().collect()
         }
         Redundancy::Single => others.map(|(_, from)| from).collect(),
-        Redundancy::Quorum | Redundancy::Standby => others
+        Redundancy::Quorum | Redundancy::Standby | Redundancy::Replicas => others
             .filter(|(turn, from)| !is_worker(from) || turn % n_targets == n)
             .map(|(_, from)| from)
             .collect(),
@@ -200,7 +200,7 @@ mod tests {
             connections.iter().all(|connection| connection.from != connection.to),
             "{connections:?}"
         );
-        assert_eq!(to(&connections, "c1", MARATHON_PORT), ["c2", "c3"]);
+        assert_eq!(to(&connections, "c1", MARATHON_PORT), ["c2", "c3", "e1"]);
         assert_eq!(to(&connections, "e1", REGISTRY_PORT), ["c1", "c2", "c3", "w1", "w2"]);
         for host in ["w1", "w2"] {
             let [asker] = &to(&connections, host, AGENT_PORT)[..] else {

@@ -73,7 +73,7 @@ const REGISTERED: &str = "registered";
 /// problem of the agent.
 const NOT_TOLD: &str = "not known: no master leads";
 
-/// The answers of Mesos, Marathon and Chronos.
+/// The answers of Mesos, Marathon, Chronos and the edge.
 pub(super) struct Asked {
     statuses: BTreeMap<(Component, HostName), LeaderStatus>,
     agents: Result<Vec<AgentInfo>, String>,
@@ -95,9 +95,10 @@ impl Asked {
             let statuses = services.own_statuses(component, &members).await;
             (component, members, statuses)
         };
-        let leaders = Spec::all().filter(|spec| spec.health == Health::Leader);
+        let asked = [Health::Leader, Health::Edge];
+        let asked = Spec::all().filter(|spec| asked.contains(&spec.health));
         let (statuses, agents, frameworks) = tokio::join!(
-            join_all(leaders.map(|spec| of(spec.component))),
+            join_all(asked.map(|spec| of(spec.component))),
             services.agents(),
             services.frameworks(),
         );
