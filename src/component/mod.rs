@@ -11,6 +11,7 @@ pub mod chronos;
 pub mod docker;
 pub mod haproxy;
 mod identity;
+pub mod keepalived;
 pub mod lost;
 pub mod marathon;
 pub mod master;
@@ -152,6 +153,7 @@ impl Spec {
             Component::Marathon => &marathon::SPEC,
             Component::Chronos => &chronos::SPEC,
             Component::Haproxy => &haproxy::SPEC,
+            Component::Keepalived => &keepalived::SPEC,
         }
     }
 }

@@ -130,6 +130,8 @@ pub enum Health {
     Leader,
     /// Over HTTPS, without a password: it has to ask for one.
     Edge,
+    /// At its host: whether it has the virtual IP, as one of them does.
+    VirtualIp,
 }
 
 impl Spec {
@@ -167,9 +169,9 @@ impl Spec {
         }
     }
 
-    /// The port on which it serves.
-    pub const fn port(&self) -> u16 {
-        self.ports[0].number
+    /// The port on which it serves; `None` if it listens on no TCP port.
+    pub fn port(&self) -> Option<Port> {
+        self.ports.first().copied()
     }
 }
 

@@ -92,6 +92,8 @@ pub enum Component {
     Chronos,
     /// HAProxy, through which everyone reaches the services of the cluster.
     Haproxy,
+    /// keepalived, which gives one of the edge hosts the virtual IP.
+    Keepalived,
 }
 
 /// What the loss of an instance means.
@@ -191,7 +193,7 @@ pub struct UnknownComponent(String);
 
 impl Component {
     /// All components, in their order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Registry,
         Self::Zookeeper,
         Self::MesosMaster,
@@ -199,6 +201,7 @@ impl Component {
         Self::Marathon,
         Self::Chronos,
         Self::Haproxy,
+        Self::Keepalived,
     ];
 
     /// The component as it is written in a catalogue.
@@ -211,6 +214,7 @@ impl Component {
             Self::Marathon => "marathon",
             Self::Chronos => "chronos",
             Self::Haproxy => "haproxy",
+            Self::Keepalived => "keepalived",
         }
     }
 
@@ -220,7 +224,7 @@ impl Component {
             Self::Registry => Redundancy::Single,
             Self::Zookeeper | Self::MesosMaster => Redundancy::Quorum,
             Self::MesosAgent => Redundancy::Pool,
-            Self::Marathon | Self::Chronos => Redundancy::Standby,
+            Self::Marathon | Self::Chronos | Self::Keepalived => Redundancy::Standby,
             Self::Haproxy => Redundancy::Replicas,
         }
     }
@@ -235,6 +239,7 @@ impl Component {
             Self::Marathon => "hosts of Marathon",
             Self::Chronos => "hosts of Chronos",
             Self::Haproxy => "edge hosts",
+            Self::Keepalived => "hosts for the virtual IP",
         }
     }
 
@@ -248,7 +253,7 @@ impl Component {
             Self::MesosAgent => role == Role::Agent,
             Self::Marathon => commands || role == Role::Marathon,
             Self::Chronos => commands || role == Role::Chronos,
-            Self::Haproxy => has_mesos && role == Role::Edge,
+            Self::Haproxy | Self::Keepalived => has_mesos && role == Role::Edge,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::component::{
 use crate::host::HostName;
 use crate::images::resolved::ResolvedImages;
 use crate::inventory::catalog::{Catalog, Entry};
-use crate::inventory::{Account, Component, Inventory, SecretSource};
+use crate::inventory::{Account, Component, Inventory, Platform, SecretSource};
 use crate::resource::Content;
 use crate::run::Fleet;
 use crate::run::health::services::{EdgeAccess, Logins};
@@ -166,7 +166,7 @@ fn certificates(
 ) -> Result<BTreeMap<HostName, (String, Secret)>, CaError> {
     let certificate = |node: &Node| {
         let name = format!("edge-{}", node.host);
-        let names = names(node, &files.inventory.platform.domain);
+        let names = names(node, &files.inventory.platform);
         let Leaf { cert_chain_pem, key } =
             ca.certificate(&name, &names, (ctx.clock)())?;
         Ok((node.host.clone(), (cert_chain_pem, key)))
@@ -243,14 +243,13 @@ fn needed(topology: &Topology) -> Vec<Component> {
 }
 
 /// The names by which an edge host is reached: its address for the hosts, this computer's own
-/// address for a tunnel, and the cluster's domain with all names in it.
-fn names(node: &Node, domain: &str) -> Vec<San> {
-    vec![
-        San::Ip(node.address),
-        San::Ip(Ipv4Addr::LOCALHOST.into()),
-        San::Dns(domain.to_owned()),
-        San::Dns(format!("*.{domain}")),
-    ]
+/// address for a tunnel, the virtual IP, and the cluster's domain with all names in it.
+fn names(node: &Node, platform: &Platform) -> Vec<San> {
+    let Platform { domain, vip, .. } = platform;
+    let own = [San::Ip(node.address), San::Ip(Ipv4Addr::LOCALHOST.into())];
+    let names = [San::Dns(domain.clone()), San::Dns(format!("*.{domain}"))];
+    let vip = vip.map(|vip| San::Ip(vip.into()));
+    own.into_iter().chain(vip).chain(names).collect()
 }
 
 /// The accounts of the inventory with their passwords.

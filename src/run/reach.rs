@@ -43,10 +43,11 @@ pub(crate) struct Blocked {
 /// by one.
 pub(crate) fn connections(topology: &Topology) -> Vec<Connection> {
     let mut connections = Vec::new();
-    for spec in Spec::all() {
+    let serving = Spec::all().filter_map(|spec| Some((spec, spec.port()?)));
+    for (spec, port) in serving {
         let nodes = topology.nodes.iter();
         let sources: Vec<&Node> =
-            nodes.clone().filter(|node| spec.has_client(spec.ports[0], node)).collect();
+            nodes.clone().filter(|node| spec.has_client(port, node)).collect();
         let targets: Vec<&Node> =
             nodes.filter(|node| node.runs(spec.component)).collect();
         for (n, target) in targets.iter().enumerate() {
@@ -55,7 +56,7 @@ pub(crate) fn connections(topology: &Topology) -> Vec<Connection> {
                 from: from.host.clone(),
                 to: target.host.clone(),
                 address: target.address,
-                port: spec.port(),
+                port: port.number,
             }));
         }
     }

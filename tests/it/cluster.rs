@@ -208,6 +208,7 @@ fn inputs(inventory: &Inventory, topology: &Topology) -> Inputs {
             image(Component::Marathon, "1.11.24", "e"),
             image(Component::Chronos, "3.0.2", "f"),
             image(Component::Haproxy, "2.6.12", "0"),
+            image(Component::Keepalived, "2.2.7", "1"),
         ]),
         files: sources.map(|source| (source.clone(), content(source))).collect(),
         ca: "certificate of the authority\n".to_owned(),

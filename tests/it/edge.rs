@@ -111,7 +111,7 @@ impl Drop for Proxy {
     }
 }
 
-/// The configuration of the edge host.
+/// The configuration of HAProxy on the edge host.
 fn config(cluster: &Cluster) -> String {
     let node = cluster.topology.node(&"edge".parse().unwrap()).expect("it is there");
     let wants = cluster.wants(node, &cluster.answer(node, &[], ""));

@@ -9,7 +9,7 @@
 //! which of them leads: it knows to which framework it makes offers.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use crate::inventory::component::{
 };
 use crate::inventory::{Component, Redundancy};
 use crate::plan::MemberHealth;
+use crate::remote::{Argv, As, Exec, Input};
 use crate::run::Fleet;
 use crate::run::gate::GateState;
 use crate::secret::Secret;
@@ -104,6 +105,7 @@ impl Services<'_> {
             Component::Marathon => Box::pin(self.marathon_status(member)),
             Component::Chronos => Box::pin(self.chronos_status(member)),
             Component::Haproxy => Box::pin(self.edge_status(member)),
+            Component::Keepalived => Box::pin(self.vip_status(member)),
             Component::Registry | Component::Zookeeper | Component::MesosAgent => {
                 Box::pin(async move { Err(format!("{component} has no such status")) })
             }
@@ -137,6 +139,23 @@ impl Services<'_> {
     async fn edge_status(&self, member: &Member) -> LeaderStatus {
         let ask = |edge: Edge| async move { edge.is_guarded().await };
         self.at_edge(member, ask).await.map(|()| false)
+    }
+
+    /// Whether a host has the virtual IP.
+    async fn vip_status(&self, member: &Member) -> LeaderStatus {
+        let remote = self.fleet.get(&member.host);
+        let remote = remote.ok_or("there is no connection to its host")?;
+        let vip = self.topology.vip.ok_or("the cluster has no virtual IP")?;
+        let exec = Exec {
+            purpose: "look for the virtual IP".to_owned(),
+            argv: Argv::new(["cat", "/proc/net/fib_trie"]),
+            user: As::Login,
+            input: Input::Empty,
+            on_line: None,
+            deadline: ANSWER,
+        };
+        let output = remote.exec(exec).await.map_err(|error| in_words(&error))?;
+        Ok(has_address(&String::from_utf8_lossy(&output.stdout), vip))
     }
 
     /// Checks that Marathon is served through the edge on a host.
@@ -303,6 +322,13 @@ impl Services<'_> {
             Err(why) => GateState::Closed(why),
         }
     }
+}
+
+/// Whether a host has an address, by the kernel's table of routes.
+fn has_address(table: &str, address: Ipv4Addr) -> bool {
+    let place = format!("|-- {address}");
+    let mut lines = table.lines().map(str::trim);
+    lines.any(|line| line == place)
 }
 
 fn said(error: ApiError) -> String {

@@ -104,6 +104,7 @@ fn changes(plan: &Plan, host: &str) -> BTreeSet<String> {
         for of in all.filter(|of| of.host.as_str() == host) {
             changes.extend(of.changes.iter().map(|change| match &change.action {
                 Action::StartUnit { name, .. } => format!("start {name}"),
+                Action::ReloadUnit { name } => format!("reload {name}"),
                 _ => change.key.to_string(),
             }));
         }
@@ -157,6 +158,9 @@ fn a_new_marathon_joins_those_that_serve_and_interrupts_none() {
     let mut before = cluster("", "", "");
     let mut now = cluster("", "", ", {address: 10.0.0.22, name: m2}");
     let plan = plan(&mut before, &mut now, &[]);
-    assert_eq!(hosts(&plan), ["m2"]);
+    assert_eq!(hosts(&plan), ["e1", "m2"]);
     assert!(changes(&plan, "m2").contains("start platform-marathon.service"));
+    let edge =
+        ["file /etc/platform/haproxy/haproxy.cfg", "reload platform-haproxy.service"];
+    assert_eq!(changes(&plan, "e1"), edge.map(str::to_owned).into());
 }
