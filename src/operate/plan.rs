@@ -8,7 +8,6 @@ use super::preview::{self, Preview};
 use super::run::shown_with;
 use super::up::Assessment;
 use super::{RunContext, connect, image, machines, up};
-use crate::component::keepalived;
 use crate::plan::{Peers, Plan};
 use crate::provider::MachinePlan;
 
@@ -113,7 +112,6 @@ fn report(files: &ClusterFiles, seen: Assessment, mut notes: Vec<String>) -> Pla
             "An earlier `up` did not make its proof: the next `up` makes it.".to_owned(),
         );
     }
-    notes.extend(keepalived::note(&seen.topology));
     if !seen.plan.is_empty() {
         return PlanReport { pending: Pending::Changes(seen.plan), notes };
     }

@@ -74,13 +74,9 @@ impl Proxy {
     }
 
     fn until_it_listens(&self) {
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.ports[&8443])).is_err() {
-            let log = fs::read_to_string(self.folder.path().join("log")).unwrap();
-            assert!(begun.elapsed() < LONGEST, "HAProxy does not listen: {log}");
-            // A pause between two checks of a condition that has a deadline.
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let listens = || TcpStream::connect(("127.0.0.1", self.ports[&8443])).is_ok();
+        let log = || fs::read_to_string(self.folder.path().join("log")).unwrap();
+        until(listens, &|| format!("HAProxy does not listen: {}", log()));
     }
 
     fn client(&self) -> Client {
@@ -154,6 +150,19 @@ fn with_inner(text: &str, inner: &[(&str, u16)]) -> String {
     text.lines().map(|line| localized(line) + "\n").collect()
 }
 
+/// Waits until a condition holds, or fails with these words.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "used only between two looks at a condition"
+)]
+fn until(holds: impl Fn() -> bool, words: &dyn Fn() -> String) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < LONGEST, "{}", words());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A port of this computer that nothing uses.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -189,12 +198,9 @@ impl Service {
 
     /// Waits until it was asked this often from now on.
     fn until_asked(&self, n_times: usize) {
-        let (begun, before) = (Instant::now(), self.n_asked.load(Ordering::SeqCst));
-        while self.n_asked.load(Ordering::SeqCst) < before + n_times {
-            assert!(begun.elapsed() < LONGEST, "nobody asks it");
-            // A pause between two checks of a condition that has a deadline.
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let before = self.n_asked.load(Ordering::SeqCst);
+        let is_asked = || self.n_asked.load(Ordering::SeqCst) >= before + n_times;
+        until(is_asked, &|| "nobody asks it".to_owned());
     }
 }
 
