@@ -1,0 +1,2 @@
+//! The program: it reads its settings and runs.
+fn main() {}
