@@ -197,8 +197,10 @@ pub fn layout(present: &Layout, wanted: &[Server]) -> Layout {
     let n_present = present.iter().flatten().count();
     let needed = n_slots(serving);
     let is_fit = (serving.max(n_present)..=4 * needed).contains(&present.len());
-    let n = if is_fit && !present.is_empty() { present.len() } else { needed.max(n_present) };
-    let mut slots: Layout = present.iter().copied().chain(std::iter::repeat(None)).take(n).collect();
+    let n =
+        if is_fit && !present.is_empty() { present.len() } else { needed.max(n_present) };
+    let mut slots: Layout =
+        present.iter().copied().chain(std::iter::repeat(None)).take(n).collect();
     let cut = present.iter().skip(n).flatten().copied();
     let held: BTreeSet<SocketAddr> = present.iter().flatten().copied().collect();
     for address in cut.chain(missing(wanted, &held)) {
@@ -262,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_new_server_takes_a_free_slot() {
-        let slots = [slot("s1", A, SlotState::Up), slot("s2", "0.0.0.0:1", SlotState::Free)];
+        let slots =
+            [slot("s1", A, SlotState::Up), slot("s2", "0.0.0.0:1", SlotState::Free)];
         let wanted = [server(A, Role::Serving), server(B, Role::Serving)];
         let address = B.parse().unwrap();
         let change = situation(&slots, &wanted).change();

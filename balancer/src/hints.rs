@@ -101,7 +101,8 @@ impl Hints {
 
     /// Whether a task is going.
     pub fn is_going(&self, task: &str) -> bool {
-        let going = self.instances.get(instance_of(task)).and_then(|at| at.going.as_ref());
+        let going =
+            self.instances.get(instance_of(task)).and_then(|at| at.going.as_ref());
         going.is_some_and(|going| going.task.as_deref().is_none_or(|named| named == task))
     }
 }
@@ -111,7 +112,8 @@ impl Known {
         let age = task.started_at.map(|at| date.duration_since(at));
         let is_old = age.is_some_and(|age| age.as_secs_f64() > SETTLED.as_secs_f64());
         let runs = task.state == State::Running;
-        let is_other = |going: &Going| going.task.as_ref().is_some_and(|at| *at != task.id);
+        let is_other =
+            |going: &Going| going.task.as_ref().is_some_and(|at| *at != task.id);
         let is_wrong = |going: &Going| {
             runs && app.deployments.is_empty() && now >= going.since + PATIENCE
         };
@@ -119,9 +121,10 @@ impl Known {
             is_running: task.state != State::Ended && (self.is_running || runs && is_old),
             told: self.told,
             // From now on the hint is about this very task.
-            going: self.going.filter(|going| !is_wrong(going) && !is_other(going)).map(
-                |going| Going { task: Some(task.id.clone()), since: going.since },
-            ),
+            going: self
+                .going
+                .filter(|going| !is_wrong(going) && !is_other(going))
+                .map(|going| Going { task: Some(task.id.clone()), since: going.since }),
         }
     }
 }

@@ -218,7 +218,8 @@ fn virtual_hosts(text: &str) -> Result<Vec<VirtualHost>, &'static str> {
 
 fn virtual_host(name: &str) -> Result<VirtualHost, &'static str> {
     let is_label = |part: &str| {
-        let is_plain = |letter: u8| letter.is_ascii_alphanumeric() || b"-_".contains(&letter);
+        let is_plain =
+            |letter: u8| letter.is_ascii_alphanumeric() || b"-_".contains(&letter);
         (1..=63).contains(&part.len())
             && part.bytes().all(is_plain)
             && !part.starts_with('-')
@@ -232,8 +233,9 @@ fn virtual_host(name: &str) -> Result<VirtualHost, &'static str> {
 }
 
 fn path(text: &str) -> Result<Option<UrlPath>, &'static str> {
-    let is_plain =
-        |letter: char| letter.is_ascii_alphanumeric() || "/-_.~%:@!&+,;=*".contains(letter);
+    let is_plain = |letter: char| {
+        letter.is_ascii_alphanumeric() || "/-_.~%:@!&+,;=*".contains(letter)
+    };
     if !text.starts_with('/') || text.len() > 1024 || !text.chars().all(is_plain) {
         return Err("must be one path that begins with / and needs no quotes");
     }
@@ -255,9 +257,7 @@ fn mode(text: &str) -> Result<Mode, &'static str> {
 
 fn balance(text: &str) -> Result<Balance, &'static str> {
     let known = Balance::ALL.into_iter().find(|balance| balance.word() == text);
-    known.ok_or(
-        "must be roundrobin, static-rr, leastconn, first, source, uri or random",
-    )
+    known.ok_or("must be roundrobin, static-rr, leastconn, first, source, uri or random")
 }
 
 fn auth(text: &str) -> Result<Auth, &'static str> {
@@ -365,8 +365,9 @@ mod tests {
 
     #[test]
     fn what_could_change_the_configuration_is_refused() {
-        for text in ["a\nb", "a b", "a\0", "a'", "a\"", "{a}", "a\\", "a#", "a$b", "a\u{a0}b", "é"]
-        {
+        for text in [
+            "a\nb", "a b", "a\0", "a'", "a\"", "{a}", "a\\", "a#", "a$b", "a\u{a0}b", "é",
+        ] {
             assert!(read("VHOST", text).is_err(), "{text:?}");
             assert!(read("PATH", &format!("/{text}")).is_err(), "{text:?}");
             assert!(read("BALANCE", text).is_err(), "{text:?}");

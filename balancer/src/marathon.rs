@@ -356,7 +356,8 @@ mod tests {
 
     #[test]
     fn an_app_that_cannot_be_read_leaves_the_others() {
-        let reading = read(r#"{"id":"/b"},{"id":"/a","instances":"many"},{"id":"/c"},{}"#);
+        let reading =
+            read(r#"{"id":"/b"},{"id":"/a","instances":"many"},{"id":"/c"},{}"#);
         let ids: Vec<&str> = reading.apps.iter().map(|app| app.id.as_str()).collect();
         assert_eq!(ids, ["/b", "/c"]);
         let named: Vec<Option<&str>> =
@@ -366,14 +367,16 @@ mod tests {
 
     #[test]
     fn half_a_list_is_no_list() {
-        for text in [r#"{"apps":[{"id":"/a"}"#, r#"{"apps":["#, r#"{"message":"no"}"#, ""] {
+        for text in [r#"{"apps":[{"id":"/a"}"#, r#"{"apps":["#, r#"{"message":"no"}"#, ""]
+        {
             assert!(Reading::parse(text.as_bytes()).is_err(), "{text}");
         }
     }
 
     #[test]
     fn ports_above_those_of_tcp_are_read() {
-        let reading = read(r#"{"id":"/a","portDefinitions":[{"port":70000,"protocol":"tcp"}]}"#);
+        let reading =
+            read(r#"{"id":"/a","portDefinitions":[{"port":70000,"protocol":"tcp"}]}"#);
         assert_eq!(reading.apps[0].ports()[0].service, 70000);
     }
 

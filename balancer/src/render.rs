@@ -21,9 +21,12 @@ pub type Placed<'at> = (&'at Service, &'at Layout);
 /// - A new connection for each request, so that a server that has gone refuses instead of
 ///   resetting an idle connection; what is refused can be repeated, even a POST.
 /// - Checks by TCP: a health page may say 503 before the others are in.
+///
+/// What went well is not logged. The base file says where the log goes.
 const COMMON: &str = "\
     log global
     option dontlognull
+    option dontlog-normal
     option redispatch 1
     retries 10
     timeout connect 1s
@@ -155,8 +158,12 @@ fn backend(out: &mut String, service: &Service, slots: &Layout, settings: &Setti
             false => String::new(),
         };
         match address {
-            Some(address) => line(out, format_args!("    server {slot} {address}{cookie}")),
-            None => line(out, format_args!("    server {slot} 0.0.0.0:1{cookie} disabled")),
+            Some(address) => {
+                line(out, format_args!("    server {slot} {address}{cookie}"))
+            }
+            None => {
+                line(out, format_args!("    server {slot} 0.0.0.0:1{cookie} disabled"))
+            }
         }
     }
 }
@@ -183,7 +190,10 @@ fn http_rules(out: &mut String, service: &Service, settings: &Settings) {
         );
     }
     if uses_cookie(service) {
-        line(out, format_args!("    cookie PLATFORM_SERVER insert indirect nocache httponly"));
+        line(
+            out,
+            format_args!("    cookie PLATFORM_SERVER insert indirect nocache httponly"),
+        );
     }
 }
 

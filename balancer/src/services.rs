@@ -119,7 +119,9 @@ enum Refusal {
     UdpOnly,
     #[error("label {label} needs HTTP, but label HAPROXY_{index}_MODE says tcp")]
     NeedsHttp { label: String, index: usize },
-    #[error("label HAPROXY_{0}_REDIRECT_TO_HTTPS needs HTTPS, but the balancer has no certificate")]
+    #[error(
+        "label HAPROXY_{0}_REDIRECT_TO_HTTPS needs HTTPS, but the balancer has no certificate"
+    )]
     NoHttps(usize),
 }
 
@@ -192,7 +194,9 @@ fn service_port(port: u32, settings: &Settings) -> Result<u16, Refusal> {
     match port {
         0 => Err(Refusal::PortZero),
         port if settings.is_reserved(port) => Err(Refusal::PortReserved(port)),
-        port if !(from..=to).contains(&port) => Err(Refusal::PortOutside { port, from, to }),
+        port if !(from..=to).contains(&port) => {
+            Err(Refusal::PortOutside { port, from, to })
+        }
         port => Ok(port),
     }
 }
@@ -259,7 +263,8 @@ fn name(app: &str, port: u16) -> String {
         'a'..='z' | '0'..='9' | '-' | '.' => letter,
         _ => '_',
     };
-    let words: String = app.trim_start_matches('/').chars().take(100).map(plain).collect();
+    let words: String =
+        app.trim_start_matches('/').chars().take(100).map(plain).collect();
     format!("{words}_{port}")
 }
 
@@ -290,10 +295,13 @@ impl Services {
 
 /// The services with virtual hosts, in the order in which their rules are asked: by weight, then
 /// longer paths first, then by app.
-pub fn routes<'at>(services: impl IntoIterator<Item = &'at Service>) -> Vec<&'at Service> {
+pub fn routes<'at>(
+    services: impl IntoIterator<Item = &'at Service>,
+) -> Vec<&'at Service> {
     let with_hosts = |service: &&Service| !service.vhosts.is_empty();
     let mut routes: Vec<&Service> = services.into_iter().filter(with_hosts).collect();
-    let length = |service: &Service| service.path.as_ref().map_or(0, |at| at.as_str().len());
+    let length =
+        |service: &Service| service.path.as_ref().map_or(0, |at| at.as_str().len());
     routes.sort_by(|one, other| {
         let key = |at: &Service| (at.weight, length(at));
         key(other).cmp(&key(one)).then_with(|| one.of.cmp(&other.of))

@@ -82,7 +82,8 @@ pub fn servers(
         if !servers.contains_key(address) && memory.may_live(*address, app, at) {
             let task = memory.tasks.get(address).map(|known| known.task.clone());
             let task = task.unwrap_or_default();
-            servers.insert(*address, Server { task, address: *address, role: Role::Going });
+            servers
+                .insert(*address, Server { task, address: *address, role: Role::Going });
         }
     }
     let mut servers: Vec<Server> = servers.into_values().collect();
@@ -94,7 +95,9 @@ fn role(task: &Task, app: &App, is_present: bool, at: Circumstances<'_>) -> Opti
     let n_checks = app.health_checks.len();
     let keeps = is_present && lacks_results(task, app, at.seconds_with_leader);
     match task.state {
-        State::Running if at.hints.is_going(&task.id) => is_present.then_some(Role::Going),
+        State::Running if at.hints.is_going(&task.id) => {
+            is_present.then_some(Role::Going)
+        }
         State::Running if task.passes(n_checks) || keeps => Some(Role::Serving),
         State::Running | State::Killing => is_present.then_some(Role::Going),
         State::Starting | State::Ended => None,
@@ -142,13 +145,16 @@ impl Memory {
 
     /// Where a task listens. The address of its own network is only told while it runs: later it
     /// is the agent's.
-    fn address(&self, task: &Task, service: &Service, names: &Names) -> Option<SocketAddr> {
+    fn address(
+        &self,
+        task: &Task,
+        service: &Service,
+        names: &Names,
+    ) -> Option<SocketAddr> {
         if task.state == State::Running || !task.ports.is_empty() {
             return address(task, service, names);
         }
-        let is_it = |(_, known): &(&SocketAddr, &Known)| {
-            known.task == task.id
-        };
+        let is_it = |(_, known): &(&SocketAddr, &Known)| known.task == task.id;
         let port = service.container_port?;
         let mut own = self.tasks.iter().filter(is_it).map(|(address, _)| *address);
         own.find(|address| address.port() == port)
