@@ -1,6 +1,6 @@
 //! From everything that is known to what HAProxy should do. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::marathon::App;
 use crate::servers_state::{Backends, Slot};
 use crate::services::{self, Quarantined, Service, Services};
 use crate::settings::Settings;
-use crate::wanted::{self, Circumstances, Memory, Role, Server};
+use crate::wanted::{self, Circumstances, Memory, Present, Role, Server};
 
 /// A list without any app, where there were apps, is believed after so long.
 const DOUBT: Duration = Duration::from_secs(10);
@@ -115,10 +115,11 @@ pub fn backend(
     memory: &Memory,
 ) -> Backend {
     let slots = known.backends.get(&service.name).map_or(&[][..], Vec::as_slice);
-    let present: BTreeSet<SocketAddr> = slots.iter().filter_map(Slot::used).collect();
+    let present: Present =
+        slots.iter().filter_map(|slot| Some((slot.used()?, slot.state()))).collect();
     let servers = match app {
         Some(app) => wanted::servers(app, service, &present, memory, known.at),
-        None => present.iter().copied().map(unknown).collect(),
+        None => present.keys().copied().map(unknown).collect(),
     };
     let situation = Situation {
         backend: &service.name,
@@ -186,11 +187,6 @@ impl Doubt {
         }
         now >= *self.since.get_or_insert(now) + DOUBT
     }
-}
-
-/// The servers of all backends by address, for those who ask what a slot is for.
-pub fn tasks_by_address(backend: &Backend) -> BTreeMap<SocketAddr, &Server> {
-    backend.servers.iter().map(|server| (server.address, server)).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::hints::Hints;
 use crate::marathon::{App, Reading, State, Task, instance_of};
+use crate::servers_state::SlotState;
 use crate::services::Service;
 
 /// A server of a service.
@@ -60,26 +61,30 @@ pub struct Circumstances<'at> {
     pub seconds_with_leader: u64,
 }
 
-/// The servers of a service, in the order of their tasks. `present` are the addresses that the
-/// service uses now.
+/// The addresses that a service uses now, and what they do in HAProxy.
+pub type Present = BTreeMap<SocketAddr, SlotState>;
+
+/// The servers of a service, in the order of their tasks.
 pub fn servers(
     app: &App,
     service: &Service,
-    present: &BTreeSet<SocketAddr>,
+    present: &Present,
     memory: &Memory,
     at: Circumstances<'_>,
 ) -> Vec<Server> {
     let mut servers: BTreeMap<SocketAddr, Server> = BTreeMap::new();
     for task in &app.tasks {
         let Some(address) = memory.address(task, service, at.names) else { continue };
-        let role = role(task, app, present.contains(&address), at);
+        let role = role(task, app, present.contains_key(&address), at);
         servers.extend(role.map(|role| {
             let task = task.id.clone();
             (address, Server { task, address, role })
         }));
     }
-    for address in present {
-        if !servers.contains_key(address) && memory.may_live(*address, app, at) {
+    for (address, state) in present {
+        // One that drains has been replaced, and its task is no longer listed: it has ended.
+        let is_needed = *state != SlotState::Draining && !servers.contains_key(address);
+        if is_needed && memory.may_live(*address, app, at) {
             let task = memory.tasks.get(address).map(|known| known.task.clone());
             let task = task.unwrap_or_default();
             servers
@@ -202,4 +207,166 @@ pub fn named_hosts(reading: &Reading) -> BTreeSet<&str> {
     let tasks = reading.apps.iter().flat_map(|app| &app.tasks);
     let hosts = tasks.map(|task| task.host.as_str());
     hosts.filter(|host| !host.is_empty() && host.parse::<IpAddr>().is_err()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::marathon::Event;
+    use crate::services::from_apps;
+    use crate::tests::settings;
+
+    const ONE: &str = "10.0.0.1:31001";
+    const CHECKED: &str = r#""healthChecks":[{"protocol":"HTTP","intervalSeconds":10}],"#;
+
+    /// Two lists of one app, one after the other, and what HAProxy does in between.
+    struct Scene {
+        members: &'static str,
+        seconds_with_leader: u64,
+        before: &'static str,
+        present: &'static [(&'static str, SlotState)],
+    }
+
+    impl Default for Scene {
+        fn default() -> Self {
+            Self {
+                members: r#""instances":1,"#,
+                seconds_with_leader: 100,
+                before: RUNS,
+                present: &[(ONE, SlotState::Up)],
+            }
+        }
+    }
+
+    const RUNS: &str = r#"{"id":"w.instance-1._app.1","host":"10.0.0.1","ports":[31001],
+        "state":"TASK_RUNNING","startedAt":"2026-11-29T15:12:00Z"}"#;
+
+    fn reading(members: &str, tasks: &str) -> Reading {
+        let app = format!(
+            r#"{{"id":"/w",{members}"container":{{"portMappings":
+                [{{"containerPort":80,"servicePort":10001}}]}},"tasks":[{tasks}]}}"#
+        );
+        Reading::parse(format!("{{\"apps\":[{app}]}}").as_bytes()).unwrap()
+    }
+
+    impl Scene {
+        fn roles(&self, tasks: &str, hints: &Hints) -> Vec<(String, Role)> {
+            let present: Present = self
+                .present
+                .iter()
+                .map(|(at, state)| (at.parse().unwrap(), *state))
+                .collect();
+            let in_use = present.keys().copied().collect();
+            let names = Names::from([("w1".to_owned(), "10.0.0.1".parse().unwrap())]);
+            let mut memory = Memory::default();
+            let mut found = Vec::new();
+            for tasks in [self.before, tasks] {
+                let reading = reading(self.members, tasks);
+                let services =
+                    from_apps(&reading.apps, &settings(), &BTreeMap::new()).services;
+                memory.learn(&reading, &services, &names, &in_use);
+                let seconds_with_leader = self.seconds_with_leader;
+                let at = Circumstances {
+                    reading: &reading,
+                    names: &names,
+                    hints,
+                    seconds_with_leader,
+                };
+                found = servers(&reading.apps[0], &services[0], &present, &memory, at);
+            }
+            found.iter().map(|server| (server.address.to_string(), server.role)).collect()
+        }
+    }
+
+    fn check(scene: &Scene, tasks: &str, expected: &[(&str, Role)]) {
+        let found = scene.roles(tasks, &Hints::default());
+        let found: Vec<(&str, Role)> =
+            found.iter().map(|(address, role)| (address.as_str(), *role)).collect();
+        assert_eq!(found, expected, "{tasks}");
+    }
+
+    #[test]
+    fn a_host_may_be_named() {
+        check(
+            &Scene::default(),
+            &RUNS.replace("10.0.0.1", "w1"),
+            &[(ONE, Role::Serving)],
+        );
+    }
+
+    #[test]
+    fn a_task_that_is_killed_stays_until_it_has_ended() {
+        let killing = RUNS.replace("RUNNING", "KILLING");
+        check(&Scene::default(), &killing, &[(ONE, Role::Going)]);
+        let new = Scene { present: &[], ..Scene::default() };
+        check(&new, &killing, &[]);
+        let killed = RUNS.replace("RUNNING", "KILLED").replace("31001", "");
+        check(&Scene::default(), &killed, &[]);
+    }
+
+    #[test]
+    fn a_task_that_is_no_longer_listed_goes_but_not_before_another_is_up() {
+        check(&Scene::default(), "", &[(ONE, Role::Going)]);
+        let draining =
+            Scene { present: &[(ONE, SlotState::Draining)], ..Scene::default() };
+        check(&draining, "", &[]);
+        let scaled = Scene { members: r#""instances":0,"#, ..Scene::default() };
+        check(&scaled, "", &[]);
+    }
+
+    #[test]
+    fn an_address_that_another_task_has_is_not_kept() {
+        let other = RUNS.replace("instance-1", "instance-2");
+        check(&Scene::default(), &other, &[(ONE, Role::Serving)]);
+        let elsewhere = other.replace("10.0.0.1", "10.0.0.2");
+        let both = [(ONE, Role::Going), ("10.0.0.2:31001", Role::Serving)];
+        check(&Scene::default(), &elsewhere, &both);
+    }
+
+    #[test]
+    fn the_next_task_of_an_instance_replaces_the_one_before() {
+        let next = RUNS.replace("_app.1", "_app.2").replace("RUNNING", "STAGING");
+        check(&Scene::default(), &next.replace("31001", "31005"), &[]);
+    }
+
+    #[test]
+    fn missing_results_of_a_new_leader_take_nothing_away() {
+        let new = |seconds_with_leader| Scene {
+            members: Box::leak(format!("\"instances\":1,{CHECKED}").into_boxed_str()),
+            seconds_with_leader,
+            ..Scene::default()
+        };
+        check(&new(29), RUNS, &[(ONE, Role::Serving)]);
+        check(&new(30), RUNS, &[(ONE, Role::Going)]);
+        check(&Scene { present: &[], ..new(1) }, RUNS, &[]);
+    }
+
+    #[test]
+    fn the_own_address_of_a_task_is_remembered_while_it_is_killed() {
+        let own = r#"{"id":"w.instance-1._app.1","host":"10.0.0.1","ports":[],
+            "ipAddresses":[{"ipAddress":"172.30.0.9"}],"state":"TASK_RUNNING"}"#;
+        let present = &[("172.30.0.9:80", SlotState::Up)];
+        let scene = Scene { before: own, present, ..Scene::default() };
+        // Marathon now tells the agent's address.
+        let killing = own.replace("172.30.0.9", "10.0.0.1").replace("RUNNING", "KILLING");
+        check(&scene, &killing, &[("172.30.0.9:80", Role::Going)]);
+        check(&scene, "", &[]);
+    }
+
+    #[test]
+    fn a_hint_makes_a_running_task_go() {
+        let mut hints = Hints::default();
+        let list = reading("", RUNS);
+        let date: Timestamp = "2026-11-29T15:13:00Z".parse().unwrap();
+        hints.on_reading(&list, date, Duration::ZERO);
+        let instance = "w.instance-1".to_owned();
+        let event = Event::Instance { instance, condition: "Running".to_owned() };
+        hints.on_event(&event, Duration::ZERO);
+        let roles = Scene::default().roles(RUNS, &hints);
+        assert_eq!(roles, [(ONE.to_owned(), Role::Going)]);
+    }
 }

@@ -2,4 +2,6 @@
 
 mod cases;
 mod isolation;
+mod replay;
+mod serving;
 mod support;
