@@ -1,4 +1,5 @@
 //! Tests with a real HAProxy 2.6, which has to be installed. All traffic is on loopback.
+#![cfg(test)]
 
 mod cases;
 mod isolation;

@@ -243,12 +243,13 @@ fn a_server_that_is_going_is_drained_only_when_another_is_up() {
         List::Apps(json!([app]))
     };
     let first = running("web.instance-1", one);
-    let platform = Platform::start(json!([app("/web", 10_001, &[first.clone()])]));
+    let platform =
+        Platform::start(json!([app("/web", 10_001, std::slice::from_ref(&first))]));
     platform.answers(10_001, "one");
     platform.becomes(one, "up", false);
 
     // The task is the only one: it is going, but stays.
-    platform.marathon.lists(deployed(&[first.clone()]));
+    platform.marathon.lists(deployed(std::slice::from_ref(&first)));
     platform.marathon.tells(&goal_changed("web.instance-1"));
     platform.becomes(one, "up", true);
     // The other one runs, but does not listen yet.
