@@ -221,7 +221,12 @@ mod tests {
     const B: &str = "10.0.0.2:31002";
 
     fn server(address: &str, role: Role) -> Server {
-        Server { task: address.to_owned(), address: address.parse().unwrap(), role }
+        Server {
+            task: address.to_owned(),
+            address: address.parse().unwrap(),
+            is_own: false,
+            role,
+        }
     }
 
     fn situation<'at>(slots: &'at [Slot], wanted: &'at [Server]) -> Situation<'at> {

@@ -137,7 +137,7 @@ pub fn backend(
 
 /// A server of an app that cannot be read: it stays as it is.
 fn unknown(address: SocketAddr) -> Server {
-    Server { task: String::new(), address, role: Role::Serving }
+    Server { task: String::new(), address, is_own: false, role: Role::Serving }
 }
 
 impl Decision {

@@ -85,6 +85,8 @@ pub struct Container {
 pub struct PortMapping {
     /// The port inside.
     pub container_port: u32,
+    /// The port on the host; without one a task is reached by its own address.
+    pub host_port: Option<u32>,
     /// The service port.
     pub service_port: u32,
     /// `tcp`, `udp` or both.
@@ -98,6 +100,8 @@ pub struct AppPort {
     pub service: u32,
     /// The port inside a container with a network of its own.
     pub container: Option<u32>,
+    /// Its place among a task's ports on the host, if it has one there.
+    pub place: Option<usize>,
     /// Whether it takes TCP.
     pub is_tcp: bool,
 }
@@ -252,23 +256,41 @@ fn id_of(raw: &RawValue) -> Option<String> {
 impl App {
     /// Its ports, in their order.
     pub fn ports(&self) -> Vec<AppPort> {
-        let is_tcp = |protocol: &str| protocol.is_empty() || protocol.contains("tcp");
-        let mapped = |mapping: &PortMapping| AppPort {
-            service: mapping.service_port,
-            container: Some(mapping.container_port),
-            is_tcp: is_tcp(&mapping.protocol),
-        };
-        let defined = |definition: &PortDefinition| AppPort {
-            service: definition.port,
-            container: None,
-            is_tcp: is_tcp(&definition.protocol),
-        };
         let mappings = self.container.as_ref().and_then(|at| at.port_mappings.as_ref());
         match mappings.filter(|mappings| !mappings.is_empty()) {
-            Some(mappings) => mappings.iter().map(mapped).collect(),
-            None => self.port_definitions.iter().map(defined).collect(),
+            Some(mappings) => mapped_ports(mappings),
+            None => self.defined_ports(),
         }
     }
+
+    fn defined_ports(&self) -> Vec<AppPort> {
+        let defined = |(place, definition): (usize, &PortDefinition)| AppPort {
+            service: definition.port,
+            container: None,
+            place: Some(place),
+            is_tcp: is_tcp(&definition.protocol),
+        };
+        self.port_definitions.iter().enumerate().map(defined).collect()
+    }
+}
+
+/// A task lists the ports of only those mappings that have one on the host.
+fn mapped_ports(mappings: &[PortMapping]) -> Vec<AppPort> {
+    let mut n_on_host = 0;
+    let mapped = |mapping: &PortMapping| AppPort {
+        service: mapping.service_port,
+        container: Some(mapping.container_port),
+        place: mapping.host_port.map(|_| {
+            n_on_host += 1;
+            n_on_host - 1
+        }),
+        is_tcp: is_tcp(&mapping.protocol),
+    };
+    mappings.iter().map(mapped).collect()
+}
+
+fn is_tcp(protocol: &str) -> bool {
+    protocol.is_empty() || protocol.contains("tcp")
 }
 
 impl Task {
@@ -378,6 +400,17 @@ mod tests {
         let reading =
             read(r#"{"id":"/a","portDefinitions":[{"port":70000,"protocol":"tcp"}]}"#);
         assert_eq!(reading.apps[0].ports()[0].service, 70000);
+    }
+
+    #[test]
+    fn only_mappings_with_a_host_port_have_a_place_among_a_tasks_ports() {
+        let reading = read(
+            r#"{"id":"/a","container":{"portMappings":[{"containerPort":80},
+                {"containerPort":81,"hostPort":0},{"containerPort":82,"hostPort":0}]}}"#,
+        );
+        let places: Vec<Option<usize>> =
+            reading.apps[0].ports().iter().map(|port| port.place).collect();
+        assert_eq!(places, [None, Some(0), Some(1)]);
     }
 
     #[test]

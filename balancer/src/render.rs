@@ -92,6 +92,7 @@ fn virtual_hosts(out: &mut String, services: &[Placed<'_>], settings: &Settings)
     line(out, format_args!("\nfrontend apps-http from apps-http"));
     line(out, format_args!("    bind {bind}:{}", settings.http_port));
     line(out, format_args!("    http-request set-var(txn.plain) bool(true)"));
+    line(out, format_args!("    http-request set-header X-Forwarded-Proto http"));
     rules(out, &routes);
     let Some(certificate) = &settings.certificate else { return };
     line(out, format_args!("\nfrontend apps-https from apps-http"));

@@ -544,7 +544,6 @@ fn service_row(
         let state = states.get(&server.address).copied();
         ServerRow::new(&server.task, server.address.to_string(), server.role, state)
     });
-    let is_own_port = |at: SocketAddr| Some(at.port()) == service.container_port;
     ServiceRow {
         app: service.of.app.clone(),
         index: service.of.index,
@@ -553,7 +552,7 @@ fn service_row(
         vhosts: service.vhosts.iter().map(ToString::to_string).collect(),
         path: service.path.as_ref().map(|path| path.as_str().to_owned()),
         check: service.check.clone(),
-        needs_route: backend.servers.iter().any(|server| is_own_port(server.address)),
+        needs_route: backend.servers.iter().any(|server| server.is_own),
         servers: servers.collect(),
     }
 }

@@ -32,6 +32,8 @@ pub struct Service {
     pub port: u16,
     /// The port inside a container with a network of its own.
     pub container_port: Option<u16>,
+    /// The port's place among a task's ports on its host, if it has one there.
+    pub host_place: Option<usize>,
     /// The protocol.
     pub mode: Mode,
     /// How servers are chosen.
@@ -174,6 +176,7 @@ fn service(
         name: name(&app.id, number),
         port: number,
         container_port: port.container.and_then(|port| u16::try_from(port).ok()),
+        host_place: port.place,
         mode,
         balance: labels.balance,
         sticky: labels.sticky,

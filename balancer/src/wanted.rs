@@ -19,6 +19,8 @@ pub struct Server {
     pub task: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Whether that is an address of its own, to which this host needs a route.
+    pub is_own: bool,
     /// What is wanted of it.
     pub role: Role,
 }
@@ -44,7 +46,14 @@ pub struct Memory {
 #[derive(Debug, Clone)]
 struct Known {
     task: String,
-    is_own_network: bool,
+    is_own: bool,
+}
+
+/// Where a task listens: at its host, or at an address of its own.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    address: SocketAddr,
+    is_own: bool,
 }
 
 /// What is known besides the app itself.
@@ -74,11 +83,12 @@ pub fn servers(
 ) -> Vec<Server> {
     let mut servers: BTreeMap<SocketAddr, Server> = BTreeMap::new();
     for task in &app.tasks {
-        let Some(address) = memory.address(task, service, at.names) else { continue };
+        let Some(place) = memory.place(task, service, at.names) else { continue };
+        let Place { address, is_own } = place;
         let role = role(task, app, present.contains_key(&address), at);
         servers.extend(role.map(|role| {
             let task = task.id.clone();
-            (address, Server { task, address, role })
+            (address, Server { task, address, is_own, role })
         }));
     }
     for (address, state) in present {
@@ -87,8 +97,8 @@ pub fn servers(
         if is_needed && memory.may_live(*address, app, at) {
             let task = memory.tasks.get(address).map(|known| known.task.clone());
             let task = task.unwrap_or_default();
-            servers
-                .insert(*address, Server { task, address: *address, role: Role::Going });
+            let (address, role) = (*address, Role::Going);
+            servers.insert(address, Server { task, address, is_own: false, role });
         }
     }
     let mut servers: Vec<Server> = servers.into_values().collect();
@@ -113,7 +123,8 @@ fn role(task: &Task, app: &App, is_present: bool, at: Circumstances<'_>) -> Opti
 fn lacks_results(task: &Task, app: &App, seconds_with_leader: u64) -> bool {
     let intervals = app.health_checks.iter().map(|check| check.interval_seconds);
     let patience = 3 * u64::from(intervals.max().unwrap_or_default());
-    task.health_check_results.is_empty() && seconds_with_leader < patience
+    task.health_check_results.len() < app.health_checks.len()
+        && seconds_with_leader < patience
 }
 
 impl Memory {
@@ -140,29 +151,25 @@ impl Memory {
 
     fn learn_tasks(&mut self, app: &App, service: &Service, names: &Names) {
         for task in app.tasks.iter().filter(|task| task.state == State::Running) {
-            if let Some(address) = address(task, service, names) {
-                let is_own_network = task.ports.is_empty();
-                let known = Known { task: task.id.clone(), is_own_network };
-                self.tasks.insert(address, known);
+            if let Some(place) = place(task, service, names) {
+                let known = Known { task: task.id.clone(), is_own: place.is_own };
+                self.tasks.insert(place.address, known);
             }
         }
     }
 
-    /// Where a task listens. The address of its own network is only told while it runs: later it
-    /// is the agent's.
-    fn address(
-        &self,
-        task: &Task,
-        service: &Service,
-        names: &Names,
-    ) -> Option<SocketAddr> {
-        if task.state == State::Running || !task.ports.is_empty() {
-            return address(task, service, names);
+    /// Where a task listens. An address of its own is only told while it runs: later it is the
+    /// agent's.
+    fn place(&self, task: &Task, service: &Service, names: &Names) -> Option<Place> {
+        let found = place(task, service, names);
+        if task.state == State::Running || found.is_some_and(|place| !place.is_own) {
+            return found;
         }
-        let is_it = |(_, known): &(&SocketAddr, &Known)| known.task == task.id;
-        let port = service.container_port?;
-        let mut own = self.tasks.iter().filter(is_it).map(|(address, _)| *address);
-        own.find(|address| address.port() == port)
+        let is_it = |(address, known): &(&SocketAddr, &Known)| {
+            known.task == task.id && Some(address.port()) == service.container_port
+        };
+        let (address, known) = self.tasks.iter().find(is_it)?;
+        Some(Place { address: *address, is_own: known.is_own })
     }
 
     /// Whether a server that is in use, but in no task of its app, may still be alive: nothing
@@ -174,7 +181,7 @@ impl Memory {
         let Some(known) = self.tasks.get(&address) else { return true };
         let is_replaced = |task: &Task| task.instance() == instance_of(&known.task);
         let is_listed = app.tasks.iter().any(is_replaced);
-        !known.is_own_network && !is_listed
+        !known.is_own && !is_listed
     }
 }
 
@@ -187,15 +194,16 @@ fn is_taken(address: SocketAddr, at: Circumstances<'_>) -> bool {
     at.reading.apps.iter().flat_map(|app| &app.tasks).any(has)
 }
 
-fn address(task: &Task, service: &Service, names: &Names) -> Option<SocketAddr> {
-    let (ip, port) = if task.ports.is_empty() {
+fn place(task: &Task, service: &Service, names: &Names) -> Option<Place> {
+    let is_own = task.ports.is_empty() || service.host_place.is_none();
+    let (ip, port) = if is_own {
         let own = task.ip_addresses.first()?;
         (own.ip_address.parse().ok()?, service.container_port?)
     } else {
-        let port = *task.ports.get(service.of.index)?;
+        let port = *task.ports.get(service.host_place?)?;
         (ip(&task.host, names)?, u16::try_from(port).ok()?)
     };
-    (port > 0).then(|| SocketAddr::new(ip, port))
+    (port > 0).then(|| Place { address: SocketAddr::new(ip, port), is_own })
 }
 
 fn ip(host: &str, names: &Names) -> Option<IpAddr> {
@@ -248,7 +256,7 @@ mod tests {
     fn reading(members: &str, tasks: &str) -> Reading {
         let app = format!(
             r#"{{"id":"/w",{members}"container":{{"portMappings":
-                [{{"containerPort":80,"servicePort":10001}}]}},"tasks":[{tasks}]}}"#
+                [{{"containerPort":80,"hostPort":0,"servicePort":10001}}]}},"tasks":[{tasks}]}}"#
         );
         Reading::parse(format!("{{\"apps\":[{app}]}}").as_bytes()).unwrap()
     }

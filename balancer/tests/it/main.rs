@@ -1,6 +1,7 @@
 //! Tests with a real HAProxy 2.6, which has to be installed. All traffic is on loopback.
 #![cfg(test)]
 
+mod bench;
 mod cases;
 mod isolation;
 mod replay;

@@ -57,16 +57,16 @@ fn reply(mut stream: TcpStream, name: &str) {
 }
 
 /// Everything together. Fields are dropped in their order: first the balancer.
-struct Platform {
-    _balancer: Running,
+pub(crate) struct Platform {
+    balancer: Running,
     _haproxy: Running,
-    marathon: Marathon,
+    pub(crate) marathon: Marathon,
     status: SocketAddr,
     edge: Edge,
 }
 
 impl Platform {
-    fn start(apps: Value) -> Self {
+    pub(crate) fn start(apps: Value) -> Self {
         let marathon = Marathon::leading();
         marathon.lists(List::Apps(apps));
         let address = marathon.address;
@@ -90,8 +90,7 @@ impl Platform {
             .unwrap();
         let status = settings["listen"].as_str().unwrap().parse().unwrap();
         let balancer = Running::of(balancer);
-        let platform =
-            Self { _balancer: balancer, _haproxy: haproxy, marathon, status, edge };
+        let platform = Self { balancer, _haproxy: haproxy, marathon, status, edge };
         until("the first configuration is loaded", || {
             platform.status()["last_good_seconds_ago"].as_f64()
         });
@@ -104,7 +103,21 @@ impl Platform {
         serde_json::from_str(&answer.body).unwrap()
     }
 
-    fn count(&self, name: &str) -> u64 {
+    /// Commands that were sent to HAProxy, by the metrics, which are small.
+    pub(crate) fn commands(&self) -> u64 {
+        let answer = until("metrics", || ask(self.status, "localhost", "/metrics"));
+        let line = answer
+            .body
+            .lines()
+            .find_map(|line| line.strip_prefix("platform_balancer_commands_total "));
+        line.unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn balancer_pid(&self) -> u32 {
+        self.balancer.pid()
+    }
+
+    pub(crate) fn count(&self, name: &str) -> u64 {
         self.status()["counts"][name].as_u64().unwrap()
     }
 
@@ -152,12 +165,12 @@ impl Platform {
         })
     }
 
-    fn worker(&self) -> String {
+    pub(crate) fn worker(&self) -> String {
         let info = self.runtime("show info");
         info.lines().find_map(|line| line.strip_prefix("Pid: ")).unwrap().to_owned()
     }
 
-    fn runtime(&self, command: &str) -> String {
+    pub(crate) fn runtime(&self, command: &str) -> String {
         let path = self.edge.path("admin.sock");
         let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -172,11 +185,11 @@ fn task(instance: &str, address: SocketAddr, state: &str) -> Value {
         "ipAddresses": [{"ipAddress": address.ip(), "protocol": "IPv4"}], "servicePorts": []})
 }
 
-fn running(instance: &str, address: SocketAddr) -> Value {
+pub(crate) fn running(instance: &str, address: SocketAddr) -> Value {
     task(instance, address, "TASK_RUNNING")
 }
 
-fn app(id: &str, port: u16, tasks: &[Value]) -> Value {
+pub(crate) fn app(id: &str, port: u16, tasks: &[Value]) -> Value {
     json!({"id": id, "instances": tasks.len(), "tasks": tasks, "deployments": [],
         "labels": {"HAPROXY_GROUP": "external", "HAPROXY_0_MODE": "http"},
         "networks": [{"mode": "host"}], "requirePorts": false,

@@ -153,6 +153,10 @@ impl Running {
     pub(crate) fn of(child: Child) -> Self {
         Self { child }
     }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Running {
