@@ -75,26 +75,19 @@ impl Platform {
 
     fn with(marathon: Marathon, known: &[SocketAddr]) -> Self {
         let edge = Edge::new();
-        std::fs::write(edge.path("password"), "secret\n").unwrap();
-        let mut settings: Value = serde_json::from_str(&edge.settings(known)).unwrap();
-        settings["login"] =
-            json!({"user": "balancer", "password_file": edge.path("password")});
-        std::fs::write(edge.path("settings.json"), settings.to_string()).unwrap();
         let haproxy = edge.start();
-        let balancer = Command::new(env!("CARGO_BIN_EXE_platform-balancer"))
-            .arg("--config")
-            .arg(edge.path("settings.json"))
-            .stderr(std::fs::File::create(edge.path("balancer.log")).unwrap())
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let status = settings["listen"].as_str().unwrap().parse().unwrap();
-        let balancer = Running::of(balancer);
+        let (balancer, status) = start_balancer(&edge, known);
         let platform = Self { balancer, _haproxy: haproxy, marathon, status, edge };
         until("the first configuration is loaded", || {
             platform.status()["last_good_seconds_ago"].as_f64()
         });
         platform
+    }
+
+    /// Ends the balancer and starts it again.
+    fn restart(&mut self) {
+        (self.balancer, self.status) =
+            start_balancer(&self.edge, &[self.marathon.address]);
     }
 
     fn status(&self) -> Value {
@@ -177,6 +170,22 @@ impl Platform {
         writeln!(stream, "{command}").unwrap();
         std::io::read_to_string(stream).unwrap()
     }
+}
+
+fn start_balancer(edge: &Edge, marathons: &[SocketAddr]) -> (Running, SocketAddr) {
+    std::fs::write(edge.path("password"), "secret\n").unwrap();
+    let mut settings: Value = serde_json::from_str(&edge.settings(marathons)).unwrap();
+    settings["login"] =
+        json!({"user": "balancer", "password_file": edge.path("password")});
+    std::fs::write(edge.path("settings.json"), settings.to_string()).unwrap();
+    let balancer = Command::new(env!("CARGO_BIN_EXE_platform-balancer"))
+        .arg("--config")
+        .arg(edge.path("settings.json"))
+        .stderr(std::fs::File::create(edge.path("balancer.log")).unwrap())
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    (Running::of(balancer), settings["listen"].as_str().unwrap().parse().unwrap())
 }
 
 fn task(instance: &str, address: SocketAddr, state: &str) -> Value {
@@ -309,6 +318,58 @@ fn no_error_of_marathon_empties_a_backend() {
         status["list_error"].as_str()?.contains("not believed").then_some(())
     });
     assert_eq!(platform.get(10_001).unwrap().body, "one");
+}
+
+#[test]
+fn a_balancer_that_starts_takes_over_what_is_there() {
+    let (one, two) = (address(), address());
+    let (_one, _two) = (Server::start(one, "one"), Server::start(two, "two"));
+    let first = running("web.instance-1", one);
+    let both = [first.clone(), running("web.instance-0", two)];
+    let list = |tasks: &[Value]| List::Apps(json!([app("/web", 10_001, tasks)]));
+    let mut platform = Platform::start(json!([app("/web", 10_001, &[first])]));
+    platform.answers(10_001, "one");
+    platform.marathon.lists(list(&both));
+    platform.answers(10_001, "two");
+    let file = crate::support::read(&platform.edge.path("apps.cfg"));
+    let worker = platform.worker();
+
+    platform.marathon.lists(List::Status(500));
+    platform.restart();
+    until("a list has failed", || (platform.count("failed_lists") > 1).then_some(()));
+    assert_eq!(platform.worker(), worker);
+    platform.answers(10_001, "one");
+
+    platform.marathon.lists(list(&both));
+    until("all is loaded", || platform.status()["last_good_seconds_ago"].as_f64());
+    assert_eq!(crate::support::read(&platform.edge.path("apps.cfg")), file);
+}
+
+#[test]
+fn an_app_that_is_gone_or_should_have_no_task_loses_its_servers() {
+    let (one, two) = (address(), address());
+    let (_one, _two) = (Server::start(one, "one"), Server::start(two, "two"));
+    let web = |tasks: &[Value]| app("/web", 10_001, tasks);
+    let other = app("/other", 10_002, &[running("other.instance-1", two)]);
+    let platform =
+        Platform::start(json!([web(&[running("web.instance-1", one)]), other]));
+    platform.answers(10_001, "one");
+    platform.marathon.lists(List::Apps(json!([web(&[]), other])));
+    until("no server answers", || platform.get(10_001).filter(|at| at.status == 503));
+    platform.marathon.lists(List::Apps(json!([other])));
+    until("nobody listens", || platform.get(10_001).is_none().then_some(()));
+    platform.answers(10_002, "two");
+}
+
+#[test]
+fn a_port_over_tcp_is_passed_on_as_it_is() {
+    let one = address();
+    let _one = Server::start(one, "one");
+    let mut tcp = app("/tcp", 10_001, &[running("tcp.instance-1", one)]);
+    tcp["labels"] = json!({"HAPROXY_GROUP": "external"});
+    let platform = Platform::start(json!([tcp]));
+    platform.answers(10_001, "one");
+    assert_eq!(platform.status()["services"][0]["mode"], "tcp");
 }
 
 #[test]
