@@ -81,9 +81,10 @@ pub fn decide(known: Known<'_>, memory: &mut Memory) -> Decision {
 
 /// The services of the list, and as they were those of apps that cannot be read.
 fn services(known: Known<'_>) -> Services {
-    let owners = known.loaded.iter().map(|at| (at.port, at.of.clone())).collect();
+    // A backend's name says whose it is, also after a restart of this program.
+    let had = |service: &Service| known.backends.contains_key(&service.name);
     let reading = known.at.reading;
-    let mut found = services::from_apps(&reading.apps, known.settings, &owners);
+    let mut found = services::from_apps(&reading.apps, known.settings, &had);
     for app in &reading.unreadable {
         let id = app.id.clone().unwrap_or_default();
         let kept = known.loaded.iter().filter(|service| service.of.app == id);

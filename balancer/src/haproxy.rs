@@ -7,8 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use tempfile::NamedTempFile;
 
@@ -167,6 +167,10 @@ impl Control {
         let made =
             tempfile::Builder::new().prefix(".apps-").suffix(".cfg").tempfile_in(folder);
         let written = made.and_then(|mut file| {
+            // HAProxy may read what it could read before.
+            if let Ok(before) = fs::metadata(&self.paths.apps) {
+                file.as_file().set_permissions(before.permissions())?;
+            }
             file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;
             Ok(file)
@@ -178,7 +182,7 @@ impl Control {
         let path = &self.paths.apps;
         let replaced = file.persist(path).map_err(|error| error.error).and_then(|_| {
             let folder = path.parent().unwrap_or(Path::new("/"));
-            std::fs::File::open(folder)?.sync_all()
+            fs::File::open(folder)?.sync_all()
         });
         replaced.map_err(|source| self.cannot_write(source))
     }

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use crate::change::Layout;
-use crate::labels::{Mode, UrlPath};
+use crate::labels::{Mode, UrlPath, VirtualHost};
 use crate::services::{Service, routes};
 use crate::settings::Settings;
 
@@ -57,6 +57,9 @@ const HTTP: &str = "\
     timeout http-request 10s
     timeout http-keep-alive 30s
 ";
+
+/// HAProxy takes 64 words on a line.
+const MAX_HOSTS: usize = 40;
 
 /// Writes the whole file.
 pub fn render(services: &[Placed<'_>], settings: &Settings) -> String {
@@ -118,21 +121,24 @@ fn rules(out: &mut String, routes: &[&Service]) {
         format_args!("    http-request set-var(txn.host) req.hdr(host),host_only,lower"),
     );
     for service in routes {
-        let mut hosts = String::new();
-        for host in &service.vhosts {
-            let _ = write!(hosts, " {host}");
+        for hosts in service.vhosts.chunks(MAX_HOSTS) {
+            rule(out, service, hosts);
         }
-        let host = format!("{{ var(txn.host) -m str{hosts} }}");
-        let name = &service.name;
-        match service.path.as_ref().map(UrlPath::as_str) {
-            None => line(out, format_args!("    use_backend {name} if {host}")),
-            Some(path) => line(
+    }
+}
+
+fn rule(out: &mut String, service: &Service, hosts: &[VirtualHost]) {
+    let words: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    let host = format!("{{ var(txn.host) -m str {} }}", words.join(" "));
+    let name = &service.name;
+    match service.path.as_ref().map(UrlPath::as_str) {
+        None => line(out, format_args!("    use_backend {name} if {host}")),
+        Some(path) => {
+            line(out, format_args!("    use_backend {name} if {{ path {path} }} {host}"));
+            line(
                 out,
-                format_args!(
-                    "    use_backend {name} if {host} {{ path {path} }} || {host} {{ path_beg \
-                     {path}/ }}"
-                ),
-            ),
+                format_args!("    use_backend {name} if {{ path_beg {path}/ }} {host}"),
+            );
         }
     }
 }

@@ -253,17 +253,27 @@ impl Balancer {
             // For the status, and to see whether it was done.
             self.look_in(SETTLING);
         }
-        if !self.needs_reload() {
-            self.write()?;
-        } else if now >= self.next_reload {
-            self.reload(&backends)?;
-        } else {
-            self.look_in(self.next_reload - now);
-        }
+        let done = self.settle_file(&backends, now);
         self.publish(&backends);
         if self.decision.is_waiting() {
             self.look_in(LOOK_AGAIN);
         }
+        done
+    }
+
+    /// Makes the file, and what HAProxy has loaded of it, agree with the decision.
+    fn settle_file(
+        &mut self,
+        backends: &Backends,
+        now: Duration,
+    ) -> Result<(), HaproxyError> {
+        if !self.needs_reload() {
+            return self.write();
+        }
+        if now >= self.next_reload {
+            return self.reload(backends);
+        }
+        self.look_in(self.next_reload - now);
         Ok(())
     }
 

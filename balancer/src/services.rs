@@ -127,12 +127,12 @@ enum Refusal {
     NoHttps(usize),
 }
 
-/// Makes services of apps, which are in the order of their ids. `owners` says who had which
-/// service port before.
+/// Makes services of apps, which are in the order of their ids. `had` says whether a service had
+/// its port before.
 pub fn from_apps(
     apps: &[App],
     settings: &Settings,
-    owners: &BTreeMap<u16, PortOf>,
+    had: &dyn Fn(&Service) -> bool,
 ) -> Services {
     let mut found = Services::default();
     for app in apps {
@@ -150,7 +150,7 @@ pub fn from_apps(
             }
         }
     }
-    found.settle_clashes(owners);
+    found.settle_clashes(had);
     found.services.sort_by(|one, other| one.of.cmp(&other.of));
     found
 }
@@ -273,26 +273,22 @@ fn name(app: &str, port: u16) -> String {
 
 impl Services {
     /// Leaves each service port to one service: the one that had it before, else the first.
-    fn settle_clashes(&mut self, owners: &BTreeMap<u16, PortOf>) {
-        let mut wanted: BTreeMap<u16, Vec<PortOf>> = BTreeMap::new();
+    fn settle_clashes(&mut self, had: &dyn Fn(&Service) -> bool) {
+        let mut wanted: BTreeMap<u16, Vec<&Service>> = BTreeMap::new();
         for service in &self.services {
-            wanted.entry(service.port).or_default().push(service.of.clone());
+            wanted.entry(service.port).or_default().push(service);
         }
         wanted.retain(|_, all| all.len() > 1);
-        for (port, mut refused) in wanted {
-            refused.sort();
-            let had = refused.iter().position(|of| owners.get(&port) == Some(of));
-            let kept_by = refused.remove(had.unwrap_or_default());
+        for (port, mut all) in wanted {
+            all.sort_by(|one, other| one.of.cmp(&other.of));
+            let first = all.iter().position(|service| had(service));
+            let kept_by = all.remove(first.unwrap_or_default()).of.clone();
+            let refused = all.into_iter().map(|service| service.of.clone()).collect();
             self.clashes.push(Clash { port, kept_by, refused });
         }
         let losers: BTreeSet<&PortOf> =
             self.clashes.iter().flat_map(|clash| &clash.refused).collect();
         self.services.retain(|service| !losers.contains(&service.of));
-    }
-
-    /// Who has which service port.
-    pub fn owners(&self) -> BTreeMap<u16, PortOf> {
-        self.services.iter().map(|service| (service.port, service.of.clone())).collect()
     }
 }
 
@@ -331,8 +327,8 @@ mod tests {
     use super::*;
     use crate::tests::{app, settings};
 
-    fn made(apps: &[App], owners: &BTreeMap<u16, PortOf>) -> Services {
-        from_apps(apps, &settings(), owners)
+    fn made(apps: &[App]) -> Services {
+        from_apps(apps, &settings(), &|_| false)
     }
 
     fn reasons(found: &Services) -> Vec<&str> {
@@ -343,9 +339,9 @@ mod tests {
     fn the_app_that_had_a_port_keeps_it() {
         let apps = [app("/a", 10050, &[]), app("/z", 10050, &[])];
         let of = |app: &str| PortOf { app: app.to_owned(), index: 0 };
-        let first = made(&apps, &BTreeMap::new());
+        let first = made(&apps);
         assert_eq!(first.clashes[0].kept_by, of("/a"));
-        let owned = made(&apps, &BTreeMap::from([(10050, of("/z"))]));
+        let owned = from_apps(&apps, &settings(), &|service| service.of.app == "/z");
         assert_eq!((&owned.clashes[0].kept_by, owned.services.len()), (&of("/z"), 1));
         assert_eq!(owned.clashes[0].refused, [of("/a")]);
     }
@@ -358,7 +354,7 @@ mod tests {
             app("/c", 70000, &[]),
             app("/d", 80, &[]),
         ];
-        let found = made(&apps, &BTreeMap::new());
+        let found = made(&apps);
         assert!(found.services.is_empty());
         assert_eq!(
             reasons(&found),
@@ -374,7 +370,7 @@ mod tests {
     #[test]
     fn labels_that_contradict_each_other_are_refused() {
         let labels = [("HAPROXY_0_VHOST", "a.example"), ("HAPROXY_0_MODE", "tcp")];
-        let found = made(&[app("/a", 10001, &labels)], &BTreeMap::new());
+        let found = made(&[app("/a", 10001, &labels)]);
         assert_eq!(
             reasons(&found),
             ["label HAPROXY_0_VHOST needs HTTP, but label HAPROXY_0_MODE says tcp"]
@@ -387,7 +383,7 @@ mod tests {
             [("HAPROXY_0_VHOST", "a.example"), ("HAPROXY_0_REDIRECT_TO_HTTPS", "true")];
         let mut settings = settings();
         settings.certificate = None;
-        let found = from_apps(&[app("/a", 10001, &labels)], &settings, &BTreeMap::new());
+        let found = from_apps(&[app("/a", 10001, &labels)], &settings, &|_| false);
         assert!(found.services.is_empty() && found.quarantined.len() == 1);
     }
 

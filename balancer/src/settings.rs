@@ -56,6 +56,10 @@ pub struct Login {
 }
 
 /// The program, its files and its sockets.
+///
+/// HAProxy has to run as `haproxy -W -S MASTER_SOCKET -f BASE -f APPS`. The base file needs in
+/// `global` a `stats socket ADMIN_SOCKET level admin expose-fd listeners`, a `log` and a
+/// `hard-stop-after`. The file with the apps may be empty at first, but has to be there.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Haproxy {

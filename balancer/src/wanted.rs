@@ -274,8 +274,7 @@ mod tests {
             let mut found = Vec::new();
             for tasks in [self.before, tasks] {
                 let reading = reading(self.members, tasks);
-                let services =
-                    from_apps(&reading.apps, &settings(), &BTreeMap::new()).services;
+                let services = from_apps(&reading.apps, &settings(), &|_| false).services;
                 memory.learn(&reading, &services, &names, &in_use);
                 let seconds_with_leader = self.seconds_with_leader;
                 let at = Circumstances {

@@ -4,6 +4,7 @@
 mod bench;
 mod cases;
 mod isolation;
+mod limits;
 mod recorded;
 mod replay;
 mod serving;

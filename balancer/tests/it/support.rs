@@ -202,10 +202,22 @@ pub(crate) struct Answer {
 
 /// Asks for a page; `None` if there is no whole answer.
 pub(crate) fn ask(address: SocketAddr, host: &str, path: &str) -> Option<Answer> {
+    ask_by("GET", address, host, path)
+}
+
+/// Sends a request without a body.
+pub(crate) fn ask_by(
+    method: &str,
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+) -> Option<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
