@@ -5,6 +5,7 @@ mod bench;
 mod cases;
 mod isolation;
 mod limits;
+mod program;
 mod recorded;
 mod replay;
 mod serving;

@@ -61,7 +61,7 @@ fn reply(mut stream: TcpStream, name: &str) {
 /// Everything together. Fields are dropped in their order: first the balancer.
 pub(crate) struct Platform {
     balancer: Running,
-    _haproxy: Running,
+    haproxy: Option<Running>,
     pub(crate) marathon: Marathon,
     status: SocketAddr,
     edge: Edge,
@@ -79,11 +79,19 @@ impl Platform {
         let edge = Edge::new();
         let haproxy = edge.start();
         let (balancer, status) = start_balancer(&edge, known);
-        let platform = Self { balancer, _haproxy: haproxy, marathon, status, edge };
+        let platform = Self { balancer, haproxy: Some(haproxy), marathon, status, edge };
         until("the first configuration is loaded", || {
             platform.status()["last_good_seconds_ago"].as_f64()
         });
         platform
+    }
+
+    fn stop_haproxy(&mut self) {
+        self.haproxy = None;
+    }
+
+    fn start_haproxy(&mut self) {
+        self.haproxy = Some(self.edge.start());
     }
 
     /// Ends the balancer and starts it again.
@@ -349,6 +357,52 @@ fn a_balancer_that_starts_takes_over_what_is_there() {
     until("all is loaded", || platform.status()["last_good_seconds_ago"].as_f64());
     assert_eq!(crate::support::read(&platform.edge.path("apps.cfg")), file);
     assert_eq!(platform.status()["clashes"][0]["kept_by"]["app"], "/web");
+}
+
+#[test]
+fn haproxy_comes_back_with_the_servers_that_it_had() {
+    let (one, two) = (address(), address());
+    let (_one, _two) = (Server::start(one, "one"), Server::start(two, "two"));
+    let first = running("web.instance-1", one);
+    let mut platform = Platform::start(json!([app("/web", 10_001, &[first])]));
+    let second = running("web.instance-2", two);
+    platform.marathon.lists(List::Apps(json!([app("/web", 10_001, &[second])])));
+    platform.answers(10_001, "two");
+    until("one is gone", || platform.server(one).is_none().then_some(()));
+    until("the file says so", || {
+        let file = crate::support::read(&platform.edge.path("apps.cfg"));
+        (!file.contains(&one.to_string())).then_some(())
+    });
+    platform.marathon.lists(List::Status(500));
+    platform.stop_haproxy();
+    until("that is noticed", || platform.status()["haproxy_error"].as_str().map(|_| ()));
+    platform.start_haproxy();
+    platform.answers(10_001, "two");
+    until("all is well", || platform.status()["haproxy_error"].is_null().then_some(()));
+    assert_eq!(platform.count("reloads"), 1);
+}
+
+#[test]
+fn a_broken_base_file_stops_reloads_but_not_changes_of_servers() {
+    let (one, two) = (address(), address());
+    let (_one, _two) = (Server::start(one, "one"), Server::start(two, "two"));
+    let first = running("web.instance-1", one);
+    let platform =
+        Platform::start(json!([app("/web", 10_001, std::slice::from_ref(&first))]));
+    let base = platform.edge.path("base.cfg");
+    let good = crate::support::read(&base);
+    std::fs::write(&base, "nonsense\n").unwrap();
+    let second = running("web.instance-2", two);
+    let apps = json!([app("/web", 10_001, &[first, second]), app("/new", 10_002, &[])]);
+    platform.marathon.lists(List::Apps(apps));
+    platform.answers(10_001, "two");
+    let error = until("the error", || {
+        platform.status()["haproxy_error"].as_str().map(str::to_owned)
+    });
+    assert!(error.contains("unknown keyword 'nonsense'"), "{error}");
+    assert_eq!(platform.status()["quarantined"], json!([]));
+    std::fs::write(&base, good).unwrap();
+    until("a reload", || (platform.count("reloads") == 2).then_some(()));
 }
 
 #[test]
