@@ -324,4 +324,95 @@ mod tests {
         assert_eq!(next, [B.parse().ok(), A.parse().ok(), None, None]);
         assert_eq!(layout(&Layout::new(), &wanted).len(), 4);
     }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        const STATES: [SlotState; 4] =
+            [SlotState::Free, SlotState::Draining, SlotState::Up, SlotState::Down];
+
+        fn address(n: u8) -> String {
+            format!("10.0.0.{n}:31000")
+        }
+
+        /// Slots of different servers, and some of these servers and of others as wanted.
+        fn scene() -> impl Strategy<Value = (Vec<Slot>, Vec<Server>)> {
+            let slots = prop::collection::vec(prop::sample::select(&STATES[..]), 0..8);
+            let roles =
+                prop::sample::select(vec![None, Some(Role::Serving), Some(Role::Going)]);
+            let wanted = prop::collection::vec(roles, 10);
+            (slots, wanted).prop_map(|(states, roles)| {
+                let slots = (0..)
+                    .zip(states)
+                    .map(|(n, state)| slot(&format!("s{}", n + 1), &address(n), state));
+                let wanted = (0..).zip(roles);
+                let wanted =
+                    wanted.filter_map(|(n, role)| Some(server(&address(n), role?)));
+                (slots.collect(), wanted.collect())
+            })
+        }
+
+        /// What HAProxy would have after the commands.
+        fn after(slots: &[Slot], change: &Change) -> Vec<Slot> {
+            let mut slots = slots.to_vec();
+            for command in change.additions.iter().chain(&change.removals) {
+                let at = slots.iter_mut().find(|slot| slot.name == command.slot).unwrap();
+                let old = at.address.unwrap().to_string();
+                let (address, state) = match command.act {
+                    Act::Serve(new) => (new.to_string(), SlotState::Up),
+                    Act::ServeOnceChecked(new) => (new.to_string(), SlotState::Down),
+                    Act::Return => (old, SlotState::Up),
+                    Act::Drain => (old, SlotState::Draining),
+                    Act::Free => (old, SlotState::Free),
+                };
+                *at = slot(&command.slot, &address, state);
+            }
+            slots
+        }
+
+        fn serving(wanted: &[Server]) -> BTreeSet<SocketAddr> {
+            missing(wanted, &BTreeSet::new()).collect()
+        }
+
+        proptest! {
+            #[test]
+            fn nothing_is_left_to_do_once_it_is_done((slots, wanted) in scene()) {
+                // What was freed gives its place to who had none, and what is up lets others go.
+                let mut slots = slots;
+                for _ in 0..3 {
+                    let change = situation(&slots, &wanted).change();
+                    slots = after(&slots, &change);
+                }
+                let change = situation(&slots, &wanted).change();
+                prop_assert!(change.additions.is_empty() && change.removals.is_empty());
+                let placed = slots.iter().filter_map(Slot::used);
+                let placed = placed.filter(|at| serving(&wanted).contains(at)).count();
+                prop_assert_eq!(placed + change.n_homeless, serving(&wanted).len());
+            }
+
+            #[test]
+            fn one_that_goes_is_drained_only_while_another_is_up((slots, wanted) in scene()) {
+                let change = situation(&slots, &wanted).change();
+                let is_up = |slot: &Slot| {
+                    let is_wanted = slot.address.is_some_and(|at| serving(&wanted).contains(&at));
+                    slot.state() == SlotState::Up && is_wanted
+                };
+                let drains = change.removals.iter().any(|command| command.act == Act::Drain);
+                prop_assert!(!drains || slots.iter().any(is_up));
+                prop_assert!(!drains || after(&slots, &change).iter().any(is_up));
+            }
+
+            #[test]
+            fn the_next_configuration_has_every_server_once((slots, wanted) in scene()) {
+                let change = situation(&slots, &wanted).change();
+                let next = layout(&change.layout, &wanted);
+                let placed: Vec<SocketAddr> = next.iter().flatten().copied().collect();
+                let once: BTreeSet<SocketAddr> = placed.iter().copied().collect();
+                prop_assert_eq!(placed.len(), once.len());
+                prop_assert!(once.is_superset(&serving(&wanted)));
+            }
+        }
+    }
 }

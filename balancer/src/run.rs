@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use std::{io, mem};
+use std::{fs, io, mem};
 
 use crate::blame::culprits;
 use crate::change::{Act, Command};
@@ -104,14 +104,15 @@ impl Lists {
 
 impl Balancer {
     fn new(settings: Arc<Settings>, board: Board, ask: SyncSender<()>) -> Self {
+        // What an earlier run has left: it is not taken away by one empty list.
+        let written = fs::read_to_string(&settings.haproxy.apps).unwrap_or_default();
         Self {
             control: Control::new(settings.haproxy.clone()),
             settings,
             board,
             begun: Instant::now(),
             list: None,
-            // What an earlier run has left is not taken away by one empty list.
-            had_apps: true,
+            had_apps: written.contains("\nbackend "),
             doubt: Doubt::default(),
             hints: Hints::default(),
             memory: Memory::default(),
@@ -119,7 +120,7 @@ impl Balancer {
             decision: Decision::default(),
             loaded: None,
             broken: Vec::new(),
-            written: String::new(),
+            written,
             worker: String::new(),
             lists: Lists { ask, is_asked: false, is_stale: true, last: None },
             settled: Duration::ZERO,
@@ -389,9 +390,7 @@ impl Balancer {
             self.next_reload = now + AFTER_FAILED_RELOAD;
             self.board.status().counts.failed_reloads += 1;
             // A start of HAProxy needs a file that works.
-            if !self.written.is_empty() {
-                self.control.write(&self.written)?;
-            }
+            self.control.write(&self.written)?;
             return Err(error);
         }
         self.written = text;

@@ -220,13 +220,12 @@ fn mode(
         (labels.balance == Balance::Uri, "BALANCE"),
     ];
     let needs_http = needs_http.into_iter().find(|(needs, _)| *needs);
+    let lacks_https = settings.vhosts && settings.certificate.is_none();
     match (labels.mode, needs_http) {
         (Some(Mode::Tcp), Some((_, label))) => {
             Err(Refusal::NeedsHttp { label: format!("HAPROXY_{index}_{label}"), index })
         }
-        _ if has_vhost && labels.redirect && settings.certificate.is_none() => {
-            Err(Refusal::NoHttps(index))
-        }
+        _ if has_vhost && labels.redirect && lacks_https => Err(Refusal::NoHttps(index)),
         (Some(mode), _) => Ok(mode),
         (None, None) if !is_checked_by_http => Ok(Mode::Tcp),
         (None, _) => Ok(Mode::Http),

@@ -29,3 +29,17 @@ fn an_app_may_have_many_tasks() {
     let checked = edge.check(&render(&decision.reloaded(), &edge.read_settings()));
     assert!(loads(&checked), "{checked:?}");
 }
+
+#[test]
+fn an_address_may_be_of_ipv6() {
+    let edge = Edge::new();
+    let apps = json!([app(
+        "/web",
+        10_001,
+        &[running("web.instance-1", ([0, 0, 0, 0, 0, 0, 0, 1], 31_000).into())]
+    )]);
+    let text =
+        render(&decided(&apps, &edge.read_settings()).reloaded(), &edge.read_settings());
+    assert!(text.contains("server s1 [::1]:31000"), "{text}");
+    assert!(loads(&edge.check(&text)));
+}
