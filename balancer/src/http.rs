@@ -249,26 +249,49 @@ mod tests {
 
     use super::*;
 
-    /// What is read of a server that says this and closes.
-    fn read(reply: &'static [u8]) -> Result<Vec<u8>, HttpError> {
+    /// Asks a server that says this and then, if it is told to, closes.
+    fn ask(
+        reply: &'static [u8],
+        limit: Limit,
+        closes: bool,
+    ) -> Result<Answer, HttpError> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let server = std::thread::spawn(move || {
+        std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = BufReader::new(stream.try_clone().unwrap()).lines();
             while request.next().is_some_and(|line| !line.unwrap().is_empty()) {}
             stream.write_all(reply).unwrap();
+            // The client closes in the end.
+            while !closes && stream.read(&mut [0; 100]).is_ok_and(|n| n > 0) {}
         });
-        let answer = get(Request {
+        get(Request {
             address: &address,
             path: "/",
             accept: "application/json",
             authorization: None,
-            limit: Limit::Whole(Duration::from_secs(5)),
-        });
-        let bytes = answer.and_then(Answer::bytes);
-        server.join().unwrap();
-        bytes
+            limit,
+        })
+    }
+
+    fn read(reply: &'static [u8]) -> Result<Vec<u8>, HttpError> {
+        ask(reply, Limit::Whole(Duration::from_secs(5)), true).and_then(Answer::bytes)
+    }
+
+    #[test]
+    fn a_stream_that_falls_silent_is_dead() {
+        let reply = b"HTTP/1.1 200 OK\r\n\r\ndata: 1\r\n";
+        let limit = Limit::Silence(Duration::from_millis(200));
+        let mut lines = ask(reply, limit, false).unwrap().lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "data: 1");
+        assert!(lines.next().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_slow_answer_has_a_deadline_as_a_whole() {
+        let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{";
+        let limit = Limit::Whole(Duration::from_millis(200));
+        assert!(ask(reply, limit, false).and_then(Answer::bytes).is_err());
     }
 
     #[test]

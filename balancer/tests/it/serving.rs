@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::replay::{List, Marathon};
 use crate::support::{
-    Answer, Edge, HTTP, PATIENCE, Running, ask, ask_by, free_address, until,
+    Answer, Edge, HTTP, PATIENCE, Running, ask, ask_by, next_ip, until,
 };
 
 /// A task that really listens and answers with its own name.
@@ -216,7 +216,7 @@ pub(crate) fn app(id: &str, port: u16, tasks: &[Value]) -> Value {
 }
 
 fn address() -> SocketAddr {
-    free_address(std::net::Ipv4Addr::LOCALHOST)
+    SocketAddr::from((next_ip(), 31_000))
 }
 
 /// What Marathon says before it kills a task.
@@ -531,6 +531,21 @@ fn load(
     })
 }
 
+/// Four clients that ask all the time, while something happens.
+fn under_load(platform: &Platform, happens: impl FnOnce()) {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let edge = SocketAddr::from((platform.edge.ip, 10_001));
+    let clients =
+        ["GET", "POST", "GET", "POST"].map(|method| load(method, edge, &is_over));
+    happens();
+    is_over.store(true, Ordering::SeqCst);
+    for client in clients {
+        let (n_requests, failures) = client.join().unwrap();
+        assert!(failures.is_empty(), "{} of {n_requests}: {failures:?}", failures.len());
+        assert!(n_requests > 50, "{n_requests}");
+    }
+}
+
 #[test]
 fn rolling_upgrades_lose_no_request() {
     let first = address();
@@ -541,32 +556,47 @@ fn rolling_upgrades_lose_no_request() {
         &[running("web.instance-0", first)]
     )]));
     platform.answers(10_001, "0");
-    let is_over = Arc::new(AtomicBool::new(false));
-    let edge = SocketAddr::from((platform.edge.ip, 10_001));
-    let clients =
-        ["GET", "POST", "GET", "POST"].map(|method| load(method, edge, &is_over));
     let reloads = platform.count("reloads");
-    for n in 1..=8 {
-        let before = running(&format!("web.instance-{}", n - 1), old.address);
-        let at = address();
-        let both = [before, running(&format!("web.instance-{n}"), at)];
-        platform.marathon.lists(List::Apps(json!([app("/web", 10_001, &both)])));
-        let new = Server::start(at, &n.to_string());
-        platform.becomes(at, "up", false);
-        platform.marathon.tells(&goal_changed(&format!("web.instance-{}", n - 1)));
-        platform.becomes(old.address, "draining", true);
-        platform.marathon.lists(List::Apps(json!([app("/web", 10_001, &both[1..])])));
-        old = new;
-        until("the old one is gone", || {
-            let status = platform.status();
-            (status["services"][0]["servers"].as_array()?.len() == 1).then_some(())
-        });
-    }
-    is_over.store(true, Ordering::SeqCst);
-    for client in clients {
-        let (n_requests, failures) = client.join().unwrap();
-        assert!(failures.is_empty(), "{} of {n_requests}: {failures:?}", failures.len());
-        assert!(n_requests > 50, "{n_requests}");
-    }
+    under_load(&platform, || {
+        for n in 1..=8 {
+            let before = format!("web.instance-{}", n - 1);
+            let new = address();
+            let both = [
+                running(&before, old.address),
+                running(&format!("web.instance-{n}"), new),
+            ];
+            platform.marathon.lists(List::Apps(json!([app("/web", 10_001, &both)])));
+            let new = Server::start(new, &n.to_string());
+            platform.becomes(new.address, "up", false);
+            platform.marathon.tells(&goal_changed(&before));
+            platform.becomes(old.address, "draining", true);
+            platform.marathon.lists(List::Apps(json!([app("/web", 10_001, &both[1..])])));
+            until("the old one is gone", || {
+                platform.server(old.address).is_none().then_some(())
+            });
+            old = new;
+        }
+    });
     assert_eq!(platform.count("reloads"), reloads);
+}
+
+#[test]
+fn reloads_lose_no_request() {
+    let one = address();
+    let _one = Server::start(one, "one");
+    let web = app("/web", 10_001, &[running("web.instance-1", one)]);
+    let platform = Platform::start(json!([web]));
+    platform.answers(10_001, "one");
+    under_load(&platform, || {
+        let mut apps = vec![web.clone()];
+        for port in 10_002..=10_004 {
+            apps.push(app(
+                &format!("/new{port}"),
+                port,
+                &[running("new.instance-1", one)],
+            ));
+            platform.marathon.lists(List::Apps(json!(apps)));
+            platform.answers(port, "one");
+        }
+    });
 }

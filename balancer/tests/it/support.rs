@@ -1,11 +1,11 @@
 //! A real HAProxy on a loopback address of its own, and small requests to it.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use platform_balancer::settings::Settings;
@@ -57,11 +57,7 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) fn new() -> Self {
-        static NEXT: AtomicU8 = AtomicU8::new(1);
-        let pid = std::process::id();
-        let [.., high, low] = (pid % 16_000 + 0x4000).to_be_bytes();
-        let ip = Ipv4Addr::new(127, high, low, NEXT.fetch_add(1, Ordering::Relaxed));
-        let edge = Self { dir: tempfile::tempdir().unwrap(), ip };
+        let edge = Self { dir: tempfile::tempdir().unwrap(), ip: next_ip() };
         let base = BASE.replace("{dir}", edge.dir.path().to_str().unwrap());
         std::fs::write(edge.path("base.cfg"), base).unwrap();
         std::fs::write(edge.path("apps.cfg"), "").unwrap();
@@ -87,7 +83,7 @@ impl Edge {
             "groups": ["external"],
             "vhosts": true, "http_port": HTTP, "https_port": HTTPS,
             "certificate": CERTIFICATE.1, "default_backend": "landing",
-            "listen": free_address(Ipv4Addr::LOCALHOST),
+            "listen": SocketAddr::from((next_ip(), 9095)),
         })
         .to_string()
     }
@@ -187,9 +183,12 @@ pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// An address that nobody listens on now.
-pub(crate) fn free_address(ip: Ipv4Addr) -> SocketAddr {
-    TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
+/// A loopback address that no other test uses.
+pub(crate) fn next_ip() -> Ipv4Addr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [.., pid] = std::process::id().to_be_bytes();
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    Ipv4Addr::new(127, 64 + pid % 128, high, low)
 }
 
 /// An answer to a request.
