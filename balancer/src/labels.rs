@@ -27,8 +27,8 @@ pub struct PortLabels {
     pub sticky: bool,
     /// Whether plain HTTP is sent to HTTPS.
     pub redirect: bool,
-    /// Whether the port is served at all.
-    pub enabled: bool,
+    /// Whether browsers are told to use HTTPS only.
+    pub hsts: bool,
     /// Where the rules of this port stand among all rules; higher is earlier.
     pub weight: Option<i32>,
     /// The password that is asked for.
@@ -90,9 +90,8 @@ pub struct LabelError {
 
 /// Labels of marathon-lb that hold a piece of configuration, or protect a port in a way that this
 /// program does not know. To ignore them would be unsafe.
-const REFUSED: [&str; 28] = [
+const REFUSED: [&str; 26] = [
     "BACKEND_HEAD",
-    "BACKEND_HEALTHCHECK_PORT_INDEX",
     "BACKEND_HSTS_OPTIONS",
     "BACKEND_HTTP_BACKEND_PROXYPASS",
     "BACKEND_HTTP_HEALTHCHECK_OPTIONS",
@@ -118,11 +117,14 @@ const REFUSED: [&str; 28] = [
     "HTTP_FRONTEND_ACL_WITH_PATH",
     "HTTP_FRONTEND_APPID_ACL",
     "SSL_CERT",
-    "USE_HSTS",
 ];
 
-/// Whether a balancer of these groups serves the port.
+/// Whether a balancer of these groups serves the port: it is in one of them and not switched off.
 pub fn serves(labels: &Labels, index: usize, groups: &BTreeSet<String>) -> bool {
+    value(labels, index, "ENABLED").is_none_or(is_true) && is_in(labels, index, groups)
+}
+
+fn is_in(labels: &Labels, index: usize, groups: &BTreeSet<String>) -> bool {
     let own = value(labels, index, "GROUP");
     let label = own.or_else(|| labels.get("HAPROXY_GROUP").map(String::as_str));
     groups.contains("*")
@@ -144,9 +146,9 @@ impl PortLabels {
             port: reader.parsed("PORT", number)?,
             mode: reader.parsed("MODE", mode)?,
             balance: reader.parsed("BALANCE", balance)?.unwrap_or_default(),
-            sticky: reader.is_true("STICKY", false),
-            redirect: reader.is_true("REDIRECT_TO_HTTPS", false),
-            enabled: reader.is_true("ENABLED", true),
+            sticky: reader.is_true("STICKY"),
+            redirect: reader.is_true("REDIRECT_TO_HTTPS"),
+            hsts: reader.is_true("USE_HSTS"),
             weight: reader.parsed("BACKEND_WEIGHT", number)?,
             auth: reader.parsed("AUTH", auth)?,
         })
@@ -172,8 +174,8 @@ impl Reader<'_> {
         parse(text).map(Some).map_err(refused)
     }
 
-    fn is_true(&self, name: &str, otherwise: bool) -> bool {
-        value(self.labels, self.index, name).map_or(otherwise, is_true)
+    fn is_true(&self, name: &str) -> bool {
+        value(self.labels, self.index, name).is_some_and(is_true)
     }
 
     fn refuse_free_text(&self) -> Result<(), LabelError> {
@@ -420,5 +422,11 @@ mod tests {
         assert!(serves(&labels, 0, &groups));
         labels.insert("HAPROXY_0_GROUP".to_owned(), "internal".to_owned());
         assert!(!serves(&labels, 0, &groups) && serves(&labels, 1, &groups));
+    }
+
+    #[test]
+    fn a_port_that_is_switched_off_is_not_served_even_by_a_balancer_of_all_groups() {
+        let labels = Labels::from([("HAPROXY_0_ENABLED".to_owned(), "no".to_owned())]);
+        assert!(!serves(&labels, 0, &BTreeSet::from(["*".to_owned()])));
     }
 }

@@ -58,6 +58,10 @@ const HTTP: &str = "\
     timeout http-keep-alive 30s
 ";
 
+/// Half a year.
+const HSTS: &str = "http-response set-header Strict-Transport-Security max-age=15768000 \
+                    if { ssl_fc }";
+
 /// HAProxy takes 64 words on a line.
 const MAX_HOSTS: usize = 40;
 
@@ -195,6 +199,9 @@ fn http_rules(out: &mut String, service: &Service, settings: &Settings) {
                 service.name
             ),
         );
+    }
+    if service.hsts {
+        line(out, format_args!("    {HSTS}"));
     }
     if uses_cookie(service) {
         line(

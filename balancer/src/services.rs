@@ -46,6 +46,8 @@ pub struct Service {
     pub path: Option<UrlPath>,
     /// Whether plain HTTP to the virtual hosts is sent to HTTPS.
     pub redirect: bool,
+    /// Whether browsers are told to use HTTPS only.
+    pub hsts: bool,
     /// Where its rules stand; higher is earlier.
     pub weight: i32,
     /// The login that HAProxy asks for.
@@ -141,7 +143,7 @@ pub fn from_apps(
                 continue;
             }
             match service(app, index, port, settings) {
-                Ok(service) => found.services.extend(service),
+                Ok(service) => found.services.push(service),
                 Err(refusal) => found.quarantined.push(Quarantined {
                     app: app.id.clone(),
                     index: Some(index),
@@ -160,11 +162,8 @@ fn service(
     index: usize,
     port: AppPort,
     settings: &Settings,
-) -> Result<Option<Service>, Refusal> {
+) -> Result<Service, Refusal> {
     let labels = PortLabels::read(&app.labels, index)?;
-    if !labels.enabled {
-        return Ok(None);
-    }
     if !port.is_tcp {
         return Err(Refusal::UdpOnly);
     }
@@ -172,7 +171,7 @@ fn service(
     let check = check(app, index);
     let mode = mode(app, index, &labels, settings)?;
     let is_commanded = app.health_checks.iter().any(|check| check.protocol == "COMMAND");
-    Ok(Some(Service {
+    Ok(Service {
         name: name(&app.id, number),
         port: number,
         container_port: port.container.and_then(|port| u16::try_from(port).ok()),
@@ -184,11 +183,12 @@ fn service(
         vhosts: labels.vhosts,
         path: labels.path,
         redirect: labels.redirect,
+        hsts: labels.hsts,
         auth: labels.auth,
         is_vouched: check.is_some() || is_commanded,
         check,
         of: PortOf { app: app.id.clone(), index },
-    }))
+    })
 }
 
 fn service_port(port: u32, settings: &Settings) -> Result<u16, Refusal> {

@@ -277,7 +277,10 @@ fn outcome(answer: &Answer, decision: &Decision) -> String {
     match (answer.status, service) {
         (200, Some(service)) => key(service),
         (308, _)
-            if answer.location.as_ref().is_some_and(|at| at.starts_with("https://")) =>
+            if answer.headers.contains(
+                "
+location: https://",
+            ) =>
         {
             "https".to_owned()
         }

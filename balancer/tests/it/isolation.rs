@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cases::decided;
 use crate::support::{Edge, loads};
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "HAPROXY_0_VHOST",
     "HAPROXY_0_PATH",
     "HAPROXY_0_PORT",
@@ -18,6 +18,7 @@ const NAMES: [&str; 14] = [
     "HAPROXY_0_BALANCE",
     "HAPROXY_0_STICKY",
     "HAPROXY_0_REDIRECT_TO_HTTPS",
+    "HAPROXY_0_USE_HSTS",
     "HAPROXY_0_ENABLED",
     "HAPROXY_0_BACKEND_WEIGHT",
     "HAPROXY_0_AUTH",
@@ -98,7 +99,7 @@ fn of_others(decision: &Decision) -> Vec<(Service, Vec<String>)> {
 
 /// Every line begins with one of the words that this program writes.
 fn strange_line(text: &str) -> Option<&str> {
-    const WORDS: [&str; 21] = [
+    const WORDS: [&str; 22] = [
         "#",
         "defaults",
         "frontend",
@@ -114,6 +115,7 @@ fn strange_line(text: &str) -> Option<&str> {
         "retry-on",
         "bind",
         "http-request",
+        "http-response",
         "use_backend",
         "default_backend",
         "balance",

@@ -433,6 +433,30 @@ fn a_port_over_tcp_is_passed_on_as_it_is() {
 }
 
 #[test]
+fn a_port_may_be_sticky_or_ask_for_a_password() {
+    let (one, two) = (address(), address());
+    let (_one, _two) = (Server::start(one, "one"), Server::start(two, "two"));
+    let both = [running("web.instance-1", one), running("web.instance-2", two)];
+    let mut sticky = app("/sticky", 10_001, &both);
+    sticky["labels"]["HAPROXY_0_STICKY"] = json!("true");
+    let mut closed = app("/closed", 10_002, &both);
+    // The hash of `secret`.
+    closed["labels"]["HAPROXY_0_AUTH"] =
+        json!("shop:anna:$5$salt$kpa26zwgX83BPSR8d7w93OIXbFt/d3UOTZaAu5vsTM6");
+    let platform = Platform::start(json!([sticky, closed]));
+    let answer =
+        until("an answer", || platform.get(10_001).filter(|at| at.status == 200));
+    let cookie = "set-cookie: PLATFORM_SERVER=s";
+    assert!(answer.headers.contains(cookie), "{}", answer.headers);
+    let answer = platform.get(10_002).unwrap();
+    assert_eq!(answer.status, 401);
+    assert!(answer.headers.contains("realm=\"shop\""), "{}", answer.headers);
+    let address = SocketAddr::from((platform.edge.ip, 10_002));
+    let login = "any.example\r\nAuthorization: Basic YW5uYTpzZWNyZXQ=";
+    assert_eq!(ask(address, login, "/").unwrap().status, 200);
+}
+
+#[test]
 fn faults_of_some_apps_leave_the_others_alone() {
     let (one, two) = (address(), address());
     let (_one, _two) = (Server::start(one, "one"), Server::start(two, "two"));

@@ -195,7 +195,8 @@ pub(crate) fn next_ip() -> Ipv4Addr {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) location: Option<String>,
+    /// The headers, one on a line.
+    pub(crate) headers: String,
     pub(crate) body: String,
 }
 
@@ -222,8 +223,7 @@ pub(crate) fn ask_by(
     stream.read_to_string(&mut text).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let location = head.lines().find_map(|line| line.strip_prefix("location: "));
-    Some(Answer { status, location: location.map(str::to_owned), body: body.to_owned() })
+    Some(Answer { status, headers: head.to_owned(), body: body.to_owned() })
 }
 
 /// The text of a file of the tests.
