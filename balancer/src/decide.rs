@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::change::{self, Change, Layout, Situation};
 use crate::marathon::App;
 use crate::servers_state::{Backends, Slot};
-use crate::services::{self, Quarantined, Service, Services};
+use crate::services::{self, PortOf, Quarantined, Service, Services};
 use crate::settings::Settings;
 use crate::wanted::{self, Circumstances, Memory, Present, Role, Server};
 
@@ -23,7 +23,7 @@ pub struct Known<'at> {
     pub at: Circumstances<'at>,
     /// What HAProxy does.
     pub backends: &'at Backends,
-    /// What HAProxy has loaded.
+    /// What HAProxy has loaded, in the order of apps and ports.
     pub loaded: &'at [Service],
     /// Services that HAProxy cannot load.
     pub broken: &'at [Broken],
@@ -95,17 +95,27 @@ fn services(known: Known<'_>) -> Services {
         let reason = format!("the app cannot be read: {}", app.reason);
         found.quarantined.push(Quarantined { app: id, index: None, reason });
     }
-    for broken in known.broken {
-        found.services.retain(|service| *service != broken.service);
-        found.quarantined.push(Quarantined {
-            app: broken.service.of.app.clone(),
-            index: Some(broken.service.of.index),
-            reason: broken.reason.clone(),
-        });
-    }
+    found.set_aside(known.broken);
     found.services.sort_by(|one, other| one.of.cmp(&other.of));
     found.quarantined.sort();
     found
+}
+
+impl Services {
+    /// Leaves out what cannot be loaded. What has changed since then is tried again.
+    fn set_aside(&mut self, broken: &[Broken]) {
+        for Broken { service, reason, .. } in broken {
+            let Some(place) = self.services.iter().position(|at| at == service) else {
+                continue;
+            };
+            let PortOf { app, index } = self.services.remove(place).of;
+            self.quarantined.push(Quarantined {
+                app,
+                index: Some(index),
+                reason: reason.clone(),
+            });
+        }
+    }
 }
 
 /// Decides about one service.
@@ -130,8 +140,9 @@ pub fn backend(
         is_settled: known.is_settled,
     };
     let change = situation.change();
-    let is_same = |at: &Service| at.of == service.of && at.name == service.name;
-    let is_loaded = !slots.is_empty() && known.loaded.iter().any(is_same);
+    let loaded = known.loaded.binary_search_by(|at| at.of.cmp(&service.of));
+    let is_same = |place: usize| known.loaded[place].name == service.name;
+    let is_loaded = !slots.is_empty() && loaded.is_ok_and(is_same);
     let layout = change::layout(&change.layout, &servers);
     Backend { servers, change, layout, is_loaded }
 }
@@ -193,6 +204,22 @@ impl Doubt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_loaded_is_left_out_until_it_changes() {
+        let made = |labels: &[(&str, &str)]| {
+            let apps = [crate::tests::app("/a", 10001, labels)];
+            services::from_apps(&apps, &crate::tests::settings(), &|_| false)
+        };
+        let service = made(&[]).services.remove(0);
+        let broken = [Broken { service, reason: "no".to_owned(), until: None }];
+        let mut same = made(&[]);
+        same.set_aside(&broken);
+        assert_eq!((same.services.len(), same.quarantined.len()), (0, 1));
+        let mut changed = made(&[("HAPROXY_0_MODE", "http")]);
+        changed.set_aside(&broken);
+        assert_eq!((changed.services.len(), changed.quarantined.len()), (1, 0));
+    }
 
     #[test]
     fn an_empty_list_is_believed_only_after_a_while() {
