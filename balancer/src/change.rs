@@ -16,6 +16,8 @@ pub struct Command {
     pub backend: String,
     /// The slot.
     pub slot: String,
+    /// The server that it is about.
+    pub address: SocketAddr,
     /// What happens to the slot.
     pub act: Act,
 }
@@ -24,9 +26,9 @@ pub struct Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// It gets a server, which takes requests at once.
-    Serve(SocketAddr),
+    Serve,
     /// It gets a server, which takes requests as soon as it answers HAProxy's check.
-    ServeOnceChecked(SocketAddr),
+    ServeOnceChecked,
     /// Its server, which was leaving, takes requests again.
     Return,
     /// Its server gets no new clients.
@@ -83,7 +85,7 @@ impl Situation<'_> {
             let Some(address) = slot.used() else { continue };
             // Two slots with one server can only come from outside; one is enough.
             let role = roles.get(&address).filter(|_| held.insert(address));
-            self.keep_or_leave(place, role.copied(), may_drain, &mut change);
+            self.keep_or_leave((place, address), role.copied(), may_drain, &mut change);
         }
         self.add_missing(&held, &mut change);
         change
@@ -102,7 +104,7 @@ impl Situation<'_> {
 
     fn keep_or_leave(
         self,
-        place: usize,
+        (place, address): (usize, SocketAddr),
         role: Option<Role>,
         may_drain: bool,
         change: &mut Change,
@@ -111,15 +113,15 @@ impl Situation<'_> {
         let is_draining = slot.state() == SlotState::Draining;
         match role {
             None => {
-                change.removals.push(self.command(slot, Act::Free));
+                change.removals.push(self.command(slot, address, Act::Free));
                 change.layout[place] = None;
             }
             Some(Role::Serving) if is_draining => {
-                change.additions.push(self.command(slot, Act::Return));
-                change.layout[place] = slot.address;
+                change.additions.push(self.command(slot, address, Act::Return));
+                change.layout[place] = Some(address);
             }
             Some(Role::Going) if !is_draining && may_drain => {
-                change.removals.push(self.command(slot, Act::Drain));
+                change.removals.push(self.command(slot, address, Act::Drain));
                 change.layout[place] = None;
             }
             Some(Role::Going) => change.is_waiting |= !is_draining,
@@ -140,17 +142,17 @@ impl Situation<'_> {
                 continue;
             };
             let act = match self.is_vouched {
-                true => Act::Serve(address),
-                false => Act::ServeOnceChecked(address),
+                true => Act::Serve,
+                false => Act::ServeOnceChecked,
             };
-            change.additions.push(self.command(slot, act));
+            change.additions.push(self.command(slot, address, act));
             change.layout[place] = Some(address);
         }
     }
 
-    fn command(self, slot: &Slot, act: Act) -> Command {
+    fn command(self, slot: &Slot, address: SocketAddr, act: Act) -> Command {
         let (backend, slot) = (self.backend.to_owned(), slot.name.clone());
-        Command { backend, slot, act }
+        Command { backend, slot, address, act }
     }
 }
 
@@ -167,16 +169,16 @@ impl Command {
     /// The command's text, which is one line.
     pub fn text(&self) -> String {
         let at = format!("{}/{}", self.backend, self.slot);
-        let serve = |address: SocketAddr, health: &str| {
-            let (ip, port) = (address.ip(), address.port());
+        let (ip, port) = (self.address.ip(), self.address.port());
+        let serve = |health: &str| {
             format!(
                 "set server {at} addr {ip} port {port};set server {at} state ready;\
                  set server {at} health {health}"
             )
         };
         match self.act {
-            Act::Serve(address) => serve(address, "up"),
-            Act::ServeOnceChecked(address) => serve(address, "down"),
+            Act::Serve => serve("up"),
+            Act::ServeOnceChecked => serve("down"),
             Act::Return => format!("set server {at} state ready"),
             Act::Drain => format!("set server {at} state drain"),
             Act::Free => format!("set server {at} state maint"),
@@ -272,9 +274,9 @@ mod tests {
         let slots =
             [slot("s1", A, SlotState::Up), slot("s2", "0.0.0.0:1", SlotState::Free)];
         let wanted = [server(A, Role::Serving), server(B, Role::Serving)];
-        let address = B.parse().unwrap();
         let change = situation(&slots, &wanted).change();
-        assert_eq!(acts(&change.additions), [("s2", Act::Serve(address))]);
+        assert_eq!(acts(&change.additions), [("s2", Act::Serve)]);
+        assert_eq!(change.additions[0].address.to_string(), B);
         let mut unvouched = situation(&slots, &wanted);
         unvouched.is_vouched = false;
         assert_eq!(
@@ -359,15 +361,13 @@ mod tests {
             let mut slots = slots.to_vec();
             for command in change.additions.iter().chain(&change.removals) {
                 let at = slots.iter_mut().find(|slot| slot.name == command.slot).unwrap();
-                let old = at.address.unwrap().to_string();
-                let (address, state) = match command.act {
-                    Act::Serve(new) => (new.to_string(), SlotState::Up),
-                    Act::ServeOnceChecked(new) => (new.to_string(), SlotState::Down),
-                    Act::Return => (old, SlotState::Up),
-                    Act::Drain => (old, SlotState::Draining),
-                    Act::Free => (old, SlotState::Free),
+                let state = match command.act {
+                    Act::Serve | Act::Return => SlotState::Up,
+                    Act::ServeOnceChecked => SlotState::Down,
+                    Act::Drain => SlotState::Draining,
+                    Act::Free => SlotState::Free,
                 };
-                *at = slot(&command.slot, &address, state);
+                *at = slot(&command.slot, &command.address.to_string(), state);
             }
             slots
         }

@@ -305,6 +305,7 @@ mod tests {
         let command = |n: usize| Command {
             backend: format!("web_{n}"),
             slot: "s1".to_owned(),
+            address: ([10, 0, 0, 1], 31_000).into(),
             act: Act::Drain,
         };
         let commands: Vec<Command> = (0..1000).map(command).collect();

@@ -530,15 +530,15 @@ impl Balancer {
 }
 
 fn report(command: &Command) {
-    let Command { backend, slot, act } = command;
-    match act {
-        Act::Serve(at) | Act::ServeOnceChecked(at) => {
-            say(format_args!("{backend}: {at} comes in as {slot}"));
-        }
-        Act::Return => say(format_args!("{backend}: {slot} stays after all")),
-        Act::Drain => say(format_args!("{backend}: {slot} leaves")),
-        Act::Free => say(format_args!("{backend}: {slot} is free")),
-    }
+    let Command { backend, slot, address, act } = command;
+    let what = match act {
+        Act::Serve => "comes in",
+        Act::ServeOnceChecked => "comes in once it answers a check",
+        Act::Return => "stays after all",
+        Act::Drain => "leaves",
+        Act::Free => "is gone",
+    };
+    say(format_args!("{backend}: {address} {what} ({slot})"));
 }
 
 fn service_row(
