@@ -87,7 +87,7 @@ impl Situation<'_> {
             let role = roles.get(&address).filter(|_| held.insert(address));
             self.keep_or_leave((place, address), role.copied(), may_drain, &mut change);
         }
-        self.add_missing(&held, &mut change);
+        self.add_missing(&roles, &held, &mut change);
         change
     }
 
@@ -130,17 +130,20 @@ impl Situation<'_> {
     }
 
     /// Gives slots to the servers that have none.
-    fn add_missing(self, held: &BTreeSet<SocketAddr>, change: &mut Change) {
-        let mut free = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.state() == SlotState::Free);
+    fn add_missing(
+        self,
+        roles: &BTreeMap<SocketAddr, Role>,
+        held: &BTreeSet<SocketAddr>,
+        change: &mut Change,
+    ) {
+        let places = self.vacant(roles, &change.removals);
+        let mut places = places.into_iter();
         for address in missing(self.wanted, held) {
-            let Some((place, slot)) = free.next() else {
+            let Some(place) = places.next() else {
                 change.n_homeless += 1;
                 continue;
             };
+            let slot = &self.slots[place];
             let act = match self.is_vouched {
                 true => Act::Serve,
                 false => Act::ServeOnceChecked,
@@ -148,6 +151,27 @@ impl Situation<'_> {
             change.additions.push(self.command(slot, address, act));
             change.layout[place] = Some(address);
         }
+    }
+
+    /// The places for new servers: first those that are free, then those of servers that drain.
+    /// What such a server has begun goes on, whatever becomes of its slot, and a reload is saved.
+    fn vacant(
+        self,
+        roles: &BTreeMap<SocketAddr, Role>,
+        removals: &[Command],
+    ) -> Vec<usize> {
+        let drains = |slot: &Slot| {
+            let is_going =
+                slot.used().and_then(|at| roles.get(&at)) == Some(&Role::Going);
+            let is_removed = removals.iter().any(|command| command.slot == slot.name);
+            slot.state() == SlotState::Draining && is_going && !is_removed
+        };
+        let places = |is_vacant: &dyn Fn(&Slot) -> bool| {
+            let slots = self.slots.iter().enumerate();
+            slots.filter(|(_, slot)| is_vacant(slot)).map(|(place, _)| place).collect()
+        };
+        let free: Vec<usize> = places(&|slot| slot.state() == SlotState::Free);
+        [free, places(&drains)].concat()
     }
 
     fn command(self, slot: &Slot, address: SocketAddr, act: Act) -> Command {
@@ -294,6 +318,24 @@ mod tests {
     }
 
     #[test]
+    fn without_a_free_slot_a_server_gets_that_of_one_that_drains() {
+        let slots = [slot("s1", A, SlotState::Draining), slot("s2", B, SlotState::Up)];
+        let new = "10.0.0.3:31003";
+        let wanted = [
+            server(A, Role::Going),
+            server(B, Role::Serving),
+            server(new, Role::Serving),
+        ];
+        let change = situation(&slots, &wanted).change();
+        assert_eq!(
+            (acts(&change.additions), change.n_homeless),
+            (vec![("s1", Act::Serve)], 0)
+        );
+        assert_eq!(change.layout, [new.parse().ok(), B.parse().ok()]);
+        assert!(change.removals.is_empty());
+    }
+
+    #[test]
     fn a_server_that_has_ended_frees_its_slot() {
         let slots = [slot("s1", A, SlotState::Draining), slot("s2", B, SlotState::Up)];
         let change = situation(&slots, &[]).change();
@@ -379,9 +421,9 @@ mod tests {
         proptest! {
             #[test]
             fn nothing_is_left_to_do_once_it_is_done((slots, wanted) in scene()) {
-                // What was freed gives its place to who had none, and what is up lets others go.
+                // What leaves gives its place to what had none, and what is up lets others go.
                 let mut slots = slots;
-                for _ in 0..3 {
+                for _ in 0..5 {
                     let change = situation(&slots, &wanted).change();
                     slots = after(&slots, &change);
                 }

@@ -401,7 +401,7 @@ impl Balancer {
             self.decision.backends.len()
         ));
         self.look_in(SETTLING);
-        Ok(())
+        self.notice_worker()
     }
 
     /// A port that another program listens on would make the whole reload fail.
