@@ -2,7 +2,7 @@
 //! news to the loop and decide nothing.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{self, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,8 +29,7 @@ const SILENCE: Duration = Duration::from_secs(25);
 const WHOLE_LIST: Duration = Duration::from_secs(10);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long a name may take to be looked up, and how long its address is used.
-const LOOK_UP: Duration = Duration::from_secs(2);
+/// How long the address of a name is used.
 const NAME_LIFE: Duration = Duration::from_secs(60);
 
 /// What the loop is told.
@@ -101,20 +100,22 @@ pub fn follow_events(settings: Arc<Settings>, leader: Leader, news: Sender<News>
     thread::spawn(move || {
         let mut pause = SHORTEST_PAUSE;
         loop {
+            let mut reasons = Vec::new();
             for candidate in candidates(&leader, &settings) {
-                let begun = Instant::now();
                 let Err(error) = stream(&candidate, &settings, &leader, &news) else {
                     return;
                 };
-                if begun.elapsed() > SILENCE {
+                reasons.push(chain(&error));
+                if get_leader(&leader).is_some() {
+                    // There was a stream, and it has ended: all begins anew.
+                    set_leader(&leader, None);
                     pause = SHORTEST_PAUSE;
+                    break;
                 }
-                if news.send(News::Disconnected(chain(&error))).is_err() {
-                    return;
-                }
-                thread::park_timeout(SHORTEST_PAUSE);
             }
-            set_leader(&leader, None);
+            if news.send(News::Disconnected(reasons.join("; "))).is_err() {
+                return;
+            }
             thread::park_timeout(pause);
             pause = (2 * pause).min(LONGEST_PAUSE);
         }
@@ -260,7 +261,7 @@ impl Addresses {
             let known = self.known.get(host).copied();
             let is_fresh = |at: &(IpAddr, Instant)| at.1.elapsed() < NAME_LIFE;
             let fresh = known.filter(is_fresh).map(|(ip, _)| ip);
-            let found = fresh.or_else(|| look_up(host));
+            let found = fresh.or_else(|| ip_of(host));
             if let (Some(ip), None) = (found, fresh) {
                 self.known.insert(host.to_owned(), (ip, Instant::now()));
             }
@@ -273,14 +274,7 @@ impl Addresses {
     }
 }
 
-/// Looks a name up. The system's function has no deadline, so it gets a thread.
-fn look_up(host: &str) -> Option<IpAddr> {
-    let (found, answer) = mpsc::channel();
-    let host = host.to_owned();
-    thread::spawn(move || {
-        let first =
-            (host.as_str(), 0).to_socket_addrs().ok().and_then(|mut all| all.next());
-        let _ = found.send(first.map(|at| at.ip()));
-    });
-    answer.recv_timeout(LOOK_UP).ok().flatten()
+fn ip_of(host: &str) -> Option<IpAddr> {
+    let all = http::addresses(&format!("{host}:0")).ok()?;
+    all.first().map(SocketAddr::ip)
 }

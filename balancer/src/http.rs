@@ -4,7 +4,9 @@
 //! silence in it has a limit.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -52,13 +54,8 @@ pub struct Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// The server cannot be reached.
-    #[error("cannot connect to {address}")]
-    Connect {
-        /// The server.
-        address: String,
-        /// The system's reason.
-        source: io::Error,
-    },
+    #[error("cannot connect")]
+    Connect(#[source] io::Error),
     /// The connection broke, or took too long.
     #[error("the answer broke off")]
     Broken(#[from] io::Error),
@@ -99,15 +96,33 @@ pub fn get(request: Request<'_>) -> Result<Answer, HttpError> {
 }
 
 fn connect(address: &str) -> Result<TcpStream, HttpError> {
-    let failed = |source| HttpError::Connect { address: address.to_owned(), source };
     let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for at in address.to_socket_addrs().map_err(failed)? {
+    for at in addresses(address).map_err(HttpError::Connect)? {
         match TcpStream::connect_timeout(&at, CONNECT) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
-    Err(failed(last))
+    Err(HttpError::Connect(last))
+}
+
+/// The addresses of `host:port`. The system's look-up has no deadline, so it gets a thread.
+///
+/// # Errors
+///
+/// If the name is not known, or cannot be looked up in time.
+pub fn addresses(name: &str) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = name.parse() {
+        return Ok(vec![address]);
+    }
+    let (found, answer) = mpsc::channel();
+    let name = name.to_owned();
+    thread::spawn(move || {
+        let all = name.to_socket_addrs().map(Iterator::collect);
+        // Whoever asked may have given up.
+        let _ = found.send(all);
+    });
+    answer.recv_timeout(CONNECT).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn text(request: Request<'_>) -> String {

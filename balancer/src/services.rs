@@ -307,14 +307,6 @@ pub fn routes<'at>(
     routes
 }
 
-impl Service {
-    /// Whether its rules take a request.
-    pub fn takes(&self, host: &str, path: &str) -> bool {
-        let is_host = |name: &VirtualHost| name.to_string().eq_ignore_ascii_case(host);
-        self.vhosts.iter().any(is_host) && self.path.iter().all(|at| at.covers(path))
-    }
-}
-
 impl fmt::Display for PortOf {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} port {}", self.app, self.index)
