@@ -227,6 +227,8 @@ impl Balancer {
     fn look(&mut self) {
         self.next_look = None;
         match self.converge() {
+            // While a reload is put off, its last error still holds.
+            Ok(()) if self.needs_reload() => {}
             Ok(()) => self.board.status().haproxy_error = None,
             Err(error) => {
                 let reason = chain(&error);
