@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, ExitStatus, Stdio};
@@ -57,7 +57,9 @@ pub enum HaproxyError {
     #[error("HAProxy refuses the configuration: {0}")]
     Refused(String),
     /// No new worker came.
-    #[error("HAProxy has not started a worker with the new configuration")]
+    #[error(
+        "HAProxy has not started a worker with the new configuration; its log says why"
+    )]
     NoNewWorker,
 }
 
@@ -135,19 +137,29 @@ impl Control {
     /// If no new worker comes, for example since a port is in use.
     pub fn reload(&self) -> Result<(), HaproxyError> {
         let before = self.worker()?;
+        let n_before = self.master()?.n_reloads;
         // The master starts itself anew, so its answer may be cut.
         match ask(&self.paths.master_socket, "reload") {
             Err(HaproxyError::Socket { source, .. }) if is_cut(&source) => {}
             other => drop(other?),
         }
+        let has_failed =
+            |master: Master| master.n_reloads > n_before && master.has_failed;
         let deadline = Instant::now() + NEW_WORKER;
         while Instant::now() < deadline {
             if self.worker().is_ok_and(|now| now != before) {
                 return Ok(());
             }
+            if self.master().is_ok_and(has_failed) {
+                break;
+            }
             thread::park_timeout(POLL);
         }
         Err(HaproxyError::NoNewWorker)
+    }
+
+    fn master(&self) -> Result<Master, HaproxyError> {
+        Ok(Master::parse(&ask(&self.paths.master_socket, "show proc")?))
     }
 
     /// The process of the worker that takes connections.
@@ -204,7 +216,29 @@ impl Control {
     }
 }
 
-/// Which of these ports another program listens on.
+/// What the master tells about itself: `PID master 3 [failed: 1] …`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Master {
+    n_reloads: u64,
+    has_failed: bool,
+}
+
+impl Master {
+    fn parse(text: &str) -> Self {
+        let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mut master = lines.filter_map(|words| match words[..] {
+            [_, "master", n, "[failed:", failed, ..] => Some(Self {
+                n_reloads: n.parse().unwrap_or_default(),
+                has_failed: failed != "0]",
+            }),
+            _ => None,
+        });
+        master.next_back().unwrap_or_default()
+    }
+}
+
+/// Which of these ports another program listens on. HAProxy would try for two seconds to listen
+/// there, and meanwhile serve nobody.
 pub fn taken_ports(bind: &str, ports: &BTreeSet<u16>) -> BTreeSet<u16> {
     let ip = if bind == "*" { "0.0.0.0" } else { bind };
     let is_taken = |port: &u16| {
@@ -220,6 +254,8 @@ fn ask(path: &Path, line: &str) -> Result<String, HaproxyError> {
         stream.set_write_timeout(Some(ANSWER))?;
         stream.set_read_timeout(Some(ANSWER))?;
         stream.write_all(format!("{line}\n").as_bytes())?;
+        // The master would wait for more.
+        stream.shutdown(Shutdown::Write)?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
@@ -319,6 +355,16 @@ mod tests {
         let answer = "IP changed from '0.0.0.0' to '10.0.0.1', port changed from '1' to '2' by \
                       'stats socket command'\n\nNo such server.\n\n";
         assert_eq!(objections_in(answer), ["No such server."]);
+    }
+
+    #[test]
+    fn the_master_tells_whether_its_last_reload_failed() {
+        let text = "#<PID>          <type>          <reloads>       <uptime>        <version>\n\
+            18835           master          3 [failed: 1]   0d00h00m04s     2.6.12\n\
+            # workers\n18854           worker          1               0d00h00m04s     2.6.12\n";
+        let expected = Master { n_reloads: 3, has_failed: true };
+        assert_eq!(Master::parse(text), expected);
+        assert!(!Master::parse(&text.replace("failed: 1", "failed: 0")).has_failed);
     }
 
     #[test]

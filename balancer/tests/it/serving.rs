@@ -406,6 +406,32 @@ fn a_broken_base_file_stops_reloads_but_not_changes_of_servers() {
 }
 
 #[test]
+fn a_reload_that_fails_leaves_what_works() {
+    let one = address();
+    let _one = Server::start(one, "one");
+    let web = app("/web", 10_001, &[running("web.instance-1", one)]);
+    let platform = Platform::start(json!([web]));
+    platform.answers(10_001, "one");
+    let apps = platform.edge.path("apps.cfg");
+    let good = crate::support::read(&apps);
+    // The check cannot know that this port is taken.
+    let taken = TcpListener::bind((platform.edge.ip, 10_080)).unwrap();
+    let base = platform.edge.path("base.cfg");
+    let more = format!("\nfrontend admin\n    bind {}:10080\n", platform.edge.ip);
+    std::fs::write(&base, crate::support::read(&base) + &more).unwrap();
+    platform.marathon.lists(List::Apps(json!([web, app("/new", 10_002, &[])])));
+    until("a reload fails", || (platform.count("failed_reloads") > 0).then_some(()));
+    platform.answers(10_001, "one");
+    let error = until("the error", || {
+        platform.status()["haproxy_error"].as_str().map(str::to_owned)
+    });
+    assert!(error.contains("has not started a worker"), "{error}");
+    assert_eq!(crate::support::read(&apps), good);
+    drop(taken);
+    until("a reload", || (platform.count("reloads") == 2).then_some(()));
+}
+
+#[test]
 fn an_app_that_is_gone_or_should_have_no_task_loses_its_servers() {
     let (one, two) = (address(), address());
     let (_one, _two) = (Server::start(one, "one"), Server::start(two, "two"));
