@@ -28,7 +28,7 @@ DOCKER_TESTS := --test docker --test e2e
 # Needed packages, as `command-that-it-installs:package`.
 LAB_NEEDS := dockerd:docker.io mmdebstrap:mmdebstrap ssh:openssh-client cc:gcc
 TEST_NEEDS := $(LAB_NEEDS) sshd:openssh-server sudo:sudo openssl:openssl dash:dash \
-  fish:fish tcsh:tcsh qemu-system-x86_64:qemu-system-x86 python3:python3
+  fish:fish tcsh:tcsh qemu-system-x86_64:qemu-system-x86 python3:python3 haproxy:haproxy
 
 include bench/Makefile.inc
 
@@ -74,23 +74,25 @@ standins: tools
 	    install target/lab/$$name tests/standins/images/$$name/$$name; \
 	done
 
+# All commands name the whole workspace: for a part of it, Cargo would choose other features of
+# shared packages, and build everything a second time.
 .PHONY: test
 test: needs := $(TEST_NEEDS)
 test: tools docker lint standins ec2 ## Run every test, including the end-to-end tests
 	cargo test --workspace --no-run
-	cargo test $(DOCKER_TESTS) --no-run
+	cargo test --workspace $(DOCKER_TESTS) --no-run
 	$(WITH_DOCKER) target/debug/platform image build images/base.yaml
 	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
 	$(WITH_DOCKER) cargo test --workspace
-	$(WITH_DOCKER) cargo test $(DOCKER_TESTS)
+	$(WITH_DOCKER) cargo test --workspace $(DOCKER_TESTS)
 
 # Kills each pair of verbs five times with each provider: 50 killed runs. It takes an hour or two.
 .PHONY: test-kills
 test-kills: needs := $(TEST_NEEDS)
 test-kills: tools docker standins ## Kill 50 runs, each followed at once by the next
-	cargo test --test e2e --no-run
+	cargo test --workspace --test e2e --no-run
 	$(WITH_DOCKER) target/debug/platform image build $(CATALOG)
-	$(WITH_DOCKER) env PLATFORM_TEST_KILLS=5 cargo test --test e2e killed_is_finished_by_the_next_at_once -- --nocapture
+	$(WITH_DOCKER) env PLATFORM_TEST_KILLS=5 cargo test --workspace --test e2e killed_is_finished_by_the_next_at_once -- --nocapture
 
 # The tests' EC2 runs in its own Python environment, which is made again if its requirements change.
 .PHONY: ec2

@@ -65,6 +65,8 @@
 //! - **Member**: an instance that serves together with others. **Ensemble**: members that decide
 //!   by a majority. **Leader**: the one member that leads. **Peers**: members of which no two may
 //!   be interrupted at once.
+//! - **Edge**: the hosts through which everyone outside reaches the cluster's services. **Virtual
+//!   IP**: the address of the edge, which one of these hosts has.
 //! - **Resource**: a thing that a host should have: a file, a package, a unit. **Facts**: what a
 //!   host reported to a probe. **Change**: what turns one into the other.
 //! - **Plan**: all changes of a run, in **stages** (one after the other) and **waves** (hosts that

@@ -3,7 +3,7 @@
 //! Pure. Invariant: an [`Ensemble`] has an odd number of members, each with its own id.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::host::HostName;
 use crate::inventory::component::{Component, Redundancy};
@@ -36,6 +36,8 @@ pub struct Topology {
     pub ensembles: BTreeMap<Component, Ensemble>,
     /// How many agents may be interrupted at once.
     pub batch: Batch,
+    /// The virtual IP, if there is one.
+    pub vip: Option<Ipv4Addr>,
 }
 
 /// A host and what it runs.
@@ -157,7 +159,7 @@ impl Topology {
             }
         }
         let (cluster, batch) = (inventory.cluster.clone(), inventory.platform.batch);
-        Ok(Self { cluster, nodes, ensembles, batch })
+        Ok(Self { cluster, nodes, ensembles, batch, vip: inventory.platform.vip })
     }
 
     /// The hosts that run a registry, in order.

@@ -1,4 +1,5 @@
-//! Clients for the APIs of the components: the registry, ZooKeeper, Mesos, Marathon, Chronos.
+//! Clients for the APIs of the components: the registry, ZooKeeper, Mesos, Marathon, Chronos, the
+//! edge.
 //!
 //! Each API is reached through a [`tunnel`] or a connection that a host opens, so nothing has to
 //! listen on an address that the operator's computer can reach. Every call has a deadline.
@@ -7,6 +8,7 @@
 //! without a caller.
 
 pub(crate) mod chronos;
+pub mod edge;
 pub(crate) mod http;
 pub(crate) mod marathon;
 pub(crate) mod mesos;

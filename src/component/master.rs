@@ -55,6 +55,7 @@ pub(super) const SPEC: Spec = Spec {
     state: &[
         StateUse::Secret(mesos::ZOOKEEPER_SECRET),
         StateUse::Secret(mesos::OPERATOR_SECRET),
+        StateUse::Renewable(mesos::EDGE_SECRET),
         StateUse::Secret(mesos::AGENT_SECRET),
     ],
     health: Health::Leader,

@@ -15,10 +15,15 @@ use crate::topology::Topology;
 /// everywhere; its password is one for the masters, and a different one for each agent.
 pub const OPERATOR: &str = "platform";
 
+/// The account with which the edge speaks to the masters for everyone outside: it may only read.
+pub(super) const EDGE: &str = "edge";
+
 /// The masters' password in ZooKeeper.
 pub const ZOOKEEPER_SECRET: &str = "mesos-zookeeper";
 /// The password of [`OPERATOR`] for the masters.
 pub const OPERATOR_SECRET: &str = "mesos-operator";
+/// The password of [`EDGE`].
+pub const EDGE_SECRET: &str = "mesos-edge";
 /// The password with which agents register.
 pub const AGENT_SECRET: &str = "mesos-agent";
 
@@ -77,7 +82,7 @@ fn all_frameworks() -> Value {
 /// The accounts that may connect to the masters, with their passwords.
 pub(super) fn credentials(context: Context<'_>) -> Secret {
     let inputs = context.inputs;
-    let own = [(OPERATOR, OPERATOR_SECRET), (AGENT, AGENT_SECRET)];
+    let own = [(OPERATOR, OPERATOR_SECRET), (EDGE, EDGE_SECRET), (AGENT, AGENT_SECRET)];
     let frameworks = frameworks().map(|it| (it.principal, it.secret));
     let known = own.into_iter().chain(frameworks);
     let known: Vec<Value> = known
@@ -118,7 +123,11 @@ pub(super) fn acls(context: Context<'_>) -> String {
             "framework_principals": all_frameworks(),
         }],
     });
-    for (key, object) in OPERATOR_READS.into_iter().chain(OPERATOR_MAY) {
+    for (key, object) in READS {
+        acls[key] =
+            json!([{ "principals": { "values": [OPERATOR, EDGE] }, object: any() }]);
+    }
+    for (key, object) in OPERATOR_MAY {
         acls[key] = json!([{ "principals": { "values": [OPERATOR] }, object: any() }]);
     }
     format!("{acls:#}\n")
@@ -128,7 +137,7 @@ pub(super) fn acls(context: Context<'_>) -> String {
 /// alone. Executors prove with their tokens which containers belong to them.
 pub(super) fn acls_of_agent(context: Context<'_>) -> String {
     let mut acls = json!({ "permissive": false, "run_tasks": run_tasks(context) });
-    for (key, object) in OPERATOR_READS {
+    for (key, object) in READS.into_iter().chain([SET_LOG_LEVEL]) {
         let any = json!({ "type": "ANY" });
         acls[key] = json!([{ "principals": { "values": [OPERATOR] }, object: any }]);
     }
@@ -157,8 +166,8 @@ pub(super) fn stays_root(inputs: &super::Inputs) -> bool {
     inputs.as_root && inputs.platform.task_users.is_none()
 }
 
-/// What the operator may read: everything.
-const OPERATOR_READS: [(&str, &str); 11] = [
+/// What may be read: everything.
+const READS: [(&str, &str); 10] = [
     ("get_endpoints", "paths"),
     ("view_frameworks", "users"),
     ("view_tasks", "users"),
@@ -169,11 +178,13 @@ const OPERATOR_READS: [(&str, &str); 11] = [
     ("view_resource_providers", "resource_providers"),
     ("access_sandboxes", "users"),
     ("access_mesos_logs", "logs"),
-    ("set_log_level", "level"),
 ];
 
-/// What the operator may do: take agents in and out of service.
-const OPERATOR_MAY: [(&str, &str); 10] = [
+const SET_LOG_LEVEL: (&str, &str) = ("set_log_level", "level");
+
+/// What only the operator may do: take agents in and out of service.
+const OPERATOR_MAY: [(&str, &str); 11] = [
+    SET_LOG_LEVEL,
     ("get_quotas", "roles"),
     ("drain_agents", "agents"),
     ("deactivate_agents", "agents"),

@@ -10,7 +10,9 @@ mod boot;
 pub mod chronos;
 pub mod docker;
 pub mod firewall;
+pub mod haproxy;
 mod identity;
+pub mod keepalived;
 pub mod lost;
 pub mod marathon;
 pub mod master;
@@ -73,6 +75,8 @@ pub enum Stage {
     Agents,
     /// Marathon and Chronos.
     Frameworks,
+    /// The proxy on the edge hosts.
+    Edge,
     /// What is no longer wanted is removed.
     Retire,
     /// The test app proves that the cluster works.
@@ -94,6 +98,7 @@ impl fmt::Display for Stage {
             Self::Masters => "masters",
             Self::Agents => "agents",
             Self::Frameworks => "frameworks",
+            Self::Edge => "edge",
             Self::Retire => "retire",
             Self::Verify => "verify",
         })
@@ -118,7 +123,9 @@ pub struct Inputs {
     pub agents: BTreeMap<HostName, Secret>,
     /// The lines of the registries' password file, one for each account.
     pub htpasswd: Secret,
-    /// Each registry host's certificate chain and key, in PEM.
+    /// The accounts that the proxy lets in, each with the hash of its password.
+    pub edge_logins: Vec<(String, Secret)>,
+    /// Each edge host's certificate chain and key, in PEM.
     pub certificates: BTreeMap<HostName, (String, Secret)>,
     /// The components that decide by a majority and hold nothing yet: see
     /// [`zookeeper::forming`] and [`master::forming`].
@@ -152,6 +159,8 @@ impl Spec {
             Component::MesosAgent => &agent::SPEC,
             Component::Marathon => &marathon::SPEC,
             Component::Chronos => &chronos::SPEC,
+            Component::Haproxy => &haproxy::SPEC,
+            Component::Keepalived => &keepalived::SPEC,
         }
     }
 }

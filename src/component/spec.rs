@@ -83,6 +83,8 @@ pub enum Clients {
     Users,
     /// The hosts that run one of these components.
     Hosts(&'static [Component]),
+    /// No host of the cluster, but everyone outside who is let in.
+    Outside,
 }
 
 /// How a framework registers at Mesos' masters.
@@ -126,6 +128,10 @@ pub enum Health {
     Agents,
     /// Over HTTP: each instance reports whether it serves, and one of them leads.
     Leader,
+    /// Over HTTPS, without a password: it has to ask for one.
+    Edge,
+    /// At its host: whether it has the virtual IP, as one of them does.
+    VirtualIp,
 }
 
 impl Spec {
@@ -147,7 +153,7 @@ impl Spec {
     /// Whether its instances serve together, so that no two may be interrupted at once.
     pub const fn serves_together(&self) -> bool {
         match self.component.redundancy() {
-            Redundancy::Quorum | Redundancy::Standby => true,
+            Redundancy::Quorum | Redundancy::Standby | Redundancy::Replicas => true,
             Redundancy::Pool | Redundancy::Single => false,
         }
     }
@@ -158,13 +164,14 @@ impl Spec {
             Clients::Containers => node.has_containers(),
             Clients::Users => Self::of_node(node)
                 .any(|other| other.connects_to.contains(&self.component)),
+            Clients::Outside => false,
             Clients::Hosts(of) => of.iter().any(|component| node.runs(*component)),
         }
     }
 
-    /// The port on which it serves.
-    pub const fn port(&self) -> u16 {
-        self.ports[0].number
+    /// The port on which it serves; `None` if it listens on no TCP port.
+    pub fn port(&self) -> Option<Port> {
+        self.ports.first().copied()
     }
 }
 

@@ -11,7 +11,7 @@ use super::access::{DraftProvider, Kind};
 use super::aws;
 use super::diagnostic::Diagnostic;
 use super::group::{DraftGroup, DraftHost};
-use super::reader::{Reader, spoken};
+use super::reader::{Reader, Spanned, spoken};
 use super::settings::DraftPlatform;
 use super::{Cidr, Provider, Role, numbered};
 
@@ -30,6 +30,7 @@ pub(super) fn check(
     registry_exists(groups, r);
     network_has_room(provider, groups, r);
     heap_fits_memory(groups, platform, r);
+    vip_fits(provider, groups, platform, r);
 }
 
 /// The first machine with a name, for the message about the second one.
@@ -196,6 +197,52 @@ fn wider(subnet: Cidr, n_machines: u32) -> String {
         format!("`local: {{network: {{cidr: {wider}}}}}`")
     });
     format!("write {larger}: ten addresses are reserved for other uses")
+}
+
+/// Checks that the virtual IP can be the address of an edge host, and of nothing else.
+fn vip_fits(
+    provider: &DraftProvider,
+    groups: &[DraftGroup],
+    platform: &DraftPlatform,
+    r: &mut Reader,
+) {
+    let Some(Spanned { value: vip, span }) = &platform.vip else { return };
+    let host =
+        given_hosts(groups).find(|(_, host)| host.host.address == IpAddr::V4(*vip));
+    let (message, help) = match &provider.value {
+        Some(Provider::Aws(_)) => (
+            "an address does not move between instances of AWS by itself".to_owned(),
+            "remove `vip`: the edge host has its own public address".to_owned(),
+        ),
+        Some(Provider::Local(network)) if !network.subnet.reserves(*vip) => {
+            let [first, last] = network.subnet.reserved();
+            let message =
+                format!("machines of {} may get the address {vip}", network.subnet);
+            (message, format!("write an address from {first} to {last}"))
+        }
+        _ if host.is_some() => (
+            format!("{vip} is the address of a host"),
+            "write a free address of the edge hosts' network".to_owned(),
+        ),
+        _ if !serves_mesos(groups) => (
+            "the cluster has no edge with HAProxy, to which the address would lead"
+                .to_owned(),
+            "remove `vip`, or add groups with the roles `edge` and `agent`".to_owned(),
+        ),
+        _ => return,
+    };
+    r.fault(Diagnostic::new(span, message).help(help));
+}
+
+/// Whether the cluster has an edge in front of Mesos. A group whose roles could not be read may be
+/// anything.
+fn serves_mesos(groups: &[DraftGroup]) -> bool {
+    let has = |is: fn(Role) -> bool| {
+        groups.iter().any(|group| {
+            !group.roles_known || group.roles.iter().any(|role| is(role.value))
+        })
+    };
+    has(|role| role == Role::Edge) && has(Role::brings_mesos)
 }
 
 fn heap_fits_memory(groups: &[DraftGroup], platform: &DraftPlatform, r: &mut Reader) {

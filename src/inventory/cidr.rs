@@ -34,6 +34,17 @@ impl Cidr {
         (1 << (32 - self.prefix)) - 12
     }
 
+    /// The first and the last of the addresses that no machine gets, without the gateway's.
+    pub fn reserved(self) -> [Ipv4Addr; 2] {
+        [2, 10].map(|n| Ipv4Addr::from_bits(self.network.to_bits() + n))
+    }
+
+    /// Whether an address is one of those that no machine gets.
+    pub fn reserves(self, address: Ipv4Addr) -> bool {
+        let [first, last] = self.reserved();
+        (first..=last).contains(&address)
+    }
+
     /// Whether all its addresses are private ones (RFC 1918).
     pub fn is_private(self) -> bool {
         self.network.is_private() && self.last().is_private()

@@ -21,6 +21,12 @@ pub const AGENT_PORT: u16 = 5051;
 pub const MARATHON_PORT: u16 = 8080;
 /// The port on which Chronos serves its clients.
 pub const CHRONOS_PORT: u16 = 4400;
+/// The port on which the edge serves Marathon to everyone, with TLS and a password.
+pub const MARATHON_EDGE_PORT: u16 = 8443;
+/// The port on which the edge serves the leading Mesos master.
+pub const MESOS_EDGE_PORT: u16 = 5443;
+/// The port on which the edge serves Chronos.
+pub const CHRONOS_EDGE_PORT: u16 = 4443;
 /// The port on which the masters connect back to Marathon's driver. Without this setting Mesos
 /// would choose a new port at each start, but a firewall has to know it.
 pub const MARATHON_DRIVER_PORT: u16 = 9091;
@@ -28,15 +34,18 @@ pub const MARATHON_DRIVER_PORT: u16 = 9091;
 pub const CHRONOS_DRIVER_PORT: u16 = 9092;
 
 /// The ports of the platform's own services, in order: no task may get one of them.
-pub(crate) const SERVICE_PORTS: [u16; 10] = [
+pub(crate) const SERVICE_PORTS: [u16; 13] = [
     ZOOKEEPER_PORT,
     ZOOKEEPER_PEER_PORTS[0],
     ZOOKEEPER_PEER_PORTS[1],
     CHRONOS_PORT,
+    CHRONOS_EDGE_PORT,
     REGISTRY_PORT,
     MASTER_PORT,
     AGENT_PORT,
+    MESOS_EDGE_PORT,
     MARATHON_PORT,
+    MARATHON_EDGE_PORT,
     MARATHON_DRIVER_PORT,
     CHRONOS_DRIVER_PORT,
 ];
@@ -59,7 +68,8 @@ pub enum Role {
     Chronos,
     /// A Mesos agent, which runs tasks.
     Agent,
-    /// The edge of the cluster, which runs the registry.
+    /// The edge of the cluster, which runs the registry and, in a cluster with Mesos, the proxy
+    /// through which everyone reaches its services.
     Edge,
 }
 
@@ -80,6 +90,10 @@ pub enum Component {
     Marathon,
     /// Chronos, which runs jobs at their times.
     Chronos,
+    /// HAProxy, through which everyone reaches the services of the cluster.
+    Haproxy,
+    /// keepalived, which gives one of the edge hosts the virtual IP.
+    Keepalived,
 }
 
 /// What the loss of an instance means.
@@ -89,6 +103,8 @@ pub enum Redundancy {
     Quorum,
     /// One has to serve and lead; the others wait to take over.
     Standby,
+    /// Each can do all of the work, and one has to serve.
+    Replicas,
     /// Each does its own share of the work; some of them may be interrupted at once.
     Pool,
     /// Each serves alone.
@@ -177,13 +193,15 @@ pub struct UnknownComponent(String);
 
 impl Component {
     /// All components, in their order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Registry,
         Self::Zookeeper,
         Self::MesosMaster,
         Self::MesosAgent,
         Self::Marathon,
         Self::Chronos,
+        Self::Haproxy,
+        Self::Keepalived,
     ];
 
     /// The component as it is written in a catalogue.
@@ -195,6 +213,8 @@ impl Component {
             Self::MesosAgent => "mesos-agent",
             Self::Marathon => "marathon",
             Self::Chronos => "chronos",
+            Self::Haproxy => "haproxy",
+            Self::Keepalived => "keepalived",
         }
     }
 
@@ -204,7 +224,8 @@ impl Component {
             Self::Registry => Redundancy::Single,
             Self::Zookeeper | Self::MesosMaster => Redundancy::Quorum,
             Self::MesosAgent => Redundancy::Pool,
-            Self::Marathon | Self::Chronos => Redundancy::Standby,
+            Self::Marathon | Self::Chronos | Self::Keepalived => Redundancy::Standby,
+            Self::Haproxy => Redundancy::Replicas,
         }
     }
 
@@ -217,6 +238,8 @@ impl Component {
             Self::MesosAgent => "Mesos agents",
             Self::Marathon => "hosts of Marathon",
             Self::Chronos => "hosts of Chronos",
+            Self::Haproxy => "edge hosts",
+            Self::Keepalived => "hosts for the virtual IP",
         }
     }
 
@@ -230,6 +253,7 @@ impl Component {
             Self::MesosAgent => role == Role::Agent,
             Self::Marathon => commands || role == Role::Marathon,
             Self::Chronos => commands || role == Role::Chronos,
+            Self::Haproxy | Self::Keepalived => has_mesos && role == Role::Edge,
         }
     }
 }

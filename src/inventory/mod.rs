@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -271,6 +271,8 @@ pub struct GivenHost {
 pub struct Platform {
     /// The DNS domain of the cluster; `<cluster>.internal` if the file does not set it.
     pub domain: String,
+    /// The virtual IP: the address of the edge, which one of the edge hosts has.
+    pub vip: Option<Ipv4Addr>,
     /// The catalogue of component images. If the file does not set it, the built-in one that fits
     /// the roles.
     pub images: CatalogSource,
@@ -387,7 +389,9 @@ pub struct Zookeeper {
 impl Inventory {
     /// Whether the machines of a group run a component.
     pub fn runs(&self, group: &Group, component: Component) -> bool {
-        group.roles.iter().any(|role| component.is_run_by(*role, self.has_mesos()))
+        let is_used = component != Component::Keepalived || self.platform.vip.is_some();
+        is_used
+            && group.roles.iter().any(|role| component.is_run_by(*role, self.has_mesos()))
     }
 
     /// Whether the cluster has Mesos: whether any machine has a role that needs it.

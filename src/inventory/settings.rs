@@ -1,6 +1,7 @@
 //! Reads `platform`: what runs on the machines, and what every machine gets.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::ops::Range;
 
 use super::access::Kind;
@@ -20,6 +21,8 @@ use crate::unit::Size;
 #[derive(Default)]
 pub(super) struct DraftPlatform {
     pub(super) domain: Option<String>,
+    /// The virtual IP and its position.
+    pub(super) vip: Option<Spanned<Ipv4Addr>>,
     /// The catalogue that the file names; the inner value is `None` if it is wrong.
     pub(super) images: Option<Option<CatalogSource>>,
     pub(super) users: Vec<Account>,
@@ -45,6 +48,7 @@ impl DraftPlatform {
         };
         Some(Platform {
             domain: self.domain.unwrap_or_else(|| format!("{cluster}.internal")),
+            vip: self.vip.map(|vip| vip.value),
             images,
             users: self.users,
             base: self.base,
@@ -57,7 +61,8 @@ impl DraftPlatform {
 }
 
 pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> DraftPlatform {
-    let known = ["domain", "images", "access", "base", "zookeeper", "agents", "firewall"];
+    let known =
+        ["domain", "vip", "images", "access", "base", "zookeeper", "agents", "firewall"];
     let Some(fields) = r.fields(node, "platform", &known) else {
         return DraftPlatform::default();
     };
@@ -70,6 +75,7 @@ pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Draft
     let firewall = fields.get("firewall").map(|node| firewall(node, kind, r));
     DraftPlatform {
         domain: fields.get("domain").and_then(|node| domain(node, r)),
+        vip: fields.get("vip").and_then(|node| vip(node, r)),
         images: fields.get("images").map(|node| catalog_source(node, r)),
         users: fields.get("access").map(|node| access(node, r)).unwrap_or_default(),
         base,
@@ -124,6 +130,25 @@ fn domain(node: &Node, r: &mut Reader) -> Option<String> {
     let is_domain = |text: &str| text.len() <= 200 && text.split('.').all(is_part);
     let rule = "write lower-case letters, digits, `-` and `.`, such as `lab.example.com`";
     r.text_that(node, is_domain, "a DNS domain", rule)
+}
+
+fn vip(node: &Node, r: &mut Reader) -> Option<Spanned<Ipv4Addr>> {
+    let text = r.text(node)?;
+    let is_host = |vip: &Ipv4Addr| {
+        !vip.is_unspecified()
+            && !vip.is_loopback()
+            && !vip.is_multicast()
+            && !vip.is_broadcast()
+    };
+    match text.parse().ok().filter(is_host) {
+        Some(value) => Some(Spanned { value, span: node.span.clone() }),
+        None => {
+            let message = format!("`{text}` is not an IPv4 address of a host");
+            let help =
+                "write a free address of the edge hosts' network, such as `10.0.0.100`";
+            r.refuse(Diagnostic::new(&node.span, message).help(help))
+        }
+    }
 }
 
 fn access(node: &Node, r: &mut Reader) -> Vec<Account> {

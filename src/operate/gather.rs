@@ -8,19 +8,20 @@ use super::RunContext;
 use super::cluster_files::{ClusterFiles, ClusterFilesError, Images};
 use super::error::Error;
 use super::image::{self, BuildContext};
+use crate::component::mesos::OPERATOR;
 use crate::component::{
-    ImageFacts, Inputs, Spec, chronos, firewall, marathon, mesos, registry,
+    ImageFacts, Inputs, Spec, chronos, firewall, haproxy, marathon, mesos, registry,
 };
 use crate::host::HostName;
 use crate::images::resolved::ResolvedImages;
 use crate::inventory::catalog::{Catalog, Entry};
-use crate::inventory::{Component, Inventory, SecretSource};
+use crate::inventory::{Account, Component, Inventory, Platform, SecretSource};
 use crate::resource::Content;
 use crate::run::Fleet;
-use crate::run::health::services::Logins;
+use crate::run::health::services::{EdgeAccess, Logins};
 use crate::run::registries::{Registries, RegistryLogin};
 use crate::secret::{Redactor, Secret};
-use crate::state::{Ca, CaError, Leaf, San, SecretError};
+use crate::state::{Ca, CaError, Leaf, San, SecretError, State};
 use crate::topology::{Node, Topology};
 
 /// Everything that decisions and actions need, beside the hosts themselves.
@@ -119,11 +120,13 @@ async fn inputs(
         Ok((host.clone(), secret(&format!("mesos-agent-http-{host}"))?))
     });
     let certificates = certificates(files, topology, &ca, ctx)?;
-    let htpasswd = match certificates.is_empty() {
-        true => Secret::new(""),
+    let (htpasswd, edge_logins) = match certificates.is_empty() {
+        true => (Secret::new(""), Vec::new()),
         false => {
             let own = [registry::SECRET, registry::PULL_SECRET];
-            htpasswd(files, own.map(|name| &secrets[name]), ctx).await?
+            let users = users(files, ctx)?;
+            let htpasswd = htpasswd(files, own.map(|name| &secrets[name]), &users);
+            (htpasswd.await?, edge_logins(files, &secrets, users).await?)
         }
     };
     Ok(Inputs {
@@ -134,6 +137,7 @@ async fn inputs(
         agents: agents.collect::<Result<_, SecretError>>()?,
         secrets,
         htpasswd,
+        edge_logins,
         certificates,
         forming: BTreeSet::new(),
         firewall: firewall::Settings::of(&files.inventory),
@@ -154,7 +158,7 @@ impl Gathered {
     }
 }
 
-/// The certificates of the registries with their keys, by host.
+/// The certificates of the edge hosts with their keys, by host.
 fn certificates(
     files: &ClusterFiles,
     topology: &Topology,
@@ -162,8 +166,8 @@ fn certificates(
     ctx: &RunContext<'_>,
 ) -> Result<BTreeMap<HostName, (String, Secret)>, CaError> {
     let certificate = |node: &Node| {
-        let name = format!("registry-{}", node.host);
-        let names = names(node, &files.inventory.platform.domain);
+        let name = format!("edge-{}", node.host);
+        let names = names(node, &files.inventory.platform);
         let Leaf { cert_chain_pem, key } =
             ca.certificate(&name, &names, (ctx.clock)())?;
         Ok((node.host.clone(), (cert_chain_pem, key)))
@@ -197,14 +201,15 @@ fn unverified(inventory: &Inventory, images: &Images) -> Option<String> {
     })
 }
 
-/// The passwords for requests to Mesos, Marathon and Chronos: those that hosts get.
+/// The passwords for requests to Mesos, Marathon, Chronos and the edge: those that hosts get.
 ///
 /// # Errors
-/// When they cannot be read or kept.
+/// When they, or the certificate authority, cannot be read or kept.
 pub(super) fn logins(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
-) -> Result<Logins, SecretError> {
+) -> Result<Logins, Error> {
+    let ca = files.state.ca((ctx.clock)())?.cert_pem().to_owned();
     let secret = |name: &str| {
         files.state.resolve(&SecretSource::Generate, name, &files.folder(), ctx.env)
     };
@@ -212,6 +217,7 @@ pub(super) fn logins(
         mesos: secret(mesos::OPERATOR_SECRET)?,
         marathon: secret(marathon::HTTP_SECRET)?,
         chronos: secret(chronos::HTTP_SECRET)?,
+        edge: EdgeAccess { ca, password: secret(haproxy::SECRET)? },
     })
 }
 
@@ -237,45 +243,75 @@ fn needed(topology: &Topology) -> Vec<Component> {
     Component::ALL.into_iter().filter(runs).collect()
 }
 
-/// The names by which a registry is reached: its address for the hosts, this computer's own
-/// address for a tunnel, and a name in the cluster's domain.
-fn names(node: &Node, domain: &str) -> Vec<San> {
-    vec![
-        San::Ip(node.address),
-        San::Ip(Ipv4Addr::LOCALHOST.into()),
-        San::Dns(format!("registry.{domain}")),
-    ]
+/// The names by which an edge host is reached: its address for the hosts, this computer's own
+/// address for a tunnel, the virtual IP, and the cluster's domain with all names in it.
+fn names(node: &Node, platform: &Platform) -> Vec<San> {
+    let Platform { domain, vip, .. } = platform;
+    let own = [San::Ip(node.address), San::Ip(Ipv4Addr::LOCALHOST.into())];
+    let names = [San::Dns(domain.clone()), San::Dns(format!("*.{domain}"))];
+    let vip = vip.map(|vip| San::Ip(vip.into()));
+    own.into_iter().chain(vip).chain(names).collect()
 }
 
-/// The registries' password file; `own` are the passwords of the platform's own accounts. Hashing
-/// a password is slow on purpose, so the hashes are made in parallel.
+/// The accounts of the inventory with their passwords.
+fn users(
+    files: &ClusterFiles,
+    ctx: &RunContext<'_>,
+) -> Result<Vec<(String, Secret)>, SecretError> {
+    let users = files.inventory.platform.users.iter();
+    let password = |account: &Account| {
+        let name = format!("user-{}", account.name);
+        let (source, folder) = (&account.password, files.folder());
+        let password = files.state.resolve(source, &name, &folder, ctx.env)?;
+        Ok((account.name.clone(), password))
+    };
+    users.map(password).collect()
+}
+
+/// The registries' password file; `own` are the passwords of the platform's own accounts.
 async fn htpasswd(
     files: &ClusterFiles,
     own: [&Secret; 2],
-    ctx: &RunContext<'_>,
+    users: &[(String, Secret)],
 ) -> Result<Secret, Error> {
     let names = [registry::ACCOUNT, registry::PULL_ACCOUNT].map(str::to_owned);
-    let mut accounts: Vec<(String, Secret)> =
-        names.into_iter().zip(own.map(Secret::clone)).collect();
-    for account in &files.inventory.platform.users {
-        let name = format!("user-{}", account.name);
-        let password =
-            files.state.resolve(&account.password, &name, &files.folder(), ctx.env)?;
-        accounts.push((account.name.clone(), password));
-    }
+    let own = names.into_iter().zip(own.map(Secret::clone));
+    let accounts = own.chain(users.iter().cloned());
+    let lines = hashed(files, accounts, State::htpasswd_line).await?;
+    Ok(Secret::new(lines.into_iter().map(|line| line + "\n").collect::<String>()))
+}
+
+/// The accounts that the proxy lets in, with the hashes of their passwords.
+async fn edge_logins(
+    files: &ClusterFiles,
+    secrets: &BTreeMap<&'static str, Secret>,
+    mut users: Vec<(String, Secret)>,
+) -> Result<Vec<(String, Secret)>, Error> {
+    users.push((OPERATOR.to_owned(), secrets[haproxy::SECRET].clone()));
+    let names: Vec<String> = users.iter().map(|(name, _)| name.clone()).collect();
+    let hashes = hashed(files, users, State::crypt_hash).await?;
+    Ok(names.into_iter().zip(hashes).collect())
+}
+
+/// What a function makes of each account and its password, in order. Hashing a password is slow on
+/// purpose, so it is done in parallel.
+async fn hashed<T: Send + 'static>(
+    files: &ClusterFiles,
+    accounts: impl IntoIterator<Item = (String, Secret)>,
+    hash: fn(&State, &str, &Secret) -> Result<T, SecretError>,
+) -> Result<Vec<T>, Error> {
     let hashing: Vec<_> = accounts
         .into_iter()
         .map(|(name, password)| {
             let state = files.state.clone();
-            tokio::task::spawn_blocking(move || state.htpasswd_line(&name, &password))
+            tokio::task::spawn_blocking(move || hash(&state, &name, &password))
         })
         .collect();
-    let mut lines = String::new();
-    for line in hashing {
-        lines.push_str(&line.await.expect("hashing a password does not panic")?);
-        lines.push('\n');
+    let mut hashes = Vec::new();
+    for hash in hashing {
+        hashes.push(hash.await.expect("hashing a password does not panic")?);
     }
-    Ok(Secret::new(lines))
+    Ok(hashes)
 }
 
 /// The contents of the files that the inventory names.

@@ -67,7 +67,8 @@ pub(super) async fn is_left(services: Services<'_>) -> bool {
 /// Where the app has to run.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ProofScope<'a> {
-    /// On all agents, but at most two; the app also has to survive the loss of a task.
+    /// On all agents, but at most two; the app also has to survive the loss of a task, and every
+    /// edge host has to serve Marathon.
     Any,
     /// On each of these agents, and on no others.
     Agents(&'a [Node]),
@@ -84,7 +85,7 @@ pub(super) async fn prove(
     ctx: &RunContext<'_>,
 ) -> Result<(), NotProved> {
     let (hosts, n_steps) = match scope {
-        ProofScope::Any => (Vec::new(), 5),
+        ProofScope::Any => (Vec::new(), 5 + usize::from(has_edge(services.topology))),
         ProofScope::Agents(nodes) => {
             (nodes.iter().map(|node| node.host.clone()).collect(), 4)
         }
@@ -112,7 +113,26 @@ async fn steps(
         failed => failed,
     };
     let removed = step(ctx, "remove the app", proof.remove()).await;
-    used.and(removed)
+    used.and(removed)?;
+    match scope {
+        ProofScope::Any if has_edge(services.topology) => {
+            step(ctx, "use Marathon through the edge", through_edge(services)).await
+        }
+        _ => Ok(()),
+    }
+}
+
+fn has_edge(topology: &Topology) -> bool {
+    topology.nodes.iter().any(|node| node.runs(Component::Haproxy))
+}
+
+/// Uses Marathon through every edge host.
+async fn through_edge(services: Services<'_>) -> Result<(), String> {
+    for edge in services.topology.members_of(Component::Haproxy) {
+        let served = services.serves_marathon(&edge).await;
+        served.map_err(|why| format!("{} does not serve it: {why}", edge.host))?;
+    }
+    Ok(())
 }
 
 /// Runs a step, and reports its beginning and its end.

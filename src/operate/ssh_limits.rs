@@ -46,8 +46,9 @@ pub(super) async fn without_room(
 /// way: their master reports about them.
 fn asked(node: &Node) -> Option<u16> {
     Spec::of_node(node)
-        .find(|spec| spec.component.redundancy() != Redundancy::Pool)
-        .map(Spec::port)
+        .filter(|spec| spec.component.redundancy() != Redundancy::Pool)
+        .find_map(Spec::port)
+        .map(|port| port.number)
 }
 
 /// Tries a connection through the SSH server; it does not matter if nothing listens there yet.

@@ -24,7 +24,7 @@ use super::gather::{logins, registry_password};
 use super::survey;
 use super::{RunContext, connect, machines};
 use crate::api::zookeeper::{Answer, Mode};
-use crate::component::{Health, Spec, agent, docker, installed, lost};
+use crate::component::{Health, Spec, agent, docker, installed, keepalived, lost};
 use crate::event::count;
 use crate::event::in_words;
 use crate::host::HostName;
@@ -300,6 +300,7 @@ impl Seen<'_> {
         problems.extend(self.asked.problems(self.topology));
         let mut notes = self.asked.notes();
         notes.extend(agent::unlimited(self.topology, self.facts));
+        notes.extend(keepalived::note(self.topology));
         Status {
             cluster: self.topology.cluster.to_string(),
             missing: missing.map(|machine| machine.name.clone()).collect(),
@@ -352,7 +353,9 @@ impl Seen<'_> {
                 refused.cloned().map(ServiceState::Faulty)
             }
             Health::Zookeeper => self.answers.get(&node.host).map(of_member),
-            Health::Agents | Health::Leader => self.asked.state(spec.component, node),
+            Health::Agents | Health::Leader | Health::Edge | Health::VirtualIp => {
+                self.asked.state(spec.component, node)
+            }
         };
         said.unwrap_or(ServiceState::Serves("active"))
     }

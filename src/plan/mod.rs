@@ -240,7 +240,7 @@ fn unguarded(situation: &Situation<'_>, scope: &Scope<'_>) -> Result<Plan, NoPla
 }
 
 /// The stages that add or change something, in order.
-const STAGES: [Stage; 10] = [
+const STAGES: [Stage; 11] = [
     Stage::Boot,
     Stage::Base,
     Stage::Firewall,
@@ -251,6 +251,7 @@ const STAGES: [Stage; 10] = [
     Stage::Masters,
     Stage::Agents,
     Stage::Frameworks,
+    Stage::Edge,
 ];
 
 /// Makes the plan that removes everything that earlier runs installed. It gives up the quorum on
@@ -325,6 +326,7 @@ impl Plan {
             | Action::ReloadSystemd
             | Action::LoadFirewall(_)
             | Action::StartUnit { .. }
+            | Action::ReloadUnit { .. }
             | Action::WriteBoot(_)
             | Action::Reboot { .. }
             | Action::Retire(_) => false,
@@ -509,8 +511,27 @@ fn gates_of(component: Component, members: Vec<Member>) -> Vec<Gate> {
     let gate = |members| Gate::Serves { component, members };
     match component.redundancy() {
         Redundancy::Single => members.into_iter().map(|it| gate(vec![it])).collect(),
-        Redundancy::Quorum | Redundancy::Standby | Redundancy::Pool => {
-            if members.is_empty() { Vec::new() } else { vec![gate(members)] }
+        Redundancy::Quorum
+        | Redundancy::Standby
+        | Redundancy::Replicas
+        | Redundancy::Pool => {
+            if members.is_empty() {
+                Vec::new()
+            } else {
+                vec![gate(members)]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stage_of_every_component_is_applied() {
+        for spec in Spec::all() {
+            assert!(STAGES.contains(&spec.stage), "{}", spec.component);
         }
     }
 }

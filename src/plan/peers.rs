@@ -28,7 +28,7 @@ impl Peers {
                 let ensemble = topology.ensemble_of(component)?;
                 Some(Self::quorum(component, ensemble))
             }
-            Redundancy::Standby => {
+            Redundancy::Standby | Redundancy::Replicas => {
                 let members = topology.members_of(component);
                 (!members.is_empty()).then_some(Self { component, members, needed: 1 })
             }
@@ -101,7 +101,9 @@ impl Peers {
             let what = if self.needed > 1 { "has no majority" } else { "does not serve" };
             return Some(format!("{title} {what}: {n_serving} of {n_members} {serve}"));
         }
-        (n_members > 1 && !hosts().any(leads)).then(|| format!("{title} has no leader"))
+        let one_leads = self.component.redundancy() != Redundancy::Replicas;
+        (one_leads && n_members > 1 && !hosts().any(leads))
+            .then(|| format!("{title} has no leader"))
     }
 
     /// What the members are called.
@@ -113,9 +115,10 @@ impl Peers {
     pub(super) fn needed_in_words(&self) -> String {
         match self.component.redundancy() {
             Redundancy::Quorum => format!("a majority of {} is", self.needed),
-            Redundancy::Standby | Redundancy::Pool | Redundancy::Single => {
-                "one is".to_owned()
-            }
+            Redundancy::Standby
+            | Redundancy::Replicas
+            | Redundancy::Pool
+            | Redundancy::Single => "one is".to_owned(),
         }
     }
 }

@@ -283,6 +283,7 @@ fn call(n: usize, action: &Action) -> String {
             let line = if *ours { unit_record(name) } else { String::new() };
             start(name, *restart, *enable, [if *failed { "failed" } else { "" }, &line])
         }
+        Action::ReloadUnit { name } => words(&["reload_unit", name]),
         Action::Retire(owned) => retire(owned),
     }
 }

@@ -591,6 +591,13 @@ remove_firewall() {
   forget "$2"
 }
 
+reload_unit() {
+  systemctl reload "$1" || {
+    journalctl --no-pager --lines 20 --output cat --unit "$1"
+    return 1
+  }
+}
+
 stop_unit() {
   systemctl --quiet disable --now "$1" || ! systemctl cat "$1" >/dev/null 2>&1
   # A unit may leave processes behind on purpose for its next start, but there is none.

@@ -255,8 +255,9 @@ pub(super) fn wrong_access(
 }
 
 /// The part of the probe about files and directories, and about the machine's clock and network.
-/// `stat` and `sha256sum` run once for all of them. The text of a file is sent only if its hash is
-/// not the expected one.
+/// `stat` and `sha256sum` run once for all of them. What a service removes meanwhile is missing, so
+/// that is asked before and after. The text of a file is sent only if its hash is not the expected
+/// one.
 pub(super) fn script(questions: &Questions) -> String {
     let files = questions.files();
     let mut expected = String::new();
@@ -268,9 +269,12 @@ pub(super) fn script(questions: &Questions) -> String {
     let paths: Vec<String> = files.keys().map(|path| format!("'{path}'")).collect();
     format!(
         r#"set -- {paths}
-for path do
-  [ -e "$path" ] || [ -L "$path" ] || printf '{{"q":"missing","path":"%s"}}\n' "$path"
-done
+tell_missing() {{
+  for path do
+    [ -e "$path" ] || [ -L "$path" ] || printf '{{"q":"missing","path":"%s"}}\n' "$path"
+  done
+}}
+tell_missing "$@"
 stat -c '{{"q":"path","path":"%n","kind":"%F","mode":"%a","owner":["%U","%u"],"group":["%G","%g"],"inode":%i,"changed":%Z}}' -- "$@" {NOW} {NETWORK} <{NOW} 2>/dev/null
 sums=
 [ $# = 0 ] || sums=$(sha256sum -- "$@" 2>/dev/null)
@@ -285,6 +289,7 @@ while read -r sum path; do
 done <<SUMS
 $sums
 SUMS
+tell_missing "$@"
 "#,
         paths = paths.join(" ")
     )

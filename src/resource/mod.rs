@@ -177,7 +177,8 @@ impl Change {
                 | Owned::Tree { .. }
                 | Owned::Firewall,
             )
-            | Action::ReloadSystemd => false,
+            | Action::ReloadSystemd
+            | Action::ReloadUnit { .. } => false,
         }
     }
 }
@@ -235,6 +236,11 @@ pub enum Action {
         failed: bool,
         /// Whether this program has to stop it when it is removed: it did not run before.
         ours: bool,
+    },
+    /// Let a unit that runs read its files again, without an interruption.
+    ReloadUnit {
+        /// The unit.
+        name: String,
     },
     /// Write a setting of the boot loader, and update the loader.
     WriteBoot(File),

@@ -24,7 +24,10 @@ const UNITS: &str = "/etc/systemd/system";
 pub struct Unit {
     /// Its name with its type, such as `docker.service`.
     pub name: String,
+    /// The hashes of the files that it reads when it starts.
     inputs: BTreeMap<HostPath, String>,
+    /// The hashes of the files that it reads when it starts and when it reloads.
+    reloaded: BTreeMap<HostPath, String>,
 }
 
 /// A unit's state on a host.
@@ -67,28 +70,42 @@ pub enum Enabling {
 impl Unit {
     /// A unit that runs; this program does not restart it.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), inputs: BTreeMap::new() }
+        Self { name: name.into(), inputs: BTreeMap::new(), reloaded: BTreeMap::new() }
     }
 
     /// The same unit, restarted whenever it runs with other contents of these files. The host also
     /// needs the drop-in that notes them: [`Unit::drop_in`].
     pub fn started_with<'a>(mut self, files: impl IntoIterator<Item = &'a File>) -> Self {
-        self.inputs = files
-            .into_iter()
-            .map(|file| (file.path.clone(), file.content.sha256()))
-            .collect();
+        self.inputs = hashes(files);
         self
     }
 
-    /// The drop-in that notes the inputs at each start; `None` if there are no inputs.
+    /// The same unit, reloaded whenever it runs with other contents of these files. Its own file
+    /// has to say how it is reloaded.
+    pub fn reloaded_with<'a>(
+        mut self,
+        files: impl IntoIterator<Item = &'a File>,
+    ) -> Self {
+        self.reloaded = hashes(files);
+        self
+    }
+
+    /// The drop-in that notes the inputs at each start and reload; `None` if there are no inputs.
     pub fn drop_in(&self) -> Option<File> {
-        let paths: Vec<&str> = self.inputs.keys().map(HostPath::as_str).collect();
+        let inputs = self.inputs.keys().chain(self.reloaded.keys());
+        let paths: Vec<&str> = inputs.map(HostPath::as_str).collect();
+        let (paths_as_words, name) = (paths.join(" "), &self.name);
+        let note = format!(
+            "+/bin/sh -c '[ -d {NOTES} ] || mkdir -p {NOTES}; sha256sum {paths_as_words} >{NOTES}/{name}'"
+        );
+        let at_reload = match self.reloaded.is_empty() {
+            true => String::new(),
+            false => format!("ExecReload={note}\n"),
+        };
         let text = format!(
             "# Written by platform: notes what this unit was started with.\n\
              [Service]\n\
-             ExecStartPre=+/bin/sh -c '[ -d {NOTES} ] || mkdir -p {NOTES}; sha256sum {} >{NOTES}/{}'\n",
-            paths.join(" "),
-            self.name
+             ExecStartPre={note}\n{at_reload}"
         );
         let path = format!("{UNITS}/{}.d/50-platform.conf", self.name);
         let path = path.parse().expect("a unit's name is safe in a path");
@@ -114,7 +131,14 @@ impl Unit {
                 (None, "disabled") => {
                     ("enable", "does not start at boot".to_owned(), start(false, false))
                 }
-                (None, _) => return Ok(None),
+                (None, _) => match self.to_reload(state) {
+                    Some(files) => {
+                        let name = self.name.clone();
+                        let reason = format!("runs with a different {files}");
+                        ("reload", reason, Action::ReloadUnit { name })
+                    }
+                    None => return Ok(None),
+                },
             },
             // The run waits for a unit that is about to run: otherwise a machine that boots would
             // stop its Docker, and everything in it, a second time. Only a unit that began with
@@ -136,17 +160,21 @@ impl Unit {
         Ok(Some(Change { key, verb, reason, diff: None, action }))
     }
 
-    /// Which inputs differ from those with which it was started.
+    /// Why it has to restart: inputs differ from those with which it was started.
     fn stale(&self, state: &UnitState) -> Option<String> {
-        let stale: Vec<&str> = self
-            .inputs
-            .iter()
-            .filter(|(path, sha256)| state.started_with.get(*path) != Some(*sha256))
-            .map(|(path, _)| path.as_str())
-            .collect();
-        (!stale.is_empty())
-            .then(|| format!("was started with a different {}", stale.join(", ")))
+        let stale = state.differing_from(&self.inputs);
+        stale.map(|files| format!("was started with a different {files}"))
     }
+
+    /// The files that it has to read again.
+    fn to_reload(&self, state: &UnitState) -> Option<String> {
+        state.differing_from(&self.reloaded)
+    }
+}
+
+fn hashes<'a>(files: impl IntoIterator<Item = &'a File>) -> BTreeMap<HostPath, String> {
+    let files = files.into_iter();
+    files.map(|file| (file.path.clone(), file.content.sha256())).collect()
 }
 
 impl UnitState {
@@ -154,6 +182,16 @@ impl UnitState {
     pub fn is_starting(&self) -> bool {
         self.active_for.is_some_and(|time| time < START)
             && self.n_restarts <= MOST_RESTARTS
+    }
+
+    /// The inputs that differ from those with which it runs; `None` if none does.
+    fn differing_from(&self, inputs: &BTreeMap<HostPath, String>) -> Option<String> {
+        let differs = |(path, sha256): &(&HostPath, &String)| {
+            self.started_with.get(*path) != Some(*sha256)
+        };
+        let paths = inputs.iter().filter(differs).map(|(path, _)| path.as_str());
+        let paths: Vec<&str> = paths.collect();
+        (!paths.is_empty()).then(|| paths.join(", "))
     }
 
     fn enabling(&self) -> Enabling {

@@ -43,10 +43,11 @@ pub(crate) struct Blocked {
 /// by one.
 pub(crate) fn connections(topology: &Topology) -> Vec<Connection> {
     let mut connections = Vec::new();
-    for spec in Spec::all() {
+    let serving = Spec::all().filter_map(|spec| Some((spec, spec.port()?)));
+    for (spec, port) in serving {
         let nodes = topology.nodes.iter();
         let sources: Vec<&Node> =
-            nodes.clone().filter(|node| spec.has_client(spec.ports[0], node)).collect();
+            nodes.clone().filter(|node| spec.has_client(port, node)).collect();
         let targets: Vec<&Node> =
             nodes.filter(|node| node.runs(spec.component)).collect();
         for (n, target) in targets.iter().enumerate() {
@@ -55,7 +56,7 @@ pub(crate) fn connections(topology: &Topology) -> Vec<Connection> {
                 from: from.host.clone(),
                 to: target.host.clone(),
                 address: target.address,
-                port: spec.port(),
+                port: port.number,
             }));
         }
     }
@@ -90,7 +91,7 @@ fn askers<'a>(
             turn.map(|turn| others[turn]).into_iter().collect()
         }
         Redundancy::Single => others.map(|(_, from)| from).collect(),
-        Redundancy::Quorum | Redundancy::Standby => others
+        Redundancy::Quorum | Redundancy::Standby | Redundancy::Replicas => others
             .filter(|(turn, from)| !is_worker(from) || turn % n_targets == n)
             .map(|(_, from)| from)
             .collect(),
@@ -200,7 +201,7 @@ mod tests {
             connections.iter().all(|connection| connection.from != connection.to),
             "{connections:?}"
         );
-        assert_eq!(to(&connections, "c1", MARATHON_PORT), ["c2", "c3"]);
+        assert_eq!(to(&connections, "c1", MARATHON_PORT), ["c2", "c3", "e1"]);
         assert_eq!(to(&connections, "e1", REGISTRY_PORT), ["c1", "c2", "c3", "w1", "w2"]);
         for host in ["w1", "w2"] {
             let [asker] = &to(&connections, host, AGENT_PORT)[..] else {

@@ -9,6 +9,7 @@ mod base;
 mod cluster;
 mod consent;
 mod ec2;
+mod edge;
 mod faults;
 mod firewall;
 mod given;

@@ -24,7 +24,7 @@ const APART: &str = "cluster: tiny\nprovider: {ssh: {}}\ngroups:\n  \
         hosts: [{address: 10.0.0.6, name: agent-1}, {address: 10.0.0.7, name: agent-2}]\n";
 
 /// Every secret of the cluster, and the hosts that need it.
-const HOLDERS: [(&str, &[&str]); 19] = [
+const HOLDERS: [(&str, &[&str]); 21] = [
     (
         "secret-registry-pull",
         &["agent-1", "agent-2", "chronos", "edge", "marathon", "master", "zookeeper"],
@@ -39,15 +39,17 @@ const HOLDERS: [(&str, &[&str]); 19] = [
     ("secret-agent-zookeeper", &["agent-1", "agent-2"]),
     // The operator's rights end at the masters: no other host may have the operator's password.
     ("secret-mesos-operator", &["master"]),
+    ("secret-mesos-edge", &["edge", "master"]),
     ("secret-mesos-agent", &["agent-1", "agent-2", "master"]),
     ("secret-of-agent-1", &["agent-1"]),
     ("secret-of-agent-2", &["agent-2"]),
     ("secret-marathon-zookeeper", &["marathon"]),
     ("secret-marathon-mesos", &["marathon", "master"]),
-    ("secret-marathon-http", &["marathon"]),
+    ("secret-marathon-http", &["edge", "marathon"]),
     ("secret-chronos-zookeeper", &["chronos"]),
     ("secret-chronos-mesos", &["chronos", "master"]),
-    ("secret-chronos-http", &["chronos"]),
+    ("secret-chronos-http", &["chronos", "edge"]),
+    ("secret-edge-hash", &["edge"]),
 ];
 
 /// The files of a host.
@@ -231,6 +233,12 @@ fn every_key_of_the_access_lists_is_one_that_mesos_knows() {
     }
 }
 
+/// Whether a key is about reading only.
+fn is_read(key: &str) -> bool {
+    key.starts_with("view_")
+        || ["get_endpoints", "access_sandboxes", "access_mesos_logs"].contains(&key)
+}
+
 #[test]
 fn who_is_not_named_may_nothing_and_an_agent_may_only_register() {
     let cluster = Cluster::of(APART);
@@ -250,6 +258,7 @@ fn who_is_not_named_may_nothing_and_an_agent_may_only_register() {
                 | "create_volumes"
                 | "resize_volumes"
                 | "destroy_volumes" => json!(["marathon"]),
+                key if host == "master" && is_read(key) => json!(["platform", "edge"]),
                 _ => json!(["platform"]),
             };
             assert_eq!(Value::from(named), expected, "{host}: {key}");

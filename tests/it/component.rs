@@ -60,6 +60,18 @@ fn an_edge_host_is_brought_the_registry() {
 }
 
 #[test]
+fn an_edge_host_with_a_virtual_ip_is_brought_keepalived() {
+    let cluster = Cluster::of(
+        "cluster: lab\nprovider: {local: {}}\ngroups:\n  \
+           control: {roles: [control], count: 3}\n  edge: {roles: [edge], count: 2}\n  \
+           workers: {roles: [agent], count: 1}\nplatform: {vip: 10.77.0.10}\n",
+    );
+    let text = brought(&cluster, "edge-2");
+    let at = text.find("[edge] Image(Image { name: \"keepalived").expect("it is brought");
+    snapshot::check("component-keepalived", &text[at..]);
+}
+
+#[test]
 fn a_host_that_is_a_whole_cluster_is_brought_everything() {
     snapshot::check("component-alone", &brought(&Cluster::of(ALONE), "one"));
 }

@@ -117,8 +117,11 @@ fn ssh_is_left_alone_unless_the_networks_of_administrators_are_known() {
             assert!(is_let_in(&rules, other, 22), "{} to {}", other.host, node.host);
         }
         let admins = ports(&rules, "ip saddr @admins4 tcp dport { ", " } accept");
-        let edge = node.runs(Component::Registry).then_some(5000);
-        let expected = [22, 2222].into_iter().chain(edge).collect();
+        let edge: &[u16] = match node.runs(Component::Registry) {
+            true => &[4443, 5000, 5443, 8443],
+            false => &[],
+        };
+        let expected = [22, 2222].iter().chain(edge).copied().collect();
         assert_eq!(admins, expected, "{}", node.host);
     }
 }

@@ -7,6 +7,7 @@ mod calls;
 mod cluster;
 mod component;
 mod cost;
+mod edge;
 mod fake;
 mod firewall;
 mod fixture;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use futures::future::join_all;
 use serde::{Serialize, Serializer};
@@ -11,7 +12,7 @@ use super::state::ServiceState;
 use super::{deployments, launches};
 use crate::api::mesos::{AgentInfo, DrainState, Framework};
 use crate::component::{Health, Spec};
-use crate::host::HostName;
+use crate::host::{HostName, joined};
 use crate::inventory::Component;
 use crate::run::health::services::{LeaderStatus, Services, agent_of, confirm};
 use crate::topology::{Member, Node, Topology};
@@ -73,7 +74,7 @@ const REGISTERED: &str = "registered";
 /// problem of the agent.
 const NOT_TOLD: &str = "not known: no master leads";
 
-/// The answers of Mesos, Marathon and Chronos.
+/// The answers of Mesos, Marathon, Chronos and the edge.
 pub(super) struct Asked {
     statuses: BTreeMap<(Component, HostName), LeaderStatus>,
     agents: Result<Vec<AgentInfo>, String>,
@@ -95,9 +96,10 @@ impl Asked {
             let statuses = services.own_statuses(component, &members).await;
             (component, members, statuses)
         };
-        let leaders = Spec::all().filter(|spec| spec.health == Health::Leader);
+        let asked = [Health::Leader, Health::Edge, Health::VirtualIp];
+        let asked = Spec::all().filter(|spec| asked.contains(&spec.health));
         let (statuses, agents, frameworks) = tokio::join!(
-            join_all(leaders.map(|spec| of(spec.component))),
+            join_all(asked.map(|spec| of(spec.component))),
             services.agents(),
             services.frameworks(),
         );
@@ -155,6 +157,12 @@ impl Asked {
             return Some(self.state_of_agent(node));
         }
         Some(match self.statuses.get(&(component, node.host.clone()))? {
+            Ok(true) if component == Component::Keepalived => {
+                ServiceState::Serves("has the virtual IP")
+            }
+            Ok(false) if component == Component::Keepalived => {
+                ServiceState::Serves("waits")
+            }
             // A member that says that it leads, but does not answer as the leader, is about to
             // lead or has just lost the lead.
             Ok(true) if component != Component::MesosMaster || self.agents.is_ok() => {
@@ -190,8 +198,33 @@ impl Asked {
         })
     }
 
-    /// What is wrong with Mesos as a whole, in sentences.
+    /// What is wrong with Mesos and the edge as a whole, in sentences.
     pub(super) fn problems(&self, topology: &Topology) -> Vec<String> {
+        let edge = topology.vip.and_then(|vip| self.problem_of_edge(vip));
+        self.problems_of_mesos(topology).into_iter().chain(edge).collect()
+    }
+
+    /// What is wrong with the virtual IP; `None` if one host has it.
+    fn problem_of_edge(&self, vip: Ipv4Addr) -> Option<String> {
+        let of_edge = self.statuses.iter();
+        let of_edge =
+            of_edge.filter(|((component, _), _)| *component == Component::Keepalived);
+        let holders = of_edge.clone().filter(|(_, status)| **status == Ok(true));
+        let holders: Vec<&HostName> = holders.map(|((_, host), _)| host).collect();
+        match holders[..] {
+            [] if of_edge.count() > 0 => Some(format!(
+                "no host has the virtual IP {vip}: a host takes it when its HAProxy serves"
+            )),
+            [] | [_] => None,
+            _ => Some(format!(
+                "the virtual IP {vip} is on several hosts at once ({}): they do not hear each \
+                 other; let IP protocol 112 (VRRP) pass between them",
+                joined(holders)
+            )),
+        }
+    }
+
+    fn problems_of_mesos(&self, topology: &Topology) -> Vec<String> {
         let (Some(masters), Err(why)) = (topology.masters(), &self.agents) else {
             return self.launches.iter().cloned().collect();
         };

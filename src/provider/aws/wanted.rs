@@ -7,8 +7,8 @@ use crate::unit::Size;
 
 use super::seen::{Instance, Rule, Source};
 
-/// The ports of the balancer on the edge, with TLS: Marathon, Mesos, Chronos and its own page.
-const BALANCER_PORTS: [u16; 4] = [443, 8443, 5443, 4443];
+/// The port of the edge's page.
+const PAGE_PORT: u16 = 443;
 const SSH_PORT: u16 = 22;
 
 /// What the inventory asks for at AWS.
@@ -167,10 +167,10 @@ impl WantedGroup {
     }
 }
 
-/// The ports that machines of the edge open: those of the balancer, and of every component that
+/// The ports that machines of the edge open: that of the page, and those of every component that
 /// listens on all of its host's addresses.
 fn edge_ports() -> impl Iterator<Item = u16> {
     let ports = Spec::all().flat_map(|spec| spec.ports);
     let open = ports.filter(|port| port.on_all).map(|port| port.number);
-    BALANCER_PORTS.into_iter().chain(open)
+    std::iter::once(PAGE_PORT).chain(open)
 }

@@ -302,12 +302,26 @@ async fn routes() -> Result<Vec<network::Route>, MachineError> {
     Ok(network::routes(&table.map_err(MachineError::Routes)?))
 }
 
+/// How often Docker is asked for its networks. Another program may remove one between the list and
+/// the question about it, which then fails.
+const TRIES: usize = 3;
+
 async fn networks() -> Result<Vec<network::DockerNetwork>, MachineError> {
+    let mut answer = listed_networks().await;
+    for _ in 1..TRIES {
+        if answer.is_err() {
+            answer = listed_networks().await;
+        }
+    }
+    serde_json::from_str(&answer?)
+        .map_err(|source| MachineError::Answer { what: "its networks", source })
+}
+
+/// Every network, as Docker shows it.
+async fn listed_networks() -> Result<String, MachineError> {
     let ids = docker(&Argv::new(["docker", "network", "ls", "--quiet"])).await?;
     let inspect = ["docker", "network", "inspect"].into_iter();
-    let answer = docker(&Argv::new(inspect.chain(ids.split_whitespace()))).await?;
-    serde_json::from_str(&answer)
-        .map_err(|source| MachineError::Answer { what: "its networks", source })
+    docker(&Argv::new(inspect.chain(ids.split_whitespace()))).await
 }
 
 /// The MTU; `None` if there is no default route, or the kernel does not report it.

@@ -1,4 +1,5 @@
-//! Asks the masters, the agents, Marathon and Chronos about their health, through the hosts.
+//! Asks the masters, the agents, Marathon, Chronos and the edge about their health, through the
+//! hosts.
 //!
 //! An answer of a master proves little: a master without a registry answers too. So masters are
 //! asked whether they recovered their log, and the leader is asked for data that it has only
@@ -8,7 +9,7 @@
 //! which of them leads: it knows to which framework it makes offers.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,16 +17,21 @@ use futures::future::{BoxFuture, join_all};
 use hyper::Uri;
 
 use crate::api::chronos::Chronos;
+use crate::api::edge::{Edge, EdgeError};
 use crate::api::http::{Access, ApiError, Endpoint, Login, ThroughHost};
 use crate::api::marathon::Marathon;
 use crate::api::mesos::{AgentInfo, Framework, Master};
+use crate::api::tunnel::Tunnel;
 use crate::component::Spec;
 use crate::component::mesos::OPERATOR;
 use crate::event::in_words;
 use crate::host::HostName;
-use crate::inventory::Component;
-use crate::inventory::component::{CHRONOS_PORT, MARATHON_PORT, MASTER_PORT};
+use crate::inventory::component::{
+    CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
+};
+use crate::inventory::{Component, Redundancy};
 use crate::plan::MemberHealth;
+use crate::remote::{Argv, As, Exec, Input};
 use crate::run::Fleet;
 use crate::run::gate::GateState;
 use crate::secret::Secret;
@@ -48,6 +54,17 @@ pub(crate) struct Logins {
     pub(crate) mesos: Secret,
     pub(crate) marathon: Secret,
     pub(crate) chronos: Secret,
+    /// What this program needs to know to use the edge.
+    pub(crate) edge: EdgeAccess,
+}
+
+/// How this program uses the edge.
+#[derive(Debug)]
+pub(crate) struct EdgeAccess {
+    /// The certificate of the cluster's own authority, in PEM.
+    pub(crate) ca: String,
+    /// The platform's own password.
+    pub(crate) password: Secret,
 }
 
 /// Whether a member leads, or why it does not serve.
@@ -87,6 +104,8 @@ impl Services<'_> {
             Component::MesosMaster => Box::pin(self.master_status(member)),
             Component::Marathon => Box::pin(self.marathon_status(member)),
             Component::Chronos => Box::pin(self.chronos_status(member)),
+            Component::Haproxy => Box::pin(self.edge_status(member)),
+            Component::Keepalived => Box::pin(self.vip_status(member)),
             Component::Registry | Component::Zookeeper | Component::MesosAgent => {
                 Box::pin(async move { Err(format!("{component} has no such status")) })
             }
@@ -114,6 +133,63 @@ impl Services<'_> {
         is_refused(chronos.is_guarded().await)?;
         chronos.ping().await.map_err(said)?;
         leads(member, chronos.leader().await)
+    }
+
+    /// Whether the edge on a host asks for a password; no edge leads.
+    async fn edge_status(&self, member: &Member) -> LeaderStatus {
+        let ask = |edge: Edge| async move { edge.is_guarded().await };
+        self.at_edge(member, ask).await.map(|()| false)
+    }
+
+    /// Whether a host has the virtual IP.
+    async fn vip_status(&self, member: &Member) -> LeaderStatus {
+        let remote = self.fleet.get(&member.host);
+        let remote = remote.ok_or("there is no connection to its host")?;
+        let vip = self.topology.vip.ok_or("the cluster has no virtual IP")?;
+        let exec = Exec {
+            purpose: "look for the virtual IP".to_owned(),
+            argv: Argv::new(["cat", "/proc/net/fib_trie"]),
+            user: As::Login,
+            input: Input::Empty,
+            on_line: None,
+            deadline: ANSWER,
+        };
+        let output = remote.exec(exec).await.map_err(|error| in_words(&error))?;
+        Ok(has_address(&String::from_utf8_lossy(&output.stdout), vip))
+    }
+
+    /// Checks that Marathon is served through the edge on a host.
+    pub(crate) async fn serves_marathon(&self, edge: &Member) -> Result<(), String> {
+        let login = (OPERATOR, &self.logins.edge.password);
+        let ask = |edge: Edge| async move { edge.serves("v2/info", login).await };
+        self.at_edge(edge, ask).await
+    }
+
+    /// Asks the edge on a host, at Marathon's port.
+    async fn at_edge<F>(
+        &self,
+        member: &Member,
+        ask: impl FnOnce(Edge) -> F,
+    ) -> Result<(), String>
+    where
+        F: Future<Output = Result<(), EdgeError>>,
+    {
+        let remote = self.fleet.get(&member.host);
+        let remote = Arc::clone(remote.ok_or("there is no connection to its host")?);
+        let tunnel =
+            Tunnel::open(remote, member.address.to_string(), MARATHON_EDGE_PORT).await;
+        let tunnel = tunnel.map_err(|error| in_words(&error))?;
+        let address = tunnel.address().to_string();
+        let edge = Edge::new(&address, &self.logins.edge.ca);
+        let answer = match edge {
+            Ok(edge) => ask(edge).await,
+            Err(error) => Err(error),
+        };
+        // The error at the far end is more useful than that the near end was closed.
+        answer.map_err(|error| match tunnel.failure() {
+            Some(failure) => in_words(&failure),
+            None => in_words(&error),
+        })
     }
 
     /// Whether the leading master has its registry, which needs a quorum.
@@ -220,7 +296,11 @@ impl Services<'_> {
     ) -> GateState {
         let (statuses, unasked) = self.statuses(component, members).await;
         let whole = self.topology.members_of(component).len() == members.len();
-        match (judge(members, &statuses, whole), unasked) {
+        let one_leads = match component.redundancy() {
+            Redundancy::Replicas => None,
+            _ => Some(whole),
+        };
+        match (judge(members, &statuses, one_leads), unasked) {
             (GateState::Open(seen), _) if component == Component::MesosMaster => {
                 match self.registry(members).await {
                     Ok(()) => GateState::Open(seen),
@@ -242,6 +322,13 @@ impl Services<'_> {
             Err(why) => GateState::Closed(why),
         }
     }
+}
+
+/// Whether a host has an address, by the kernel's table of routes.
+fn has_address(table: &str, address: Ipv4Addr) -> bool {
+    let place = format!("|-- {address}");
+    let mut lines = table.lines().map(str::trim);
+    lines.any(|line| line == place)
 }
 
 fn said(error: ApiError) -> String {
@@ -307,9 +394,13 @@ fn health_of(status: &LeaderStatus) -> MemberHealth {
     }
 }
 
-/// What members report together. If `members` are all members (`whole`), one of them must lead;
-/// otherwise the leader may be outside.
-fn judge(members: &[Member], statuses: &[LeaderStatus], whole: bool) -> GateState {
+/// What members report together. If these are all members (`whole`), one of them must lead;
+/// otherwise the leader may be outside. With `None` nobody leads such members.
+fn judge(
+    members: &[Member],
+    statuses: &[LeaderStatus],
+    whole: Option<bool>,
+) -> GateState {
     let said = |(member, status): (&Member, &LeaderStatus)| match status {
         Ok(true) => format!("{} leads", member.host),
         Ok(false) => format!("{} serves", member.host),
@@ -317,7 +408,11 @@ fn judge(members: &[Member], statuses: &[LeaderStatus], whole: bool) -> GateStat
     };
     let seen: Vec<String> = members.iter().zip(statuses).map(said).collect();
     let n_leaders = statuses.iter().filter(|status| **status == Ok(true)).count();
-    let one_leads = if whole { n_leaders == 1 } else { n_leaders <= 1 };
+    let one_leads = match whole {
+        Some(true) => n_leaders == 1,
+        Some(false) => n_leaders <= 1,
+        None => true,
+    };
     match statuses.iter().all(Result::is_ok) && one_leads {
         true => GateState::Open(seen.join(", ")),
         false => GateState::Closed(seen.join(", ")),
@@ -360,7 +455,7 @@ mod tests {
     fn check(statuses: &[LeaderStatus], whole: bool, open: bool) {
         let ids = 1..=u8::try_from(statuses.len()).unwrap();
         let members: Vec<Member> = ids.map(member).collect();
-        let look = judge(&members, statuses, whole);
+        let look = judge(&members, statuses, Some(whole));
         assert_eq!(matches!(look, GateState::Open(_)), open, "{look:?}");
     }
 

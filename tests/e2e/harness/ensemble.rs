@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{inside, pause};
+use super::{End, inside, pause};
 
 /// A healthy member answers within milliseconds; a frozen one never does.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -104,14 +104,5 @@ impl Watch {
             self.seen.lock().expect("no look panics").push((at, serving));
             pause(Duration::from_millis(50));
         }
-    }
-}
-
-/// Ends the watch when the work is done, or has panicked.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -57,6 +57,7 @@ pub(crate) use traces::{Traces, Writes};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use vm::Vm;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Waits until `look` finds something, at most this long.
@@ -85,4 +86,13 @@ pub(crate) fn until<T>(
 )]
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// Tells a thread that looks on while a test works that the work is done, or has panicked.
+pub(crate) struct End<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::{Lab, Machine, pause, until};
+use super::{End, Lab, Machine, pause, until};
 
 /// The longest until the journal contains what was written to it.
 const LOGGED: Duration = Duration::from_secs(10);
@@ -74,8 +74,9 @@ impl Secrets {
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let looking = scope.spawn(|| Arguments::until(&ended));
+            let end = End(&ended);
             let done = work();
-            ended.store(true, Ordering::Relaxed);
+            drop(end);
             (looking.join().expect("looking does not panic"), done)
         })
     }

@@ -72,8 +72,7 @@ pub(crate) struct Traces(BTreeMap<&'static str, Vec<String>>);
 /// - logs, caches, and the package manager's lists, locks and backups of its own database
 /// - the random seed, the time of the last login, what a process keeps while it runs
 /// - backups that `useradd` and its like make of the files that they rewrite (`/etc/passwd-`)
-/// - counters and random values among the kernel's settings, and those that belong to this whole
-/// computer instead of a machine
+/// - counters and random values among the kernel's settings, and those of this whole computer
 /// - the fact that the network was waited for, or waited for something
 const QUESTIONS: [(&str, &str); 10] = [
     (

@@ -13,7 +13,11 @@ const HOSTS: [&str; 6] =
     ["control-1", "control-2", "control-3", "edge-1", "workers-1", "workers-2"];
 
 /// All ports of the platform.
-const PORTS: [u16; 11] = [22, 2181, 2888, 3888, 4400, 5000, 5050, 5051, 8080, 9091, 9092];
+const PORTS: [u16; 14] =
+    [22, 2181, 2888, 3888, 4400, 4443, 5000, 5050, 5051, 5443, 8080, 8443, 9091, 9092];
+
+/// Those of an edge host that everyone reaches.
+const OF_EDGE: [u16; 5] = [22, 4443, 5000, 5443, 8443];
 
 /// The port of an app's instance, which Docker redirects to its container.
 const TASK: u16 = 31_600;
@@ -42,7 +46,7 @@ pub(super) fn lets_strangers_only_to_ssh_and_to_the_edge(lab: &Lab) {
 
     let expected = |workers: &[u16]| -> Answers {
         let ports = |host: &str| match host {
-            "edge-1" => vec![22, 5000],
+            "edge-1" => OF_EDGE.to_vec(),
             "workers-1" | "workers-2" => [&[22], workers].concat(),
             _ => vec![22],
         };

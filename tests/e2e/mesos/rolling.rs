@@ -14,7 +14,7 @@ use platform::images::pins::Pins;
 use serde_json::json;
 
 use super::FAILOVER;
-use crate::harness::{Lab, Services, copy_folder, docker, entries, inside, pause};
+use crate::harness::{End, Lab, Services, copy_folder, docker, entries, inside, pause};
 
 /// The address of each instance of the app.
 const PORT: u16 = 31_500;
@@ -164,15 +164,6 @@ impl Client {
             self.n_asked.fetch_add(1, Ordering::Relaxed);
             pause(BETWEEN);
         }
-    }
-}
-
-/// Stops the client when the work is done, or has panicked.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -104,6 +104,7 @@ fn changes(plan: &Plan, host: &str) -> BTreeSet<String> {
         for of in all.filter(|of| of.host.as_str() == host) {
             changes.extend(of.changes.iter().map(|change| match &change.action {
                 Action::StartUnit { name, .. } => format!("start {name}"),
+                Action::ReloadUnit { name } => format!("reload {name}"),
                 _ => change.key.to_string(),
             }));
         }
@@ -166,6 +167,10 @@ fn a_new_marathon_joins_those_that_serve_and_interrupts_none() {
     let mut before = cluster("", "", "");
     let mut now = cluster("", "", ", {address: 10.0.0.22, name: m2}");
     let plan = plan(&mut before, &mut now, &[]);
-    ["c1", "e1", "m1", "w1"].iter().for_each(|host| only_lets_in(&plan, host));
+    ["c1", "m1", "w1"].iter().for_each(|host| only_lets_in(&plan, host));
     assert!(changes(&plan, "m2").contains("start platform-marathon.service"));
+    let edge =
+        ["file /etc/platform/haproxy/haproxy.cfg", "reload platform-haproxy.service"];
+    let edge = edge.into_iter().chain(LETS_IN).map(str::to_owned).collect();
+    assert_eq!(changes(&plan, "e1"), edge);
 }

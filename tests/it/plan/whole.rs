@@ -237,7 +237,7 @@ fn check_stages(cluster: &Cluster, plan: &Plan) -> Result<(), TestCaseError> {
                     .collect();
                 prop_assert_eq!(gates, stage.work.hosts());
             }
-            Stage::Masters | Stage::Agents | Stage::Frameworks => {
+            Stage::Masters | Stage::Agents | Stage::Frameworks | Stage::Edge => {
                 let agents = cluster.topology.agents().next().is_some();
                 prop_assert!(agents, "{} without Mesos", stage.stage);
             }
@@ -323,6 +323,7 @@ fn stages_come_in_order_and_images_only_where_a_registry_lacks_them() {
         "masters",
         "agents",
         "frameworks",
+        "edge",
     ];
     assert_eq!(stages, made);
     let plan = cluster.plan(&facts, &MembersHealth::default(), &[]).expect("a first run");

@@ -122,8 +122,13 @@ async fn lines_are_given_as_they_arrive() {
         }
         tokio::io::AsyncWriteExt::shutdown(&mut input).await.unwrap();
     };
-    let (output, ()) = tokio::join!(exec, talk);
-    assert_eq!(output.unwrap().stdout, b"");
+    tokio::pin!(exec);
+    tokio::select! {
+        biased;
+        () = talk => {}
+        ended = &mut exec => panic!("it ended before it was told to: {ended:?}"),
+    }
+    assert_eq!(exec.await.unwrap().stdout, b"");
     assert_eq!(lines.recv().await.unwrap(), "last");
 }
 

@@ -1,0 +1,261 @@
+//! The settings: one JSON file that `platform` writes on each edge host. Everything is checked when
+//! the file is read, so that the rest of the program can rely on it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::Deserialize;
+
+/// What the balancer is told.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Every Marathon, as `host:port`.
+    pub marathons: Vec<String>,
+    /// The login at Marathon; `None` if it asks for none.
+    #[serde(default)]
+    pub login: Option<Login>,
+    /// Where HAProxy is.
+    pub haproxy: Haproxy,
+    /// The address that services listen on; `*` is every address.
+    #[serde(default = "every_address")]
+    pub bind: String,
+    /// The service ports that apps may have.
+    pub ports: Ports,
+    /// The groups of apps that are served; `*` serves every app.
+    pub groups: BTreeSet<String>,
+    /// Whether virtual hosts are served on the two common ports.
+    #[serde(default)]
+    pub vhosts: bool,
+    /// The common port for HTTP.
+    #[serde(default = "http_port")]
+    pub http_port: u16,
+    /// The common port for HTTPS, which needs a certificate.
+    #[serde(default = "https_port")]
+    pub https_port: u16,
+    /// The certificate and key for HTTPS, in one PEM file.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// The backend of the base file that answers what no virtual host matches on HTTPS.
+    #[serde(default)]
+    pub default_backend: Option<String>,
+    /// The loopback address for the status.
+    pub listen: SocketAddr,
+}
+
+/// A user of Marathon. The password stays in its file and is read when it is needed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// The name.
+    pub user: String,
+    /// The file that holds the password.
+    pub password_file: PathBuf,
+}
+
+/// The program, its files and its sockets.
+///
+/// HAProxy has to run as `haproxy -W -S MASTER_SOCKET -f BASE -f APPS`. The base file needs in
+/// `global` a `stats socket ADMIN_SOCKET level admin expose-fd listeners`, a `log` and a
+/// `hard-stop-after`. The file with the apps may be empty at first, but has to be there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Haproxy {
+    /// The program that checks a configuration.
+    pub command: PathBuf,
+    /// The file with `global`, `defaults` and the administrators' frontends, which is only read.
+    pub base: PathBuf,
+    /// The file with the apps, which this program writes.
+    pub apps: PathBuf,
+    /// The socket of the worker, with level `admin`.
+    pub admin_socket: PathBuf,
+    /// The socket of the master.
+    pub master_socket: PathBuf,
+}
+
+/// The service ports that apps may have.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ports {
+    /// The first one.
+    pub from: u16,
+    /// The last one.
+    pub to: u16,
+    /// Ports in between that belong to the platform.
+    #[serde(default)]
+    pub reserved: BTreeSet<u16>,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file is not what is expected.
+    #[error("{} is not valid", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The parser's reason, with line and column.
+        source: serde_json::Error,
+    },
+    /// A value is not acceptable.
+    #[error("{path}: {member} {reason}", path = path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The member's name.
+        member: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
+}
+
+impl Settings {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, is not JSON of this form, or has a value that cannot work.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        let path = path.to_owned();
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(SettingsError::Read { path, source }),
+        };
+        let settings: Self = match serde_json::from_slice(&text) {
+            Ok(settings) => settings,
+            Err(source) => return Err(SettingsError::Parse { path, source }),
+        };
+        match settings.fault() {
+            None => Ok(settings),
+            Some((member, reason)) => Err(SettingsError::Value { path, member, reason }),
+        }
+    }
+
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let checks = [
+            (!self.marathons.is_empty(), "marathons", "must name at least one"),
+            (
+                self.marathons.iter().all(|at| is_host_and_port(at)),
+                "marathons",
+                "must be of the form host:port",
+            ),
+            (is_bind(&self.bind), "bind", "must be an IP address or *"),
+            (
+                self.ports.from > 0 && self.ports.from <= self.ports.to,
+                "ports",
+                "must go from a port above 0 to one that is not below it",
+            ),
+            (!self.groups.is_empty(), "groups", "must name at least one"),
+            (
+                self.http_port > 0
+                    && self.https_port > 0
+                    && self.http_port != self.https_port,
+                "http_port",
+                "and https_port must be two ports above 0",
+            ),
+            (
+                self.certificate.iter().all(|path| is_plain_path(path)),
+                "certificate",
+                "must be an absolute path without spaces or quotes",
+            ),
+            (
+                self.default_backend.iter().all(|name| is_name(name)),
+                "default_backend",
+                "must be a name of letters, digits, - and _",
+            ),
+            (self.listen.ip().is_loopback(), "listen", "must be a loopback address"),
+        ];
+        let fault = checks.into_iter().find(|(holds, ..)| !holds);
+        fault.map(|(_, member, reason)| (member, reason))
+    }
+
+    /// The ports that no app may have.
+    pub fn is_reserved(&self, port: u16) -> bool {
+        let is_common = self.vhosts && [self.http_port, self.https_port].contains(&port);
+        is_common || port == self.listen.port() || self.ports.reserved.contains(&port)
+    }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn is_bind(text: &str) -> bool {
+    text == "*" || text.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn is_plain_path(path: &Path) -> bool {
+    let is_plain =
+        |letter: char| letter.is_ascii_alphanumeric() || "/._-@+".contains(letter);
+    path.is_absolute() && path.to_str().is_some_and(|text| text.chars().all(is_plain))
+}
+
+fn is_name(text: &str) -> bool {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
+    !text.is_empty() && text.chars().all(is_plain)
+}
+
+fn every_address() -> String {
+    "*".to_owned()
+}
+
+fn http_port() -> u16 {
+    80
+}
+
+fn https_port() -> u16 {
+    443
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{
+        "marathons": ["10.0.0.1:8080"],
+        "haproxy": {"command": "/usr/sbin/haproxy", "base": "/etc/base.cfg",
+            "apps": "/var/apps.cfg", "admin_socket": "/run/a", "master_socket": "/run/m"},
+        "ports": {"from": 10000, "to": 10100},
+        "groups": ["external"],
+        "listen": "127.0.0.1:9095"
+    }"#;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        Settings::read(file.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn short_settings_are_completed() {
+        let settings = read(GOOD).unwrap();
+        assert_eq!((settings.bind.as_str(), settings.http_port), ("*", 80));
+        assert!(!settings.vhosts && settings.login.is_none());
+        assert!(settings.is_reserved(9095) && !settings.is_reserved(80));
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused() {
+        for (from, to, expected) in [
+            ("10.0.0.1:8080", "10.0.0.1", "marathons must be of the form host:port"),
+            ("10100", "9000", "ports must go from"),
+            ("\"external\"", "", "groups must name at least one"),
+            ("127.0.0.1:9095", "0.0.0.0:9095", "listen must be a loopback address"),
+            ("\"groups\"", "\"colour\": 1, \"groups\"", "is not valid"),
+        ] {
+            let refusal = read(&GOOD.replace(from, to)).unwrap_err();
+            assert!(refusal.contains(expected), "{refusal}");
+        }
+    }
+}

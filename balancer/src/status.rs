@@ -1,0 +1,321 @@
+//! What the balancer tells about itself, on a loopback address: `/status.json` with everything, and
+//! `/metrics` for Prometheus.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::marathon::App;
+use crate::servers_state::SlotState;
+use crate::services::{Check, Clash, Quarantined};
+use crate::wanted::Role;
+
+const PATIENCE: Duration = Duration::from_secs(2);
+const MAX_HEAD: u64 = 16 * 1024;
+
+/// Everything that is told.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Status {
+    /// The Marathon whose events are followed.
+    pub leader: Option<String>,
+    /// Why events are not followed.
+    pub stream_error: Option<String>,
+    /// Why the last list could not be read.
+    pub list_error: Option<String>,
+    /// Why HAProxy does not do what is wanted; it goes on with what it did before.
+    pub haproxy_error: Option<String>,
+    /// What is counted.
+    pub counts: Counts,
+    /// When the last good list was asked for.
+    #[serde(skip)]
+    pub last_list: Option<Instant>,
+    /// When HAProxy last did all that was wanted.
+    #[serde(skip)]
+    pub last_good: Option<Instant>,
+    /// What is served.
+    pub services: Vec<ServiceRow>,
+    /// What is not served, with the reasons.
+    pub quarantined: Vec<Quarantined>,
+    /// Service ports that several apps want.
+    pub clashes: Vec<Clash>,
+    /// All apps.
+    pub apps: Vec<AppRow>,
+}
+
+/// What is counted since the start.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Counts {
+    /// Lists that were read.
+    pub lists: u64,
+    /// Lists that could not be read.
+    pub failed_lists: u64,
+    /// Events.
+    pub events: u64,
+    /// Times that the stream was opened.
+    pub connections: u64,
+    /// Reloads of HAProxy.
+    pub reloads: u64,
+    /// Reloads that failed.
+    pub failed_reloads: u64,
+    /// Commands to HAProxy.
+    pub commands: u64,
+    /// Commands that HAProxy objected to.
+    pub objections: u64,
+}
+
+/// A service.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServiceRow {
+    /// The app.
+    pub app: String,
+    /// The port's place among the app's ports.
+    pub index: usize,
+    /// The service port.
+    pub port: u16,
+    /// The protocol.
+    pub mode: &'static str,
+    /// The virtual hosts.
+    pub vhosts: Vec<String>,
+    /// The path at the virtual hosts.
+    pub path: Option<String>,
+    /// How Marathon checks it.
+    pub check: Option<Check>,
+    /// Whether the tasks have addresses of their own, to which this host needs a route.
+    pub needs_route: bool,
+    /// Its servers.
+    pub servers: Vec<ServerRow>,
+}
+
+/// A server.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServerRow {
+    /// The task.
+    pub task: String,
+    /// Where it listens.
+    pub address: String,
+    /// Whether it is going: it leaves when another one is up.
+    pub is_going: bool,
+    /// What it does in HAProxy: `up`, `down`, `draining` or `none`.
+    pub state: &'static str,
+}
+
+/// An app, whether it is served or not.
+#[derive(Debug, Clone, Serialize)]
+pub struct AppRow {
+    /// Its id.
+    pub id: String,
+    /// The memory of each task, in MiB.
+    pub mem: f64,
+    /// The share of CPUs of each task.
+    pub cpus: f64,
+    /// How many tasks it should have.
+    pub instances: u32,
+    /// Tasks that do not run yet.
+    pub staged: u32,
+    /// Tasks that run.
+    pub running: u32,
+    /// Tasks that pass their health checks; `None` if it has none.
+    pub healthy: Option<u32>,
+    /// What it does: `deploying`, `suspended`, `running` or `waiting`.
+    pub status: &'static str,
+    /// Where it answers: service ports and virtual hosts.
+    pub addresses: Vec<String>,
+}
+
+impl AppRow {
+    /// A row without addresses.
+    pub fn of(app: &App) -> Self {
+        let status = match () {
+            () if !app.deployments.is_empty() => "deploying",
+            () if app.instances == 0 => "suspended",
+            () if app.tasks_running < app.instances => "waiting",
+            () => "running",
+        };
+        Self {
+            id: app.id.clone(),
+            mem: app.mem,
+            cpus: app.cpus,
+            instances: app.instances,
+            staged: app.tasks_staged,
+            running: app.tasks_running,
+            healthy: (!app.health_checks.is_empty()).then_some(app.tasks_healthy),
+            status,
+            addresses: Vec::new(),
+        }
+    }
+}
+
+impl ServerRow {
+    /// A row of a server that does this in HAProxy.
+    pub fn new(
+        task: &str,
+        address: String,
+        role: Role,
+        state: Option<SlotState>,
+    ) -> Self {
+        let state = match state {
+            Some(SlotState::Up) => "up",
+            Some(SlotState::Down) => "down",
+            Some(SlotState::Draining) => "draining",
+            Some(SlotState::Free) | None => "none",
+        };
+        Self { task: task.to_owned(), address, is_going: role == Role::Going, state }
+    }
+}
+
+impl Status {
+    /// The text of `/status.json`.
+    pub fn json(&self) -> String {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Value::Object(members) = &mut value {
+            members.insert("last_list_seconds_ago".to_owned(), age(self.last_list));
+            members.insert("last_good_seconds_ago".to_owned(), age(self.last_good));
+        }
+        value.to_string()
+    }
+
+    /// The text of `/metrics`.
+    pub fn metrics(&self) -> String {
+        let mut out = String::new();
+        self.write_gauges(&mut out);
+        self.write_counters(&mut out);
+        out
+    }
+
+    fn write_gauges(&self, out: &mut String) {
+        let servers = || self.services.iter().flat_map(|service| &service.servers);
+        let n_in = |state: &str| servers().filter(|server| server.state == state).count();
+        let number = |n: usize| Value::from(n);
+        for (name, help, value) in [
+            (
+                "configuration_age_seconds",
+                "Time since HAProxy did all that was wanted",
+                age(self.last_good),
+            ),
+            ("list_age_seconds", "Time since the last good list", age(self.last_list)),
+            (
+                "stream_connected",
+                "Whether events are followed",
+                Value::from(u8::from(self.leader.is_some())),
+            ),
+            ("services", "Ports that are served", number(self.services.len())),
+            ("servers_up", "Servers that take requests", number(n_in("up"))),
+            ("servers_down", "Servers that do not answer", number(n_in("down"))),
+            ("quarantined", "Ports that are not served", number(self.quarantined.len())),
+            ("clashes", "Ports that several apps want", number(self.clashes.len())),
+        ] {
+            // What never happened has no age.
+            if !value.is_null() {
+                metric(out, "gauge", name, help, &value);
+            }
+        }
+    }
+
+    fn write_counters(&self, out: &mut String) {
+        let counts = &self.counts;
+        for (name, help, value) in [
+            ("lists_total", "Lists that were read", counts.lists),
+            ("failed_lists_total", "Lists that could not be read", counts.failed_lists),
+            ("events_total", "Events", counts.events),
+            ("connections_total", "Times that the stream was opened", counts.connections),
+            ("reloads_total", "Reloads of HAProxy", counts.reloads),
+            ("failed_reloads_total", "Reloads that failed", counts.failed_reloads),
+            ("commands_total", "Commands to HAProxy", counts.commands),
+            ("objections_total", "Commands that HAProxy objected to", counts.objections),
+        ] {
+            metric(out, "counter", name, help, &Value::from(value));
+        }
+    }
+}
+
+fn age(since: Option<Instant>) -> Value {
+    since.map_or(Value::Null, |since| {
+        let seconds = since.elapsed().as_secs_f64();
+        Value::from((1000.0 * seconds).round() / 1000.0)
+    })
+}
+
+fn metric(out: &mut String, kind: &str, name: &str, help: &str, value: &Value) {
+    let name = format!("platform_balancer_{name}");
+    let _ = write!(out, "# HELP {name} {help}.\n# TYPE {name} {kind}\n{name} {value}\n");
+}
+
+/// The status, which the loop changes and the server shows.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<Mutex<Status>>);
+
+impl Board {
+    /// The status, until the guard is dropped.
+    pub fn status(&self) -> MutexGuard<'_, Status> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers requests for ever, in a thread, one after the other.
+    pub fn serve(&self, listener: TcpListener) {
+        let board = self.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A client that goes away is its own affair.
+                let _ = board.answer(stream);
+            }
+        });
+    }
+
+    fn answer(&self, mut stream: TcpStream) -> io::Result<()> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let path = requested_path(&stream)?;
+        let (status, kind, body) = match path.as_str() {
+            "/status.json" => ("200 OK", "application/json", self.status().json()),
+            "/metrics" => {
+                ("200 OK", "text/plain; version=0.0.4", self.status().metrics())
+            }
+            _ => ("404 Not Found", "text/plain", "Not found\n".to_owned()),
+        };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
+             Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body.as_bytes())
+    }
+}
+
+/// The path of a request, of which the head is read to its end.
+fn requested_path(stream: &TcpStream) -> io::Result<String> {
+    let mut lines = BufReader::new(stream.take(MAX_HEAD)).lines();
+    let first = lines.next().transpose()?.unwrap_or_default();
+    for line in lines {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    let target =
+        first.strip_prefix("GET ").and_then(|rest| rest.split([' ', '?']).next());
+    Ok(target.unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_happened_has_no_age() {
+        let mut status = Status::default();
+        assert!(!status.metrics().contains("configuration_age"));
+        assert!(status.json().contains(r#""last_good_seconds_ago":null"#));
+        status.last_good = Some(Instant::now());
+        assert!(
+            status
+                .metrics()
+                .contains("\nplatform_balancer_configuration_age_seconds 0.0")
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! The edge: checks that HAProxy asks for a password, and asks for an API through it.
+//!
+//! Trusts only the cluster's CA, and uses no proxy: the edge is reached through a tunnel on this
+//! computer.
+
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, StatusCode};
+
+use crate::event::in_words;
+use crate::secret::Secret;
+
+/// How long the edge may take to refuse a request.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long the edge may take to serve a request: it holds requests while nobody leads.
+const HELD: Duration = Duration::from_secs(40);
+
+/// An API at the edge.
+#[derive(Debug)]
+pub struct Edge {
+    /// The URL of its root on this computer.
+    root: String,
+    http: Client,
+}
+
+/// Why an API at the edge does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// The CA's certificate cannot be used.
+    #[error("the CA's certificate is not usable")]
+    Settings(#[source] reqwest::Error),
+    /// It cannot be reached, or its certificate is wrong.
+    #[error("{}", in_words(.0))]
+    Unreachable(#[source] reqwest::Error),
+    /// It lets everyone in.
+    #[error(
+        "it does not ask for a password: another program listens there, or its configuration was \
+         changed by hand; `platform up` writes it again"
+    )]
+    Open,
+    /// It gave an unexpected answer.
+    #[error("it answered {0}")]
+    Answer(StatusCode),
+}
+
+impl Edge {
+    /// A client for the API behind a port of this computer, `127.0.0.1:PORT`; sends nothing yet.
+    ///
+    /// # Errors
+    /// When the CA's certificate cannot be used.
+    pub fn new(address: &str, ca_pem: &str) -> Result<Self, EdgeError> {
+        let ca = Certificate::from_pem(ca_pem.as_bytes()).map_err(EdgeError::Settings)?;
+        let builder = Client::builder().no_proxy().tls_certs_only([ca]);
+        let http =
+            builder.connect_timeout(ANSWER).build().map_err(EdgeError::Settings)?;
+        Ok(Self { root: format!("https://{address}/"), http })
+    }
+
+    /// Checks that it refuses a request without a password.
+    ///
+    /// # Errors
+    /// When it does not answer, or answers anything else.
+    pub async fn is_guarded(&self) -> Result<(), EdgeError> {
+        let asked = self.http.get(&self.root).timeout(ANSWER).send().await;
+        match asked.map_err(EdgeError::Unreachable)?.status() {
+            StatusCode::UNAUTHORIZED => Ok(()),
+            status if status.is_success() => Err(EdgeError::Open),
+            status => Err(EdgeError::Answer(status)),
+        }
+    }
+
+    /// Checks that a path is served to an account. While nobody leads behind it, this waits.
+    ///
+    /// # Errors
+    /// When it does not answer, or refuses.
+    pub async fn serves(
+        &self,
+        path: &str,
+        (user, password): (&str, &Secret),
+    ) -> Result<(), EdgeError> {
+        let url = format!("{}{path}", self.root);
+        let request = self.http.get(url).basic_auth(user, Some(password.expose()));
+        let answer = request.timeout(HELD).send().await;
+        match answer.map_err(EdgeError::Unreachable)?.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(EdgeError::Answer(status)),
+        }
+    }
+}

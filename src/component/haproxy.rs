@@ -1,0 +1,223 @@
+//! HAProxy on the edge hosts: serves Marathon, Mesos and Chronos to everyone outside of the cluster,
+//! with TLS and a password.
+//!
+//! The services themselves know only accounts of the platform; the proxy asks for a user's password,
+//! and then speaks for the user. At the masters its account may only read. It asks the masters and Marathon which of them leads. A
+//! request that comes while nobody leads waits for the new leader. Chronos is never asked over HTTP
+//! for its health: an instance that is asked while its session at ZooKeeper is disturbed ends
+//! itself, so only its port is tried.
+//!
+//! It runs directly under systemd, from its image's file system: a changed configuration is
+//! reloaded without an interruption.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use minijinja::{Value, context};
+
+use super::mesos::OPERATOR;
+use super::service::unit_file;
+use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
+use super::{Context, Stage, Wants, chronos, marathon, mesos, path};
+use crate::inventory::Component;
+use crate::inventory::component::{
+    CHRONOS_EDGE_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
+    MESOS_EDGE_PORT,
+};
+use crate::resource::{Facts, File, Resource, Tree, Unit};
+use crate::secret::Secret;
+use crate::template::{BadTemplate, render};
+
+/// The unit that runs it.
+pub const UNIT: &str = "platform-haproxy.service";
+/// The platform's own password at the proxy.
+pub const SECRET: &str = "edge";
+/// Where its configuration is on its host.
+const CONFIG: &str = "/etc/platform/haproxy";
+
+/// HAProxy on an edge host.
+pub(super) const SPEC: Spec = Spec {
+    component: Component::Haproxy,
+    title: "HAProxy",
+    instance: "HAProxy",
+    serve: ["HAProxy on {} asks for a password", "HAProxy on {} asks for a password"],
+    unit: UNIT,
+    stage: Stage::Edge,
+    ports: &[
+        Port::new(MARATHON_EDGE_PORT, Clients::Outside).on_all_addresses(),
+        Port::new(MESOS_EDGE_PORT, Clients::Outside).on_all_addresses(),
+        Port::new(CHRONOS_EDGE_PORT, Clients::Outside).on_all_addresses(),
+    ],
+    connects_to: &[Component::MesosMaster, Component::Marathon, Component::Chronos],
+    interrupted_by: &[],
+    framework: None,
+    zookeeper: None,
+    state: &[StateUse::Authority, StateUse::Renewable(SECRET)],
+    health: Health::Edge,
+    wants,
+    ask: asks_nothing,
+    remedy: no_remedy,
+};
+
+/// HAProxy's image, files and unit.
+///
+/// # Errors
+/// When a template cannot be rendered.
+fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
+    let Some(image) = context.pulled(Component::Haproxy) else {
+        return Ok(Vec::new());
+    };
+    let tree = Tree {
+        name: image.name.clone(),
+        image: image.id.clone(),
+        program: "haproxy".to_owned(),
+    };
+    let files =
+        [own("haproxy.cfg", config(context)?), own("tls.pem", certificate(context))];
+    let text = render(
+        "haproxy/platform-haproxy.service",
+        include_str!("../../templates/haproxy/platform-haproxy.service"),
+        context! {
+            cluster => context.topology.cluster.as_str(),
+            root => tree.path().as_str(),
+            config => CONFIG,
+        },
+    )?;
+    let service = unit_file(UNIT, text);
+    let unit = Unit::named(UNIT).started_with([&service]).reloaded_with(&files);
+    let drop_in = unit.drop_in();
+    let files = files.into_iter().chain([service]).chain(drop_in);
+    let resources = [Resource::Image(image), Resource::Tree(tree)]
+        .into_iter()
+        .chain(files.map(Resource::File))
+        .chain([Resource::Unit(unit)]);
+    Ok(resources.map(|resource| (Stage::Edge, resource)).collect())
+}
+
+fn own(name: &str, content: Secret) -> File {
+    File::private(path(&format!("{CONFIG}/{name}")), content)
+}
+
+/// The certificate chain and the key in one file, as HAProxy reads them.
+fn certificate(context: Context<'_>) -> Secret {
+    let found = context.inputs.certificates.get(&context.node.host);
+    let both = found.map(|(chain, key)| format!("{chain}{}", key.expose()));
+    Secret::new(both.unwrap_or_default())
+}
+
+fn config(context: Context<'_>) -> Result<Secret, BadTemplate> {
+    let logins = context.inputs.edge_logins.iter();
+    let logins = logins
+        .map(|(user, hash)| context! { user => quoted(user), hash => hash.expose() });
+    let cluster = context.topology.cluster.as_str();
+    let text = render(
+        "haproxy/haproxy.cfg",
+        include_str!("../../templates/haproxy/haproxy.cfg"),
+        context! {
+            cluster,
+            realm => cluster,
+            config => CONFIG,
+            logins => logins.collect::<Vec<Value>>(),
+            services => services(context),
+        },
+    )?;
+    Ok(Secret::new(text))
+}
+
+/// A service behind the proxy.
+struct Service {
+    component: Component,
+    name: &'static str,
+    /// The port at which everyone reaches it, and its own port.
+    ports: [u16; 2],
+    /// The account with which the proxy speaks to the service.
+    user: &'static str,
+    /// The name of that account's password.
+    secret: &'static str,
+    /// The lines that say how its servers are asked whether they lead.
+    check: &'static [&'static str],
+}
+
+const SERVICES: [Service; 3] = [
+    Service {
+        component: Component::Marathon,
+        name: "marathon",
+        ports: [MARATHON_EDGE_PORT, MARATHON_PORT],
+        user: OPERATOR,
+        secret: marathon::HTTP_SECRET,
+        check: &LEADING_MARATHON,
+    },
+    Service {
+        component: Component::MesosMaster,
+        name: "mesos",
+        ports: [MESOS_EDGE_PORT, MASTER_PORT],
+        user: mesos::EDGE,
+        secret: mesos::EDGE_SECRET,
+        check: &LEADING_MASTER,
+    },
+    Service {
+        component: Component::Chronos,
+        name: "chronos",
+        ports: [CHRONOS_EDGE_PORT, CHRONOS_PORT],
+        user: OPERATOR,
+        secret: chronos::HTTP_SECRET,
+        check: &[],
+    },
+];
+
+/// The services that the cluster has, each with all of its hosts.
+fn services(context: Context<'_>) -> Vec<Value> {
+    let service = |service: &Service| {
+        let members = context.topology.members_of(service.component).into_iter();
+        let [port, inner] = service.ports;
+        let servers = members.map(|member| {
+            let address = format!("{}:{inner}", member.address);
+            context! { host => member.host.as_str(), address }
+        });
+        let servers: Vec<Value> = servers.collect();
+        let password = context.inputs.secret(service.secret).expose();
+        let login = BASE64_STANDARD.encode(format!("{}:{password}", service.user));
+        let check = service.check.iter().map(|line| line.replace("LOGIN", &login));
+        let check: Vec<String> = check.collect();
+        let name = service.name;
+        (!servers.is_empty()).then(|| context! { name, port, servers, login, check })
+    };
+    SERVICES.iter().filter_map(service).collect()
+}
+
+/// An instance that does not lead passes a request on, and says so in the answer.
+const LEADING_MARATHON: [&str; 4] = [
+    "option httpchk",
+    "http-check send meth GET uri /v2/leader hdr Authorization \"Basic LOGIN\"",
+    "http-check expect status 200",
+    "http-check expect ! hdr name x-marathon-via",
+];
+
+/// A master that does not lead redirects to the one that does.
+const LEADING_MASTER: [&str; 3] = [
+    "option httpchk",
+    "http-check send meth GET uri /master/roles hdr Authorization \"Basic LOGIN\"",
+    "http-check expect status 200",
+];
+
+/// A word of HAProxy's configuration that holds any text without control characters.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        if matches!(c, '"' | '\\' | '$') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_read_as_it_was_meant() {
+        assert_eq!(quoted("ann"), r#""ann""#);
+        assert_eq!(quoted(r#"a"b\c$d'#"#), r#""a\"b\\c\$d'#""#);
+    }
+}

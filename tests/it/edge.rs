@@ -1,0 +1,302 @@
+//! The configuration of HAProxy as HAProxy itself reads it: it runs here, with ports of this
+//! computer in place of the cluster's.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use platform::resource::Resource;
+use platform::secret::Secret;
+use platform::state::{San, State};
+use reqwest::StatusCode;
+use reqwest::blocking::Client;
+use tempfile::TempDir;
+
+use crate::cluster::Cluster;
+
+const MARATHON: &str = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
+    control: {roles: [control], hosts: [10.0.0.1, 10.0.0.2, 10.0.0.3]}\n  \
+    edge: {roles: [edge], hosts: [{address: 10.0.0.9, name: edge}]}\n  \
+    workers: {roles: [agent], hosts: [10.0.0.21]}\n";
+
+/// The longest wait for anything here.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// HAProxy with the configuration of an edge host. It ends when it is dropped.
+struct Proxy {
+    process: Child,
+    ports: BTreeMap<u16, u16>,
+    ca: reqwest::Certificate,
+    folder: TempDir,
+}
+
+impl Proxy {
+    /// With these users, and with these ports for the services' ports at their hosts.
+    fn start(users: &[(&str, &str)], inner: &[(&str, u16)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = State::of(&folder.path().join("lab.yaml"), &"lab".parse().unwrap());
+        let mut cluster = Cluster::of(MARATHON);
+        cluster.inputs.edge_logins = users
+            .iter()
+            .map(|(user, password)| {
+                let hash = state.crypt_hash(user, &Secret::new(*password)).unwrap();
+                ((*user).to_owned(), hash)
+            })
+            .collect();
+        let now = Timestamp::now();
+        let ca = state.ca(now).unwrap();
+        let leaf =
+            ca.certificate("edge", &[San::Ip([127, 0, 0, 1].into())], now).unwrap();
+        let pem = format!("{}{}", leaf.cert_chain_pem, leaf.key.expose());
+        fs::write(folder.path().join("tls.pem"), pem).unwrap();
+        let ports = [8443, 5443, 4443].map(|port| (port, free_port())).into();
+        let text = localized(&config(&cluster), folder.path().to_str().unwrap(), &ports);
+        let text = with_inner(&text, inner);
+        let file = folder.path().join("haproxy.cfg");
+        fs::write(&file, text).unwrap();
+        let process = Command::new("/usr/sbin/haproxy")
+            .args(["-db", "-f"])
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.path().join("log")).unwrap())
+            .spawn()
+            .expect("HAProxy is installed: `apt-get install haproxy`");
+        let ca = reqwest::Certificate::from_pem(ca.cert_pem().as_bytes()).unwrap();
+        let proxy = Self { process, ports, ca, folder };
+        proxy.until_it_listens();
+        proxy
+    }
+
+    fn until_it_listens(&self) {
+        let listens = || TcpStream::connect(("127.0.0.1", self.ports[&8443])).is_ok();
+        let log = || fs::read_to_string(self.folder.path().join("log")).unwrap();
+        until(listens, &|| format!("HAProxy does not listen: {}", log()));
+    }
+
+    fn client(&self) -> Client {
+        let builder = Client::builder().no_proxy().tls_certs_only([self.ca.clone()]);
+        builder.timeout(LONGEST).build().unwrap()
+    }
+
+    fn url(&self, port: u16) -> String {
+        format!("https://127.0.0.1:{}/v2/info", self.ports[&port])
+    }
+
+    /// The status and the body of the answer to this login.
+    fn ask(&self, login: Option<(&str, &str)>) -> (StatusCode, String) {
+        let request = self.client().get(self.url(8443));
+        let request = match login {
+            Some((user, password)) => request.basic_auth(user, Some(password)),
+            None => request,
+        };
+        let answer = request.send().unwrap();
+        (answer.status(), answer.text().unwrap())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The configuration of HAProxy on the edge host.
+fn config(cluster: &Cluster) -> String {
+    let node = cluster.topology.node(&"edge".parse().unwrap()).expect("it is there");
+    let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
+    let found = wants.into_iter().find_map(|(_, resource)| match resource {
+        Resource::File(file) if file.path.as_str().ends_with("haproxy.cfg") => Some(file),
+        _ => None,
+    });
+    let file = found.expect("an edge host has it");
+    assert_eq!((file.mode, file.owner.as_str()), (0o600, "root"));
+    String::from_utf8(file.content.bytes().to_vec()).unwrap()
+}
+
+/// The same without what only an edge host has.
+fn localized(text: &str, folder: &str, ports: &BTreeMap<u16, u16>) -> String {
+    let is_of_host = |line: &&str| {
+        let line = line.trim();
+        line.starts_with("user haproxy")
+            || line.starts_with("group haproxy")
+            || line.starts_with("stats socket")
+            || line.starts_with("mworker-max-reloads")
+    };
+    let lines = text.lines().filter(|line| !is_of_host(line));
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let text = text.replace("/etc/platform/haproxy", folder);
+    ports.iter().fold(text, |text, (port, here)| {
+        text.replace(&format!("bind :{port} "), &format!("bind 127.0.0.1:{here} "))
+    })
+}
+
+/// The same with these ports for the services' ports at their hosts, and a closed port for all
+/// others.
+fn with_inner(text: &str, inner: &[(&str, u16)]) -> String {
+    let localized = |line: &str| match line.trim().split(' ').collect::<Vec<_>>()[..] {
+        ["server", _, address, "check"] => {
+            let port = inner.iter().find(|(of, _)| *of == address).map_or(1, |it| it.1);
+            line.replace(address, &format!("127.0.0.1:{port}"))
+        }
+        _ => line.to_owned(),
+    };
+    text.lines().map(|line| localized(line) + "\n").collect()
+}
+
+/// Waits until a condition holds, or fails with these words.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "used only between two looks at a condition"
+)]
+fn until(holds: impl Fn() -> bool, words: &dyn Fn() -> String) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < LONGEST, "{}", words());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A port of this computer that nothing uses.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A service that answers each request with the request's own lines, and may say that it passed
+/// the request on to a leader. It ends when it is dropped.
+struct Service {
+    port: u16,
+    n_asked: Arc<AtomicUsize>,
+    is_over: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Service {
+    fn at(port: u16, passes_on: bool) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let n_asked = Arc::new(AtomicUsize::new(0));
+        let (over, asked) = (Arc::clone(&is_over), Arc::clone(&n_asked));
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                asked.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || answer(&stream, passes_on));
+            }
+        });
+        Self { port, n_asked, is_over, thread: Some(thread) }
+    }
+
+    /// Waits until it was asked this often from now on.
+    fn until_asked(&self, n_times: usize) {
+        let before = self.n_asked.load(Ordering::SeqCst);
+        let is_asked = || self.n_asked.load(Ordering::SeqCst) >= before + n_times;
+        until(is_asked, &|| "nobody asks it".to_owned());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+fn answer(mut stream: &TcpStream, passes_on: bool) {
+    let lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let body = request.join("\n");
+    let via = if passes_on { "X-Marathon-Via: 1.1 other:8080\r\n" } else { "" };
+    // The client may be gone, as after a check.
+    let _ = write!(
+        stream,
+        "HTTP/1.1 200 OK\r\n{via}Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+}
+
+/// Every printable character, and some of other scripts.
+fn odd_password() -> String {
+    (' '..='~').collect::<String>() + "äß€"
+}
+
+#[test]
+fn a_right_password_is_let_in_and_the_service_sees_only_the_platform_s_own_account() {
+    let (leader, odd) = (Service::at(0, false), odd_password());
+    let users = [("ann", "hunter2"), (r#"o"d\d$'#"#, odd.as_str())];
+    let proxy = Proxy::start(&users, &[("10.0.0.1:8080", leader.port)]);
+    for login in
+        [None, Some(("ann", "hunter3")), Some(("bob", "hunter2")), Some(("", ""))]
+    {
+        assert_eq!(proxy.ask(login).0, StatusCode::UNAUTHORIZED, "{login:?}");
+    }
+    for (user, password) in users {
+        // The second time, the login is known.
+        for _ in 0..2 {
+            let (status, seen) = proxy.ask(Some((user, password)));
+            assert_eq!(status, StatusCode::OK, "{user}: {seen}");
+            let seen = seen.to_lowercase();
+            let own = "authorization: basic cgxhdgzvcm06c2vjcmv0lw1hcmf0ag9ulwh0dha=";
+            assert!(seen.contains(own) && seen.matches("authorization").count() == 1);
+        }
+    }
+    assert_eq!(proxy.ask(Some(("ann", "hunter3"))).0, StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn who_tries_many_wrong_passwords_is_slowed_and_nobody_else_is() {
+    let leader = Service::at(0, false);
+    let proxy = Proxy::start(&[("ann", "hunter2")], &[("10.0.0.1:8080", leader.port)]);
+    let wrong = |n: usize| proxy.ask(Some(("ann", &format!("wrong{n}")))).0;
+    let answers: Vec<StatusCode> = (0..11).map(wrong).collect();
+    assert_eq!(answers[..10], [StatusCode::UNAUTHORIZED; 10]);
+    assert_eq!(answers[10], StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(proxy.ask(Some(("ann", "hunter2"))).0, StatusCode::OK);
+}
+
+#[test]
+fn only_the_marathon_that_leads_is_used_and_a_request_waits_for_it() {
+    let standby = Service::at(0, true);
+    let later = free_port();
+    let inner = [("10.0.0.1:8080", standby.port), ("10.0.0.2:8080", later)];
+    let proxy = Proxy::start(&[("ann", "hunter2")], &inner);
+    let (status, seen) = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| proxy.ask(Some(("ann", "hunter2"))));
+        // HAProxy has found that nobody leads, and would have answered.
+        standby.until_asked(3);
+        let _leader = Service::at(later, false);
+        asked.join().unwrap()
+    });
+    assert_eq!(status, StatusCode::OK, "{seen}");
+}
+
+#[test]
+fn nothing_older_than_tls_1_2_and_no_plain_text_is_spoken() {
+    let leader = Service::at(0, false);
+    let proxy = Proxy::start(&[("ann", "hunter2")], &[("10.0.0.1:8080", leader.port)]);
+    let shaken = |version: &str| {
+        let at = format!("127.0.0.1:{}", proxy.ports[&8443]);
+        let shaken = Command::new("openssl")
+            .args(["s_client", "-connect", &at, version, "-cipher", "ALL:@SECLEVEL=0"])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&shaken.stdout).contains("Server certificate")
+    };
+    assert!(shaken("-tls1_2") && shaken("-tls1_3"));
+    assert!(!shaken("-tls1") && !shaken("-tls1_1"));
+    let plain = proxy.url(8443).replace("https:", "http:");
+    assert!(proxy.client().get(plain).send().is_err());
+    let hsts = proxy.client().get(proxy.url(5443)).send().unwrap();
+    assert!(hsts.headers().contains_key("strict-transport-security"));
+}
