@@ -2,10 +2,10 @@
 //! with TLS and a password.
 //!
 //! The services themselves know only accounts of the platform; the proxy asks for a user's password,
-//! and then speaks for the user. At the masters its account may only read. It asks the masters and Marathon which of them leads. A
-//! request that comes while nobody leads waits for the new leader. Chronos is never asked over HTTP
-//! for its health: an instance that is asked while its session at ZooKeeper is disturbed ends
-//! itself, so only its port is tried.
+//! and then speaks for the user. At the masters its account may only read. It asks the masters and
+//! Marathon which of them leads. A request that comes while nobody leads waits for the new leader.
+//! Chronos is never asked over HTTP for its health: an instance that is asked while its session at
+//! ZooKeeper is disturbed ends itself, so only its port is tried.
 //!
 //! It runs directly under systemd, from its image's file system: a changed configuration is
 //! reloaded without an interruption.
@@ -15,7 +15,7 @@ use base64::prelude::BASE64_STANDARD;
 use minijinja::{Value, context};
 
 use super::mesos::OPERATOR;
-use super::service::unit_file;
+use super::service::Native;
 use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, chronos, marathon, mesos, path};
 use crate::inventory::Component;
@@ -23,7 +23,7 @@ use crate::inventory::component::{
     CHRONOS_EDGE_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
     MESOS_EDGE_PORT,
 };
-use crate::resource::{Facts, File, Resource, Tree, Unit};
+use crate::resource::{Facts, File};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 
@@ -66,13 +66,9 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::Haproxy) else {
         return Ok(Vec::new());
     };
-    let tree = Tree {
-        name: image.name.clone(),
-        image: image.id.clone(),
-        program: "haproxy".to_owned(),
-    };
-    let files =
-        [own("haproxy.cfg", config(context)?), own("tls.pem", certificate(context))];
+    let tree = Native::tree(&image, "haproxy");
+    let reloaded =
+        vec![own("haproxy.cfg", config(context)?), own("tls.pem", certificate(context))];
     let text = render(
         "haproxy/platform-haproxy.service",
         include_str!("../../templates/haproxy/platform-haproxy.service"),
@@ -82,15 +78,8 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
             config => CONFIG,
         },
     )?;
-    let service = unit_file(UNIT, text);
-    let unit = Unit::named(UNIT).started_with([&service]).reloaded_with(&files);
-    let drop_in = unit.drop_in();
-    let files = files.into_iter().chain([service]).chain(drop_in);
-    let resources = [Resource::Image(image), Resource::Tree(tree)]
-        .into_iter()
-        .chain(files.map(Resource::File))
-        .chain([Resource::Unit(unit)]);
-    Ok(resources.map(|resource| (Stage::Edge, resource)).collect())
+    let native = Native { image, tree, files: Vec::new(), reloaded, unit: UNIT, text };
+    Ok(native.wants(Stage::Edge))
 }
 
 fn own(name: &str, content: Secret) -> File {

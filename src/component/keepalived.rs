@@ -9,12 +9,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use minijinja::context;
 
-use super::service::unit_file;
+use super::service::Native;
 use super::spec::{Health, Spec, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, path};
 use crate::inventory::Component;
 use crate::inventory::component::MARATHON_EDGE_PORT;
-use crate::resource::{Facts, File, Resource, Tree, Unit};
+use crate::resource::{Facts, File};
 use crate::template::{BadTemplate, render};
 use crate::topology::Topology;
 
@@ -57,13 +57,9 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     else {
         return Ok(Vec::new());
     };
-    let tree = Tree {
-        name: image.name.clone(),
-        image: image.id.clone(),
-        program: "keepalived".to_owned(),
-    };
+    let tree = Native::tree(&image, "keepalived");
     let config = config(context, vip)?;
-    let config = File::public(path(&format!("{CONFIG}/keepalived.conf")), config);
+    let files = vec![File::public(path(&format!("{CONFIG}/keepalived.conf")), config)];
     let text = render(
         "keepalived/platform-keepalived.service",
         include_str!("../../templates/keepalived/platform-keepalived.service"),
@@ -74,14 +70,8 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
             address => context.node.address.to_string(),
         },
     )?;
-    let service = unit_file(UNIT, text);
-    let unit = Unit::named(UNIT).started_with([&config, &service]);
-    let drop_in = unit.drop_in();
-    let resources = [Resource::Image(image), Resource::Tree(tree)]
-        .into_iter()
-        .chain([config, service].into_iter().chain(drop_in).map(Resource::File))
-        .chain([Resource::Unit(unit)]);
-    Ok(resources.map(|resource| (Stage::Edge, resource)).collect())
+    let native = Native { image, tree, files, reloaded: Vec::new(), unit: UNIT, text };
+    Ok(native.wants(Stage::Edge))
 }
 
 fn config(context: Context<'_>, vip: Ipv4Addr) -> Result<String, BadTemplate> {

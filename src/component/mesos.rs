@@ -16,7 +16,7 @@ use crate::topology::Topology;
 pub const OPERATOR: &str = "platform";
 
 /// The account with which the edge speaks to the masters for everyone outside: it may only read.
-pub(super) const EDGE: &str = "edge";
+pub const EDGE: &str = "edge";
 
 /// The masters' password in ZooKeeper.
 pub const ZOOKEEPER_SECRET: &str = "mesos-zookeeper";

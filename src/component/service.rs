@@ -1,7 +1,8 @@
-//! The resources of a component that runs in a container, in the order in which they are applied.
+//! The resources of a component that a unit runs, in a container or from its image's file system, in
+//! the order in which they are applied.
 
 use super::{Stage, Wants, path};
-use crate::resource::{Directory, File, Image, Resource, Unit};
+use crate::resource::{Directory, File, Image, Resource, Tree, Unit};
 
 /// A component in a container that a unit runs.
 pub(super) struct Service {
@@ -28,6 +29,46 @@ impl Service {
         let files = self.files.into_iter().chain([file]).chain(self.marker);
         let data = self.data.map(Resource::Directory).into_iter();
         data.chain([Resource::Image(self.image)])
+            .chain(files.chain(drop_in).map(Resource::File))
+            .chain([Resource::Unit(unit)])
+            .map(|resource| (stage, resource))
+            .collect()
+    }
+}
+
+/// A component that its unit runs directly, from its image's file system.
+pub(super) struct Native {
+    /// Its image.
+    pub(super) image: Image,
+    /// The image's file system on the host: see [`Native::tree`].
+    pub(super) tree: Tree,
+    /// The files that it reads when it starts. When one changes, the unit is restarted.
+    pub(super) files: Vec<File>,
+    /// The files that it also reads when it reloads. When one changes, the unit is reloaded.
+    pub(super) reloaded: Vec<File>,
+    /// The name of the unit.
+    pub(super) unit: &'static str,
+    /// The text of the unit's file.
+    pub(super) text: String,
+}
+
+impl Native {
+    /// The file system of an image that is installed for this program.
+    pub(super) fn tree(image: &Image, program: &str) -> Tree {
+        let (name, image) = (image.name.clone(), image.id.clone());
+        Tree { name, image, program: program.to_owned() }
+    }
+
+    /// All of its resources, in this stage.
+    pub(super) fn wants(self, stage: Stage) -> Wants {
+        let file = unit_file(self.unit, self.text);
+        let unit = Unit::named(self.unit)
+            .started_with(self.files.iter().chain([&file]))
+            .reloaded_with(&self.reloaded);
+        let drop_in = unit.drop_in();
+        let files = self.files.into_iter().chain(self.reloaded).chain([file]);
+        [Resource::Image(self.image), Resource::Tree(self.tree)]
+            .into_iter()
             .chain(files.chain(drop_in).map(Resource::File))
             .chain([Resource::Unit(unit)])
             .map(|resource| (stage, resource))
