@@ -81,6 +81,11 @@
 //! - **Pin**: an SSH host key, or the digest of an image's tag, that is kept and checked from
 //!   then on.
 //!
+//! # The balancer
+//!
+//! The folder `balancer` is a program of its own, which serves the ports of apps at the edge. It
+//! shares no code with this one: `build.rs` builds it, and it travels inside this program.
+//!
 //! # What is deliberately absent
 //!
 //! There is no agent on hosts and no Python. There is no rollback: steps can be repeated, and the

@@ -7,6 +7,7 @@
 //! A client has the calls that this program makes, and no others: the compiler reports a method
 //! without a caller.
 
+pub(crate) mod balancer;
 pub(crate) mod chronos;
 pub mod edge;
 pub(crate) mod http;

@@ -17,13 +17,13 @@ use minijinja::{Value, context};
 use super::mesos::OPERATOR;
 use super::service::Native;
 use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
-use super::{Context, Stage, Wants, chronos, marathon, mesos, path};
+use super::{Context, Stage, Wants, balancer, chronos, marathon, mesos, path};
 use crate::inventory::Component;
 use crate::inventory::component::{
     CHRONOS_EDGE_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
     MESOS_EDGE_PORT,
 };
-use crate::resource::{Facts, File};
+use crate::resource::{Facts, File, Resource};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 
@@ -31,8 +31,14 @@ use crate::template::{BadTemplate, render};
 pub const UNIT: &str = "platform-haproxy.service";
 /// The platform's own password at the proxy.
 pub const SECRET: &str = "edge";
+/// Its name in the kernel.
+pub(super) const PROGRAM: &str = "haproxy";
+/// The socket of the process that serves.
+pub(super) const ADMIN_SOCKET: &str = "/run/platform-haproxy/admin.sock";
+/// The socket of the process that reloads.
+pub(super) const MASTER_SOCKET: &str = "/run/platform-haproxy/master.sock";
 /// Where its configuration is on its host.
-const CONFIG: &str = "/etc/platform/haproxy";
+pub(super) const CONFIG: &str = "/etc/platform/haproxy";
 
 /// HAProxy on an edge host.
 pub(super) const SPEC: Spec = Spec {
@@ -66,7 +72,7 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::Haproxy) else {
         return Ok(Vec::new());
     };
-    let tree = Native::tree(&image, "haproxy");
+    let tree = Native::tree(&image, PROGRAM);
     let reloaded =
         vec![own("haproxy.cfg", config(context)?), own("tls.pem", certificate(context))];
     let text = render(
@@ -76,10 +82,14 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
             cluster => context.topology.cluster.as_str(),
             root => tree.path().as_str(),
             config => CONFIG,
+            data => balancer::DATA,
+            apps => balancer::APPS,
+            master_socket => MASTER_SOCKET,
         },
     )?;
     let native = Native { image, tree, files: Vec::new(), reloaded, unit: UNIT, text };
-    Ok(native.wants(Stage::Edge))
+    let folder = (Stage::Edge, Resource::Directory(balancer::folder()));
+    Ok([folder].into_iter().chain(native.wants(Stage::Edge)).collect())
 }
 
 fn own(name: &str, content: Secret) -> File {
@@ -105,6 +115,7 @@ fn config(context: Context<'_>) -> Result<Secret, BadTemplate> {
             cluster,
             realm => cluster,
             config => CONFIG,
+            admin_socket => ADMIN_SOCKET,
             logins => logins.collect::<Vec<Value>>(),
             services => services(context),
         },

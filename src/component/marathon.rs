@@ -10,7 +10,9 @@ use super::spec::{
 use super::znode::ZookeeperUser;
 use super::{Context, Inputs, Stage, Wants, path};
 use crate::inventory::Component;
-use crate::inventory::component::{MARATHON_DRIVER_PORT, MARATHON_PORT};
+use crate::inventory::component::{
+    APP_PORTS, FIRST_GIVEN_PORT, MARATHON_DRIVER_PORT, MARATHON_PORT,
+};
 use crate::path::HostPath;
 use crate::resource::{Facts, File, FileState};
 use crate::secret::Secret;
@@ -147,8 +149,8 @@ fn flags(context: Context<'_>) -> Vec<String> {
         format!("--mesos_user {}", mesos::task_users(context)[0]),
         "--mesos_role *".to_owned(),
         // Ports below this range are for apps that choose their service port themselves.
-        "--local_port_min 10101".to_owned(),
-        "--local_port_max 20000".to_owned(),
+        format!("--local_port_min {FIRST_GIVEN_PORT}"),
+        format!("--local_port_max {}", APP_PORTS[1]),
         "--enable_features task_killing".to_owned(),
     ]
 }

@@ -5,6 +5,7 @@
 //! program has to know about it.
 
 pub mod agent;
+pub mod balancer;
 mod base;
 mod boot;
 pub mod chronos;
@@ -160,6 +161,7 @@ impl Spec {
             Component::Marathon => &marathon::SPEC,
             Component::Chronos => &chronos::SPEC,
             Component::Haproxy => &haproxy::SPEC,
+            Component::Balancer => &balancer::SPEC,
             Component::Keepalived => &keepalived::SPEC,
         }
     }

@@ -130,6 +130,8 @@ pub enum Health {
     Leader,
     /// Over HTTPS, without a password: it has to ask for one.
     Edge,
+    /// At its host, over HTTP: whether HAProxy does what Marathon's apps want.
+    Balancer,
     /// At its host: whether it has the virtual IP, as one of them does.
     VirtualIp,
 }

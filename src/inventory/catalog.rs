@@ -69,7 +69,7 @@ pub fn needed(inventory: &Inventory) -> Vec<Component> {
     let groups = || inventory.groups.iter();
     let runs =
         |component: &Component| groups().any(|group| inventory.runs(group, *component));
-    Component::ALL.into_iter().filter(runs).collect()
+    Component::with_images().filter(runs).collect()
 }
 
 /// The components that the inventory's roles need and the catalogue does not have.
@@ -100,6 +100,12 @@ fn components(node: &Node, r: &mut Reader) -> Option<BTreeMap<Component, Entry>>
     for entry in r.map(node, "the components")? {
         let found = entry_of(&entry.node, &format!("component `{}`", entry.key), r);
         match entry.key.parse::<Component>() {
+            Ok(component) if !component.has_image() => {
+                let message =
+                    format!("`{component}` comes with this program, without an image");
+                let help = "remove this component";
+                r.fault(Diagnostic::new(&entry.key_span, message).help(help));
+            }
             Ok(component) => {
                 let Some((found, at)) = found else { continue };
                 let from = found.needs.mesos_from.clone();
@@ -107,8 +113,9 @@ fn components(node: &Node, r: &mut Reader) -> Option<BTreeMap<Component, Entry>>
                 components.insert(component, found);
             }
             Err(error) => {
-                let help =
-                    did_you_mean(&entry.key, &Component::ALL.map(Component::as_str));
+                let known: Vec<&str> =
+                    Component::with_images().map(Component::as_str).collect();
+                let help = did_you_mean(&entry.key, &known);
                 r.fault(Diagnostic::new(&entry.key_span, error.to_string()).help(help));
             }
         }
@@ -231,8 +238,9 @@ mod tests {
         assert_eq!(missing(&only_registry, &inventory("[zookeeper, edge]")), all[1..]);
         assert_eq!(missing(&only_registry, &inventory("[edge]")), []);
         // keepalived is needed only for a virtual IP.
-        let n_always = Component::ALL.len() - 1;
-        let of_mesos = &Component::ALL[..n_always];
+        let of_mesos = Component::with_images();
+        let of_mesos: Vec<Component> =
+            of_mesos.filter(|component| *component != Component::Keepalived).collect();
         assert_eq!(missing(&none, &inventory("[control, agent, edge]")), of_mesos);
         assert_eq!(missing(&none, &inventory("[base]")), []);
     }

@@ -21,6 +21,12 @@ pub const AGENT_PORT: u16 = 5051;
 pub const MARATHON_PORT: u16 = 8080;
 /// The port on which Chronos serves its clients.
 pub const CHRONOS_PORT: u16 = 4400;
+/// The service ports that an app may have at the edge: the first and the last one.
+pub const APP_PORTS: [u16; 2] = [10000, 20000];
+/// The first service port that Marathon itself gives to apps that name none.
+pub const FIRST_GIVEN_PORT: u16 = 10101;
+/// The port on which the balancer tells its own host about itself.
+pub const BALANCER_PORT: u16 = 9095;
 /// The port on which the edge serves Marathon to everyone, with TLS and a password.
 pub const MARATHON_EDGE_PORT: u16 = 8443;
 /// The port on which the edge serves the leading Mesos master.
@@ -92,6 +98,8 @@ pub enum Component {
     Chronos,
     /// HAProxy, through which everyone reaches the services of the cluster.
     Haproxy,
+    /// The balancer, which gives the service ports of apps to their tasks, by configuring HAProxy.
+    Balancer,
     /// keepalived, which gives one of the edge hosts the virtual IP.
     Keepalived,
 }
@@ -193,7 +201,7 @@ pub struct UnknownComponent(String);
 
 impl Component {
     /// All components, in their order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Registry,
         Self::Zookeeper,
         Self::MesosMaster,
@@ -201,6 +209,7 @@ impl Component {
         Self::Marathon,
         Self::Chronos,
         Self::Haproxy,
+        Self::Balancer,
         Self::Keepalived,
     ];
 
@@ -214,7 +223,28 @@ impl Component {
             Self::Marathon => "marathon",
             Self::Chronos => "chronos",
             Self::Haproxy => "haproxy",
+            Self::Balancer => "balancer",
             Self::Keepalived => "keepalived",
+        }
+    }
+
+    /// The components that come from images, in their order.
+    pub fn with_images() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|component| component.has_image())
+    }
+
+    /// Whether it comes from an image that a catalogue names. The others travel inside this program.
+    pub const fn has_image(self) -> bool {
+        match self {
+            Self::Registry
+            | Self::Zookeeper
+            | Self::MesosMaster
+            | Self::MesosAgent
+            | Self::Marathon
+            | Self::Chronos
+            | Self::Haproxy
+            | Self::Keepalived => true,
+            Self::Balancer => false,
         }
     }
 
@@ -225,7 +255,7 @@ impl Component {
             Self::Zookeeper | Self::MesosMaster => Redundancy::Quorum,
             Self::MesosAgent => Redundancy::Pool,
             Self::Marathon | Self::Chronos | Self::Keepalived => Redundancy::Standby,
-            Self::Haproxy => Redundancy::Replicas,
+            Self::Haproxy | Self::Balancer => Redundancy::Replicas,
         }
     }
 
@@ -239,6 +269,7 @@ impl Component {
             Self::Marathon => "hosts of Marathon",
             Self::Chronos => "hosts of Chronos",
             Self::Haproxy => "edge hosts",
+            Self::Balancer => "balancers",
             Self::Keepalived => "hosts for the virtual IP",
         }
     }
@@ -253,7 +284,9 @@ impl Component {
             Self::MesosAgent => role == Role::Agent,
             Self::Marathon => commands || role == Role::Marathon,
             Self::Chronos => commands || role == Role::Chronos,
-            Self::Haproxy | Self::Keepalived => has_mesos && role == Role::Edge,
+            Self::Haproxy | Self::Balancer | Self::Keepalived => {
+                has_mesos && role == Role::Edge
+            }
         }
     }
 }

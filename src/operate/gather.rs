@@ -240,7 +240,7 @@ pub(super) fn registry_password(
 /// The components that this cluster's hosts run.
 fn needed(topology: &Topology) -> Vec<Component> {
     let runs = |component: &Component| topology.nodes.iter().any(|n| n.runs(*component));
-    Component::ALL.into_iter().filter(runs).collect()
+    Component::with_images().filter(runs).collect()
 }
 
 /// The names by which an edge host is reached: its address for the hosts, this computer's own

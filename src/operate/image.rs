@@ -173,7 +173,8 @@ pub async fn build_all(
     if images.catalog.machine.is_some() {
         machine(&images, &build_ctx).await?;
     }
-    resolve(&images, &Component::ALL, &build_ctx).await?;
+    let all: Vec<Component> = Component::with_images().collect();
+    resolve(&images, &all, &build_ctx).await?;
     Ok(())
 }
 

@@ -353,9 +353,11 @@ impl Seen<'_> {
                 refused.cloned().map(ServiceState::Faulty)
             }
             Health::Zookeeper => self.answers.get(&node.host).map(of_member),
-            Health::Agents | Health::Leader | Health::Edge | Health::VirtualIp => {
-                self.asked.state(spec.component, node)
-            }
+            Health::Agents
+            | Health::Leader
+            | Health::Edge
+            | Health::Balancer
+            | Health::VirtualIp => self.asked.state(spec.component, node),
         };
         said.unwrap_or(ServiceState::Serves("active"))
     }

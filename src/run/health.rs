@@ -108,7 +108,7 @@ impl ClusterHealth<'_> {
                 zookeeper::state(fleet, topology, members).await
             }
             Health::Agents => self.services.look_at_agents(members).await,
-            Health::Leader | Health::Edge | Health::VirtualIp => {
+            Health::Leader | Health::Edge | Health::Balancer | Health::VirtualIp => {
                 self.services.look(component, members).await
             }
         }

@@ -138,7 +138,7 @@ impl<'a> Registries<'a> {
             let image = self.images.get(*other);
             *other != component && image.is_some_and(|(_, image)| image.digest == *digest)
         };
-        Ok(Component::ALL.into_iter().filter(has_it).collect())
+        Ok(Component::with_images().filter(has_it).collect())
     }
 
     /// Waits for a registry that an earlier run started just before it was interrupted: its unit

@@ -11,7 +11,7 @@ use reqwest::Certificate;
 use reqwest::blocking::Client;
 use serde_json::json;
 
-use crate::harness::{End, Lab, Secrets, pause, turn, until};
+use crate::harness::{End, Lab, Secrets, Services, pause, turn, until};
 
 const EDGES: [&str; 2] = ["edge-1", "edge-2"];
 
@@ -33,6 +33,7 @@ fn everyone_uses_the_platform_through_one_address_that_outlives_an_edge_host() {
     asks_everyone_for_a_password(&lab);
     keeps_its_secrets(&lab);
     takes_a_user_without_an_interruption(&lab);
+    serves_an_app(&lab);
     moves_when_its_host_dies(&lab);
     says_when_both_hosts_have_the_address(&lab);
     lab.run(&["down", "--yes"]).exits(0);
@@ -169,6 +170,39 @@ fn takes_a_user_without_an_interruption(lab: &Lab) {
     lab.is_settled();
 }
 
+/// The service port of the app.
+const APP_PORT: u16 = 10_005;
+
+/// The answer of the app; `None` if nobody answers.
+fn answer_of_app(lab: &Lab) -> Option<String> {
+    let client = Client::builder().no_proxy().timeout(Duration::from_secs(2)).build();
+    let url = format!("http://{}:{APP_PORT}/", vip(lab));
+    let answer = client.expect("a client").get(url).send().ok()?;
+    answer.status().is_success().then(|| answer.text().ok()).flatten()
+}
+
+/// An app is reached at its service port; another one that wants the same port is not, and that is
+/// told.
+fn serves_an_app(lab: &Lab) {
+    let services = Services::at(lab, &format!("{}.11", lab.prefix()));
+    let server = "exec perl -MIO::Socket::INET -e '\
+        $s = IO::Socket::INET->new(LocalPort => $ENV{PORT0}, Listen => 64, ReuseAddr => 1) or die; \
+        while ($c = $s->accept) { print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nhere\"; \
+        shutdown $c, 1; 1 while <$c>; close $c }'";
+    let app = |id: &str| {
+        json!({"id": id, "cmd": server, "cpus": 0.1, "mem": 32, "instances": 1,
+            "portDefinitions": [{"port": APP_PORT, "protocol": "tcp"}]})
+    };
+    services.run_app(&app("/served"), 1);
+    until("the app at the edge", MOVED, || (answer_of_app(lab)? == "here").then_some(()));
+    services.run_app(&app("/late"), 2);
+    until("the app that is not served", MOVED, || {
+        let said = lab.run(&["status"]).exits(0).stdout;
+        said.contains("the edge does not serve /late on port 10005: /served has it")
+            .then_some(())
+    });
+}
+
 /// The edge hosts that have the virtual IP.
 fn holders(lab: &Lab) -> Vec<&'static str> {
     let find = format!("ip -o address | grep -qF 'inet {}/'", vip(lab));
@@ -183,6 +217,7 @@ fn moves_when_its_host_dies(lab: &Lab) {
         let answer = status(&client(lab), lab, SERVICES[0], Some(("ann", &password)));
         (answer == Some(200)).then_some(())
     });
+    until("the app through the other host", MOVED, || answer_of_app(lab));
     let said = lab.run(&["status"]).exits(1).said();
     assert!(said.contains("has the virtual IP"), "{said}");
     let other: Vec<&str> = EDGES.into_iter().filter(|edge| *edge != holder).collect();

@@ -82,6 +82,8 @@ pub(super) struct Asked {
     launches: Option<String>,
     /// Sentences about deployments that last too long.
     deployments: Vec<String>,
+    /// Sentences about apps that the edge does not serve.
+    left_out: Vec<String>,
 }
 
 impl Asked {
@@ -96,7 +98,7 @@ impl Asked {
             let statuses = services.own_statuses(component, &members).await;
             (component, members, statuses)
         };
-        let asked = [Health::Leader, Health::Edge, Health::VirtualIp];
+        let asked = [Health::Leader, Health::Edge, Health::Balancer, Health::VirtualIp];
         let asked = Spec::all().filter(|spec| asked.contains(&spec.health));
         let (statuses, agents, frameworks) = tokio::join!(
             join_all(asked.map(|spec| of(spec.component))),
@@ -109,8 +111,14 @@ impl Asked {
             let hosts = members.into_iter().map(move |member| (component, member.host));
             hosts.zip(statuses).collect::<Vec<_>>()
         });
-        let mut asked =
-            Self { statuses: statuses.collect(), agents, frameworks, ..Self::nobody() };
+        let left_out = left_out(services).await;
+        let mut asked = Self {
+            statuses: statuses.collect(),
+            agents,
+            frameworks,
+            left_out,
+            ..Self::nobody()
+        };
         if let (Some(leader), Ok(agents)) = (asked.marathon(topology), &asked.agents)
             && let Ok(marathon) = services.marathon(&leader)
         {
@@ -139,12 +147,13 @@ impl Asked {
             frameworks: Ok(Vec::new()),
             launches: None,
             deployments: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
     /// What may be wrong with an app.
     pub(super) fn notes(&self) -> Vec<String> {
-        self.deployments.clone()
+        self.deployments.iter().chain(&self.left_out).cloned().collect()
     }
 
     /// The state of a component on a host, if it was asked.
@@ -255,6 +264,16 @@ impl Asked {
     fn n_serving(&self) -> usize {
         self.serving().count()
     }
+}
+
+/// What the first balancer that answers does not serve.
+async fn left_out(services: Services<'_>) -> Vec<String> {
+    for member in services.topology.members_of(Component::Balancer) {
+        if let Ok(status) = services.balancer(&member).await {
+            return status.left_out().collect();
+        }
+    }
+    Vec::new()
 }
 
 /// The state of an agent according to the leading master.

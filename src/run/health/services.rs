@@ -8,7 +8,7 @@
 //! ZooKeeper remembers, even if it is dead or has no master. So Mesos' leading master is asked
 //! which of them leads: it knows to which framework it makes offers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, join_all};
 use hyper::Uri;
 
+use crate::api::balancer::{Balancer, BalancerStatus};
 use crate::api::chronos::Chronos;
 use crate::api::edge::{Edge, EdgeError};
 use crate::api::http::{Access, ApiError, Endpoint, Login, ThroughHost};
@@ -27,7 +28,7 @@ use crate::component::mesos::OPERATOR;
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::component::{
-    CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
+    BALANCER_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
 };
 use crate::inventory::{Component, Redundancy};
 use crate::plan::MemberHealth;
@@ -105,6 +106,7 @@ impl Services<'_> {
             Component::Marathon => Box::pin(self.marathon_status(member)),
             Component::Chronos => Box::pin(self.chronos_status(member)),
             Component::Haproxy => Box::pin(self.edge_status(member)),
+            Component::Balancer => Box::pin(self.balancer_status(member)),
             Component::Keepalived => Box::pin(self.vip_status(member)),
             Component::Registry | Component::Zookeeper | Component::MesosAgent => {
                 Box::pin(async move { Err(format!("{component} has no such status")) })
@@ -139,6 +141,33 @@ impl Services<'_> {
     async fn edge_status(&self, member: &Member) -> LeaderStatus {
         let ask = |edge: Edge| async move { edge.is_guarded().await };
         self.at_edge(member, ask).await.map(|()| false)
+    }
+
+    /// Whether the balancer of a host does what the apps want; no balancer leads.
+    async fn balancer_status(&self, member: &Member) -> LeaderStatus {
+        match self.balancer(member).await?.fault() {
+            Some(why) => Err(why),
+            None => Ok(false),
+        }
+    }
+
+    /// What the balancer of a host tells about itself.
+    pub(crate) async fn balancer(
+        &self,
+        member: &Member,
+    ) -> Result<BalancerStatus, String> {
+        let remote = self.fleet.get(&member.host);
+        let remote = remote.ok_or("there is no connection to its host")?;
+        let ask = Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port: BALANCER_PORT };
+        let access = Access {
+            name: format!("the balancer on {}", member.host),
+            ask,
+            own: BTreeSet::new(),
+            login: None,
+            dialer: Arc::new(ThroughHost(Arc::clone(remote))),
+            deadline: ANSWER,
+        };
+        Balancer::new(access).status().await.map_err(said)
     }
 
     /// Whether a host has the virtual IP.

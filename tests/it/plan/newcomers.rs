@@ -169,8 +169,13 @@ fn a_new_marathon_joins_those_that_serve_and_interrupts_none() {
     let plan = plan(&mut before, &mut now, &[]);
     ["c1", "m1", "w1"].iter().for_each(|host| only_lets_in(&plan, host));
     assert!(changes(&plan, "m2").contains("start platform-marathon.service"));
-    let edge =
-        ["file /etc/platform/haproxy/haproxy.cfg", "reload platform-haproxy.service"];
+    // HAProxy serves on while its balancer restarts.
+    let edge = [
+        "file /etc/platform/haproxy/haproxy.cfg",
+        "reload platform-haproxy.service",
+        "file /etc/platform/balancer/settings.json",
+        "start platform-balancer.service",
+    ];
     let edge = edge.into_iter().chain(LETS_IN).map(str::to_owned).collect();
     assert_eq!(changes(&plan, "e1"), edge);
 }
