@@ -4,6 +4,9 @@ use serde::Deserialize;
 
 use super::http::{Access, ApiError, Call, Http};
 
+/// For so many seconds HAProxy may lag behind what the apps want.
+const LASTING: f64 = 20.0;
+
 /// The balancer of an edge host.
 pub(crate) struct Balancer {
     http: Http,
@@ -52,15 +55,15 @@ pub(crate) struct AppPort {
 }
 
 impl BalancerStatus {
-    /// Why HAProxy does not do what the apps want; `None` if it does.
+    /// Why HAProxy does not do what the apps want; `None` if it does, or did a moment ago: a reload, or
+    /// a list that failed once, is no fault.
     pub(crate) fn fault(&self) -> Option<String> {
-        let never = || {
-            self.last_good_seconds_ago
-                .is_none()
-                .then(|| "has not read the apps yet".to_owned())
-        };
+        if self.last_good_seconds_ago.is_some_and(|age| age < LASTING) {
+            return None;
+        }
         let errors = [&self.haproxy_error, &self.list_error];
-        errors.into_iter().flatten().next().cloned().or_else(never)
+        let error = errors.into_iter().flatten().next().cloned();
+        Some(error.unwrap_or_else(|| "has not done yet what the apps want".to_owned()))
     }
 
     /// What it does not serve, and why, as sentences.
@@ -93,5 +96,50 @@ impl Balancer {
     /// When it does not answer.
     pub(crate) async fn status(&self) -> Result<BalancerStatus, ApiError> {
         self.http.json(&Call::get("/status.json")).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(last_good: Option<f64>, error: Option<&str>) -> BalancerStatus {
+        BalancerStatus {
+            list_error: None,
+            haproxy_error: error.map(str::to_owned),
+            last_good_seconds_ago: last_good,
+            quarantined: Vec::new(),
+            clashes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_what_lasts_is_a_fault() {
+        let fault = |last_good, error| status(last_good, error).fault();
+        assert_eq!(fault(Some(0.2), None), None);
+        assert_eq!(fault(Some(3.0), Some("it does not answer")), None);
+        let lasting = fault(Some(30.0), Some("it does not answer"));
+        assert_eq!(lasting.as_deref(), Some("it does not answer"));
+        assert_eq!(
+            fault(None, None).as_deref(),
+            Some("has not done yet what the apps want")
+        );
+    }
+
+    #[test]
+    fn what_is_left_out_is_told_with_the_reason() {
+        let text = r#"{"last_good_seconds_ago": 1.5, "list_error": null, "haproxy_error": null,
+            "quarantined": [{"app": "/odd", "index": 0, "reason": "its label is odd"}],
+            "clashes": [{"port": 10005, "kept_by": {"app": "/a", "index": 0},
+                "refused": [{"app": "/b", "index": 0}, {"app": "/c", "index": 1}]}]}"#;
+        let status: BalancerStatus = serde_json::from_str(text).unwrap();
+        let told: Vec<String> = status.left_out().collect();
+        assert_eq!(
+            told,
+            [
+                "the edge does not serve /odd: its label is odd",
+                "the edge does not serve /b, /c on port 10005: /a has it",
+            ]
+        );
     }
 }
