@@ -11,6 +11,7 @@ mod edge;
 mod fake;
 mod fixture;
 mod help;
+mod here;
 mod images;
 mod layers;
 mod memory;
