@@ -10,20 +10,18 @@
 //! It runs directly under systemd, from its image's file system: a changed configuration is
 //! reloaded without an interruption.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use minijinja::{Value, context};
 
 use super::mesos::OPERATOR;
 use super::service::Native;
 use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
-use super::{Context, Stage, Wants, chronos, marathon, mesos, path};
+use super::{Context, Stage, Wants, basic_login, chronos, marathon, mesos, path};
 use crate::inventory::Component;
 use crate::inventory::component::{
     CHRONOS_EDGE_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
     MESOS_EDGE_PORT,
 };
-use crate::resource::{Facts, File};
+use crate::resource::{Facts, File, Tree};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 
@@ -66,7 +64,7 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::Haproxy) else {
         return Ok(Vec::new());
     };
-    let tree = Native::tree(&image, "haproxy");
+    let tree = Tree::of(&image, "haproxy");
     let reloaded =
         vec![own("haproxy.cfg", config(context)?), own("tls.pem", certificate(context))];
     let text = render(
@@ -103,7 +101,6 @@ fn config(context: Context<'_>) -> Result<Secret, BadTemplate> {
         include_str!("../../templates/haproxy/haproxy.cfg"),
         context! {
             cluster,
-            realm => cluster,
             config => CONFIG,
             logins => logins.collect::<Vec<Value>>(),
             services => services(context),
@@ -163,9 +160,9 @@ fn services(context: Context<'_>) -> Vec<Value> {
             context! { host => member.host.as_str(), address }
         });
         let servers: Vec<Value> = servers.collect();
-        let password = context.inputs.secret(service.secret).expose();
-        let login = BASE64_STANDARD.encode(format!("{}:{password}", service.user));
-        let check = service.check.iter().map(|line| line.replace("LOGIN", &login));
+        let login = basic_login(service.user, context.inputs.secret(service.secret));
+        let login = login.expose();
+        let check = service.check.iter().map(|line| line.replace("LOGIN", login));
         let check: Vec<String> = check.collect();
         let name = service.name;
         (!servers.is_empty()).then(|| context! { name, port, servers, login, check })

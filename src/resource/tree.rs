@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::file::{FileKind, FileState};
 use super::questions::Questions;
-use super::{Action, Change, Facts, HostPath, Key, Owned, Unknown};
+use super::{Action, Change, Facts, HostPath, Image, Key, Owned, Unknown};
 
 /// The folder of all trees of a host.
 pub(super) const TREES: &str = "/var/lib/platform/trees";
@@ -27,6 +27,12 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// The file system of an image, installed for this program.
+    pub fn of(image: &Image, program: &str) -> Self {
+        let (name, image) = (image.name.clone(), image.id.clone());
+        Self { name, image, program: program.to_owned() }
+    }
+
     /// Its path, which no other image has.
     pub fn path(&self) -> HostPath {
         let digits = self.image.rsplit(':').next().unwrap_or_default();
