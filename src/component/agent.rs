@@ -157,7 +157,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::MesosAgent) else {
         return Ok(Vec::new());
     };
-    let tree = Tree::of(&image, "mesos-agent");
+    let tree = Tree::outlived(&image, "mesos-agent");
     let identity = Identity::of(context.node);
     let files = files(context, &identity);
     let service = service(context, &identity, &tree, facts)?;

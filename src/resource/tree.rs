@@ -3,7 +3,7 @@
 //! It is for a program that cannot run in a container, because what it starts has to go on while it
 //! restarts. A folder is complete or does not exist: it is unpacked under another name, and then
 //! renamed. Its path contains the image's id. So another version has another folder, and the old
-//! folder stays as long as a program runs from it.
+//! folder stays as long as anything runs from it that may outlive its program.
 
 use serde::Deserialize;
 
@@ -22,15 +22,22 @@ pub struct Tree {
     /// The id of the image, which the host's Docker already has.
     pub image: String,
     /// The program for which the tree is installed, by its name in the kernel. It is started from
-    /// another tree before this one is removed; what it started may run longer.
+    /// another tree before this one is removed.
     pub program: String,
+    /// Whether all that runs from it ends with that program.
+    pub ends_together: bool,
 }
 
 impl Tree {
-    /// The file system of an image, installed for this program.
+    /// The file system of an image, installed for this program and for all that ends with it.
     pub fn of(image: &Image, program: &str) -> Self {
         let (name, image) = (image.name.clone(), image.id.clone());
-        Self { name, image, program: program.to_owned() }
+        Self { name, image, program: program.to_owned(), ends_together: true }
+    }
+
+    /// The same for a program that starts what may run longer than itself.
+    pub fn outlived(image: &Image, program: &str) -> Self {
+        Self { ends_together: false, ..Self::of(image, program) }
     }
 
     /// Its path, which no other image has.
@@ -45,6 +52,7 @@ impl Tree {
             path: self.path(),
             name: self.name.clone(),
             program: self.program.clone(),
+            ends_together: self.ends_together,
         }
     }
 
