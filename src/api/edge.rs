@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, StatusCode};
+use reqwest::{Client, StatusCode};
 
-use crate::event::in_words;
+use super::tunnel;
 use crate::secret::Secret;
 
 /// How long the edge may take to refuse a request.
@@ -30,8 +30,8 @@ pub enum EdgeError {
     #[error("the CA's certificate is not usable")]
     Settings(#[source] reqwest::Error),
     /// It cannot be reached, or its certificate is wrong.
-    #[error("{}", in_words(.0))]
-    Unreachable(#[source] reqwest::Error),
+    #[error(transparent)]
+    Unreachable(reqwest::Error),
     /// It lets everyone in.
     #[error(
         "it does not ask for a password: another program listens there, or its configuration was \
@@ -49,10 +49,9 @@ impl Edge {
     /// # Errors
     /// When the CA's certificate cannot be used.
     pub fn new(address: &str, ca_pem: &str) -> Result<Self, EdgeError> {
-        let ca = Certificate::from_pem(ca_pem.as_bytes()).map_err(EdgeError::Settings)?;
-        let builder = Client::builder().no_proxy().tls_certs_only([ca]);
-        let http =
-            builder.connect_timeout(ANSWER).build().map_err(EdgeError::Settings)?;
+        let http = tunnel::https(ca_pem)
+            .and_then(|builder| builder.connect_timeout(ANSWER).build())
+            .map_err(EdgeError::Settings)?;
         Ok(Self { root: format!("https://{address}/"), http })
     }
 

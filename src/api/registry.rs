@@ -19,6 +19,7 @@ use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, HeaderValue};
 use tokio_util::io::ReaderStream;
 
+use super::tunnel;
 use crate::digest::Digest;
 use crate::images::{Blob, Damaged, Image, media_type};
 use crate::secret::Secret;
@@ -178,11 +179,8 @@ impl Registry {
             name: access.name.to_owned(),
             source: Box::new(source),
         };
-        let ca = reqwest::Certificate::from_pem(access.ca_pem.as_bytes());
-        let http = ca.and_then(|ca| {
-            let builder = reqwest::Client::builder().no_proxy().tls_certs_only([ca]);
-            builder.connect_timeout(ANSWER).timeout(ANSWER).build()
-        });
+        let http = tunnel::https(access.ca_pem)
+            .and_then(|builder| builder.connect_timeout(ANSWER).timeout(ANSWER).build());
         let http = http.map_err(|error| unusable(error.into()))?;
         let oci = Client::try_from(settings(&access)).map_err(unusable)?;
         let (user, password) = (access.user.to_owned(), access.password.clone());

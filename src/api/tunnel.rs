@@ -31,6 +31,15 @@ pub struct Tunnel {
 
 type Failure = Arc<Mutex<Option<RemoteError>>>;
 
+/// A client for HTTPS through a tunnel: it trusts only this authority, and uses no proxy.
+///
+/// # Errors
+/// When the certificate cannot be read.
+pub(super) fn https(ca_pem: &str) -> reqwest::Result<reqwest::ClientBuilder> {
+    let ca = reqwest::Certificate::from_pem(ca_pem.as_bytes())?;
+    Ok(reqwest::Client::builder().no_proxy().tls_certs_only([ca]))
+}
+
 impl Tunnel {
     /// Opens a port on 127.0.0.1, chosen by the system. Connections to it are opened from the
     /// host to `address` and `port`, a few at a time; others wait.

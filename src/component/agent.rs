@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::identity::{self, Identity};
 use super::mesos::{self, AGENT, OPERATOR, TASKS, credential, private};
-use super::service::{Native, unit_file};
+use super::service::unit_file;
 use super::spec::{Clients, Health, Port, Spec, StateUse, no_remedy};
 use super::znode::ZookeeperUser;
 use super::{Context, Stage, Wants, docker, path, ports};
@@ -157,7 +157,7 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::MesosAgent) else {
         return Ok(Vec::new());
     };
-    let tree = Native::tree(&image, "mesos-agent");
+    let tree = Tree::outlived(&image, "mesos-agent");
     let identity = Identity::of(context.node);
     let files = files(context, &identity);
     let service = service(context, &identity, &tree, facts)?;

@@ -10,7 +10,7 @@ use minijinja::context;
 use serde_json::json;
 
 use super::mesos::OPERATOR;
-use super::service::{Native, unit_file};
+use super::service::unit_file;
 use super::spec::{Health, Spec, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, haproxy, marathon, path};
 use crate::inventory::Component;
@@ -71,7 +71,7 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
         include_str!("../../templates/balancer/platform-balancer.service"),
         context! {
             cluster => context.topology.cluster.as_str(),
-            root => Native::tree(&image, haproxy::PROGRAM).path().as_str(),
+            root => haproxy::tree(&image).path().as_str(),
             config => CONFIG,
             proxy => haproxy::CONFIG,
             program => PROGRAM,

@@ -10,20 +10,20 @@
 //! It runs directly under systemd, from its image's file system: a changed configuration is
 //! reloaded without an interruption.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use minijinja::{Value, context};
 
 use super::mesos::OPERATOR;
 use super::service::Native;
 use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
-use super::{Context, Stage, Wants, balancer, chronos, marathon, mesos, path};
+use super::{
+    Context, Stage, Wants, balancer, basic_login, chronos, marathon, mesos, path,
+};
 use crate::inventory::Component;
 use crate::inventory::component::{
     CHRONOS_EDGE_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
     MESOS_EDGE_PORT,
 };
-use crate::resource::{Facts, File, Resource};
+use crate::resource::{Facts, File, Image, Resource, Tree};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 
@@ -31,8 +31,6 @@ use crate::template::{BadTemplate, render};
 pub const UNIT: &str = "platform-haproxy.service";
 /// The platform's own password at the proxy.
 pub const SECRET: &str = "edge";
-/// Its name in the kernel.
-pub(super) const PROGRAM: &str = "haproxy";
 /// The socket of the process that serves.
 pub(super) const ADMIN_SOCKET: &str = "/run/platform-haproxy/admin.sock";
 /// The socket of the process that reloads.
@@ -72,7 +70,7 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::Haproxy) else {
         return Ok(Vec::new());
     };
-    let tree = Native::tree(&image, PROGRAM);
+    let tree = tree(&image);
     let reloaded =
         vec![own("haproxy.cfg", config(context)?), own("tls.pem", certificate(context))];
     let text = render(
@@ -90,6 +88,11 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     let native = Native { image, tree, files: Vec::new(), reloaded, unit: UNIT, text };
     let folder = (Stage::Edge, Resource::Directory(balancer::folder()));
     Ok([folder].into_iter().chain(native.wants(Stage::Edge)).collect())
+}
+
+/// Its image's file system on the host, from which the balancer runs too.
+pub(super) fn tree(image: &Image) -> Tree {
+    Tree::of(image, "haproxy")
 }
 
 fn own(name: &str, content: Secret) -> File {
@@ -113,7 +116,6 @@ fn config(context: Context<'_>) -> Result<Secret, BadTemplate> {
         include_str!("../../templates/haproxy/haproxy.cfg"),
         context! {
             cluster,
-            realm => cluster,
             config => CONFIG,
             admin_socket => ADMIN_SOCKET,
             logins => logins.collect::<Vec<Value>>(),
@@ -174,9 +176,9 @@ fn services(context: Context<'_>) -> Vec<Value> {
             context! { host => member.host.as_str(), address }
         });
         let servers: Vec<Value> = servers.collect();
-        let password = context.inputs.secret(service.secret).expose();
-        let login = BASE64_STANDARD.encode(format!("{}:{password}", service.user));
-        let check = service.check.iter().map(|line| line.replace("LOGIN", &login));
+        let login = basic_login(service.user, context.inputs.secret(service.secret));
+        let login = login.expose();
+        let check = service.check.iter().map(|line| line.replace("LOGIN", login));
         let check: Vec<String> = check.collect();
         let name = service.name;
         (!servers.is_empty()).then(|| context! { name, port, servers, login, check })

@@ -14,7 +14,7 @@ use super::spec::{Health, Spec, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, path};
 use crate::inventory::Component;
 use crate::inventory::component::MARATHON_EDGE_PORT;
-use crate::resource::{Facts, File};
+use crate::resource::{Facts, File, Tree};
 use crate::template::{BadTemplate, render};
 use crate::topology::Topology;
 
@@ -57,7 +57,7 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     else {
         return Ok(Vec::new());
     };
-    let tree = Native::tree(&image, "keepalived");
+    let tree = Tree::of(&image, "keepalived");
     let config = config(context, vip)?;
     let files = vec![File::public(path(&format!("{CONFIG}/keepalived.conf")), config)];
     let text = render(

@@ -31,6 +31,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::host::HostName;
@@ -269,6 +271,11 @@ fn data_directory(at: &str, user: &str) -> Directory {
 /// A file of a component's data, which the user of its container may change.
 fn data_file(at: HostPath, user: &str, text: String) -> File {
     File { data: true, ..File::public(at, text).owned_by(user, user) }
+}
+
+/// A login in the format of HTTP basic authentication, without its scheme.
+fn basic_login(user: &str, password: &Secret) -> Secret {
+    Secret::new(BASE64_STANDARD.encode(format!("{user}:{}", password.expose())))
 }
 
 /// A path made of fixed names, addresses and checked unit names.

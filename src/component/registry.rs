@@ -1,14 +1,12 @@
 //! The private image registry: one on each edge host, with a TLS certificate from the cluster's
 //! own authority. Every request needs a password.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use minijinja::context;
 
 use super::Inputs;
 use super::service::Service;
 use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
-use super::{Context, Stage, Wants, data_directory, image_name, path};
+use super::{Context, Stage, Wants, basic_login, data_directory, image_name, path};
 use crate::inventory::Component;
 use crate::inventory::component::REGISTRY_PORT;
 use crate::resource::{Content, Facts, File, Image, ImageOrigin};
@@ -25,8 +23,7 @@ const USER: &str = "5000";
 
 /// [`PULL_ACCOUNT`] and its password in the format of HTTP basic authentication.
 pub(super) fn pull_login(inputs: &Inputs) -> Secret {
-    let password = inputs.secret(PULL_SECRET).expose();
-    Secret::new(BASE64_STANDARD.encode(format!("{PULL_ACCOUNT}:{password}")))
+    basic_login(PULL_ACCOUNT, inputs.secret(PULL_SECRET))
 }
 
 /// The unit that runs it.

@@ -40,7 +40,7 @@ impl Service {
 pub(super) struct Native {
     /// Its image.
     pub(super) image: Image,
-    /// The image's file system on the host: see [`Native::tree`].
+    /// The image's file system on the host.
     pub(super) tree: Tree,
     /// The files that it reads when it starts. When one changes, the unit is restarted.
     pub(super) files: Vec<File>,
@@ -53,12 +53,6 @@ pub(super) struct Native {
 }
 
 impl Native {
-    /// The file system of an image that is installed for this program.
-    pub(super) fn tree(image: &Image, program: &str) -> Tree {
-        let (name, image) = (image.name.clone(), image.id.clone());
-        Tree { name, image, program: program.to_owned() }
-    }
-
     /// All of its resources, in this stage.
     pub(super) fn wants(self, stage: Stage) -> Wants {
         let file = unit_file(self.unit, self.text);

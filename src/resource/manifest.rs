@@ -82,6 +82,10 @@ pub enum Owned {
         name: String,
         /// The program that runs from it.
         program: String,
+        /// Whether all that runs from it ends with that program. It is recorded only if it is so:
+        /// an older record, which must stay the same line, does not say it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ends_together: bool,
     },
     /// The firewall's table, and the unit that loads it at boot.
     Firewall,

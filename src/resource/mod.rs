@@ -324,14 +324,17 @@ pub fn diff(want: &[Resource], facts: &Facts) -> Result<Vec<Change>, Unknown> {
 }
 
 /// Things that are no longer wanted but have to stay, with the programs that run from them. The
-/// program for which a tree was installed does not count: it is restarted elsewhere, or stopped.
+/// program for which a tree was installed does not count, and neither does what ends with it: it is
+/// restarted elsewhere, or stopped.
 pub fn staying<'a>(
     want: &[Resource],
     facts: &'a Facts,
 ) -> Vec<(&'a Owned, Vec<&'a str>)> {
     let unwanted = unwanted(want, facts);
     let stays = unwanted.into_iter().filter_map(|owned| {
-        let Owned::Tree { path, program, .. } = owned else { return None };
+        let Owned::Tree { path, program, ends_together: false, .. } = owned else {
+            return None;
+        };
         let running = facts.trees.get(path)?.iter().map(String::as_str);
         let others: Vec<&str> = running.filter(|other| other != program).collect();
         (!others.is_empty()).then_some((owned, others))

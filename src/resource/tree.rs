@@ -3,13 +3,13 @@
 //! It is for a program that cannot run in a container, because what it starts has to go on while it
 //! restarts. A folder is complete or does not exist: it is unpacked under another name, and then
 //! renamed. Its path contains the image's id. So another version has another folder, and the old
-//! folder stays as long as a program runs from it.
+//! folder stays as long as anything runs from it that may outlive its program.
 
 use serde::Deserialize;
 
 use super::file::{FileKind, FileState};
 use super::questions::Questions;
-use super::{Action, Change, Facts, HostPath, Key, Owned, Unknown};
+use super::{Action, Change, Facts, HostPath, Image, Key, Owned, Unknown};
 
 /// The folder of all trees of a host.
 pub(super) const TREES: &str = "/var/lib/platform/trees";
@@ -22,11 +22,24 @@ pub struct Tree {
     /// The id of the image, which the host's Docker already has.
     pub image: String,
     /// The program for which the tree is installed, by its name in the kernel. It is started from
-    /// another tree before this one is removed; what it started may run longer.
+    /// another tree before this one is removed.
     pub program: String,
+    /// Whether all that runs from it ends with that program.
+    pub ends_together: bool,
 }
 
 impl Tree {
+    /// The file system of an image, installed for this program and for all that ends with it.
+    pub fn of(image: &Image, program: &str) -> Self {
+        let (name, image) = (image.name.clone(), image.id.clone());
+        Self { name, image, program: program.to_owned(), ends_together: true }
+    }
+
+    /// The same for a program that starts what may run longer than itself.
+    pub fn outlived(image: &Image, program: &str) -> Self {
+        Self { ends_together: false, ..Self::of(image, program) }
+    }
+
     /// Its path, which no other image has.
     pub fn path(&self) -> HostPath {
         let digits = self.image.rsplit(':').next().unwrap_or_default();
@@ -39,6 +52,7 @@ impl Tree {
             path: self.path(),
             name: self.name.clone(),
             program: self.program.clone(),
+            ends_together: self.ends_together,
         }
     }
 

@@ -150,6 +150,7 @@ fn plain(want: &Want) -> Result<Resource, std::num::ParseIntError> {
             name: name.clone(),
             image: image.clone(),
             program: program.clone(),
+            ends_together: false,
         }),
         Want::Firewall { rules } => Resource::Firewall(Firewall { rules: rules.clone() }),
         Want::Unit { name, .. } => Resource::Unit(Unit::named(name)),

@@ -18,7 +18,7 @@ use platform::plan::{
 use platform::provider::{local, ssh};
 use platform::resource::probe;
 use platform::resource::{
-    Content, Facts, File, Firewall, Manager, Owned, Package, Resource,
+    Content, Facts, File, Firewall, Manager, Owned, Package, Resource, Tree,
 };
 use platform::secret::Secret;
 use platform::topology::{Machine, Node, Topology};
@@ -481,7 +481,8 @@ fn records(resource: &Resource, there: &[Resource]) -> Vec<Value> {
         Resource::Image(image) => Some(Owned::Image { id: image.id, name: image.name }),
         Resource::Tree(tree) => {
             let path = tree.path();
-            Some(Owned::Tree { path, name: tree.name, program: tree.program })
+            let Tree { name, program, ends_together, .. } = tree;
+            Some(Owned::Tree { path, name, program, ends_together })
         }
         Resource::Firewall(_) => Some(Owned::Firewall),
         Resource::Unit(unit) => Some(Owned::Unit { name: unit.name }),

@@ -8,7 +8,6 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use platform::resource::Resource;
@@ -19,14 +18,12 @@ use reqwest::blocking::Client;
 use tempfile::TempDir;
 
 use crate::cluster::Cluster;
+use crate::here::{LONG, eventually, free_port};
 
 const MARATHON: &str = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
     control: {roles: [control], hosts: [10.0.0.1, 10.0.0.2, 10.0.0.3]}\n  \
     edge: {roles: [edge], hosts: [{address: 10.0.0.9, name: edge}]}\n  \
     workers: {roles: [agent], hosts: [10.0.0.21]}\n";
-
-/// The longest wait for anything here.
-const LONGEST: Duration = Duration::from_secs(20);
 
 /// HAProxy with the configuration of an edge host. It ends when it is dropped.
 struct Proxy {
@@ -68,20 +65,23 @@ impl Proxy {
             .spawn()
             .expect("HAProxy is installed: `apt-get install haproxy`");
         let ca = reqwest::Certificate::from_pem(ca.cert_pem().as_bytes()).unwrap();
-        let proxy = Self { process, ports, ca, folder };
+        let mut proxy = Self { process, ports, ca, folder };
         proxy.until_it_listens();
         proxy
     }
 
-    fn until_it_listens(&self) {
-        let listens = || TcpStream::connect(("127.0.0.1", self.ports[&8443])).is_ok();
-        let log = || fs::read_to_string(self.folder.path().join("log")).unwrap();
-        until(listens, &|| format!("HAProxy does not listen: {}", log()));
+    fn until_it_listens(&mut self) {
+        let (process, folder) = (&mut self.process, &self.folder);
+        eventually("HAProxy listens", || {
+            let log = || fs::read_to_string(folder.path().join("log")).unwrap();
+            assert!(process.try_wait().unwrap().is_none(), "HAProxy ended: {}", log());
+            TcpStream::connect(("127.0.0.1", self.ports[&8443])).is_ok()
+        });
     }
 
     fn client(&self) -> Client {
         let builder = Client::builder().no_proxy().tls_certs_only([self.ca.clone()]);
-        builder.timeout(LONGEST).build().unwrap()
+        builder.timeout(LONG).build().unwrap()
     }
 
     fn url(&self, port: u16) -> String {
@@ -150,24 +150,6 @@ fn with_inner(text: &str, inner: &[(&str, u16)]) -> String {
     text.lines().map(|line| localized(line) + "\n").collect()
 }
 
-/// Waits until a condition holds, or fails with these words.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "used only between two looks at a condition"
-)]
-fn until(holds: impl Fn() -> bool, words: &dyn Fn() -> String) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < LONGEST, "{}", words());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A port of this computer that nothing uses.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// A service that answers each request with the request's own lines, and may say that it passed
 /// the request on to a leader. It ends when it is dropped.
 struct Service {
@@ -200,7 +182,7 @@ impl Service {
     fn until_asked(&self, n_times: usize) {
         let before = self.n_asked.load(Ordering::SeqCst);
         let is_asked = || self.n_asked.load(Ordering::SeqCst) >= before + n_times;
-        until(is_asked, &|| "nobody asks it".to_owned());
+        eventually("it is asked", is_asked);
     }
 }
 

@@ -12,6 +12,7 @@ mod fake;
 mod firewall;
 mod fixture;
 mod help;
+mod here;
 mod images;
 mod layers;
 mod memory;

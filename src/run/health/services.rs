@@ -356,11 +356,17 @@ impl Services<'_> {
     }
 }
 
-/// Whether a host has an address, by the kernel's table of routes.
+/// Whether a host has an address, by the kernel's table of routes. A route to an address that another
+/// host has is in the table too, but is not local.
 fn has_address(table: &str, address: Ipv4Addr) -> bool {
-    let place = format!("|-- {address}");
-    let mut lines = table.lines().map(str::trim);
-    lines.any(|line| line == place)
+    let mut is_there = false;
+    table.lines().map(str::trim).any(|line| match line.strip_prefix("|-- ") {
+        Some(other) => {
+            is_there = other.parse() == Ok(address);
+            false
+        }
+        None => is_there && line == "/32 host LOCAL",
+    })
 }
 
 fn said(error: ApiError) -> String {
@@ -526,6 +532,16 @@ mod tests {
             ..framework("", true)
         };
         check(&Ok(vec![page]), [Ok(true), Ok(false)]);
+    }
+
+    #[test]
+    fn an_address_is_on_a_host_if_it_is_local_there() {
+        let table = "Main:\n  +-- 10.77.0.0/24 2 0 2\n     |-- 10.77.0.10\n        /32 link UNICAST\n\
+            Local:\n  +-- 10.77.0.0/24 2 0 2\n     |-- 10.77.0.1\n        /32 host LOCAL\n     \
+            |-- 10.77.0.255\n        /32 link BROADCAST\n";
+        let has = |last| has_address(table, [10, 77, 0, last].into());
+        assert!(has(1));
+        assert!(!has(10) && !has(255) && !has(11));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Networks that no other test has, and a limit for tests on a small computer.
 
+use std::io::Write;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::machine::docker;
 
@@ -75,9 +77,12 @@ pub(super) fn everything_of(cluster: &str) -> [(&'static str, Vec<String>); 3] {
 static WORKING: Mutex<usize> = Mutex::new(0);
 static ENDED: Condvar = Condvar::new();
 
-/// The permission to have a cluster; returned when it is dropped.
+/// The permission to have a cluster; returned when it is dropped, which also shows how long the
+/// test took.
 #[must_use = "the turn ends when this is dropped"]
-pub(crate) struct Turn(());
+pub(crate) struct Turn {
+    begun: Instant,
+}
 
 /// Waits until this computer can run another cluster: one for each two processors.
 pub(crate) fn turn() -> Turn {
@@ -88,12 +93,16 @@ pub(crate) fn turn() -> Turn {
         .wait_while(working, |working| *working >= room)
         .unwrap_or_else(PoisonError::into_inner);
     *working += 1;
-    Turn(())
+    Turn { begun: Instant::now() }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         *WORKING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         ENDED.notify_one();
+        let thread = std::thread::current();
+        let (test, took) = (thread.name().unwrap_or("a test"), self.begun.elapsed());
+        // Unlike `eprintln`, it is shown for tests that pass as well.
+        let _ = writeln!(std::io::stderr(), "{test} took {} s", took.as_secs());
     }
 }

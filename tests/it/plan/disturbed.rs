@@ -63,7 +63,12 @@ fn things() -> Things {
             id: text("sha256:1"),
             origin: ImageOrigin::Here,
         },
-        tree: Tree { name: text("x 1"), image: text("sha256:1"), program: text("x") },
+        tree: Tree {
+            name: text("x 1"),
+            image: text("sha256:1"),
+            program: text("x"),
+            ends_together: false,
+        },
         sysctl: Sysctl { name: text("vm.swappiness"), value: text("1") },
         user: User { name: text("x"), shell: text("/bin/sh") },
     }
@@ -107,7 +112,12 @@ fn retirements() -> Vec<(Action, Whom)> {
     let (manager, name) = (Manager::Apt, text("x"));
     let package = Owned::Package { manager, name, asked: text("x") };
     let sysctl = Owned::Sysctl { name: text("vm.swappiness"), before: text("0") };
-    let tree = Owned::Tree { path: at(), name: text("x 1"), program: text("x") };
+    let tree = Owned::Tree {
+        path: at(),
+        name: text("x 1"),
+        program: text("x"),
+        ends_together: false,
+    };
     let retired = [
         (package, Everyone),
         (Owned::User { name: text("x") }, Nobody),

@@ -1,12 +1,10 @@
 //! A real sshd for each test, on a loopback port, in a folder that is removed with it.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use platform::event::{Event, Events, Sink};
 use platform::inventory::{HostKeyPolicy, SshAccess};
@@ -17,8 +15,7 @@ use platform::remote::{Argv, As, Exec, Input};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a busy machine.
-pub(super) const LONG: Duration = Duration::from_secs(30);
+pub(super) use crate::here::{LONG, eventually, free_port};
 
 /// A running sshd; killed with all of its sessions when dropped.
 pub(super) struct Sshd {
@@ -144,20 +141,6 @@ fn spawn(dir: &Path, config: &str) -> (Child, u16) {
         let _ = child.wait();
     }
     panic!("sshd does not start: {}", fs::read_to_string(dir.join("log")).unwrap());
-}
-
-/// A loopback port on which nothing listens.
-pub(super) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Waits for a condition; fails the test when it does not come true.
-pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < LONG, "gave up waiting until {what}");
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
 }
 
 /// Creates a private key with `ssh-keygen`.

@@ -5,10 +5,16 @@ use platform::resource::{self, Owned, Resource, Tree};
 use super::host::{Host, is_done, progress};
 
 const ID: &str = "sha256:aa11";
+const RECORD: &str = "/var/lib/platform/manifest";
 
 fn tree() -> Tree {
     let text = str::to_owned;
-    Tree { name: text("agent 1"), image: text(ID), program: text("agent") }
+    Tree {
+        name: text("agent 1"),
+        image: text(ID),
+        program: text("agent"),
+        ends_together: false,
+    }
 }
 
 fn want() -> [Resource; 1] {
@@ -132,6 +138,16 @@ fn a_tree_stays_while_anything_but_its_own_program_runs_from_it() {
     };
     assert_eq!((name.as_str(), &programs[..]), ("agent 1", &["other"][..]));
     assert_eq!(resource::staying(&want(), &facts), [], "it is wanted");
+    let record = host
+        .text(RECORD)
+        .replace("\"program\":\"agent\"", "\"program\":\"agent\",\"ends_together\":true");
+    host.write(RECORD, record.as_bytes());
+    let (facts, _) = host.changes(&[]);
+    assert_eq!(
+        resource::staying(&[], &facts),
+        [],
+        "what runs from it ends with its program"
+    );
 }
 
 #[test]
@@ -150,6 +166,6 @@ fn a_tree_is_not_taken_from_under_a_process_that_began_since_the_host_was_asked(
 }
 
 fn owned() -> Owned {
-    let Tree { name, program, .. } = tree();
-    Owned::Tree { path: tree().path(), name, program }
+    let Tree { name, program, ends_together, .. } = tree();
+    Owned::Tree { path: tree().path(), name, program, ends_together }
 }
