@@ -254,6 +254,9 @@ fn questions(
         if node.has_containers() {
             of_host = of_host.with_ports();
         }
+        if let Some(vip) = topology.vip.filter(|_| node.runs(Component::Keepalived)) {
+            of_host = of_host.with_answering(vip);
+        }
         questions.insert(node.host.clone(), of_host);
     }
     Ok(questions)

@@ -62,7 +62,8 @@ pub fn preflight_failures(
         .filter_map(|node| facts.get(&node.host).map(|facts| (node, facts)));
     let unfit = known.flat_map(|(node, facts)| of_host(node, catalog, facts));
     let others = of_other_clusters(&topology.cluster, facts).into_iter();
-    others.chain(address::twins(topology, facts)).chain(unfit).collect()
+    let of_hosts = others.chain(address::twins(topology, facts)).chain(unfit);
+    of_hosts.chain(address::vip_of_another(topology, facts)).collect()
 }
 
 /// The hosts that lack the disk space for what a plan copies there. A host that gets nothing large

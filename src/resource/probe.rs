@@ -60,6 +60,7 @@ fi
         let parts = [
             docker.then(|| aside(engine::SCRIPT)),
             images.map(|images| aside(&images)),
+            self.answering.map(|address| aside(&system::answering(address))),
             package::script(self),
             user::script(self),
             unit::script(self),
@@ -85,6 +86,7 @@ enum Line {
     Generation(system::GenerationLine),
     BootId(system::BootIdLine),
     Address(system::AddressLine),
+    Answering(system::AnsweringLine),
     Address6(system::Address6Line),
     Manager(system::ManagerLine),
     Port(system::PortLine),
@@ -151,6 +153,7 @@ impl Line {
             Self::Generation(line) => line.add_to(facts),
             Self::BootId(line) => line.add_to(facts),
             Self::Address(line) => line.add_to(facts),
+            Self::Answering(line) => line.add_to(facts),
             Self::Address6(line) => line.add_to(facts),
             Self::Manager(line) => line.add_to(facts),
             Self::Port(line) => line.add_to(facts),

@@ -1,6 +1,7 @@
 //! The questions for a host: each kind of resource adds what it needs to know.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use super::{HostPath, Resource};
 
@@ -16,6 +17,8 @@ pub struct Questions {
     sysctls: BTreeSet<String>,
     /// Whether to ask on which TCP ports programs listen.
     pub(super) ports: bool,
+    /// The address at which something may answer.
+    pub(super) answering: Option<Ipv4Addr>,
     /// Whether to ask about Docker.
     pub(super) docker: bool,
     /// Whether to ask how the machine was booted.
@@ -37,6 +40,13 @@ impl Questions {
     /// Also asks on which TCP ports programs listen.
     pub fn with_ports(mut self) -> Self {
         self.ports = true;
+        self
+    }
+
+    /// Also asks whether something answers at this address. An answer comes at once; the silence of
+    /// an address that nobody has takes a second.
+    pub fn with_answering(mut self, address: Ipv4Addr) -> Self {
+        self.answering = Some(address);
         self
     }
 

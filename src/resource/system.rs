@@ -2,7 +2,7 @@
 //! them.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Deserialize;
 
@@ -41,6 +41,8 @@ pub struct System {
     pub listening: BTreeSet<u16>,
     /// Its addresses, without loopback addresses; empty if they are not known.
     pub addresses: BTreeSet<IpAddr>,
+    /// The address that was asked about, if something answers there: this machine or another one.
+    pub answering: Option<IpAddr>,
     /// An identity that no other running machine has, made of its boot and its network. Clones of a
     /// disk have other ids in common, and containers on one computer have the same boot. Empty if
     /// it is not known.
@@ -144,6 +146,18 @@ pub(super) const PORTS: &str = r#"for table in /proc/net/tcp /proc/net/tcp6; do
 done
 "#;
 
+/// The part of the probe that tells whether something answers at an address: it takes a connection
+/// to the port of SSH or refuses it. A host without Bash does not tell.
+pub(super) fn answering(address: Ipv4Addr) -> String {
+    format!(
+        r#"answer=$(timeout 1 bash -c ': </dev/tcp/{address}/22' 2>&1) && answer=refused
+case $answer in
+  *refused*) printf '{{"q":"answering","address":"{address}"}}\n' ;;
+esac
+"#
+    )
+}
+
 /// The machine.
 #[derive(Debug, Deserialize)]
 pub(super) struct SystemLine {
@@ -175,6 +189,12 @@ pub(super) struct BootIdLine {
 /// An address of the machine.
 #[derive(Debug, Deserialize)]
 pub(super) struct AddressLine {
+    address: IpAddr,
+}
+
+/// An address at which something answers.
+#[derive(Debug, Deserialize)]
+pub(super) struct AnsweringLine {
     address: IpAddr,
 }
 
@@ -240,6 +260,13 @@ impl AddressLine {
         if !self.address.is_loopback() {
             facts.system.addresses.insert(self.address);
         }
+        Some(())
+    }
+}
+
+impl AnsweringLine {
+    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+        facts.system.answering = Some(self.address);
         Some(())
     }
 }

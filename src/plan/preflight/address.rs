@@ -1,6 +1,7 @@
 //! Checks that a host has the address in the inventory, and that each entry is another machine.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::PreflightFailure;
 use crate::component::Spec;
@@ -29,6 +30,30 @@ pub(super) fn not_its_own(node: &Node, facts: &Facts) -> Option<(String, String)
          at which this computer reaches it"
             .to_owned(),
     ))
+}
+
+/// Another machine that already has the virtual IP: two that have it would take each other's
+/// connections. It is one of the cluster's own hosts while not all of these are known.
+pub(super) fn vip_of_another(
+    topology: &Topology,
+    facts: &BTreeMap<HostName, Facts>,
+) -> Option<PreflightFailure> {
+    let vip = IpAddr::from(topology.vip?);
+    let known =
+        topology.nodes.iter().map(|node| Some((node, &facts.get(&node.host)?.system)));
+    let known: Vec<_> = known.collect::<Option<_>>()?;
+    if known.iter().any(|(_, system)| system.addresses.contains(&vip)) {
+        return None;
+    }
+    let (node, _) = known.iter().find(|(_, system)| system.answering == Some(vip))?;
+    Some(PreflightFailure {
+        host: node.host.clone(),
+        problem: format!("another machine on its network already has the virtual IP {vip}"),
+        help: "set `platform.vip` to an address that nobody has, or take that address from the \
+               other machine"
+            .to_owned(),
+        port: None,
+    })
 }
 
 /// Entries that lead to the same machine.

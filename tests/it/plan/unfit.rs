@@ -25,7 +25,10 @@ fn cluster() -> Cluster {
 
 /// The preflight failures if these hosts give these answers in addition to the usual ones.
 fn objected(said: &[(&str, &str)]) -> Vec<String> {
-    let cluster = cluster();
+    objected_in(&cluster(), said)
+}
+
+fn objected_in(cluster: &Cluster, said: &[(&str, &str)]) -> Vec<String> {
     let catalog = catalog::read("components: {}", &|_| true).expect("a valid catalogue");
     let facts = cluster.topology.nodes.iter().map(|node| {
         let of_host = said.iter().filter(|(host, _)| *host == node.host.as_str());
@@ -216,6 +219,34 @@ fn an_address_that_a_host_does_not_have_is_named_with_those_that_it_has() {
         (1..9).map(|n| format!(r#"{{"q":"address","address":"10.0.0.{n}"}}"#)).collect();
     let found = objected(&[("c1", &many.join("\n"))]).concat();
     assert!(found.contains("(10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4, …)"), "{found}");
+}
+
+#[test]
+fn a_virtual_ip_that_another_machine_has_is_not_taken_from_it() {
+    let cluster = Cluster::of(
+        "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
+           control: {roles: [control], hosts: [{address: 10.0.0.1, name: c1}]}\n  \
+           edge:\n    roles: [edge]\n    hosts:\n      \
+             - {address: 10.0.0.8, name: e1}\n      \
+             - {address: 10.0.0.9, name: e2}\n  \
+           workers: {roles: [agent], hosts: [{address: 10.0.0.21, name: w1}]}\n\
+         platform: {vip: 10.0.0.100}\n",
+    );
+    let answering = r#"{"q":"answering","address":"10.0.0.100"}"#;
+    let found = objected_in(&cluster, &[("e2", answering)]);
+    assert_eq!(
+        found,
+        [
+            "e2: another machine on its network already has the virtual IP 10.0.0.100; set \
+          `platform.vip` to an address that nobody has, or take that address from the other \
+          machine"
+        ]
+    );
+    let own = r#"{"q":"address","address":"10.0.0.100"}"#;
+    for host in ["e1", "e2"] {
+        let found = objected_in(&cluster, &[("e2", answering), (host, own)]);
+        assert_eq!(found, [""; 0], "{host} has it");
+    }
 }
 
 #[test]

@@ -242,6 +242,16 @@ fn ports_on_which_something_listens_are_read_from_the_kernel_s_table() {
 }
 
 #[test]
+fn a_host_tells_whether_something_answers_at_an_address() {
+    let at = |address: [u8; 4]| {
+        let questions = Questions::default().with_answering(address.into());
+        Host::new().ask_with(&["sh"], &questions).system.answering
+    };
+    assert_eq!(at([127, 0, 0, 1]), Some([127, 0, 0, 1].into()));
+    assert_eq!(at([255, 255, 255, 255]), None, "no machine has it");
+}
+
+#[test]
 fn a_host_tells_its_addresses_and_what_no_other_machine_has() {
     let host = Host::new();
     assert_eq!(host.ask(&[]).system.identity, "", "it cannot tell");
