@@ -1,11 +1,15 @@
 """The account of the tests: moto's, with what EC2 has in addition."""
 
 import ipaddress
+import os
+from pathlib import Path
 
 import calls
 from access import ACCOUNT, REGIONS
 from dependencies import Dependencies
+from faults import Faults
 from launching import Launching
+from moto.moto_api._internal import mock_random
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
@@ -36,12 +40,9 @@ class Account(Launching, States, Dependencies, EC2Backend):
     # moto finds a service's addresses by the module of its class.
     __module__ = EC2Backend.__module__
 
-    # Set before the first region is made.
-    script = None
-    containers = None
-
     def __init__(self, region_name, account_id):
-        self.begin_states(self.script, self.containers)
+        # No faults, and no machines, until `begin`.
+        self.begin_states(Faults(Path(os.devnull)), None)
         self.begin_launching()
         super().__init__(region_name, account_id)
 
@@ -101,8 +102,8 @@ for _name in LISTS:
     setattr(Account, _name, _filtered(_name))
 
 
-def install(faults, machines) -> None:
-    """Replaces moto's account with this one, and makes its regions."""
+def install() -> None:
+    """Replaces moto's account with this one, and makes its regions, which takes moto a second."""
     teach_moto()
     Ami.block_device_mappings = property(
         lambda ami: [
@@ -112,13 +113,20 @@ def install(faults, machines) -> None:
             }
         ]
     )
-    if machines:
-        NetworkInterface.check_auto_public_ip = _reached_privately
-    Account.script, Account.containers = faults, machines
     ec2_backends.backend = Account
     calls.begin(calls.Call("", {}, "", "", ""))
     for name in REGIONS:
         region(name)
+
+
+def begin(faults, machines) -> None:
+    """Gives the account the faults of its test, and the machines that follow its instances, if any."""
+    # Accounts that come from one process would give out the same ids.
+    mock_random.seed()
+    if machines:
+        NetworkInterface.check_auto_public_ip = _reached_privately
+    for name in REGIONS:
+        region(name).begin_states(faults, machines)
 
 
 def region(name: str) -> Account:

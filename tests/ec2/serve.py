@@ -3,6 +3,8 @@
 
 It writes to FOLDER: `port` once it listens, and a line in `calls.jsonl` for each call.
 It reads there: `faults.json`, at each call.
+
+With --accounts it is no account itself: see accounts.py.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from pathlib import Path
 os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("images.json"))
 
 import account  # noqa: E402
+import accounts  # noqa: E402
 from app import App  # noqa: E402
 from calls import Notes  # noqa: E402
 from faults import Faults  # noqa: E402
@@ -37,31 +40,40 @@ class Handler(WSGIRequestHandler):
 
 
 def main() -> int:
-    """Serves until it is stopped, or with --follow until standard input ends."""
-    options = read_options()
+    """Serves until it is stopped, or with --follow or --accounts until standard input ends."""
+    options = read_options(sys.argv[1:])
+    account.install()
+    if options.accounts:
+        accounts.serve(options.accounts, lambda words, end: serve(read_options(words), end))
+    else:
+        serve(options, sys.stdin.buffer if options.follow else None)
+    return 0
+
+
+def serve(options, end) -> None:
+    """Serves an account until it is stopped, or this stream ends."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     faults = Faults(options.folder / "faults.json")
     machines = Machines(options.folder.name, options.machines) if options.machines else None
-    account.install(faults, machines)
+    account.begin(faults, machines)
     notes = Notes(options.folder / "calls.jsonl")
     moto = DomainDispatcherApplication(create_backend_app)
     app = App(moto, faults, notes, options.latency)
     server = make_server("127.0.0.1", options.port, app, threaded=True, request_handler=Handler)
     server.daemon_threads = True
-    if options.follow:
-        threading.Thread(target=end_with_input, args=(server,), daemon=True).start()
+    if end:
+        threading.Thread(target=end_with, args=(end, server), daemon=True).start()
     say_port(options.folder, server.port)
     try:
-        server.serve_forever()
+        server.serve_forever(poll_interval=0.02)
     finally:
         if machines:
             machines.remove_all()
-    return 0
 
 
-def end_with_input(server) -> None:
-    """Ends the server when the process that started it has ended in any way."""
-    while sys.stdin.buffer.read(4096):
+def end_with(stream, server) -> None:
+    """Ends the server when the process at the other end of a stream has ended in any way."""
+    while stream.read(4096):
         pass
     server.shutdown()
 
@@ -73,15 +85,17 @@ def say_port(folder: Path, port: int) -> None:
     half.rename(folder / "port")
 
 
-def read_options() -> argparse.Namespace:
+def read_options(words: list[str]) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, required=True, help="for port, calls and faults")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--folder", type=Path, help="for port, calls and faults")
+    place.add_argument("--accounts", metavar="SOCKET", help="serve an account per connection")
     parser.add_argument("--port", type=int, default=0, help="any free one when it is 0")
     parser.add_argument("--latency", type=float, default=0, help="seconds before each call")
     parser.add_argument("--machines", metavar="IMAGE", help="instances are containers of it")
     parser.add_argument("--follow", action="store_true", help="end when standard input does")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 //! A test EC2, and what a test sees and does in it directly, without the program.
 //!
-//! It is tests/ec2 in its own process; its errors are written to a file.
+//! It is tests/ec2, where each account has its own process; its errors are written to a file.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -26,6 +29,8 @@ const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ec2/serve.py");
 
 /// Starting takes a second or two, more on a busy computer.
 const START: Duration = Duration::from_secs(60);
+/// Removing machines takes the longest.
+const END: Duration = Duration::from_secs(60);
 /// No call takes longer.
 const CALL: Duration = Duration::from_secs(60);
 
@@ -36,8 +41,28 @@ const OUTSIDER: &str = "AKIATESTOUTSIDER0001";
 /// An AWS account for this test only; removed when dropped.
 pub(crate) struct Ec2 {
     folder: TempDir,
-    server: Child,
+    /// The account lives as long as this connection.
+    connection: UnixStream,
     port: u16,
+}
+
+/// The process that makes accounts. It ends with this one, however this one ends.
+static ACCOUNTS: LazyLock<Child> = LazyLock::new(|| {
+    assert!(
+        Path::new(PYTHON).exists(),
+        "there is no {PYTHON}: `make test` sets it up, and so does `make ec2`"
+    );
+    let server = Command::new(PYTHON)
+        .args(["-B", SERVER, "--accounts", &socket()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn();
+    server.expect("Python starts")
+});
+
+/// The name of its socket, which no other process has.
+fn socket() -> String {
+    format!("platform-e2e-ec2-{}", std::process::id())
 }
 
 /// A call, as it was carried out.
@@ -97,28 +122,22 @@ impl Ec2 {
     }
 
     fn serve(options: &[&str]) -> Self {
-        assert!(
-            Path::new(PYTHON).exists(),
-            "there is no {PYTHON}: `make test` sets it up, and so does `make ec2`"
-        );
+        LazyLock::force(&ACCOUNTS);
+        let address = SocketAddr::from_abstract_name(socket()).expect("a short name");
+        let mut connection =
+            until("EC2 to start", START, || UnixStream::connect_addr(&address).ok());
         let folder = tempfile::tempdir().expect("a folder");
-        let log = fs::File::create(folder.path().join("log")).expect("a log");
-        let mut server = Command::new(PYTHON)
-            .args(["-B", SERVER, "--follow", "--folder"])
-            .arg(folder.path())
-            .args(options)
-            // It ends with this process, however this process ends.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("Python starts");
+        let own = ["--folder", folder.path().to_str().expect("a text")];
+        let words = serde_json::to_string(&[&own, options].concat()).expect("texts");
+        writeln!(connection, "{words}").expect("EC2 reads");
+        connection.set_nonblocking(true).expect("a connection");
         let port = until("the port of EC2", START, || {
-            let ended = server.try_wait().expect("the child is ours");
-            assert!(ended.is_none(), "EC2 ended: {}", log_of(folder.path()));
+            let ended = matches!(connection.read(&mut [0]), Ok(0));
+            assert!(!ended, "EC2 ended: {}", log_of(folder.path()));
             fs::read_to_string(folder.path().join("port")).ok()?.trim().parse().ok()
         });
-        Self { folder, server, port }
+        connection.set_nonblocking(false).expect("a connection");
+        Self { folder, connection, port }
     }
 
     /// What a run needs to find it, and no other AWS settings.
@@ -242,16 +261,10 @@ impl Ec2 {
 
 impl Drop for Ec2 {
     fn drop(&mut self) {
-        // It ends at the end of its input, after it has removed what it created.
-        drop(self.server.stdin.take());
-        let ended = (0..1200).any(|_| {
-            super::pause(Duration::from_millis(50));
-            matches!(self.server.try_wait(), Ok(Some(_)))
-        });
-        if !ended {
-            let _ = self.server.kill();
-            let _ = self.server.wait();
-        }
+        // It ends its side of the connection after it has removed what it created.
+        let _ = self.connection.shutdown(std::net::Shutdown::Write);
+        let _ = self.connection.set_read_timeout(Some(END));
+        let _ = self.connection.read(&mut [0]);
     }
 }
 
