@@ -42,8 +42,8 @@ fn a_firewall_locks_nobody_out_and_touches_nothing_of_others() {
     lab.up();
     machine.stop();
     machine.start();
-    until("rules after a boot", Duration::from_secs(30), || {
-        has_table(&machine, "platform").then_some(())
+    until("rules and logins after a boot", Duration::from_secs(30), || {
+        (has_table(&machine, "platform") && answers(1)).then_some(())
     });
 
     let wrong = given.fill(&body("admin_cidrs: [203.0.113.0/24]"));

@@ -127,6 +127,24 @@ fn ssh_is_left_alone_unless_the_networks_of_administrators_are_known() {
 }
 
 #[test]
+fn a_rule_without_ports_is_left_out() {
+    let mut lone = Cluster::of(
+        "cluster: lab\nprovider: {ssh: {}}\ngroups: {edge: {roles: [edge], \
+         hosts: [{address: 10.0.0.9, name: edge}]}}\n",
+    );
+    let edge = |cluster: &Cluster| rules(cluster, node(cluster, "edge"));
+    let no_set_is_empty = |rules: &str| {
+        let squeezed = rules.split_whitespace().collect::<String>();
+        assert!(!squeezed.contains("{}"), "nft takes no empty set:\n{rules}");
+    };
+    no_set_is_empty(&edge(&lone));
+    lone.inputs.firewall.admins = with_admins().inputs.firewall.admins;
+    lone.inputs.firewall.ssh.clear();
+    no_set_is_empty(&edge(&lone));
+    no_set_is_empty(&edge(&with_admins()));
+}
+
+#[test]
 fn ports_of_tasks_are_closed_on_agents_only() {
     let cluster = with_admins();
     for node in &cluster.topology.nodes {

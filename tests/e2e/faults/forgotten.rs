@@ -58,8 +58,9 @@ fn kill_down(lab: &Lab, words: &[&str]) -> Run {
 }
 
 fn names_the_machine_that_is_too_many(lab: &Lab) {
-    for verb in [&["plan"][..], &["up", "--yes"], &["status"]] {
-        let said = lab.run(verb).exits(0).said();
+    // Its address is in the firewall of the other machine, until `up` takes it out.
+    for (verb, code) in [(&["plan"][..], 10), (&["up", "--yes"], 0), (&["status"], 0)] {
+        let said = lab.run(verb).exits(code).said();
         let container = format!("docker rm --force platform-{}-node-2", lab.cluster());
         for part in
             ["node-2 (running) is not in the inventory and is not changed", &container]
