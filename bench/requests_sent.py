@@ -1,0 +1,72 @@
+"""A client that sends requests at a constant rate, and what became of each."""
+
+import asyncio
+import threading
+import time
+
+RATE = 200  # requests per second
+PATIENCE = 5.0  # seconds for one request
+REQUEST = b"GET / HTTP/1.0\r\n\r\n"
+
+
+class Requests:
+    """Requests that are sent inside of a `with`, each on a connection of its own.
+
+    They are sent at their time, whether the ones before were answered or not.
+    """
+
+    def __init__(self, host: str, port: int):
+        self._at = (host, port)
+        self._sent: list[tuple[float, bool]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._send()))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    @staticmethod
+    def one(host: str, port: int) -> bool:
+        """Whether a single request is answered."""
+        return asyncio.run(_is_answered(host, port))
+
+    def n_sent(self) -> int:
+        return len(self._sent)
+
+    def n_failed(self) -> int:
+        return sum(not answered for _, answered in self._sent)
+
+    def span_of_failures(self) -> float:
+        """Seconds from when the first request that failed was sent to when the last one was."""
+        failed = [at for at, answered in self._sent if not answered]
+        return max(failed) - min(failed) if failed else 0.0
+
+    async def _send(self) -> None:
+        begun, tasks = time.monotonic(), []
+        while not self._ended.is_set():
+            tasks.append(asyncio.create_task(self._one()))
+            due = begun + len(tasks) / RATE
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        await asyncio.gather(*tasks)
+
+    async def _one(self) -> None:
+        at = time.monotonic()
+        self._sent.append((at, await _is_answered(*self._at)))
+
+
+async def _is_answered(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(REQUEST)
+                answer = await reader.read()
+            finally:
+                writer.close()
+        return answer.startswith(b"HTTP/1.") and b" 200 " in answer.split(b"\r\n")[0]
+    except OSError:
+        return False
