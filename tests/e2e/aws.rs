@@ -38,6 +38,14 @@ fn up(lab: &Lab) -> Run {
     lab.run(&["up", "--machines-only", "--yes", "-o", "json"])
 }
 
+/// An account where no machine counts as booting: a plan does not wait for its login, which comes
+/// never.
+fn with_old_machines() -> Ec2 {
+    let ec2 = Ec2::start();
+    ec2.set_faults(&json!({"age": 3600}));
+    ec2
+}
+
 /// Checks that everything in the inventory exists exactly once.
 fn is_whole(ec2: &Ec2) {
     for (kind, n) in ALL {

@@ -77,6 +77,8 @@ class Script:
     # How long new things are in no answer, and whether changing calls do not know them either.
     eventual_seconds: float = 0
     eventual_writes: bool = False
+    # How many seconds ago an instance was launched that is launched now.
+    age: float = 0
 
 
 class Faults:
@@ -136,6 +138,7 @@ def parse(content: dict) -> Script:
         states=content.pop("states", {}),
         eventual_seconds=eventual.get("seconds", 0),
         eventual_writes=eventual.get("writes", False),
+        age=content.pop("age", 0),
     )
     known = ("throttle", "capacity", "cut-before", "cut-after", "hold", "error")
     wrong = list(content) + [rule.do for rule in script.rules if rule.do not in known]

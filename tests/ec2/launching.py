@@ -2,6 +2,7 @@
 
 import base64
 import re
+from datetime import timedelta
 
 import calls
 from moto.ec2.exceptions import EC2ClientError
@@ -46,6 +47,7 @@ class Launching:
                 call.parameters.get("DisableApiTermination") == "true"
             )
             _release_with(instance, call)
+            instance.launch_time -= timedelta(seconds=self.faults.script.age)
             self.move(instance, "pending", "running")
         self.follow("run", made.instances)
         if token:

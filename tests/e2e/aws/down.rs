@@ -5,7 +5,7 @@ use std::time::Duration;
 use platform::event::RunResult;
 use serde_json::json;
 
-use super::{BODY, also, calm, is_empty, up};
+use super::{BODY, also, calm, is_empty, up, with_old_machines};
 use crate::harness::{Ec2, Lab, inner, until};
 
 /// The longest that an instance may take to be terminated.
@@ -135,7 +135,7 @@ fn what_a_service_of_the_account_left_in_the_network_is_named_once() {
 
 #[test]
 fn an_expired_cluster_goes_and_no_other() {
-    let ec2 = Ec2::start();
+    let ec2 = with_old_machines();
     let lab = Lab::aws(&ec2, BODY);
     up(&lab).exits(0);
     let expired = || lab.run(&["down", "--expired", "--yes", "-o", "json"]);

@@ -4,12 +4,12 @@
 use platform::event::RunResult;
 use serde_json::json;
 
-use super::{BODY, calm, is_whole, node, up};
+use super::{BODY, calm, is_whole, node, up, with_old_machines};
 use crate::harness::{Ec2, Lab, Resource};
 
 #[test]
 fn machines_that_someone_ended_are_said_and_replaced_where_they_were() {
-    let ec2 = Ec2::start();
+    let ec2 = with_old_machines();
     let lab = Lab::aws(&ec2, BODY);
     up(&lab).exits(0);
     let (control, worker) = (node(&ec2, "control-2"), worker(&ec2));
@@ -62,7 +62,7 @@ fn an_instance_that_ends_during_a_run_is_told_and_replaced_by_the_next() {
 
 #[test]
 fn a_firewall_that_someone_changed_is_mended() {
-    let ec2 = Ec2::start();
+    let ec2 = with_old_machines();
     let lab = Lab::aws(&ec2, BODY);
     up(&lab).exits(0);
     let groups = ec2.of_kind("security-group");
@@ -106,7 +106,7 @@ fn is_made_anew_where_it_was_deleted(ec2: &Ec2, lab: &Lab, edge: &str) {
 
 #[test]
 fn what_lost_its_tag_is_neither_used_nor_made_a_second_time_unseen() {
-    let ec2 = Ec2::start();
+    let ec2 = with_old_machines();
     let lab = Lab::aws(&ec2, BODY);
     up(&lab).exits(0);
     let untag = |id: &str| {
