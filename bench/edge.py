@@ -144,7 +144,7 @@ def leads(host: str, before: str) -> bool:
 def whole() -> None:
     """Mends the lab, and waits until all is well."""
     platform("up", INVENTORY, "--yes")
-    until("all to be well", lambda: is_well())
+    until("all to be well", is_well)
     until("both instances", lambda: is_running("/bench", 2))
 
 

@@ -10,12 +10,12 @@ use minijinja::context;
 use serde_json::json;
 
 use super::mesos::OPERATOR;
-use super::service::unit_file;
+use super::service::program;
 use super::spec::{Health, Spec, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, haproxy, marathon, path};
 use crate::inventory::Component;
 use crate::inventory::component::{APP_PORTS, BALANCER_PORT, MARATHON_PORT};
-use crate::resource::{Content, Directory, Facts, File, Resource, Unit};
+use crate::resource::{Content, Facts, File};
 use crate::template::{BadTemplate, render};
 
 /// The unit that runs it.
@@ -24,10 +24,6 @@ pub const UNIT: &str = "platform-balancer.service";
 const CONFIG: &str = "/etc/platform/balancer";
 /// The program on its host.
 const PROGRAM: &str = "/etc/platform/balancer/balancer";
-/// The folder of the configuration that it writes.
-pub(super) const DATA: &str = "/var/lib/platform/balancer";
-/// The configuration that it writes.
-pub(super) const APPS: &str = "/var/lib/platform/balancer/apps.cfg";
 
 /// The program, built for this computer's kind of machine: see `build.rs`.
 static BYTES: LazyLock<Content> =
@@ -60,9 +56,8 @@ pub(super) const SPEC: Spec = Spec {
 fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     let Some(image) = context.pulled(Component::Haproxy) else { return Ok(Vec::new()) };
     let password = context.inputs.secret(marathon::HTTP_SECRET).clone();
-    let program = File::public(path(PROGRAM), BYTES.clone());
-    let files = [
-        File { mode: 0o755, ..program },
+    let files = vec![
+        File { mode: 0o755, ..File::public(path(PROGRAM), BYTES.clone()) },
         File::public(path(&format!("{CONFIG}/settings.json")), settings(context)),
         File::private(path(&format!("{CONFIG}/password")), password),
     ];
@@ -75,26 +70,10 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
             config => CONFIG,
             proxy => haproxy::CONFIG,
             program => PROGRAM,
-            data => DATA,
+            data => haproxy::APPS_FOLDER,
         },
     )?;
-    let service = unit_file(UNIT, text);
-    let unit = Unit::named(UNIT).started_with(files.iter().chain([&service]));
-    let drop_in = unit.drop_in();
-    let files = files.into_iter().chain([service]).chain(drop_in);
-    let resources = files.map(Resource::File).chain([Resource::Unit(unit)]);
-    Ok(resources.map(|resource| (Stage::Edge, resource)).collect())
-}
-
-/// The folder of the configuration that it writes. HAProxy reads it, also before the balancer runs.
-pub(super) fn folder() -> Directory {
-    Directory {
-        path: path(DATA),
-        mode: 0o755,
-        owner: "root".to_owned(),
-        group: "root".to_owned(),
-        data: true,
-    }
+    Ok(program(Stage::Edge, UNIT, text, files))
 }
 
 fn settings(context: Context<'_>) -> String {
@@ -108,7 +87,7 @@ fn settings(context: Context<'_>) -> String {
         "haproxy": {
             "command": "/usr/sbin/haproxy",
             "base": format!("{}/haproxy.cfg", haproxy::CONFIG),
-            "apps": APPS,
+            "apps": haproxy::APPS,
             "admin_socket": haproxy::ADMIN_SOCKET,
             "master_socket": haproxy::MASTER_SOCKET,
         },

@@ -64,6 +64,11 @@ impl Settings {
         })
     }
 
+    /// The ports of SSH about which it decides: only if it is known who the administrators are.
+    fn judged_ssh(&self) -> impl Iterator<Item = u16> {
+        self.ssh.iter().copied().filter(|_| !self.admins.is_empty())
+    }
+
     /// Whether everyone may connect to a port.
     fn is_open(&self, port: Port) -> bool {
         port.on_all && self.admins.is_empty()
@@ -160,10 +165,9 @@ fn ports<'a>(node: &Node, settings: &Settings) -> BTreeMap<u16, Access<'a>> {
             };
             (port.number, access)
         });
-    let ssh = settings.ssh.iter().filter(|_| !settings.admins.is_empty());
-    let ssh = ssh.map(|port| {
+    let ssh = settings.judged_ssh().map(|port| {
         let clients = Box::new(|_: &Node| true);
-        (*port, Access { is_open: false, of_admins: true, is_edge: false, clients })
+        (port, Access { is_open: false, of_admins: true, is_edge: false, clients })
     });
     of_specs.chain(ssh).collect()
 }
@@ -173,8 +177,7 @@ fn internal(topology: &Topology, settings: &Settings) -> BTreeSet<u16> {
     let runs = |spec: &&Spec| topology.nodes.iter().any(|node| node.runs(spec.component));
     let of_specs = Spec::all().filter(runs).flat_map(|spec| spec.ports);
     let of_specs = of_specs.filter(|port| !port.on_all).map(|port| port.number);
-    let ssh = settings.ssh.iter().filter(|_| !settings.admins.is_empty());
-    of_specs.chain(ssh.copied()).collect()
+    of_specs.chain(settings.judged_ssh()).collect()
 }
 
 /// The other hosts that may connect to a closed port, each with these ports.

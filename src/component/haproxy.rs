@@ -15,15 +15,13 @@ use minijinja::{Value, context};
 use super::mesos::OPERATOR;
 use super::service::Native;
 use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
-use super::{
-    Context, Stage, Wants, balancer, basic_login, chronos, marathon, mesos, path,
-};
+use super::{Context, Stage, Wants, basic_login, chronos, marathon, mesos, path};
 use crate::inventory::Component;
 use crate::inventory::component::{
     CHRONOS_EDGE_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
     MESOS_EDGE_PORT,
 };
-use crate::resource::{Facts, File, Image, Resource, Tree};
+use crate::resource::{Directory, Facts, File, Image, Resource, Tree};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 
@@ -37,6 +35,10 @@ pub(super) const ADMIN_SOCKET: &str = "/run/platform-haproxy/admin.sock";
 pub(super) const MASTER_SOCKET: &str = "/run/platform-haproxy/master.sock";
 /// Where its configuration is on its host.
 pub(super) const CONFIG: &str = "/etc/platform/haproxy";
+/// The folder of the services of apps, which the balancer writes.
+pub(super) const APPS_FOLDER: &str = "/var/lib/platform/balancer";
+/// The services of apps.
+pub(super) const APPS: &str = "/var/lib/platform/balancer/apps.cfg";
 
 /// HAProxy on an edge host.
 pub(super) const SPEC: Spec = Spec {
@@ -80,19 +82,30 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
             cluster => context.topology.cluster.as_str(),
             root => tree.path().as_str(),
             config => CONFIG,
-            data => balancer::DATA,
-            apps => balancer::APPS,
+            data => APPS_FOLDER,
+            apps => APPS,
             master_socket => MASTER_SOCKET,
         },
     )?;
     let native = Native { image, tree, files: Vec::new(), reloaded, unit: UNIT, text };
-    let folder = (Stage::Edge, Resource::Directory(balancer::folder()));
+    let folder = (Stage::Edge, Resource::Directory(apps_folder()));
     Ok([folder].into_iter().chain(native.wants(Stage::Edge)).collect())
 }
 
 /// Its image's file system on the host, from which the balancer runs too.
 pub(super) fn tree(image: &Image) -> Tree {
     Tree::of(image, "haproxy")
+}
+
+/// It is there before the balancer runs.
+fn apps_folder() -> Directory {
+    Directory {
+        path: path(APPS_FOLDER),
+        mode: 0o755,
+        owner: "root".to_owned(),
+        group: "root".to_owned(),
+        data: true,
+    }
 }
 
 fn own(name: &str, content: Secret) -> File {

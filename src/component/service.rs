@@ -23,14 +23,9 @@ pub(super) struct Service {
 impl Service {
     /// All of its resources, in this stage.
     pub(super) fn wants(self, stage: Stage) -> Wants {
-        let file = unit_file(self.unit, self.text);
-        let unit = Unit::named(self.unit).started_with(self.files.iter().chain([&file]));
-        let drop_in = unit.drop_in();
-        let files = self.files.into_iter().chain([file]).chain(self.marker);
         let data = self.data.map(Resource::Directory).into_iter();
         data.chain([Resource::Image(self.image)])
-            .chain(files.chain(drop_in).map(Resource::File))
-            .chain([Resource::Unit(unit)])
+            .chain(run_by(self.unit, self.text, self.files, Vec::new(), self.marker))
             .map(|resource| (stage, resource))
             .collect()
     }
@@ -55,19 +50,42 @@ pub(super) struct Native {
 impl Native {
     /// All of its resources, in this stage.
     pub(super) fn wants(self, stage: Stage) -> Wants {
-        let file = unit_file(self.unit, self.text);
-        let unit = Unit::named(self.unit)
-            .started_with(self.files.iter().chain([&file]))
-            .reloaded_with(&self.reloaded);
-        let drop_in = unit.drop_in();
-        let files = self.files.into_iter().chain(self.reloaded).chain([file]);
         [Resource::Image(self.image), Resource::Tree(self.tree)]
             .into_iter()
-            .chain(files.chain(drop_in).map(Resource::File))
-            .chain([Resource::Unit(unit)])
+            .chain(run_by(self.unit, self.text, self.files, self.reloaded, None))
             .map(|resource| (stage, resource))
             .collect()
     }
+}
+
+/// All resources, in this stage, of a program that travels inside this one and that its unit runs
+/// directly. When one of its files changes, the unit is restarted.
+pub(super) fn program(
+    stage: Stage,
+    unit: &'static str,
+    text: String,
+    files: Vec<File>,
+) -> Wants {
+    let resources = run_by(unit, text, files, Vec::new(), None);
+    resources.map(|resource| (stage, resource)).collect()
+}
+
+/// A unit with the files for which it is restarted, those for which it is reloaded, and one for
+/// which it is neither.
+fn run_by(
+    unit: &'static str,
+    text: String,
+    files: Vec<File>,
+    reloaded: Vec<File>,
+    marker: Option<File>,
+) -> impl Iterator<Item = Resource> {
+    let file = unit_file(unit, text);
+    let unit = Unit::named(unit)
+        .started_with(files.iter().chain([&file]))
+        .reloaded_with(&reloaded);
+    let drop_in = unit.drop_in();
+    let files = files.into_iter().chain(reloaded).chain([file]).chain(marker);
+    files.chain(drop_in).map(Resource::File).chain([Resource::Unit(unit)])
 }
 
 /// The file of a unit of this program.

@@ -186,15 +186,9 @@ pub(super) struct BootIdLine {
     boot_id: String,
 }
 
-/// An address of the machine.
+/// An address of the machine, or one at which something answers.
 #[derive(Debug, Deserialize)]
 pub(super) struct AddressLine {
-    address: IpAddr,
-}
-
-/// An address at which something answers.
-#[derive(Debug, Deserialize)]
-pub(super) struct AnsweringLine {
     address: IpAddr,
 }
 
@@ -262,10 +256,8 @@ impl AddressLine {
         }
         Some(())
     }
-}
 
-impl AnsweringLine {
-    pub(super) fn add_to(self, facts: &mut Facts) -> Option<()> {
+    pub(super) fn add_answering_to(self, facts: &mut Facts) -> Option<()> {
         facts.system.answering = Some(self.address);
         Some(())
     }

@@ -11,7 +11,7 @@ use reqwest::Certificate;
 use reqwest::blocking::Client;
 use serde_json::json;
 
-use crate::harness::{End, Lab, Secrets, Services, pause, turn, until};
+use crate::harness::{End, Lab, Secrets, Services, http_server, pause, turn, until};
 
 const EDGES: [&str; 2] = ["edge-1", "edge-2"];
 
@@ -185,12 +185,8 @@ fn answer_of_app(lab: &Lab) -> Option<String> {
 /// told.
 fn serves_an_app(lab: &Lab) {
     let services = Services::at(lab, &format!("{}.11", lab.prefix()));
-    let server = "exec perl -MIO::Socket::INET -e '\
-        $s = IO::Socket::INET->new(LocalPort => $ENV{PORT0}, Listen => 64, ReuseAddr => 1) or die; \
-        while ($c = $s->accept) { print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nhere\"; \
-        shutdown $c, 1; 1 while <$c>; close $c }'";
     let app = |id: &str| {
-        json!({"id": id, "cmd": server, "cpus": 0.1, "mem": 32, "instances": 1,
+        json!({"id": id, "cmd": http_server("here"), "cpus": 0.1, "mem": 32, "instances": 1,
             "portDefinitions": [{"port": APP_PORT, "protocol": "tcp"}]})
     };
     services.run_app(&app("/served"), 1);

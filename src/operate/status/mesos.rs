@@ -100,10 +100,11 @@ impl Asked {
         };
         let asked = [Health::Leader, Health::Edge, Health::Balancer, Health::VirtualIp];
         let asked = Spec::all().filter(|spec| asked.contains(&spec.health));
-        let (statuses, agents, frameworks) = tokio::join!(
+        let (statuses, agents, frameworks, left_out) = tokio::join!(
             join_all(asked.map(|spec| of(spec.component))),
             services.agents(),
             services.frameworks(),
+            left_out(services),
         );
         let statuses = statuses.into_iter();
         let statuses = statuses.flat_map(|(component, members, statuses)| {
@@ -111,7 +112,6 @@ impl Asked {
             let hosts = members.into_iter().map(move |member| (component, member.host));
             hosts.zip(statuses).collect::<Vec<_>>()
         });
-        let left_out = left_out(services).await;
         let mut asked = Self {
             statuses: statuses.collect(),
             agents,

@@ -51,7 +51,7 @@ pub(crate) use lab::{CATALOG, Lab, REHEARSED};
 pub(crate) use machine::{Machine, docker};
 pub(crate) use run::{Run, Running};
 pub(crate) use secrets::Secrets;
-pub(crate) use services::Services;
+pub(crate) use services::{Services, http_server};
 pub(crate) use slot::turn;
 pub(crate) use traces::{Traces, Writes};
 #[cfg(target_arch = "x86_64")]

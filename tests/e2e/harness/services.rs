@@ -137,6 +137,17 @@ impl<'a> Services<'a> {
     }
 }
 
+/// The command of an app that answers every request of HTTP with this text, which Perl reads in double
+/// quotes.
+pub(crate) fn http_server(answer: &str) -> String {
+    format!(
+        "exec perl -MIO::Socket::INET -e '\
+        $s = IO::Socket::INET->new(LocalPort => $ENV{{PORT0}}, Listen => 64, ReuseAddr => 1) or die; \
+        while ($c = $s->accept) {{ print $c \"HTTP/1.0 200 OK\\r\\n\\r\\n{answer}\"; \
+        shutdown $c, 1; 1 while <$c>; close $c }}'"
+    )
+}
+
 /// A request.
 struct Asked<'a> {
     method: Method,

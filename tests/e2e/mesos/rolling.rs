@@ -14,7 +14,9 @@ use platform::images::pins::Pins;
 use serde_json::json;
 
 use super::FAILOVER;
-use crate::harness::{End, Lab, Services, copy_folder, docker, entries, inside, pause};
+use crate::harness::{
+    End, Lab, Services, copy_folder, docker, entries, http_server, inside, pause,
+};
 
 /// The address of each instance of the app.
 const PORT: u16 = 31_500;
