@@ -6,7 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
-    for path in ["balancer/src", "balancer/Cargo.toml", "Cargo.lock"] {
+    for path in [
+        "balancer/src",
+        "balancer/Cargo.toml",
+        "daemon/src",
+        "daemon/Cargo.toml",
+        "Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     let program = build(&target_folder());

@@ -84,7 +84,8 @@
 //! # The balancer
 //!
 //! The folder `balancer` is a program of its own, which serves the ports of apps at the edge. It
-//! shares no code with this one: `build.rs` builds it, and it travels inside this program.
+//! shares no code with this one, only the folder `daemon` with others of its kind: `build.rs` builds
+//! it, and it travels inside this program.
 //!
 //! # What is deliberately absent
 //!

@@ -6,14 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{self, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use std::{fs, io, thread};
+use std::{io, thread};
 
 use jiff::Timestamp;
+use platform_daemon::journal::chain;
+use platform_daemon::settings::{Login, NoPassword};
 
 use crate::http::{self, Answer, HttpError, Limit, Request};
-use crate::journal::chain;
 use crate::marathon::{Event, NotApps, Reading};
-use crate::settings::{Login, Settings};
+use crate::settings::Settings;
 use crate::wanted::{Names, named_hosts};
 
 const EVENTS: &str = "/v2/events?event_type=status_update_event\
@@ -73,8 +74,8 @@ enum FollowError {
     Silent { address: String, source: io::Error },
     #[error("{address}")]
     NotApps { address: String, source: NotApps },
-    #[error("cannot read the password file {path}")]
-    Password { path: String, source: io::Error },
+    #[error(transparent)]
+    Password(#[from] NoPassword),
 }
 
 /// The Marathon that leads, as far as is known.
@@ -167,19 +168,11 @@ fn ask(
     limit: Limit,
     settings: &Settings,
 ) -> Result<Answer, FollowError> {
-    let login = settings.login.as_ref().map(authorization).transpose()?;
+    let login = settings.login.as_ref().map(Login::authorization).transpose()?;
     let request =
         Request { address, path, accept, authorization: login.as_deref(), limit };
     let failed = |source| FollowError::Http { address: address.to_owned(), source };
     http::get(request).map_err(failed)
-}
-
-fn authorization(login: &Login) -> Result<String, FollowError> {
-    let path = &login.password_file;
-    let failed =
-        |source| FollowError::Password { path: path.display().to_string(), source };
-    let password = fs::read_to_string(path).map_err(failed)?;
-    Ok(http::basic(&login.user, password.trim_end_matches(['\r', '\n'])))
 }
 
 fn expect_ok(answer: Answer, address: &str) -> Result<Answer, FollowError> {

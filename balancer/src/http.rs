@@ -9,9 +9,6 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 const CONNECT: Duration = Duration::from_secs(2);
 /// Marathon's headers have less than 1 KiB.
 const MAX_HEAD: u64 = 64 * 1024;
@@ -73,11 +70,6 @@ pub enum HttpError {
     /// The body is larger than anything that Marathon answers.
     #[error("the answer is too large")]
     TooLarge,
-}
-
-/// The value of `Authorization` for a user.
-pub fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 /// Sends a GET and reads the head of the answer.
@@ -330,10 +322,5 @@ mod tests {
         {
             assert!(read(reply).is_err());
         }
-    }
-
-    #[test]
-    fn a_login_is_encoded() {
-        assert_eq!(basic("admin", "secret"), "Basic YWRtaW46c2VjcmV0");
     }
 }

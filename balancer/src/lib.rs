@@ -18,8 +18,7 @@
 //!
 //! - [`http`]: asks by HTTP. [`follow`]: the event stream and the lists of the leading Marathon.
 //! - [`haproxy`]: the program, its sockets and its file. [`run`]: the loop.
-//! - [`status`]: what the balancer tells about itself, as JSON and for Prometheus. [`journal`]:
-//!   the log.
+//! - [`status`]: what the balancer tells about itself, as JSON and for Prometheus.
 //!
 //! # Rules
 //!
@@ -36,7 +35,6 @@ pub mod follow;
 pub mod haproxy;
 pub mod hints;
 pub mod http;
-pub mod journal;
 pub mod labels;
 pub mod marathon;
 pub mod render;

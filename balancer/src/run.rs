@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, io, mem};
 
+use platform_daemon::journal::{chain, say};
+
 use crate::blame::culprits;
 use crate::change::{Act, Command};
 use crate::decide::{self, Broken, Decision, Doubt, Known, bound_ports, decide};
 use crate::follow::{List, News, follow_events, read_lists};
 use crate::haproxy::{Control, HaproxyError, taken_ports};
 use crate::hints::Hints;
-use crate::journal::{chain, say};
 use crate::marathon::instance_of;
 use crate::render::render;
 use crate::servers_state::{Backends, Slot, SlotState};
@@ -36,13 +37,23 @@ const RELOAD_PAUSE: Duration = Duration::from_secs(2);
 const AFTER_FAILED_RELOAD: Duration = Duration::from_secs(10);
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
+/// Another program uses the address for the status, or this host does not have it.
+#[derive(Debug, thiserror::Error)]
+#[error("the status cannot be shown at {address}")]
+pub struct NoStatus {
+    address: SocketAddr,
+    source: io::Error,
+}
+
 /// Runs for ever.
 ///
 /// # Errors
 ///
 /// If the status cannot be shown on its address.
-pub fn run(settings: Settings) -> io::Result<()> {
-    let listener = TcpListener::bind(settings.listen)?;
+pub fn run(settings: Settings) -> Result<(), NoStatus> {
+    let address = settings.listen;
+    let listener =
+        TcpListener::bind(address).map_err(|source| NoStatus { address, source })?;
     let board = Board::default();
     board.serve(listener);
     let settings = Arc::new(settings);

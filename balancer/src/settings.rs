@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
+use platform_daemon::settings::{self, Login, SettingsError};
 use serde::Deserialize;
 
 /// What the balancer is told.
@@ -45,16 +45,6 @@ pub struct Settings {
     pub listen: SocketAddr,
 }
 
-/// A user of Marathon. The password stays in its file and is read when it is needed.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Login {
-    /// The name.
-    pub user: String,
-    /// The file that holds the password.
-    pub password_file: PathBuf,
-}
-
 /// The program, its files and its sockets.
 ///
 /// HAProxy has to run as `haproxy -W -S MASTER_SOCKET -f BASE -f APPS`. The base file needs in
@@ -88,37 +78,6 @@ pub struct Ports {
     pub reserved: BTreeSet<u16>,
 }
 
-/// Why the settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The file is not what is expected.
-    #[error("{} is not valid", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// The parser's reason, with line and column.
-        source: serde_json::Error,
-    },
-    /// A value is not acceptable.
-    #[error("{path}: {member} {reason}", path = path.display())]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// The member's name.
-        member: &'static str,
-        /// What it must be.
-        reason: &'static str,
-    },
-}
-
 impl Settings {
     /// Reads and checks a file.
     ///
@@ -126,19 +85,7 @@ impl Settings {
     ///
     /// If the file cannot be read, is not JSON of this form, or has a value that cannot work.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
-        let path = path.to_owned();
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(source) => return Err(SettingsError::Read { path, source }),
-        };
-        let settings: Self = match serde_json::from_slice(&text) {
-            Ok(settings) => settings,
-            Err(source) => return Err(SettingsError::Parse { path, source }),
-        };
-        match settings.fault() {
-            None => Ok(settings),
-            Some((member, reason)) => Err(SettingsError::Value { path, member, reason }),
-        }
+        settings::read(path, Self::fault)
     }
 
     fn fault(&self) -> Option<(&'static str, &'static str)> {
@@ -220,6 +167,8 @@ fn https_port() -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const GOOD: &str = r#"{

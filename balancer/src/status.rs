@@ -1,13 +1,11 @@
 //! What the balancer tells about itself, on a loopback address: `/status.json` with everything, and
 //! `/metrics` for Prometheus.
 
-use std::fmt::Write as _;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use platform_daemon::pages::{self, Page, age};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,9 +13,6 @@ use crate::marathon::App;
 use crate::servers_state::SlotState;
 use crate::services::{Check, Clash, Quarantined};
 use crate::wanted::Role;
-
-const PATIENCE: Duration = Duration::from_secs(2);
-const MAX_HEAD: u64 = 16 * 1024;
 
 /// Everything that is told.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -210,10 +205,7 @@ impl Status {
             ("quarantined", "Ports that are not served", number(self.quarantined.len())),
             ("clashes", "Ports that several apps want", number(self.clashes.len())),
         ] {
-            // What never happened has no age.
-            if !value.is_null() {
-                metric(out, "gauge", name, help, &value);
-            }
+            metric(out, "gauge", name, help, &value);
         }
     }
 
@@ -234,16 +226,8 @@ impl Status {
     }
 }
 
-fn age(since: Option<Instant>) -> Value {
-    since.map_or(Value::Null, |since| {
-        let seconds = since.elapsed().as_secs_f64();
-        Value::from((1000.0 * seconds).round() / 1000.0)
-    })
-}
-
 fn metric(out: &mut String, kind: &str, name: &str, help: &str, value: &Value) {
-    let name = format!("platform_balancer_{name}");
-    let _ = write!(out, "# HELP {name} {help}.\n# TYPE {name} {kind}\n{name} {value}\n");
+    pages::metric(out, kind, &format!("platform_balancer_{name}"), help, value);
 }
 
 /// The status, which the loop changes and the server shows.
@@ -256,50 +240,15 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers requests for ever, in a thread, one after the other.
+    /// Shows it for ever.
     pub fn serve(&self, listener: TcpListener) {
         let board = self.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                // A client that goes away is its own affair.
-                let _ = board.answer(stream);
-            }
+        pages::serve(listener, move |path| match path {
+            "/status.json" => Some(Page::json(board.status().json())),
+            "/metrics" => Some(Page::metrics(board.status().metrics())),
+            _ => None,
         });
     }
-
-    fn answer(&self, mut stream: TcpStream) -> io::Result<()> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let path = requested_path(&stream)?;
-        let (status, kind, body) = match path.as_str() {
-            "/status.json" => ("200 OK", "application/json", self.status().json()),
-            "/metrics" => {
-                ("200 OK", "text/plain; version=0.0.4", self.status().metrics())
-            }
-            _ => ("404 Not Found", "text/plain", "Not found\n".to_owned()),
-        };
-        let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
-             Cache-Control: no-store\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(body.as_bytes())
-    }
-}
-
-/// The path of a request, of which the head is read to its end.
-fn requested_path(stream: &TcpStream) -> io::Result<String> {
-    let mut lines = BufReader::new(stream.take(MAX_HEAD)).lines();
-    let first = lines.next().transpose()?.unwrap_or_default();
-    for line in lines {
-        if line?.is_empty() {
-            break;
-        }
-    }
-    let target =
-        first.strip_prefix("GET ").and_then(|rest| rest.split([' ', '?']).next());
-    Ok(target.unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]
