@@ -12,6 +12,7 @@ use reqwest::blocking::Client;
 use serde_json::json;
 
 use crate::harness::{End, Lab, Secrets, Services, http_server, pause, turn, until};
+use crate::reach;
 
 const EDGES: [&str; 2] = ["edge-1", "edge-2"];
 
@@ -34,6 +35,7 @@ fn everyone_uses_the_platform_through_one_address_that_outlives_an_edge_host() {
     keeps_its_secrets(&lab);
     takes_a_user_without_an_interruption(&lab);
     serves_an_app(&lab);
+    reach::only_ssh_and_the_edge_answer(&lab, &OPEN);
     moves_when_its_host_dies(&lab);
     says_when_both_hosts_have_the_address(&lab);
     lab.run(&["down", "--yes"]).exits(0);
@@ -172,6 +174,9 @@ fn takes_a_user_without_an_interruption(lab: &Lab) {
 
 /// The service port of the app.
 const APP_PORT: u16 = 10_005;
+
+/// The ports of an edge host that answer to everyone: the registry, the services and the app.
+const OPEN: [u16; 5] = [5000, SERVICES[0].0, SERVICES[1].0, SERVICES[2].0, APP_PORT];
 
 /// The answer of the app; `None` if nobody answers.
 fn answer_of_app(lab: &Lab) -> Option<String> {

@@ -19,4 +19,5 @@ mod harness;
 mod hybrid;
 mod mesos;
 mod outages;
+mod reach;
 mod words;
