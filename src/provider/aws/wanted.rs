@@ -2,6 +2,7 @@
 
 use crate::component::Spec;
 use crate::host::HostName;
+use crate::inventory::component::APP_PORTS;
 use crate::inventory::{Aws, AwsNetwork, ClusterName, Group, Inventory, Members, Role};
 use crate::unit::Size;
 
@@ -89,10 +90,10 @@ impl Wanted {
 
     /// What a security group accepts; `own` is its id.
     pub fn rules(&self, security_group: GroupKind, own: &str) -> Vec<Rule> {
-        let from_admins = |port: u16| {
+        let from_admins = |ports: (u16, u16)| {
             self.aws.admin_cidrs.iter().map(move |cidr| Rule {
                 protocol: "tcp".to_owned(),
-                ports: Some((port, port)),
+                ports: Some(ports),
                 source: Source::Network(cidr.to_string()),
             })
         };
@@ -104,7 +105,7 @@ impl Wanted {
                     ports: None,
                     source: Source::Group(own.to_owned()),
                 };
-                from_admins(SSH_PORT).chain([each_other]).collect()
+                from_admins((SSH_PORT, SSH_PORT)).chain([each_other]).collect()
             }
         };
         rules.sort();
@@ -167,10 +168,12 @@ impl WantedGroup {
     }
 }
 
-/// The ports that machines of the edge open: that of the page, and those of every component that
-/// listens on all of its host's addresses.
-fn edge_ports() -> impl Iterator<Item = u16> {
+/// The ports that machines of the edge open, from the first to the last of each range: that of the
+/// page, those of every component that listens on all of its host's addresses, and those of apps.
+fn edge_ports() -> impl Iterator<Item = (u16, u16)> {
     let ports = Spec::all().flat_map(|spec| spec.ports);
     let open = ports.filter(|port| port.on_all).map(|port| port.number);
-    std::iter::once(PAGE_PORT).chain(open)
+    let of_apps = (APP_PORTS[0], APP_PORTS[1]);
+    let single = std::iter::once(PAGE_PORT).chain(open).map(|port| (port, port));
+    single.chain([of_apps])
 }

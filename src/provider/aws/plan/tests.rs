@@ -308,6 +308,7 @@ fn rules_of_others_go_and_new_ones_come() {
         "no longer accept tcp 22 from 0.0.0.0/0 (RevokeSecurityGroupIngress)",
         "accept tcp 22 from 198.51.100.7/32 (AuthorizeSecurityGroupIngress)",
         "tcp 443 from 198.51.100.7/32",
+        "tcp 10000-20000 from 198.51.100.7/32",
     ] {
         assert!(text.contains(said), "{said} is not said:\n{text}");
     }
