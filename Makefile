@@ -109,7 +109,8 @@ target/ec2/installed: tests/ec2/requirements.txt
 .PHONY: lint
 lint: ## Check the code's format, its lints and its documentation
 	cargo fmt --check
-	cargo clippy --workspace --all-targets $(DOCKER_TESTS) -- --deny warnings
+	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy --workspace $(DOCKER_TESTS) -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 
 .PHONY: tools

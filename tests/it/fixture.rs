@@ -1,10 +1,7 @@
 //! Images for tests: archives of a few kilobytes, and functions that damage them.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use platform::digest::Digest;
 use platform::images::{Image, archive};
 use serde_json::json;
@@ -16,42 +13,22 @@ pub(crate) const ARCHITECTURE: &str = match std::env::consts::ARCH.as_bytes() {
     _ => "amd64",
 };
 
-/// A file in a tar.
-pub(crate) enum File<'a> {
-    Plain(&'a str, &'a [u8]),
-    Link(&'a str, &'a str),
-}
-
-pub(crate) fn tar(files: &[File<'_>]) -> Vec<u8> {
+/// A tar of files, each a name with its bytes.
+pub(crate) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
-    for file in files {
+    for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
-        match file {
-            File::Plain(name, bytes) => {
-                header.set_size(bytes.len() as u64);
-                builder.append_data(&mut header, name, *bytes).unwrap();
-            }
-            File::Link(name, target) => {
-                header.set_entry_type(tar::EntryType::Symlink);
-                header.set_size(0);
-                builder.append_link(&mut header, name, target).unwrap();
-            }
-        }
+        header.set_size(bytes.len() as u64);
+        builder.append_data(&mut header, name, *bytes).unwrap();
     }
     builder.into_inner().unwrap()
-}
-
-pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// A layer with one file; a different `seed` gives a different layer.
 pub(crate) fn layer(seed: u8, n_bytes: usize) -> Vec<u8> {
     let bytes: Vec<u8> = (0..n_bytes).map(|i| (i % 251) as u8 ^ seed).collect();
-    tar(&[File::Plain(&format!("data-{seed}"), &bytes)])
+    tar(&[(&format!("data-{seed}"), &bytes)])
 }
 
 /// A configuration with these layers, which are uncompressed.
@@ -73,11 +50,9 @@ pub(crate) fn saved(config: &[u8], stored: &[&[u8]]) -> Vec<u8> {
         (0..stored.len()).map(|n| format!("{n}/layer.tar")).collect();
     let manifest = json!([{"Config": config_file, "RepoTags": ["x:1"], "Layers": names}])
         .to_string();
-    let mut files: Vec<File<'_>> =
-        names.iter().zip(stored).map(|(name, bytes)| File::Plain(name, bytes)).collect();
-    files.push(File::Plain(&config_file, config));
-    files.push(File::Plain("manifest.json", manifest.as_bytes()));
-    tar(&files)
+    let layers = names.iter().zip(stored).map(|(name, bytes)| (name.as_str(), *bytes));
+    let others = [(config_file.as_str(), config), ("manifest.json", manifest.as_bytes())];
+    tar(&layers.chain(others).collect::<Vec<_>>())
 }
 
 /// A folder with an archive and a cache.

@@ -1,19 +1,39 @@
 //! Images: archives of every kind, whole and damaged.
 
+use std::io::Write;
 use std::path::Path;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use platform::digest::Digest;
 use platform::images::archive::{self, ArchiveError};
 use platform::images::{Blob, Damaged, Image, ManifestError, load, media_type};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
-use crate::fixture::{ARCHITECTURE, File, Shelf, config, flip, gzip, layer, saved, tar};
+use crate::fixture::{ARCHITECTURE, Shelf, config, flip, layer, saved, tar};
 
 async fn content(blob: &Blob) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     blob.open().await?.read_to_end(&mut bytes).await?;
     Ok(bytes)
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A tar that begins with a link.
+fn tar_with_link((name, target): (&str, &str), files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut link = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(0);
+    header.set_entry_type(tar::EntryType::Symlink);
+    link.append_link(&mut header, name, target).unwrap();
+    [link.get_ref().as_slice(), &tar(files)].concat()
 }
 
 /// Two layers, as `docker save` writes them.
@@ -95,12 +115,14 @@ async fn a_layer_that_docker_saved_as_a_link_to_another_is_found() {
     let config_file = format!("{}.json", Digest::of(&config).hex());
     let layers = ["a/layer.tar", "b/layer.tar"];
     let manifest = json!([{"Config": config_file, "Layers": layers}]).to_string();
-    let archive = tar(&[
-        File::Link("b/layer.tar", "../a/layer.tar"),
-        File::Plain("a/layer.tar", &bytes),
-        File::Plain(&config_file, &config),
-        File::Plain("manifest.json", manifest.as_bytes()),
-    ]);
+    let archive = tar_with_link(
+        ("b/layer.tar", "../a/layer.tar"),
+        &[
+            ("a/layer.tar", &bytes),
+            (&config_file, &config),
+            ("manifest.json", manifest.as_bytes()),
+        ],
+    );
     let image = shelf.read(&archive).await.unwrap();
     assert_eq!(image.layers.len(), 2);
     assert_eq!(image.blobs().len(), 2, "the configuration and one layer to send");
@@ -132,9 +154,10 @@ fn layout(architectures: &[&str], layer_type: &str, layer: &[u8]) -> Vec<u8> {
         .iter()
         .map(|blob| format!("blobs/sha256/{}", Digest::of(blob).hex()))
         .collect();
-    let mut files = vec![File::Plain("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)];
-    files.extend(names.iter().zip(&blobs).map(|(name, blob)| File::Plain(name, blob)));
-    files.push(File::Plain("index.json", index.as_bytes()));
+    let mut files: Vec<(&str, &[u8])> =
+        vec![("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)];
+    files.extend(names.iter().zip(&blobs).map(|(name, blob)| (&**name, &**blob)));
+    files.push(("index.json", index.as_bytes()));
     tar(&files)
 }
 
@@ -229,14 +252,14 @@ async fn an_archive_cut_anywhere_is_refused_or_still_the_same_image() {
 #[tokio::test]
 async fn what_is_no_archive_of_one_image_is_said() {
     let shelf = Shelf::new();
-    let no_manifest = shelf.read(&tar(&[File::Plain("etc/passwd", b"x")])).await;
+    let no_manifest = shelf.read(&tar(&[("etc/passwd", b"x")])).await;
     assert!(matches!(no_manifest, Err(ArchiveError::NoManifest { .. })));
-    let nothing_in_it = shelf.read(&tar(&[File::Plain("manifest.json", b"[]")])).await;
+    let nothing_in_it = shelf.read(&tar(&[("manifest.json", b"[]")])).await;
     assert!(matches!(nothing_in_it, Err(ArchiveError::NotOneImage { count: 0, .. })));
-    let no_json = shelf.read(&tar(&[File::Plain("manifest.json", b"{")])).await;
+    let no_json = shelf.read(&tar(&[("manifest.json", b"{")])).await;
     assert!(matches!(no_json, Err(ArchiveError::Manifest { .. })));
     let named = br#"[{"Config":"c.json","Layers":[]}]"#;
-    let missing = shelf.read(&tar(&[File::Plain("manifest.json", named)])).await;
+    let missing = shelf.read(&tar(&[("manifest.json", named)])).await;
     assert!(matches!(missing, Err(ArchiveError::Missing { .. })));
     let no_tar = shelf.read(&vec![b'x'; 5000]).await;
     assert!(matches!(no_tar, Err(ArchiveError::Broken { .. })), "{no_tar:?}");

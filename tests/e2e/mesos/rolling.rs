@@ -81,12 +81,8 @@ fn longest_silence_during<T>(lab: &Lab, work: impl FnOnce() -> T) -> (T, Duratio
 }
 
 fn app() -> serde_json::Value {
-    let server = "exec perl -MIO::Socket::INET -e '\
-        $s = IO::Socket::INET->new(LocalPort => $ENV{PORT0}, Listen => 64, ReuseAddr => 1) or die; \
-        while ($c = $s->accept) { print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nhere\\n\"; \
-        shutdown $c, 1; 1 while <$c>; close $c }'";
     json!({
-        "id": "/polled", "cmd": server, "cpus": 0.1, "mem": 32, "instances": 2,
+        "id": "/polled", "cmd": http_server("here"), "cpus": 0.1, "mem": 32, "instances": 2,
         "constraints": [["hostname", "UNIQUE"]],
         "portDefinitions": [{"port": PORT, "protocol": "tcp"}], "requirePorts": true,
         "healthChecks": [{"protocol": "MESOS_HTTP", "path": "/", "portIndex": 0, "intervalSeconds": 2}],
@@ -175,7 +171,7 @@ fn ask(address: SocketAddr) -> std::io::Result<()> {
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    match answer.ends_with("here\n") {
+    match answer.ends_with("here") {
         true => Ok(()),
         false => Err(std::io::Error::other(format!("it says {answer:?}"))),
     }
