@@ -18,6 +18,7 @@
 //! - [`host`], [`path`]: names of machines, and of files on them, that are safe in a shell.
 //! - [`secret`]: the only values that may hold a password. [`mod@unit`]: sizes and times.
 //! - [`digest`], [`mod@reference`]: names of images in registries.
+//! - [`certificate`]: what stands in certificates, and whether the operator's own can be used.
 //! - [`reason`]: the output of something that failed, with its decisive line first.
 //!
 //! **Modules that decide**: pure, without I/O, clock, environment or async.
@@ -93,6 +94,7 @@
 //! next run finishes. No step asks whether this is a dry run: a dry run stops after the plan. The
 //! product does not know the stand-ins that its tests use for some components.
 
+pub mod certificate;
 pub mod digest;
 pub mod event;
 pub mod host;

@@ -1,8 +1,10 @@
 //! The edge: checks that HAProxy asks for a password, and asks for an API through it.
 //!
 //! Trusts only the cluster's CA, and uses no proxy: the edge is reached through a tunnel on this
-//! computer.
+//! computer. Asks for the certificate of that CA by a name that nobody else uses, as everyone else
+//! may see a certificate of the operator.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
@@ -44,15 +46,18 @@ pub enum EdgeError {
 }
 
 impl Edge {
-    /// A client for the API behind a port of this computer, `127.0.0.1:PORT`; sends nothing yet.
+    /// A client for the API behind a port of this computer, where it has a certificate of this
+    /// name; sends nothing yet.
     ///
     /// # Errors
     /// When the CA's certificate cannot be used.
-    pub fn new(address: &str, ca_pem: &str) -> Result<Self, EdgeError> {
+    pub fn new(address: SocketAddr, name: &str, ca_pem: &str) -> Result<Self, EdgeError> {
         let http = tunnel::https(ca_pem)
-            .and_then(|builder| builder.connect_timeout(ANSWER).build())
+            .and_then(|builder| {
+                builder.resolve(name, address).connect_timeout(ANSWER).build()
+            })
             .map_err(EdgeError::Settings)?;
-        Ok(Self { root: format!("https://{address}/"), http })
+        Ok(Self { root: format!("https://{name}:{}/", address.port()), http })
     }
 
     /// Checks that it refuses a request without a password.

@@ -7,6 +7,9 @@
 //! Chronos is never asked over HTTP for its health: an instance that is asked while its session at
 //! ZooKeeper is disturbed ends itself, so only its port is tried.
 //!
+//! Everyone outside sees the operator's own certificate, if there is one. This program sees that of
+//! the cluster's authority, by asking for [`internal_name`]: it trusts no other authority.
+//!
 //! It runs directly under systemd, from its image's file system: a changed configuration is
 //! reloaded without an interruption.
 
@@ -16,12 +19,13 @@ use super::mesos::OPERATOR;
 use super::service::Native;
 use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, basic_login, chronos, marathon, mesos, path};
+use crate::certificate::OwnCertificate;
 use crate::inventory::Component;
 use crate::inventory::component::{
     CHRONOS_EDGE_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
     MESOS_EDGE_PORT,
 };
-use crate::resource::{Directory, Facts, File, Image, Resource, Tree};
+use crate::resource::{Content, Directory, Facts, File, Image, Resource, Tree};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
 
@@ -73,8 +77,8 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
         return Ok(Vec::new());
     };
     let tree = tree(&image);
-    let reloaded =
-        vec![own("haproxy.cfg", config(context)?), own("tls.pem", certificate(context))];
+    let mut reloaded = vec![own("haproxy.cfg", config(context)?)];
+    reloaded.extend(certificates(context));
     let text = render(
         "haproxy/platform-haproxy.service",
         include_str!("../../templates/haproxy/platform-haproxy.service"),
@@ -108,15 +112,43 @@ fn apps_folder() -> Directory {
     }
 }
 
-fn own(name: &str, content: Secret) -> File {
+fn own(name: &str, content: impl Into<Content>) -> File {
     File::private(path(&format!("{CONFIG}/{name}")), content)
 }
 
-/// The certificate chain and the key in one file, as HAProxy reads them.
-fn certificate(context: Context<'_>) -> Secret {
-    let found = context.inputs.certificates.get(&context.node.host);
-    let both = found.map(|(chain, key)| format!("{chain}{}", key.expose()));
-    Secret::new(both.unwrap_or_default())
+/// The name by which this program asks HAProxy for the certificate of the cluster's authority.
+pub fn internal_name(domain: &str) -> String {
+    format!("platform-edge.{domain}")
+}
+
+/// What each `bind` says for TLS, for all services at the edge.
+fn tls() -> String {
+    format!("ssl crt-list {CONFIG}/{CERTIFICATES} alpn h2,http/1.1")
+}
+
+/// The file with the list of certificates.
+const CERTIFICATES: &str = "certificates";
+
+/// The certificates with their keys, and the list of them. The first one is for everyone who asks
+/// for a name that has no other.
+fn certificates(context: Context<'_>) -> Vec<File> {
+    let inputs = context.inputs;
+    let found = inputs.certificates.get(&context.node.host);
+    let of_cluster = found.map(|(chain, key)| in_one(chain, key)).unwrap_or_default();
+    let of_cluster = own("tls.pem", Secret::new(of_cluster));
+    let path = of_cluster.path.clone();
+    let Some(OwnCertificate { chain_pem, key, .. }) = &inputs.own_certificate else {
+        return vec![of_cluster, own(CERTIFICATES, format!("{path}\n"))];
+    };
+    let given = own("own.pem", Secret::new(in_one(chain_pem, key)));
+    let name = internal_name(&inputs.platform.domain);
+    let list = own(CERTIFICATES, format!("{}\n{path} {name}\n", given.path));
+    vec![of_cluster, given, list]
+}
+
+/// The certificate chain and the key in one text, as HAProxy reads them.
+fn in_one(chain: &str, key: &Secret) -> String {
+    format!("{chain}{}", key.expose())
 }
 
 fn config(context: Context<'_>) -> Result<Secret, BadTemplate> {
@@ -129,8 +161,8 @@ fn config(context: Context<'_>) -> Result<Secret, BadTemplate> {
         include_str!("../../templates/haproxy/haproxy.cfg"),
         context! {
             cluster,
-            config => CONFIG,
             admin_socket => ADMIN_SOCKET,
+            tls => tls(),
             logins => logins.collect::<Vec<Value>>(),
             services => services(context),
         },

@@ -35,6 +35,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::certificate::OwnCertificate;
 use crate::host::HostName;
 use crate::inventory::component::REGISTRY_PORT;
 use crate::inventory::{Component, Needs, Platform};
@@ -128,6 +129,8 @@ pub struct Inputs {
     pub htpasswd: Secret,
     /// The accounts that the proxy lets in, each with the hash of its password.
     pub edge_logins: Vec<(String, Secret)>,
+    /// The certificate that everyone outside sees, if it is not of the cluster's authority.
+    pub own_certificate: Option<OwnCertificate>,
     /// Each edge host's certificate chain and key, in PEM.
     pub certificates: BTreeMap<HostName, (String, Secret)>,
     /// The components that decide by a majority and hold nothing yet: see

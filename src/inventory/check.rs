@@ -31,6 +31,7 @@ pub(super) fn check(
     network_has_room(provider, groups, r);
     heap_fits_memory(groups, platform, r);
     vip_fits(provider, groups, platform, r);
+    tls_is_shown(groups, platform, r);
 }
 
 /// The first machine with a name, for the message about the second one.
@@ -232,6 +233,16 @@ fn vip_fits(
         _ => return,
     };
     r.fault(Diagnostic::new(span, message).help(help));
+}
+
+/// Checks that there is an HAProxy that shows the operator's own certificate.
+fn tls_is_shown(groups: &[DraftGroup], platform: &DraftPlatform, r: &mut Reader) {
+    let Some(Spanned { span, .. }) = &platform.tls else { return };
+    if !serves_mesos(groups) {
+        let message = "the cluster has no edge with HAProxy, which would show it";
+        let help = "remove `tls`, or add groups with the roles `edge` and `agent`";
+        r.fault(Diagnostic::new(span, message).help(help));
+    }
 }
 
 /// Whether the cluster has an edge in front of Mesos. A group whose roles could not be read may be

@@ -278,6 +278,8 @@ pub struct Platform {
     pub images: CatalogSource,
     /// The accounts that may use the platform's services, besides the platform itself.
     pub users: Vec<Account>,
+    /// The operator's own certificate for everyone outside of the cluster.
+    pub tls: Option<TlsFiles>,
     /// What every machine gets.
     pub base: Base,
     /// ZooKeeper's settings.
@@ -314,6 +316,17 @@ pub struct Account {
     pub name: String,
     /// Where its password comes from.
     pub password: SecretSource,
+}
+
+/// The files of a certificate of the operator. Their paths are as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, perhaps followed by its chain.
+    pub certificate: PathBuf,
+    /// The certificates between it and its root, if they are in a file of their own.
+    pub chain: Option<PathBuf>,
+    /// The private key.
+    pub key: PathBuf,
 }
 
 /// Where a secret comes from; the inventory itself never contains one.

@@ -13,7 +13,7 @@ use super::reader::{Reader, Spanned, did_you_mean};
 use super::source::secret;
 use super::tree::{Node, Value};
 use super::{Account, Base, BaseFile, BaseUnit, BaseUser, ClusterName};
-use super::{Firewall, Platform, Zookeeper};
+use super::{Firewall, Platform, TlsFiles, Zookeeper};
 use crate::path::HostPath;
 use crate::unit::Size;
 
@@ -26,6 +26,8 @@ pub(super) struct DraftPlatform {
     /// The catalogue that the file names; the inner value is `None` if it is wrong.
     pub(super) images: Option<Option<CatalogSource>>,
     pub(super) users: Vec<Account>,
+    /// The operator's own certificate and its position.
+    pub(super) tls: Option<Spanned<TlsFiles>>,
     pub(super) base: Base,
     pub(super) zookeeper: Zookeeper,
     pub(super) batch: Batch,
@@ -51,6 +53,7 @@ impl DraftPlatform {
             vip: self.vip.map(|vip| vip.value),
             images,
             users: self.users,
+            tls: self.tls.map(|tls| tls.value),
             base: self.base,
             zookeeper: self.zookeeper,
             batch: self.batch,
@@ -73,11 +76,14 @@ pub(super) fn platform(node: &Node, kind: Option<Kind>, r: &mut Reader) -> Draft
     let agents = fields.get("agents").map(|node| agents(node, &base.users, r));
     let (batch, task_users) = agents.unwrap_or_default();
     let firewall = fields.get("firewall").map(|node| firewall(node, kind, r));
+    let (users, tls) =
+        fields.get("access").map(|node| access(node, r)).unwrap_or_default();
     DraftPlatform {
         domain: fields.get("domain").and_then(|node| domain(node, r)),
         vip: fields.get("vip").and_then(|node| vip(node, r)),
         images: fields.get("images").map(|node| catalog_source(node, r)),
-        users: fields.get("access").map(|node| access(node, r)).unwrap_or_default(),
+        users,
+        tls,
         base,
         zookeeper,
         batch,
@@ -151,9 +157,33 @@ fn vip(node: &Node, r: &mut Reader) -> Option<Spanned<Ipv4Addr>> {
     }
 }
 
-fn access(node: &Node, r: &mut Reader) -> Vec<Account> {
-    let Some(fields) = r.fields(node, "access", &["users"]) else { return Vec::new() };
-    let Some(users) = fields.required("users", "users: []", r) else { return Vec::new() };
+/// The accounts, and the operator's own certificate.
+fn access(node: &Node, r: &mut Reader) -> (Vec<Account>, Option<Spanned<TlsFiles>>) {
+    let Some(fields) = r.fields(node, "access", &["users", "tls"]) else {
+        return Default::default();
+    };
+    let users = fields.required("users", "users: []", r);
+    let users = users.map(|node| accounts(node, r)).unwrap_or_default();
+    (users, fields.get("tls").and_then(|node| tls(node, r)))
+}
+
+/// The files of the operator's own certificate.
+fn tls(node: &Node, r: &mut Reader) -> Option<Spanned<TlsFiles>> {
+    let fields = r.fields(node, "tls", &["certificate", "chain", "key"])?;
+    let certificate = fields.required("certificate", "certificate: tls/fullchain.pem", r);
+    let certificate = certificate.and_then(|node| r.file(node));
+    let chain = fields.get("chain").map(|node| r.file(node));
+    let key = fields.required("key", "key: tls/privkey.pem", r);
+    let key = key.and_then(|node| r.file(node));
+    let chain = match chain {
+        Some(chain) => Some(chain?),
+        None => None,
+    };
+    let value = TlsFiles { certificate: certificate?, chain, key: key? };
+    Some(Spanned { value, span: node.place().clone() })
+}
+
+fn accounts(users: &Node, r: &mut Reader) -> Vec<Account> {
     let mut accounts = Vec::new();
     let mut names = Names::new("user");
     for item in r.list(users, "users").unwrap_or_default() {

@@ -51,6 +51,7 @@ pub async fn add_node(
     agreed: bool,
     ctx: &RunContext<'_>,
 ) -> Result<Ended, Error> {
+    gather::own_certificate(files, ctx)?;
     image::tell_new_pins(files, ctx).await?;
     let order = Order::of(files, request, ctx)?;
     let machines = machines::look(order.files(), ctx).await?;

@@ -7,6 +7,10 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
+
+use crate::certificate::OwnCertificate;
+use crate::certificate::own::{self, Given};
 use crate::images::build::{self, BuildError};
 use crate::images::recipes::{self, RecipeError};
 use crate::inventory::catalog::{self, Catalog, ImageSource};
@@ -14,6 +18,7 @@ use crate::inventory::{self, BuiltIn, CatalogSource, Component, Diagnostic, Inve
 use crate::reference::Reference;
 use crate::remote::config::expand_home;
 use crate::resource::Content;
+use crate::secret::Secret;
 use crate::state::{State, StateError};
 
 /// The largest file of the operator that is read: a thousand hosts need less than a tenth of it.
@@ -83,6 +88,9 @@ pub enum ClusterFilesError {
     /// The built-in files cannot be written.
     #[error(transparent)]
     Recipes(#[from] RecipeError),
+    /// The operator's own certificate cannot be used.
+    #[error(transparent)]
+    OwnCertificate(#[from] own::Unusable),
     /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -126,6 +134,27 @@ impl ClusterFiles {
     pub(super) fn with(&self, inventory: Inventory) -> Self {
         let (path, state) = (self.path.clone(), self.state.clone());
         Self { path, inventory, state, sources: self.sources.clone() }
+    }
+
+    /// The operator's own certificate, if the inventory names one.
+    ///
+    /// # Errors
+    /// When its files cannot be read, or clients would refuse it.
+    pub(super) fn own_certificate(
+        &self,
+        now: Timestamp,
+    ) -> Result<Option<OwnCertificate>, ClusterFilesError> {
+        let Some(tls) = &self.inventory.platform.tls else { return Ok(None) };
+        let given = |file: &PathBuf| {
+            let bytes = bytes(&self.folder().join(expand_home(file)))?;
+            // Comments around the blocks may have any encoding.
+            let text = Secret::new(String::from_utf8_lossy(&bytes));
+            Ok(Given { name: file.display().to_string(), text })
+        };
+        let certificates = [&tls.certificate].into_iter().chain(&tls.chain).map(given);
+        let certificates: Vec<Given> =
+            certificates.collect::<Result<_, ClusterFilesError>>()?;
+        Ok(Some(own::judge(&certificates, &given(&tls.key)?, now)?))
     }
 
     /// The content of a file that the inventory names. It is read once: the content that a plan
@@ -250,6 +279,12 @@ impl Images {
 
 /// The text of one of the operator's files.
 pub(super) fn read(path: &Path) -> Result<String, ClusterFilesError> {
+    text_of(bytes(path)?)
+        .map_err(|why| ClusterFilesError::Encoding { path: path.to_owned(), why })
+}
+
+/// The bytes of one of the operator's files.
+fn bytes(path: &Path) -> Result<Vec<u8>, ClusterFilesError> {
     let unreadable = |source: io::Error| match source.kind() {
         io::ErrorKind::IsADirectory => ClusterFilesError::Folder(path.to_owned()),
         _ => ClusterFilesError::Read { path: path.to_owned(), source },
@@ -262,8 +297,7 @@ pub(super) fn read(path: &Path) -> Result<String, ClusterFilesError> {
         let said = format!("it is larger than {} MiB", LARGEST >> 20);
         return Err(unreadable(io::Error::other(said)));
     }
-    text_of(bytes)
-        .map_err(|why| ClusterFilesError::Encoding { path: path.to_owned(), why })
+    Ok(bytes)
 }
 
 /// Bytes as text, or the reason why they are not text.

@@ -8,6 +8,7 @@ use super::RunContext;
 use super::cluster_files::{ClusterFiles, ClusterFilesError, Images};
 use super::error::Error;
 use super::image::{self, BuildContext};
+use crate::certificate::{OwnCertificate, San};
 use crate::component::mesos::OPERATOR;
 use crate::component::{
     ImageFacts, Inputs, Spec, chronos, firewall, haproxy, marathon, mesos, registry,
@@ -21,7 +22,7 @@ use crate::run::Fleet;
 use crate::run::health::services::{EdgeAccess, Logins};
 use crate::run::registries::{Registries, RegistryLogin};
 use crate::secret::{Redactor, Secret};
-use crate::state::{Ca, CaError, Leaf, San, SecretError, State};
+use crate::state::{Ca, CaError, Leaf, SecretError, State};
 use crate::topology::{Node, Topology};
 
 /// Everything that decisions and actions need, beside the hosts themselves.
@@ -138,6 +139,7 @@ async fn inputs(
         secrets,
         htpasswd,
         edge_logins,
+        own_certificate: own_certificate(files, ctx)?,
         certificates,
         forming: BTreeSet::new(),
         firewall: firewall::Settings::of(&files.inventory),
@@ -173,6 +175,24 @@ fn certificates(
         Ok((node.host.clone(), (cert_chain_pem, key)))
     };
     topology.registries().map(certificate).collect()
+}
+
+/// The operator's own certificate, if the inventory names one. Warns if it will end soon.
+///
+/// # Errors
+/// When its files cannot be read, or clients would refuse it.
+pub(super) fn own_certificate(
+    files: &ClusterFiles,
+    ctx: &RunContext<'_>,
+) -> Result<Option<OwnCertificate>, Error> {
+    let Some(own) = files.own_certificate((ctx.clock)())? else { return Ok(None) };
+    let Platform { domain, vip, .. } = &files.inventory.platform;
+    let vip = vip.map(|vip| San::Ip(vip.into()));
+    let names: Vec<San> = [San::Dns(domain.clone())].into_iter().chain(vip).collect();
+    for message in own.warnings(&names, (ctx.clock)()) {
+        ctx.events.warn_once(message);
+    }
+    Ok(Some(own))
 }
 
 /// Warns of components that were never tested with this program.
@@ -217,7 +237,11 @@ pub(super) fn logins(
         mesos: secret(mesos::OPERATOR_SECRET)?,
         marathon: secret(marathon::HTTP_SECRET)?,
         chronos: secret(chronos::HTTP_SECRET)?,
-        edge: EdgeAccess { ca, password: secret(haproxy::SECRET)? },
+        edge: EdgeAccess {
+            name: haproxy::internal_name(&files.inventory.platform.domain),
+            ca,
+            password: secret(haproxy::SECRET)?,
+        },
     })
 }
 
@@ -244,13 +268,16 @@ fn needed(topology: &Topology) -> Vec<Component> {
 }
 
 /// The names by which an edge host is reached: its address for the hosts, this computer's own
-/// address for a tunnel, the virtual IP, and the cluster's domain with all names in it.
+/// address and a name of its own for tunnels, the virtual IP, and the cluster's domain with all
+/// names in it.
 fn names(node: &Node, platform: &Platform) -> Vec<San> {
     let Platform { domain, vip, .. } = platform;
     let own = [San::Ip(node.address), San::Ip(Ipv4Addr::LOCALHOST.into())];
-    let names = [San::Dns(domain.clone()), San::Dns(format!("*.{domain}"))];
+    let in_domain = format!("*.{domain}");
+    // Clients do not accept `*.lab` for all names in the domain `lab`.
+    let names = [domain.clone(), in_domain, haproxy::internal_name(domain)];
     let vip = vip.map(|vip| San::Ip(vip.into()));
-    own.into_iter().chain(vip).chain(names).collect()
+    own.into_iter().chain(vip).chain(names.map(San::Dns)).collect()
 }
 
 /// The accounts of the inventory with their passwords.

@@ -3,7 +3,7 @@
 use super::cluster_files::ClusterFiles;
 use super::down::Hosts;
 use super::error::Error;
-use super::gather::warn_of_unverified;
+use super::gather::{own_certificate, warn_of_unverified};
 use super::preview::{self, Preview};
 use super::run::shown_with;
 use super::up::Assessment;
@@ -79,7 +79,8 @@ pub async fn plan(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<PlanReport, Error> {
-    // Faults of the catalogue are reported before machines are planned.
+    // Faults of the operator's files are reported before machines are planned.
+    own_certificate(files, ctx)?;
     let images = files.images()?;
     let mut notes = image::pin_new(files, &images).await?;
     let machines = machines::look(files, ctx).await?.plan;

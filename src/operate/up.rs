@@ -6,7 +6,7 @@ use super::cluster_files::ClusterFiles;
 use super::down::Hosts;
 use super::error::Error;
 use super::fit::preflight_failures;
-use super::gather::{Gathered, gather};
+use super::gather::{Gathered, gather, own_certificate};
 use super::machines::Made;
 use super::preview::{self, Preview};
 use super::run::{Ended, finish, shown, shown_machines, shown_with, take_lock};
@@ -39,7 +39,8 @@ pub async fn up(
     extent: Extent,
     ctx: &RunContext<'_>,
 ) -> Result<Ended, Error> {
-    // Faults of the catalogue are reported before anyone is asked for anything.
+    // Faults of the operator's files are reported before anyone is asked for anything.
+    own_certificate(files, ctx)?;
     image::tell_new_pins(files, ctx).await?;
     let machines = machines::look(files, ctx).await?;
     let before = Before {

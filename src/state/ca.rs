@@ -4,7 +4,6 @@
 //! nothing writes nothing. It is renewed before it ends, and when its names change.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,17 +13,15 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SanType,
 };
 use time::OffsetDateTime;
-use x509_parser::pem::Pem;
-use x509_parser::prelude::{GeneralName, X509Certificate};
 
 use super::draft::Draft;
 use super::{State, StateError, files};
+use crate::certificate::{Certificate, RENEW_BEFORE, San};
 use crate::secret::Secret;
 
 const CA_LIFE: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
 /// Clients refuse server certificates that live longer than 398 days.
 const LEAF_LIFE: SignedDuration = SignedDuration::from_hours(397 * 24);
-const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Certificates are valid from a little before they are made, as hosts' clocks differ.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(1);
 
@@ -32,19 +29,11 @@ const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(1);
 #[derive(Debug)]
 pub struct Ca {
     cert_pem: String,
+    own: Certificate,
     key: Secret,
     cluster: String,
     leaves: PathBuf,
     draft: Arc<Draft>,
-}
-
-/// A name or address that a certificate is for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum San {
-    /// A DNS name.
-    Dns(String),
-    /// An IP address.
-    Ip(IpAddr),
 }
 
 /// A service's certificate and its key.
@@ -112,15 +101,19 @@ impl State {
                 made
             }
         };
-        let ends = match Seen::read(&cert_pem) {
-            Some(seen) if seen.signed_by(&cert_pem) && seen.is_of(&key) => seen.ends,
-            _ => return Err(CaError::Damaged { path: cert_path }),
+        let pair = KeyPair::from_pem(key.expose());
+        let own = first_in(&cert_pem).filter(|own| {
+            own.is_self_signed() && pair.is_ok_and(|pair| own.is_of(&pair))
+        });
+        let Some(own) = own else {
+            return Err(CaError::Damaged { path: cert_path });
         };
+        let ends = own.until;
         if ends.duration_since(now) <= RENEW_BEFORE {
             return Err(CaError::Ending { path: folder, ends });
         }
         let draft = Arc::clone(&self.draft);
-        Ok(Ca { cert_pem, key, cluster, leaves: folder, draft })
+        Ok(Ca { cert_pem, own, key, cluster, leaves: folder, draft })
     }
 }
 
@@ -157,12 +150,12 @@ impl Ca {
     }
 
     fn still_good(&self, kept: &str, sans: &[San], now: Timestamp) -> Option<Leaf> {
-        let seen = Seen::read(kept)?;
-        let wanted: BTreeSet<&San> = sans.iter().collect();
-        let good = seen.ends.duration_since(now) > RENEW_BEFORE
-            && seen.sans.iter().collect::<BTreeSet<&San>>() == wanted
-            && seen.signed_by(&self.cert_pem);
         let (chain, key) = kept.split_at(kept.find("-----BEGIN PRIVATE KEY")?);
+        let seen = first_in(chain)?;
+        let wanted: BTreeSet<&San> = sans.iter().collect();
+        let good = seen.until.duration_since(now) > RENEW_BEFORE
+            && seen.sans.iter().collect::<BTreeSet<&San>>() == wanted
+            && seen.is_signed_by(&self.own);
         good.then(|| Leaf { cert_chain_pem: chain.to_owned(), key: Secret::new(key) })
     }
 
@@ -174,12 +167,11 @@ impl Ca {
     ) -> Result<Leaf, rcgen::Error> {
         let issuer_key = KeyPair::from_pem(self.key.expose())?;
         let issuer = Issuer::from_ca_cert_pem(&self.cert_pem, issuer_key)?;
-        let ca_ends = Seen::read(&self.cert_pem).map_or(now, |ca| ca.ends);
         let key = KeyPair::generate()?;
         let mut leaf = named(name, &self.cluster);
         leaf.subject_alt_names = sans.iter().map(san_type).collect::<Result<_, _>>()?;
         leaf.not_before = instant(now - CLOCK_SLACK);
-        leaf.not_after = instant((now + LEAF_LIFE).min(ca_ends));
+        leaf.not_after = instant((now + LEAF_LIFE).min(self.own.until));
         leaf.is_ca = IsCa::ExplicitNoCa;
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -190,6 +182,11 @@ impl Ca {
             key: Secret::new(key.serialize_pem()),
         })
     }
+}
+
+/// The first certificate of a text that this program wrote.
+fn first_in(text: &str) -> Option<Certificate> {
+    Certificate::all_in(text)?.into_iter().next()
 }
 
 fn ca_key(draft: &Draft, path: &Path, cluster: &str) -> Result<Secret, CaError> {
@@ -244,60 +241,6 @@ fn san_type(san: &San) -> Result<SanType, rcgen::Error> {
 fn instant(at: Timestamp) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(at.as_second())
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
-}
-
-/// What a certificate contains.
-struct Seen {
-    pem: Pem,
-    ends: Timestamp,
-    sans: Vec<San>,
-}
-
-impl Seen {
-    /// Reads the first certificate of a PEM text; `None` if there is no usable one.
-    fn read(text: &str) -> Option<Self> {
-        let pem = Pem::iter_from_buffer(text.as_bytes()).next()?.ok()?;
-        let certificate = pem.parse_x509().ok()?;
-        let ends =
-            Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?;
-        let names = certificate.subject_alternative_name().ok()?;
-        let names = names.map(|extension| extension.value.general_names.as_slice());
-        let sans =
-            names.unwrap_or_default().iter().map(read_san).collect::<Option<_>>()?;
-        Some(Self { pem, ends, sans })
-    }
-
-    fn is_of(&self, key: &Secret) -> bool {
-        let (Ok(certificate), Ok(key)) =
-            (self.pem.parse_x509(), KeyPair::from_pem(key.expose()))
-        else {
-            return false;
-        };
-        *certificate.public_key().subject_public_key.data == *key.public_key_raw()
-    }
-
-    fn signed_by(&self, ca_pem: &str) -> bool {
-        let Some(Ok(ca)) = Pem::iter_from_buffer(ca_pem.as_bytes()).next() else {
-            return false;
-        };
-        let checked = |certificate: &X509Certificate<'_>| {
-            let ca = ca.parse_x509().ok()?;
-            certificate.verify_signature(Some(ca.public_key())).ok()
-        };
-        self.pem.parse_x509().is_ok_and(|certificate| checked(&certificate).is_some())
-    }
-}
-
-fn read_san(name: &GeneralName<'_>) -> Option<San> {
-    match name {
-        GeneralName::DNSName(name) => Some(San::Dns((*name).to_owned())),
-        GeneralName::IPAddress(bytes) => {
-            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
-            let v6 = || <[u8; 16]>::try_from(*bytes).map(IpAddr::from);
-            v4.or_else(|_| v6()).ok().map(San::Ip)
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -369,9 +312,9 @@ mod tests {
         let (_dir, state) = state();
         let now = at("2026-11-23T10:15:00Z");
         let ca = state.ca(now).unwrap();
-        assert_eq!(Seen::read(ca.cert_pem()).unwrap().ends, now + CA_LIFE);
+        assert_eq!(first_in(ca.cert_pem()).unwrap().until, now + CA_LIFE);
         let leaf = ca.certificate("registry", &sans(), now).unwrap();
-        let whole_life = Seen::read(&leaf.cert_chain_pem).unwrap().ends - now;
+        let whole_life = first_in(&leaf.cert_chain_pem).unwrap().until - now;
         assert!(now + whole_life + CLOCK_SLACK < now + DAY * 398);
     }
 

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use addition::{Addition, Asked, AskedHost};
-pub use ca::{Ca, CaError, Leaf, San};
+pub use ca::{Ca, CaError, Leaf};
 pub use files::StateError;
 pub use journal::{Clock, Ending, Journal, JournalError, Line, Run, RunSummary};
 pub use lock::{Holder, Lock, LockError, operator};

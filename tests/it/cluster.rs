@@ -218,6 +218,7 @@ fn inputs(inventory: &Inventory, topology: &Topology) -> Inputs {
         agents: topology.agents().map(of_agent).collect(),
         htpasswd: Secret::new("platform:secret-hash\n"),
         edge_logins: vec![("platform".to_owned(), Secret::new("$6$secret-edge-hash"))],
+        own_certificate: None,
         certificates: topology.registries().map(certificate).collect(),
         forming: BTreeSet::new(),
         firewall: firewall::Settings::of(inventory),

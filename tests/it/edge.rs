@@ -10,9 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use jiff::Timestamp;
+use platform::api::edge::{Edge, EdgeError};
+use platform::certificate::{OwnCertificate, San, own};
+use platform::component::haproxy::internal_name;
 use platform::resource::Resource;
 use platform::secret::Secret;
-use platform::state::{San, State};
+use platform::state::State;
 use reqwest::StatusCode;
 use reqwest::blocking::Client;
 use tempfile::TempDir;
@@ -36,6 +39,15 @@ struct Proxy {
 impl Proxy {
     /// With these users, and with these ports for the services' ports at their hosts.
     fn start(users: &[(&str, &str)], inner: &[(&str, u16)]) -> Self {
+        Self::with(users, inner, None)
+    }
+
+    /// The same, with a certificate of the operator.
+    fn with(
+        users: &[(&str, &str)],
+        inner: &[(&str, u16)],
+        own_certificate: Option<OwnCertificate>,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let state = State::of(&folder.path().join("lab.yaml"), &"lab".parse().unwrap());
         let mut cluster = Cluster::of(MARATHON);
@@ -48,15 +60,16 @@ impl Proxy {
             .collect();
         let now = Timestamp::now();
         let ca = state.ca(now).unwrap();
-        let leaf =
-            ca.certificate("edge", &[San::Ip([127, 0, 0, 1].into())], now).unwrap();
-        let pem = format!("{}{}", leaf.cert_chain_pem, leaf.key.expose());
-        fs::write(folder.path().join("tls.pem"), pem).unwrap();
+        let leaf = ca.certificate("edge", &names(&["*.lab.internal"]), now).unwrap();
+        let pair = (leaf.cert_chain_pem, leaf.key);
+        cluster.inputs.certificates = [("edge".parse().unwrap(), pair)].into();
+        cluster.inputs.own_certificate = own_certificate;
         let ports = [8443, 5443, 4443].map(|port| (port, free_port())).into();
-        let text = localized(&config(&cluster), folder.path().to_str().unwrap(), &ports);
-        let text = with_inner(&text, inner);
+        for (name, text) in config(&cluster) {
+            let text = localized(&text, folder.path().to_str().unwrap(), &ports);
+            fs::write(folder.path().join(name), with_inner(&text, inner)).unwrap();
+        }
         let file = folder.path().join("haproxy.cfg");
-        fs::write(&file, text).unwrap();
         let process = Command::new("/usr/sbin/haproxy")
             .args(["-db", "-f"])
             .arg(&file)
@@ -64,6 +77,7 @@ impl Proxy {
             .stderr(fs::File::create(folder.path().join("log")).unwrap())
             .spawn()
             .expect("HAProxy is installed: `apt-get install haproxy`");
+        state.keep().unwrap();
         let ca = reqwest::Certificate::from_pem(ca.cert_pem().as_bytes()).unwrap();
         let mut proxy = Self { process, ports, ca, folder };
         proxy.until_it_listens();
@@ -107,20 +121,26 @@ impl Drop for Proxy {
     }
 }
 
-/// The configuration of HAProxy on the edge host.
-fn config(cluster: &Cluster) -> String {
-    let node = cluster.topology.node(&"edge".parse().unwrap()).expect("it is there");
-    let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
-    let found = wants.into_iter().find_map(|(_, resource)| match resource {
-        Resource::File(file) if file.path.as_str().ends_with("haproxy.cfg") => Some(file),
-        _ => None,
-    });
-    let file = found.expect("an edge host has it");
-    assert_eq!((file.mode, file.owner.as_str()), (0o600, "root"));
-    String::from_utf8(file.content.bytes().to_vec()).unwrap()
+/// This computer's address, and these names.
+fn names(names: &[&str]) -> Vec<San> {
+    let names = names.iter().map(|name| San::Dns((*name).to_owned()));
+    [San::Ip([127, 0, 0, 1].into())].into_iter().chain(names).collect()
 }
 
-/// The same without what only an edge host has.
+/// The configuration files of HAProxy on the edge host, by name.
+fn config(cluster: &Cluster) -> BTreeMap<String, String> {
+    let node = cluster.topology.node(&"edge".parse().unwrap()).expect("it is there");
+    let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
+    let found = wants.into_iter().filter_map(|(_, resource)| {
+        let Resource::File(file) = resource else { return None };
+        let name = file.path.as_str().strip_prefix("/etc/platform/haproxy/")?.to_owned();
+        assert_eq!((file.mode, file.owner.as_str()), (0o600, "root"));
+        Some((name, String::from_utf8(file.content.bytes().to_vec()).unwrap()))
+    });
+    found.collect()
+}
+
+/// A text of it without what only an edge host has.
 fn localized(text: &str, folder: &str, ports: &BTreeMap<u16, u16>) -> String {
     let is_of_host = |line: &&str| {
         let line = line.trim();
@@ -260,6 +280,51 @@ fn only_the_marathon_that_leads_is_used_and_a_request_waits_for_it() {
         asked.join().unwrap()
     });
     assert_eq!(status, StatusCode::OK, "{seen}");
+}
+
+/// The operator's certificate, from another authority, and that authority's.
+fn of_operator(folder: &TempDir) -> (OwnCertificate, String) {
+    let state = State::of(&folder.path().join("lab.yaml"), &"other".parse().unwrap());
+    let now = Timestamp::now();
+    let ca = state.ca(now).unwrap();
+    let names = names(&["lab.internal", "*.lab.internal"]);
+    let leaf = ca.certificate("edge", &names, now).unwrap();
+    let [certificate, key] = [Secret::new(leaf.cert_chain_pem), leaf.key]
+        .map(|text| own::Given { name: "a file".to_owned(), text });
+    let own = own::judge(&[certificate], &key, now).expect("it is good");
+    (own, ca.cert_pem().to_owned())
+}
+
+/// Whether the edge is guarded for who trusts this authority and asks for this name.
+fn guarded(proxy: &Proxy, name: &str, ca: &str) -> Result<(), EdgeError> {
+    let address = ([127, 0, 0, 1], proxy.ports[&8443]).into();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let edge = Edge::new(address, name, ca)?;
+    runtime.unwrap().block_on(edge.is_guarded())
+}
+
+#[test]
+fn everyone_sees_the_certificate_of_the_operator_and_this_program_that_of_the_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, ca) = of_operator(&folder);
+    let proxy = Proxy::with(&[("ann", "hunter2")], &[], Some(own));
+    let of_cluster =
+        fs::read_to_string(proxy.folder.path().join(".platform/lab/ca/ca.crt"));
+    let of_cluster = of_cluster.unwrap();
+    for name in ["127.0.0.1", "lab.internal", "marathon.lab.internal"] {
+        guarded(&proxy, name, &ca).unwrap();
+        assert!(guarded(&proxy, name, &of_cluster).is_err(), "{name}");
+    }
+    let name = internal_name("lab.internal");
+    guarded(&proxy, &name, &of_cluster).unwrap();
+    assert!(guarded(&proxy, &name, &ca).is_err());
+    // Without it, everyone sees that of the cluster.
+    let proxy = Proxy::start(&[("ann", "hunter2")], &[]);
+    let of_cluster =
+        fs::read_to_string(proxy.folder.path().join(".platform/lab/ca/ca.crt"));
+    for name in ["127.0.0.1", "marathon.lab.internal", &name] {
+        guarded(&proxy, name, of_cluster.as_ref().unwrap()).unwrap();
+    }
 }
 
 #[test]

@@ -11,7 +11,17 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// The modules of the crate in reading order. A module may use those in the lines above its own,
 /// and the others on its line. A module that is not written yet already has its place.
 const READING_ORDER: [&[&str]; 19] = [
-    &["digest", "event", "host", "path", "reason", "reference", "secret", "unit"],
+    &[
+        "certificate",
+        "digest",
+        "event",
+        "host",
+        "path",
+        "reason",
+        "reference",
+        "secret",
+        "unit",
+    ],
     // Modules that decide: no I/O, no clock, no environment, nothing asynchronous.
     &["inventory"],
     &["topology"],

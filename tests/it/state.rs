@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use platform::state::{Holder, San, State};
+use platform::certificate::San;
+use platform::state::{Holder, State};
 
 fn state(dir: &Path) -> State {
     State::of(&dir.join("lab.yaml"), &"lab7".parse().unwrap())

@@ -62,7 +62,9 @@ pub(crate) struct Logins {
 /// How this program uses the edge.
 #[derive(Debug)]
 pub(crate) struct EdgeAccess {
-    /// The certificate of the cluster's own authority, in PEM.
+    /// The name for which it has a certificate of the cluster's own authority.
+    pub(crate) name: String,
+    /// The certificate of that authority, in PEM.
     pub(crate) ca: String,
     /// The platform's own password.
     pub(crate) password: Secret,
@@ -208,8 +210,8 @@ impl Services<'_> {
         let tunnel =
             Tunnel::open(remote, member.address.to_string(), MARATHON_EDGE_PORT).await;
         let tunnel = tunnel.map_err(|error| in_words(&error))?;
-        let address = tunnel.address().to_string();
-        let edge = Edge::new(&address, &self.logins.edge.ca);
+        let EdgeAccess { name, ca, .. } = &self.logins.edge;
+        let edge = Edge::new(tunnel.address(), name, ca);
         let answer = match edge {
             Ok(edge) => ask(edge).await,
             Err(error) => Err(error),
