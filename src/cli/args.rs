@@ -10,10 +10,12 @@ use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 mod add_node;
+mod certs;
 mod image;
 
 use super::exit::Exit;
 pub use add_node::AddNode;
+pub use certs::{Certs, CertsLs, CertsRotate, CertsVerb};
 pub use image::{Image, ImageBuild, ImagePin, ImageRecipes, ImageVerb};
 
 /// The variable that names the inventory if the command line does not.
@@ -117,6 +119,8 @@ pub enum Verb {
     Exec(Exec),
     /// List past runs, or show one
     Audit(Audit),
+    /// List certificates, or replace them while the cluster runs
+    Certs(Certs),
     /// Build component images, and pin images of registries
     Image(Image),
     /// Print the completions of a shell

@@ -7,6 +7,7 @@ mod add_node;
 pub mod args;
 mod ask;
 mod audit;
+mod certs;
 mod completions;
 mod cost;
 mod down;
@@ -24,7 +25,7 @@ mod up;
 
 use std::io::{self, Write};
 
-use args::{Args, ImageVerb, Verb};
+use args::{Args, CertsVerb, ImageVerb, Verb};
 use exit::Exit;
 
 use crate::report::{visible, visible_json};
@@ -51,6 +52,10 @@ async fn verb(Args { global, verb }: Args) -> Exit {
         Verb::Ssh(args) => ssh::run(&args, &global).await,
         Verb::Exec(args) => exec::run(&args, &global).await,
         Verb::Audit(args) => audit::run(&args, &global),
+        Verb::Certs(args) => match args.verb {
+            CertsVerb::Ls(args) => certs::ls(&args, &global),
+            CertsVerb::Rotate(args) => certs::rotate(&args, &global).await,
+        },
         Verb::Image(args) => match args.verb {
             ImageVerb::Build(args) => image::build(&args, &global).await,
             ImageVerb::Pin(args) => image::pin(&args).await,

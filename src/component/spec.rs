@@ -156,7 +156,7 @@ impl Spec {
     pub const fn serves_together(&self) -> bool {
         match self.component.redundancy() {
             Redundancy::Quorum | Redundancy::Standby | Redundancy::Replicas => true,
-            Redundancy::Pool | Redundancy::Single => false,
+            Redundancy::Pool => false,
         }
     }
 

@@ -115,8 +115,6 @@ pub enum Redundancy {
     Replicas,
     /// Each does its own share of the work; some of them may be interrupted at once.
     Pool,
-    /// Each serves alone.
-    Single,
 }
 
 impl Role {
@@ -251,11 +249,10 @@ impl Component {
     /// What the loss of an instance means.
     pub const fn redundancy(self) -> Redundancy {
         match self {
-            Self::Registry => Redundancy::Single,
             Self::Zookeeper | Self::MesosMaster => Redundancy::Quorum,
             Self::MesosAgent => Redundancy::Pool,
             Self::Marathon | Self::Chronos | Self::Keepalived => Redundancy::Standby,
-            Self::Haproxy | Self::Balancer => Redundancy::Replicas,
+            Self::Registry | Self::Haproxy | Self::Balancer => Redundancy::Replicas,
         }
     }
 

@@ -130,6 +130,13 @@ impl ClusterFiles {
         Self { state, ..self.with(self.inventory.clone()) }
     }
 
+    /// The same files, for a run that renews all certificates of hosts that are from before this
+    /// time.
+    pub(super) fn renewing(&self, since: Timestamp) -> Self {
+        let state = self.state.renewing(since);
+        Self { state, ..self.with(self.inventory.clone()) }
+    }
+
     /// The same cluster with another inventory.
     pub(super) fn with(&self, inventory: Inventory) -> Self {
         let (path, state) = (self.path.clone(), self.state.clone());

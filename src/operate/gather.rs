@@ -134,7 +134,7 @@ async fn inputs(
         platform: files.inventory.platform.clone(),
         images,
         files: contents(files)?,
-        ca: ca.cert_pem().to_owned(),
+        ca: ca.trusted_pem().to_owned(),
         agents: agents.collect::<Result<_, SecretError>>()?,
         secrets,
         htpasswd,
@@ -160,6 +160,9 @@ impl Gathered {
     }
 }
 
+/// What the names of their certificates in the state folder have before the names of hosts.
+pub(super) const LEAF_PREFIX: &str = "edge-";
+
 /// The certificates of the edge hosts with their keys, by host.
 fn certificates(
     files: &ClusterFiles,
@@ -168,7 +171,7 @@ fn certificates(
     ctx: &RunContext<'_>,
 ) -> Result<BTreeMap<HostName, (String, Secret)>, CaError> {
     let certificate = |node: &Node| {
-        let name = format!("edge-{}", node.host);
+        let name = format!("{LEAF_PREFIX}{}", node.host);
         let names = names(node, &files.inventory.platform);
         let Leaf { cert_chain_pem, key } =
             ca.certificate(&name, &names, (ctx.clock)())?;
@@ -229,7 +232,7 @@ pub(super) fn logins(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<Logins, Error> {
-    let ca = files.state.ca((ctx.clock)())?.cert_pem().to_owned();
+    let ca = files.state.ca((ctx.clock)())?.trusted_pem().to_owned();
     let secret = |name: &str| {
         files.state.resolve(&SecretSource::Generate, name, &files.folder(), ctx.env)
     };

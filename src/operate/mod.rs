@@ -5,6 +5,7 @@
 
 pub mod add_node;
 mod cannot_add;
+pub mod certs;
 pub mod cluster_files;
 pub mod connect;
 pub mod down;

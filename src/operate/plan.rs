@@ -11,6 +11,9 @@ use super::{RunContext, connect, image, machines, up};
 use crate::plan::{Peers, Plan};
 use crate::provider::MachinePlan;
 
+const EXCHANGE_IS_OPEN: &str = "The certificate authority is being exchanged: the next `up` \
+                                finishes that, and asks again before each further part.";
+
 /// What `up` would do, and notes.
 pub struct PlanReport {
     /// What `up` would do.
@@ -94,6 +97,9 @@ pub async fn plan(
     }
     let MachinePlan { running: machines, booting, .. } = &machines;
     let fleet = connect::connect_booting(files, machines, booting, ctx).await?;
+    if files.state.exchange((ctx.clock)())?.is_some() {
+        notes.push(EXCHANGE_IS_OPEN.to_owned());
+    }
     match up::look(files, machines, &fleet, ctx).await {
         Err(lost) if lost.is_of_lost_data() && files.state.removal_is_open() => {
             let hosts = Hosts { files, machines, fleet: &fleet };

@@ -244,7 +244,7 @@ async fn ask_registry(
     let ca = files.state.ca((ctx.clock)()).map_err(|error| unasked(error.into()))?;
     let password =
         registry_password(files, ctx).map_err(|error| unasked(error.into()))?;
-    let login = RegistryLogin { ca: ca.cert_pem(), password: &password };
+    let login = RegistryLogin { ca: ca.trusted_pem(), password: &password };
     let answer = login.check(fleet, node).await;
     answer.map_err(|error| format!("does not serve: {}", in_words(&error)))
 }

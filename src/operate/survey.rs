@@ -13,7 +13,7 @@ use super::gather::Gathered;
 use super::{RunContext, ssh_limits};
 use crate::api::zookeeper::{Answer, Mode};
 use crate::component::znode::{self, Secure, Seen, Znode};
-use crate::component::{self, Context, Spec, Wants};
+use crate::component::{self, Context, Health, Spec, Wants};
 use crate::host::HostName;
 use crate::inventory::Component;
 use crate::plan::preflight::PreflightFailure;
@@ -384,8 +384,19 @@ async fn others(
     let services = Services { fleet, topology, logins: &gathered.logins };
     let together = Spec::all().filter(|spec| spec.serves_together());
     let by_http = together.filter(|spec| spec.component != Component::Zookeeper);
+    let registries = gathered.registries(fleet, topology);
+    let registries = &registries;
     let asked = by_http.map(|spec| async move {
-        (spec.component, services.health(spec.component).await)
+        let health = match spec.health {
+            Health::Registry => registries.health().await,
+            Health::Zookeeper
+            | Health::Agents
+            | Health::Leader
+            | Health::Edge
+            | Health::Balancer
+            | Health::VirtualIp => services.health(spec.component).await,
+        };
+        (spec.component, health)
     });
     join_all(asked).await
 }

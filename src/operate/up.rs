@@ -46,6 +46,7 @@ pub async fn up(
     let before = Before {
         n_made: machines.plan.n_missing(),
         unchanged: machines.plan.is_complete(),
+        n_exchanged: 0,
     };
     let consent = match agreed {
         true => Consent::All,
@@ -58,38 +59,97 @@ pub async fn up(
     if extent == Extent::Machines {
         return Ok(machines_only(made.machines.len(), before));
     }
-    let ended = bring_up(files, &made, &consent, before, ctx).await;
-    ended.map_err(|why| before.added_to(why))
+    bring_up(files, &made, consent, before, ctx).await
 }
 
-/// Brings machines that run up to date, and proves that they work.
+/// Brings machines that run up to date, and proves that they work. While the certificate authority
+/// is exchanged, there is more to do after each part of the exchange.
 async fn bring_up(
     files: &ClusterFiles,
     Made { machines, booting }: &Made,
+    mut consent: Consent,
+    mut before: Before,
+    ctx: &RunContext<'_>,
+) -> Result<Ended, Error> {
+    let connected = connect::connect_booting(files, machines, booting, ctx).await;
+    let fleet = connected.map_err(|why| before.added_to(why))?;
+    let hosts = Hosts { files, machines, fleet: &fleet };
+    loop {
+        let brought = bring_up_once(&hosts, &consent, before, ctx).await;
+        match brought.map_err(|why| before.added_to(why))? {
+            Brought::Up(ended) => return Ok(ended),
+            Brought::ToNextPart { n_changes } => before.n_exchanged += n_changes,
+        }
+        if !matches!(consent, Consent::All) {
+            consent = Consent::Machines;
+        }
+    }
+}
+
+/// How far one plan brought the machines.
+enum Brought {
+    /// They are as they should be, and are proved to work.
+    Up(Ended),
+    /// A part of the exchange of the certificate authority is done.
+    ToNextPart {
+        /// The changes that were made for it.
+        n_changes: usize,
+    },
+}
+
+async fn bring_up_once(
+    hosts: &Hosts<'_>,
     consent: &Consent,
     before: Before,
     ctx: &RunContext<'_>,
-) -> Result<Ended, Error> {
-    let fleet = connect::connect_booting(files, machines, booting, ctx).await?;
-    let hosts = Hosts { files, machines, fleet: &fleet };
+) -> Result<Brought, Error> {
+    let Hosts { files, fleet, .. } = hosts;
     let agreed = matches!(consent, Consent::All);
-    let mut seen = look_past_removal(&hosts, agreed, ctx).await?;
+    let mut seen = look_past_removal(hosts, agreed, ctx).await?;
     if seen.plan.is_empty() {
         files.state.keep()?;
-        return prove(&hosts, &seen, before, None, ctx).await;
+        return prove_or_go_on(hosts, &seen, before, None, ctx).await;
     }
+    warn_of_exchange(files, ctx)?;
     consent.check(&seen, ctx)?;
     files.state.keep()?;
     files.state.begin_proof()?;
     ctx.events.emit(&Event::Planned { stages: seen.plan.summary() });
-    let held = take_lock(&seen.topology, &fleet, "up", ctx).await?;
-    let tally = act(&mut seen, &fleet, &held, ctx).await;
-    let ended = match finish(tally, ctx) {
-        Ok(()) => prove(&hosts, &seen, before, Some(&held), ctx).await,
+    let held = take_lock(&seen.topology, fleet, "up", ctx).await?;
+    let tally = act(&mut seen, fleet, &held, ctx).await;
+    let brought = match finish(tally, ctx) {
+        Ok(()) => prove_or_go_on(hosts, &seen, before, Some(&held), ctx).await,
         Err(error) => Err(error),
     };
     held.release().await;
-    ended
+    brought
+}
+
+/// Proves that the cluster works, or goes on to the next part of an exchange of the certificate
+/// authority: every host has now what this part gives.
+async fn prove_or_go_on(
+    hosts: &Hosts<'_>,
+    seen: &Assessment,
+    before: Before,
+    held: Option<&ClusterLock>,
+    ctx: &RunContext<'_>,
+) -> Result<Brought, Error> {
+    if hosts.files.state.continue_exchange((ctx.clock)())? {
+        ctx.begin("the next part of the exchange of the certificate authority")?;
+        return Ok(Brought::ToNextPart { n_changes: seen.n_changes });
+    }
+    prove(hosts, seen, before, held, ctx).await.map(Brought::Up)
+}
+
+/// Tells the operator what the part of an exchange of the certificate authority that begins means
+/// for clients outside of the cluster.
+fn warn_of_exchange(files: &ClusterFiles, ctx: &RunContext<'_>) -> Result<(), Error> {
+    let exchange = files.state.exchange((ctx.clock)())?;
+    let message = exchange.map(|part| part.warning(&files.state.ca_certificate()));
+    if let Some(message) = message {
+        ctx.events.warn_once(message);
+    }
+    Ok(())
 }
 
 /// What the operator has agreed to so far.
@@ -199,12 +259,15 @@ struct Before {
     /// Whether nothing was changed: neither a machine, nor the network or anything else that
     /// machines need.
     unchanged: bool,
+    /// How many changes were made on hosts for earlier parts of an exchange of the certificate
+    /// authority.
+    n_exchanged: usize,
 }
 
 impl Before {
     /// What was done, in words; `None` if nothing was done.
     fn told(self) -> Option<String> {
-        match self {
+        let machines = match self {
             Self { unchanged: true, .. } => None,
             Self { n_made: 0, .. } => {
                 Some("the machines' network or settings changed".to_owned())
@@ -212,7 +275,13 @@ impl Before {
             Self { n_made, .. } => {
                 Some(format!("{} made or started", count(n_made, "machine")))
             }
-        }
+        };
+        let exchanged = (self.n_exchanged > 0).then(|| {
+            let changes = count(self.n_exchanged, "change");
+            format!("{changes} made to exchange the certificate authority")
+        });
+        let done: Vec<String> = machines.into_iter().chain(exchanged).collect();
+        (!done.is_empty()).then(|| done.join(", "))
     }
 }
 

@@ -20,7 +20,6 @@ use crate::component::{Spec, Stage, Wants};
 use crate::event::PlannedStage;
 use crate::host::HostName;
 use crate::inventory::Component;
-use crate::inventory::component::Redundancy;
 use crate::resource::{self, Action, Change, Facts, Owned, Resource, Unknown};
 use crate::topology::{Member, Topology};
 
@@ -509,19 +508,7 @@ pub fn gates_on(topology: &Topology, fits: impl Fn(&HostName) -> bool) -> Vec<Ga
 /// The gates that these instances of a component serve: each alone, or all together.
 fn gates_of(component: Component, members: Vec<Member>) -> Vec<Gate> {
     let gate = |members| Gate::Serves { component, members };
-    match component.redundancy() {
-        Redundancy::Single => members.into_iter().map(|it| gate(vec![it])).collect(),
-        Redundancy::Quorum
-        | Redundancy::Standby
-        | Redundancy::Replicas
-        | Redundancy::Pool => {
-            if members.is_empty() {
-                Vec::new()
-            } else {
-                vec![gate(members)]
-            }
-        }
-    }
+    (!members.is_empty()).then(|| gate(members)).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl Peers {
                 let members = topology.members_of(component);
                 (!members.is_empty()).then_some(Self { component, members, needed: 1 })
             }
-            Redundancy::Pool | Redundancy::Single => None,
+            Redundancy::Pool => None,
         }
     }
 
@@ -115,10 +115,9 @@ impl Peers {
     pub(super) fn needed_in_words(&self) -> String {
         match self.component.redundancy() {
             Redundancy::Quorum => format!("a majority of {} is", self.needed),
-            Redundancy::Standby
-            | Redundancy::Replicas
-            | Redundancy::Pool
-            | Redundancy::Single => "one is".to_owned(),
+            Redundancy::Standby | Redundancy::Replicas | Redundancy::Pool => {
+                "one is".to_owned()
+            }
         }
     }
 }

@@ -90,7 +90,6 @@ fn askers<'a>(
             let turn = n.checked_rem(others.len());
             turn.map(|turn| others[turn]).into_iter().collect()
         }
-        Redundancy::Single => others.map(|(_, from)| from).collect(),
         Redundancy::Quorum | Redundancy::Standby | Redundancy::Replicas => others
             .filter(|(turn, from)| !is_worker(from) || turn % n_targets == n)
             .map(|(_, from)| from)

@@ -1,10 +1,11 @@
 //! Copies images: to registries through a tunnel, to hosts as an archive.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -19,7 +20,7 @@ use crate::images::load;
 use crate::images::resolved::ResolvedImages;
 use crate::inventory::Component;
 use crate::inventory::component::REGISTRY_PORT;
-use crate::plan::Push;
+use crate::plan::{MemberHealth, Push};
 use crate::remote::RemoteError;
 use crate::resource::Image;
 use crate::secret::Secret;
@@ -101,6 +102,18 @@ impl<'a> Registries<'a> {
         let node = self.topology.node(host);
         let node = node.ok_or_else(|| NoRegistry::NoConnection(host.clone()))?;
         self.login.check(self.fleet, node).await
+    }
+
+    /// The health of all of them.
+    pub(crate) async fn health(&self) -> BTreeMap<HostName, MemberHealth> {
+        let asked = self.topology.registries().map(|node| async move {
+            let health = match self.check(&node.host).await {
+                Ok(()) => MemberHealth::Serves,
+                Err(_) => MemberHealth::Down,
+            };
+            (node.host.clone(), health)
+        });
+        join_all(asked).await.into_iter().collect()
     }
 
     async fn push(&self, push: &Push, events: &Events) -> Result<(), NoRegistry> {

@@ -1,7 +1,8 @@
 //! The cluster's own certificate authority (CA), and the certificates that it gives to services.
 //!
 //! The clock is passed in. A certificate is kept and used again, so that a run that changes
-//! nothing writes nothing. It is renewed before it ends, and when its names change.
+//! nothing writes nothing. It is renewed before it ends, and when its names change. The CA itself
+//! can be exchanged: see [`super::exchange`].
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -28,12 +29,34 @@ const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(1);
 /// The cluster's certificate authority.
 #[derive(Debug)]
 pub struct Ca {
-    cert_pem: String,
+    trusted_pem: String,
     own: Certificate,
     key: Secret,
     cluster: String,
     leaves: PathBuf,
+    /// Certificates from before this time are renewed.
+    renew_since: Option<Timestamp>,
     draft: Arc<Draft>,
+}
+
+/// The certificates that are kept for a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Those of authorities: at most two.
+    pub authorities: Vec<(Rank, Certificate)>,
+    /// Those of services, by their names.
+    pub leaves: Vec<(String, Certificate)>,
+}
+
+/// What an authority does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// It signs certificates.
+    Signs,
+    /// It will sign: an exchange has begun.
+    Next,
+    /// It does not sign any more, and is still trusted.
+    Old,
 }
 
 /// A service's certificate and its key.
@@ -63,7 +86,7 @@ pub enum CaError {
     },
     /// The CA itself expires soon, and no certificate can be valid for longer than the CA.
     #[error(
-        "the CA in {} expires at {ends}: remove that folder to start with a new CA",
+        "the CA in {} expires at {ends}: exchange it with `platform certs rotate --ca`",
         path.display()
     )]
     Ending {
@@ -89,38 +112,130 @@ impl State {
     /// When its files cannot be written or are not what this program wrote, and when it expires
     /// within 30 days of `now`.
     pub fn ca(&self, now: Timestamp) -> Result<Ca, CaError> {
-        let folder = self.folder.join("ca");
-        let cluster = self.cluster.as_str().to_owned();
-        let key = ca_key(&self.draft, &folder.join("ca.key"), &cluster)?;
-        let cert_path = folder.join("ca.crt");
-        let cert_pem = match self.draft.read_text(&cert_path)? {
+        let Authorities { own, key, trusted, others } = self.authorities(now)?;
+        let (folder, ends) = (self.ca_folder(), own.until);
+        // An exchange replaces it anyway.
+        if others.is_empty() && ends.duration_since(now) <= RENEW_BEFORE {
+            return Err(CaError::Ending { path: folder, ends });
+        }
+        Ok(Ca {
+            trusted_pem: trusted,
+            own,
+            key,
+            cluster: self.cluster.as_str().to_owned(),
+            leaves: folder,
+            renew_since: self.renew_since,
+            draft: Arc::clone(&self.draft),
+        })
+    }
+
+    /// The same folder, for a run that renews all certificates of services that are from before
+    /// this time.
+    #[must_use]
+    pub fn renewing(&self, since: Timestamp) -> Self {
+        Self { renew_since: Some(since), ..self.clone() }
+    }
+
+    /// The certificates that are kept; makes none.
+    ///
+    /// # Errors
+    /// When they cannot be read or are not what this program wrote.
+    pub fn certificates(&self) -> Result<Kept, CaError> {
+        let (folder, cert_path) = (self.ca_folder(), self.ca_certificate());
+        let Some(trusted) = self.draft.read_text(&cert_path)? else {
+            return Ok(Kept { authorities: Vec::new(), leaves: Vec::new() });
+        };
+        let Some(key) = self.draft.read_text(&self.ca_key())? else {
+            return Err(CaError::Damaged { path: self.ca_key() });
+        };
+        let Authorities { own, others, .. } = self.read(Secret::new(key), trusted)?;
+        let authorities = [(Rank::Signs, own)].into_iter().chain(others).collect();
+        let mut leaves = Vec::new();
+        for name in files::names(&folder)? {
+            let Some(service) = name.strip_suffix(".pem") else { continue };
+            let path = folder.join(&name);
+            let text = self.draft.read_text(&path)?.unwrap_or_default();
+            let Some(leaf) = first_in(&text) else {
+                return Err(CaError::Damaged { path });
+            };
+            leaves.push((service.to_owned(), leaf));
+        }
+        Ok(Kept { authorities, leaves })
+    }
+
+    /// The authorities; the first call makes one.
+    pub(super) fn authorities(&self, now: Timestamp) -> Result<Authorities, CaError> {
+        let cluster = self.cluster.as_str();
+        let key = ca_key(&self.draft, &self.ca_key(), cluster)?;
+        let cert_path = self.ca_certificate();
+        let trusted = match self.draft.read_text(&cert_path)? {
             Some(pem) => pem,
             None => {
-                let made = ca_certificate(&cluster, &key, now)?;
+                let name = format!("platform {cluster} CA");
+                let made = ca_certificate(&name, cluster, &key, now)?;
                 self.draft.write(&cert_path, made.clone().into_bytes());
                 made
             }
         };
-        let pair = KeyPair::from_pem(key.expose());
-        let own = first_in(&cert_pem).filter(|own| {
-            own.is_self_signed() && pair.is_ok_and(|pair| own.is_of(&pair))
-        });
-        let Some(own) = own else {
-            return Err(CaError::Damaged { path: cert_path });
-        };
-        let ends = own.until;
-        if ends.duration_since(now) <= RENEW_BEFORE {
-            return Err(CaError::Ending { path: folder, ends });
+        self.read(key, trusted)
+    }
+
+    fn read(&self, key: Secret, trusted: String) -> Result<Authorities, CaError> {
+        let damaged = || CaError::Damaged { path: self.ca_certificate() };
+        let pair = KeyPair::from_pem(key.expose()).map_err(|_| damaged())?;
+        let all = Certificate::all_in(&trusted).ok_or_else(damaged)?;
+        if !all.iter().all(Certificate::is_self_signed) {
+            return Err(damaged());
         }
-        let draft = Arc::clone(&self.draft);
-        Ok(Ca { cert_pem, own, key, cluster, leaves: folder, draft })
+        let (own, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|certificate| certificate.is_of(&pair));
+        let own = own.into_iter().next().ok_or_else(damaged)?;
+        let next = self.draft.read_text(&self.next_key())?;
+        let next = next.and_then(|key| KeyPair::from_pem(&key).ok());
+        let rank = |other: &Certificate| match &next {
+            Some(next) if other.is_of(next) => Rank::Next,
+            _ => Rank::Old,
+        };
+        let others = others.into_iter().map(|other| (rank(&other), other)).collect();
+        Ok(Authorities { own, key, trusted, others })
+    }
+
+    pub(super) fn ca_folder(&self) -> PathBuf {
+        self.folder.join("ca")
+    }
+
+    /// The file of the certificates that are trusted. It is for clients outside, too.
+    pub fn ca_certificate(&self) -> PathBuf {
+        self.ca_folder().join("ca.crt")
+    }
+
+    /// The file of the key of the authority that signs.
+    pub(super) fn ca_key(&self) -> PathBuf {
+        self.ca_folder().join("ca.key")
+    }
+
+    /// The file of the key of the authority that will sign.
+    pub(super) fn next_key(&self) -> PathBuf {
+        self.ca_folder().join("next.key")
     }
 }
 
+/// The authorities of a cluster.
+pub(super) struct Authorities {
+    /// The one that signs, and its key.
+    pub(super) own: Certificate,
+    key: Secret,
+    /// All that are trusted, as PEM.
+    pub(super) trusted: String,
+    /// Those that are trusted and do not sign.
+    pub(super) others: Vec<(Rank, Certificate)>,
+}
+
 impl Ca {
-    /// The CA's own certificate as PEM, which clients trust.
-    pub fn cert_pem(&self) -> &str {
-        &self.cert_pem
+    /// What clients trust, as PEM: the CA's own certificate and, during an exchange, that of the
+    /// other CA.
+    pub fn trusted_pem(&self) -> &str {
+        &self.trusted_pem
     }
 
     /// The certificate of a service. The kept one is used if it is for the same names, this CA
@@ -153,7 +268,12 @@ impl Ca {
         let (chain, key) = kept.split_at(kept.find("-----BEGIN PRIVATE KEY")?);
         let seen = first_in(chain)?;
         let wanted: BTreeSet<&San> = sans.iter().collect();
-        let good = seen.until.duration_since(now) > RENEW_BEFORE
+        // Of a CA that ends soon, no new certificate would be valid for longer.
+        let lasts = seen.until.duration_since(now) > RENEW_BEFORE
+            || seen.until == self.own.until && seen.until > now;
+        let is_new = |since: Timestamp| seen.from >= whole_seconds(since - CLOCK_SLACK);
+        let good = lasts
+            && self.renew_since.is_none_or(is_new)
             && seen.sans.iter().collect::<BTreeSet<&San>>() == wanted
             && seen.is_signed_by(&self.own);
         good.then(|| Leaf { cert_chain_pem: chain.to_owned(), key: Secret::new(key) })
@@ -166,7 +286,7 @@ impl Ca {
         now: Timestamp,
     ) -> Result<Leaf, rcgen::Error> {
         let issuer_key = KeyPair::from_pem(self.key.expose())?;
-        let issuer = Issuer::from_ca_cert_pem(&self.cert_pem, issuer_key)?;
+        let issuer = Issuer::from_ca_cert_pem(&self.own.pem(), issuer_key)?;
         let key = KeyPair::generate()?;
         let mut leaf = named(name, &self.cluster);
         leaf.subject_alt_names = sans.iter().map(san_type).collect::<Result<_, _>>()?;
@@ -178,7 +298,7 @@ impl Ca {
         leaf.use_authority_key_identifier_extension = true;
         let certificate = leaf.signed_by(&key, &issuer)?;
         Ok(Leaf {
-            cert_chain_pem: format!("{}{}", certificate.pem(), self.cert_pem),
+            cert_chain_pem: format!("{}{}", certificate.pem(), self.own.pem()),
             key: Secret::new(key.serialize_pem()),
         })
     }
@@ -193,8 +313,7 @@ fn ca_key(draft: &Draft, path: &Path, cluster: &str) -> Result<Secret, CaError> 
     let made = match draft.read_text(path)? {
         Some(text) => text,
         None => {
-            let failed = |source| CaError::Make { name: cluster.to_owned(), source };
-            let made = KeyPair::generate().map_err(failed)?.serialize_pem();
+            let made = new_key(cluster)?;
             draft.write(path, made.clone().into_bytes());
             made
         }
@@ -204,12 +323,18 @@ fn ca_key(draft: &Draft, path: &Path, cluster: &str) -> Result<Secret, CaError> 
     Ok(Secret::new(made))
 }
 
-fn ca_certificate(
+pub(super) fn new_key(cluster: &str) -> Result<String, CaError> {
+    let failed = |source| CaError::Make { name: cluster.to_owned(), source };
+    Ok(KeyPair::generate().map_err(failed)?.serialize_pem())
+}
+
+pub(super) fn ca_certificate(
+    name: &str,
     cluster: &str,
     key: &Secret,
     now: Timestamp,
 ) -> Result<String, CaError> {
-    let mut ca = named(&format!("platform {cluster} CA"), cluster);
+    let mut ca = named(name, cluster);
     ca.not_before = instant(now - CLOCK_SLACK);
     ca.not_after = instant(now + CA_LIFE);
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -241,6 +366,10 @@ fn san_type(san: &San) -> Result<SanType, rcgen::Error> {
 fn instant(at: Timestamp) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(at.as_second())
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -312,7 +441,7 @@ mod tests {
         let (_dir, state) = state();
         let now = at("2026-11-23T10:15:00Z");
         let ca = state.ca(now).unwrap();
-        assert_eq!(first_in(ca.cert_pem()).unwrap().until, now + CA_LIFE);
+        assert_eq!(first_in(ca.trusted_pem()).unwrap().until, now + CA_LIFE);
         let leaf = ca.certificate("registry", &sans(), now).unwrap();
         let whole_life = first_in(&leaf.cert_chain_pem).unwrap().until - now;
         assert!(now + whole_life + CLOCK_SLACK < now + DAY * 398);
@@ -331,5 +460,21 @@ mod tests {
         assert!(matches!(state.ca(now), Err(CaError::Damaged { .. })));
         std::fs::write(state.folder().join("ca/ca.crt"), "nonsense").unwrap();
         assert!(matches!(state.ca(now), Err(CaError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_run_that_renews_makes_each_certificate_once() {
+        let (_dir, state) = state();
+        let now = at("2026-11-23T10:15:00.5Z");
+        let first = state.ca(now).unwrap().certificate("registry", &sans(), now).unwrap();
+        let later = now + DAY;
+        let renewing = state.renewing(later);
+        let again = |now: Timestamp| {
+            renewing.ca(now).unwrap().certificate("registry", &sans(), now).unwrap()
+        };
+        let renewed = again(later);
+        assert!(renewed != first && again(later + DAY) == renewed);
+        let other = state.ca(later).unwrap().certificate("registry", &sans(), later);
+        assert!(other.unwrap() == renewed);
     }
 }

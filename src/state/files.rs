@@ -104,6 +104,29 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     finish().map_err(StateError::of("write", path))
 }
 
+/// Gives a file another name; if there is a file of that name, it is replaced.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StateError> {
+    let renamed = std::fs::rename(from, to).and_then(|()| sync_folder(to));
+    renamed.map_err(StateError::of("rename", from))
+}
+
+/// The names of the files in a folder, in order; none if there is no folder.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, StateError> {
+    let read = || -> io::Result<Vec<String>> {
+        let entries = std::fs::read_dir(folder)?;
+        let name = |entry: io::Result<std::fs::DirEntry>| {
+            Ok(entry?.file_name().to_string_lossy().into_owned())
+        };
+        entries.map(name).collect()
+    };
+    let mut names = read().or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(Vec::new()),
+        _ => Err(StateError::of("list", folder)(error)),
+    })?;
+    names.sort();
+    Ok(names)
+}
+
 /// Removes a file for good. Repeated, it changes nothing.
 pub(super) fn remove(path: &Path) -> Result<(), StateError> {
     let gone = match std::fs::remove_file(path) {

@@ -11,6 +11,7 @@ mod addition;
 mod ca;
 mod draft;
 mod ensemble;
+mod exchange;
 mod files;
 mod journal;
 mod lock;
@@ -21,8 +22,11 @@ mod unfinished;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 pub use addition::{Addition, Asked, AskedHost};
-pub use ca::{Ca, CaError, Leaf};
+pub use ca::{Ca, CaError, Kept, Leaf, Rank};
+pub use exchange::Exchange;
 pub use files::StateError;
 pub use journal::{Clock, Ending, Journal, JournalError, Line, Run, RunSummary};
 pub use lock::{Holder, Lock, LockError, operator};
@@ -39,6 +43,8 @@ pub struct State {
     folder: PathBuf,
     cluster: ClusterName,
     draft: Arc<Draft>,
+    /// Certificates from before this time are renewed.
+    renew_since: Option<Timestamp>,
 }
 
 impl State {
@@ -46,7 +52,12 @@ impl State {
     pub fn of(inventory: &Path, cluster: &ClusterName) -> Self {
         let beside = inventory.parent().unwrap_or(Path::new(""));
         let folder = beside.join(".platform").join(cluster.as_str());
-        Self { folder, cluster: cluster.clone(), draft: Arc::default() }
+        Self {
+            folder,
+            cluster: cluster.clone(),
+            draft: Arc::default(),
+            renew_since: None,
+        }
     }
 
     /// The same folder with its own draft of files: what is made through it and not kept is unknown
@@ -106,12 +117,13 @@ impl State {
         self.draft.keep_pins(&self.known_hosts())
     }
 
-    /// The files that were made and are not kept yet, relative to the folder.
+    /// The files that the folder lacked and that are not kept yet, relative to it.
     pub fn made(&self) -> Vec<PathBuf> {
         let inside = |path: PathBuf| {
             path.strip_prefix(&self.folder).map(Path::to_owned).unwrap_or(path)
         };
-        self.draft.paths().into_iter().map(inside).collect()
+        let lacked = self.draft.paths().into_iter().filter(|path| !path.exists());
+        lacked.map(inside).collect()
     }
 
     /// The folder itself.

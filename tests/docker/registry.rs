@@ -66,7 +66,7 @@ impl Server {
         write("config.yml", &settings(dir.path(), door));
         let (container, mut process) = run(dir.path());
         let port = port_of(&mut process);
-        Self { container, process, port, ca_pem: ca.cert_pem().to_owned(), dir }
+        Self { container, process, port, ca_pem: ca.trusted_pem().to_owned(), dir }
     }
 
     async fn tunnel(&self) -> (Tunnel, Arc<AtomicU64>) {

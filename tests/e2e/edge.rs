@@ -2,6 +2,8 @@
 //! password, also when an edge host dies. Mesos, Marathon and Chronos are stand-ins, everything
 //! else is real.
 
+mod certs;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -36,6 +38,7 @@ fn everyone_uses_the_platform_through_one_address_that_outlives_an_edge_host() {
     takes_a_user_without_an_interruption(&lab);
     serves_an_app(&lab);
     reach::only_ssh_and_the_edge_answer(&lab, &OPEN);
+    certs::are_replaced_while_everyone_goes_on(&lab);
     moves_when_its_host_dies(&lab);
     says_when_both_hosts_have_the_address(&lab);
     lab.run(&["down", "--yes"]).exits(0);

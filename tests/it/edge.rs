@@ -78,7 +78,7 @@ impl Proxy {
             .spawn()
             .expect("HAProxy is installed: `apt-get install haproxy`");
         state.keep().unwrap();
-        let ca = reqwest::Certificate::from_pem(ca.cert_pem().as_bytes()).unwrap();
+        let ca = reqwest::Certificate::from_pem(ca.trusted_pem().as_bytes()).unwrap();
         let mut proxy = Self { process, ports, ca, folder };
         proxy.until_it_listens();
         proxy
@@ -292,7 +292,7 @@ fn of_operator(folder: &TempDir) -> (OwnCertificate, String) {
     let [certificate, key] = [Secret::new(leaf.cert_chain_pem), leaf.key]
         .map(|text| own::Given { name: "a file".to_owned(), text });
     let own = own::judge(&[certificate], &key, now).expect("it is good");
-    (own, ca.cert_pem().to_owned())
+    (own, ca.trusted_pem().to_owned())
 }
 
 /// Whether the edge is guarded for who trusts this authority and asks for this name.

@@ -27,7 +27,7 @@ fn openssl_accepts_the_chain_for_its_names_only_and_for_servers_only() {
     let sans =
         [San::Dns("registry.lab7.internal".into()), San::Ip([10, 77, 0, 21].into())];
     let leaf = ca.certificate("registry", &sans, now).unwrap();
-    std::fs::write(dir.path().join("ca.pem"), ca.cert_pem()).unwrap();
+    std::fs::write(dir.path().join("ca.pem"), ca.trusted_pem()).unwrap();
     std::fs::write(dir.path().join("leaf.pem"), &leaf.cert_chain_pem).unwrap();
     std::fs::write(dir.path().join("key.pem"), leaf.key.expose()).unwrap();
 

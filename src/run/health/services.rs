@@ -329,10 +329,7 @@ impl Services<'_> {
         let whole = self.topology.members_of(component).len() == members.len();
         let one_leads = match component.redundancy() {
             Redundancy::Replicas => None,
-            Redundancy::Quorum
-            | Redundancy::Standby
-            | Redundancy::Pool
-            | Redundancy::Single => Some(whole),
+            Redundancy::Quorum | Redundancy::Standby | Redundancy::Pool => Some(whole),
         };
         match (judge(members, &statuses, one_leads), unasked) {
             (GateState::Open(seen), _) if component == Component::MesosMaster => {

@@ -137,7 +137,7 @@ impl Lab {
     }
 
     /// Runs a verb on the inventory until it ends: the command without the inventory, which
-    /// follows the verb.
+    /// follows the verb, such as `certs ls`.
     pub(crate) fn run(&self, words: &[&str]) -> Run {
         self.start(words).end()
     }
@@ -152,7 +152,8 @@ impl Lab {
     /// Starts a verb on the inventory.
     pub(crate) fn start(&self, words: &[&str]) -> Running {
         let (verb, rest) = words.split_first().expect("a verb");
-        Running::start(self.program().arg(verb).arg(self.inventory()).args(rest))
+        let verb = verb.split(' ');
+        Running::start(self.program().args(verb).arg(self.inventory()).args(rest))
     }
 
     /// The program itself, in the inventory's folder, without arguments.

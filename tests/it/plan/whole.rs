@@ -225,17 +225,11 @@ fn check_stages(cluster: &Cluster, plan: &Plan) -> Result<(), TestCaseError> {
                 prop_assert_eq!(&stage.gates[..], &gates[..]);
             }
             Stage::Registry => {
-                let gates: Vec<&HostName> = stage
-                    .gates
-                    .iter()
-                    .map(|gate| match gate.who() {
-                        Some((Component::Registry, hosts)) if hosts.len() == 1 => {
-                            hosts[0]
-                        }
-                        _ => panic!("a registry stage waits for {gate}"),
-                    })
-                    .collect();
-                prop_assert_eq!(gates, stage.work.hosts());
+                let gates = [Gate::Serves {
+                    component: Component::Registry,
+                    members: cluster.topology.members_of(Component::Registry),
+                }];
+                prop_assert_eq!(&stage.gates[..], &gates[..]);
             }
             Stage::Masters | Stage::Agents | Stage::Frameworks | Stage::Edge => {
                 let agents = cluster.topology.agents().next().is_some();
