@@ -121,7 +121,8 @@ fn rows(kept: &Kept, own: Option<&Certificate>, now: Timestamp) -> Vec<Row> {
     });
     let signers = kept.authorities.iter().filter(|(rank, _)| *rank == Rank::Signs);
     let signer = signers.map(|(_, certificate)| certificate).next();
-    let leaves = kept.leaves.iter().map(|(name, certificate)| {
+    let leaves = kept.leaves.iter().map(|certificate| {
+        let name = &certificate.subject;
         let name = name.strip_prefix(LEAF_PREFIX).unwrap_or(name);
         let row = row(name, certificate, Standing::RenewedByUp, now);
         let is_of_signer = signer.is_some_and(|ca| certificate.is_signed_by(ca));
@@ -233,7 +234,7 @@ mod tests {
     fn the_list_says_whose_each_is_and_what_to_do() {
         let (_dir, state) = state();
         let kept = state.certificates().unwrap();
-        let own = &kept.leaves[0].1;
+        let own = &kept.leaves[0];
         let certificates = rows(&kept, Some(own), now() + DAY * 370);
         let mut text = String::new();
         Listed { certificates }.show(&mut text).unwrap();

@@ -163,6 +163,15 @@ impl Gathered {
 /// What the names of their certificates in the state folder have before the names of hosts.
 pub(super) const LEAF_PREFIX: &str = "edge-";
 
+fn leaf_name(node: &Node) -> String {
+    format!("{LEAF_PREFIX}{}", node.host)
+}
+
+/// The names of all certificates that the cluster uses.
+pub(super) fn leaf_names(topology: &Topology) -> Vec<String> {
+    topology.registries().map(leaf_name).collect()
+}
+
 /// The certificates of the edge hosts with their keys, by host.
 fn certificates(
     files: &ClusterFiles,
@@ -171,7 +180,7 @@ fn certificates(
     ctx: &RunContext<'_>,
 ) -> Result<BTreeMap<HostName, (String, Secret)>, CaError> {
     let certificate = |node: &Node| {
-        let name = format!("{LEAF_PREFIX}{}", node.host);
+        let name = leaf_name(node);
         let names = names(node, &files.inventory.platform);
         let Leaf { cert_chain_pem, key } =
             ca.certificate(&name, &names, (ctx.clock)())?;

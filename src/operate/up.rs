@@ -6,7 +6,7 @@ use super::cluster_files::ClusterFiles;
 use super::down::Hosts;
 use super::error::Error;
 use super::fit::preflight_failures;
-use super::gather::{Gathered, gather, own_certificate};
+use super::gather::{Gathered, gather, leaf_names, own_certificate};
 use super::machines::Made;
 use super::preview::{self, Preview};
 use super::run::{Ended, finish, shown, shown_machines, shown_with, take_lock};
@@ -448,6 +448,7 @@ async fn prove(
     files.state.forget_addition()?;
     files.state.end_removal()?;
     files.state.end_proof()?;
+    files.state.keep_certificates_of(&leaf_names(&seen.topology))?;
     Ok(ended(seen, before, due))
 }
 

@@ -44,8 +44,8 @@ pub struct Ca {
 pub struct Kept {
     /// Those of authorities: at most two.
     pub authorities: Vec<(Rank, Certificate)>,
-    /// Those of services, by their names.
-    pub leaves: Vec<(String, Certificate)>,
+    /// Those of services, whose names are their subjects.
+    pub leaves: Vec<Certificate>,
 }
 
 /// What an authority does.
@@ -152,15 +152,32 @@ impl State {
         let authorities = [(Rank::Signs, own)].into_iter().chain(others).collect();
         let mut leaves = Vec::new();
         for name in files::names(&folder)? {
-            let Some(service) = name.strip_suffix(".pem") else { continue };
+            if !name.ends_with(LEAF_ENDING) {
+                continue;
+            }
             let path = folder.join(&name);
             let text = self.draft.read_text(&path)?.unwrap_or_default();
             let Some(leaf) = first_in(&text) else {
                 return Err(CaError::Damaged { path });
             };
-            leaves.push((service.to_owned(), leaf));
+            leaves.push(leaf);
         }
         Ok(Kept { authorities, leaves })
+    }
+
+    /// Removes the certificates of all services but these, such as those of hosts that are gone.
+    ///
+    /// # Errors
+    /// When the folder cannot be changed.
+    pub fn keep_certificates_of(&self, services: &[String]) -> Result<(), StateError> {
+        let folder = self.ca_folder();
+        let kept: Vec<String> = services.iter().map(|name| leaf_file(name)).collect();
+        for name in files::names(&folder)? {
+            if name.ends_with(LEAF_ENDING) && !kept.contains(&name) {
+                files::remove(&folder.join(name))?;
+            }
+        }
+        Ok(())
     }
 
     /// The authorities; the first call makes one.
@@ -249,7 +266,7 @@ impl Ca {
         sans: &[San],
         now: Timestamp,
     ) -> Result<Leaf, CaError> {
-        let path = self.leaves.join(format!("{}.pem", files::name_for(name)));
+        let path = self.leaves.join(leaf_file(name));
         if let Some(kept) = self.draft.read_text(&path)?
             && let Some(leaf) = self.still_good(&kept, sans, now)
         {
@@ -302,6 +319,13 @@ impl Ca {
             key: Secret::new(key.serialize_pem()),
         })
     }
+}
+
+const LEAF_ENDING: &str = ".pem";
+
+/// The file of a service's certificate.
+fn leaf_file(name: &str) -> String {
+    format!("{}{LEAF_ENDING}", files::name_for(name))
 }
 
 /// The first certificate of a text that this program wrote.
@@ -460,6 +484,22 @@ mod tests {
         assert!(matches!(state.ca(now), Err(CaError::Damaged { .. })));
         std::fs::write(state.folder().join("ca/ca.crt"), "nonsense").unwrap();
         assert!(matches!(state.ca(now), Err(CaError::Damaged { .. })));
+    }
+
+    #[test]
+    fn certificates_of_hosts_that_are_gone_are_removed() {
+        let (_dir, state) = state();
+        let now = at("2026-11-23T10:15:00Z");
+        let ca = state.ca(now).unwrap();
+        for name in ["edge-a", "edge-b.c"] {
+            ca.certificate(name, &sans(), now).unwrap();
+        }
+        state.keep().unwrap();
+        state.keep_certificates_of(&["edge-b.c".to_owned()]).unwrap();
+        let left = state.certificates().unwrap().leaves;
+        let left: Vec<&str> = left.iter().map(|leaf| leaf.subject.as_str()).collect();
+        assert_eq!(left, ["edge-b.c"]);
+        assert_eq!(state.ca(now).unwrap().trusted_pem(), ca.trusted_pem());
     }
 
     #[test]

@@ -39,6 +39,7 @@ fn everyone_uses_the_platform_through_one_address_that_outlives_an_edge_host() {
     serves_an_app(&lab);
     reach::only_ssh_and_the_edge_answer(&lab, &OPEN);
     certs::are_replaced_while_everyone_goes_on(&lab);
+    certs::may_be_the_operators_own(&lab, &body(&lab, BOB));
     moves_when_its_host_dies(&lab);
     says_when_both_hosts_have_the_address(&lab);
     lab.run(&["down", "--yes"]).exits(0);
@@ -159,8 +160,11 @@ impl Requests {
     }
 }
 
+/// A user who is added.
+const BOB: &str = ", {name: bob, password: {generate: true}}";
+
 fn takes_a_user_without_an_interruption(lab: &Lab) {
-    lab.rewrite(&body(lab, ", {name: bob, password: {generate: true}}"));
+    lab.rewrite(&body(lab, BOB));
     let requests = Requests::during(lab, || {
         let up = lab.up();
         assert!(up.has_done("reload unit platform-haproxy.service"), "{}", up.said());

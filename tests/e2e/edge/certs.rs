@@ -1,6 +1,8 @@
 //! The certificates, and their authority, are replaced while everyone goes on.
 
 use std::io::Read;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use platform::certificate::Certificate;
 use platform::event::Event;
 use reqwest::blocking::{Client, Response};
 
-use super::{Requests, password, vip};
+use super::{Requests, SERVICES, password, status, vip};
 use crate::harness::{End, Lab, Run};
 
 pub(super) fn are_replaced_while_everyone_goes_on(lab: &Lab) {
@@ -51,6 +53,55 @@ pub(super) fn are_replaced_while_everyone_goes_on(lab: &Lab) {
         assert_eq!(row["issuer"], after[0].subject.as_str(), "{row:#}");
         assert_eq!(row["state"], "fine", "{row:#}");
     }
+}
+
+/// A certificate of the operator is shown to everyone, and `up` itself still trusts only the
+/// cluster's authority. A key that does not fit it is told before anything is touched.
+pub(super) fn may_be_the_operators_own(lab: &Lab, body: &str) {
+    let names = format!("subjectAltName=IP:{},DNS:*.lab.internal", vip(lab));
+    for name in ["own", "other"] {
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+            ])
+            .args(["-nodes", "-days", "90", "-subj", "/CN=own", "-addext", &names])
+            .args(["-out", &format!("{name}.crt"), "-keyout", &format!("{name}.key")])
+            .current_dir(lab.folder())
+            .output();
+        let made = made.expect("OpenSSL runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+    let with = |key: &str| {
+        let tls = format!("access: {{tls: {{certificate: own.crt, key: {key}}}, ");
+        lab.rewrite(&body.replace("access: {", &tls));
+    };
+    with("other.key");
+    let refused = lab.run(&["up", "--yes"]).exits(3).said();
+    assert!(
+        refused.contains("other.key does not belong to the certificate"),
+        "{refused}"
+    );
+    with("own.key");
+    let up = lab.up();
+    assert!(up.has_done("reload unit platform-haproxy.service"), "{}", up.said());
+    lab.is_settled();
+    let login = ("ann", password(lab, "ann"));
+    let ask = |trusted: PathBuf| {
+        let ca = std::fs::read(trusted).expect("it is there");
+        let ca = reqwest::Certificate::from_pem(&ca).expect("a certificate");
+        let client = Client::builder().no_proxy().tls_certs_only([ca]).build();
+        status(&client.expect("a client"), lab, SERVICES[0], Some((login.0, &login.1)))
+    };
+    assert_eq!(ask(lab.folder().join("own.crt")), Some(200));
+    assert_eq!(ask(lab.state().join("ca/ca.crt")), None);
+    lab.rewrite(body);
+    lab.up();
+    assert_eq!(ask(lab.state().join("ca/ca.crt")), Some(200));
 }
 
 /// The authorities that clients trust.
