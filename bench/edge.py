@@ -72,7 +72,7 @@ def new_app() -> Limit:
     running = until("its task", lambda: is_running("/bench-new") and time.monotonic())
     until("its answer", lambda: Requests.one(VIP, NEW_PORT))
     took = time.monotonic() - running
-    ask("/v2/apps//bench-new", "DELETE")
+    ask("/v2/apps/bench-new", "DELETE")
     return Limit("a new app answers after its task runs", took, 2, "s")
 
 
@@ -166,7 +166,7 @@ def deploy(name: str, port: int, n: int, version: str, force: bool = False) -> N
         "env": {"VERSION": version},
         "portDefinitions": [{"port": port, "protocol": "tcp"}],
         "taskKillGracePeriodSeconds": 8,
-        "upgradeStrategy": {"minimumHealthCapacity": 1},
+        "upgradeStrategy": {"minimumHealthCapacity": 1, "maximumOverCapacity": 1},
         "healthChecks": [
             {
                 "protocol": "MESOS_HTTP",
@@ -178,11 +178,11 @@ def deploy(name: str, port: int, n: int, version: str, force: bool = False) -> N
             }
         ],
     }
-    ask(f"/v2/apps/{name}" + ("?force=true" if force else ""), "PUT", app)
+    ask(f"/v2/apps{name}" + ("?force=true" if force else ""), "PUT", app)
 
 
 def is_running(name: str, n: int = 1) -> bool:
-    app = ask(f"/v2/apps/{name}")["app"]
+    app = ask(f"/v2/apps{name}")["app"]
     return app["tasksRunning"] >= n and not app["deployments"]
 
 
@@ -190,7 +190,7 @@ def leader() -> str | None:
     """The address of the Marathon that leads, as the edge says; `None` if it does not answer."""
     try:
         return ask("/v2/leader")["leader"].split(":")[0]
-    except (OSError, urllib.error.HTTPError, KeyError):
+    except (OSError, Failed, KeyError):
         return None
 
 
@@ -208,8 +208,12 @@ def ask(path: str, method: str = "GET", body: dict | None = None):
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )
-    with opener.open(request, timeout=40) as answer:
-        return json.loads(answer.read() or b"null")
+    try:
+        with opener.open(request, timeout=40) as answer:
+            return json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        said = error.read().decode(errors="replace")
+        raise Failed(f"{method} {path} at the edge: {error.code} {said[:500]}") from error
 
 
 def holder() -> str:
