@@ -59,9 +59,9 @@ pub struct List {
     pub names: Names,
 }
 
-/// Why a Marathon cannot be followed.
+/// Why a Marathon or a master does not say what it is asked.
 #[derive(Debug, thiserror::Error)]
-enum FollowError {
+pub(crate) enum FollowError {
     #[error("{address}")]
     Http { address: String, source: HttpError },
     #[error("{address} answers {status}{hint}")]
@@ -76,6 +76,8 @@ enum FollowError {
     NotApps { address: String, source: NotApps },
     #[error(transparent)]
     Password(#[from] NoPassword),
+    #[error("the answer of {address} is not a summary")]
+    NotSummary { address: String, source: serde_json::Error },
 }
 
 /// The Marathon that leads, as far as is known.
@@ -131,13 +133,9 @@ fn stream(
     news: &Sender<News>,
 ) -> Result<(), FollowError> {
     let limit = Limit::Silence(SILENCE);
-    let mut address = candidate.to_owned();
-    let mut answer = ask(&address, EVENTS, "text/event-stream", limit, settings)?;
-    if answer.status == 302 {
-        address = location(&answer).ok_or(FollowError::NoLeader { address })?;
-        answer = ask(&address, EVENTS, "text/event-stream", limit, settings)?;
-    }
-    let answer = expect_ok(answer, &address)?;
+    let login = settings.login.as_ref();
+    let asked = Asked { path: EVENTS, accept: "text/event-stream", limit, login };
+    let (address, answer) = asked.of_leader(candidate)?;
     set_leader(leader, Some(address.clone()));
     if news.send(News::Connected(address.clone())).is_err() {
         return Ok(());
@@ -154,25 +152,46 @@ fn stream(
     Err(FollowError::Ended { address })
 }
 
-/// The address in `Location`, such as `http://10.0.0.2:8080/v2/events`.
-fn location(answer: &Answer) -> Option<String> {
-    let rest = answer.header("location")?.strip_prefix("http://")?;
-    rest.split(['/', '?']).next().filter(|at| !at.is_empty()).map(str::to_owned)
+/// What is asked of a Marathon or a master.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'at> {
+    pub(crate) path: &'static str,
+    pub(crate) accept: &'static str,
+    pub(crate) limit: Limit,
+    pub(crate) login: Option<&'at Login>,
 }
 
-/// Asks with the login, which is sent to each Marathon anew.
-fn ask(
-    address: &str,
-    path: &str,
-    accept: &'static str,
-    limit: Limit,
-    settings: &Settings,
-) -> Result<Answer, FollowError> {
-    let login = settings.login.as_ref().map(Login::authorization).transpose()?;
-    let request =
-        Request { address, path, accept, authorization: login.as_deref(), limit };
-    let failed = |source| FollowError::Http { address: address.to_owned(), source };
-    http::get(request).map_err(failed)
+impl Asked<'_> {
+    /// Asks this member, and the leader if the member names another one. Returns the address of
+    /// the one that answered.
+    pub(crate) fn of_leader(self, member: &str) -> Result<(String, Answer), FollowError> {
+        let mut address = member.to_owned();
+        let mut answer = self.of(&address)?;
+        if matches!(answer.status, 302 | 307) {
+            address = location(&answer).ok_or(FollowError::NoLeader { address })?;
+            answer = self.of(&address)?;
+        }
+        let answer = expect_ok(answer, &address)?;
+        Ok((address, answer))
+    }
+
+    /// Asks with the login, which is sent to each member anew.
+    fn of(self, address: &str) -> Result<Answer, FollowError> {
+        let Self { path, accept, limit, login } = self;
+        let login = login.map(Login::authorization).transpose()?;
+        let request =
+            Request { address, path, accept, authorization: login.as_deref(), limit };
+        let failed = |source| FollowError::Http { address: address.to_owned(), source };
+        http::get(request).map_err(failed)
+    }
+}
+
+/// The address in `Location`: Marathon writes `http://10.0.0.2:8080/v2/events`, a master
+/// `//10.0.0.2:5050/state-summary`.
+fn location(answer: &Answer) -> Option<String> {
+    let rest = answer.header("location")?;
+    let rest = rest.strip_prefix("http:").unwrap_or(rest).strip_prefix("//")?;
+    rest.split(['/', '?']).next().filter(|at| !at.is_empty()).map(str::to_owned)
 }
 
 fn expect_ok(answer: Answer, address: &str) -> Result<Answer, FollowError> {
@@ -225,9 +244,9 @@ fn list(
     names: &mut Addresses,
 ) -> Result<List, FollowError> {
     let asked = Instant::now();
-    let limit = Limit::Whole(WHOLE_LIST);
-    let answer = ask(address, APPS, "application/json", limit, settings)?;
-    let answer = expect_ok(answer, address)?;
+    let (limit, login) = (Limit::Whole(WHOLE_LIST), settings.login.as_ref());
+    let asked_for = Asked { path: APPS, accept: "application/json", limit, login };
+    let answer = expect_ok(asked_for.of(address)?, address)?;
     let date = answer.header("date").and_then(parse_date).unwrap_or_else(Timestamp::now);
     let failed = |source| FollowError::Http { address: address.to_owned(), source };
     let bytes = answer.bytes().map_err(failed)?;

@@ -1,4 +1,4 @@
-//! A small HTTP client for Marathon: one request on one connection, with a deadline for everything.
+//! A small HTTP client for Marathon and Mesos: one request on one connection, with a deadline for everything.
 //!
 //! It follows nothing by itself and can read an event stream, where not the whole answer but the
 //! silence in it has a limit.

@@ -13,12 +13,16 @@
 //! - [`servers_state`]: what HAProxy does now. [`change`]: the commands from there to what is
 //!   wanted. [`render`]: the file that says the same. [`decide`]: all of it together.
 //! - [`blame`]: finds the service that breaks a configuration.
+//! - [`page`]: the landing page, made of what is known. [`html`]: a text in which no value is
+//!   taken for markup.
 //!
 //! **Modules that act**, with a deadline on every call.
 //!
 //! - [`http`]: asks by HTTP. [`follow`]: the event stream and the lists of the leading Marathon.
+//! - [`mesos`]: asks the leading master, for the landing page only.
 //! - [`haproxy`]: the program, its sockets and its file. [`run`]: the loop.
-//! - [`status`]: what the balancer tells about itself, as JSON and for Prometheus.
+//! - [`status`]: what the balancer tells about itself, as JSON, for Prometheus and as the landing
+//!   page.
 //!
 //! # Rules
 //!
@@ -34,9 +38,12 @@ pub mod decide;
 pub mod follow;
 pub mod haproxy;
 pub mod hints;
+pub mod html;
 pub mod http;
 pub mod labels;
 pub mod marathon;
+pub mod mesos;
+pub mod page;
 pub mod render;
 pub mod run;
 pub mod servers_state;

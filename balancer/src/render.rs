@@ -100,26 +100,23 @@ fn virtual_hosts(out: &mut String, services: &[Placed<'_>], settings: &Settings)
     line(out, format_args!("    bind {bind}:{}", settings.http_port));
     line(out, format_args!("    http-request set-var(txn.plain) bool(true)"));
     line(out, format_args!("    http-request set-header X-Forwarded-Proto http"));
-    rules(out, &routes);
-    let Some(certificate) = &settings.certificate else { return };
+    rules(out, &routes, settings);
+    let Some(certificates) = &settings.certificates else { return };
     line(out, format_args!("\nfrontend apps-https from apps-http"));
     line(
         out,
         format_args!(
-            "    bind {bind}:{} ssl crt {} alpn h2,http/1.1",
+            "    bind {bind}:{} ssl crt-list {} alpn h2,http/1.1",
             settings.https_port,
-            certificate.display()
+            certificates.display()
         ),
     );
     line(out, format_args!("    http-request set-header X-Forwarded-Proto https"));
-    rules(out, &routes);
-    if let Some(name) = &settings.default_backend {
-        line(out, format_args!("    default_backend {name}"));
-    }
+    rules(out, &routes, settings);
 }
 
 /// The rules in their order. Hosts are compared whole, in lower case and without the port.
-fn rules(out: &mut String, routes: &[&Service]) {
+fn rules(out: &mut String, routes: &[&Service], settings: &Settings) {
     line(
         out,
         format_args!("    http-request set-var(txn.host) req.hdr(host),host_only,lower"),
@@ -128,6 +125,9 @@ fn rules(out: &mut String, routes: &[&Service]) {
         for hosts in service.vhosts.chunks(MAX_HOSTS) {
             rule(out, service, hosts);
         }
+    }
+    if let Some(name) = &settings.default_backend {
+        line(out, format_args!("    default_backend {name}"));
     }
 }
 

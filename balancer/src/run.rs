@@ -16,6 +16,7 @@ use crate::follow::{List, News, follow_events, read_lists};
 use crate::haproxy::{Control, HaproxyError, taken_ports};
 use crate::hints::Hints;
 use crate::marathon::instance_of;
+use crate::mesos;
 use crate::render::render;
 use crate::servers_state::{Backends, Slot, SlotState};
 use crate::services::{PortOf, Service};
@@ -55,7 +56,10 @@ pub fn run(settings: Settings) -> Result<(), NoStatus> {
     let listener =
         TcpListener::bind(address).map_err(|source| NoStatus { address, source })?;
     let board = Board::default();
-    board.serve(listener);
+    board.serve(listener, settings.page.clone());
+    if let Some(page) = settings.page.clone() {
+        mesos::watch(page, board.clone());
+    }
     let settings = Arc::new(settings);
     let leader = Arc::new(Mutex::new(None));
     let (sender, news) = mpsc::channel();
@@ -227,6 +231,10 @@ impl Balancer {
             say(format_args!("no list of apps: {reason}"));
             status.list_error = Some(reason.to_owned());
         }
+        drop(status);
+        if self.is_new() {
+            self.look_in(Duration::ZERO);
+        }
     }
 
     fn look_in(&mut self, pause: Duration) {
@@ -255,10 +263,10 @@ impl Balancer {
     }
 
     fn converge(&mut self) -> Result<(), HaproxyError> {
-        if self.list.is_none() {
-            return Ok(());
-        }
         let now = self.now();
+        if self.list.is_none() {
+            return self.begin(now);
+        }
         self.broken.retain(|broken| broken.until.is_none_or(|until| now < until));
         self.notice_worker()?;
         let backends = self.control.state(None)?;
@@ -273,6 +281,20 @@ impl Balancer {
             self.look_in(LOOK_AGAIN);
         }
         done
+    }
+
+    /// If there is no first list on a new host, the common ports are opened all the same, so that
+    /// the page can say what is missing. What an earlier run has left stays as it is.
+    fn begin(&mut self, now: Duration) -> Result<(), HaproxyError> {
+        match self.is_new() {
+            true => self.settle_file(&Backends::default(), now),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the common ports have never been open.
+    fn is_new(&self) -> bool {
+        self.settings.vhosts && self.written.is_empty()
     }
 
     /// Makes the file, and what HAProxy has loaded of it, agree with the decision.

@@ -127,6 +127,10 @@ enum Refusal {
         "label HAPROXY_{0}_REDIRECT_TO_HTTPS needs HTTPS, but the balancer has no certificate"
     )]
     NoHttps(usize),
+    #[error(
+        "label HAPROXY_{index}_VHOST may not be {name}, which is the platform's own name"
+    )]
+    OwnName { index: usize, name: String },
 }
 
 /// Makes services of apps, which are in the order of their ids. `had` says whether a service had
@@ -170,6 +174,7 @@ fn service(
     let number = service_port(labels.port.unwrap_or(port.service), settings)?;
     let check = check(app, index);
     let mode = mode(app, index, &labels, settings)?;
+    refuse_own_names(index, &labels, settings)?;
     let is_commanded = app.health_checks.iter().any(|check| check.protocol == "COMMAND");
     Ok(Service {
         name: name(&app.id, number),
@@ -220,7 +225,7 @@ fn mode(
         (labels.balance == Balance::Uri, "BALANCE"),
     ];
     let needs_http = needs_http.into_iter().find(|(needs, _)| *needs);
-    let lacks_https = settings.vhosts && settings.certificate.is_none();
+    let lacks_https = settings.vhosts && settings.certificates.is_none();
     match (labels.mode, needs_http) {
         (Some(Mode::Tcp), Some((_, label))) => {
             Err(Refusal::NeedsHttp { label: format!("HAPROXY_{index}_{label}"), index })
@@ -229,6 +234,18 @@ fn mode(
         (Some(mode), _) => Ok(mode),
         (None, None) if !is_checked_by_http => Ok(Mode::Tcp),
         (None, _) => Ok(Mode::Http),
+    }
+}
+
+fn refuse_own_names(
+    index: usize,
+    labels: &PortLabels,
+    settings: &Settings,
+) -> Result<(), Refusal> {
+    let mut names = labels.vhosts.iter().map(ToString::to_string);
+    match names.find(|name| settings.own_names.contains(name)) {
+        Some(name) => Err(Refusal::OwnName { index, name }),
+        None => Ok(()),
     }
 }
 
@@ -373,9 +390,30 @@ mod tests {
         let labels =
             [("HAPROXY_0_VHOST", "a.example"), ("HAPROXY_0_REDIRECT_TO_HTTPS", "true")];
         let mut settings = settings();
-        settings.certificate = None;
+        settings.certificates = None;
         let found = from_apps(&[app("/a", 10001, &labels)], &settings, &|_| false);
         assert!(found.services.is_empty() && found.quarantined.len() == 1);
+    }
+
+    #[test]
+    fn no_app_answers_under_a_name_of_the_platform() {
+        let mut settings = settings();
+        settings.own_names = ["lab.example".to_owned(), "10.0.0.100".to_owned()].into();
+        let label = |text| [("HAPROXY_0_VHOST", text)];
+        let apps = [
+            app("/a", 10001, &label("a.lab.example")),
+            app("/b", 10002, &label("b.example,LAB.example")),
+            app("/c", 10003, &label("10.0.0.100")),
+        ];
+        let found = from_apps(&apps, &settings, &|_| false);
+        assert_eq!(found.services.len(), 1);
+        assert_eq!(
+            reasons(&found),
+            [
+                "label HAPROXY_0_VHOST may not be lab.example, which is the platform's own name",
+                "label HAPROXY_0_VHOST may not be 10.0.0.100, which is the platform's own name",
+            ]
+        );
     }
 
     #[test]

@@ -35,14 +35,64 @@ pub struct Settings {
     /// The common port for HTTPS, which needs a certificate.
     #[serde(default = "https_port")]
     pub https_port: u16,
-    /// The certificate and key for HTTPS, in one PEM file.
+    /// The list of certificates for HTTPS, in the form of HAProxy's `crt-list`.
     #[serde(default)]
-    pub certificate: Option<PathBuf>,
-    /// The backend of the base file that answers what no virtual host matches on HTTPS.
+    pub certificates: Option<PathBuf>,
+    /// The backend of the base file that answers what no virtual host matches.
     #[serde(default)]
     pub default_backend: Option<String>,
+    /// The names and addresses of the platform itself, in lower case: no app may have one of them
+    /// as its virtual host. Browsers send what they know for a name, such as a password, to
+    /// whoever answers under it.
+    #[serde(default)]
+    pub own_names: BTreeSet<String>,
     /// The loopback address for the status.
     pub listen: SocketAddr,
+    /// What the landing page shows besides the apps; `None` if there is no page.
+    #[serde(default)]
+    pub page: Option<Landing>,
+}
+
+/// What the landing page shows besides the apps.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Landing {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The name of this host.
+    pub host: String,
+    /// The hosts of the cluster, besides those that are agents and nothing else.
+    pub hosts: Vec<Host>,
+    /// The services of the platform itself.
+    pub services: Vec<OwnService>,
+    /// Every Mesos master, as `host:port`.
+    pub masters: Vec<String>,
+    /// The login at the masters, which need only let it read.
+    pub login: Login,
+}
+
+/// A host of the cluster.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Its address, by which Mesos and Marathon know it.
+    pub address: String,
+    /// The programs of the platform that it runs.
+    pub runs: Vec<String>,
+}
+
+/// A service of the platform that the edge serves.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnService {
+    /// Its name.
+    pub title: String,
+    /// Its port at the edge.
+    pub port: u16,
+    /// The path that a browser can show.
+    pub path: String,
 }
 
 /// The program, its files and its sockets.
@@ -111,8 +161,8 @@ impl Settings {
                 "and https_port must be two ports above 0",
             ),
             (
-                self.certificate.iter().all(|path| is_plain_path(path)),
-                "certificate",
+                self.certificates.iter().all(|path| is_plain_path(path)),
+                "certificates",
                 "must be an absolute path without spaces or quotes",
             ),
             (
@@ -121,9 +171,18 @@ impl Settings {
                 "must be a name of letters, digits, - and _",
             ),
             (self.listen.ip().is_loopback(), "listen", "must be a loopback address"),
+            (
+                self.masters().all(|at| is_host_and_port(at)),
+                "page.masters",
+                "must be of the form host:port",
+            ),
         ];
         let fault = checks.into_iter().find(|(holds, ..)| !holds);
         fault.map(|(_, member, reason)| (member, reason))
+    }
+
+    fn masters(&self) -> impl Iterator<Item = &String> {
+        self.page.iter().flat_map(|page| &page.masters)
     }
 
     /// The ports that no app may have.

@@ -1,17 +1,21 @@
-//! What the balancer tells about itself, on a loopback address: `/status.json` with everything, and
-//! `/metrics` for Prometheus.
+//! What the balancer tells about itself, on a loopback address: `/status.json` with everything,
+//! `/metrics` for Prometheus, and the landing page, which HAProxy serves to users.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use platform_daemon::pages::{self, Page, age};
+use platform_daemon::pages::{self, Asked, Page, age};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::marathon::App;
+use crate::marathon::{App, State};
+use crate::mesos::Mesos;
+use crate::page;
 use crate::servers_state::SlotState;
 use crate::services::{Check, Clash, Quarantined};
+use crate::settings::Landing;
 use crate::wanted::Role;
 
 /// Everything that is told.
@@ -25,6 +29,11 @@ pub struct Status {
     pub list_error: Option<String>,
     /// Why HAProxy does not do what is wanted; it goes on with what it did before.
     pub haproxy_error: Option<String>,
+    /// What the leading master said last, for the landing page.
+    #[serde(skip)]
+    pub mesos: Option<Mesos>,
+    /// Why the masters did not say more since then.
+    pub mesos_error: Option<String>,
     /// What is counted.
     pub counts: Counts,
     /// When the last good list was asked for.
@@ -117,6 +126,10 @@ pub struct AppRow {
     pub running: u32,
     /// Tasks that pass their health checks; `None` if it has none.
     pub healthy: Option<u32>,
+    /// Tasks that fail them.
+    pub unhealthy: u32,
+    /// How many of its running tasks are on each host.
+    pub hosts: BTreeMap<String, usize>,
     /// What it does: `deploying`, `suspended`, `running` or `waiting`.
     pub status: &'static str,
     /// Where it answers: service ports and virtual hosts.
@@ -140,10 +153,32 @@ impl AppRow {
             staged: app.tasks_staged,
             running: app.tasks_running,
             healthy: (!app.health_checks.is_empty()).then_some(app.tasks_healthy),
+            unhealthy: app.tasks_unhealthy,
+            hosts: hosts(app),
             status,
             addresses: Vec::new(),
         }
     }
+
+    /// How many tasks are in each state of health; `missing` are those that do not exist.
+    pub fn health(&self) -> [(&'static str, u32); 5] {
+        let (healthy, unhealthy) = self.healthy.map_or((0, 0), |n| (n, self.unhealthy));
+        [
+            ("healthy", healthy),
+            ("unhealthy", unhealthy),
+            ("unchecked", self.running.saturating_sub(healthy + unhealthy)),
+            ("staged", self.staged),
+            ("missing", self.instances.saturating_sub(self.running + self.staged)),
+        ]
+    }
+}
+
+fn hosts(app: &App) -> BTreeMap<String, usize> {
+    let mut hosts = BTreeMap::new();
+    for task in app.tasks.iter().filter(|task| task.state == State::Running) {
+        *hosts.entry(task.host.clone()).or_default() += 1;
+    }
+    hosts
 }
 
 impl ServerRow {
@@ -240,20 +275,48 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows it for ever.
-    pub fn serve(&self, listener: TcpListener) {
+    /// Shows it for ever, and the landing page if there is one.
+    pub fn serve(&self, listener: TcpListener, landing: Option<Landing>) {
         let board = self.clone();
-        pages::serve(listener, move |path| match path {
-            "/status.json" => Some(Page::json(board.status().json())),
-            "/metrics" => Some(Page::metrics(board.status().metrics())),
+        pages::serve_for(listener, move |asked| board.page(asked, landing.as_ref()));
+    }
+
+    fn page(&self, asked: &Asked, landing: Option<&Landing>) -> Option<Page> {
+        let of_landing =
+            |kind, text: &str| landing.map(|_| Page::new(kind, text.to_owned()));
+        match asked.path.as_str() {
+            "/status.json" => Some(Page::json(self.status().json())),
+            "/metrics" => Some(Page::metrics(self.status().metrics())),
+            "/" => {
+                let html = page::page(&self.status(), landing?, &asked.host);
+                Some(
+                    Page::new("text/html; charset=utf-8", html).with_policy(page::POLICY),
+                )
+            }
+            "/page.css" => of_landing("text/css", page::STYLE),
+            "/page.js" => of_landing("text/javascript", page::SCRIPT),
+            "/icon.svg" => of_landing("image/svg+xml", page::ICON),
             _ => None,
-        });
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::app;
+
+    #[test]
+    fn every_task_is_counted_once() {
+        let mut row = AppRow::of(&app("/a", 10001, &[]));
+        (row.instances, row.running, row.staged) = (7, 4, 1);
+        let counts = |row: &AppRow| row.health().map(|(_, n)| n);
+        assert_eq!(counts(&row), [0, 0, 4, 1, 2]);
+        (row.healthy, row.unhealthy) = (Some(2), 1);
+        assert_eq!(counts(&row), [2, 1, 1, 1, 2]);
+        row.instances = 2;
+        assert_eq!(counts(&row), [2, 1, 1, 1, 0]);
+    }
 
     #[test]
     fn what_never_happened_has_no_age() {

@@ -13,7 +13,7 @@ pub(crate) fn settings() -> Settings {
             "ports": {"from": 10000, "to": 20000, "reserved": [10080]},
             "groups": ["*"],
             "vhosts": true,
-            "certificate": "/edge.pem",
+            "certificates": "/certificates",
             "listen": "127.0.0.1:9095"
         }"#,
     )

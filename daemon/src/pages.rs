@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,69 +13,124 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(2);
 const MAX_HEAD: u64 = 16 * 1024;
 
+/// A page that a browser is not to run anything of.
+const NOTHING: &str = "default-src 'none'";
+
 /// A page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     kind: &'static str,
     body: String,
+    policy: &'static str,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The path.
+    pub path: String,
+    /// The name by which the client reached this host, without the port; empty if it names none.
+    pub host: String,
 }
 
 impl Page {
+    /// A page of this type.
+    pub const fn new(kind: &'static str, body: String) -> Self {
+        Self { kind, body, policy: NOTHING }
+    }
+
     /// A page in JSON.
     pub const fn json(body: String) -> Self {
-        Self { kind: "application/json", body }
+        Self::new("application/json", body)
     }
 
     /// A page in the format of Prometheus.
     pub const fn metrics(body: String) -> Self {
-        Self { kind: "text/plain; version=0.0.4", body }
+        Self::new("text/plain; version=0.0.4", body)
+    }
+
+    /// The same page, with what a browser may load and run for it: a `Content-Security-Policy`.
+    pub fn with_policy(self, policy: &'static str) -> Self {
+        Self { policy, ..self }
     }
 }
 
-/// Answers requests for ever, in a thread, one after the other. `page` is what is at a path.
+/// Answers requests for ever, in a thread. `page` is what is at a path.
 pub fn serve(
     listener: TcpListener,
-    page: impl Fn(&str) -> Option<Page> + Send + 'static,
+    page: impl Fn(&str) -> Option<Page> + Send + Sync + 'static,
 ) {
+    serve_for(listener, move |asked| page(&asked.path));
+}
+
+/// Answers requests for ever, each in a thread of its own: who reads slowly delays nobody else.
+pub fn serve_for(
+    listener: TcpListener,
+    page: impl Fn(&Asked) -> Option<Page> + Send + Sync + 'static,
+) {
+    let page = Arc::new(page);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // A client that goes away is its own affair.
-            let _ = answer(stream, &page);
+            let page = Arc::clone(&page);
+            thread::spawn(move || {
+                // A client that goes away is its own affair.
+                let _ = answer(stream, &*page);
+            });
         }
     });
 }
 
-fn answer(mut stream: TcpStream, page: &impl Fn(&str) -> Option<Page>) -> io::Result<()> {
+fn answer(
+    mut stream: TcpStream,
+    page: &impl Fn(&Asked) -> Option<Page>,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let path = requested_path(&stream)?;
-    let (status, Page { kind, body }) = match page(&path) {
+    let asked = Asked::read(&stream)?;
+    let (status, Page { kind, body, policy }) = match page(&asked) {
         Some(page) => ("200 OK", page),
-        None => {
-            ("404 Not Found", Page { kind: "text/plain", body: "Not found\n".to_owned() })
-        }
+        None => ("404 Not Found", Page::new("text/plain", "Not found\n".to_owned())),
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
-         Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+         Cache-Control: no-store\r\nContent-Security-Policy: {policy}\r\n\
+         X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
+         Connection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())
 }
 
-/// The path of a request, of which the head is read to its end.
-fn requested_path(stream: &TcpStream) -> io::Result<String> {
-    let mut lines = BufReader::new(stream.take(MAX_HEAD)).lines();
-    let first = lines.next().transpose()?.unwrap_or_default();
-    for line in lines {
-        if line?.is_empty() {
-            break;
+impl Asked {
+    /// Reads the head of a request to its end.
+    fn read(stream: &TcpStream) -> io::Result<Self> {
+        let mut lines = BufReader::new(stream.take(MAX_HEAD)).lines();
+        let first = lines.next().transpose()?.unwrap_or_default();
+        let target =
+            first.strip_prefix("GET ").and_then(|rest| rest.split([' ', '?']).next());
+        let path = target.unwrap_or_default().to_owned();
+        let mut asked = Self { path, ..Self::default() };
+        for line in lines {
+            let line = line?;
+            match line.split_once(':') {
+                _ if line.is_empty() => break,
+                Some((name, value)) if name.eq_ignore_ascii_case("host") => {
+                    without_port(value.trim()).clone_into(&mut asked.host);
+                }
+                _ => {}
+            }
         }
+        Ok(asked)
     }
-    let target =
-        first.strip_prefix("GET ").and_then(|rest| rest.split([' ', '?']).next());
-    Ok(target.unwrap_or_default().to_owned())
+}
+
+/// The host of `host:port`; an IPv6 address is in brackets.
+fn without_port(text: &str) -> &str {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        _ => text,
+    }
 }
 
 /// The seconds since something happened; `null` if it never did.
@@ -108,6 +164,18 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    #[test]
+    fn the_host_is_told_without_its_port() {
+        for (text, expected) in [
+            ("lab.example", "lab.example"),
+            ("10.0.0.1:443", "10.0.0.1"),
+            ("[fd00::1]", "[fd00::1]"),
+            ("[fd00::1]:443", "[fd00::1]"),
+        ] {
+            assert_eq!(without_port(text), expected);
+        }
     }
 
     #[test]

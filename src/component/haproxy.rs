@@ -1,5 +1,6 @@
 //! HAProxy on the edge hosts: serves Marathon, Mesos and Chronos to everyone outside of the cluster,
-//! with TLS and a password.
+//! with TLS and a password. What the common ports serve, the balancer adds; the landing page, which
+//! the balancer makes, asks for the same password.
 //!
 //! The services themselves know only accounts of the platform; the proxy asks for a user's password,
 //! and then speaks for the user. At the masters its account may only read. It asks the masters and
@@ -13,6 +14,8 @@
 //! It runs directly under systemd, from its image's file system: a changed configuration is
 //! reloaded without an interruption.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use minijinja::{Value, context};
 
 use super::mesos::OPERATOR;
@@ -22,12 +25,13 @@ use super::{Context, Stage, Wants, basic_login, chronos, marathon, mesos, path};
 use crate::certificate::OwnCertificate;
 use crate::inventory::Component;
 use crate::inventory::component::{
-    CHRONOS_EDGE_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
-    MESOS_EDGE_PORT,
+    BALANCER_PORT, CHRONOS_EDGE_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT,
+    MASTER_PORT, MESOS_EDGE_PORT, PAGE_PORT, PLAIN_PORT,
 };
 use crate::resource::{Content, Directory, Facts, File, Image, Resource, Tree};
 use crate::secret::Secret;
 use crate::template::{BadTemplate, render};
+use crate::topology::Topology;
 
 /// The unit that runs it.
 pub const UNIT: &str = "platform-haproxy.service";
@@ -41,6 +45,10 @@ pub(super) const MASTER_SOCKET: &str = "/run/platform-haproxy/master.sock";
 pub(super) const CONFIG: &str = "/etc/platform/haproxy";
 /// The folder of the services of apps, which the balancer writes.
 pub(super) const APPS_FOLDER: &str = "/var/lib/platform/balancer";
+/// The backend of the landing page.
+pub(super) const PAGE: &str = "page";
+/// The list of certificates.
+pub(super) const CERTIFICATES: &str = "/etc/platform/haproxy/certificates";
 /// The services of apps.
 pub(super) const APPS: &str = "/var/lib/platform/balancer/apps.cfg";
 
@@ -56,6 +64,8 @@ pub(super) const SPEC: Spec = Spec {
         Port::new(MARATHON_EDGE_PORT, Clients::Outside).on_all_addresses(),
         Port::new(MESOS_EDGE_PORT, Clients::Outside).on_all_addresses(),
         Port::new(CHRONOS_EDGE_PORT, Clients::Outside).on_all_addresses(),
+        Port::new(PAGE_PORT, Clients::Outside).on_all_addresses(),
+        Port::new(PLAIN_PORT, Clients::Outside).on_all_addresses(),
     ],
     connects_to: &[Component::MesosMaster, Component::Marathon, Component::Chronos],
     interrupted_by: &[],
@@ -123,11 +133,8 @@ pub fn internal_name(domain: &str) -> String {
 
 /// What each `bind` says for TLS, for all services at the edge.
 fn tls() -> String {
-    format!("ssl crt-list {CONFIG}/{CERTIFICATES} alpn h2,http/1.1")
+    format!("ssl crt-list {CERTIFICATES} alpn h2,http/1.1")
 }
-
-/// The file with the list of certificates.
-const CERTIFICATES: &str = "certificates";
 
 /// The certificates with their keys, and the list of them. The first one is for everyone who asks
 /// for a name that has no other.
@@ -138,11 +145,11 @@ fn certificates(context: Context<'_>) -> Vec<File> {
     let of_cluster = own("tls.pem", Secret::new(of_cluster));
     let path = of_cluster.path.clone();
     let Some(OwnCertificate { chain_pem, key, .. }) = &inputs.own_certificate else {
-        return vec![of_cluster, own(CERTIFICATES, format!("{path}\n"))];
+        return vec![of_cluster, own("certificates", format!("{path}\n"))];
     };
     let given = own("own.pem", Secret::new(in_one(chain_pem, key)));
     let name = internal_name(&inputs.platform.domain);
-    let list = own(CERTIFICATES, format!("{}\n{path} {name}\n", given.path));
+    let list = own("certificates", format!("{}\n{path} {name}\n", given.path));
     vec![of_cluster, given, list]
 }
 
@@ -170,12 +177,19 @@ fn config(context: Context<'_>) -> Result<Secret, BadTemplate> {
     Ok(Secret::new(text))
 }
 
+/// The address of the cluster's landing page; `None` if it has none.
+pub fn page_url(topology: &Topology) -> Option<String> {
+    let edge = topology.members_of(Component::Haproxy).into_iter().next()?;
+    let address = topology.vip.map_or(edge.address, IpAddr::V4);
+    Some(format!("https://{address}/"))
+}
+
 /// A service behind the proxy.
-struct Service {
-    component: Component,
+pub(super) struct Service {
+    pub(super) component: Component,
     name: &'static str,
     /// The port at which everyone reaches it, and its own port.
-    ports: [u16; 2],
+    pub(super) ports: [u16; 2],
     /// The account with which the proxy speaks to the service.
     user: &'static str,
     /// The name of that account's password.
@@ -184,7 +198,7 @@ struct Service {
     check: &'static [&'static str],
 }
 
-const SERVICES: [Service; 3] = [
+pub(super) const SERVICES: [Service; 3] = [
     Service {
         component: Component::Marathon,
         name: "marathon",
@@ -211,7 +225,8 @@ const SERVICES: [Service; 3] = [
     },
 ];
 
-/// The services that the cluster has, each with all of its hosts.
+/// The services that the cluster has, each with all of its hosts; and the landing page, of which
+/// the ports are the balancer's.
 fn services(context: Context<'_>) -> Vec<Value> {
     let service = |service: &Service| {
         let members = context.topology.members_of(service.component).into_iter();
@@ -228,7 +243,15 @@ fn services(context: Context<'_>) -> Vec<Value> {
         let name = service.name;
         (!servers.is_empty()).then(|| context! { name, port, servers, login, check })
     };
-    SERVICES.iter().filter_map(service).collect()
+    let here = format!("{}:{BALANCER_PORT}", Ipv4Addr::LOCALHOST);
+    let page = context! {
+        name => PAGE,
+        port => None::<u16>,
+        servers => [context! { host => "balancer", address => here }],
+        login => None::<&str>,
+        check => [""; 0],
+    };
+    SERVICES.iter().filter_map(service).chain([page]).collect()
 }
 
 /// An instance that does not lead passes a request on, and says so in the answer.

@@ -27,6 +27,10 @@ pub const APP_PORTS: [u16; 2] = [10000, 20000];
 pub const FIRST_GIVEN_PORT: u16 = 10101;
 /// The port on which the balancer tells its own host about itself.
 pub const BALANCER_PORT: u16 = 9095;
+/// The common port for HTTPS at the edge: virtual hosts of apps, and else the landing page.
+pub const PAGE_PORT: u16 = 443;
+/// The common port for HTTP at the edge: virtual hosts of apps; all else is sent to HTTPS.
+pub const PLAIN_PORT: u16 = 80;
 /// The port on which the edge serves Marathon to everyone, with TLS and a password.
 pub const MARATHON_EDGE_PORT: u16 = 8443;
 /// The port on which the edge serves the leading Mesos master.
@@ -40,7 +44,9 @@ pub const MARATHON_DRIVER_PORT: u16 = 9091;
 pub const CHRONOS_DRIVER_PORT: u16 = 9092;
 
 /// The ports of the platform's own services, in order: no task may get one of them.
-pub(crate) const SERVICE_PORTS: [u16; 13] = [
+pub(crate) const SERVICE_PORTS: [u16; 15] = [
+    PLAIN_PORT,
+    PAGE_PORT,
     ZOOKEEPER_PORT,
     ZOOKEEPER_PEER_PORTS[0],
     ZOOKEEPER_PEER_PORTS[1],

@@ -24,7 +24,9 @@ use super::gather::{logins, registry_password};
 use super::survey;
 use super::{RunContext, connect, machines};
 use crate::api::zookeeper::{Answer, Mode};
-use crate::component::{Health, Spec, agent, docker, installed, keepalived, lost};
+use crate::component::{
+    Health, Spec, agent, docker, haproxy, installed, keepalived, lost,
+};
 use crate::event::count;
 use crate::event::in_words;
 use crate::host::HostName;
@@ -51,6 +53,8 @@ pub struct Status {
     pub zookeeper: Option<EnsembleStatus>,
     /// Mesos, if it has Mesos.
     pub mesos: Option<MesosStatus>,
+    /// The address of its landing page, if it has one.
+    pub page: Option<String>,
     /// Machines of the inventory that do not exist or do not run.
     pub missing: Vec<String>,
     /// The time from which `down --expired` may remove the cluster.
@@ -307,6 +311,7 @@ impl Seen<'_> {
             hosts,
             zookeeper,
             mesos: self.asked.status(self.topology),
+            page: haproxy::page_url(self.topology),
             expires: None,
             problems,
             notes,

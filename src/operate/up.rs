@@ -12,7 +12,7 @@ use super::preview::{self, Preview};
 use super::run::{Ended, finish, shown, shown_machines, shown_with, take_lock};
 use super::survey::{self, Survey, survey};
 use super::{RunContext, connect, image, machines, proof, starting};
-use crate::component::zookeeper;
+use crate::component::{haproxy, zookeeper};
 use crate::event::{Event, RunResult, count, in_words};
 use crate::host::HostName;
 use crate::plan::{self, Gate, Plan, gates_on};
@@ -467,6 +467,12 @@ fn ended(seen: &Assessment, before: Before, proved: bool) -> Ended {
         }
         (None, _) => (RunResult::Changed, seen.changes()),
         (Some(done), _) => (RunResult::Changed, format!("{done}, {}", seen.changes())),
+    };
+    let summary = match haproxy::page_url(&seen.topology) {
+        Some(page) if result == RunResult::Changed => {
+            format!("{summary}; the landing page is {page}")
+        }
+        _ => summary,
     };
     Ended { result, summary }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,11 +14,14 @@ use jiff::Timestamp;
 use platform::api::edge::{Edge, EdgeError};
 use platform::certificate::{OwnCertificate, San, own};
 use platform::component::haproxy::internal_name;
-use platform::resource::Resource;
+use platform::resource::{File, Resource};
 use platform::secret::Secret;
 use platform::state::State;
+use platform_balancer::render::render;
+use platform_balancer::settings::Settings;
 use reqwest::StatusCode;
 use reqwest::blocking::Client;
+use reqwest::redirect::Policy;
 use tempfile::TempDir;
 
 use crate::cluster::Cluster;
@@ -64,15 +68,22 @@ impl Proxy {
         let pair = (leaf.cert_chain_pem, leaf.key);
         cluster.inputs.certificates = [("edge".parse().unwrap(), pair)].into();
         cluster.inputs.own_certificate = own_certificate;
-        let ports = [8443, 5443, 4443].map(|port| (port, free_port())).into();
-        for (name, text) in config(&cluster) {
-            let text = localized(&text, folder.path().to_str().unwrap(), &ports);
+        let ports = [8443, 5443, 4443, 443, 80].map(|port| (port, free_port())).into();
+        for (name, file) in files(&cluster, "haproxy") {
+            assert_eq!((file.mode, file.owner.as_str()), (0o600, "root"));
+            let text = localized(&text(&file), folder.path().to_str().unwrap(), &ports);
             fs::write(folder.path().join(name), with_inner(&text, inner)).unwrap();
         }
-        let file = folder.path().join("haproxy.cfg");
+        let settings = text(&files(&cluster, "balancer")["settings.json"]);
+        let apps = without_apps(&settings, folder.path(), &ports);
+        fs::write(folder.path().join("apps.cfg"), apps).unwrap();
+        let [base, apps] =
+            ["haproxy.cfg", "apps.cfg"].map(|name| folder.path().join(name));
         let process = Command::new("/usr/sbin/haproxy")
             .args(["-db", "-f"])
-            .arg(&file)
+            .arg(&base)
+            .arg("-f")
+            .arg(&apps)
             .stdout(Stdio::null())
             .stderr(fs::File::create(folder.path().join("log")).unwrap())
             .spawn()
@@ -102,9 +113,13 @@ impl Proxy {
         format!("https://127.0.0.1:{}/v2/info", self.ports[&port])
     }
 
-    /// The status and the body of the answer to this login.
+    /// The status and the body of Marathon's answer to this login.
     fn ask(&self, login: Option<(&str, &str)>) -> (StatusCode, String) {
-        let request = self.client().get(self.url(8443));
+        self.ask_at(8443, login)
+    }
+
+    fn ask_at(&self, port: u16, login: Option<(&str, &str)>) -> (StatusCode, String) {
+        let request = self.client().get(self.url(port));
         let request = match login {
             Some((user, password)) => request.basic_auth(user, Some(password)),
             None => request,
@@ -127,17 +142,30 @@ fn names(names: &[&str]) -> Vec<San> {
     [San::Ip([127, 0, 0, 1].into())].into_iter().chain(names).collect()
 }
 
-/// The configuration files of HAProxy on the edge host, by name.
-fn config(cluster: &Cluster) -> BTreeMap<String, String> {
+/// The files of a component's folder on the edge host, by name.
+fn files(cluster: &Cluster, component: &str) -> BTreeMap<String, File> {
     let node = cluster.topology.node(&"edge".parse().unwrap()).expect("it is there");
     let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
+    let folder = format!("/etc/platform/{component}/");
     let found = wants.into_iter().filter_map(|(_, resource)| {
         let Resource::File(file) = resource else { return None };
-        let name = file.path.as_str().strip_prefix("/etc/platform/haproxy/")?.to_owned();
-        assert_eq!((file.mode, file.owner.as_str()), (0o600, "root"));
-        Some((name, String::from_utf8(file.content.bytes().to_vec()).unwrap()))
+        Some((file.path.as_str().strip_prefix(&folder)?.to_owned(), file))
     });
     found.collect()
+}
+
+fn text(file: &File) -> String {
+    String::from_utf8(file.content.bytes().to_vec()).unwrap()
+}
+
+/// What a balancer with these settings adds while there is no app.
+fn without_apps(settings: &str, folder: &Path, ports: &BTreeMap<u16, u16>) -> String {
+    let mut settings: Settings = serde_json::from_str(settings).expect("it reads them");
+    settings.bind = "127.0.0.1".to_owned();
+    settings.http_port = ports[&settings.http_port];
+    settings.https_port = ports[&settings.https_port];
+    settings.certificates = Some(folder.join("certificates"));
+    render(&[], &settings)
 }
 
 /// A text of it without what only an edge host has.
@@ -253,6 +281,26 @@ fn a_right_password_is_let_in_and_the_service_sees_only_the_platform_s_own_accou
         }
     }
     assert_eq!(proxy.ask(Some(("ann", "hunter3"))).0, StatusCode::UNAUTHORIZED);
+}
+
+/// The page is not a service of the platform's accounts: it gets no login at all.
+#[test]
+fn the_landing_page_takes_the_same_passwords_and_plain_text_is_sent_to_tls() {
+    let balancer = Service::at(0, false);
+    let proxy = Proxy::start(&[("ann", "hunter2")], &[("127.0.0.1:9095", balancer.port)]);
+    for login in [None, Some(("ann", "hunter3"))] {
+        assert_eq!(proxy.ask_at(443, login).0, StatusCode::UNAUTHORIZED, "{login:?}");
+    }
+    for _ in 0..2 {
+        let (status, seen) = proxy.ask_at(443, Some(("ann", "hunter2")));
+        assert_eq!(status, StatusCode::OK, "{seen}");
+        assert!(!seen.to_lowercase().contains("authorization"), "{seen}");
+    }
+    let plain = Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
+    let plain = plain.get(format!("http://127.0.0.1:{}/a?b", proxy.ports[&80]));
+    let answer = plain.basic_auth("ann", Some("hunter2")).send().unwrap();
+    assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(answer.headers()["location"], "https://127.0.0.1/a?b");
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn ssh_is_left_alone_unless_the_networks_of_administrators_are_known() {
         }
         let admins = ports(&rules, "ip saddr @admins4 tcp dport { ", " } accept");
         let edge: &[u16] = match node.runs(Component::Registry) {
-            true => &[4443, 5000, 5443, 8443],
+            true => &[80, 443, 4443, 5000, 5443, 8443],
             false => &[],
         };
         let expected = [22, 2222].iter().chain(edge).copied().collect();

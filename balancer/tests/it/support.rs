@@ -22,8 +22,8 @@ const BASE: &str = "global\n    log 127.0.0.1:9 local0\n    stats socket {dir}/a
                     timeout client 5s\n    timeout server 5s\n\nbackend landing\n    \
                     http-request return status 404 content-type text/plain string landing\n";
 
-/// A certificate of one day for the tests' HTTPS.
-static CERTIFICATE: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
+/// A list with a certificate of one day for the tests' HTTPS.
+static CERTIFICATES: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
     let (key, certificate) = (dir.path().join("key"), dir.path().join("certificate"));
     let made = Command::new("openssl")
@@ -46,7 +46,9 @@ static CERTIFICATE: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
         + &std::fs::read_to_string(&key).unwrap();
     let path = dir.path().join("edge.pem");
     std::fs::write(&path, whole).unwrap();
-    (dir, path)
+    let list = dir.path().join("certificates");
+    std::fs::write(&list, format!("{}\n", path.display())).unwrap();
+    (dir, list)
 });
 
 /// A folder with everything that HAProxy needs, and a loopback address that no other test uses.
@@ -82,7 +84,7 @@ impl Edge {
             "ports": {"from": 10_000, "to": 20_000, "reserved": [10_080]},
             "groups": ["external"],
             "vhosts": true, "http_port": HTTP, "https_port": HTTPS,
-            "certificate": CERTIFICATE.1, "default_backend": "landing",
+            "certificates": CERTIFICATES.1, "default_backend": "landing",
             "listen": SocketAddr::from((next_ip(), 9095)),
         })
         .to_string()

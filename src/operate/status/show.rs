@@ -39,6 +39,9 @@ impl Status {
         if let Some(mesos) = &self.mesos {
             writeln!(out, "{mesos}")?;
         }
+        if let Some(page) = &self.page {
+            writeln!(out, "The landing page is {page}")?;
+        }
         if let Some(at) = self.expires {
             writeln!(out, "It expires at {at}.")?;
         }

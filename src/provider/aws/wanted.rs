@@ -8,8 +8,6 @@ use crate::unit::Size;
 
 use super::seen::{Instance, Rule, Source};
 
-/// The port of the edge's page.
-const PAGE_PORT: u16 = 443;
 const SSH_PORT: u16 = 22;
 
 /// What the inventory asks for at AWS.
@@ -168,12 +166,11 @@ impl WantedGroup {
     }
 }
 
-/// The ports that machines of the edge open, from the first to the last of each range: that of the
-/// page, those of every component that listens on all of its host's addresses, and those of apps.
+/// The ports that machines of the edge open, from the first to the last of each range: those of
+/// every component that listens on all of its host's addresses, and those of apps.
 fn edge_ports() -> impl Iterator<Item = (u16, u16)> {
     let ports = Spec::all().flat_map(|spec| spec.ports);
-    let open = ports.filter(|port| port.on_all).map(|port| port.number);
+    let open = ports.filter(|port| port.on_all).map(|port| (port.number, port.number));
     let of_apps = (APP_PORTS[0], APP_PORTS[1]);
-    let single = std::iter::once(PAGE_PORT).chain(open).map(|port| (port, port));
-    single.chain([of_apps])
+    open.chain([of_apps])
 }

@@ -13,11 +13,13 @@ const HOSTS: [&str; 6] =
     ["control-1", "control-2", "control-3", "edge-1", "workers-1", "workers-2"];
 
 /// All ports of the platform.
-const PORTS: [u16; 14] =
-    [22, 2181, 2888, 3888, 4400, 4443, 5000, 5050, 5051, 5443, 8080, 8443, 9091, 9092];
+const PORTS: [u16; 16] = [
+    22, 80, 443, 2181, 2888, 3888, 4400, 4443, 5000, 5050, 5051, 5443, 8080, 8443, 9091,
+    9092,
+];
 
 /// Those of an edge host that everyone reaches.
-const OF_EDGE: [u16; 5] = [22, 4443, 5000, 5443, 8443];
+const OF_EDGE: [u16; 7] = [22, 80, 443, 4443, 5000, 5443, 8443];
 
 /// The port of an app's instance, which Docker redirects to its container.
 const TASK: u16 = 31_600;

@@ -145,9 +145,12 @@ fn for_a_new_registry_others_learn_of_it_and_agents_get_its_login_without_a_new_
         "file /etc/docker/certs.d/10.0.0.12:5000/ca.crt",
         "file /etc/platform/docker/config.json",
     ];
-    for host in ["c1", "e1", "m1"] {
-        let expected: BTreeSet<String> =
-            login.into_iter().chain(LETS_IN).map(str::to_owned).collect();
+    // The landing page names all hosts of the edge.
+    let page =
+        ["file /etc/platform/balancer/settings.json", "start platform-balancer.service"];
+    for (host, page) in [("c1", &[][..]), ("e1", &page), ("m1", &[])] {
+        let all = login.iter().chain(&LETS_IN).chain(page);
+        let expected: BTreeSet<String> = all.map(|&change| change.to_owned()).collect();
         assert_eq!(changes(&plan, host), expected, "{host}");
     }
     let agent = changes(&plan, "w1");
