@@ -19,5 +19,6 @@ mod harness;
 mod hybrid;
 mod mesos;
 mod outages;
+mod page;
 mod reach;
 mod words;
