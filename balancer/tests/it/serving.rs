@@ -596,6 +596,34 @@ fn under_load(platform: &Platform, happens: impl FnOnce()) {
     }
 }
 
+/// Also while Marathon does not answer, so that the page can say so.
+#[test]
+fn the_common_ports_are_open_before_there_is_a_list() {
+    let marathon = Marathon::leading();
+    marathon.lists(List::Status(500));
+    let edge = Edge::new();
+    let _haproxy = edge.start();
+    let (_balancer, status) = start_balancer(&edge, &[marathon.address]);
+    let common = SocketAddr::from((edge.ip, HTTP));
+    let answer = until("an answer", || ask(common, "any.example", "/"));
+    assert_eq!(answer.body, "landing");
+    let page = || until("the page", || ask(status, "lab.example:443", "/"));
+    assert!(page().body.contains("Marathon has not answered yet"), "{:?}", page());
+    assert!(
+        page().headers.contains("Content-Security-Policy: default-src 'none'; style-")
+    );
+
+    let one = address();
+    let _one = Server::start(one, "one");
+    let task = running("web.instance-1", one);
+    marathon.lists(List::Apps(json!([app("/web", 10_001, &[task])])));
+    let service = SocketAddr::from((edge.ip, 10_001));
+    until("the service", || {
+        ask(service, "any.example", "/").filter(|answer| answer.body == "one")
+    });
+    until("its row", || page().body.contains("lab.example:10001").then_some(()));
+}
+
 #[test]
 fn rolling_upgrades_lose_no_request() {
     let first = address();
