@@ -73,6 +73,21 @@ impl Edge {
         }
     }
 
+    /// Whether it lets an account in. A request that it lets in waits while nobody leads behind it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn lets_in(
+        &self,
+        (user, password): (&str, &Secret),
+    ) -> Result<bool, EdgeError> {
+        let request = self.http.get(&self.root).basic_auth(user, Some(password.expose()));
+        let answer = request.timeout(HELD).send().await;
+        let status = answer.map_err(EdgeError::Unreachable)?.status();
+        let refused = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
+        Ok(!refused.contains(&status))
+    }
+
     /// Checks that a path is served to an account. While nobody leads behind it, this waits.
     ///
     /// # Errors

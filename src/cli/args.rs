@@ -12,11 +12,15 @@ use clap_complete::Shell;
 mod add_node;
 mod certs;
 mod image;
+mod users;
 
 use super::exit::Exit;
 pub use add_node::AddNode;
 pub use certs::{Certs, CertsLs, CertsRotate, CertsVerb};
 pub use image::{Image, ImageBuild, ImagePin, ImageRecipes, ImageVerb};
+pub use users::{
+    PasswordArgs, Users, UsersAdd, UsersLs, UsersPasswd, UsersRm, UsersVerb, Who,
+};
 
 /// The variable that names the inventory if the command line does not.
 pub const INVENTORY_VARIABLE: &str = "PLATFORM_INVENTORY";
@@ -111,6 +115,8 @@ pub enum Verb {
     AddNode(AddNode),
     /// Show what runs where, who leads, and what may fail
     Status(Status),
+    /// List, add, change and remove the users of the platform
+    Users(Users),
     /// Remove what `up` set up
     Down(Down),
     /// Log in to a host, or run one command there
@@ -364,14 +370,24 @@ impl Ssh {
     /// # Errors
     /// If there is one argument and the environment names no inventory.
     pub fn target(&self) -> Result<(&Path, &str), clap::Error> {
-        match (&self.second, &self.inventory) {
-            (Some(node), _) => Ok((Path::new(&self.first), node)),
-            (None, Some(inventory)) => Ok((inventory, &self.first)),
-            (None, None) => Err(command().error(
-                ErrorKind::MissingRequiredArgument,
-                format!("name INVENTORY and NODE, or set {INVENTORY_VARIABLE}"),
-            )),
-        }
+        target((&self.first, self.second.as_deref()), self.inventory.as_deref(), "NODE")
+    }
+}
+
+/// The inventory and what to use in it. A single argument is not the inventory, which then comes
+/// from the environment.
+fn target<'a>(
+    (first, second): (&'a str, Option<&'a str>),
+    from_environment: Option<&'a Path>,
+    what: &str,
+) -> Result<(&'a Path, &'a str), clap::Error> {
+    match (second, from_environment) {
+        (Some(second), _) => Ok((Path::new(first), second)),
+        (None, Some(inventory)) => Ok((inventory, first)),
+        (None, None) => Err(command().error(
+            ErrorKind::MissingRequiredArgument,
+            format!("name INVENTORY and {what}, or set {INVENTORY_VARIABLE}"),
+        )),
     }
 }
 

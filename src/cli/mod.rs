@@ -22,6 +22,7 @@ mod session;
 mod ssh;
 mod status;
 mod up;
+mod users;
 
 use std::io::{self, Write};
 
@@ -48,6 +49,7 @@ async fn verb(Args { global, verb }: Args) -> Exit {
         Verb::Up(args) => up::run(&args, &global).await,
         Verb::AddNode(args) => add_node::run(&args, &global).await,
         Verb::Status(args) => status::run(&args, &global).await,
+        Verb::Users(args) => users::run(&args.verb, &global).await,
         Verb::Down(args) => down::run(&args, &global).await,
         Verb::Ssh(args) => ssh::run(&args, &global).await,
         Verb::Exec(args) => exec::run(&args, &global).await,

@@ -83,7 +83,8 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
         private(&format!("{CONFIG}/secret"), secret, USER),
     ];
     let text = unit(context, &image.id, facts)?;
-    let service = Service { data: None, image, files, unit: UNIT, text, marker: None };
+    let others = Vec::new();
+    let service = Service { data: None, image, files, unit: UNIT, text, others };
     Ok(service.wants(Stage::Frameworks))
 }
 

@@ -153,6 +153,13 @@ impl Inputs {
             .get(name)
             .unwrap_or_else(|| panic!("no component's spec has `{name}`"))
     }
+
+    /// The same without any user: what is made from this does not depend on users.
+    #[must_use]
+    pub fn without_users(&self) -> Self {
+        let (htpasswd, edge_logins) = (Secret::new(""), Vec::new());
+        Self { htpasswd, edge_logins, ..self.clone() }
+    }
 }
 
 impl Spec {

@@ -86,7 +86,6 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
         .unwrap_or_else(|| (String::new(), Secret::new("")));
     let files = vec![
         private("config.yml", Secret::new(config)),
-        private("htpasswd", inputs.htpasswd.clone()),
         private("tls.crt", chain),
         private("tls.key", key),
     ];
@@ -96,7 +95,9 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
         context! { image => &image.id, user => USER, cluster => context.topology.cluster.as_str() },
     )?;
     let data = Some(data_directory("/var/lib/platform/registry", USER));
-    let service = Service { data, image, files, unit: UNIT, text, marker: None };
+    // The registry reads it again for the next login after each change.
+    let others = vec![private("htpasswd", inputs.htpasswd.clone())];
+    let service = Service { data, image, files, unit: UNIT, text, others };
     Ok(service.wants(Stage::Registry))
 }
 

@@ -16,8 +16,9 @@ pub(super) struct Service {
     pub(super) unit: &'static str,
     /// The text of the unit's file.
     pub(super) text: String,
-    /// A file that the next start looks for. A change of it does not restart the unit.
-    pub(super) marker: Option<File>,
+    /// Files for which the unit is not restarted: it notices their changes by itself, or only its
+    /// next start looks for them.
+    pub(super) others: Vec<File>,
 }
 
 impl Service {
@@ -25,7 +26,7 @@ impl Service {
     pub(super) fn wants(self, stage: Stage) -> Wants {
         let data = self.data.map(Resource::Directory).into_iter();
         data.chain([Resource::Image(self.image)])
-            .chain(run_by(self.unit, self.text, self.files, Vec::new(), self.marker))
+            .chain(run_by(self.unit, self.text, self.files, Vec::new(), self.others))
             .map(|resource| (stage, resource))
             .collect()
     }
@@ -52,7 +53,7 @@ impl Native {
     pub(super) fn wants(self, stage: Stage) -> Wants {
         [Resource::Image(self.image), Resource::Tree(self.tree)]
             .into_iter()
-            .chain(run_by(self.unit, self.text, self.files, self.reloaded, None))
+            .chain(run_by(self.unit, self.text, self.files, self.reloaded, Vec::new()))
             .map(|resource| (stage, resource))
             .collect()
     }
@@ -66,25 +67,25 @@ pub(super) fn program(
     text: String,
     files: Vec<File>,
 ) -> Wants {
-    let resources = run_by(unit, text, files, Vec::new(), None);
+    let resources = run_by(unit, text, files, Vec::new(), Vec::new());
     resources.map(|resource| (stage, resource)).collect()
 }
 
-/// A unit with the files for which it is restarted, those for which it is reloaded, and one for
+/// A unit with the files for which it is restarted, those for which it is reloaded, and others for
 /// which it is neither.
 fn run_by(
     unit: &'static str,
     text: String,
     files: Vec<File>,
     reloaded: Vec<File>,
-    marker: Option<File>,
+    others: Vec<File>,
 ) -> impl Iterator<Item = Resource> {
     let file = unit_file(unit, text);
     let unit = Unit::named(unit)
         .started_with(files.iter().chain([&file]))
         .reloaded_with(&reloaded);
     let drop_in = unit.drop_in();
-    let files = files.into_iter().chain(reloaded).chain([file]).chain(marker);
+    let files = files.into_iter().chain(reloaded).chain([file]).chain(others);
     files.chain(drop_in).map(Resource::File).chain([Resource::Unit(unit)])
 }
 

@@ -279,7 +279,8 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let text = unit(context, member, &image.id, facts)?;
     let data = Some(data_directory(DATA, USER));
     let marker = may_start_empty(context, facts).then(start_empty);
-    let service = Service { data, image, files, unit: UNIT, text, marker };
+    let others = marker.into_iter().collect();
+    let service = Service { data, image, files, unit: UNIT, text, others };
     Ok(service.wants(Stage::Zookeeper))
 }
 

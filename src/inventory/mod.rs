@@ -310,7 +310,7 @@ impl Default for Firewall {
 }
 
 /// A person or program that may use the platform's services.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The user name, without `:`.
     pub name: String,

@@ -214,9 +214,10 @@ fn account_name(node: &Node, r: &mut Reader) -> Option<String> {
             .refuse(Diagnostic::new(&node.span, message).help("choose another name"));
     }
     let bad = |c: char| c == ':' || c.is_whitespace() || c.is_control();
-    let fits = |text: &str| text.len() <= 64 && !text.contains(bad);
-    let rule =
-        "write at most 64 bytes without `:` and blanks: `:` ends the name in a login";
+    let fits =
+        |text: &str| text.len() <= 64 && !text.contains(bad) && !text.starts_with('#');
+    let rule = "write at most 64 bytes without `:` and blanks, and no `#` at the beginning: \
+                neither logins nor the registries' password file can hold these";
     r.text_that(node, fits, "a user's name", rule)
 }
 

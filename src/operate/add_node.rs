@@ -4,7 +4,6 @@
 //! the next run what was not finished. Only new machines are made and set up. If another host
 //! differs from the inventory in another way, that is reported and left to `up`.
 
-mod look;
 mod order;
 
 use std::collections::BTreeSet;
@@ -12,6 +11,7 @@ use std::collections::BTreeSet;
 use super::cannot_add::CannotAdd;
 use super::cluster_files::ClusterFiles;
 use super::error::Error;
+use super::look::{Part, look};
 use super::machines::Made;
 use super::run::{Ended, finish, shown, take_lock};
 use super::up::{Assessment, act, wait_for_gates};
@@ -19,6 +19,7 @@ use super::{RunContext, connect, gather, image, machines, proof};
 use crate::component::Spec;
 use crate::event::{Event, RunResult, count};
 use crate::host::{HostName, joined};
+use crate::inventory::Component;
 use crate::inventory::component::Redundancy;
 use crate::inventory::edit::Addition;
 use crate::plan::gates_on;
@@ -130,8 +131,8 @@ impl Cluster<'_> {
         let new = newcomers(machines, self.known, self.order.group());
         self.fleet.extend(connect::connect_booting(files, &new, booting, ctx).await?);
         let new: BTreeSet<HostName> = new.into_iter().map(|it| it.host).collect();
-        let (seen, drifted) = look::look(files, machines, self.fleet, &new, ctx).await?;
-        tell_of_others(&drifted, silent, ctx);
+        let (fleet, part) = ((&*self.fleet, silent), Part::Newcomers(&new));
+        let seen = look(files, machines, fleet, part, ctx).await?;
         Ok(Checked { new, seen })
     }
 
@@ -200,37 +201,18 @@ fn newcomers(
 }
 
 /// Connects to the machines that were there before. A machine with an agent and nothing else may
-/// be unreachable: nothing is changed on it, and nothing new depends on it. A machine that shows
-/// another key, or refuses the login, stops the run.
+/// be unreachable: nothing is changed on it, and nothing new depends on it.
 async fn reach(
     files: &ClusterFiles,
     others: &[Machine],
     booting: &BTreeSet<HostName>,
     ctx: &RunContext<'_>,
 ) -> Result<(Fleet, Vec<HostName>), Error> {
-    let (fleet, failed) = connect::connect_some(files, others, booting, ctx).await?;
-    let services: Vec<&Spec> = Spec::all()
-        .filter(|spec| spec.component.redundancy() != Redundancy::Pool)
+    let services: Vec<Component> = Spec::all()
+        .map(|spec| spec.component)
+        .filter(|component| component.redundancy() != Redundancy::Pool)
         .collect();
-    let is_needed = |host: &HostName| {
-        let machine = others.iter().find(|machine| machine.host == *host);
-        let group = machine.and_then(|machine| {
-            files.inventory.groups.iter().find(|group| group.name == machine.group)
-        });
-        group.is_none_or(|group| {
-            services.iter().any(|it| files.inventory.runs(group, it.component))
-        })
-    };
-    let (needed, silent): (Vec<_>, Vec<_>) = failed
-        .into_iter()
-        .partition(|(host, error)| is_needed(host) || !error.kind().is_away());
-    match needed.is_empty() {
-        true => Ok((fleet, silent.into_iter().map(|(host, _)| host).collect())),
-        false => {
-            let errors = needed.into_iter().map(|(_, error)| error).collect();
-            Err(Error::Unreachable(errors))
-        }
-    }
+    connect::connect_to(files, (others, booting), &services, ctx).await
 }
 
 /// Checks that a cluster with Mesos has a leading master. Without one no new agent can register,
@@ -250,21 +232,6 @@ async fn works(
     match services.agents().await {
         Ok(_) => Ok(()),
         Err(why) => Err(CannotAdd::NotUp(why).into()),
-    }
-}
-
-/// Warns of other hosts that differ from the inventory or are unreachable; they are not changed.
-fn tell_of_others(drifted: &[HostName], silent: &[HostName], ctx: &RunContext<'_>) {
-    let told = [
-        (drifted, "differ from the inventory in other ways"),
-        (silent, "cannot be reached"),
-    ];
-    for (hosts, what) in told.into_iter().filter(|(hosts, _)| !hosts.is_empty()) {
-        let message = format!(
-            "the following hosts {what}, and are not changed: {}; see `platform plan`",
-            joined(hosts)
-        );
-        ctx.events.emit(&Event::Warned { message });
     }
 }
 

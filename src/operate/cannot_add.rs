@@ -1,8 +1,6 @@
 //! Why machines cannot be added to a cluster.
 
-use std::path::PathBuf;
-
-use crate::inventory::edit::{self, NoGroup};
+use crate::inventory::edit::NoGroup;
 
 /// Why machines cannot be added.
 #[derive(Debug, thiserror::Error)]
@@ -13,14 +11,6 @@ pub enum CannotAdd {
     /// Machines of this provider are added in another way.
     #[error("{0}")]
     OtherWay(&'static str),
-    /// The inventory cannot be edited.
-    #[error("{} cannot be edited", path.display())]
-    Edit {
-        /// The inventory.
-        path: PathBuf,
-        /// The cause.
-        source: edit::Refused,
-    },
     /// The group is a quorum.
     #[error(
         "group `{0}` decides by a majority: its members must change one at a time in a safe \
@@ -51,7 +41,4 @@ pub enum CannotAdd {
          nothing was changed"
     )]
     NotUp(String),
-    /// Someone changed the inventory while the operator was asked.
-    #[error("{} was changed while this command ran: nothing was written to it", .0.display())]
-    ChangedMeanwhile(PathBuf),
 }

@@ -67,6 +67,9 @@ pub enum ClusterFilesError {
         /// Why.
         source: io::Error,
     },
+    /// Someone changed the inventory while the operator was asked.
+    #[error("{} was changed while this command ran: nothing was written to it", .0.display())]
+    ChangedMeanwhile(PathBuf),
     /// A file has faults.
     #[error("{} cannot be used", path.display())]
     Faults {

@@ -13,7 +13,7 @@ use super::error::Error;
 use super::{RunContext, machines};
 use crate::event::{Event, in_words};
 use crate::host::HostName;
-use crate::inventory::{SecretSource, SshAccess};
+use crate::inventory::{Component, SecretSource, SshAccess};
 use crate::provider::{self, MachineLogin};
 use crate::remote::ssh::{
     Connector, Purpose, ReconnectingSsh, Settings, Target, Timing, system_ssh,
@@ -119,6 +119,38 @@ pub(super) async fn connect_some(
         }
     }
     Ok((fleet, failed))
+}
+
+/// Connects to these machines, of which some may be booting. Only those that run one of the
+/// `needed` components have to be reachable; returns the others that are not. A machine that shows
+/// another key, or refuses the login, stops the run.
+///
+/// # Errors
+/// When a machine that has to be reachable is not: the error names all of these.
+pub(super) async fn connect_to(
+    files: &ClusterFiles,
+    (machines, booting): (&[Machine], &BTreeSet<HostName>),
+    needed: &[Component],
+    ctx: &RunContext<'_>,
+) -> Result<(Fleet, Vec<HostName>), Error> {
+    let (fleet, failed) = connect_some(files, machines, booting, ctx).await?;
+    let is_needed = |host: &HostName| {
+        let machine = machines.iter().find(|machine| machine.host == *host);
+        let group = machine.and_then(|machine| {
+            files.inventory.groups.iter().find(|group| group.name == machine.group)
+        });
+        group.is_none_or(|group| needed.iter().any(|it| files.inventory.runs(group, *it)))
+    };
+    let (needed, silent): (Vec<_>, Vec<_>) = failed
+        .into_iter()
+        .partition(|(host, error)| is_needed(host) || !error.kind().is_away());
+    match needed.is_empty() {
+        true => Ok((fleet, silent.into_iter().map(|(host, _)| host).collect())),
+        false => {
+            let errors = needed.into_iter().map(|(_, error)| error).collect();
+            Err(Error::Unreachable(errors))
+        }
+    }
 }
 
 /// Connects to a machine that may be booting, once its units can be checked.

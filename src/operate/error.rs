@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use super::cannot_add::CannotAdd;
 use super::cluster_files::{ClusterFiles, ClusterFilesError};
+use super::users::UserError;
 use crate::event::{count, in_words};
 use crate::host::{HostName, joined};
 use crate::images::{
     archive::ArchiveError, build::BuildError, pins::PinError, upstream::UpstreamError,
 };
+use crate::inventory::edit::Refused;
 use crate::plan::NoPlan;
 use crate::provider::aws::AwsError;
 use crate::provider::local::{MachineError, NoRoom};
@@ -139,6 +141,17 @@ pub enum Error {
     /// Machines cannot be added.
     #[error(transparent)]
     CannotAdd(#[from] CannotAdd),
+    /// The inventory cannot be edited.
+    #[error("{} cannot be edited", path.display())]
+    Edit {
+        /// The inventory.
+        path: PathBuf,
+        /// The cause.
+        source: Refused,
+    },
+    /// A user cannot be changed.
+    #[error(transparent)]
+    User(#[from] UserError),
     /// A part of the work was done, and a later part failed.
     #[error("{}; {done}", in_words(why))]
     AfterChanges {
@@ -224,6 +237,8 @@ impl Error {
             | Self::ClusterFiles(ClusterFilesError::State(StateError::Foreign {
                 ..
             })) => ExitKind::Refused,
+            Self::ClusterFiles(ClusterFilesError::ChangedMeanwhile(_))
+            | Self::Edit { .. } => ExitKind::Refused,
             Self::ClusterFiles(_)
             | Self::NoMachineImage(_)
             | Self::Pins(PinError::Form { .. })
@@ -239,7 +254,9 @@ impl Error {
             | Self::Machine(MachineError::Network(_))
             | Self::NoPlan(NoPlan::Refused(_)) => ExitKind::Refused,
             Self::CannotAdd(CannotAdd::NoGroup(_) | CannotAdd::OtherWay(_))
-            | Self::NoSuchHost { .. } => ExitKind::Usage,
+            | Self::NoSuchHost { .. }
+            | Self::User(UserError::Unknown { .. }) => ExitKind::Usage,
+            Self::User(_) => ExitKind::Refused,
             Self::CannotAdd(_) => ExitKind::Refused,
             // These kinds say that nothing was changed, which is not true here.
             Self::AfterChanges { why, .. } => match why.kind() {

@@ -155,7 +155,8 @@ impl Gathered {
         topology: &'a Topology,
     ) -> Registries<'a> {
         let password = self.inputs.secret(registry::SECRET);
-        let login = RegistryLogin { ca: &self.inputs.ca, password };
+        let login =
+            RegistryLogin { ca: &self.inputs.ca, user: registry::ACCOUNT, password };
         Registries::new(fleet, topology, &self.images, login)
     }
 }
@@ -292,18 +293,32 @@ fn names(node: &Node, platform: &Platform) -> Vec<San> {
     own.into_iter().chain(vip).chain(names.map(San::Dns)).collect()
 }
 
+/// The name of the random password of a user, among the secrets of the state folder.
+pub(super) fn secret_of(user: &str) -> String {
+    format!("user-{user}")
+}
+
+/// A user's password, from where the inventory says.
+///
+/// # Errors
+/// When the variable or the file is missing or empty.
+pub(super) fn password_of(
+    files: &ClusterFiles,
+    account: &Account,
+    ctx: &RunContext<'_>,
+) -> Result<Secret, SecretError> {
+    let (name, folder) = (secret_of(&account.name), files.folder());
+    files.state.resolve(&account.password, &name, &folder, ctx.env)
+}
+
 /// The accounts of the inventory with their passwords.
 fn users(
     files: &ClusterFiles,
     ctx: &RunContext<'_>,
 ) -> Result<Vec<(String, Secret)>, SecretError> {
     let users = files.inventory.platform.users.iter();
-    let password = |account: &Account| {
-        let name = format!("user-{}", account.name);
-        let (source, folder) = (&account.password, files.folder());
-        let password = files.state.resolve(source, &name, &folder, ctx.env)?;
-        Ok((account.name.clone(), password))
-    };
+    let password =
+        |account: &Account| Ok((account.name.clone(), password_of(files, account, ctx)?));
     users.map(password).collect()
 }
 

@@ -136,7 +136,7 @@ async fn through_edge(services: Services<'_>) -> Result<(), String> {
 }
 
 /// Runs a step, and reports its beginning and its end.
-async fn step<T>(
+pub(super) async fn step<T>(
     ctx: &RunContext<'_>,
     name: &str,
     work: impl Future<Output = Result<T, String>>,

@@ -24,6 +24,7 @@ use super::gather::{logins, registry_password};
 use super::survey;
 use super::{RunContext, connect, machines};
 use crate::api::zookeeper::{Answer, Mode};
+use crate::component::registry::ACCOUNT;
 use crate::component::{
     Health, Spec, agent, docker, haproxy, installed, keepalived, lost,
 };
@@ -248,7 +249,8 @@ async fn ask_registry(
     let ca = files.state.ca((ctx.clock)()).map_err(|error| unasked(error.into()))?;
     let password =
         registry_password(files, ctx).map_err(|error| unasked(error.into()))?;
-    let login = RegistryLogin { ca: ca.trusted_pem(), password: &password };
+    let (ca, user) = (ca.trusted_pem(), ACCOUNT);
+    let login = RegistryLogin { ca, user, password: &password };
     let answer = login.check(fleet, node).await;
     answer.map_err(|error| format!("does not serve: {}", in_words(&error)))
 }

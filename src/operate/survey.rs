@@ -13,7 +13,7 @@ use super::gather::Gathered;
 use super::{RunContext, ssh_limits};
 use crate::api::zookeeper::{Answer, Mode};
 use crate::component::znode::{self, Secure, Seen, Znode};
-use crate::component::{self, Context, Health, Spec, Wants};
+use crate::component::{self, Context, Health, Inputs, Spec, Wants};
 use crate::host::HostName;
 use crate::inventory::Component;
 use crate::plan::preflight::PreflightFailure;
@@ -147,7 +147,7 @@ pub(super) async fn with_new(
     let nodes_told = topology.zookeeper().is_none() || seen != Seen::Unknown;
     let nodes = znode::changes(nodes(topology, gathered), &seen);
     see_users(topology, gathered, &facts, ctx);
-    let wants = wants(topology, gathered, &facts)?;
+    let wants = wants(topology, &gathered.inputs, &facts)?;
     let ensemble = MembersHealth::of(members.into_iter().map(|(host, answer)| {
         let health = health_of(answer.as_ref().ok());
         (host, health)
@@ -226,13 +226,13 @@ fn warn_of_unlimited(
 /// When a template of the inventory cannot be rendered.
 pub(super) fn wants(
     topology: &Topology,
-    gathered: &Gathered,
+    inputs: &Inputs,
     facts: &BTreeMap<HostName, Facts>,
 ) -> Result<BTreeMap<HostName, Wants>, BadTemplate> {
     let mut wants = BTreeMap::new();
     for node in &topology.nodes {
         if let Some(facts) = facts.get(&node.host) {
-            let context = Context { topology, node, inputs: &gathered.inputs };
+            let context = Context { topology, node, inputs };
             wants.insert(node.host.clone(), component::wants(context, facts)?);
         }
     }

@@ -309,6 +309,17 @@ impl Plan {
         hosts
     }
 
+    /// All changes, each with its host.
+    pub fn host_changes(&self) -> impl Iterator<Item = (&HostName, &Change)> {
+        let waves = self.stages.iter().flat_map(|stage| match &stage.work {
+            Work::Hosts(waves) => waves.as_slice(),
+            Work::Push(_) | Work::Access { .. } => &[],
+        });
+        waves.flat_map(Wave::hosts).flat_map(|HostChanges { host, changes }| {
+            changes.iter().map(move |change| (host, change))
+        })
+    }
+
     /// The hosts that get something large: an image, its file system, a package.
     pub fn hosts_that_get(&self) -> BTreeSet<&HostName> {
         let is_large = |change: &Change| match &change.action {
@@ -411,7 +422,7 @@ fn access(situation: &Situation<'_>, scope: &Scope<'_>) -> Work {
     let members = ensemble.flat_map(|ensemble| ensemble.members()).cloned().collect();
     let nodes = match scope {
         Scope::Everything => situation.nodes.to_vec(),
-        Scope::Newcomers { .. } => Vec::new(),
+        Scope::Differing { .. } => Vec::new(),
     };
     Work::Access { members, nodes }
 }

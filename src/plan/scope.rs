@@ -12,12 +12,12 @@ use crate::resource::Resource;
 pub enum Scope<'a> {
     /// All of it.
     Everything,
-    /// New hosts, and on all other hosts only what has to change because of them.
-    Newcomers {
-        /// The new hosts.
+    /// New hosts, and on all other hosts only what a change of the inventory touches.
+    Differing {
+        /// The new hosts, if there are any.
         hosts: &'a BTreeSet<HostName>,
-        /// What the other hosts should have if there were no new ones. This plan does not change
-        /// that, even if the hosts differ from it.
+        /// What the other hosts should have whether or not the inventory is changed. This plan
+        /// leaves that as it is, even if the hosts differ from it.
         without: &'a BTreeMap<HostName, Wants>,
     },
 }
@@ -27,7 +27,7 @@ impl Scope<'_> {
     pub fn is_whole(&self, host: &HostName) -> bool {
         match self {
             Self::Everything => true,
-            Self::Newcomers { hosts, .. } => hosts.contains(host),
+            Self::Differing { hosts, .. } => hosts.contains(host),
         }
     }
 
@@ -36,7 +36,7 @@ impl Scope<'_> {
         match self {
             _ if self.is_whole(host) => true,
             Self::Everything => true,
-            Self::Newcomers { without, .. } => {
+            Self::Differing { without, .. } => {
                 without.get(host).is_none_or(|without| !without.contains(wanted))
             }
         }

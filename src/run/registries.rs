@@ -13,7 +13,6 @@ use super::Fleet;
 use super::apply::{Bytes, ImageTransport, TransportError};
 use crate::api::registry::{Access, OnBytes, Registry, RegistryError};
 use crate::api::tunnel::Tunnel;
-use crate::component::registry::ACCOUNT;
 use crate::event::{Event, Events};
 use crate::host::HostName;
 use crate::images::load;
@@ -41,12 +40,14 @@ pub(crate) struct Registries<'a> {
     twins: Mutex<()>,
 }
 
-/// What this program needs to log in to the cluster's registries.
+/// A login to the cluster's registries.
 #[derive(Clone, Copy)]
 pub(crate) struct RegistryLogin<'a> {
     /// The certificate of the cluster's own authority, in PEM.
     pub(crate) ca: &'a str,
-    /// The platform's own password.
+    /// The account.
+    pub(crate) user: &'a str,
+    /// Its password.
     pub(crate) password: &'a Secret,
 }
 
@@ -181,8 +182,8 @@ impl<'a> Registries<'a> {
 }
 
 impl RegistryLogin<'_> {
-    /// Whether a host's registry serves: it refuses requests without a password, and accepts the
-    /// platform's.
+    /// Whether a host's registry serves: it refuses requests without a password, and accepts this
+    /// one.
     pub(crate) async fn check(
         &self,
         fleet: &Fleet,
@@ -208,7 +209,7 @@ impl RegistryLogin<'_> {
             name: &format!("the registry on {}", node.host),
             address: &tunnel.address().to_string(),
             ca_pem: self.ca,
-            user: ACCOUNT,
+            user: self.user,
             password: self.password,
         };
         let registry = Registry::new(access).await?;

@@ -146,14 +146,50 @@ impl State {
         Ok(Secret::new(hash.as_str()))
     }
 
+    /// The file that holds a random secret. It may not exist yet.
+    pub fn secret_file(&self, name: &str) -> PathBuf {
+        self.folder.join("secrets").join(files::name_for(name))
+    }
+
+    /// The random secret of that name, if there is one; makes none.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn kept_secret(&self, name: &str) -> Result<Option<Secret>, StateError> {
+        let text = self.draft.read_text(&self.secret_file(name))?;
+        Ok(text.map(|text| Secret::new(text.trim_end())))
+    }
+
+    /// Replaces the random secret of that name: by this one, or by another random one.
+    pub fn renew_secret(&self, name: &str, given: Option<&Secret>) {
+        let new = given.map(|secret| secret.expose().as_bytes().to_vec());
+        self.draft.write(&self.secret_file(name), new.unwrap_or_else(random_secret));
+    }
+
+    /// Removes the random secret of that name for good. Repeated, it changes nothing.
+    ///
+    /// # Errors
+    /// When its file cannot be removed.
+    pub fn forget_secret(&self, name: &str) -> Result<(), StateError> {
+        files::remove(&self.secret_file(name))
+    }
+
+    /// Whether hashes of this user's password were made before, for hosts.
+    pub fn knows_user(&self, user: &str) -> bool {
+        self.salt_file(user).exists()
+    }
+
+    /// Forgets that hashes of this user's password were made. Repeated, it changes nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn forget_user(&self, user: &str) -> Result<(), StateError> {
+        files::remove(&self.salt_file(user))
+    }
+
     fn generated(&self, name: &str) -> Result<Secret, SecretError> {
-        let path = self.folder.join("secrets").join(files::name_for(name));
-        let make = || {
-            Alphanumeric
-                .sample_string(&mut UnwrapErr(SysRng), GENERATED_CHARS)
-                .into_bytes()
-        };
-        let kept = self.draft.once(&path, make)?;
+        let path = self.secret_file(name);
+        let kept = self.draft.once(&path, random_secret)?;
         match String::from_utf8_lossy(&kept).trim_end() {
             // Somebody emptied it by hand, and the old secret may still be in use.
             "" => Err(SecretError::EmptyFile { name: name.to_owned(), path }),
@@ -164,7 +200,7 @@ impl State {
     /// The user's salt. It is not secret, but must stay: a new one would change the file on every
     /// host.
     fn salt(&self, user: &str) -> Result<[u8; SALT_BYTES], StateError> {
-        let path = self.folder.join("salts").join(files::name_for(user));
+        let path = self.salt_file(user);
         let kept = self.draft.once(&path, random_salt)?;
         if let Ok(salt) = kept.try_into() {
             return Ok(salt);
@@ -172,6 +208,10 @@ impl State {
         let salt = random_salt();
         self.draft.write(&path, salt.clone());
         Ok(std::array::from_fn(|i| salt[i]))
+    }
+
+    fn salt_file(&self, user: &str) -> PathBuf {
+        self.folder.join("salts").join(files::name_for(user))
     }
 }
 
@@ -196,6 +236,11 @@ fn from_file(name: &str, path: PathBuf) -> Result<Secret, SecretError> {
             None => Err(SecretError::EmptyFile { name, path }),
         },
     }
+}
+
+fn random_secret() -> Vec<u8> {
+    let text = Alphanumeric.sample_string(&mut UnwrapErr(SysRng), GENERATED_CHARS);
+    text.into_bytes()
 }
 
 fn random_salt() -> Vec<u8> {
@@ -234,6 +279,32 @@ mod tests {
         assert_eq!(state.redactor().clean(&said), "[redacted] [redacted]");
         let file = state.folder().join("secrets/admin").metadata().unwrap();
         assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_secret_is_renewed_when_it_is_kept_and_forgotten_for_good() {
+        let (dir, state) = state();
+        let get = |state: &State| {
+            let source = SecretSource::Generate;
+            state.resolve(&source, "user-bob", dir.path(), &nothing_set).unwrap()
+        };
+        assert!(state.kept_secret("user-bob").unwrap().is_none());
+        let first = get(&state);
+        state.htpasswd_line("bob", &first).unwrap();
+        state.keep().unwrap();
+        state.renew_secret("user-bob", None);
+        let second = get(&state);
+        assert!(first != second && second.expose().len() == 32);
+        assert!(get(&state.with_own_draft()) == first, "it is not kept yet");
+        state.renew_secret("user-bob", Some(&Secret::new("hunter2")));
+        state.keep().unwrap();
+        let kept = state.with_own_draft().kept_secret("user-bob").unwrap();
+        assert!(kept == Some(Secret::new("hunter2")) && state.knows_user("bob"));
+        for _ in 0..2 {
+            state.forget_secret("user-bob").unwrap();
+            state.forget_user("bob").unwrap();
+        }
+        assert!(!state.secret_file("user-bob").exists() && !state.knows_user("bob"));
     }
 
     #[test]

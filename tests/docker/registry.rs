@@ -369,3 +369,20 @@ async fn a_tunnel_to_nowhere_says_why_and_a_dropped_one_is_closed() {
     };
     tokio::time::timeout(Duration::from_secs(5), closed).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_password_file_is_read_for_the_next_login() {
+    let server = Server::start(Door::Password);
+    let (tunnel, _) = server.tunnel().await;
+    let before = server.client(&tunnel, "hunter2").await;
+    before.check().await.unwrap();
+    let inventory = server.dir.path().join("lab.yaml");
+    let state = State::of(&inventory, &"lab".parse().unwrap());
+    let line = state.htpasswd_line("pusher", &Secret::new("hunter3")).unwrap();
+    let beside = server.dir.path().join("htpasswd.new");
+    std::fs::write(&beside, line).unwrap();
+    std::fs::rename(&beside, server.dir.path().join("htpasswd")).unwrap();
+    let refused = before.check().await.unwrap_err();
+    assert!(matches!(refused, RegistryError::WrongPassword { .. }), "{refused}");
+    server.client(&tunnel, "hunter3").await.check().await.unwrap();
+}

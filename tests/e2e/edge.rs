@@ -36,6 +36,7 @@ fn everyone_uses_the_platform_through_one_address_that_outlives_an_edge_host() {
     asks_everyone_for_a_password(&lab);
     keeps_its_secrets(&lab);
     takes_a_user_without_an_interruption(&lab);
+    manages_its_users(&lab);
     serves_an_app(&lab);
     reach::only_ssh_and_the_edge_answer(&lab, &OPEN);
     certs::are_replaced_while_everyone_goes_on(&lab);
@@ -176,6 +177,76 @@ fn takes_a_user_without_an_interruption(lab: &Lab) {
     let password = password(lab, "bob");
     let bob = status(&client(lab), lab, SERVICES[0], Some(("bob", &password)));
     assert_eq!(bob, Some(200));
+    lab.is_settled();
+}
+
+/// The status for a login at the registry of an edge host.
+fn status_of_registry(lab: &Lab, n_edge: usize, (user, password): (&str, &str)) -> u16 {
+    let url = format!("https://{}.{}:5000/v2/", lab.prefix(), 11 + n_edge);
+    let request = client(lab).get(url).basic_auth(user, Some(password));
+    request.send().expect("it answers").status().as_u16()
+}
+
+/// The process of HAProxy and of the registry on each edge host.
+fn processes(lab: &Lab) -> Vec<String> {
+    let show = "systemctl show -P MainPID platform-haproxy platform-registry";
+    EDGES.map(|edge| lab.machine(edge).sh(show)).into()
+}
+
+/// Users come, get other passwords and go while others work; who is gone is out at once, also on an
+/// open connection.
+fn manages_its_users(lab: &Lab) {
+    let before = std::fs::read_to_string(lab.inventory()).expect("it is there");
+    let (bob, processes_before) = (password(lab, "bob"), processes(lab));
+    let users = |words: &[&str]| {
+        let words = [words, &["--yes", "-o", "json"]].concat();
+        lab.run(&words).exits(0)
+    };
+    let everywhere = |login: (&str, &str), wanted: u16| {
+        let marathon = status(&client(lab), lab, SERVICES[0], Some(login));
+        let registries = [0, 1].map(|n| status_of_registry(lab, n, login));
+        assert_eq!((marathon, registries), (Some(wanted), [wanted; 2]), "{}", login.0);
+    };
+    let connected = client(lab);
+    let on_connection =
+        || status(&connected, lab, SERVICES[0], Some(("bob", bob.as_str())));
+    assert_eq!(on_connection(), Some(200));
+    let requests = Requests::during(lab, || {
+        let added = users(&["users add", "eve"]);
+        assert_eq!(added.result(), RunResult::Changed);
+        assert!(
+            added.has_done("reload unit platform-haproxy.service"),
+            "{}",
+            added.said()
+        );
+        let first = password(lab, "eve");
+        everywhere(("eve", &first), 200);
+        assert_eq!(users(&["users add", "eve"]).result(), RunResult::Unchanged);
+        users(&["users passwd", "eve"]);
+        let second = password(lab, "eve");
+        everywhere(("eve", &first), 401);
+        everywhere(("eve", &second), 200);
+        let removed = users(&["users rm", "bob"]);
+        assert_eq!(removed.result(), RunResult::Changed);
+        everywhere(("bob", &bob), 401);
+        assert_eq!(on_connection(), Some(401));
+    });
+    let failed = requests.failed.into_inner().expect("no request panics");
+    assert!(failed.is_empty(), "of {:?}: {failed:?}", requests.n_asked);
+    assert_eq!(processes(lab), processes_before, "nothing was restarted");
+    let eve = "{name: eve, password: {generate: true}}";
+    let bob = ", {name: bob, password: {generate: true}}";
+    let after = std::fs::read_to_string(lab.inventory()).expect("it is there");
+    assert_eq!(after, before.replace(bob, &format!(", {eve}")));
+    assert!(!lab.state().join("secrets/user-bob").exists());
+    lab.run(&["users rm", "bob", "--yes"]).exits(2);
+    lab.run(&["users passwd", "nobody", "--yes"]).exits(2);
+    let listed = lab.run(&["users ls"]).exits(0).stdout;
+    assert_eq!(listed.matches("let in by edge-1, edge-2").count(), 2, "{listed}");
+    let listed = lab.run(&["users ls", "-o", "json"]).exits(0).stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed["users"][1]["name"], "eve");
+    assert_eq!(listed["users"][1]["hosts"]["edge-2"]["login"], "let_in");
     lab.is_settled();
 }
 

@@ -22,6 +22,8 @@ use platform_balancer::settings::Settings;
 use reqwest::StatusCode;
 use reqwest::blocking::Client;
 use reqwest::redirect::Policy;
+
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::cluster::Cluster;
@@ -35,7 +37,7 @@ const MARATHON: &str = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
 /// HAProxy with the configuration of an edge host. It ends when it is dropped.
 struct Proxy {
     process: Child,
-    ports: BTreeMap<u16, u16>,
+    config: Config,
     ca: reqwest::Certificate,
     folder: TempDir,
 }
@@ -54,33 +56,21 @@ impl Proxy {
     ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let state = State::of(&folder.path().join("lab.yaml"), &"lab".parse().unwrap());
-        let mut cluster = Cluster::of(MARATHON);
-        cluster.inputs.edge_logins = users
-            .iter()
-            .map(|(user, password)| {
-                let hash = state.crypt_hash(user, &Secret::new(*password)).unwrap();
-                ((*user).to_owned(), hash)
-            })
-            .collect();
         let now = Timestamp::now();
         let ca = state.ca(now).unwrap();
         let leaf = ca.certificate("edge", &names(&["*.lab.internal"]), now).unwrap();
         let pair = (leaf.cert_chain_pem, leaf.key);
+        let ports = [8443, 5443, 4443, 443, 80].map(|port| (port, free_port())).into();
+        let mut cluster = Cluster::of(MARATHON);
         cluster.inputs.certificates = [("edge".parse().unwrap(), pair)].into();
         cluster.inputs.own_certificate = own_certificate;
-        let ports = [8443, 5443, 4443, 443, 80].map(|port| (port, free_port())).into();
-        for (name, file) in files(&cluster, "haproxy") {
-            assert_eq!((file.mode, file.owner.as_str()), (0o600, "root"));
-            let text = localized(&text(&file), folder.path().to_str().unwrap(), &ports);
-            fs::write(folder.path().join(name), with_inner(&text, inner)).unwrap();
-        }
-        let settings = text(&files(&cluster, "balancer")["settings.json"]);
-        let apps = without_apps(&settings, folder.path(), &ports);
-        fs::write(folder.path().join("apps.cfg"), apps).unwrap();
+        let inner = inner.iter().map(|(of, port)| ((*of).to_owned(), *port)).collect();
+        let mut config = Config { cluster, ports, inner };
+        config.write(folder.path(), users);
         let [base, apps] =
             ["haproxy.cfg", "apps.cfg"].map(|name| folder.path().join(name));
         let process = Command::new("/usr/sbin/haproxy")
-            .args(["-db", "-f"])
+            .args(["-W", "-f"])
             .arg(&base)
             .arg("-f")
             .arg(&apps)
@@ -90,7 +80,7 @@ impl Proxy {
             .expect("HAProxy is installed: `apt-get install haproxy`");
         state.keep().unwrap();
         let ca = reqwest::Certificate::from_pem(ca.trusted_pem().as_bytes()).unwrap();
-        let mut proxy = Self { process, ports, ca, folder };
+        let mut proxy = Self { process, config, ca, folder };
         proxy.until_it_listens();
         proxy
     }
@@ -100,8 +90,15 @@ impl Proxy {
         eventually("HAProxy listens", || {
             let log = || fs::read_to_string(folder.path().join("log")).unwrap();
             assert!(process.try_wait().unwrap().is_none(), "HAProxy ended: {}", log());
-            TcpStream::connect(("127.0.0.1", self.ports[&8443])).is_ok()
+            TcpStream::connect(("127.0.0.1", self.config.ports[&8443])).is_ok()
         });
+    }
+
+    /// Reloads it with other users. It takes them a moment later.
+    fn reload(&mut self, users: &[(&str, &str)]) {
+        self.config.write(self.folder.path(), users);
+        let master = Pid::from_child(&self.process);
+        kill_process(master, Signal::USR2).expect("it runs");
     }
 
     fn client(&self) -> Client {
@@ -110,7 +107,7 @@ impl Proxy {
     }
 
     fn url(&self, port: u16) -> String {
-        format!("https://127.0.0.1:{}/v2/info", self.ports[&port])
+        format!("https://127.0.0.1:{}/v2/info", self.config.ports[&port])
     }
 
     /// The status and the body of Marathon's answer to this login.
@@ -119,7 +116,17 @@ impl Proxy {
     }
 
     fn ask_at(&self, port: u16, login: Option<(&str, &str)>) -> (StatusCode, String) {
-        let request = self.client().get(self.url(port));
+        self.ask_by(&self.client(), port, login)
+    }
+
+    /// The same over the client's own connection, if it has one.
+    fn ask_by(
+        &self,
+        client: &Client,
+        port: u16,
+        login: Option<(&str, &str)>,
+    ) -> (StatusCode, String) {
+        let request = client.get(self.url(port));
         let request = match login {
             Some((user, password)) => request.basic_auth(user, Some(password)),
             None => request,
@@ -131,8 +138,38 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        // Its workers end with it.
+        let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
         let _ = self.process.wait();
+    }
+}
+
+/// What its configuration is made from.
+struct Config {
+    cluster: Cluster,
+    /// The ports in place of the edge's.
+    ports: BTreeMap<u16, u16>,
+    /// The ports for the services' ports at their hosts.
+    inner: Vec<(String, u16)>,
+}
+
+impl Config {
+    /// Writes its configuration, with these users.
+    fn write(&mut self, folder: &Path, users: &[(&str, &str)]) {
+        let state = State::of(&folder.join("lab.yaml"), &"lab".parse().unwrap());
+        let login = |(user, password): &(&str, &str)| {
+            let hash = state.crypt_hash(user, &Secret::new(*password)).unwrap();
+            ((*user).to_owned(), hash)
+        };
+        self.cluster.inputs.edge_logins = users.iter().map(login).collect();
+        for (name, file) in files(&self.cluster, "haproxy") {
+            assert_eq!((file.mode, file.owner.as_str()), (0o600, "root"));
+            let text = localized(&text(&file), folder.to_str().unwrap(), &self.ports);
+            fs::write(folder.join(name), with_inner(&text, &self.inner)).unwrap();
+        }
+        let settings = text(&files(&self.cluster, "balancer")["settings.json"]);
+        let apps = without_apps(&settings, folder, &self.ports);
+        fs::write(folder.join("apps.cfg"), apps).unwrap();
     }
 }
 
@@ -182,15 +219,19 @@ fn localized(text: &str, folder: &str, ports: &BTreeMap<u16, u16>) -> String {
     let text = text.replace("/etc/platform/haproxy", folder);
     ports.iter().fold(text, |text, (port, here)| {
         text.replace(&format!("bind :{port} "), &format!("bind 127.0.0.1:{here} "))
+            .replace(
+                &format!("anew 127.0.0.1:{port} "),
+                &format!("anew 127.0.0.1:{here} "),
+            )
     })
 }
 
 /// The same with these ports for the services' ports at their hosts, and a closed port for all
 /// others.
-fn with_inner(text: &str, inner: &[(&str, u16)]) -> String {
+fn with_inner(text: &str, inner: &[(String, u16)]) -> String {
     let localized = |line: &str| match line.trim().split(' ').collect::<Vec<_>>()[..] {
         ["server", _, address, "check"] => {
-            let port = inner.iter().find(|(of, _)| *of == address).map_or(1, |it| it.1);
+            let port = inner.iter().find(|(of, _)| of == address).map_or(1, |it| it.1);
             line.replace(address, &format!("127.0.0.1:{port}"))
         }
         _ => line.to_owned(),
@@ -297,10 +338,32 @@ fn the_landing_page_takes_the_same_passwords_and_plain_text_is_sent_to_tls() {
         assert!(!seen.to_lowercase().contains("authorization"), "{seen}");
     }
     let plain = Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
-    let plain = plain.get(format!("http://127.0.0.1:{}/a?b", proxy.ports[&80]));
+    let plain = plain.get(format!("http://127.0.0.1:{}/a?b", proxy.config.ports[&80]));
     let answer = plain.basic_auth("ann", Some("hunter2")).send().unwrap();
     assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
     assert_eq!(answer.headers()["location"], "https://127.0.0.1/a?b");
+}
+
+#[test]
+fn after_a_reload_a_removed_user_is_refused_also_on_an_open_connection() {
+    let leader = Service::at(0, false);
+    let inner = [("10.0.0.1:8080", leader.port)];
+    let mut proxy = Proxy::start(&[("ann", "hunter2"), ("bob", "hunter3")], &inner);
+    let [ann, bob] = [("ann", "hunter2"), ("bob", "hunter3")].map(|login| {
+        let client = proxy.client();
+        assert_eq!(proxy.ask_by(&client, 8443, Some(login)).0, StatusCode::OK);
+        move |proxy: &Proxy| proxy.ask_by(&client, 8443, Some(login))
+    });
+    proxy.reload(&[("ann", "hunter2"), ("eve", "hunter4")]);
+    eventually("the new user is let in", || {
+        proxy.ask(Some(("eve", "hunter4"))).0 == StatusCode::OK
+    });
+    assert_eq!(bob(&proxy).0, StatusCode::UNAUTHORIZED);
+    assert_eq!(proxy.ask(Some(("bob", "hunter3"))).0, StatusCode::UNAUTHORIZED);
+    let (status, seen) = ann(&proxy);
+    assert_eq!(status, StatusCode::OK, "{seen}");
+    let own = "authorization: basic cgxhdgzvcm06c2vjcmv0lw1hcmf0ag9ulwh0dha=";
+    assert!(seen.to_lowercase().contains(own), "{seen}");
 }
 
 #[test]
@@ -345,7 +408,7 @@ fn of_operator(folder: &TempDir) -> (OwnCertificate, String) {
 
 /// Whether the edge is guarded for who trusts this authority and asks for this name.
 fn guarded(proxy: &Proxy, name: &str, ca: &str) -> Result<(), EdgeError> {
-    let address = ([127, 0, 0, 1], proxy.ports[&8443]).into();
+    let address = ([127, 0, 0, 1], proxy.config.ports[&8443]).into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let edge = Edge::new(address, name, ca)?;
     runtime.unwrap().block_on(edge.is_guarded())
@@ -380,7 +443,7 @@ fn nothing_older_than_tls_1_2_and_no_plain_text_is_spoken() {
     let leader = Service::at(0, false);
     let proxy = Proxy::start(&[("ann", "hunter2")], &[("10.0.0.1:8080", leader.port)]);
     let shaken = |version: &str| {
-        let at = format!("127.0.0.1:{}", proxy.ports[&8443]);
+        let at = format!("127.0.0.1:{}", proxy.config.ports[&8443]);
         let shaken = Command::new("openssl")
             .args(["s_client", "-connect", &at, version, "-cipher", "ALL:@SECLEVEL=0"])
             .stdin(Stdio::null())

@@ -7,4 +7,5 @@ mod newcomers;
 mod peers;
 mod quorum;
 mod unfit;
+mod users;
 mod whole;

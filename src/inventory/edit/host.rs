@@ -1,14 +1,14 @@
-//! Writes a host in the style of its neighbours.
+//! Writes a host or a user in the style of its neighbours.
 
-use super::super::GivenHost;
 use super::super::reader::is_text;
 use super::super::tree::{Node, Value};
+use super::super::{Account, GivenHost, SecretSource};
 
-/// The style in which a host of a list is written.
+/// The style in which an item of a list is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Style {
     form: Form,
-    /// The quotes of addresses, if they have any.
+    /// The quotes of addresses or names, if they have any.
     quote: Option<char>,
     /// The quotes of keys, if they have any.
     key_quote: Option<char>,
@@ -25,25 +25,30 @@ enum Form {
 }
 
 impl Style {
-    /// The style of this host of a list. Within brackets, a map is never written over lines.
-    pub(super) fn of(text: &str, host: &Node, in_brackets: bool) -> Self {
+    /// On one line, with these quotes of keys and values.
+    pub(super) fn on_one_line(quote: Option<char>) -> Self {
+        Self { form: Form::Flow, quote, key_quote: quote }
+    }
+
+    /// The style of this item of a list. Within brackets, a map is never written over lines.
+    pub(super) fn of(text: &str, item: &Node, in_brackets: bool) -> Self {
         let quote_at =
             |byte: usize| text[byte..].chars().next().filter(|c| ['"', '\''].contains(c));
-        let Value::Map(entries) = &host.value else {
-            let quote = quote_at(host.span.start);
+        let Value::Map(entries) = &item.value else {
+            let quote = quote_at(item.span.start);
             return Self { form: Form::Address, quote, key_quote: None };
         };
-        let is_flow = in_brackets || text[host.span.clone()].starts_with('{');
-        let address = entries.iter().find(|entry| entry.key == "address");
+        let is_flow = in_brackets || text[item.span.clone()].starts_with('{');
+        let named = entries.iter().find(|it| ["address", "name"].contains(&&*it.key));
         Self {
             form: if is_flow { Form::Flow } else { Form::Block },
-            quote: address.and_then(|entry| quote_at(entry.node.span.start)),
+            quote: named.and_then(|entry| quote_at(entry.node.span.start)),
             key_quote: entries.first().and_then(|first| quote_at(first.key_span.start)),
         }
     }
 
     /// A host in this style, as lines. The first line follows the dash or comma.
-    pub(super) fn write(self, host: &GivenHost) -> Vec<String> {
+    pub(super) fn host(self, host: &GivenHost) -> Vec<String> {
         let address = host.address.to_string();
         let address = self.value(&address);
         let is_named = host.name.as_str() != host.address.to_string();
@@ -61,13 +66,37 @@ impl Style {
             let all = each.collect::<Vec<String>>().join(", ");
             pairs.push(self.pair("attributes", &format!("{{{all}}}")));
         }
+        self.map(pairs)
+    }
+
+    /// A user in this style, as lines.
+    pub(super) fn account(self, account: &Account) -> Vec<String> {
+        let source = format!("{{{}}}", self.source(&account.password));
+        self.map(vec![
+            self.pair("name", &self.value(&account.name)),
+            self.pair("password", &source),
+        ])
+    }
+
+    /// Where a secret comes from: a key and its value.
+    pub(super) fn source(self, source: &SecretSource) -> String {
+        match source {
+            SecretSource::Generate => self.pair("generate", "true"),
+            SecretSource::Env(variable) => self.pair("env", &self.value(variable)),
+            SecretSource::File(path) => {
+                self.pair("file", &self.value(&path.to_string_lossy()))
+            }
+        }
+    }
+
+    fn map(self, pairs: Vec<String>) -> Vec<String> {
         match self.form {
             Form::Block => pairs,
             Form::Address | Form::Flow => vec![format!("{{{}}}", pairs.join(", "))],
         }
     }
 
-    fn pair(self, key: &str, value: &str) -> String {
+    pub(super) fn pair(self, key: &str, value: &str) -> String {
         match self.key_quote {
             Some(quote) => format!("{quote}{key}{quote}: {value}"),
             None if is_plain(key) => format!("{key}: {value}"),
@@ -78,20 +107,19 @@ impl Style {
     /// A value, without quotes if its neighbours have none and YAML reads it as a text.
     fn value(self, value: &str) -> String {
         match self.quote {
-            Some(quote) => format!("{quote}{value}{quote}"),
+            Some('\'') => format!("'{}'", value.replace('\'', "''")),
             None if is_plain(value) => value.to_owned(),
-            None => format!("\"{value}\""),
+            _ => format!("\"{}\"", value.replace('\\', r"\\").replace('"', "\\\"")),
         }
     }
 }
 
-/// Whether every version of YAML reads this as a text without quotes, in any place. It contains
-/// only characters of addresses, names and attributes.
+/// Whether every version of YAML reads this as a text without quotes, in any place.
 fn is_plain(text: &str) -> bool {
     let taken = ["null", "yes", "no", "on", "off", "y", "n", "true", "false"];
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
     begins
-        && !text.contains(':')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/+@".contains(c))
         && is_text(text)
         && !taken.contains(&text.to_ascii_lowercase().as_str())
 }

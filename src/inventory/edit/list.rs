@@ -1,26 +1,26 @@
-//! Appends hosts to a list, in brackets or with dashes, in the layout of the list.
+//! Appends items to a list, in brackets or with dashes, in the layout of the list, and removes them.
 
 use std::ops::Range;
 
-use super::super::GivenHost;
 use super::super::tree::{Node, Value};
 use super::host::Style;
 
 /// The pieces to insert, each with its position; in the order of the text.
 pub(super) type Insertions = Vec<(usize, String)>;
 
-/// What has to be inserted so that these hosts follow the last one. `None` if the node is not a
-/// list of hosts.
-pub(super) fn appendix(
+/// What has to be inserted so that these items follow the last one; `write` gives the lines of an
+/// item in the style of the last one. `None` if the node is not a list with items.
+pub(super) fn appendix<T>(
     text: &str,
     list: &Node,
-    hosts: &[GivenHost],
+    new: &[T],
+    write: impl Fn(Style, &T) -> Vec<String>,
 ) -> Option<Insertions> {
     let Value::List(items) = &list.value else { return None };
     let last = items.last()?;
     let in_brackets = text[list.span.clone()].starts_with('[');
     let style = Style::of(text, last, in_brackets);
-    let written: Vec<Vec<String>> = hosts.iter().map(|host| style.write(host)).collect();
+    let written: Vec<Vec<String>> = new.iter().map(|item| write(style, item)).collect();
     let end = end_of(text, last);
     match in_brackets {
         true => Some(in_flow(text, last.written.start, end, &written)),
@@ -38,6 +38,62 @@ pub(super) fn inserted(text: &str, pieces: &Insertions) -> String {
     }
     out.push_str(&text[from..]);
     out
+}
+
+/// The bytes to remove so that a list lacks an item. Comments above the item stay, and those on its
+/// own lines go with it. `None` if other things are on the same lines.
+pub(super) fn removal(text: &str, list: &Node, n: usize) -> Option<Range<usize>> {
+    let Value::List(items) = &list.value else { return None };
+    let (item, in_brackets) = (items.get(n)?, text[list.span.clone()].starts_with('['));
+    let (start, end) = (item.written.start, end_of(text, item));
+    let first = if in_brackets { start } else { dash_before(text, start)? };
+    let lines = line_around(text, first).start..line_around(text, end).end;
+    let tail = text[end..lines.end].trim_start();
+    let tail = tail.strip_prefix(',').unwrap_or(tail).trim_start();
+    let is_alone = text[lines.start..first].trim().is_empty()
+        && (tail.is_empty() || tail.starts_with('#'));
+    if is_alone {
+        return Some(whole_lines(text, lines));
+    }
+    match (in_brackets, items.get(n + 1), n.checked_sub(1)) {
+        (true, Some(next), _) => Some(start..next.written.start),
+        (true, None, Some(before)) => {
+            let before = end_of(text, &items[before]);
+            let is_plain = !text[before..start].contains(['\n', '#']);
+            is_plain.then_some(before..end)
+        }
+        _ => None,
+    }
+}
+
+/// These lines with a line end, so that none is left empty.
+fn whole_lines(text: &str, lines: Range<usize>) -> Range<usize> {
+    match text[lines.end..].find('\n') {
+        Some(newline) => lines.start..lines.end + newline + 1,
+        None => {
+            let before = text[..lines.start].trim_end_matches(['\r', '\n']).len();
+            before..lines.end
+        }
+    }
+}
+
+/// What has to be inserted so that a map has another key, after its last one. `None` if the layout
+/// is not clear.
+pub(super) fn entry(text: &str, map: &Node, pair: &str) -> Option<Insertions> {
+    let Value::Map(entries) = &map.value else { return None };
+    let in_brackets = text[map.span.clone()].starts_with('{');
+    match (entries.as_slice(), in_brackets) {
+        ([], true) => Some(vec![(map.span.start + 1, pair.to_owned())]),
+        ([.., last], true) => Some(vec![(end_of(text, &last.node), format!(", {pair}"))]),
+        ([first, .., last], false) | ([first @ last], false) => {
+            let start = first.key_span.start;
+            let margin = &text[line_around(text, start).start..start];
+            let end = line_around(text, end_of(text, &last.node)).end;
+            let new = format!("{}{margin}{pair}", newline_of(text, end));
+            margin.trim().is_empty().then(|| vec![(end, new)])
+        }
+        ([], false) => None,
+    }
 }
 
 /// Where a value ends. Comments and blank lines after a block do not belong to it.

@@ -1,5 +1,5 @@
-//! Adds machines to a group in the inventory's own text. Comments, anchors, quotes and layout
-//! stay as they are; only the bytes that have to change do.
+//! Adds machines to a group, and changes users, in the inventory's own text. Comments, anchors,
+//! quotes and layout stay as they are; only the bytes that have to change do.
 //!
 //! The result of an edit is decided first, on the [`Inventory`]. The text is then changed, read
 //! again, and used only if it means exactly that. So no text, however odd, can become anything
@@ -11,6 +11,7 @@ mod list;
 mod properties;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -23,6 +24,8 @@ use super::reader::{did_you_mean, spoken};
 use super::tree::{self, Node, Value};
 use super::{GivenHost, Group, Inventory, Members, Role, read};
 
+pub use users::{NoUser, UserEdit, change_users, user};
+
 /// The machines that are added to a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addition {
@@ -32,7 +35,7 @@ pub enum Addition {
     Hosts(Vec<GivenHost>),
 }
 
-/// An inventory with machines added, and its text.
+/// An inventory that was edited, and its text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edited {
     /// The text.
@@ -45,7 +48,7 @@ pub struct Edited {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The text, or the one that it would become, has faults.
-    #[error("the inventory would have faults with these machines in it")]
+    #[error("the inventory would have faults")]
     Faults {
         /// The text that has them.
         text: String,
@@ -79,12 +82,12 @@ pub enum Refused {
     /// A text that is used in several places.
     #[error(
         "line {line} is used in several places: {} as `{alias}`; an edit there would change all \
-         of them: write the value out for group `{group}`, and try again",
+         of them: write the value out for {place}, and try again",
         lines(others)
     )]
     Shared {
-        /// The group that should be changed.
-        group: String,
+        /// What should be changed, such as a group.
+        place: String,
         /// The line with the text.
         line: usize,
         /// The alias with which other places use it.
@@ -94,13 +97,13 @@ pub enum Refused {
     },
     /// A text that would mean something else than was asked for.
     #[error(
-        "the inventory cannot be edited for group `{group}` without other changes ({}): edit it \
-         by hand, and run `platform up`",
+        "the inventory cannot be edited for {place} without other changes ({}): edit it by hand, \
+         and run `platform up`",
         .differing.join(", ")
     )]
     Otherwise {
-        /// The group that should be changed.
-        group: String,
+        /// What should be changed, such as a group.
+        place: String,
         /// The parts that would change too.
         differing: Vec<String>,
     },
@@ -163,20 +166,43 @@ pub fn add(
     addition: &Addition,
     exists: &dyn Fn(&Path) -> bool,
 ) -> Result<Edited, Refused> {
-    let with_faults =
-        |text: &str, faults| Refused::Faults { text: text.to_owned(), faults };
-    let before = read(text, exists).map_err(|faults| with_faults(text, faults))?;
-    let tree = tree::parse(text).map_err(|fault| with_faults(text, vec![fault]))?;
-    none_is_known(text, &tree.root, &before, addition)?;
+    let (before, root) = parsed(text, exists)?;
+    none_is_known(text, &root, &before, addition)?;
     let meant = meant(&before, group, addition)?;
-    let edited = changed(text, &tree.root, group, &meant, addition)?;
-    let inventory =
-        read(&edited, exists).map_err(|faults| with_faults(&edited, faults))?;
-    if inventory == meant {
-        return Ok(Edited { text: edited, inventory });
+    let edited = changed(text, &root, group, &meant, addition)?;
+    checked(edited, meant, of_group(group), exists)
+}
+
+/// The inventory that a text means, and its nodes.
+fn parsed(
+    text: &str,
+    exists: &dyn Fn(&Path) -> bool,
+) -> Result<(Inventory, Node), Refused> {
+    let with = |faults| Refused::Faults { text: text.to_owned(), faults };
+    let inventory = read(text, exists).map_err(with)?;
+    let tree = tree::parse(text).map_err(|fault| with(vec![fault]))?;
+    Ok((inventory, tree.root))
+}
+
+/// An edited text, if it means exactly what was meant.
+fn checked(
+    text: String,
+    meant: Inventory,
+    place: String,
+    exists: &dyn Fn(&Path) -> bool,
+) -> Result<Edited, Refused> {
+    match read(&text, exists) {
+        Err(faults) => Err(Refused::Faults { text, faults }),
+        Ok(inventory) if inventory == meant => Ok(Edited { text, inventory }),
+        Ok(inventory) => {
+            let differing = differing(&inventory, &meant);
+            Err(Refused::Otherwise { place, differing })
+        }
     }
-    let differing = differing(&inventory, &meant);
-    Err(Refused::Otherwise { group: group.to_owned(), differing })
+}
+
+fn of_group(name: &str) -> String {
+    format!("group `{name}`")
 }
 
 impl Edited {
@@ -245,18 +271,18 @@ fn changed(
     meant: &Inventory,
     addition: &Addition,
 ) -> Result<String, Refused> {
-    let nowhere =
-        || Refused::Otherwise { group: group.to_owned(), differing: Vec::new() };
+    let nowhere = || Refused::Otherwise { place: of_group(group), differing: Vec::new() };
     let node = member_node(root, group).ok_or_else(nowhere)?;
     let members = meant.groups.iter().find(|of| of.name == group).map(|of| &of.members);
     match (addition, members) {
         (Addition::Machines(_), Some(Members::Count(count))) => {
-            is_alone(text, root, group, &node.written)?;
+            is_alone(text, root, &of_group(group), &node.written)?;
             Ok(replaced(text, node.written.clone(), &count.to_string()))
         }
         (Addition::Hosts(hosts), _) => {
-            is_alone(text, root, group, &node.span)?;
-            let new = list::appendix(text, node, hosts).ok_or_else(nowhere)?;
+            is_alone(text, root, &of_group(group), &node.span)?;
+            let new = list::appendix(text, node, hosts, |style, host| style.host(host));
+            let new = new.ok_or_else(nowhere)?;
             Ok(list::inserted(text, &new))
         }
         _ => Err(nowhere()),
@@ -267,7 +293,7 @@ fn changed(
 fn is_alone(
     text: &str,
     root: &Node,
-    group: &str,
+    place: &str,
     site: &Range<usize>,
 ) -> Result<(), Refused> {
     let mut aliases = Vec::new();
@@ -278,7 +304,7 @@ fn is_alone(
     others.sort_unstable();
     others.dedup();
     Err(Refused::Shared {
-        group: group.to_owned(),
+        place: place.to_owned(),
         line: line_of(text, site.start),
         alias: text[first.clone()].to_owned(),
         others,

@@ -1,21 +1,21 @@
 //! What an `add-node` has to do: edit the inventory, or continue an interrupted `add-node`.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::super::RunContext;
 use super::super::cannot_add::CannotAdd;
-use super::super::cluster_files::{self, ClusterFiles, ClusterFilesError};
+use super::super::cluster_files::ClusterFiles;
 use super::super::error::Error;
 use super::super::run::{shown, shown_machines};
 use super::Request;
-use crate::component::{Spec, Stage};
+use crate::component::Spec;
 use crate::event::{Event, count};
 use crate::host::HostName;
 use crate::inventory::component::Redundancy;
-use crate::inventory::edit::{self, Addition, Edited, Refused};
+use crate::inventory::edit::{self, Addition, Edited};
 use crate::inventory::{GivenHost, Group, Inventory, Members, Provider};
 use crate::plan::Plan;
-use crate::progress::{StageReport, StepReport, outcome};
 use crate::provider::{self, MachinePlan};
 use crate::state::{self, Asked, AskedHost};
 
@@ -54,7 +54,10 @@ impl Order {
         if let Some(noted) = under_way(files)? {
             return Self::go_on(files, name, addition, noted, ctx);
         }
-        let (before, edited) = files.add_to(&name, &addition)?;
+        let edit = |text: &str, exists: &dyn Fn(&Path) -> bool| {
+            edit::add(text, &name, &addition, exists)
+        };
+        let (before, edited) = files.edited("with these machines in it", edit)?;
         let n_before = size(group);
         let files = files.with(edited.inventory.clone());
         let step = Step::Edit { before, edited: Box::new(edited) };
@@ -171,21 +174,15 @@ impl Order {
         ctx: &RunContext<'_>,
     ) -> Result<(), Error> {
         let Step::Edit { before, edited } = &self.step else { return Ok(()) };
-        ctx.begin("writing the inventory")?;
-        let written = || -> Result<(), Error> {
-            if cluster_files::read(&self.files.path)? != *before {
-                return Err(CannotAdd::ChangedMeanwhile(self.files.path.clone()).into());
-            }
-            self.files.state.note_addition(&state::Addition {
-                since: (ctx.clock)(),
-                group: self.group.clone(),
-                n_before: self.n_before,
-                asked: asked(&self.addition),
-                known,
-            })?;
-            Ok(cluster_files::rewrite(&self.files.path, &edited.text)?)
+        let addition = state::Addition {
+            since: (ctx.clock)(),
+            group: self.group.clone(),
+            n_before: self.n_before,
+            asked: asked(&self.addition),
+            known,
         };
-        tell(&self.step_name(), ctx, written)
+        let note = || Ok(self.files.state.note_addition(&addition)?);
+        self.files.write_edited((before, edited), &self.step_name(), note, ctx)
     }
 
     fn step_name(&self) -> String {
@@ -290,43 +287,6 @@ fn in_words_of_asked(asked: &Asked) -> String {
         Asked::Hosts(hosts) => {
             let names = hosts.iter().map(|host| host.name.as_str());
             names.collect::<Vec<&str>>().join(", ")
-        }
-    }
-}
-
-/// Does a piece of work on the inventory, and reports its beginning and its end.
-fn tell(
-    name: &str,
-    ctx: &RunContext<'_>,
-    work: impl FnOnce() -> Result<(), Error>,
-) -> Result<(), Error> {
-    let stage = StageReport::begin(&ctx.events, Stage::Inventory, Vec::new(), 1);
-    let step = StepReport::begin(&ctx.events, stage.name(), None, name);
-    let done = work();
-    step.end(outcome(&done));
-    stage.end(done.is_ok());
-    done
-}
-
-impl ClusterFiles {
-    /// The inventory's text, before and after these machines are added.
-    fn add_to(
-        &self,
-        group: &str,
-        addition: &Addition,
-    ) -> Result<(String, Edited), Error> {
-        let before = cluster_files::read(&self.path)?;
-        let folder = self.folder();
-        let exists = |file: &std::path::Path| cluster_files::exists(&folder, file);
-        match edit::add(&before, group, addition, &exists) {
-            Ok(edited) => Ok((before, edited)),
-            Err(Refused::Faults { text, faults }) => {
-                let path = format!("{}, with these machines in it,", self.path.display());
-                Err(ClusterFilesError::Faults { path: path.into(), text, faults }.into())
-            }
-            Err(source) => {
-                Err(CannotAdd::Edit { path: self.path.clone(), source }.into())
-            }
         }
     }
 }

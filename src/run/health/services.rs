@@ -196,14 +196,24 @@ impl Services<'_> {
         self.at_edge(edge, ask).await
     }
 
+    /// Whether the edge on a host lets an account in.
+    pub(crate) async fn lets_in(
+        &self,
+        edge: &Member,
+        login: (&str, &Secret),
+    ) -> Result<bool, String> {
+        let ask = |edge: Edge| async move { edge.lets_in(login).await };
+        self.at_edge(edge, ask).await
+    }
+
     /// Asks the edge on a host, at Marathon's port.
-    async fn at_edge<F>(
+    async fn at_edge<T, F>(
         &self,
         member: &Member,
         ask: impl FnOnce(Edge) -> F,
-    ) -> Result<(), String>
+    ) -> Result<T, String>
     where
-        F: Future<Output = Result<(), EdgeError>>,
+        F: Future<Output = Result<T, EdgeError>>,
     {
         let remote = self.fleet.get(&member.host);
         let remote = Arc::clone(remote.ok_or("there is no connection to its host")?);

@@ -66,7 +66,7 @@ impl Cluster {
         let new = nodes.filter(|node| before.topology.node(&node.host).is_none());
         let hosts: BTreeSet<HostName> = new.map(|node| node.host.clone()).collect();
         let without = before.all_wants(facts);
-        let scope = Scope::Newcomers { hosts: &hosts, without: &without };
+        let scope = Scope::Differing { hosts: &hosts, without: &without };
         let (topology, wants) = (&self.topology, self.all_wants(facts));
         let situation = Situation {
             topology,
