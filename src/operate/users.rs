@@ -29,7 +29,7 @@ use crate::secret::Secret;
 use logins::Logins;
 use order::Order;
 
-pub use list::{UserStatus, Users, list};
+pub use list::{LoginStatus, PasswordPlace, UserStatus, Users, list};
 
 /// A change of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +149,7 @@ fn in_inventory_alone(
     agreed: bool,
     ctx: &RunContext<'_>,
 ) -> Result<Ended, Error> {
+    order.check_password(ctx)?;
     if !agreed && order.edits() {
         ctx.agree(&order.show(None))?;
     }

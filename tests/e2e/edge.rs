@@ -182,7 +182,8 @@ fn takes_a_user_without_an_interruption(lab: &Lab) {
 
 /// The status for a login at the registry of an edge host.
 fn status_of_registry(lab: &Lab, n_edge: usize, (user, password): (&str, &str)) -> u16 {
-    let url = format!("https://{}.{}:5000/v2/", lab.prefix(), 11 + n_edge);
+    // The host of the control group has the address before theirs.
+    let url = format!("https://{}.{}:5000/v2/", lab.prefix(), 12 + n_edge);
     let request = client(lab).get(url).basic_auth(user, Some(password));
     request.send().expect("it answers").status().as_u16()
 }

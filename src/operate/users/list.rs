@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
+use std::path::PathBuf;
 
 use futures::future::join_all;
 use serde::Serialize;
@@ -32,10 +33,22 @@ pub struct Users {
 pub struct UserStatus {
     /// The name.
     pub name: String,
-    /// Where the password comes from, in words.
-    pub password: String,
+    /// Where the password comes from.
+    pub password: PasswordPlace,
     /// What each edge host does with the login.
     pub hosts: BTreeMap<HostName, LoginStatus>,
+}
+
+/// Where a password comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PasswordPlace {
+    /// An environment variable.
+    Variable(String),
+    /// A file, relative to the inventory.
+    File(PathBuf),
+    /// It was made at random, or given once, and is kept in this file.
+    Kept(PathBuf),
 }
 
 /// What an edge host does with a login.
@@ -81,7 +94,7 @@ pub async fn list(files: &ClusterFiles, ctx: &RunContext<'_>) -> Result<Users, E
         });
         UserStatus {
             name: account.name.clone(),
-            password: source(files, account),
+            password: PasswordPlace::of(files, account),
             hosts: join_all(nodes).await.into_iter().collect(),
         }
     });
@@ -115,14 +128,24 @@ fn password(
     kept.ok_or_else(|| "it has no password yet: `platform up` makes one".to_owned())
 }
 
-/// Where a user's password comes from.
-fn source(files: &ClusterFiles, account: &Account) -> String {
-    match &account.password {
-        SecretSource::Env(variable) => format!("variable {variable}"),
-        SecretSource::File(path) => format!("file {}", path.display()),
-        SecretSource::Generate => {
-            let file = files.state.secret_file(&secret_of(&account.name));
-            format!("generated: {}", file.display())
+impl PasswordPlace {
+    fn of(files: &ClusterFiles, account: &Account) -> Self {
+        match &account.password {
+            SecretSource::Env(variable) => Self::Variable(variable.clone()),
+            SecretSource::File(path) => Self::File(path.clone()),
+            SecretSource::Generate => {
+                Self::Kept(files.state.secret_file(&secret_of(&account.name)))
+            }
+        }
+    }
+}
+
+impl fmt::Display for PasswordPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Kept(path) => write!(f, "kept in {}", path.display()),
         }
     }
 }
@@ -136,19 +159,22 @@ impl Users {
         if self.users.is_empty() {
             return writeln!(out, "The inventory has no users.");
         }
-        let width = |column: fn(&UserStatus) -> &str| {
-            self.users.iter().map(|user| column(user).chars().count()).max().unwrap_or(0)
-        };
-        let (name, password) = (width(|user| &user.name), width(|user| &user.password));
-        for user in &self.users {
-            let hosts = user.hosts_in_words();
-            writeln!(out, "{:name$}  {:password$}  {hosts}", user.name, user.password)?;
+        let rows: Vec<[String; 3]> = self.users.iter().map(UserStatus::row).collect();
+        let [name, password] = [0, 1].map(|column| {
+            rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+        });
+        for [user, place, hosts] in rows {
+            writeln!(out, "{user:name$}  {place:password$}  {hosts}")?;
         }
         Ok(())
     }
 }
 
 impl UserStatus {
+    fn row(&self) -> [String; 3] {
+        [self.name.clone(), self.password.to_string(), self.hosts_in_words()]
+    }
+
     /// For example `let in by edge-1; edge-2: HAProxy refuses it, the registry lets it in`.
     fn hosts_in_words(&self) -> String {
         let let_in = self.hosts.iter().filter(|(_, login)| **login == LoginStatus::LetIn);
@@ -165,5 +191,42 @@ impl UserStatus {
             true => "no edge host runs".to_owned(),
             false => all.join("; "),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_user_is_a_line_that_says_what_every_edge_host_does() {
+        let user = |name: &str, password, [one, two]: [LoginStatus; 2]| UserStatus {
+            name: name.to_owned(),
+            password,
+            hosts: [("e1".parse().unwrap(), one), ("e2".parse().unwrap(), two)].into(),
+        };
+        let answer = |proxy, registry| Answer { proxy: Some(proxy), registry };
+        let [full, half] = [true, false].map(|it| LoginStatus::of(Ok(answer(true, it))));
+        let kept = PasswordPlace::Kept(".platform/lab/secrets/user-ann".into());
+        let variable = PasswordPlace::Variable("B".to_owned());
+        let unknown = LoginStatus::Unknown("B is not set".to_owned());
+        let users = Users {
+            cluster: "lab".to_owned(),
+            users: vec![
+                user("ann", kept, [full.clone(), full.clone()]),
+                user("robert", variable, [half, unknown]),
+            ],
+        };
+        let mut text = String::new();
+        users.show(&mut text).unwrap();
+        assert_eq!(
+            text,
+            "ann     kept in .platform/lab/secrets/user-ann  let in by e1, e2\n\
+             robert  variable B                              \
+             e1: HAProxy lets it in, the registry refuses it; e2: not known: B is not set\n"
+        );
+        let json = serde_json::to_value(&users.users[1]).unwrap();
+        assert_eq!(json["password"], serde_json::json!({"variable": "B"}));
+        assert_eq!(json["hosts"]["e2"]["login"], "unknown");
     }
 }

@@ -143,8 +143,8 @@ impl Logins<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answer {
     /// HAProxy, if there is one.
-    proxy: Option<bool>,
-    registry: bool,
+    pub(super) proxy: Option<bool>,
+    pub(super) registry: bool,
 }
 
 impl Answer {

@@ -83,6 +83,18 @@ impl Order {
         self.edit.is_some()
     }
 
+    /// Makes the user's password if there is none, and checks that it can be used.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is too long.
+    pub(super) fn check_password(&self, ctx: &RunContext<'_>) -> Result<(), Error> {
+        if let Ok(account) = edit::user(&self.files.inventory, &self.user) {
+            let password = password_of(&self.files, account, ctx)?;
+            self.files.state.htpasswd_line(&self.user, &password)?;
+        }
+        Ok(())
+    }
+
     /// What the operator is asked to agree to. `plan` is what is done on the hosts, if there are
     /// any.
     pub(super) fn show(&self, plan: Option<&Plan>) -> String {

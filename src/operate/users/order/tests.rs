@@ -165,6 +165,11 @@ fn what_cannot_be_done_is_said_before_anything_is_written() {
     state.renew_secret("user-eve", None);
     state.keep().unwrap();
     refused(add("eve", random()), ExitKind::Refused, "an earlier user `eve`");
+    let long = given(&"x".repeat(73));
+    let why = add("bob", long).unwrap().check_password(&ctx(false)).unwrap_err();
+    assert_eq!(why.kind(), ExitKind::Invalid, "{why}");
+    let why = add("bob", other()).unwrap().check_password(&ctx(false)).unwrap_err();
+    assert!(why.to_string().contains("variable A, which is not set"), "{why}");
     assert_eq!(files.text(), HEAD);
     assert_eq!(files.password("bob"), None);
 }
