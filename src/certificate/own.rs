@@ -335,7 +335,13 @@ impl OwnCertificate {
                 spoken(names)
             )
         });
-        ends.into_iter().chain(strange).collect()
+        let authority = self.leaf.is_authority().then(|| {
+            format!(
+                "the certificate of {subject} is that of an authority (CA:TRUE), which some \
+                 clients refuse from a server: get one with CA:FALSE"
+            )
+        });
+        ends.into_iter().chain(strange).chain(authority).collect()
     }
 }
 

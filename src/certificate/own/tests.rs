@@ -305,4 +305,11 @@ fn what_will_be_wrong_is_a_warning() {
     check(90, &other, &["only for lab.example.com, *.lab.example.com, but"]);
     check(90, &[dns("b.example.com")], &["virtual IP are b.example.com:"]);
     assert_eq!(DAY * 30, RENEW_BEFORE);
+
+    let (key, mut params) = (KeyPair::generate().unwrap(), server([-1, 90]));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let own = params.self_signed(&key).unwrap().pem();
+    let own = judged(&own, &key.serialize_pem()).unwrap();
+    let [warning] = &own.warnings(&[dns("lab.example.com")], now())[..] else { panic!() };
+    assert!(warning.contains("CA:TRUE"), "{warning}");
 }

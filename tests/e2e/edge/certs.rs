@@ -70,6 +70,7 @@ pub(super) fn may_be_the_operators_own(lab: &Lab, body: &str) {
                 "ec_paramgen_curve:P-256",
             ])
             .args(["-nodes", "-days", "90", "-subj", "/CN=own", "-addext", &names])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .args(["-out", &format!("{name}.crt"), "-keyout", &format!("{name}.key")])
             .current_dir(lab.folder())
             .output();
