@@ -255,7 +255,8 @@ fn manages_its_users(lab: &Lab) {
 const APP_PORT: u16 = 10_005;
 
 /// The ports of an edge host that answer to everyone: the registry, the services and the app.
-const OPEN: [u16; 5] = [5000, SERVICES[0].0, SERVICES[1].0, SERVICES[2].0, APP_PORT];
+const OPEN: [u16; 7] =
+    [80, 443, 5000, SERVICES[0].0, SERVICES[1].0, SERVICES[2].0, APP_PORT];
 
 /// The answer of the app; `None` if nobody answers.
 fn answer_of_app(lab: &Lab) -> Option<String> {
