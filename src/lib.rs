@@ -82,11 +82,11 @@
 //! - **Pin**: an SSH host key, or the digest of an image's tag, that is kept and checked from
 //!   then on.
 //!
-//! # The balancer
+//! # The programs on edge hosts
 //!
-//! The folder `balancer` is a program of its own, which serves the ports of apps at the edge. It
-//! shares no code with this one, only the folder `daemon` with others of its kind: `build.rs` builds
-//! it, and it travels inside this program.
+//! The folder `balancer` is a program of its own, which serves the ports of apps at the edge. The
+//! folder `copier` is another one, which gives all registries the same images. They share the folder
+//! `daemon`, and no code with this program: `build.rs` builds them, and they travel inside it.
 //!
 //! # What is deliberately absent
 //!

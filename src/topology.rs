@@ -167,6 +167,12 @@ impl Topology {
         self.nodes.iter().filter(|node| node.runs(Component::Registry))
     }
 
+    /// The addresses at which registries are reached: those of their hosts, and the virtual IP.
+    pub fn registry_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let own = self.registries().map(|node| node.address);
+        own.chain(self.vip.map(IpAddr::from))
+    }
+
     /// The hosts that run a Mesos agent, in order.
     pub fn agents(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|node| node.runs(Component::MesosAgent))

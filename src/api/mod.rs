@@ -1,5 +1,5 @@
 //! Clients for the APIs of the components: the registry, ZooKeeper, Mesos, Marathon, Chronos, the
-//! edge.
+//! edge with its balancer and copier.
 //!
 //! Each API is reached through a [`tunnel`] or a connection that a host opens, so nothing has to
 //! listen on an address that the operator's computer can reach. Every call has a deadline.
@@ -9,6 +9,7 @@
 
 pub(crate) mod balancer;
 pub(crate) mod chronos;
+pub(crate) mod copier;
 pub mod edge;
 pub(crate) mod http;
 pub(crate) mod marathon;

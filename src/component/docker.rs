@@ -3,6 +3,8 @@
 //! This program does not change the engine's own configuration: components pass what they need
 //! when they start. So a host that had Docker before keeps it as it was.
 
+use std::net::IpAddr;
+
 use super::registry;
 use super::{Context, Stage, Wants, path};
 use crate::inventory::component::REGISTRY_PORT;
@@ -11,7 +13,6 @@ use crate::resource::{
     Directory, Facts, File, Package, PackageState, ProvidedCommand, Resource, Unit,
 };
 use crate::secret::Secret;
-use crate::topology::Node;
 
 /// Where this program's own files are on a host.
 const HOME: &str = "/etc/platform";
@@ -45,7 +46,7 @@ pub(super) fn wants(context: Context<'_>, facts: &Facts) -> Wants {
         group: "root".to_owned(),
         data: false,
     }));
-    for registry in context.topology.registries() {
+    for registry in context.topology.registry_addresses() {
         wants.push(Resource::File(trust(context, registry)));
     }
     wants.push(Resource::File(File::private(
@@ -78,9 +79,8 @@ pub fn is_foreign(facts: &Facts) -> bool {
 }
 
 /// The certificate authority for a registry. Docker reads it at each pull, so needs no restart.
-fn trust(context: Context<'_>, registry: &Node) -> File {
-    let path =
-        path(&format!("/etc/docker/certs.d/{}:{REGISTRY_PORT}/ca.crt", registry.address));
+fn trust(context: Context<'_>, registry: IpAddr) -> File {
+    let path = path(&format!("/etc/docker/certs.d/{registry}:{REGISTRY_PORT}/ca.crt"));
     File::public(path, context.inputs.ca.clone())
 }
 
@@ -89,9 +89,9 @@ pub(super) fn login(context: Context<'_>) -> Secret {
     let account = registry::pull_login(context.inputs);
     let auths: serde_json::Map<String, serde_json::Value> = context
         .topology
-        .registries()
-        .map(|node| {
-            let server = format!("{}:{REGISTRY_PORT}", node.address);
+        .registry_addresses()
+        .map(|address| {
+            let server = format!("{address}:{REGISTRY_PORT}");
             (server, serde_json::json!({ "auth": account.expose() }))
         })
         .collect();

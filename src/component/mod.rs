@@ -9,6 +9,7 @@ pub mod balancer;
 mod base;
 mod boot;
 pub mod chronos;
+pub mod copier;
 pub mod docker;
 pub mod firewall;
 pub mod haproxy;
@@ -175,6 +176,7 @@ impl Spec {
             Component::Haproxy => &haproxy::SPEC,
             Component::Balancer => &balancer::SPEC,
             Component::Keepalived => &keepalived::SPEC,
+            Component::Copier => &copier::SPEC,
         }
     }
 }

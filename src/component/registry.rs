@@ -19,7 +19,9 @@ pub const ACCOUNT: &str = "platform";
 pub const PULL_ACCOUNT: &str = "platform-pull";
 
 /// The numeric user and group as which it runs in its container.
-const USER: &str = "5000";
+pub(super) const USER: &str = "5000";
+/// Where it keeps the images.
+pub(super) const DATA: &str = "/var/lib/platform/registry";
 
 /// [`PULL_ACCOUNT`] and its password in the format of HTTP basic authentication.
 pub(super) fn pull_login(inputs: &Inputs) -> Secret {
@@ -94,7 +96,7 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
         include_str!("../../templates/registry/platform-registry.service"),
         context! { image => &image.id, user => USER, cluster => context.topology.cluster.as_str() },
     )?;
-    let data = Some(data_directory("/var/lib/platform/registry", USER));
+    let data = Some(data_directory(DATA, USER));
     // The registry reads it again for the next login after each change.
     let others = vec![private("htpasswd", inputs.htpasswd.clone())];
     let service = Service { data, image, files, unit: UNIT, text, others };

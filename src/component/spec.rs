@@ -134,6 +134,8 @@ pub enum Health {
     Balancer,
     /// At its host: whether it has the virtual IP, as one of them does.
     VirtualIp,
+    /// At its host, over HTTP: whether the registry there has all images.
+    Copier,
 }
 
 impl Spec {

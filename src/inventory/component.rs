@@ -13,6 +13,8 @@ pub const ZOOKEEPER_PORT: u16 = 2181;
 pub const ZOOKEEPER_PEER_PORTS: [u16; 2] = [2888, 3888];
 /// The port on which the registry serves.
 pub const REGISTRY_PORT: u16 = 5000;
+/// The port on which a copier tells other copiers, and this program, about its registry.
+pub const COPIER_PORT: u16 = 5001;
 /// The port on which a Mesos master serves frameworks, agents and operators.
 pub const MASTER_PORT: u16 = 5050;
 /// The port on which a Mesos agent serves its master and operators.
@@ -44,7 +46,7 @@ pub const MARATHON_DRIVER_PORT: u16 = 9091;
 pub const CHRONOS_DRIVER_PORT: u16 = 9092;
 
 /// The ports of the platform's own services, in order: no task may get one of them.
-pub(crate) const SERVICE_PORTS: [u16; 15] = [
+pub(crate) const SERVICE_PORTS: [u16; 16] = [
     PLAIN_PORT,
     PAGE_PORT,
     ZOOKEEPER_PORT,
@@ -53,6 +55,7 @@ pub(crate) const SERVICE_PORTS: [u16; 15] = [
     CHRONOS_PORT,
     CHRONOS_EDGE_PORT,
     REGISTRY_PORT,
+    COPIER_PORT,
     MASTER_PORT,
     AGENT_PORT,
     MESOS_EDGE_PORT,
@@ -108,6 +111,8 @@ pub enum Component {
     Balancer,
     /// keepalived, which gives one of the edge hosts the virtual IP.
     Keepalived,
+    /// The copier, which gives the registry of its host what the other registries have.
+    Copier,
 }
 
 /// What the loss of an instance means.
@@ -205,7 +210,7 @@ pub struct UnknownComponent(String);
 
 impl Component {
     /// All components, in their order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Registry,
         Self::Zookeeper,
         Self::MesosMaster,
@@ -215,6 +220,7 @@ impl Component {
         Self::Haproxy,
         Self::Balancer,
         Self::Keepalived,
+        Self::Copier,
     ];
 
     /// The component as it is written in a catalogue.
@@ -229,6 +235,7 @@ impl Component {
             Self::Haproxy => "haproxy",
             Self::Balancer => "balancer",
             Self::Keepalived => "keepalived",
+            Self::Copier => "copier",
         }
     }
 
@@ -248,7 +255,7 @@ impl Component {
             | Self::Chronos
             | Self::Haproxy
             | Self::Keepalived => true,
-            Self::Balancer => false,
+            Self::Balancer | Self::Copier => false,
         }
     }
 
@@ -256,7 +263,7 @@ impl Component {
     pub const fn redundancy(self) -> Redundancy {
         match self {
             Self::Zookeeper | Self::MesosMaster => Redundancy::Quorum,
-            Self::MesosAgent => Redundancy::Pool,
+            Self::MesosAgent | Self::Copier => Redundancy::Pool,
             Self::Marathon | Self::Chronos | Self::Keepalived => Redundancy::Standby,
             Self::Registry | Self::Haproxy | Self::Balancer => Redundancy::Replicas,
         }
@@ -274,6 +281,7 @@ impl Component {
             Self::Haproxy => "edge hosts",
             Self::Balancer => "balancers",
             Self::Keepalived => "hosts for the virtual IP",
+            Self::Copier => "copiers",
         }
     }
 
@@ -281,7 +289,7 @@ impl Component {
     pub(super) fn is_run_by(self, role: Role, has_mesos: bool) -> bool {
         let commands = has_mesos && role == Role::Control;
         match self {
-            Self::Registry => role == Role::Edge,
+            Self::Registry | Self::Copier => role == Role::Edge,
             Self::Zookeeper => role.runs_zookeeper(),
             Self::MesosMaster => commands || role == Role::Master,
             Self::MesosAgent => role == Role::Agent,

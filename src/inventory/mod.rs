@@ -399,12 +399,38 @@ pub struct Zookeeper {
     pub max_client_connections: Option<u16>,
 }
 
+impl Members {
+    /// How many machines they are.
+    pub fn n_machines(&self) -> usize {
+        match self {
+            Self::Count(count) => usize::from(*count),
+            Self::Hosts(hosts) => hosts.len(),
+        }
+    }
+}
+
 impl Inventory {
     /// Whether the machines of a group run a component.
     pub fn runs(&self, group: &Group, component: Component) -> bool {
-        let is_used = component != Component::Keepalived || self.platform.vip.is_some();
+        let is_used = match component {
+            Component::Keepalived => self.platform.vip.is_some(),
+            Component::Copier => self.n_edge_hosts() > 1,
+            Component::Registry
+            | Component::Zookeeper
+            | Component::MesosMaster
+            | Component::MesosAgent
+            | Component::Marathon
+            | Component::Chronos
+            | Component::Haproxy
+            | Component::Balancer => true,
+        };
         is_used
             && group.roles.iter().any(|role| component.is_run_by(*role, self.has_mesos()))
+    }
+
+    fn n_edge_hosts(&self) -> usize {
+        let edge = self.groups.iter().filter(|group| group.roles.contains(&Role::Edge));
+        edge.map(|group| group.members.n_machines()).sum()
     }
 
     /// Whether the cluster has Mesos: whether any machine has a role that needs it.

@@ -204,7 +204,7 @@ fn account(node: &Node, names: &mut Names, r: &mut Reader) -> Option<Account> {
 }
 
 /// The names under which the program and its hosts use the platform's services.
-const OWN_ACCOUNTS: [&str; 2] = ["platform", "platform-pull"];
+const OWN_ACCOUNTS: [&str; 3] = ["platform", "platform-pull", "platform-copier"];
 
 fn account_name(node: &Node, r: &mut Reader) -> Option<String> {
     let text = r.text(node)?;

@@ -11,7 +11,8 @@ use super::image::{self, BuildContext};
 use crate::certificate::{OwnCertificate, San};
 use crate::component::mesos::OPERATOR;
 use crate::component::{
-    ImageFacts, Inputs, Spec, chronos, firewall, haproxy, marathon, mesos, registry,
+    ImageFacts, Inputs, Spec, chronos, copier, firewall, haproxy, marathon, mesos,
+    registry,
 };
 use crate::host::HostName;
 use crate::images::resolved::ResolvedImages;
@@ -124,7 +125,7 @@ async fn inputs(
     let (htpasswd, edge_logins) = match certificates.is_empty() {
         true => (Secret::new(""), Vec::new()),
         false => {
-            let own = [registry::SECRET, registry::PULL_SECRET];
+            let own = [registry::SECRET, registry::PULL_SECRET, copier::SECRET];
             let users = users(files, ctx)?;
             let htpasswd = htpasswd(files, own.map(|name| &secrets[name]), &users);
             (htpasswd.await?, edge_logins(files, &secrets, users).await?)
@@ -325,10 +326,11 @@ fn users(
 /// The registries' password file; `own` are the passwords of the platform's own accounts.
 async fn htpasswd(
     files: &ClusterFiles,
-    own: [&Secret; 2],
+    own: [&Secret; 3],
     users: &[(String, Secret)],
 ) -> Result<Secret, Error> {
-    let names = [registry::ACCOUNT, registry::PULL_ACCOUNT].map(str::to_owned);
+    let names = [registry::ACCOUNT, registry::PULL_ACCOUNT, copier::ACCOUNT];
+    let names = names.map(str::to_owned);
     let own = names.into_iter().zip(own.map(Secret::clone));
     let accounts = own.chain(users.iter().cloned());
     let lines = hashed(files, accounts, State::htpasswd_line).await?;

@@ -23,6 +23,7 @@ use super::error::Error;
 use super::gather::{logins, registry_password};
 use super::survey;
 use super::{RunContext, connect, machines};
+use crate::api::copier::CopierStatus;
 use crate::api::zookeeper::{Answer, Mode};
 use crate::component::registry::ACCOUNT;
 use crate::component::{
@@ -136,10 +137,11 @@ pub async fn status(
     let questions = questions.filter(|(host, _)| fleet.contains_key(host)).collect();
     let logins = logins(files, ctx)?;
     let services = Services { fleet: &fleet, topology: &topology, logins: &logins };
-    let (facts, answers, registries, asked, blocked) = tokio::join!(
+    let (facts, answers, registries, copiers, asked, blocked) = tokio::join!(
         survey::facts_now(&fleet, &questions, ctx),
         members(&fleet, &topology),
         registries(files, &topology, &fleet, ctx),
+        copiers(services),
         Asked::of(services, ctx),
         reach::blocked(&fleet, reach::connections(&topology)),
     );
@@ -151,6 +153,7 @@ pub async fn status(
         facts: &facts,
         answers: &answers,
         registries: &registries,
+        copiers: &copiers,
         asked: &asked,
         missing: &machines.plan.missing,
     };
@@ -255,6 +258,18 @@ async fn ask_registry(
     answer.map_err(|error| format!("does not serve: {}", in_words(&error)))
 }
 
+/// What the copiers tell.
+async fn copiers(services: Services<'_>) -> Copiers {
+    let members = services.topology.members_of(Component::Copier).into_iter();
+    let asked = members.map(|member| async move {
+        let told = services.copier(&member).await;
+        (member.host, told)
+    });
+    join_all(asked).await.into_iter().collect()
+}
+
+type Copiers = BTreeMap<HostName, Result<CopierStatus, String>>;
+
 /// The state of an agent that the master shut down for good.
 const GONE: &str = "gone for good: the master shut it down; `platform up` starts it as a new \
                     agent";
@@ -266,6 +281,7 @@ struct Seen<'a> {
     answers: &'a BTreeMap<HostName, Result<Answer, String>>,
     asked: &'a Asked,
     registries: &'a BTreeMap<HostName, Result<(), String>>,
+    copiers: &'a Copiers,
     missing: &'a [MissingMachine],
 }
 
@@ -304,7 +320,12 @@ impl Seen<'_> {
             problems.push("ZooKeeper has no quorum".to_owned());
         }
         problems.extend(self.asked.problems(self.topology));
+        let copiers = || self.told_by_copiers();
+        problems.extend(copiers().flat_map(|(host, told)| told.not_copied(host)));
         let mut notes = self.asked.notes();
+        notes.extend(copiers().filter_map(|(host, told)| {
+            Some(format!("the registry on {host} still has {}", told.on_their_way()?))
+        }));
         notes.extend(agent::unlimited(self.topology, self.facts));
         notes.extend(keepalived::note(self.topology));
         Status {
@@ -318,6 +339,11 @@ impl Seen<'_> {
             problems,
             notes,
         }
+    }
+
+    fn told_by_copiers(&self) -> impl Iterator<Item = (&HostName, &CopierStatus)> {
+        let told = self.copiers.iter();
+        told.filter_map(|(host, told)| Some((host, told.as_ref().ok()?)))
     }
 
     fn host(&self, node: &Node) -> HostStatus {
@@ -360,6 +386,13 @@ impl Seen<'_> {
                 refused.cloned().map(ServiceState::Faulty)
             }
             Health::Zookeeper => self.answers.get(&node.host).map(of_member),
+            Health::Copier => {
+                let fault = self.copiers.get(&node.host).and_then(|told| match told {
+                    Ok(told) => told.fault(),
+                    Err(why) => Some(format!("does not serve: {why}")),
+                });
+                fault.map(ServiceState::Faulty)
+            }
             Health::Agents
             | Health::Leader
             | Health::Edge
@@ -470,6 +503,7 @@ mod tests {
             facts: &BTreeMap::new(),
             answers: &BTreeMap::new(),
             registries: &BTreeMap::new(),
+            copiers: &Copiers::new(),
             missing,
         };
         let status = seen.status(&[]);
@@ -541,6 +575,7 @@ mod tests {
             facts: &[(host.clone(), facts)].into(),
             answers: &BTreeMap::new(),
             registries: &[(host, answer.map_err(str::to_owned))].into(),
+            copiers: &Copiers::new(),
             missing: &[],
         };
         seen.status(&[]).problems

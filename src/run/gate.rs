@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::units::{Stuck, UnitRun, Watch};
 use crate::event::{Event, Events};
+use crate::inventory::Component;
 use crate::plan::Gate;
 
 /// The longest that a gate may stay closed. A ZooKeeper member that fetches a large database over
@@ -16,6 +17,9 @@ const DEADLINE: Duration = Duration::from_secs(180);
 
 /// The longest that a machine may take to boot. The firmware of a large machine tests its memory.
 const BOOT: Duration = Duration::from_secs(15 * 60);
+
+/// The longest that a registry may take to get all images from the others.
+const FILLED: Duration = Duration::from_secs(30 * 60);
 
 /// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -219,6 +223,9 @@ fn limit(gate: &Gate) -> (Duration, &'static str) {
             "look at the machine's console, and make it boot; the boot setting is in \
              /etc/default/grub.d/99-platform.cfg; ",
         ),
-        _ => (DEADLINE, ""),
+        Gate::Serves { component: Component::Copier, .. } => {
+            (FILLED, "the copier goes on by itself; ")
+        }
+        Gate::Serves { .. } => (DEADLINE, ""),
     }
 }

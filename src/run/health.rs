@@ -108,9 +108,11 @@ impl ClusterHealth<'_> {
                 zookeeper::state(fleet, topology, members).await
             }
             Health::Agents => self.services.look_at_agents(members).await,
-            Health::Leader | Health::Edge | Health::Balancer | Health::VirtualIp => {
-                self.services.look(component, members).await
-            }
+            Health::Leader
+            | Health::Edge
+            | Health::Balancer
+            | Health::VirtualIp
+            | Health::Copier => self.services.look(component, members).await,
         }
     }
 

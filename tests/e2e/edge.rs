@@ -3,6 +3,7 @@
 //! else is real.
 
 mod certs;
+mod images;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -41,7 +42,9 @@ fn everyone_uses_the_platform_through_one_address_that_outlives_an_edge_host() {
     reach::only_ssh_and_the_edge_answer(&lab, &OPEN);
     certs::are_replaced_while_everyone_goes_on(&lab);
     certs::may_be_the_operators_own(&lab, &body(&lab, BOB));
+    images::are_copied_to_both_hosts(&lab);
     moves_when_its_host_dies(&lab);
+    images::fill_a_registry_that_lost_them(&lab);
     says_when_both_hosts_have_the_address(&lab);
     lab.run(&["down", "--yes"]).exits(0);
     assert_eq!(lab.remains(), [""; 0]);
@@ -293,12 +296,15 @@ fn holders(lab: &Lab) -> Vec<&'static str> {
 fn moves_when_its_host_dies(lab: &Lab) {
     let password = password(lab, "ann");
     let [holder] = holders(lab)[..] else { panic!("one has it: {:?}", holders(lab)) };
+    let pushed = images::push(lab, "before");
+    images::wait_for(lab, &pushed);
     lab.machine(holder).kill();
     until("the platform through the other host", MOVED, || {
         let answer = status(&client(lab), lab, SERVICES[0], Some(("ann", &password)));
         (answer == Some(200)).then_some(())
     });
     until("the app through the other host", MOVED, || answer_of_app(lab));
+    images::pull(lab, &pushed);
     let said = lab.run(&["status"]).exits(1).said();
     assert!(said.contains("has the virtual IP"), "{said}");
     let other: Vec<&str> = EDGES.into_iter().filter(|edge| *edge != holder).collect();

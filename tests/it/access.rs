@@ -13,43 +13,54 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 
-/// Every component on its own host, and two agents.
+/// Every component on its own host, two edge hosts, and two agents.
 const APART: &str = "cluster: tiny\nprovider: {ssh: {}}\ngroups:\n  \
     zk: {roles: [zookeeper], hosts: [{address: 10.0.0.1, name: zookeeper}]}\n  \
     ms: {roles: [master], hosts: [{address: 10.0.0.2, name: master}]}\n  \
     mt: {roles: [marathon], hosts: [{address: 10.0.0.3, name: marathon}]}\n  \
     ch: {roles: [chronos], hosts: [{address: 10.0.0.4, name: chronos}]}\n  \
-    edge: {roles: [edge], hosts: [{address: 10.0.0.5, name: edge}]}\n  \
+    edge:\n    roles: [edge]\n    \
+        hosts: [{address: 10.0.0.5, name: edge}, {address: 10.0.0.8, name: edge-2}]\n  \
     workers:\n    roles: [agent]\n    \
         hosts: [{address: 10.0.0.6, name: agent-1}, {address: 10.0.0.7, name: agent-2}]\n";
 
 /// Every secret of the cluster, and the hosts that need it.
-const HOLDERS: [(&str, &[&str]); 21] = [
+const HOLDERS: [(&str, &[&str]); 22] = [
     (
         "secret-registry-pull",
-        &["agent-1", "agent-2", "chronos", "edge", "marathon", "master", "zookeeper"],
+        &[
+            "agent-1",
+            "agent-2",
+            "chronos",
+            "edge",
+            "edge-2",
+            "marathon",
+            "master",
+            "zookeeper",
+        ],
     ),
     ("secret-registry", &[]),
-    ("secret-hash", &["edge"]),
-    ("secret-registry-http", &["edge"]),
-    ("secret-tls-key", &["edge"]),
+    ("secret-hash", &["edge", "edge-2"]),
+    ("secret-registry-copier", &["edge", "edge-2"]),
+    ("secret-registry-http", &["edge", "edge-2"]),
+    ("secret-tls-key", &["edge", "edge-2"]),
     ("secret-zookeeper-quorum", &["zookeeper"]),
     ("secret-zookeeper-super", &[]),
     ("secret-mesos-zookeeper", &["master"]),
     ("secret-agent-zookeeper", &["agent-1", "agent-2"]),
     // The operator's rights end at the masters: no other host may have the operator's password.
     ("secret-mesos-operator", &["master"]),
-    ("secret-mesos-edge", &["edge", "master"]),
+    ("secret-mesos-edge", &["edge", "edge-2", "master"]),
     ("secret-mesos-agent", &["agent-1", "agent-2", "master"]),
     ("secret-of-agent-1", &["agent-1"]),
     ("secret-of-agent-2", &["agent-2"]),
     ("secret-marathon-zookeeper", &["marathon"]),
     ("secret-marathon-mesos", &["marathon", "master"]),
-    ("secret-marathon-http", &["edge", "marathon"]),
+    ("secret-marathon-http", &["edge", "edge-2", "marathon"]),
     ("secret-chronos-zookeeper", &["chronos"]),
     ("secret-chronos-mesos", &["chronos", "master"]),
-    ("secret-chronos-http", &["chronos", "edge"]),
-    ("secret-edge-hash", &["edge"]),
+    ("secret-chronos-http", &["chronos", "edge", "edge-2"]),
+    ("secret-edge-hash", &["edge", "edge-2"]),
 ];
 
 /// The files of a host.
@@ -166,7 +177,7 @@ fn tasks_run_as_a_user_of_their_own_and_as_others_that_the_inventory_allows() {
     let mut cluster = Cluster::of(APART);
     assert_eq!(run_tasks(&cluster), [(); 2].map(|()| json!([mesos::TASKS])));
     assert_eq!(usual_users(&cluster), [true; 2]);
-    let node = &cluster.topology.nodes[5];
+    let node = cluster.topology.agents().next().expect("there are two");
     let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
     let is_made = |resource: &Resource| matches!(resource, Resource::User(user) if user.name == mesos::TASKS);
     assert!(wants.iter().any(|(_, resource)| is_made(resource)), "agents have the user");

@@ -66,15 +66,20 @@ fn an_edge_host_is_brought_the_registry() {
 }
 
 #[test]
-fn an_edge_host_with_a_virtual_ip_is_brought_keepalived() {
+fn an_edge_host_with_a_virtual_ip_is_brought_keepalived_and_beside_another_the_copier() {
     let cluster = Cluster::of(
         "cluster: lab\nprovider: {local: {}}\ngroups:\n  \
            control: {roles: [control], count: 3}\n  edge: {roles: [edge], count: 2}\n  \
            workers: {roles: [agent], count: 1}\nplatform: {vip: 10.77.0.10}\n",
     );
     let text = brought(&cluster, "edge-2");
-    let at = text.find("[edge] Image(Image { name: \"keepalived").expect("it is brought");
-    snapshot::check("component-keepalived", &text[at..]);
+    let at = |what: &str| text.find(what).expect("it is brought");
+    let copier =
+        at("[edge] Directory(Directory { path: HostPath(\"/var/lib/platform/copier");
+    let keepalived = at("[edge] Image(Image { name: \"keepalived");
+    snapshot::check("component-keepalived", &text[keepalived..copier]);
+    // Because there are two registries.
+    snapshot::check("component-copier", &text[copier..]);
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Order {
             edit::add(text, &name, &addition, exists)
         };
         let (before, edited) = files.edited("with these machines in it", edit)?;
-        let n_before = size(group);
+        let n_before = group.members.n_machines();
         let files = files.with(edited.inventory.clone());
         let step = Step::Edit { before, edited: Box::new(edited) };
         Ok(Self { files, group: name, addition, n_before, step })
@@ -254,13 +254,6 @@ fn is_in(inventory: &Inventory, noted: &state::Addition) -> bool {
             .iter()
             .all(|asked| hosts.iter().any(|host| host.address == asked.address)),
         _ => false,
-    }
-}
-
-fn size(group: &Group) -> usize {
-    match &group.members {
-        Members::Count(count) => usize::from(*count),
-        Members::Hosts(hosts) => hosts.len(),
     }
 }
 

@@ -18,6 +18,7 @@ use hyper::Uri;
 
 use crate::api::balancer::{Balancer, BalancerStatus};
 use crate::api::chronos::Chronos;
+use crate::api::copier::CopierStatus;
 use crate::api::edge::{Edge, EdgeError};
 use crate::api::http::{Access, ApiError, Endpoint, Login, ThroughHost};
 use crate::api::marathon::Marathon;
@@ -28,7 +29,8 @@ use crate::component::mesos::OPERATOR;
 use crate::event::in_words;
 use crate::host::HostName;
 use crate::inventory::component::{
-    BALANCER_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT, MASTER_PORT,
+    BALANCER_PORT, CHRONOS_PORT, COPIER_PORT, MARATHON_EDGE_PORT, MARATHON_PORT,
+    MASTER_PORT,
 };
 use crate::inventory::{Component, Redundancy};
 use crate::plan::MemberHealth;
@@ -110,6 +112,7 @@ impl Services<'_> {
             Component::Haproxy => Box::pin(self.edge_status(member)),
             Component::Balancer => Box::pin(self.balancer_status(member)),
             Component::Keepalived => Box::pin(self.vip_status(member)),
+            Component::Copier => Box::pin(self.copier_status(member)),
             Component::Registry | Component::Zookeeper | Component::MesosAgent => {
                 Box::pin(async move { Err(format!("{component} has no such status")) })
             }
@@ -158,18 +161,43 @@ impl Services<'_> {
         &self,
         member: &Member,
     ) -> Result<BalancerStatus, String> {
+        let ask = Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port: BALANCER_PORT };
+        let access = self.own_program("balancer", member, ask)?;
+        Balancer::new(access).status().await.map_err(said)
+    }
+
+    /// Whether the registry of a host has all images that can be copied; no copier leads.
+    async fn copier_status(&self, member: &Member) -> LeaderStatus {
+        let status = self.copier(member).await?;
+        match status.fault().or_else(|| status.on_their_way()) {
+            Some(why) => Err(why),
+            None => Ok(false),
+        }
+    }
+
+    /// What the copier of a host tells about itself.
+    pub(crate) async fn copier(&self, member: &Member) -> Result<CopierStatus, String> {
+        let ask = Endpoint { host: member.address.to_string(), port: COPIER_PORT };
+        CopierStatus::ask(self.own_program("copier", member, ask)?).await.map_err(said)
+    }
+
+    /// How to ask a program of this project on a host.
+    fn own_program(
+        &self,
+        name: &str,
+        member: &Member,
+        ask: Endpoint,
+    ) -> Result<Access, String> {
         let remote = self.fleet.get(&member.host);
         let remote = remote.ok_or("there is no connection to its host")?;
-        let ask = Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port: BALANCER_PORT };
-        let access = Access {
-            name: format!("the balancer on {}", member.host),
+        Ok(Access {
+            name: format!("the {name} on {}", member.host),
             ask,
             own: BTreeSet::new(),
             login: None,
             dialer: Arc::new(ThroughHost(Arc::clone(remote))),
             deadline: ANSWER,
-        };
-        Balancer::new(access).status().await.map_err(said)
+        })
     }
 
     /// Whether a host has the virtual IP.
@@ -338,8 +366,8 @@ impl Services<'_> {
         let (statuses, unasked) = self.statuses(component, members).await;
         let whole = self.topology.members_of(component).len() == members.len();
         let one_leads = match component.redundancy() {
-            Redundancy::Replicas => None,
-            Redundancy::Quorum | Redundancy::Standby | Redundancy::Pool => Some(whole),
+            Redundancy::Replicas | Redundancy::Pool => None,
+            Redundancy::Quorum | Redundancy::Standby => Some(whole),
         };
         match (judge(members, &statuses, one_leads), unasked) {
             (GateState::Open(seen), _) if component == Component::MesosMaster => {

@@ -10,12 +10,13 @@ use super::Machine;
 pub(crate) struct Writes(Vec<String>);
 
 /// Change times show every write, a new owner or mode, and a replaced file. A login itself
-/// changes /var/log and /run; ZooKeeper, Mesos, the balancer and Docker write to their own data at
+/// changes /var/log and /run; ZooKeeper, Mesos, the balancer, the copier and Docker write to their own data at
 /// any time.
 const WRITES: &str = "
 find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \\
     -o -path /var/log \\
-    -o -path /var/lib/platform/balancer -o -path /var/lib/platform/zookeeper -o -path '/var/lib/platform/mesos-*' \\) -prune \\
+    -o -path /var/lib/platform/balancer -o -path /var/lib/platform/copier \\
+    -o -path /var/lib/platform/zookeeper -o -path '/var/lib/platform/mesos-*' \\) -prune \\
     -o -printf '%p %y %m %U:%G %s %C@ %l\\n' | sort
 find /run/platform /run/systemd/system -printf '%p %C@\\n' 2>/dev/null | sort
 for unit in docker platform-registry platform-zookeeper; do

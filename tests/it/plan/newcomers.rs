@@ -145,14 +145,17 @@ fn for_a_new_registry_others_learn_of_it_and_agents_get_its_login_without_a_new_
         "file /etc/docker/certs.d/10.0.0.12:5000/ca.crt",
         "file /etc/platform/docker/config.json",
     ];
-    // The landing page names all hosts of the edge.
-    let page =
-        ["file /etc/platform/balancer/settings.json", "start platform-balancer.service"];
-    for (host, page) in [("c1", &[][..]), ("e1", &page), ("m1", &[])] {
-        let all = login.iter().chain(&LETS_IN).chain(page);
-        let expected: BTreeSet<String> = all.map(|&change| change.to_owned()).collect();
+    let expected: BTreeSet<String> =
+        login.into_iter().chain(LETS_IN).map(str::to_owned).collect();
+    for host in ["c1", "m1"] {
         assert_eq!(changes(&plan, host), expected, "{host}");
     }
+    // The first registry is not alone any more, so it gets a copier, and the landing page names all
+    // hosts of the edge.
+    let edge = changes(&plan, "e1");
+    assert!(edge.is_superset(&expected), "{edge:?}");
+    assert!(edge.contains("start platform-copier.service"), "{edge:?}");
+    assert!(edge.difference(&expected).all(|it| it.contains("copier") || it.contains("balancer")), "{edge:?}");
     let agent = changes(&plan, "w1");
     let login = "file /etc/platform/mesos-agent/docker/config.json";
     assert!(agent.contains(login), "{agent:?}");

@@ -242,9 +242,10 @@ fn a_virtual_ip_that_another_machine_has_is_not_taken_from_it() {
           machine"
         ]
     );
-    let own = r#"{"q":"address","address":"10.0.0.100"}"#;
-    for host in ["e1", "e2"] {
-        let found = objected_in(&cluster, &[("e2", answering), (host, own)]);
+    let vip = r#"{"q":"address","address":"10.0.0.100"}"#;
+    for (host, address) in [("e1", "10.0.0.8"), ("e2", "10.0.0.9")] {
+        let own = format!("{{\"q\":\"address\",\"address\":\"{address}\"}}\n{vip}");
+        let found = objected_in(&cluster, &[("e2", answering), (host, &own)]);
         assert_eq!(found, [""; 0], "{host} has it");
     }
 }
