@@ -119,6 +119,7 @@ fn images(at: &Path) -> Result<Images, Unreadable> {
         let file = tags.join(&name).join("current/link");
         if let (Ok(tag), Some(at), Some(digest)) =
             (Tag::try_from(name), written(&file), link(&file))
+            && images.manifests.contains(&digest)
         {
             images.tags.insert(tag, Tagged { at, digest });
         }

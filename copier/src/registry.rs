@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use platform_daemon::settings::{Login, NoPassword};
@@ -37,6 +38,7 @@ pub struct Registry {
     base: String,
     login: Login,
     agent: Agent,
+    n_stored: AtomicU64,
 }
 
 /// A manifest that was read.
@@ -149,7 +151,13 @@ pub fn agent(authority: &Path) -> Result<Agent, NoAuthority> {
 impl Registry {
     /// A registry at an address; asks nothing yet.
     pub fn new(name: String, address: SocketAddr, login: Login, agent: Agent) -> Self {
-        Self { name, base: format!("https://{address}"), login, agent }
+        let base = format!("https://{address}");
+        Self { name, base, login, agent, n_stored: AtomicU64::new(0) }
+    }
+
+    /// How many bytes of blobs it has taken.
+    pub fn n_stored(&self) -> u64 {
+        self.n_stored.load(Ordering::Relaxed)
     }
 
     /// Reads a manifest and checks it against its digest.
@@ -267,6 +275,7 @@ impl Registry {
                 request.header("content-range", format!("{n_sent}-{}", next - 1));
             let answer = request.content_type(BYTES).send(&chunk[..]);
             *upload = self.place(&self.expect("storing a blob", 202, answer)?)?;
+            self.n_stored.fetch_add(next - n_sent, Ordering::Relaxed);
             n_sent = next;
         }
     }
@@ -285,7 +294,9 @@ impl Registry {
             self.agent.put(url).config().timeout_global(Some(allowed(blob.size)));
         let request = request.build().header("authorization", self.login()?);
         let answer = request.content_type(BYTES).send(chunk);
-        self.expect("storing a blob", 201, answer).map(drop)
+        self.expect("storing a blob", 201, answer)?;
+        self.n_stored.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Where an upload goes on.

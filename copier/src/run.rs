@@ -302,6 +302,7 @@ impl Copier {
         status.lacking = rows.collect();
         status.holdings = serde_json::to_string(own).expect("names and numbers are JSON");
         status.counts.looks += 1;
+        status.counts.bytes = self.own.n_stored();
         status.looked = Some(Instant::now());
     }
 }

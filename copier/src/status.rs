@@ -62,6 +62,8 @@ pub struct Counts {
     pub copied: u64,
     /// Copies that failed.
     pub failed: u64,
+    /// Bytes that were copied.
+    pub bytes: u64,
 }
 
 impl Status {
@@ -77,7 +79,7 @@ impl Status {
         let silent = self.others.iter().filter(|other| other.fault.is_some()).count();
         let failing = self.lacking.iter().filter(|image| image.fault.is_some()).count();
         let number = |n: usize| Value::from(n);
-        let Counts { looks, copied, failed } = self.counts;
+        let Counts { looks, copied, failed, bytes } = self.counts;
         let mut out = String::new();
         for (kind, name, help, value) in [
             ("gauge", "look_age_seconds", "Time since the last look", age(self.looked)),
@@ -92,6 +94,7 @@ impl Status {
             ("counter", "looks_total", "Looks", Value::from(looks)),
             ("counter", "copied_total", "Images that were copied", Value::from(copied)),
             ("counter", "failed_total", "Copies that failed", Value::from(failed)),
+            ("counter", "bytes_total", "Bytes that were copied", Value::from(bytes)),
         ] {
             pages::metric(
                 &mut out,

@@ -18,9 +18,6 @@ const DEADLINE: Duration = Duration::from_secs(180);
 /// The longest that a machine may take to boot. The firmware of a large machine tests its memory.
 const BOOT: Duration = Duration::from_secs(15 * 60);
 
-/// The longest that a registry may take to get all images from the others.
-const FILLED: Duration = Duration::from_secs(30 * 60);
-
 /// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -148,7 +145,7 @@ async fn until_open(
     let begun = Instant::now();
     let name = gate.to_string();
     let mut last = String::new();
-    let (mut watch, mut looked) = (Watch::default(), begun);
+    let (mut watch, mut looked, mut since) = (Watch::default(), begun, begun);
     loop {
         match health.look(gate).await {
             GateState::Open(seen) => {
@@ -158,8 +155,11 @@ async fn until_open(
             }
             GateState::Closed(seen) => {
                 if seen != last {
-                    let gate = name.clone();
-                    events.emit(&Event::Waiting { gate, seen: seen.clone() });
+                    let name = name.clone();
+                    events.emit(&Event::Waiting { gate: name, seen: seen.clone() });
+                    if is_lasting(gate) {
+                        since = Instant::now();
+                    }
                 }
                 last = seen;
             }
@@ -177,7 +177,7 @@ async fn until_open(
             looked = Instant::now();
         }
         let (deadline, advice) = limit(gate);
-        if begun.elapsed() > deadline {
+        if since.elapsed() > deadline {
             let mut words = health.blocked(gate).await;
             words.extend(tell(&watch.suspects(), health).await);
             let words = words.join("\n");
@@ -215,6 +215,11 @@ async fn tell(stuck: &[Stuck], health: &dyn HealthCheck) -> Vec<String> {
     told
 }
 
+/// Whether what a gate waits for may take any time, as long as what is reported changes.
+fn is_lasting(gate: &Gate) -> bool {
+    matches!(gate, Gate::Serves { component: Component::Copier, .. })
+}
+
 /// The longest that a gate may stay closed, and what to do after that.
 fn limit(gate: &Gate) -> (Duration, &'static str) {
     match gate {
@@ -223,9 +228,10 @@ fn limit(gate: &Gate) -> (Duration, &'static str) {
             "look at the machine's console, and make it boot; the boot setting is in \
              /etc/default/grub.d/99-platform.cfg; ",
         ),
-        Gate::Serves { component: Component::Copier, .. } => {
-            (FILLED, "the copier goes on by itself; ")
-        }
+        Gate::Serves { component: Component::Copier, .. } => (
+            DEADLINE,
+            "nothing was copied in that time, and the copiers go on by themselves; ",
+        ),
         Gate::Serves { .. } => (DEADLINE, ""),
     }
 }

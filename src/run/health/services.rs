@@ -166,13 +166,25 @@ impl Services<'_> {
         Balancer::new(access).status().await.map_err(said)
     }
 
-    /// Whether the registry of a host has all images that can be copied; no copier leads.
+    /// Whether the registry of a host has all images that can be copied, and the others have all of
+    /// its images; no copier leads. A copier that does not run yet, or not now, is not waited for.
     async fn copier_status(&self, member: &Member) -> LeaderStatus {
-        let status = self.copier(member).await?;
-        match status.fault().or_else(|| status.on_their_way()) {
-            Some(why) => Err(why),
-            None => Ok(false),
+        let members = self.topology.members_of(Component::Copier);
+        let others = members.iter().filter(|other| other.host != member.host);
+        let others = others.map(|other| async move {
+            Some((&other.host, self.copier(other).await.ok()?))
+        });
+        let (own, others) = tokio::join!(self.copier(member), join_all(others));
+        let own = own?;
+        let mut why = own.fault().or_else(|| own.on_their_way());
+        for (host, other) in others.into_iter().flatten() {
+            let of_other = || {
+                let said = other.deaf_to(&member.host).or_else(|| other.on_their_way());
+                said.map(|said| format!("{host}: {said}"))
+            };
+            why = why.or_else(|| own.deaf_to(host)).or_else(of_other);
         }
+        why.map_or(Ok(false), Err)
     }
 
     /// What the copier of a host tells about itself.

@@ -61,17 +61,18 @@ fn says(looks: &[GateState], at_most: u64) -> Says {
 
 /// Waits for a gate with these results: how it ended, the events, how long it took.
 async fn watch(looks: &[GateState]) -> (Result<(), Closed>, Vec<Event>, Duration) {
-    watch_unit(looks, 0).await
+    watch_unit(Component::Zookeeper, looks, 0).await
 }
 
-/// The same with a unit that is restarted this often.
+/// The same for a component, with a unit that is restarted this often.
 async fn watch_unit(
+    component: Component,
     looks: &[GateState],
     n_restarts: u64,
 ) -> (Result<(), Closed>, Vec<Event>, Duration) {
     let kept = Arc::new(Kept::default());
     let health = says(looks, n_restarts);
-    let gate = Gate::Serves { component: Component::Zookeeper, members: Vec::new() };
+    let gate = Gate::Serves { component, members: Vec::new() };
     let begun = Instant::now();
     let ended = wait(&gate, &health, &Events::to(kept.clone()), &|| false).await;
     (ended, kept.all(), begun.elapsed())
@@ -122,6 +123,16 @@ async fn a_gate_that_does_not_open_in_time_says_what_was_seen_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn images_may_take_any_time_to_copy_as_long_as_some_are_copied() {
+    let each = (1..2_000).map(|n| closed(&format!("{n} MiB so far")));
+    let looks: Vec<GateState> = each.chain([closed("no more")]).collect();
+    let (ended, _, took) = watch_unit(Component::Copier, &looks, 0).await;
+    let shut = ended.expect_err("it stays shut").to_string();
+    assert!(shut.contains("nothing was copied in that time"), "{shut}");
+    assert!((680..682).contains(&took.as_secs()), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_operator_who_stops_does_not_wait_but_an_open_gate_is_seen() {
     let stopped = async |look: GateState| {
         let health = says(&[look], 0);
@@ -144,7 +155,8 @@ async fn an_operator_who_stops_does_not_wait_but_an_open_gate_is_seen() {
 
 #[tokio::test(start_paused = true)]
 async fn a_unit_that_ends_at_each_start_ends_the_wait_with_its_own_words() {
-    let (ended, told, took) = watch_unit(&[closed("control-1 is silent")], 100).await;
+    let (ended, told, took) =
+        watch_unit(Component::Zookeeper, &[closed("control-1 is silent")], 100).await;
     let why = match ended {
         Err(Closed::Never { why, .. }) => why,
         other => panic!("{other:?}"),
@@ -170,7 +182,8 @@ async fn a_unit_that_ends_at_each_start_ends_the_wait_with_its_own_words() {
 
 #[tokio::test(start_paused = true)]
 async fn a_unit_that_ended_twice_is_waited_for_and_its_words_are_told_in_the_end() {
-    let (ended, told, took) = watch_unit(&[closed("control-1 is silent")], 2).await;
+    let (ended, told, took) =
+        watch_unit(Component::Zookeeper, &[closed("control-1 is silent")], 2).await;
     assert!(took >= Duration::from_secs(180), "{took:?}");
     let shut = ended.expect_err("it stays shut").to_string();
     assert!(shut.contains("its log says: java.io.EOFException"), "{shut}");
