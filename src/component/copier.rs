@@ -2,14 +2,14 @@
 //! the other edge hosts have.
 //!
 //! It is a program of this project that travels inside this one, and not an image. It reads the
-//! registry's folder, so it runs as the same user.
+//! registry's folder.
 
 use std::sync::LazyLock;
 
 use minijinja::context;
 use serde_json::{Value, json};
 
-use super::registry::{DATA as IMAGES, USER};
+use super::registry::DATA as IMAGES;
 use super::service::program;
 use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, data_directory, path};
@@ -68,21 +68,20 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
         File { mode: 0o755, ..File::public(path(PROGRAM), BYTES.clone()) },
         File::public(at("settings.json"), settings(context)),
         File::public(at("ca.crt"), context.inputs.ca.clone()),
-        File::private(at("password"), password).owned_by(USER, USER),
+        File::private(at("password"), password),
     ];
     let text = render(
         "copier/platform-copier.service",
         include_str!("../../templates/copier/platform-copier.service"),
         context! {
             cluster => context.topology.cluster.as_str(),
-            user => USER,
             config => CONFIG,
             program => PROGRAM,
             images => IMAGES,
             data => DATA,
         },
     )?;
-    let data = Resource::Directory(data_directory(DATA, USER));
+    let data = Resource::Directory(data_directory(DATA, "root"));
     let mut wants = vec![(Stage::Edge, data)];
     wants.extend(program(Stage::Edge, UNIT, text, files));
     Ok(wants)

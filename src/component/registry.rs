@@ -19,7 +19,7 @@ pub const ACCOUNT: &str = "platform";
 pub const PULL_ACCOUNT: &str = "platform-pull";
 
 /// The numeric user and group as which it runs in its container.
-pub(super) const USER: &str = "5000";
+const USER: &str = "5000";
 /// Where it keeps the images.
 pub(super) const DATA: &str = "/var/lib/platform/registry";
 
