@@ -394,7 +394,8 @@ async fn others(
             | Health::Leader
             | Health::Edge
             | Health::Balancer
-            | Health::VirtualIp => services.health(spec.component).await,
+            | Health::VirtualIp
+            | Health::Copier => services.health(spec.component).await,
         };
         (spec.component, health)
     });
