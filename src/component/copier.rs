@@ -77,7 +77,6 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
             cluster => context.topology.cluster.as_str(),
             config => CONFIG,
             program => PROGRAM,
-            images => IMAGES,
             data => DATA,
         },
     )?;
