@@ -155,7 +155,11 @@ fn for_a_new_registry_others_learn_of_it_and_agents_get_its_login_without_a_new_
     let edge = changes(&plan, "e1");
     assert!(edge.is_superset(&expected), "{edge:?}");
     assert!(edge.contains("start platform-copier.service"), "{edge:?}");
-    assert!(edge.difference(&expected).all(|it| it.contains("copier") || it.contains("balancer")), "{edge:?}");
+    assert!(
+        edge.difference(&expected)
+            .all(|it| it.contains("copier") || it.contains("balancer")),
+        "{edge:?}"
+    );
     let agent = changes(&plan, "w1");
     let login = "file /etc/platform/mesos-agent/docker/config.json";
     assert!(agent.contains(login), "{agent:?}");
