@@ -76,8 +76,8 @@ pub(crate) enum FollowError {
     NotApps { address: String, source: NotApps },
     #[error(transparent)]
     Password(#[from] NoPassword),
-    #[error("the answer of {address} is not a summary")]
-    NotSummary { address: String, source: serde_json::Error },
+    #[error("the answer of {address} is not one of Mesos")]
+    NotMesos { address: String, source: serde_json::Error },
 }
 
 /// The Marathon that leads, as far as is known.
@@ -134,7 +134,8 @@ fn stream(
 ) -> Result<(), FollowError> {
     let limit = Limit::Silence(SILENCE);
     let login = settings.login.as_ref();
-    let asked = Asked { path: EVENTS, accept: "text/event-stream", limit, login };
+    let asked =
+        Asked { path: EVENTS, json: None, accept: "text/event-stream", limit, login };
     let (address, answer) = asked.of_leader(candidate)?;
     set_leader(leader, Some(address.clone()));
     if news.send(News::Connected(address.clone())).is_err() {
@@ -156,6 +157,7 @@ fn stream(
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'at> {
     pub(crate) path: &'static str,
+    pub(crate) json: Option<&'static str>,
     pub(crate) accept: &'static str,
     pub(crate) limit: Limit,
     pub(crate) login: Option<&'at Login>,
@@ -177,12 +179,18 @@ impl Asked<'_> {
 
     /// Asks with the login, which is sent to each member anew.
     fn of(self, address: &str) -> Result<Answer, FollowError> {
-        let Self { path, accept, limit, login } = self;
+        let Self { path, json, accept, limit, login } = self;
         let login = login.map(Login::authorization).transpose()?;
-        let request =
-            Request { address, path, accept, authorization: login.as_deref(), limit };
+        let request = Request {
+            address,
+            path,
+            json,
+            accept,
+            authorization: login.as_deref(),
+            limit,
+        };
         let failed = |source| FollowError::Http { address: address.to_owned(), source };
-        http::get(request).map_err(failed)
+        http::send(request).map_err(failed)
     }
 }
 
@@ -245,7 +253,8 @@ fn list(
 ) -> Result<List, FollowError> {
     let asked = Instant::now();
     let (limit, login) = (Limit::Whole(WHOLE_LIST), settings.login.as_ref());
-    let asked_for = Asked { path: APPS, accept: "application/json", limit, login };
+    let asked_for =
+        Asked { path: APPS, json: None, accept: "application/json", limit, login };
     let answer = expect_ok(asked_for.of(address)?, address)?;
     let date = answer.header("date").and_then(parse_date).unwrap_or_else(Timestamp::now);
     let failed = |source| FollowError::Http { address: address.to_owned(), source };

@@ -117,7 +117,7 @@ impl Control {
     pub fn check_and_write(&self, text: &str) -> Result<(), HaproxyError> {
         let file = self.temporary(text)?;
         self.check_file(file.path())?;
-        self.replace(file)
+        replace(file, &self.paths.apps)
     }
 
     /// Puts a text in the place of the file, without a check.
@@ -126,16 +126,18 @@ impl Control {
     ///
     /// If the file cannot be replaced.
     pub fn write(&self, text: &str) -> Result<(), HaproxyError> {
-        self.replace(self.temporary(text)?)
+        replace(self.temporary(text)?, &self.paths.apps)
     }
 
     /// Makes HAProxy load its files again, and waits for the worker that has. Connections are
-    /// handed over.
+    /// handed over, and what its servers did: otherwise it would first think that all are up.
     ///
     /// # Errors
     ///
-    /// If no new worker comes, for example since a port is in use.
+    /// If no new worker comes, for example since a port is in use, or if a file cannot be written.
     pub fn reload(&self) -> Result<(), HaproxyError> {
+        let servers = ask(&self.paths.admin_socket, "show servers state")?;
+        replace(self.temporary(&servers)?, &self.paths.servers)?;
         let before = self.worker()?;
         let n_before = self.master()?.n_reloads;
         // The master starts itself anew, so its answer may be cut.
@@ -187,20 +189,7 @@ impl Control {
             file.as_file().sync_all()?;
             Ok(file)
         });
-        written.map_err(|source| self.cannot_write(source))
-    }
-
-    fn replace(&self, file: NamedTempFile) -> Result<(), HaproxyError> {
-        let path = &self.paths.apps;
-        let replaced = file.persist(path).map_err(|error| error.error).and_then(|_| {
-            let folder = path.parent().unwrap_or(Path::new("/"));
-            fs::File::open(folder)?.sync_all()
-        });
-        replaced.map_err(|source| self.cannot_write(source))
-    }
-
-    fn cannot_write(&self, source: io::Error) -> HaproxyError {
-        HaproxyError::Write { path: self.paths.apps.clone(), source }
+        written.map_err(|source| cannot_write(&self.paths.apps, source))
     }
 
     fn check_file(&self, apps: &Path) -> Result<(), HaproxyError> {
@@ -246,6 +235,18 @@ pub fn taken_ports(bind: &str, ports: &BTreeSet<u16>) -> BTreeSet<u16> {
         error.is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
     };
     ports.iter().copied().filter(is_taken).collect()
+}
+
+fn replace(file: NamedTempFile, path: &Path) -> Result<(), HaproxyError> {
+    let replaced = file.persist(path).map_err(|error| error.error).and_then(|_| {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        fs::File::open(folder)?.sync_all()
+    });
+    replaced.map_err(|source| cannot_write(path, source))
+}
+
+fn cannot_write(path: &Path, source: io::Error) -> HaproxyError {
+    HaproxyError::Write { path: path.to_owned(), source }
 }
 
 fn ask(path: &Path, line: &str) -> Result<String, HaproxyError> {

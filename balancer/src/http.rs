@@ -22,6 +22,8 @@ pub struct Request<'at> {
     pub address: &'at str,
     /// The path with the query.
     pub path: &'at str,
+    /// The JSON to send; without any, it is a GET.
+    pub json: Option<&'at str>,
     /// The type of answer that is wanted.
     pub accept: &'static str,
     /// The value of `Authorization`.
@@ -72,12 +74,12 @@ pub enum HttpError {
     TooLarge,
 }
 
-/// Sends a GET and reads the head of the answer.
+/// Sends a request and reads the head of the answer.
 ///
 /// # Errors
 ///
 /// If there is no answer within the limit, or what comes is not HTTP.
-pub fn get(request: Request<'_>) -> Result<Answer, HttpError> {
+pub fn send(request: Request<'_>) -> Result<Answer, HttpError> {
     let stream = connect(request.address)?;
     let mut timed = Timed::new(stream, request.limit);
     timed.stream.set_write_timeout(Some(CONNECT))?;
@@ -123,11 +125,17 @@ fn text(request: Request<'_>) -> String {
         Limit::Silence(_) => "",
     };
     let login = request.authorization.map(|value| format!("Authorization: {value}\r\n"));
+    let (method, kind, json) = match request.json {
+        Some(json) => ("POST", "Content-Type: application/json\r\n", json),
+        None => ("GET", "", ""),
+    };
     format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: {}\r\n{encoding}{}Connection: close\r\n\r\n",
+        "{method} {} HTTP/1.1\r\nHost: {}\r\nAccept: {}\r\n{kind}Content-Length: {}\r\n{encoding}{}\
+         Connection: close\r\n\r\n{json}",
         request.path,
         request.address,
         request.accept,
+        json.len(),
         login.unwrap_or_default()
     )
 }
@@ -272,9 +280,10 @@ mod tests {
             // The client closes in the end.
             while !closes && stream.read(&mut [0; 100]).is_ok_and(|n| n > 0) {}
         });
-        get(Request {
+        send(Request {
             address: &address,
             path: "/",
+            json: None,
             accept: "application/json",
             authorization: None,
             limit,

@@ -19,10 +19,10 @@
 //! **Modules that act**, with a deadline on every call.
 //!
 //! - [`http`]: asks by HTTP. [`follow`]: the event stream and the lists of the leading Marathon.
-//! - [`mesos`]: asks the leading master, for the landing page only.
+//! - [`mesos`]: asks the leading master, for the landing page only. [`leaders`]: asks it which
+//!   instance of Chronos leads, and tells HAProxy.
 //! - [`haproxy`]: the program, its sockets and its file. [`run`]: the loop.
-//! - [`status`]: what the balancer tells about itself, as JSON, for Prometheus and as the landing
-//!   page.
+//! - [`status`]: what the balancer tells about itself. [`serve`]: shows it, also as the landing page.
 //!
 //! # Rules
 //!
@@ -41,11 +41,13 @@ pub mod hints;
 pub mod html;
 pub mod http;
 pub mod labels;
+pub mod leaders;
 pub mod marathon;
 pub mod mesos;
 pub mod page;
 pub mod render;
 pub mod run;
+pub mod serve;
 pub mod servers_state;
 pub mod services;
 pub mod settings;

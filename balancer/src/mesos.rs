@@ -6,14 +6,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use platform_daemon::journal::{chain, say};
+use platform_daemon::journal::chain;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::follow::{Asked, FollowError};
 use crate::http::Limit;
-use crate::settings::Landing;
-use crate::status::Board;
+use crate::settings::Masters;
 
 const PERIOD: Duration = Duration::from_secs(5);
 /// A master summarises thousands of agents within a second.
@@ -96,59 +95,54 @@ pub struct Framework {
     pub active: bool,
 }
 
-/// Asks the masters for ever, in a thread, and puts the answers on the board.
-pub fn watch(page: Landing, board: Board) {
+/// Asks the masters for ever, in a thread, and tells what they answered, or why they did not.
+pub fn watch(masters: Masters, tell: impl Fn(Result<Mesos, String>) + Send + 'static) {
     thread::spawn(move || {
         loop {
-            let answer = summary(&page).map_err(|error| chain(&error));
-            note(&board, answer);
+            tell(summary(&masters).map_err(|error| chain(&error)));
             thread::park_timeout(PERIOD);
         }
     });
 }
 
-/// An answer that fails leaves the one before, whose age the page tells.
-fn note(board: &Board, answer: Result<Mesos, String>) {
-    let mut status = board.status();
-    match answer {
-        Ok(mesos) => {
-            status.mesos = Some(mesos);
-            status.mesos_error = None;
-        }
-        Err(reason) if status.mesos_error.as_ref() == Some(&reason) => {}
-        Err(reason) => {
-            say(format_args!("no summary of Mesos for the page: {reason}"));
-            status.mesos_error = Some(reason);
-        }
-    }
-}
-
-/// The summary of the leader, which each master names.
-fn summary(page: &Landing) -> Result<Mesos, FollowError> {
-    let asked_for = Asked {
+fn summary(masters: &Masters) -> Result<Mesos, FollowError> {
+    let asked = Instant::now();
+    let question = Asked {
         path: "/state-summary",
+        json: None,
         accept: "application/json",
         limit: Limit::Whole(WHOLE_SUMMARY),
-        login: Some(&page.login),
+        login: Some(&masters.login),
     };
-    let mut failure = None;
-    for master in &page.masters {
-        match ask(asked_for, master) {
-            Ok(mesos) => return Ok(mesos),
-            Err(error) => failure = failure.or(Some(error)),
-        }
-    }
-    Err(failure.unwrap_or(FollowError::NoLeader { address: "none".to_owned() }))
+    let (leader, summary) = masters.ask(question, Summary::parse)?;
+    Ok(Mesos { leader, summary, asked })
 }
 
-fn ask(asked_for: Asked<'_>, master: &str) -> Result<Mesos, FollowError> {
-    let asked = Instant::now();
-    let (leader, answer) = asked_for.of_leader(master)?;
-    let failed = |source| FollowError::Http { address: leader.clone(), source };
-    let bytes = answer.bytes().map_err(failed)?;
-    let unreadable = |source| FollowError::NotSummary { address: leader.clone(), source };
-    let summary = Summary::parse(&bytes).map_err(unreadable)?;
-    Ok(Mesos { leader, summary, asked })
+impl Masters {
+    /// What the leading master answers, and its address: each master names it. The first error, if
+    /// none answers.
+    pub(crate) fn ask<T>(
+        &self,
+        question: Asked<'_>,
+        read: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
+    ) -> Result<(String, T), FollowError> {
+        let ask = |master: &String| {
+            let (leader, answer) = question.of_leader(master)?;
+            let failed = |source| FollowError::Http { address: leader.clone(), source };
+            let bytes = answer.bytes().map_err(failed)?;
+            let unreadable =
+                |source| FollowError::NotMesos { address: leader.clone(), source };
+            Ok((leader.clone(), read(&bytes).map_err(unreadable)?))
+        };
+        let mut failure = None;
+        for master in &self.masters {
+            match ask(master) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or(FollowError::NoLeader { address: "none".to_owned() }))
+    }
 }
 
 impl Summary {
@@ -218,28 +212,9 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_keeps_what_was_known() {
-        let board = Board::default();
-        let summary = Summary::parse(SUMMARY.as_bytes()).unwrap();
-        let leader = "10.0.0.1:5050".to_owned();
-        note(&board, Ok(Mesos { leader, summary, asked: Instant::now() }));
-        note(&board, Err("it is silent".to_owned()));
-        let status = board.status();
-        assert_eq!(status.mesos.as_ref().unwrap().summary.agents.len(), 2);
-        assert_eq!(status.mesos_error.as_deref(), Some("it is silent"));
-    }
-
-    #[test]
     fn no_master_at_all_is_an_error() {
         let login = Login { user: "edge".to_owned(), password_file: "/none".into() };
-        let page = Landing {
-            cluster: String::new(),
-            host: String::new(),
-            hosts: Vec::new(),
-            services: Vec::new(),
-            masters: Vec::new(),
-            login,
-        };
-        assert!(matches!(summary(&page), Err(FollowError::NoLeader { .. })));
+        let nobody = Masters { masters: Vec::new(), login };
+        assert!(matches!(summary(&nobody), Err(FollowError::NoLeader { .. })));
     }
 }

@@ -439,8 +439,7 @@ mod tests {
 
     fn landing() -> Landing {
         serde_json::from_str(
-            r#"{"cluster":"lab","host":"edge-1","masters":[],
-                "login":{"user":"edge","password_file":"/password"},
+            r#"{"cluster":"lab","host":"edge-1",
                 "services":[{"title":"Marathon","port":8443,"path":"/"}],
                 "hosts":[{"name":"one","address":"10.0.0.1","runs":["mesos-master","marathon"]},
                     {"name":"two","address":"10.0.0.2","runs":["marathon","chronos"]}]}"#,

@@ -15,9 +15,11 @@ use crate::decide::{self, Broken, Decision, Doubt, Known, bound_ports, decide};
 use crate::follow::{List, News, follow_events, read_lists};
 use crate::haproxy::{Control, HaproxyError, taken_ports};
 use crate::hints::Hints;
+use crate::leaders;
 use crate::marathon::instance_of;
 use crate::mesos;
 use crate::render::render;
+use crate::serve::serve;
 use crate::servers_state::{Backends, Slot, SlotState};
 use crate::services::{PortOf, Service};
 use crate::settings::Settings;
@@ -38,10 +40,10 @@ const RELOAD_PAUSE: Duration = Duration::from_secs(2);
 const AFTER_FAILED_RELOAD: Duration = Duration::from_secs(10);
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
-/// Another program uses the address for the status, or this host does not have it.
+/// Another program uses an address of this one, or this host does not have it.
 #[derive(Debug, thiserror::Error)]
-#[error("the status cannot be shown at {address}")]
-pub struct NoStatus {
+#[error("cannot listen at {address}")]
+pub struct CannotListen {
     address: SocketAddr,
     source: io::Error,
 }
@@ -50,15 +52,16 @@ pub struct NoStatus {
 ///
 /// # Errors
 ///
-/// If the status cannot be shown on its address.
-pub fn run(settings: Settings) -> Result<(), NoStatus> {
-    let address = settings.listen;
-    let listener =
-        TcpListener::bind(address).map_err(|source| NoStatus { address, source })?;
+/// If it cannot listen at one of its addresses.
+pub fn run(settings: Settings) -> Result<(), CannotListen> {
     let board = Board::default();
-    board.serve(listener, settings.page.clone());
-    if let Some(page) = settings.page.clone() {
-        mesos::watch(page, board.clone());
+    serve(listener(settings.listen)?, board.clone(), settings.page.clone());
+    if let (Some(mesos), true) = (&settings.mesos, settings.page.is_some()) {
+        let board = board.clone();
+        mesos::watch(mesos.clone(), move |answer| board.status().note_mesos(answer));
+    }
+    if let (Some(mesos), Some(address)) = (&settings.mesos, settings.leaders) {
+        leaders::serve(listener(address)?, mesos.clone());
     }
     let settings = Arc::new(settings);
     let leader = Arc::new(Mutex::new(None));
@@ -69,6 +72,10 @@ pub fn run(settings: Settings) -> Result<(), NoStatus> {
     loop {
         balancer.turn(&news);
     }
+}
+
+fn listener(address: SocketAddr) -> Result<TcpListener, CannotListen> {
+    TcpListener::bind(address).map_err(|source| CannotListen { address, source })
 }
 
 struct Balancer {

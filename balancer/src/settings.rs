@@ -48,9 +48,25 @@ pub struct Settings {
     pub own_names: BTreeSet<String>,
     /// The loopback address for the status.
     pub listen: SocketAddr,
+    /// The Mesos masters; `None` if Mesos is not asked.
+    #[serde(default)]
+    pub mesos: Option<Masters>,
+    /// The loopback address at which HAProxy's agent checks ask who leads; `None` if they do not.
+    #[serde(default)]
+    pub leaders: Option<SocketAddr>,
     /// What the landing page shows besides the apps; `None` if there is no page.
     #[serde(default)]
     pub page: Option<Landing>,
+}
+
+/// The Mesos masters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Masters {
+    /// Each of them, as `host:port`.
+    pub masters: Vec<String>,
+    /// The login at them, which need only let it read.
+    pub login: Login,
 }
 
 /// What the landing page shows besides the apps.
@@ -65,10 +81,6 @@ pub struct Landing {
     pub hosts: Vec<Host>,
     /// The services of the platform itself.
     pub services: Vec<OwnService>,
-    /// Every Mesos master, as `host:port`.
-    pub masters: Vec<String>,
-    /// The login at the masters, which need only let it read.
-    pub login: Login,
 }
 
 /// A host of the cluster.
@@ -99,7 +111,9 @@ pub struct OwnService {
 ///
 /// HAProxy has to run as `haproxy -W -S MASTER_SOCKET -f BASE -f APPS`. The base file needs in
 /// `global` a `stats socket ADMIN_SOCKET level admin expose-fd listeners`, a `log` and a
-/// `hard-stop-after`. The file with the apps may be empty at first, but has to be there.
+/// `hard-stop-after`. The file with the apps may be empty at first, but has to be there. Backends of
+/// the base file with `load-server-state-from-file global` begin as they were before a reload, if
+/// `global` names the file of servers as `server-state-file`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Haproxy {
@@ -109,6 +123,8 @@ pub struct Haproxy {
     pub base: PathBuf,
     /// The file with the apps, which this program writes.
     pub apps: PathBuf,
+    /// The file with what the servers did before a reload, which this program writes.
+    pub servers: PathBuf,
     /// The socket of the worker, with level `admin`.
     pub admin_socket: PathBuf,
     /// The socket of the master.
@@ -172,8 +188,14 @@ impl Settings {
             ),
             (self.listen.ip().is_loopback(), "listen", "must be a loopback address"),
             (
+                self.leaders
+                    .is_none_or(|at| at.ip().is_loopback() && self.mesos.is_some()),
+                "leaders",
+                "must be a loopback address, and needs mesos",
+            ),
+            (
                 self.masters().all(|at| is_host_and_port(at)),
-                "page.masters",
+                "mesos.masters",
                 "must be of the form host:port",
             ),
         ];
@@ -182,13 +204,16 @@ impl Settings {
     }
 
     fn masters(&self) -> impl Iterator<Item = &String> {
-        self.page.iter().flat_map(|page| &page.masters)
+        self.mesos.iter().flat_map(|mesos| &mesos.masters)
     }
 
     /// The ports that no app may have.
     pub fn is_reserved(&self, port: u16) -> bool {
         let is_common = self.vhosts && [self.http_port, self.https_port].contains(&port);
-        is_common || port == self.listen.port() || self.ports.reserved.contains(&port)
+        let mut own = [Some(self.listen), self.leaders].into_iter().flatten();
+        is_common
+            || own.any(|at| at.port() == port)
+            || self.ports.reserved.contains(&port)
     }
 }
 
@@ -233,7 +258,7 @@ mod tests {
     const GOOD: &str = r#"{
         "marathons": ["10.0.0.1:8080"],
         "haproxy": {"command": "/usr/sbin/haproxy", "base": "/etc/base.cfg",
-            "apps": "/var/apps.cfg", "admin_socket": "/run/a", "master_socket": "/run/m"},
+            "apps": "/var/apps.cfg", "servers": "/var/servers", "admin_socket": "/run/a", "master_socket": "/run/m"},
         "ports": {"from": 10000, "to": 10100},
         "groups": ["external"],
         "listen": "127.0.0.1:9095"

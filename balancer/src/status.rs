@@ -1,21 +1,18 @@
-//! What the balancer tells about itself, on a loopback address: `/status.json` with everything,
-//! `/metrics` for Prometheus, and the landing page, which HAProxy serves to users.
+//! What the balancer tells about itself, as JSON and for Prometheus.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use platform_daemon::pages::{self, Asked, Page, age};
+use platform_daemon::journal::say;
+use platform_daemon::pages::{self, age};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::marathon::{App, State};
 use crate::mesos::Mesos;
-use crate::page;
 use crate::servers_state::SlotState;
 use crate::services::{Check, Clash, Quarantined};
-use crate::settings::Landing;
 use crate::wanted::Role;
 
 /// Everything that is told.
@@ -200,6 +197,22 @@ impl ServerRow {
 }
 
 impl Status {
+    /// Takes what the masters answered, or why they did not: then the answer before stays, whose age
+    /// the page tells.
+    pub fn note_mesos(&mut self, answer: Result<Mesos, String>) {
+        match answer {
+            Ok(mesos) => {
+                self.mesos = Some(mesos);
+                self.mesos_error = None;
+            }
+            Err(reason) if self.mesos_error.as_ref() == Some(&reason) => {}
+            Err(reason) => {
+                say(format_args!("no summary of Mesos for the page: {reason}"));
+                self.mesos_error = Some(reason);
+            }
+        }
+    }
+
     /// The text of `/status.json`.
     pub fn json(&self) -> String {
         let mut value = serde_json::to_value(self).unwrap_or_default();
@@ -274,37 +287,24 @@ impl Board {
     pub fn status(&self) -> MutexGuard<'_, Status> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Shows it for ever, and the landing page if there is one.
-    pub fn serve(&self, listener: TcpListener, landing: Option<Landing>) {
-        let board = self.clone();
-        pages::serve_for(listener, move |asked| board.page(asked, landing.as_ref()));
-    }
-
-    fn page(&self, asked: &Asked, landing: Option<&Landing>) -> Option<Page> {
-        let of_landing =
-            |kind, text: &str| landing.map(|_| Page::new(kind, text.to_owned()));
-        match asked.path.as_str() {
-            "/status.json" => Some(Page::json(self.status().json())),
-            "/metrics" => Some(Page::metrics(self.status().metrics())),
-            "/" => {
-                let html = page::page(&self.status(), landing?, &asked.host);
-                Some(
-                    Page::new("text/html; charset=utf-8", html).with_policy(page::POLICY),
-                )
-            }
-            "/page.css" => of_landing("text/css", page::STYLE),
-            "/page.js" => of_landing("text/javascript", page::SCRIPT),
-            "/icon.svg" => of_landing("image/svg+xml", page::ICON),
-            _ => None,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mesos::Summary;
     use crate::tests::app;
+
+    #[test]
+    fn a_failure_keeps_what_was_known_of_mesos() {
+        let mut status = Status::default();
+        let summary = Summary::parse(br#"{"slaves":[{},{}]}"#).unwrap();
+        let leader = "10.0.0.1:5050".to_owned();
+        status.note_mesos(Ok(Mesos { leader, summary, asked: Instant::now() }));
+        status.note_mesos(Err("it is silent".to_owned()));
+        assert_eq!(status.mesos.unwrap().summary.agents.len(), 2);
+        assert_eq!(status.mesos_error.as_deref(), Some("it is silent"));
+    }
 
     #[test]
     fn every_task_is_counted_once() {

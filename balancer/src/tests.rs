@@ -8,7 +8,7 @@ pub(crate) fn settings() -> Settings {
     serde_json::from_str(
         r#"{
             "marathons": ["10.0.0.1:8080"],
-            "haproxy": {"command": "haproxy", "base": "/base.cfg", "apps": "/apps.cfg",
+            "haproxy": {"command": "haproxy", "base": "/base.cfg", "apps": "/apps.cfg", "servers": "/servers",
                 "admin_socket": "/admin", "master_socket": "/master"},
             "ports": {"from": 10000, "to": 20000, "reserved": [10080]},
             "groups": ["*"],

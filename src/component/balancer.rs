@@ -17,8 +17,8 @@ use super::spec::{Health, Spec, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, haproxy, marathon, path};
 use crate::inventory::Component;
 use crate::inventory::component::{
-    APP_PORTS, BALANCER_PORT, MARATHON_PORT, MASTER_PORT, PAGE_PORT, PLAIN_PORT,
-    REGISTRY_PORT,
+    APP_PORTS, BALANCER_PORT, LEADERS_PORT, MARATHON_PORT, MASTER_PORT, PAGE_PORT,
+    PLAIN_PORT, REGISTRY_PORT,
 };
 use crate::resource::{Content, Facts, File};
 use crate::template::{BadTemplate, render};
@@ -95,6 +95,7 @@ fn settings(context: Context<'_>) -> String {
             "command": "/usr/sbin/haproxy",
             "base": format!("{}/haproxy.cfg", haproxy::CONFIG),
             "apps": haproxy::APPS,
+            "servers": haproxy::SERVERS,
             "admin_socket": haproxy::ADMIN_SOCKET,
             "master_socket": haproxy::MASTER_SOCKET,
         },
@@ -107,6 +108,11 @@ fn settings(context: Context<'_>) -> String {
         "default_backend": haproxy::PAGE,
         "own_names": own_names(context),
         "listen": format!("127.0.0.1:{BALANCER_PORT}"),
+        "mesos": {
+            "masters": members(context, Component::MesosMaster, MASTER_PORT),
+            "login": { "user": EDGE, "password_file": MESOS_PASSWORD },
+        },
+        "leaders": format!("127.0.0.1:{LEADERS_PORT}"),
         "page": page(context),
     });
     format!("{settings:#}\n")
@@ -154,7 +160,5 @@ fn page(context: Context<'_>) -> Value {
         "host": context.node.host.as_str(),
         "hosts": hosts.collect::<Vec<Value>>(),
         "services": services.collect::<Vec<Value>>(),
-        "masters": members(context, Component::MesosMaster, MASTER_PORT),
-        "login": { "user": EDGE, "password_file": MESOS_PASSWORD },
     })
 }

@@ -6,7 +6,8 @@
 //! and then speaks for the user. At the masters its account may only read. It asks the masters and
 //! Marathon which of them leads. A request that comes while nobody leads waits for the new leader.
 //! Chronos is never asked over HTTP for its health: an instance that is asked while its session at
-//! ZooKeeper is disturbed ends itself, so only its port is tried.
+//! ZooKeeper is disturbed ends itself. So only its port is tried, and who leads is asked of the
+//! balancer, which knows it from the leading master.
 //!
 //! Everyone outside sees the operator's own certificate, if there is one. This program sees that of
 //! the cluster's authority, by asking for [`internal_name`]: it trusts no other authority.
@@ -25,8 +26,8 @@ use super::{Context, Stage, Wants, basic_login, chronos, marathon, mesos, path};
 use crate::certificate::OwnCertificate;
 use crate::inventory::Component;
 use crate::inventory::component::{
-    BALANCER_PORT, CHRONOS_EDGE_PORT, CHRONOS_PORT, MARATHON_EDGE_PORT, MARATHON_PORT,
-    MASTER_PORT, MESOS_EDGE_PORT, PAGE_PORT, PLAIN_PORT,
+    BALANCER_PORT, CHRONOS_EDGE_PORT, CHRONOS_PORT, LEADERS_PORT, MARATHON_EDGE_PORT,
+    MARATHON_PORT, MASTER_PORT, MESOS_EDGE_PORT, PAGE_PORT, PLAIN_PORT,
 };
 use crate::resource::{Content, Directory, Facts, File, Image, Resource, Tree};
 use crate::secret::Secret;
@@ -49,6 +50,8 @@ pub(super) const APPS_FOLDER: &str = "/var/lib/platform/balancer";
 pub(super) const PAGE: &str = "page";
 /// The list of certificates.
 pub(super) const CERTIFICATES: &str = "/etc/platform/haproxy/certificates";
+/// What the servers did before the last reload.
+pub(super) const SERVERS: &str = "/var/lib/platform/balancer/servers";
 /// The services of apps.
 pub(super) const APPS: &str = "/var/lib/platform/balancer/apps.cfg";
 
@@ -98,10 +101,13 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
             config => CONFIG,
             data => APPS_FOLDER,
             apps => APPS,
+            servers => SERVERS,
             master_socket => MASTER_SOCKET,
         },
     )?;
-    let native = Native { image, tree, files: Vec::new(), reloaded, unit: UNIT, text };
+    let reload = include_str!("../../templates/haproxy/reload").to_owned();
+    let files = vec![File::public(path(&format!("{CONFIG}/reload")), reload)];
+    let native = Native { image, tree, files, reloaded, unit: UNIT, text };
     let folder = (Stage::Edge, Resource::Directory(apps_folder()));
     Ok([folder].into_iter().chain(native.wants(Stage::Edge)).collect())
 }
@@ -170,6 +176,8 @@ fn config(context: Context<'_>) -> Result<Secret, BadTemplate> {
             cluster,
             admin_socket => ADMIN_SOCKET,
             tls => tls(),
+            servers => SERVERS,
+            leaders_port => LEADERS_PORT,
             logins => logins.collect::<Vec<Value>>(),
             services => services(context),
         },
@@ -196,6 +204,8 @@ pub(super) struct Service {
     secret: &'static str,
     /// The lines that say how its servers are asked whether they lead.
     check: &'static [&'static str],
+    /// The framework as which the balancer knows it, if that is asked who leads.
+    framework: Option<&'static str>,
 }
 
 pub(super) const SERVICES: [Service; 3] = [
@@ -206,6 +216,7 @@ pub(super) const SERVICES: [Service; 3] = [
         user: OPERATOR,
         secret: marathon::HTTP_SECRET,
         check: &LEADING_MARATHON,
+        framework: None,
     },
     Service {
         component: Component::MesosMaster,
@@ -214,6 +225,7 @@ pub(super) const SERVICES: [Service; 3] = [
         user: mesos::EDGE,
         secret: mesos::EDGE_SECRET,
         check: &LEADING_MASTER,
+        framework: None,
     },
     Service {
         component: Component::Chronos,
@@ -222,6 +234,7 @@ pub(super) const SERVICES: [Service; 3] = [
         user: OPERATOR,
         secret: chronos::HTTP_SECRET,
         check: &[],
+        framework: Some(chronos::PRINCIPAL),
     },
 ];
 
@@ -232,24 +245,26 @@ fn services(context: Context<'_>) -> Vec<Value> {
         let members = context.topology.members_of(service.component).into_iter();
         let [port, inner] = service.ports;
         let servers = members.map(|member| {
-            let address = format!("{}:{inner}", member.address);
-            context! { host => member.host.as_str(), address }
+            let address = member.address.to_string();
+            context! { host => member.host.as_str(), address, port => inner }
         });
         let servers: Vec<Value> = servers.collect();
         let login = basic_login(service.user, context.inputs.secret(service.secret));
         let login = login.expose();
         let check = service.check.iter().map(|line| line.replace("LOGIN", login));
         let check: Vec<String> = check.collect();
-        let name = service.name;
-        (!servers.is_empty()).then(|| context! { name, port, servers, login, check })
+        let Service { name, framework, .. } = *service;
+        (!servers.is_empty())
+            .then(|| context! { name, port, servers, login, check, framework })
     };
-    let here = format!("{}:{BALANCER_PORT}", Ipv4Addr::LOCALHOST);
+    let here = Ipv4Addr::LOCALHOST.to_string();
     let page = context! {
         name => PAGE,
         port => None::<u16>,
-        servers => [context! { host => "balancer", address => here }],
+        servers => [context! { host => "balancer", address => here, port => BALANCER_PORT }],
         login => None::<&str>,
         check => [""; 0],
+        framework => None::<&str>,
     };
     SERVICES.iter().filter_map(service).chain([page]).collect()
 }

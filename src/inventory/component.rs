@@ -29,6 +29,8 @@ pub const APP_PORTS: [u16; 2] = [10000, 20000];
 pub const FIRST_GIVEN_PORT: u16 = 10101;
 /// The port on which the balancer tells its own host about itself.
 pub const BALANCER_PORT: u16 = 9095;
+/// At which the balancer tells HAProxy who leads Chronos, on the loopback address.
+pub const LEADERS_PORT: u16 = 9096;
 /// The common port for HTTPS at the edge: virtual hosts of apps, and else the landing page.
 pub const PAGE_PORT: u16 = 443;
 /// The common port for HTTP at the edge: virtual hosts of apps; all else is sent to HTTPS.

@@ -3,6 +3,7 @@
 //!
 //! It is one test, because a platform is expensive to create: the test follows its whole life.
 
+mod edge;
 mod firewall;
 mod rolling;
 mod strangers;
@@ -227,15 +228,9 @@ fn takes_an_attribute_that_is_added_and_no_other_change(lab: &Lab) {
 fn survives_the_host_that_leads(lab: &Lab) {
     let before = status(lab);
     let leader = before["mesos"]["leader"].as_str().expect("one leads").to_owned();
-    lab.machine(&leader).kill();
-    let after = until("other leaders", FAILOVER, || {
-        let now = status(lab);
-        let other = now["mesos"]["leader"].as_str().is_some_and(|now| now != leader);
-        let agents = now["mesos"]["agents"].as_array().expect("a list").iter();
-        let all_back = agents.clone().all(|agent| agent["active"] == true);
-        let one_leads = ["marathon", "chronos"]
-            .map(|component| members(&now, component, "leads").len() == 1);
-        (other && all_back && one_leads == [true; 2]).then_some(now)
+    let after = edge::nearly_every_request_is_answered_during(lab, || {
+        lab.machine(&leader).kill();
+        has_other_leaders(lab, &leader)
     });
     let services = Services::of(lab);
     let kept = services.job("first").expect("the next leader knows the jobs");
@@ -249,4 +244,17 @@ fn survives_the_host_that_leads(lab: &Lab) {
     }
     assert_eq!(lab.up().result(), RunResult::Changed);
     lab.run(&["status"]).exits(0);
+}
+
+/// The status once all services are led from another host.
+fn has_other_leaders(lab: &Lab, before: &str) -> Value {
+    until("other leaders", FAILOVER, || {
+        let now = status(lab);
+        let other = now["mesos"]["leader"].as_str().is_some_and(|now| now != before);
+        let agents = now["mesos"]["agents"].as_array().expect("a list").iter();
+        let all_back = agents.clone().all(|agent| agent["active"] == true);
+        let one_leads = ["marathon", "chronos"]
+            .map(|component| members(&now, component, "leads").len() == 1);
+        (other && all_back && one_leads == [true; 2]).then_some(now)
+    })
 }

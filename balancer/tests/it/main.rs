@@ -4,6 +4,7 @@
 mod bench;
 mod cases;
 mod isolation;
+mod leaders;
 mod limits;
 mod program;
 mod recorded;

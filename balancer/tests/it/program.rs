@@ -28,7 +28,7 @@ fn bad_arguments_and_settings_end_the_program_with_2() {
 }
 
 #[test]
-fn a_status_address_in_use_ends_the_program_with_1() {
+fn an_address_in_use_ends_the_program_with_1() {
     let edge = Edge::new();
     let text = edge.settings(&[([127, 0, 0, 1], 1).into()]);
     let settings: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -36,5 +36,5 @@ fn a_status_address_in_use_ends_the_program_with_1() {
     let _other = std::net::TcpListener::bind(listen).unwrap();
     let path = edge.path("settings.json");
     std::fs::write(&path, text).unwrap();
-    check(&["--config", path.to_str().unwrap()], 1, "the status cannot be shown at");
+    check(&["--config", path.to_str().unwrap()], 1, "cannot listen at");
 }

@@ -66,6 +66,14 @@ impl Edge {
         edge
     }
 
+    /// Adds lines to `global` and a backend to the base file.
+    pub(crate) fn add_to_base(&self, global: &str, backend: &str) {
+        let base = std::fs::read_to_string(self.path("base.cfg")).unwrap();
+        let base = base.replace("global\n", &format!("global\n{global}"));
+        std::fs::write(self.path("base.cfg"), base + backend).unwrap();
+        std::fs::write(self.path("servers"), "1\n").unwrap();
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -78,6 +86,7 @@ impl Edge {
             "marathons": marathons,
             "haproxy": {
                 "command": "haproxy", "base": at("base.cfg"), "apps": at("apps.cfg"),
+                "servers": at("servers"),
                 "admin_socket": at("admin.sock"), "master_socket": at("master.sock"),
             },
             "bind": self.ip,
@@ -86,10 +95,7 @@ impl Edge {
             "vhosts": true, "http_port": HTTP, "https_port": HTTPS,
             "certificates": CERTIFICATES.1, "default_backend": "landing",
             "listen": SocketAddr::from((next_ip(), 9095)),
-            "page": {
-                "cluster": "lab", "host": "edge-1", "hosts": [], "services": [], "masters": [],
-                "login": {"user": "edge", "password_file": "/none"},
-            },
+            "page": {"cluster": "lab", "host": "edge-1", "hosts": [], "services": []},
         })
         .to_string()
     }
