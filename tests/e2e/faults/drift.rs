@@ -27,9 +27,9 @@ fn a_file_of_ours_that_was_edited(given: &Given, lab: &Lab) {
     let before = machine.sh(&format!("cat {file}"));
     let since = format!("systemctl show -P ExecMainStartTimestamp {MEMBER}");
     let started = machine.sh(&since);
-    machine.sh(&format!("sed -i s/tickTime=2000/tickTime=9999/ {file}"));
+    machine.sh(&format!("sed -i s/tickTime=2000/tickTime=3000/ {file}"));
     let plan = lab.run(&["plan"]).exits(10).said();
-    for text in [file, "-tickTime=9999", "+tickTime=2000"] {
+    for text in [file, "-tickTime=3000", "+tickTime=2000"] {
         assert!(plan.contains(text), "`{text}` is not in:\n{plan}");
     }
     check_up(lab, 0, &["1 change made on 1 host"]);
@@ -37,7 +37,7 @@ fn a_file_of_ours_that_was_edited(given: &Given, lab: &Lab) {
     assert_eq!(machine.sh(&since), started, "it never read what was edited");
     check_finished(lab);
     let restart = format!("systemctl restart {MEMBER}");
-    machine.sh(&format!("sed -i s/tickTime=2000/tickTime=9999/ {file} && {restart}"));
+    machine.sh(&format!("sed -i s/tickTime=2000/tickTime=3000/ {file} && {restart}"));
     check_up(lab, 0, &["2 changes made on 1 host", "restart unit"]);
     assert_eq!(machine.sh(&format!("cat {file}")), before);
     check_finished(lab);
