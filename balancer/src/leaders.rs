@@ -128,13 +128,13 @@ fn answer(mut stream: TcpStream, known: &Known) -> io::Result<()> {
 /// from agents before its leader registers anew: that leader may serve all the time.
 fn verdict(frameworks: &[Framework], question: &str) -> Option<Verdict> {
     let (name, host) = question.split_once(' ')?;
-    let mut named = frameworks.iter().filter(|it| it.info.name == name && !it.recovered);
-    let first = named.next()?;
-    let leads = [first]
-        .into_iter()
-        .chain(named)
-        .any(|it| it.active && it.connected && it.info.hostname == host);
-    Some(if leads { Verdict::Up } else { Verdict::Down })
+    let mut named = frameworks
+        .iter()
+        .filter(|it| it.info.name == name && !it.recovered)
+        .map(|it| it.active && it.connected && it.info.hostname == host)
+        .peekable();
+    named.peek()?;
+    Some(if named.any(|leads| leads) { Verdict::Up } else { Verdict::Down })
 }
 
 impl Known {
