@@ -10,14 +10,18 @@ use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 mod add_node;
+mod app;
 mod certs;
 mod image;
+mod job;
 mod users;
 
 use super::exit::Exit;
 pub use add_node::AddNode;
+pub use app::{App, AppLs, AppVerb};
 pub use certs::{Certs, CertsLs, CertsRotate, CertsVerb};
 pub use image::{Image, ImageBuild, ImagePin, ImageRecipes, ImageVerb};
+pub use job::{Job, JobLs, JobVerb};
 pub use users::{
     PasswordArgs, Users, UsersAdd, UsersLs, UsersPasswd, UsersRm, UsersVerb, Who,
 };
@@ -115,6 +119,10 @@ pub enum Verb {
     AddNode(AddNode),
     /// Show what runs where, who leads, and what may fail
     Status(Status),
+    /// List the apps of Marathon
+    App(App),
+    /// List the jobs of Chronos
+    Job(Job),
     /// List, add, change and remove the users of the platform
     Users(Users),
     /// Remove what `up` set up
@@ -144,6 +152,20 @@ pub struct Inventory {
         required = true
     )]
     pub inventory: PathBuf,
+}
+
+/// Which Marathon and Chronos to talk to.
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+pub struct TargetArgs {
+    /// Talk to the cluster of this inventory; without one, PLATFORM_URL says where Marathon is
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = INVENTORY_VARIABLE,
+        hide_env_values = true
+    )]
+    pub inventory: Option<PathBuf>,
 }
 
 /// Which hosts to use.
@@ -486,7 +508,17 @@ const ENVIRONMENT: &str = "\
 ENVIRONMENT
   PLATFORM_INVENTORY  the inventory, if the command line names none
   NO_COLOR            if not empty: no colours
-  TERM                if `dumb`, empty or not set: plain lines, as for a pipe";
+  TERM                if `dumb`, empty or not set: plain lines, as for a pipe
+
+  For verbs on apps and jobs, in place of an inventory:
+  PLATFORM_URL            where Marathon is, such as https://10.0.0.100:8443
+  PLATFORM_CHRONOS_URL    where Chronos is; if not set and PLATFORM_URL has port 8443: port 4443 of
+                          the same host
+  PLATFORM_USER           the user there
+  PLATFORM_PASSWORD       the user's password
+  PLATFORM_PASSWORD_FILE  or the file that has it on its first line
+  PLATFORM_CA_FILE        the authority of the certificates there (PEM); if not set, those that this
+                          computer trusts";
 
 #[cfg(test)]
 mod tests {

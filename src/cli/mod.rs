@@ -4,10 +4,12 @@
 //! in [`report`](crate::report).
 
 mod add_node;
+mod app;
 pub mod args;
 mod ask;
 mod audit;
 mod certs;
+mod client;
 mod completions;
 mod cost;
 mod down;
@@ -16,6 +18,7 @@ mod exec;
 pub mod exit;
 mod image;
 mod init;
+mod job;
 mod memory;
 mod plan;
 mod session;
@@ -49,6 +52,8 @@ async fn verb(Args { global, verb }: Args) -> Exit {
         Verb::Up(args) => up::run(&args, &global).await,
         Verb::AddNode(args) => add_node::run(&args, &global).await,
         Verb::Status(args) => status::run(&args, &global).await,
+        Verb::App(args) => app::run(&args.verb, &global).await,
+        Verb::Job(args) => job::run(&args.verb, &global).await,
         Verb::Users(args) => users::run(&args.verb, &global).await,
         Verb::Down(args) => down::run(&args, &global).await,
         Verb::Ssh(args) => ssh::run(&args, &global).await,

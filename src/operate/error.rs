@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::cannot_add::CannotAdd;
 use super::cluster_files::{ClusterFiles, ClusterFilesError};
+use super::target::{ServiceError, TargetError};
 use super::users::UserError;
 use crate::event::{count, in_words};
 use crate::host::{HostName, joined};
@@ -152,6 +153,12 @@ pub enum Error {
     /// A user cannot be changed.
     #[error(transparent)]
     User(#[from] UserError),
+    /// It is not known whom to talk to.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A request to Marathon or Chronos.
+    #[error(transparent)]
+    Service(Box<ServiceError>),
     /// A part of the work was done, and a later part failed.
     #[error("{}; {done}", in_words(why))]
     AfterChanges {
@@ -213,7 +220,18 @@ impl From<AwsError> for Error {
     }
 }
 
+impl From<ServiceError> for Error {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(Box::new(error))
+    }
+}
+
 impl Error {
+    /// Whether it may go away by itself: a service is away, or elects a leader.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Service(error) if error.may_pass())
+    }
+
     /// Whether a group that decides by a majority lost its data, so that no run can go on.
     pub(super) fn is_of_lost_data(&self) -> bool {
         matches!(self, Self::NoPlan(NoPlan::Refused(all)) if all.are_of_lost_data())
@@ -266,6 +284,8 @@ impl Error {
                 kind => kind,
             },
             Self::NoMachine(_) => ExitKind::Unreachable,
+            Self::Target(error) => error.kind(),
+            Self::Service(error) => error.kind(),
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => of_probes(errors),
             Self::Machine(

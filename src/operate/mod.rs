@@ -4,9 +4,11 @@
 //! through [`Ask`]; everything that happens is reported as events.
 
 pub mod add_node;
+pub mod app;
 mod cannot_add;
 pub mod certs;
 pub mod cluster_files;
+mod columns;
 pub mod connect;
 pub mod down;
 mod editing;
@@ -15,6 +17,7 @@ pub mod exec;
 mod fit;
 mod gather;
 mod image;
+pub mod job;
 mod look;
 mod machines;
 pub mod plan;
@@ -25,6 +28,7 @@ mod ssh_limits;
 mod starting;
 pub mod status;
 mod survey;
+pub mod target;
 pub mod up;
 pub mod users;
 

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::remote::RemoteError;
+use super::DialError;
 
 /// A call that failed.
 #[derive(Debug)]
@@ -24,7 +24,10 @@ pub(crate) struct ApiError {
 pub(crate) enum Reason {
     /// No connection could be made; nothing was sent.
     #[error("cannot be reached")]
-    Unreachable(#[source] Box<RemoteError>),
+    Unreachable(#[source] Box<dyn Error + Send + Sync>),
+    /// Its certificate is not trusted; nothing was sent.
+    #[error("shows a certificate that is not trusted")]
+    Untrusted(#[source] Box<dyn Error + Send + Sync>),
     /// The connection was lost; it is not known whether an order was carried out.
     #[error("closed the connection before its answer was complete")]
     Broken(#[source] hyper::Error),
@@ -107,6 +110,15 @@ pub(crate) enum Reason {
         /// Its message.
         said: String,
     },
+}
+
+impl From<DialError> for Reason {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::Unreachable(source) => Self::Unreachable(source),
+            DialError::Untrusted(source) => Self::Untrusted(source),
+        }
+    }
 }
 
 /// An error that a component reports in its input.

@@ -1,4 +1,4 @@
-//! HTTP as Mesos, Marathon and Chronos use it: plain, on the private network.
+//! HTTP as Mesos, Marathon and Chronos use it: plain on the private network, and over TLS at the edge.
 //!
 //! Requests are sent with hyper over streams that the cluster's hosts open, one for each request.
 //! A [tunnel](super::tunnel)'s port with another client would not work: other users of this
@@ -15,17 +15,19 @@ mod refusal;
 mod wire;
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use hyper::Method;
 use hyper::body::Bytes;
 use hyper::http::uri::{Authority, Uri};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Error};
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
@@ -49,12 +51,28 @@ pub(crate) trait Dialer: Send + Sync {
     /// Opens a TCP connection to a component.
     ///
     /// # Errors
-    /// When nothing listens there, no host can open it, or the deadline passes.
+    /// When nothing listens there, no host can open it, or the deadline passes; with TLS, when the
+    /// certificate is not trusted.
     fn dial<'a>(
         &'a self,
         to: &'a Endpoint,
         deadline: Duration,
-    ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>>;
+    ) -> BoxFuture<'a, Result<Box<dyn Stream>, DialError>>;
+}
+
+/// Why there is no connection. Nothing was sent.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    /// None could be made.
+    Unreachable(Box<dyn Error + Send + Sync>),
+    /// Nobody who is trusted vouches for the certificate of the other side.
+    Untrusted(Box<dyn Error + Send + Sync>),
+}
+
+impl From<RemoteError> for DialError {
+    fn from(error: RemoteError) -> Self {
+        Self::Unreachable(error.into())
+    }
 }
 
 /// Opens every connection from one host.
@@ -65,8 +83,8 @@ impl Dialer for ThroughHost {
         &'a self,
         to: &'a Endpoint,
         deadline: Duration,
-    ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
-        self.0.dial(&to.host, to.port, deadline)
+    ) -> BoxFuture<'a, Result<Box<dyn Stream>, DialError>> {
+        self.0.dial(&to.host, to.port, deadline).map_err(DialError::from).boxed()
     }
 }
 
@@ -274,7 +292,7 @@ impl Http {
     ) -> Result<Reply, ApiError> {
         let fail = |reason| self.error(call, at, reason);
         let stream = self.access.dialer.dial(at, DIAL.min(self.access.deadline)).await;
-        let stream = stream.map_err(|source| fail(Reason::Unreachable(source.into())))?;
+        let stream = stream.map_err(|error| fail(error.into()))?;
         let request = wire::request(call, at, path, self.access.login.as_ref());
         let request = request.map_err(|source| fail(Reason::BadRequest(source)))?;
         wire::exchange(stream, request, at).await.map_err(|failed| match failed {

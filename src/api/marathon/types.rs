@@ -14,6 +14,10 @@ pub(crate) struct App {
     pub(crate) id: String,
     /// How many tasks it should have.
     pub(crate) instances: u32,
+    /// The CPUs of one task.
+    pub(crate) cpus: f64,
+    /// The memory of one task, in MiB.
+    pub(crate) mem: f64,
     /// When which part of the definition changed.
     pub(crate) version_info: Option<VersionInfo>,
     /// Tasks that do not run yet.
@@ -22,6 +26,8 @@ pub(crate) struct App {
     pub(crate) tasks_running: u32,
     /// Tasks that pass their health checks.
     pub(crate) tasks_healthy: u32,
+    /// Tasks that fail their health checks.
+    pub(crate) tasks_unhealthy: u32,
     /// Deployments that change it now.
     pub(crate) deployments: Vec<Reference>,
     /// Its health checks.

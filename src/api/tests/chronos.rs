@@ -31,3 +31,17 @@ async fn a_chronos_that_lets_everyone_in_is_noticed() {
     assert!(chronos.is_guarded().await.unwrap());
     assert!(!chronos.is_guarded().await.unwrap());
 }
+
+#[tokio::test]
+async fn a_list_that_is_cut_is_asked_for_again() {
+    let whole = r#"{"jobs":[{"name":"a","status":"fresh","state":"idle","schedule":"",
+        "parents":["b"],"disabled":false}]}"#;
+    let script = [says("200 OK", &whole[..20]), says("200 OK", whole)];
+    let net = Net::with(AT, script).await;
+    let jobs = Chronos::new(net.access(AT, &[])).summary().await.unwrap();
+    assert_eq!(
+        (jobs[0].name.as_str(), &jobs[0].parents[..]),
+        ("a", &["b".to_owned()][..])
+    );
+    assert_eq!(net.seen(AT).len(), 2);
+}

@@ -2,6 +2,7 @@
 
 mod answered;
 mod chronos;
+mod direct;
 mod http;
 mod marathon;
 mod mesos;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::api::http::{Access, Dialer, Endpoint, Login};
+use crate::api::http::{Access, DialError, Dialer, Endpoint, Login};
 use crate::remote::{RemoteError, Stream};
 use crate::secret::Secret;
 
@@ -103,12 +103,12 @@ impl Dialer for Wires {
         &'a self,
         to: &'a Endpoint,
         _: Duration,
-    ) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
+    ) -> BoxFuture<'a, Result<Box<dyn Stream>, DialError>> {
         async move {
             let host = "control-1".parse().unwrap();
             let Some(place) = self.0.get(to) else {
                 let (address, port) = (to.host.clone(), to.port);
-                return Err(RemoteError::Dial { host, address, port });
+                return Err(RemoteError::Dial { host, address, port }.into());
             };
             let stream = TcpStream::connect(place).await.unwrap();
             Ok(Box::new(stream) as Box<dyn Stream>)

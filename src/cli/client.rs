@@ -1,0 +1,32 @@
+//! What every verb on apps and jobs needs first: whom to talk to, and a display.
+
+use serde::Serialize;
+
+use super::args::{Global, Output, TargetArgs};
+use super::exit::Exit;
+use super::session::{SessionKind, ctx, screen};
+use super::{error, print, print_json};
+use crate::event::Events;
+use crate::operate::RunContext;
+use crate::operate::target::{self, Target};
+
+/// Finds out whom to talk to. Errors are printed.
+pub(super) async fn open(
+    args: &TargetArgs,
+    global: &Global,
+) -> Result<(Target, RunContext<'static>), Exit> {
+    let screen = screen(global, SessionKind::Facts, None);
+    let events = Events::to(screen.sink());
+    let ctx = ctx(global, screen, events, String::new());
+    let target = target::open(args.inventory.as_deref(), &ctx).await;
+    target.map(|target| (target, ctx)).map_err(|error| error::report(&error))
+}
+
+/// Prints facts for people, or for programs.
+pub(super) fn show(facts: &impl Serialize, text: &str, global: &Global) -> Exit {
+    match (global.output, serde_json::to_value(facts)) {
+        (Output::Json, Ok(document)) => print_json(&document),
+        (Output::Json, Err(error)) => error::tell(&error, Exit::Failed),
+        (Output::Human, _) => print(text),
+    }
+}
