@@ -512,13 +512,13 @@ ENVIRONMENT
 
   For verbs on apps and jobs, in place of an inventory:
   PLATFORM_URL            where Marathon is, such as https://10.0.0.100:8443
-  PLATFORM_CHRONOS_URL    where Chronos is; if not set and PLATFORM_URL has port 8443: port 4443 of
-                          the same host
+  PLATFORM_CHRONOS_URL    where Chronos is; if not set, and PLATFORM_URL has
+                          port 8443: port 4443 of the same host
   PLATFORM_USER           the user there
   PLATFORM_PASSWORD       the user's password
   PLATFORM_PASSWORD_FILE  or the file that has it on its first line
-  PLATFORM_CA_FILE        the authority of the certificates there (PEM); if not set, those that this
-                          computer trusts";
+  PLATFORM_CA_FILE        the authority of the certificates there (PEM); if
+                          not set, those that this computer trusts";
 
 #[cfg(test)]
 mod tests {
