@@ -88,6 +88,12 @@
 //! folder `copier` is another one, which gives all registries the same images. They share the folder
 //! `daemon`, and no code with this program: `build.rs` builds them, and they travel inside it.
 //!
+//! # The rules of Marathon's apps
+//!
+//! The folder `marathon-rules` says what Marathon makes of the JSON of an app: what it refuses, what it
+//! drops, what it fills in. It is a library of its own, so that the test double of Marathon can use
+//! it too, and it is held against what a real Marathon did.
+//!
 //! # What is deliberately absent
 //!
 //! There is no agent on hosts and no Python. There is no rollback: steps can be repeated, and the

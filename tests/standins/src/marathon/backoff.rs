@@ -1,7 +1,7 @@
 //! How long to wait before an app that keeps failing is started again. Pure.
 
-use super::app::App;
 use jiff::{SignedDuration, Timestamp};
+use marathon_rules::app::App;
 
 /// A task that lived so long proves its app able to run, in seconds.
 const VIABLE_AFTER: f64 = 60.0;

@@ -38,17 +38,6 @@ impl Place {
     }
 }
 
-/// Whether `text` can be used with `LIKE`.
-pub fn is_pattern(text: &str) -> bool {
-    whole(text).is_some()
-}
-
-/// Whether the launch queue of the real one dies of a constraint.
-pub fn divides_by_zero(constraint: &[String]) -> bool {
-    constraint.get(1).is_some_and(|operator| operator == "GROUP_BY")
-        && constraint.get(2).is_none_or(|number| number == "0")
-}
-
 /// Whether a place satisfies one constraint, beside the instances that are there.
 pub fn holds(constraint: &[String], place: &Place, others: &[&Place]) -> bool {
     let [field, operator, rest @ ..] = constraint else { return false };

@@ -1,6 +1,6 @@
 //! How many instances of one app to start now, and which to end. Pure.
 
-use super::app::UpgradeStrategy;
+use marathon_rules::app::UpgradeStrategy;
 
 /// One instance, as far as it matters here.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! Whether an offer has room for one more instance of an app, and which ports it gets. Pure.
 
-use super::app::App;
 use super::constraint::{self, Place};
-use crate::framework::offer::{Offer, Pool, Roles};
+use crate::framework::offer::{Needs, Offer, Pool, Roles};
+use marathon_rules::app::App;
 use serde_json::Value;
 
 /// Why an offer is declined, as the queue names it.
@@ -21,6 +21,11 @@ pub const REASONS: [Reason; 10] = [
     "InsufficientPorts",
     "DeclinedScarceResources",
 ];
+
+/// What one instance of an app needs.
+pub fn needs(app: &App) -> Needs {
+    Needs { cpus: app.cpus, mem: app.mem, disk: app.disk, gpus: app.gpus }
+}
 
 /// What an instance is given.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +70,7 @@ pub fn take(
     let free = pool.ports(&roles);
     let ports = ports(app, free, spread).ok_or("InsufficientPorts")?;
     let taken: Vec<u32> = ports.iter().copied().flatten().collect();
-    let resources = pool.take(&app.needs(), &taken, &roles).ok_or("InsufficientPorts")?;
+    let resources = pool.take(&needs(app), &taken, &roles).ok_or("InsufficientPorts")?;
     Ok(Room { resources, ports })
 }
 
@@ -73,7 +78,7 @@ fn short(app: &App, pool: &Pool, roles: &Roles) -> Option<Reason> {
     if !pool.has_any(roles) {
         return Some("UnfulfilledRole");
     }
-    pool.short(&app.needs(), roles).map(|name| match name {
+    pool.short(&needs(app), roles).map(|name| match name {
         "cpus" => "InsufficientCpus",
         "mem" => "InsufficientMemory",
         "disk" => "InsufficientDisk",
@@ -107,7 +112,7 @@ fn ports(app: &App, mut free: Vec<u32>, spread: usize) -> Option<Vec<Option<u32>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::marathon::normal;
+    use marathon_rules::normal;
     use serde_json::json;
 
     fn app(value: Value) -> App {
@@ -115,7 +120,7 @@ mod tests {
         for (key, field) in value.as_object().unwrap() {
             spec[key] = field.clone();
         }
-        App::read(&normal::complete(spec.as_object().unwrap().clone(), "*")).unwrap()
+        App::read(&normal::complete(spec.as_object().unwrap().clone(), "*", "/")).unwrap()
     }
 
     fn check(value: Value, expected: Result<Vec<Option<u32>>, Reason>) {

@@ -1,6 +1,6 @@
 //! From one tree of apps to another: the steps of a deployment. Pure.
 
-use super::root::Root;
+use marathon_rules::root::Root;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,7 +103,7 @@ fn levels(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::marathon::app::Record;
+    use marathon_rules::app::Record;
     use serde_json::json;
 
     fn root(apps: &[(&str, u32, &[&str], &str)]) -> Root {

@@ -1,8 +1,8 @@
 //! What Mesos is told to run for one instance of an app. Pure.
 
-use super::app::{App, Artifact, HealthCheck, Port, Volume};
-use super::id;
-use super::matching::Room;
+use super::matching::{Room, needs};
+use marathon_rules::app::{App, Artifact, HealthCheck, Port, Volume};
+use marathon_rules::id;
 use serde_json::{Map, Value, json};
 
 /// A new task's place and name.
@@ -99,7 +99,7 @@ fn environment(app: &App, naming: &Naming<'_>, room: &Room) -> Map<String, Value
     if let Some(docker) = app.container.as_ref().and_then(|c| c.docker.as_ref()) {
         put("MARATHON_APP_DOCKER_IMAGE".into(), docker.image.clone());
     }
-    for (name, amount) in app.needs().named() {
+    for (name, amount) in needs(app).named() {
         let name = format!("MARATHON_APP_RESOURCE_{}", name.to_uppercase());
         put(name, format!("{amount:?}"));
     }
@@ -242,8 +242,9 @@ fn health_check(app: &App, check: &HealthCheck, room: &Room) -> Value {
         }
         protocol => {
             let scheme = if protocol == "MESOS_HTTPS" { "https" } else { "http" };
+            let path = check.path.as_deref().unwrap_or("/");
             found["type"] = "HTTP".into();
-            found["http"] = json!({"port": port, "path": check.path, "scheme": scheme});
+            found["http"] = json!({"port": port, "path": path, "scheme": scheme});
         }
     }
     found
@@ -269,7 +270,7 @@ fn discovery(app: &App, room: &Room) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::marathon::normal;
+    use marathon_rules::normal;
 
     const NAMING: Naming<'_> = Naming {
         task: "prod_a.instance-1._app.1",
@@ -281,8 +282,8 @@ mod tests {
     };
 
     fn build(value: Value, ports: &[Option<u32>]) -> Value {
-        let spec = normal::modernise(value.as_object().unwrap().clone()).unwrap();
-        let app = App::read(&normal::complete(spec, "*")).unwrap();
+        let spec = normal::modernise(value.as_object().unwrap().clone(), &mut Vec::new());
+        let app = App::read(&normal::complete(spec, "*", "/")).unwrap();
         info(&app, &NAMING, &Room { resources: vec![], ports: ports.to_vec() })
     }
 
@@ -338,8 +339,8 @@ mod tests {
         let spec = json!({"id": "/a", "healthChecks": [{"protocol": "TCP"}], "container":
             {"docker": {"image": "i", "network": "BRIDGE",
              "portMappings": [{"containerPort": 80}]}}});
-        let spec = normal::modernise(spec.as_object().unwrap().clone()).unwrap();
-        let app = App::read(&normal::complete(spec, "*")).unwrap();
+        let spec = normal::modernise(spec.as_object().unwrap().clone(), &mut Vec::new());
+        let app = App::read(&normal::complete(spec, "*", "/")).unwrap();
         assert_eq!(check_port(&app, &app.health_checks[0], &[Some(31000)]), Some(31000));
     }
 }

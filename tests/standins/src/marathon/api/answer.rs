@@ -1,8 +1,7 @@
 //! Answers in the forms that Marathon gives them. Pure.
 
 use crate::http::{of_kind, with_header};
-use crate::marathon::core::{Deployed, Refusal};
-use crate::marathon::shape::Fault;
+use crate::marathon::core::{Deployed, Fault, Refusal};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};

@@ -4,10 +4,7 @@ pub(crate) mod answer;
 mod events;
 
 use super::Leader;
-use super::core::{AppChange, Embed, Killing, Refusal};
-use super::id;
-use super::normal;
-use super::shape::Fault;
+use super::core::{AppChange, Embed, Fault, Killing, Refusal};
 use crate::framework::proxy::LARGEST_BODY;
 use crate::http::{bare, json as json_ok, with_header};
 use answer::{deployed, json_with, no_route, not_json, refused, with_deployment};
@@ -16,6 +13,8 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use jiff::Timestamp;
+use marathon_rules::id;
+use marathon_rules::normal;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -218,8 +217,8 @@ async fn create_app(leader: &Leader, asked: &Asked) -> Answer {
     shown["deployments"] = json!([{"id": taken.id}]);
     shown.as_object_mut().map(|app| app.remove("versionInfo"));
     // Service ports that were given are not told yet.
-    let sent = body.as_object().cloned().and_then(|sent| normal::modernise(sent).ok());
-    let sent = normal::complete(sent.unwrap_or_default(), "");
+    let sent = body.as_object().cloned().unwrap_or_default();
+    let sent = normal::complete(normal::modernise(sent, &mut Vec::new()), "", "/");
     for (key, value) in
         sent.iter().filter(|(key, _)| ["portDefinitions", "container"].contains(&&***key))
     {

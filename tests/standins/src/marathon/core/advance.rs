@@ -1,11 +1,11 @@
 //! Brings what is there nearer to what is wanted.
 
 use super::{Call, Core, Deployment};
-use crate::marathon::app::Record;
 use crate::marathon::goal::{self, Aim, Seen};
 use crate::marathon::instance::Instance;
 use crate::marathon::plan::{Action, Doing};
 use jiff::{SignedDuration, Timestamp};
+use marathon_rules::app::Record;
 use serde_json::json;
 use std::sync::Arc;
 

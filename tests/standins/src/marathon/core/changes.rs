@@ -1,15 +1,13 @@
 //! What clients may change: apps, their instances, deployments.
 
-use super::{Core, Deployment};
-use crate::marathon::app::{App, Record};
-use crate::marathon::check;
-use crate::marathon::id;
-use crate::marathon::normal::{self, NotNormal, Spec};
+use super::{Core, Deployment, Rules};
 use crate::marathon::plan::{self, Cycle};
-use crate::marathon::root::{Root, RootNote};
-use crate::marathon::service_ports;
-use crate::marathon::shape::{self, Fault};
 use jiff::Timestamp;
+use marathon_rules::app::Record;
+use marathon_rules::change::with_id;
+use marathon_rules::root::{Root, RootNote};
+use marathon_rules::{Finding, Kind, id, normal};
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -59,17 +57,22 @@ pub struct Killing {
     pub force: bool,
 }
 
-/// How an app is to change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AppChange {
-    /// It must not exist.
-    Create,
-    /// What is not named goes back to its default.
-    Replace,
-    /// What is not named stays.
-    Merge,
-    /// What is not named stays, and it must exist.
-    Patch,
+pub use marathon_rules::Change as AppChange;
+
+/// What is wrong, and where, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// Where, such as `/container/docker/image`.
+    pub path: String,
+    /// What.
+    pub errors: Vec<String>,
+}
+
+impl Fault {
+    /// One fault.
+    pub fn new(path: impl Into<String>, error: impl Into<String>) -> Self {
+        Self { path: path.into(), errors: vec![error.into()] }
+    }
 }
 
 impl Core {
@@ -279,6 +282,7 @@ impl Core {
         force: bool,
         now: Timestamp,
     ) -> Result<Deployed, Refusal> {
+        self.can_run(&root)?;
         let steps = plan::steps(&self.root, &root).map_err(|Cycle| {
             let text = "Dependency graph has cyclic dependencies.";
             Refusal::Invalid(vec![Fault::new("/", text)])
@@ -307,6 +311,22 @@ impl Core {
         self.announce(self.deployments.len() - 1, now);
         self.advance(now);
         Ok(deployed)
+    }
+
+    /// Refuses what a real one would run, and this one cannot.
+    fn can_run(&self, root: &Root) -> Result<(), Refusal> {
+        let is_new = |app: &str| !self.root.apps.contains_key(app);
+        let refuse =
+            |path: &str, text: &str| Err(Refusal::Invalid(vec![Fault::new(path, text)]));
+        for (_, record) in root.apps.iter().filter(|(app, _)| is_new(app)) {
+            if normal::keeps_data(&record.spec) {
+                return refuse("/container/volumes", "this stand-in keeps no volumes");
+            }
+            if record.spec["role"] != self.rules.role.as_str() {
+                return refuse("/role", "this stand-in has one role");
+            }
+        }
+        Ok(())
     }
 
     /// The deployments that a change would have to stop.
@@ -407,70 +427,25 @@ impl Core {
         change: AppChange,
         root: &Root,
     ) -> Result<Record, Refusal> {
-        let before = root.apps.get(app);
-        let sent = shape::read("app", body).map_err(Refusal::Shape)?;
-        let mut update = normal::modernise(sent).map_err(not_normal)?;
-        let version = update.remove("version");
-        let version = version.as_ref().and_then(Value::as_str);
-        if version.is_some_and(|text| !is_version(text) || change != AppChange::Create) {
-            let text = "must be the only member, and a time";
-            return Err(Refusal::Invalid(vec![Fault::new("/version", text)]));
+        if body["version"].as_str().is_some_and(|text| !is_version(text)) {
+            let fault = Fault::new("/version", "error.expected.date.isoformat");
+            return Err(Refusal::Shape(vec![fault]));
         }
-        if change == AppChange::Create {
-            // Without a volume it is dropped here, and refused elsewhere.
-            update.remove("residency");
-        }
-        if before.is_some() {
-            update.remove("ports");
-        }
-        let mut spec = match (change, before) {
-            (AppChange::Merge | AppChange::Patch, Some(before)) => {
-                merge(&before.spec, update)
-            }
-            _ => update,
-        };
-        spec.insert("id".into(), app.into());
-        let mut spec = normal::complete(spec, &self.rules.role);
-        let read = App::read(&spec).map_err(|error| {
-            Refusal::Invalid(vec![Fault::new("/", error.to_string())])
-        })?;
-        if let Some(text) = check::broken(&read) {
-            return Err(Refusal::Internal(text));
-        }
-        let mut faults = check::faults(&read, &spec);
-        if read.role != self.rules.role {
-            let text = format!("got {}, expected one of: {}", read.role, self.rules.role);
-            faults.push(Fault::new("/role", text));
-        }
-        if root.has_group(app) {
-            faults
-                .push(Fault::new("/id", format!("Group with id {app} already exists.")));
-        }
-        if !faults.is_empty() {
-            return Err(Refusal::Invalid(faults));
-        }
-        let taken = self.all_service_ports(app);
-        let own = before.map(|record| &record.spec);
-        service_ports::assign(&mut spec, own, &taken, self.rules.service_ports.clone())
-            .map_err(|_| {
-            Refusal::Internal("No more available ports in the port range".into())
-        })?;
-        Ok(match before {
-            Some(before) => before.next(spec, &root.version),
-            None => Record::new(spec, &root.version),
-        })
+        let base = if change == AppChange::Create { "/" } else { app };
+        let body = with_id(body, app);
+        root.next_record(app, &body, (change, base), &self.app_rules()).map_err(refusal)
+    }
+
+    /// What the flags decide of apps.
+    pub(super) fn app_rules(&self) -> marathon_rules::Rules {
+        let Rules { role, service_ports, .. } = self.rules.clone();
+        marathon_rules::Rules { role, service_ports }
     }
 }
 
 /// Whether a text is a time, as versions are.
 pub(super) fn is_version(text: &str) -> bool {
     text.parse::<Timestamp>().is_ok()
-}
-
-fn merge(before: &Spec, update: Spec) -> Spec {
-    let mut merged = before.clone();
-    merged.extend(update);
-    merged
 }
 
 /// A body that names a version and nothing else but an id: go back to that version.
@@ -480,10 +455,26 @@ fn version_only(body: &Value) -> Option<&str> {
     body["version"].as_str().filter(|_| alone)
 }
 
-fn not_normal(error: NotNormal) -> Refusal {
-    match error {
-        NotNormal::Mixed(text) => Refusal::Invalid(vec![Fault::new("/", text)]),
-        NotNormal::Gone => Refusal::Internal("no such network".to_owned()),
+/// What is answered where something is refused: the shape is looked at first.
+pub(super) fn refusal(found: Vec<Finding>) -> Refusal {
+    let failed = found.iter().find(|finding| finding.kind == Kind::Fails);
+    let shape: Vec<Fault> = found.iter().filter_map(shape_fault).collect();
+    if !shape.is_empty() {
+        return Refusal::Shape(shape);
+    }
+    match failed {
+        Some(finding) => Refusal::Internal(finding.message.clone()),
+        None => {
+            let fault = |it: Finding| Fault::new(it.path.to_string(), it.message);
+            Refusal::Invalid(found.into_iter().map(fault).collect())
+        }
+    }
+}
+
+fn shape_fault(finding: &Finding) -> Option<Fault> {
+    match finding.kind {
+        Kind::Shape(word) => Some(Fault::new(finding.path.to_string(), word)),
+        _ => None,
     }
 }
 

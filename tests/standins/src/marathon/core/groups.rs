@@ -1,14 +1,12 @@
 //! Changes of groups.
 
 use super::Core;
-use super::changes::{AppChange, Deployed, Refusal, is_version};
-use crate::marathon::app::Record;
-use crate::marathon::id;
-use crate::marathon::normal::Spec;
+use super::changes::{Deployed, Fault, Refusal, is_version, refusal};
 use crate::marathon::plan::{self, Step};
-use crate::marathon::root::Root;
-use crate::marathon::shape::{self, Fault};
 use jiff::Timestamp;
+use marathon_rules::app::Record;
+use marathon_rules::root::Root;
+use marathon_rules::{Finding, id, shape};
 use serde_json::Value;
 
 impl Core {
@@ -91,7 +89,8 @@ impl Core {
     ) -> Result<Root, Refusal> {
         let version = self.new_version(now);
         let mut root = Root { version, ..self.root.clone() };
-        let update = read(body)?;
+        let (update, found) = shape::read("group", body);
+        check(found)?;
         if ["version", "scaleBy"].iter().any(|key| update.contains_key(*key))
             && update.len() > 1
         {
@@ -103,81 +102,11 @@ impl Core {
             }
             self.restore(&mut root, group, wanted)?;
         } else if let Some(factor) = update.get("scaleBy").and_then(Value::as_f64) {
-            scale(&mut root, group, factor);
+            root.scale_group(group, factor);
         } else {
-            self.put_group(&mut root, group, &update)?;
+            check(root.put_group(group, body, &self.app_rules()))?;
         }
         Ok(root)
-    }
-
-    /// Lists of apps and groups that are given stand for all there is; those left out stay.
-    fn put_group(
-        &self,
-        root: &mut Root,
-        group: &str,
-        update: &Spec,
-    ) -> Result<(), Refusal> {
-        self.put_self(root, group, update)?;
-        if let Some(apps) = update.get("apps").and_then(Value::as_array) {
-            let named = names(apps, group)?;
-            let gone: Vec<String> =
-                root.apps_in(group).map(|(app, _)| app.clone()).collect();
-            for app in gone.iter().filter(|app| !named.contains(app)) {
-                root.remove_app(app);
-            }
-            for (app, body) in named.iter().zip(apps) {
-                let record = self.record(app, body, AppChange::Replace, root)?;
-                root.put_app(app, record);
-            }
-        }
-        if let Some(groups) = update.get("groups").and_then(Value::as_array) {
-            let named = names(groups, group)?;
-            for gone in
-                root.groups_in(group).iter().filter(|other| !named.contains(other))
-            {
-                root.remove_group(gone);
-            }
-            for (name, body) in named.iter().zip(groups) {
-                self.put_group(root, name, &read(body)?)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn put_self(
-        &self,
-        root: &mut Root,
-        group: &str,
-        update: &Spec,
-    ) -> Result<(), Refusal> {
-        let names_itself = update.contains_key("id") && update.contains_key("apps");
-        let known = self.root.has_group(group) && names_itself;
-        let enforces = update.get("enforceRole") == Some(&true.into());
-        if (known || enforces) && !id::is_top_level(group) {
-            return Err(invalid(
-                "/enforceRole",
-                "only groups of the top level may have it",
-            ));
-        }
-        if group == "/" {
-            return Ok(());
-        }
-        if let Some(error) = id::fault(group) {
-            return Err(invalid("/id", &error));
-        }
-        if root.apps.contains_key(group) {
-            let text = format!("App with id {group} already exists.");
-            return Err(invalid("/id", &text));
-        }
-        let version = root.version.clone();
-        let kept = root.groups.entry(group.to_owned()).or_default();
-        kept.version = version;
-        if let Some(dependencies) = update.get("dependencies").and_then(Value::as_array) {
-            let texts = dependencies.iter().filter_map(Value::as_str).map(str::to_owned);
-            kept.dependencies = texts.collect();
-        }
-        kept.enforce_role = enforces;
-        Ok(())
     }
 
     /// Puts a group back to what it was.
@@ -202,39 +131,17 @@ impl Core {
     }
 }
 
-fn scale(root: &mut Root, group: &str, factor: f64) {
-    let apps: Vec<_> =
-        root.apps_within(group).map(|(app, r)| (app.clone(), r.clone())).collect();
-    let version = root.version.clone();
-    for (app, record) in apps {
-        let wanted = (f64::from(record.instances()) * factor.max(0.0)).ceil();
-        root.put_app(&app, record.scaled(wanted as u32, &version));
-    }
-}
-
 fn invalid(path: &str, text: &str) -> Refusal {
     Refusal::Invalid(vec![Fault::new(path, text)])
 }
 
-fn read(body: &Value) -> Result<Spec, Refusal> {
-    shape::read("group", body).map_err(Refusal::Shape)
-}
-
-fn names(items: &[Value], group: &str) -> Result<Vec<String>, Refusal> {
-    let name = |(index, item): (usize, &Value)| {
-        let name = item["id"].as_str().map(|name| id::absolute(name, group));
-        let name = name.ok_or_else(|| Refusal::Internal("None.get".to_owned()))?;
-        match id::parent(&name) == group {
-            true => Ok(name),
-            false => Err(Refusal::Invalid(vec![Fault::new(
-                format!("/apps({index})/id"),
-                format!(
-                    "identifier {name} is not child of '{group}'. Hint: use relative paths."
-                ),
-            )])),
-        }
-    };
-    items.iter().enumerate().map(name).collect()
+/// Refuses what Marathon refuses.
+fn check(found: Vec<Finding>) -> Result<(), Refusal> {
+    let refused = found.into_iter().filter(|finding| finding.kind.refuses());
+    match refused.collect::<Vec<_>>() {
+        refused if refused.is_empty() => Ok(()),
+        refused => Err(refusal(refused)),
+    }
 }
 
 /// The refusal of a group that does not exist.

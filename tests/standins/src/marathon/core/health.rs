@@ -1,10 +1,10 @@
 //! Which checks are due, and what their results mean.
 
 use super::Core;
-use crate::marathon::app::{App, HealthCheck, ReadinessCheck};
 use crate::marathon::instance::Instance;
 use crate::marathon::task;
 use jiff::Timestamp;
+use marathon_rules::app::{App, HealthCheck, ReadinessCheck};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -186,6 +186,7 @@ fn probe(
     }
     let ports: Vec<_> = instance.ports.iter().copied().map(Some).collect();
     let port = task::check_port(app, check, &ports)?;
+    let path = check.path.clone().unwrap_or_else(|| "/".to_owned());
     let host = match app.mode() {
         "container" => instance.addresses.first().unwrap_or(&instance.host),
         _ => &instance.host,
@@ -195,7 +196,7 @@ fn probe(
         check: index,
         host: host.clone(),
         port,
-        path: check.protocol.starts_with("HTTP").then(|| check.path.clone()).flatten(),
+        path: check.protocol.starts_with("HTTP").then_some(path),
         timeout: Duration::from_secs_f64(check.timeout_seconds.clamp(0.1, 3600.0)),
         good: (200..400).collect(),
         is_readiness: false,

@@ -14,17 +14,14 @@ mod show;
 mod tests;
 mod updates;
 
-pub use changes::{AppChange, Deployed, Killing, Refusal};
+pub use changes::{AppChange, Deployed, Fault, Killing, Refusal};
 pub use health::{Finding, Probe};
 pub use show::Embed;
 
-use super::app::Record;
 use super::backoff::Backoff;
-use super::id;
 use super::instance::Instance;
 use super::matching::Reason;
 use super::plan::Step;
-use super::root::{Root, RootNote};
 use crate::framework::effect::{Call, Effect};
 use crate::framework::leader;
 use crate::framework::link::Link;
@@ -33,9 +30,12 @@ use crate::framework::stamp;
 use crate::framework::store::Unreadable;
 use crate::scheduler::Status;
 use jiff::{SignedDuration, Timestamp};
+use marathon_rules::app::Record;
+use marathon_rules::id;
+use marathon_rules::root::{Root, RootNote};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -194,11 +194,6 @@ impl Core {
                 .flat_map(|s| &s.actions)
                 .any(|action| action.app == app)
         })
-    }
-
-    fn all_service_ports(&self, except: &str) -> BTreeSet<u32> {
-        let others = self.root.apps.iter().filter(|(app, _)| *app != except);
-        others.flat_map(|(_, record)| super::service_ports::of(&record.spec)).collect()
     }
 }
 

@@ -4,13 +4,13 @@ use super::{Core, Queued};
 use crate::framework::leader::Core as _;
 use crate::framework::offer::{Offer, Pool};
 use crate::framework::stamp;
-use crate::marathon::app::{App, Record};
-use crate::marathon::constraint;
-use crate::marathon::id;
 use crate::marathon::instance::{Instance, Readiness};
 use crate::marathon::matching::{self, REASONS, Reason, Room};
 use crate::marathon::task::{self, Naming};
 use jiff::Timestamp;
+use marathon_rules::app::{App, Record};
+use marathon_rules::check::divides_by_zero;
+use marathon_rules::id;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -46,7 +46,7 @@ impl Core {
                 continue;
             }
             let app = record.app();
-            if app.constraints.iter().any(|words| constraint::divides_by_zero(words)) {
+            if app.constraints.iter().any(|words| divides_by_zero(words)) {
                 self.is_stuck = true;
                 return None;
             }

@@ -2,9 +2,9 @@
 
 use super::{Core, Deployment};
 use crate::framework::store::{Unreadable, below, read, read_if_kept};
-use crate::marathon::app::Record;
 use crate::marathon::instance::{Instance, is_terminal};
-use crate::marathon::root::{Root, RootNote};
+use marathon_rules::app::Record;
+use marathon_rules::root::{Root, RootNote};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,11 +3,11 @@
 use super::changes::{Refusal, no_app};
 use super::groups::no_group;
 use super::{Core, Deployment};
-use crate::marathon::app::Record;
-use crate::marathon::id;
 use crate::marathon::instance::{Instance, is_terminal};
 use crate::marathon::plan;
-use crate::marathon::service_ports;
+use marathon_rules::app::Record;
+use marathon_rules::id;
+use marathon_rules::service_ports;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 

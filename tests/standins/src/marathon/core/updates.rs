@@ -109,7 +109,7 @@ impl Core {
             "timestamp": stamp(now), "version": instance.version,
         });
         self.link.save(
-            format!("failures/{}", super::id::joined(&instance.app, "_")),
+            format!("failures/{}", marathon_rules::id::joined(&instance.app, "_")),
             failure.clone(),
         );
         self.failures.insert(instance.app.clone(), failure);

@@ -3,61 +3,58 @@
 //! Pure. First the form before 1.5 is translated, touching only what is there, so that it also
 //! serves updates; then what is missing gets its default.
 
-use super::id;
+use crate::finding::{Finding, Kind};
+use crate::path::Path;
+use crate::{Spec, id};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
-/// The fields of an app.
-pub type Spec = Map<String, Value>;
-
-/// Why an app cannot be brought to the one form.
-#[derive(Clone, Debug, PartialEq)]
-pub enum NotNormal {
-    /// Both forms of the same thing.
-    Mixed(&'static str),
-    /// A value that the old form once had, over which Marathon fails.
-    Gone,
-}
-
-/// Translates the form before 1.5.
-///
-/// # Errors
-/// When both forms of the same thing are there, or the network is `NONE`.
-pub fn modernise(mut spec: Spec) -> Result<Spec, NotNormal> {
-    let members = |key: &str| spec.get(key).and_then(Value::as_object).map(Map::len);
-    if members("container") == Some(0)
-        || members("upgradeStrategy").is_some_and(|n| n < 2)
-    {
-        return Err(NotNormal::Mixed(
-            "the container or the upgrade strategy is not whole",
-        ));
-    }
-    fetch_for_uris(&mut spec)?;
-    definitions_for_ports(&mut spec)?;
-    networks_for_docker(&mut spec)?;
-    mappings_for_docker(&mut spec)?;
-    Ok(spec)
+/// Translates the form before 1.5. What cannot be translated, such as both forms of the same thing,
+/// is added to `found`.
+pub fn modernise(mut spec: Spec, found: &mut Vec<Finding>) -> Spec {
+    fetch_for_uris(&mut spec, found);
+    definitions_for_ports(&mut spec, found);
+    mappings_for_docker(&mut spec, found);
+    networks_for_docker(&mut spec, found);
+    spec
 }
 
 /// Gives what is missing its default.
-pub fn complete(mut spec: Spec, role: &str) -> Spec {
+///
+/// `role` is that of apps that name none; relative dependencies count from `base`.
+pub fn complete(mut spec: Spec, role: &str, base: &str) -> Spec {
     let defaults = json!({
         "instances": 1, "cpus": 1.0, "mem": 128.0, "disk": 0.0, "gpus": 0,
         "executor": "", "backoffSeconds": 1, "backoffFactor": 1.15,
         "maxLaunchDelaySeconds": 300, "env": {}, "labels": {}, "constraints": [],
         "dependencies": [], "fetch": [], "healthChecks": [], "readinessChecks": [],
         "requirePorts": false, "killSelection": "YOUNGEST_FIRST", "role": role,
-        "networks": [{"mode": "host"}], "upgradeStrategy": {},
-        "unreachableStrategy": {"inactiveAfterSeconds": 0, "expungeAfterSeconds": 0},
+        "networks": [{"mode": "host"}],
     });
     fill(&mut spec, defaults);
+    let unreachable = json!({"inactiveAfterSeconds": 0, "expungeAfterSeconds": 0});
+    let strategies = match keeps_data(&spec) {
+        true => json!({
+            "upgradeStrategy": {"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0},
+            "unreachableStrategy": "disabled",
+            "residency": {
+                "relaunchEscalationTimeoutSeconds": 3600, "taskLostBehavior": "WAIT_FOREVER",
+            },
+        }),
+        false => json!({
+            "upgradeStrategy": {"minimumHealthCapacity": 1, "maximumOverCapacity": 1},
+            "unreachableStrategy": unreachable,
+        }),
+    };
+    fill(&mut spec, strategies);
+    fill_in(&mut spec, "unreachableStrategy", &unreachable);
     if spec["networks"].as_array().is_some_and(Vec::is_empty) {
         spec.insert("networks".into(), json!([{"mode": "host"}]));
     }
-    let group = id::parent(spec["id"].as_str().unwrap_or_default()).to_owned();
     for name in
         spec.get_mut("dependencies").and_then(Value::as_array_mut).into_iter().flatten()
     {
-        *name = id::absolute(name.as_str().unwrap_or_default(), &group).into();
+        *name = id::absolute(name.as_str().unwrap_or_default(), base).into();
     }
     fill_in(
         &mut spec,
@@ -65,12 +62,11 @@ pub fn complete(mut spec: Spec, role: &str) -> Spec {
         &json!({"intervalSeconds": 60, "timeoutSeconds": 20, "delaySeconds": 15}),
     );
     let readiness = json!({
-        "name": "readinessCheck", "protocol": "HTTP", "path": "/", "intervalSeconds": 30,
+        "name": "readinessCheck", "protocol": "HTTP", "path": "/", "portName": "http-api",
+        "intervalSeconds": 30,
         "timeoutSeconds": 10, "httpStatusCodesForReady": [200], "preserveLastResponse": false,
     });
     fill_each(spec.get_mut("readinessChecks"), &readiness);
-    let upgrade = json!({"minimumHealthCapacity": 1, "maximumOverCapacity": 1});
-    fill_in(&mut spec, "upgradeStrategy", &upgrade);
     let artifact = json!({"extract": true, "executable": false, "cache": false});
     fill_each(spec.get_mut("fetch"), &artifact);
     fill_each(spec.get_mut("networks"), &json!({"mode": "container"}));
@@ -88,36 +84,51 @@ pub fn network_mode(spec: &Spec) -> &str {
     first.and_then(|network| network["mode"].as_str()).unwrap_or("host")
 }
 
+/// Whether an app has a volume that outlives its tasks.
+pub fn keeps_data(spec: &Spec) -> bool {
+    let volumes = spec.get("container").and_then(|container| container.get("volumes"));
+    let volumes = volumes.and_then(Value::as_array).into_iter().flatten();
+    volumes.into_iter().any(|volume| volume.get("persistent").is_some())
+}
+
 fn present(spec: &Spec, key: &str) -> bool {
     spec.get(key).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
 }
 
-fn fetch_for_uris(spec: &mut Spec) -> Result<(), NotNormal> {
+fn fetch_for_uris(spec: &mut Spec, found: &mut Vec<Finding>) {
     if present(spec, "uris") && present(spec, "fetch") {
-        return Err(NotNormal::Mixed("cannot specify both uris and fetch fields"));
+        let text = "`uris` and `fetch` are two forms of one thing";
+        found.push(Finding::invalid(Path::of(&["uris"]), text).help("keep `fetch`"));
     }
-    let Some(Value::Array(uris)) = spec.remove("uris") else { return Ok(()) };
-    if !uris.is_empty() || !spec.contains_key("fetch") {
+    let Some(Value::Array(uris)) = spec.remove("uris") else { return };
+    if !spec.contains_key("fetch") || (!uris.is_empty() && !present(spec, "fetch")) {
         let fetch = uris.iter().map(|uri| {
             let extract = uri.as_str().is_some_and(is_archive);
             json!({"uri": uri, "extract": extract})
         });
         spec.insert("fetch".into(), fetch.collect());
     }
-    Ok(())
 }
 
 fn is_archive(uri: &str) -> bool {
     const ENDINGS: [&str; 8] =
         [".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz", ".zip", ".tar"];
-    ENDINGS.iter().any(|ending| uri.ends_with(ending))
+    let path = uri.split(['?', '#']).next().unwrap_or(uri);
+    ENDINGS.iter().any(|ending| path.ends_with(ending))
 }
 
-fn definitions_for_ports(spec: &mut Spec) -> Result<(), NotNormal> {
+fn definitions_for_ports(spec: &mut Spec, found: &mut Vec<Finding>) {
     if present(spec, "ports") && present(spec, "portDefinitions") {
-        return Err(NotNormal::Mixed("cannot specify both ports and port definitions"));
+        let text = "`ports` and `portDefinitions` are two forms of one thing";
+        found.push(Finding::invalid(Path::ROOT, text).help("keep `portDefinitions`"));
     }
-    let Some(Value::Array(ports)) = spec.remove("ports") else { return Ok(()) };
+    let Some(Value::Array(ports)) = spec.remove("ports") else { return };
+    let mut seen = BTreeSet::new();
+    let fixed = ports.iter().filter_map(Value::as_u64).filter(|port| *port != 0);
+    if let Some(port) = fixed.into_iter().find(|port| !seen.insert(*port)) {
+        let text = format!("port {port} is there twice in `ports`");
+        found.push(Finding::invalid(Path::ROOT, text));
+    }
     // That they came so is remembered, until the app is whole.
     spec.insert("ports".into(), Value::Null);
     if !spec.contains_key("portDefinitions") {
@@ -125,21 +136,20 @@ fn definitions_for_ports(spec: &mut Spec) -> Result<(), NotNormal> {
             ports.iter().map(|port| json!({"port": port, "protocol": "tcp"}));
         spec.insert("portDefinitions".into(), definitions.collect());
     }
-    Ok(())
 }
 
-fn networks_for_docker(spec: &mut Spec) -> Result<(), NotNormal> {
+fn networks_for_docker(spec: &mut Spec, found: &mut Vec<Finding>) {
     let docker = spec.get_mut("container").and_then(|c| c.get_mut("docker"));
     let network = docker.and_then(Value::as_object_mut).and_then(|d| d.remove("network"));
     let address = spec.remove("ipAddress");
     if network.is_none() && address.is_none() {
-        return Ok(());
+        return;
     }
     if present(spec, "networks") {
-        return Err(NotNormal::Mixed(
-            "cannot mix deprecated and current networking fields: networks with ipAddress or \
-             container.docker.network",
-        ));
+        let old = if network.is_some() { "docker.network" } else { "ipAddress" };
+        let text = format!("`{old}` and `networks` are two forms of one thing");
+        found.push(Finding::invalid(Path::ROOT, text).help("keep `networks`"));
+        return;
     }
     let name = address.as_ref().and_then(|a| a["networkName"].as_str());
     let labels = address.as_ref().and_then(|a| a.get("labels").cloned());
@@ -148,33 +158,41 @@ fn networks_for_docker(spec: &mut Spec) -> Result<(), NotNormal> {
         (Some("BRIDGE"), _) => json!([{"mode": "container/bridge"}]),
         (Some("USER") | None, Some(name)) => json!([{"mode": "container", "name": name}]),
         (Some("USER") | None, None) => json!([{"mode": "container"}]),
-        (Some(_), _) => return Err(NotNormal::Gone),
+        (Some(other), _) => {
+            let text = format!("Marathon has no network `{other}`, and fails over it");
+            found.push(Finding::new(Path::ROOT, Kind::Fails, text));
+            return;
+        }
     };
     if let Some(labels) = labels {
         networks[0]["labels"] = labels;
     }
     spec.insert("networks".into(), networks);
-    Ok(())
 }
 
-fn mappings_for_docker(spec: &mut Spec) -> Result<(), NotNormal> {
+fn mappings_for_docker(spec: &mut Spec, found: &mut Vec<Finding>) {
     let Some(container) = spec.get_mut("container").and_then(Value::as_object_mut) else {
-        return Ok(());
+        return;
     };
+    let is_mesos = container.get("type").is_some_and(|kind| kind == "MESOS");
     let docker = container.get_mut("docker").and_then(Value::as_object_mut);
     let Some(mappings) = docker.and_then(|docker| docker.remove("portMappings")) else {
-        return Ok(());
+        return;
     };
+    let path = Path::of(&["container", "docker", "portMappings"]);
+    if is_mesos {
+        let text = "with type MESOS, mappings belong into `container`";
+        found
+            .push(Finding::invalid(path, text).help("write `portMappings` one level up"));
+        return;
+    }
     let filled = |value: &Value| value.as_array().is_some_and(|list| !list.is_empty());
     if container.get("portMappings").is_some_and(filled) && filled(&mappings) {
-        return Err(NotNormal::Mixed(
-            "cannot specify both portMappings and docker.portMappings",
-        ));
-    }
-    if filled(&mappings) {
+        let text = "`portMappings` stand both in `container` and in `container.docker`";
+        found.push(Finding::invalid(Path::ROOT, text).help("keep those in `container`"));
+    } else if filled(&mappings) {
         container.insert("portMappings".into(), mappings);
     }
-    Ok(())
 }
 
 fn complete_ports(spec: &mut Spec) {
@@ -197,8 +215,7 @@ fn complete_container(spec: &mut Spec) {
     let Some(container) = spec.get_mut("container").and_then(Value::as_object_mut) else {
         return;
     };
-    let kind = if container.contains_key("docker") { "DOCKER" } else { "MESOS" };
-    fill(container, json!({"type": kind, "volumes": []}));
+    fill(container, json!({"type": "DOCKER", "volumes": []}));
     for volume in
         container.get_mut("volumes").and_then(Value::as_array_mut).into_iter().flatten()
     {
@@ -206,6 +223,13 @@ fn complete_container(spec: &mut Spec) {
             volume.get("mode").and_then(Value::as_str).map(str::to_uppercase)
         {
             volume["mode"] = mode.into();
+        }
+        if let Some(persistent) =
+            volume.get_mut("persistent").and_then(Value::as_object_mut)
+        {
+            let is_of_profile = persistent.contains_key("profileName");
+            let kind = if is_of_profile { "mount" } else { "root" };
+            fill(persistent, json!({"type": kind}));
         }
     }
     let docker = json!({"forcePullImage": false, "privileged": false, "parameters": []});
@@ -242,16 +266,13 @@ fn complete_health_checks(spec: &mut Spec, chose_ports: bool) {
             fill(check, json!({"portIndex": 0}));
         }
         fill(check, json!({"ipProtocol": "IPv4"}));
-        if protocol.contains("HTTP") {
-            fill(check, json!({"path": "/"}));
-        }
         if protocol == "HTTP" || protocol == "HTTPS" {
             fill(check, json!({"ignoreHttp1xx": false}));
         }
     }
 }
 
-fn fill(target: &mut Spec, defaults: Value) {
+fn fill(target: &mut Map<String, Value>, defaults: Value) {
     let Value::Object(defaults) = defaults else { return };
     for (key, value) in defaults {
         target.entry(key).or_insert(value);

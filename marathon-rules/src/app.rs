@@ -4,8 +4,7 @@
 
 #![expect(missing_docs, reason = "fields are those of Marathon's API")]
 
-use super::normal::Spec;
-use crate::framework::offer::Needs;
+use crate::Spec;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -70,8 +69,8 @@ pub struct Docker {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Parameter {
-    key: String,
-    value: String,
+    pub key: String,
+    pub value: String,
 }
 
 /// A port of a container.
@@ -204,11 +203,6 @@ impl App {
     /// Reads an app in its one form.
     pub fn read(spec: &Spec) -> Result<Self, serde_json::Error> {
         serde_json::from_value(Value::Object(spec.clone()))
-    }
-
-    /// What one instance needs.
-    pub fn needs(&self) -> Needs {
-        Needs { cpus: self.cpus, mem: self.mem, disk: self.disk, gpus: self.gpus }
     }
 
     /// The mode of its network.
@@ -350,11 +344,11 @@ fn without_instances(spec: &Spec) -> Spec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::marathon::normal;
+    use crate::normal;
 
     fn record(value: Value) -> Record {
         let spec = value.as_object().unwrap().clone();
-        Record::new(normal::complete(normal::modernise(spec).unwrap(), "*"), "v1")
+        Record::new(normal::complete(spec, "*", "/"), "v1")
     }
 
     #[test]

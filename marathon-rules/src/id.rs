@@ -60,19 +60,18 @@ pub fn as_hostname(id: &str) -> String {
     segments.join(".")
 }
 
-/// What is wrong with an id.
+/// What is wrong with an id, absolute or relative.
 pub fn fault(id: &str) -> Option<String> {
-    const RESERVED: [&str; 3] = ["restart", "tasks", "versions"];
-    if !segments_of(id).all(good_segment) {
-        return Some(
-            "must fully match regular expression '^(([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])\\.)\
-             *([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])|(\\.|\\.\\.)$'"
-                .into(),
-        );
-    }
-    let last = segments_of(id).next_back().unwrap_or_default();
-    let reserved = RESERVED.contains(&last);
-    reserved.then(|| format!("must not end with any of: {}", RESERVED.join(", ")))
+    let wrong = segments_of(id).find(|segment| !good_segment(segment))?;
+    Some(format!(
+        "`{wrong}` cannot be a part of an id: only a-z, 0-9, `.` and `-` inside it, no capitals"
+    ))
+}
+
+/// The word at the end of an id that the API keeps for itself.
+pub fn reserved(id: &str) -> Option<&str> {
+    let last = segments_of(id).next_back()?;
+    ["restart", "tasks", "versions"].contains(&last).then_some(last)
 }
 
 fn segments_of(id: &str) -> impl DoubleEndedIterator<Item = &str> {
@@ -80,13 +79,15 @@ fn segments_of(id: &str) -> impl DoubleEndedIterator<Item = &str> {
 }
 
 fn good_segment(segment: &str) -> bool {
-    segment.split('.').all(|label| {
-        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        !label.is_empty()
-            && label.chars().all(good)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    })
+    let is_dots = segment == "." || segment == "..";
+    is_dots
+        || segment.split('.').all(|label| {
+            let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            !label.is_empty()
+                && label.chars().all(good)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        })
 }
 
 #[cfg(test)]
@@ -114,5 +115,16 @@ mod tests {
     fn an_id_in_other_clothes() {
         assert_eq!(joined("/prod/rabbit", "_"), "prod_rabbit");
         assert_eq!(as_hostname("/prod/rabbit"), "rabbit.prod");
+    }
+
+    #[test]
+    fn ids_are_of_small_letters_digits_dots_and_hyphens() {
+        for good in ["/a", "../a", "/9lives/api-v1.2/x0", "a/"] {
+            assert_eq!(fault(good), None, "{good}");
+        }
+        for bad in ["/A", "/a_b", "/a-", "/a..b"] {
+            assert!(fault(bad).is_some(), "{bad}");
+        }
+        assert_eq!(reserved("/shop/tasks"), Some("tasks"));
     }
 }

@@ -1,7 +1,7 @@
 //! The tree of groups and apps that is wanted, and changes of it. Pure.
 
-use super::app::Record;
-use super::id;
+use crate::app::Record;
+use crate::id;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -106,7 +106,8 @@ impl Root {
     }
 
     /// The apps that must be there before each app: its own dependencies, those of the groups
-    /// above it, groups standing for all that is in them.
+    /// above it, groups standing for all that is in them. What a group depends on counts from the
+    /// group itself.
     pub fn dependencies(&self) -> BTreeMap<String, BTreeSet<String>> {
         let of_app = |(app, record): (&String, &Arc<Record>)| {
             let own = record.app().dependencies;
@@ -117,7 +118,7 @@ impl Root {
             for group in id::ancestors(app) {
                 let names = self.groups.get(group).map(|g| g.dependencies.as_slice());
                 for name in names.unwrap_or_default() {
-                    wanted.extend(self.named(&id::absolute(name, id::parent(group))));
+                    wanted.extend(self.named(&id::absolute(name, group)));
                 }
             }
             wanted.remove(app);

@@ -3,7 +3,8 @@
 //! Ports that were chosen are taken as they are: whether two apps chose the same is not asked,
 //! as Marathon has not asked since 1.3.
 
-use super::normal::{Spec, network_mode};
+use crate::Spec;
+use crate::normal::network_mode;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
