@@ -25,6 +25,7 @@
 //!
 //! - [`inventory`]: the operator's file and the catalogue of images. Both are checked once, and
 //!   every mistake is reported at its position.
+//! - [`definition`]: a file of an app or a group, and all that is wrong with it.
 //! - [`topology`]: which host runs what, and which components need a majority.
 //! - [`resource`]: what a host should have, what it has, and the difference. Each kind of resource
 //!   keeps its question, its parser and its change together.
@@ -111,6 +112,8 @@ pub mod secret;
 pub mod unit;
 
 pub mod inventory;
+
+pub mod definition;
 pub mod topology;
 
 pub mod resource;

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::args::{AppLs, AppVerb, Global, Output};
 use super::exit::Exit;
-use super::{client, error, write};
+use super::{client, definition, error, write};
 use crate::operate::app::list;
 use crate::operate::target::Target;
 
@@ -19,6 +19,7 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 pub(super) async fn run(verb: &AppVerb, global: &Global) -> Exit {
     match verb {
         AppVerb::Ls(args) => ls(args, global).await,
+        AppVerb::Validate(args) => definition::validate(args, global),
     }
 }
 

@@ -18,7 +18,7 @@ mod users;
 
 use super::exit::Exit;
 pub use add_node::AddNode;
-pub use app::{App, AppLs, AppVerb};
+pub use app::{App, AppLs, AppValidate, AppVerb};
 pub use certs::{Certs, CertsLs, CertsRotate, CertsVerb};
 pub use image::{Image, ImageBuild, ImagePin, ImageRecipes, ImageVerb};
 pub use job::{Job, JobLs, JobVerb};

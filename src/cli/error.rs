@@ -62,6 +62,7 @@ pub(super) fn of_kind(kind: ExitKind) -> Exit {
     }
 }
 
+/// How faults are shown on standard error.
 fn paint() -> Paint {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if io::stderr().is_terminal() && !plain { Paint::Colour } else { Paint::Plain }

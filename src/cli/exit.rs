@@ -12,7 +12,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong; `clap` uses the same code.
     Usage = 2,
-    /// The inventory, or a file that it names, is wrong.
+    /// The inventory, a file that it names, or the file of an app is wrong.
     InvalidInventory = 3,
     /// It was not safe, or the operator did not agree, so nothing was done.
     Refused = 4,
@@ -51,7 +51,9 @@ impl Exit {
             Self::Done => "done: everything is as requested",
             Self::Failed => "failed: the last lines say where, and what to do next",
             Self::Usage => "usage: the command line is wrong",
-            Self::InvalidInventory => "invalid inventory: nothing was touched",
+            Self::InvalidInventory => {
+                "invalid inventory, or file of an app: nothing was touched"
+            }
             Self::Refused => "refused (not safe, or not agreed to): nothing was changed",
             Self::Unreachable => "unreachable: a connection to a host failed",
             Self::TimedOut => "timed out: a wait reached its deadline",

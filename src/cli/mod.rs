@@ -12,6 +12,7 @@ mod certs;
 mod client;
 mod completions;
 mod cost;
+mod definition;
 mod down;
 mod error;
 mod exec;

@@ -11,12 +11,41 @@ pub struct Diagnostic {
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
+    /// How bad it is.
+    pub level: Level,
+}
+
+/// How bad something in a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The file cannot be used.
+    Error,
+    /// The file may not do what was meant.
+    Warning,
+    /// The file can be better.
+    Note,
+}
+
+impl Level {
+    /// Its name.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
 }
 
 impl Diagnostic {
     /// A fault at `span`.
     pub fn new(span: &Range<usize>, message: impl Into<String>) -> Self {
-        Self { span: span.clone(), message: message.into(), help: None }
+        Self {
+            span: span.clone(),
+            message: message.into(),
+            help: None,
+            level: Level::Error,
+        }
     }
 
     /// The same fault, with what to write instead.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::diagnostic::{Diagnostic, line_of};
+use super::diagnostic::{Diagnostic, Level, line_of};
 use super::redact;
 
 /// A file that has faults.
@@ -65,14 +65,19 @@ fn write_fault(
     (excerpt, paint): (&Excerpt, Paint),
     out: &mut dyn fmt::Write,
 ) -> fmt::Result {
-    let (red, blue, bold, end) = match paint {
-        Paint::Plain => ("", "", "", ""),
-        Paint::Colour => ("\x1b[1;31m", "\x1b[1;34m", "\x1b[1m", "\x1b[0m"),
+    let (red, other, blue, bold, end) = match paint {
+        Paint::Plain => ("", "", "", "", ""),
+        Paint::Colour => ("\x1b[1;31m", "\x1b[1;33m", "\x1b[1;34m", "\x1b[1m", "\x1b[0m"),
     };
     let line = place.line.to_string();
     let gutter = " ".repeat(line.len());
     let message = printable(&fault.message);
-    writeln!(out, "{red}error{end}{bold}: {message}{end}")?;
+    let red = match fault.level {
+        Level::Error => red,
+        Level::Warning | Level::Note => other,
+    };
+    let word = fault.level.word();
+    writeln!(out, "{red}{word}{end}{bold}: {message}{end}")?;
     writeln!(out, "{gutter}{blue}-->{end} {file}:{line}:{}", place.column)?;
     writeln!(out, "{gutter} {blue}|{end}")?;
     writeln!(out, "{blue}{line} |{end} {}", excerpt.text)?;

@@ -10,7 +10,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The modules of the crate in reading order. A module may use those in the lines above its own,
 /// and the others on its line. A module that is not written yet already has its place.
-const READING_ORDER: [&[&str]; 19] = [
+const READING_ORDER: [&[&str]; 20] = [
     &[
         "certificate",
         "digest",
@@ -24,6 +24,7 @@ const READING_ORDER: [&[&str]; 19] = [
     ],
     // Modules that decide: no I/O, no clock, no environment, nothing asynchronous.
     &["inventory"],
+    &["definition"],
     &["topology"],
     &["resource"],
     &["template"],

@@ -1,5 +1,7 @@
 //! The arguments of `platform app`.
 
+use std::path::PathBuf;
+
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::TargetArgs;
@@ -18,6 +20,8 @@ pub struct App {
 pub enum AppVerb {
     /// List the apps: what they use, how many tasks run, how healthy they are
     Ls(AppLs),
+    /// Say all that is wrong with files of apps, without a cluster
+    Validate(AppValidate),
 }
 
 /// `platform app ls`
@@ -44,4 +48,31 @@ pub struct AppLs {
     /// Show the list again whenever it changes, until Ctrl-C
     #[arg(short, long)]
     pub watch: bool,
+}
+
+/// `platform app validate`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+Works without a network. Reads JSON and YAML: an app, a list of apps, a group, and what Marathon \
+itself answers. All faults are said at once, each with its place. An error is what Marathon refuses, \
+or fails over; a warning is what it drops without a word, or what may not do what was meant; a \
+note is what the app lacks to be upgraded and moved without a lost request. The form before \
+Marathon 1.5 (`docker.network`, `docker.portMappings`, `uris`, `ports`) is understood.
+
+Exit codes: 0 if Marathon takes all files, 3 if it refuses one, 4 if one would stop Marathon \
+itself for all apps, which `--force` allows.
+
+EXAMPLES
+  A file before it is deployed:
+    platform app validate web.json
+
+  All files of a folder, for a program:
+    platform app validate -o json apps/*.yaml | jq '.files[].remarks[]'")]
+pub struct AppValidate {
+    /// The files
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Allow what stops Marathon itself, such as GROUP_BY without a number
+    #[arg(long)]
+    pub force: bool,
 }
