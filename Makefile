@@ -27,7 +27,7 @@ DOCKER_TESTS := --test docker --test e2e
 
 # Needed packages, as `command-that-it-installs:package`.
 LAB_NEEDS := dockerd:docker.io mmdebstrap:mmdebstrap ssh:openssh-client cc:gcc
-TEST_NEEDS := $(LAB_NEEDS) sshd:openssh-server sudo:sudo openssl:openssl dash:dash \
+TEST_NEEDS := $(LAB_NEEDS) sshd:openssh-server sudo:sudo openssl:openssl sslscan:sslscan dash:dash \
   fish:fish tcsh:tcsh qemu-system-x86_64:qemu-system-x86 python3:python3 haproxy:haproxy \
   docker-registry:docker-registry chromium:chromium chromedriver:chromium-driver
 

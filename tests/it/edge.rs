@@ -29,7 +29,8 @@ use tempfile::TempDir;
 use crate::cluster::Cluster;
 use crate::here::{LONG, eventually, free_port};
 
-const MARATHON: &str = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
+/// A cluster with the edge host `edge`.
+pub(crate) const MARATHON: &str = "cluster: lab\nprovider: {ssh: {}}\ngroups:\n  \
     control: {roles: [control], hosts: [10.0.0.1, 10.0.0.2, 10.0.0.3]}\n  \
     edge: {roles: [edge], hosts: [{address: 10.0.0.9, name: edge}]}\n  \
     workers: {roles: [agent], hosts: [10.0.0.21]}\n";
@@ -183,7 +184,7 @@ fn names(names: &[&str]) -> Vec<San> {
 }
 
 /// The files of a component's folder on the edge host, by name.
-fn files(cluster: &Cluster, component: &str) -> BTreeMap<String, File> {
+pub(crate) fn files(cluster: &Cluster, component: &str) -> BTreeMap<String, File> {
     let node = cluster.topology.node(&"edge".parse().unwrap()).expect("it is there");
     let wants = cluster.wants(node, &cluster.answer(node, &[], ""));
     let folder = format!("/etc/platform/{component}/");
@@ -194,7 +195,7 @@ fn files(cluster: &Cluster, component: &str) -> BTreeMap<String, File> {
     found.collect()
 }
 
-fn text(file: &File) -> String {
+pub(crate) fn text(file: &File) -> String {
     String::from_utf8(file.content.bytes().to_vec()).unwrap()
 }
 
@@ -441,21 +442,44 @@ fn everyone_sees_the_certificate_of_the_operator_and_this_program_that_of_the_cl
     }
 }
 
+/// What a server of TLS at this port does and should not, or does not and should: of the protocols only
+/// 1.2 and 1.3, and only ciphers with forward secrecy that also authenticate.
+pub(crate) fn weaknesses(port: u16) -> Vec<String> {
+    let mut scan = Command::new("sslscan");
+    let scan = scan.arg("--no-colour").arg(format!("127.0.0.1:{port}")).output();
+    let scan = String::from_utf8(scan.expect("sslscan is installed").stdout).unwrap();
+    let judged = scan.lines().filter_map(|line| {
+        let is_good = match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["TLSv1.2" | "TLSv1.3", state @ ("enabled" | "disabled")] => {
+                state == "enabled"
+            }
+            [protocol, "enabled"] if protocol.starts_with(['S', 'T']) => false,
+            [protocol, "disabled"] if protocol.starts_with(['S', 'T']) => true,
+            ["Preferred" | "Accepted", _, _, "bits", cipher, ..] => {
+                let is_secret =
+                    cipher.starts_with("TLS_") || cipher.starts_with("ECDHE-");
+                is_secret && (cipher.contains("GCM") || cipher.contains("POLY1305"))
+            }
+            [_, "vulnerable", ..] => false,
+            ["Server", "supports", "TLS", "Fallback", "SCSV"]
+            | ["Session", "renegotiation", "not", "supported"] => true,
+            _ => return None,
+        };
+        Some((is_good, line.to_owned()))
+    });
+    let judged: Vec<(bool, String)> = judged.collect();
+    // Six protocols, six ciphers of 1.2 with an elliptic key and of 1.3, and two more lines.
+    assert!(judged.len() >= 14, "{scan}");
+    judged.into_iter().filter(|(is_good, _)| !is_good).map(|(_, line)| line).collect()
+}
+
 #[test]
 fn nothing_older_than_tls_1_2_and_no_plain_text_is_spoken() {
     let leader = Service::at(0, false);
     let proxy = Proxy::start(&[("ann", "hunter2")], &[("10.0.0.1:8080", leader.port)]);
-    let shaken = |version: &str| {
-        let at = format!("127.0.0.1:{}", proxy.config.ports[&8443]);
-        let shaken = Command::new("openssl")
-            .args(["s_client", "-connect", &at, version, "-cipher", "ALL:@SECLEVEL=0"])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&shaken.stdout).contains("Server certificate")
-    };
-    assert!(shaken("-tls1_2") && shaken("-tls1_3"));
-    assert!(!shaken("-tls1") && !shaken("-tls1_1"));
+    for port in [8443, 5443, 4443, 443] {
+        assert_eq!(weaknesses(proxy.config.ports[&port]), [""; 0], "{port}");
+    }
     let plain = proxy.url(8443).replace("https:", "http:");
     assert!(proxy.client().get(plain).send().is_err());
     let hsts = proxy.client().get(proxy.url(5443)).send().unwrap();
