@@ -210,6 +210,21 @@ impl Registry {
         self.expect_ok(what(), closed.status())
     }
 
+    /// Whether the user may push. Asks without sending anything that could be kept.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or refuses the password.
+    pub async fn may_push(&self) -> Result<bool, RegistryError> {
+        let url = format!("https://{}/v2/", self.address);
+        let what = || "asking whether the user may push".to_owned();
+        let write = || self.login(self.http.post(&url)).send();
+        let answer = self.repeat(what(), write).await?;
+        match answer.status() {
+            StatusCode::FORBIDDEN => Ok(false),
+            status => self.expect_ok(what(), status).map(|()| true),
+        }
+    }
+
     /// Whether the registry has the image with that manifest digest.
     ///
     /// # Errors

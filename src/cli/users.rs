@@ -18,7 +18,8 @@ pub(super) async fn run(verb: &UsersVerb, global: &Global) -> Exit {
     match verb {
         UsersVerb::Ls(args) => ls(args, global).await,
         UsersVerb::Add(args) => {
-            work(&args.who, Some(&args.password), UserChange::Add, global).await
+            let add = |password| UserChange::Add { password, push: !args.no_push };
+            work(&args.who, Some(&args.password), add, global).await
         }
         UsersVerb::Rm(args) => {
             work(&args.who, None, |_| UserChange::Remove, global).await

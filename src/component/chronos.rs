@@ -84,7 +84,9 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     ];
     let text = unit(context, &image.id, facts)?;
     let others = Vec::new();
-    let service = Service { data: None, image, files, unit: UNIT, text, others };
+    let reloaded = Vec::new();
+    let service =
+        Service { data: None, image, files, reloaded, unit: UNIT, text, others };
     Ok(service.wants(Stage::Frameworks))
 }
 

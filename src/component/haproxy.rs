@@ -55,6 +55,11 @@ pub(super) const SERVERS: &str = "/var/lib/platform/balancer/servers";
 /// The services of apps.
 pub(super) const APPS: &str = "/var/lib/platform/balancer/apps.cfg";
 
+/// What every HAProxy of the cluster asks of TLS.
+pub(super) const TLS_RULES: &str = include_str!("../../templates/haproxy/tls.cfg");
+/// The script that has HAProxy load its configuration again.
+pub(super) const RELOAD: &str = include_str!("../../templates/haproxy/reload");
+
 /// HAProxy on an edge host.
 pub(super) const SPEC: Spec = Spec {
     component: Component::Haproxy,
@@ -105,8 +110,7 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
             master_socket => MASTER_SOCKET,
         },
     )?;
-    let reload = include_str!("../../templates/haproxy/reload").to_owned();
-    let files = vec![File::public(path(&format!("{CONFIG}/reload")), reload)];
+    let files = vec![File::public(path(&format!("{CONFIG}/reload")), RELOAD.to_owned())];
     let native = Native { image, tree, files, reloaded, unit: UNIT, text };
     let folder = (Stage::Edge, Resource::Directory(apps_folder()));
     Ok([folder].into_iter().chain(native.wants(Stage::Edge)).collect())
@@ -175,6 +179,7 @@ fn config(context: Context<'_>) -> Result<Secret, BadTemplate> {
         context! {
             cluster,
             admin_socket => ADMIN_SOCKET,
+            tls_rules => TLS_RULES,
             tls => tls(),
             servers => SERVERS,
             leaders_port => LEADERS_PORT,

@@ -213,7 +213,8 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let data = Some(data_directory(DATA, USER));
     let marker = may_begin(context, facts).then(initialize);
     let others = marker.into_iter().collect();
-    let service = Service { data, image, files, unit: UNIT, text, others };
+    let reloaded = Vec::new();
+    let service = Service { data, image, files, reloaded, unit: UNIT, text, others };
     let mut wants = service.wants(Stage::Masters);
     let formed = data_file(formed_path(), USER, mark(masters, facts));
     wants.push((Stage::Agents, Resource::File(formed)));

@@ -128,6 +128,8 @@ pub struct Inputs {
     pub agents: BTreeMap<HostName, Secret>,
     /// The lines of the registries' password file, one for each account.
     pub htpasswd: Secret,
+    /// The accounts that may push images.
+    pub pushers: Vec<String>,
     /// The accounts that the proxy lets in, each with the hash of its password.
     pub edge_logins: Vec<(String, Secret)>,
     /// The certificate that everyone outside sees, if it is not of the cluster's authority.
@@ -158,8 +160,8 @@ impl Inputs {
     /// The same without any user: what is made from this does not depend on users.
     #[must_use]
     pub fn without_users(&self) -> Self {
-        let (htpasswd, edge_logins) = (Secret::new(""), Vec::new());
-        Self { htpasswd, edge_logins, ..self.clone() }
+        let (pushers, edge_logins) = (Vec::new(), Vec::new());
+        Self { htpasswd: Secret::new(""), pushers, edge_logins, ..self.clone() }
     }
 }
 

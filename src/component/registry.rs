@@ -1,9 +1,15 @@
 //! The private image registry: one on each edge host, with a TLS certificate from the cluster's
 //! own authority. Every request needs a password.
+//!
+//! A registry knows no rights: whoever has a password may push. So HAProxy is before each of them, in
+//! the same container, and nobody reaches the registry but through it: it refuses what would change
+//! something, unless the user may push. The edge's own HAProxy could not do that: its image comes from
+//! the registry, and clusters without Mesos have none.
 
 use minijinja::context;
 
 use super::Inputs;
+use super::haproxy::{RELOAD, TLS_RULES};
 use super::service::Service;
 use super::spec::{Clients, Health, Port, Spec, StateUse, asks_nothing, no_remedy};
 use super::{Context, Stage, Wants, basic_login, data_directory, image_name, path};
@@ -20,6 +26,9 @@ pub const PULL_ACCOUNT: &str = "platform-pull";
 
 /// The numeric user and group as which it runs in its container.
 const USER: &str = "5000";
+/// Where it listens in its container: only HAProxy there reaches it. `images/registry/serve` waits for
+/// it.
+const SOCKET: &str = "/tmp/registry.sock";
 /// Where it keeps the images.
 pub(super) const DATA: &str = "/var/lib/platform/registry";
 
@@ -79,7 +88,12 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     let config = render(
         "registry/config.yml",
         include_str!("../../templates/registry/config.yml"),
-        context! { port => REGISTRY_PORT, http_secret => inputs.secret(HTTP_SECRET).expose() },
+        context! { socket => SOCKET, http_secret => inputs.secret(HTTP_SECRET).expose() },
+    )?;
+    let proxy = render(
+        "registry/haproxy.cfg",
+        include_str!("../../templates/registry/haproxy.cfg"),
+        context! { port => REGISTRY_PORT, socket => SOCKET, tls_rules => TLS_RULES },
     )?;
     let (chain, key) = inputs
         .certificates
@@ -88,6 +102,7 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
         .unwrap_or_else(|| (String::new(), Secret::new("")));
     let files = vec![
         private("config.yml", Secret::new(config)),
+        private("haproxy.cfg", proxy),
         private("tls.crt", chain),
         private("tls.key", key),
     ];
@@ -98,8 +113,13 @@ fn wants(context: Context<'_>, _: &Facts) -> Result<Wants, BadTemplate> {
     )?;
     let data = Some(data_directory(DATA, USER));
     // The registry reads it again for the next login after each change.
-    let others = vec![private("htpasswd", inputs.htpasswd.clone())];
-    let service = Service { data, image, files, unit: UNIT, text, others };
+    let others = vec![
+        private("htpasswd", inputs.htpasswd.clone()),
+        private("reload", RELOAD.to_owned()),
+    ];
+    let pushers = inputs.pushers.iter().map(|name| format!("{name}\n"));
+    let reloaded = vec![private("pushers", pushers.collect::<String>())];
+    let service = Service { data, image, files, reloaded, unit: UNIT, text, others };
     Ok(service.wants(Stage::Registry))
 }
 

@@ -12,6 +12,8 @@ pub(super) struct Service {
     pub(super) image: Image,
     /// Its files. When one changes, the unit is restarted.
     pub(super) files: Vec<File>,
+    /// The files that it also reads when it reloads. When one changes, the unit is reloaded.
+    pub(super) reloaded: Vec<File>,
     /// The name of the unit.
     pub(super) unit: &'static str,
     /// The text of the unit's file.
@@ -26,7 +28,7 @@ impl Service {
     pub(super) fn wants(self, stage: Stage) -> Wants {
         let data = self.data.map(Resource::Directory).into_iter();
         data.chain([Resource::Image(self.image)])
-            .chain(run_by(self.unit, self.text, self.files, Vec::new(), self.others))
+            .chain(run_by(self.unit, self.text, self.files, self.reloaded, self.others))
             .map(|resource| (stage, resource))
             .collect()
     }

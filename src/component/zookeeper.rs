@@ -280,7 +280,8 @@ fn wants(context: Context<'_>, facts: &Facts) -> Result<Wants, BadTemplate> {
     let data = Some(data_directory(DATA, USER));
     let marker = may_start_empty(context, facts).then(start_empty);
     let others = marker.into_iter().collect();
-    let service = Service { data, image, files, unit: UNIT, text, others };
+    let reloaded = Vec::new();
+    let service = Service { data, image, files, reloaded, unit: UNIT, text, others };
     Ok(service.wants(Stage::Zookeeper))
 }
 

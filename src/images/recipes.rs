@@ -48,6 +48,7 @@ const RECIPES: &[Recipe] = recipes![
     "mesos.yaml",
     "mesos/Dockerfile",
     "registry/Dockerfile",
+    "registry/serve",
     "zookeeper/Dockerfile",
     "zookeeper/KnownUsers.java",
     "zookeeper/serve",

@@ -318,6 +318,8 @@ pub struct Account {
     pub name: String,
     /// Where its password comes from.
     pub password: SecretSource,
+    /// Whether it may push images; all may pull.
+    pub push: bool,
 }
 
 /// The files of a certificate of the operator. Their paths are as written.

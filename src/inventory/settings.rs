@@ -193,14 +193,18 @@ fn accounts(users: &Node, r: &mut Reader) -> Vec<Account> {
 }
 
 fn account(node: &Node, names: &mut Names, r: &mut Reader) -> Option<Account> {
-    let fields = r.fields(node, "a user", &["name", "password"])?;
+    let fields = r.fields(node, "a user", &["name", "password", "push"])?;
     let name = fields
         .required("name", "name: adminUser", r)
         .and_then(|node| names.unused(node, account_name(node, r)?, r));
     let password = fields
         .required("password", "password: {generate: true}", r)
         .and_then(|node| secret(node, r));
-    Some(Account { name: name?, password: password? })
+    let push = match fields.get("push") {
+        Some(node) => r.boolean(node),
+        None => Some(true),
+    };
+    Some(Account { name: name?, password: password?, push: push? })
 }
 
 /// The names under which the program and its hosts use the platform's services.

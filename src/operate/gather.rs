@@ -139,6 +139,7 @@ async fn inputs(
         agents: agents.collect::<Result<_, SecretError>>()?,
         secrets,
         htpasswd,
+        pushers: pushers(&files.inventory),
         edge_logins,
         own_certificate: own_certificate(files, ctx)?,
         certificates,
@@ -335,6 +336,14 @@ async fn htpasswd(
     let accounts = own.chain(users.iter().cloned());
     let lines = hashed(files, accounts, State::htpasswd_line).await?;
     Ok(Secret::new(lines.into_iter().map(|line| line + "\n").collect::<String>()))
+}
+
+/// The accounts that may push images. That with which hosts pull is none of them: tasks can read its
+/// password.
+fn pushers(inventory: &Inventory) -> Vec<String> {
+    let own = [registry::ACCOUNT, copier::ACCOUNT].into_iter().map(str::to_owned);
+    let users = inventory.platform.users.iter().filter(|account| account.push);
+    own.chain(users.map(|account| account.name.clone())).collect()
 }
 
 /// The accounts that the proxy lets in, with the hashes of their passwords.

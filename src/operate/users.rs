@@ -43,8 +43,13 @@ pub struct Request {
 /// What to do with a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserChange {
-    /// Let a new user in, with this password.
-    Add(NewPassword),
+    /// Let a new user in.
+    Add {
+        /// The password.
+        password: NewPassword,
+        /// Whether the user may push images.
+        push: bool,
+    },
     /// Let the user in no longer.
     Remove,
     /// Give the user another password.
@@ -68,9 +73,10 @@ pub enum UserError {
     /// The inventory has no such user.
     #[error(transparent)]
     Unknown(#[from] NoUser),
-    /// The user is there already, with a password from elsewhere.
+    /// The user is there already, with a password from elsewhere or with another right.
     #[error(
-        "`{0}` is a user already: `platform users passwd` changes the password; nothing was changed"
+        "`{0}` is a user already: `platform users passwd` changes the password, and `push` of the \
+         user in the inventory says who may push; nothing was changed"
     )]
     Known(String),
     /// The only user would be removed.

@@ -193,6 +193,20 @@ impl RegistryLogin<'_> {
         told(registry.check().await, &tunnel)
     }
 
+    /// Whether the user may push to a host's registry, which also is checked.
+    pub(crate) async fn may_push(
+        &self,
+        fleet: &Fleet,
+        node: &Node,
+    ) -> Result<bool, NoRegistry> {
+        let (tunnel, registry) = self.open(fleet, node).await?;
+        let asked = async {
+            registry.check().await?;
+            registry.may_push().await
+        };
+        told(asked.await, &tunnel)
+    }
+
     async fn open(
         &self,
         fleet: &Fleet,

@@ -93,7 +93,7 @@ async fn client(tunnel: &Tunnel, ca_pem: &str, password: &str) -> Registry {
     Registry::new(access).await.unwrap()
 }
 
-/// Runs the registry's own image as this user, in this computer's network.
+/// Runs the registry of the registry's image as this user, in this computer's network.
 fn run(dir: &Path) -> (String, Child) {
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/registry");
     let image = build::tag(&recipe, &Pins::default());
@@ -103,6 +103,7 @@ fn run(dir: &Path) -> (String, Child) {
     let process = Command::new("docker")
         .args(["run", "--rm", "--name", &container, "--network=host"])
         .arg(format!("--user={user}"))
+        .arg("--entrypoint=/bin/docker-registry")
         .arg(format!("--volume={0}:{0}", dir.display()))
         .args([image.unwrap().as_str(), "serve"])
         .arg(dir.join("config.yml"))

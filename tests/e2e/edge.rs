@@ -191,6 +191,15 @@ fn status_of_registry(lab: &Lab, n_edge: usize, (user, password): (&str, &str)) 
     request.send().expect("it answers").status().as_u16()
 }
 
+/// The statuses for a login that would change something at the registry of each edge host.
+fn pushes(lab: &Lab, (user, password): (&str, &str)) -> [u16; 2] {
+    [0, 1].map(|n_edge| {
+        let url = format!("https://{}.{}:5000/v2/", lab.prefix(), 12 + n_edge);
+        let request = client(lab).post(url).basic_auth(user, Some(password));
+        request.send().expect("it answers").status().as_u16()
+    })
+}
+
 /// The process of HAProxy and of the registry on each edge host.
 fn processes(lab: &Lab) -> Vec<String> {
     let show = "systemctl show -P MainPID platform-haproxy platform-registry";
@@ -216,7 +225,8 @@ fn manages_its_users(lab: &Lab) {
         || status(&connected, lab, SERVICES[0], Some(("bob", bob.as_str())));
     assert_eq!(on_connection(), Some(200));
     let requests = Requests::during(lab, || {
-        let added = users(&["users add", "eve"]);
+        assert_eq!(pushes(lab, ("bob", &bob)), [200; 2]);
+        let added = users(&["users add", "eve", "--no-push"]);
         assert_eq!(added.result(), RunResult::Changed);
         assert!(
             added.has_done("reload unit platform-haproxy.service"),
@@ -225,7 +235,9 @@ fn manages_its_users(lab: &Lab) {
         );
         let first = password(lab, "eve");
         everywhere(("eve", &first), 200);
-        assert_eq!(users(&["users add", "eve"]).result(), RunResult::Unchanged);
+        assert_eq!(pushes(lab, ("eve", &first)), [403; 2]);
+        let again = users(&["users add", "eve", "--no-push"]);
+        assert_eq!(again.result(), RunResult::Unchanged);
         users(&["users passwd", "eve"]);
         let second = password(lab, "eve");
         everywhere(("eve", &first), 401);
@@ -238,7 +250,7 @@ fn manages_its_users(lab: &Lab) {
     let failed = requests.failed.into_inner().expect("no request panics");
     assert!(failed.is_empty(), "of {:?}: {failed:?}", requests.n_asked);
     assert_eq!(processes(lab), processes_before, "nothing was restarted");
-    let eve = "{name: eve, password: {generate: true}}";
+    let eve = "{name: eve, password: {generate: true}, push: false}";
     let bob = ", {name: bob, password: {generate: true}}";
     let after = std::fs::read_to_string(lab.inventory()).expect("it is there");
     assert_eq!(after, before.replace(bob, &format!(", {eve}")));
@@ -247,6 +259,7 @@ fn manages_its_users(lab: &Lab) {
     lab.run(&["users passwd", "nobody", "--yes"]).exits(2);
     let listed = lab.run(&["users ls"]).exits(0).stdout;
     assert_eq!(listed.matches("let in by edge-1, edge-2").count(), 2, "{listed}");
+    assert_eq!(listed.matches("may not push").count(), 1, "{listed}");
     let listed = lab.run(&["users ls", "-o", "json"]).exits(0).stdout;
     let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
     assert_eq!(listed["users"][1]["name"], "eve");

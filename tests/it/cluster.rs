@@ -217,6 +217,7 @@ fn inputs(inventory: &Inventory, topology: &Topology) -> Inputs {
         secrets: secrets(),
         agents: topology.agents().map(of_agent).collect(),
         htpasswd: Secret::new("platform:secret-hash\n"),
+        pushers: vec!["platform".to_owned()],
         edge_logins: vec![("platform".to_owned(), Secret::new("$6$secret-edge-hash"))],
         own_certificate: None,
         certificates: topology.registries().map(certificate).collect(),

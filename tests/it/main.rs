@@ -18,6 +18,7 @@ mod layers;
 mod memory;
 mod pins;
 mod plan;
+mod registry;
 mod remote;
 mod report;
 mod resource;

@@ -31,8 +31,8 @@ pub enum UsersVerb {
 /// `platform users ls`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Logs in as each user at HAProxy and at the registry of each edge host. Passwords are not shown; a \
-generated one is in the file that is named.
+Logs in as each user at HAProxy and at the registry of each edge host, and asks the registry whether \
+the user may push. Passwords are not shown; a generated one is in the file that is named.
 
 EXAMPLES
   Who may use the platform:
@@ -64,12 +64,18 @@ EXAMPLES
     platform users add lab.yaml ci --password-env CI_PASSWORD
 
   A password that only the pipe knows:
-    pass show lab/bob | platform users add lab.yaml bob --password-stdin --yes"
+    pass show lab/bob | platform users add lab.yaml bob --password-stdin --yes
+
+  A user who may pull images, but not push them:
+    platform users add lab.yaml reader --no-push"
 )]
 pub struct UsersAdd {
     /// Who.
     #[command(flatten)]
     pub who: Who,
+    /// Let the user pull images from the registry, but not push them
+    #[arg(long)]
+    pub no_push: bool,
     /// The password.
     #[command(flatten)]
     pub password: PasswordArgs,

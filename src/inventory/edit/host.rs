@@ -72,10 +72,15 @@ impl Style {
     /// A user in this style, as lines.
     pub(super) fn account(self, account: &Account) -> Vec<String> {
         let source = format!("{{{}}}", self.source(&account.password));
-        self.map(vec![
+        let mut pairs = vec![
             self.pair("name", &self.value(&account.name)),
             self.pair("password", &source),
-        ])
+        ];
+        // All may push of whom nothing else is said.
+        if !account.push {
+            pairs.push(self.pair("push", "false"));
+        }
+        self.map(pairs)
     }
 
     /// Where a secret comes from: a key and its value.

@@ -212,7 +212,7 @@ mod tests {
                         edge], count: 1}}\n";
 
     fn account(name: &str) -> Account {
-        Account { name: name.to_owned(), password: SecretSource::Generate }
+        Account { name: name.to_owned(), password: SecretSource::Generate, push: true }
     }
 
     fn edited(rest: &str, edit: &UserEdit) -> Result<String, Refused> {
@@ -259,6 +259,26 @@ mod tests {
             &format!(" [\n      {ann} # ann\n    ]"),
             &format!(" [\n      {ann}, # ann\n      {bob}\n    ]"),
         );
+    }
+
+    #[test]
+    fn that_a_user_may_not_push_is_written_as_the_rest_is() {
+        let edit = UserEdit::Add(Account { push: false, ..account("bob") });
+        for (ann, bob) in [
+            (
+                "- {name: ann, password: {env: A}}",
+                "- {name: bob, password: {generate: true}, push: false}",
+            ),
+            (
+                "- name: ann\n    password: {env: A}\n    push: true",
+                "- name: bob\n    password: {generate: true}\n    push: false",
+            ),
+        ] {
+            let before = format!("platform:\n  access:\n    users:\n    {ann}\n")
+                .replace("\n    p", "\n      p");
+            let bob = format!("    {bob}\n").replace("\n    p", "\n      p");
+            assert_eq!(edited(&before, &edit), Ok(format!("{before}{bob}")));
+        }
     }
 
     #[test]

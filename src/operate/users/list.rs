@@ -11,7 +11,7 @@ use super::super::cluster_files::ClusterFiles;
 use super::super::error::Error;
 use super::super::gather::{self, password_of, secret_of};
 use super::super::{RunContext, connect, machines};
-use super::logins::{Answer, Logins};
+use super::logins::{Answer, Logins, Right};
 use crate::event::in_words;
 use crate::host::{HostName, joined};
 use crate::inventory::{Account, SecretSource};
@@ -35,6 +35,8 @@ pub struct UserStatus {
     pub name: String,
     /// Where the password comes from.
     pub password: PasswordPlace,
+    /// Whether the user may push images.
+    pub push: bool,
     /// What each edge host does with the login.
     pub hosts: BTreeMap<HostName, LoginStatus>,
 }
@@ -55,10 +57,12 @@ pub enum PasswordPlace {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "login", content = "why", rename_all = "snake_case")]
 pub enum LoginStatus {
-    /// It lets the user in.
+    /// It lets the user in, to push only if the inventory says so.
     LetIn,
     /// It refuses the user: it has another password, or none.
     Refused(String),
+    /// It lets the user in, but the user may push and should not, or the other way round.
+    OtherRight(String),
     /// That cannot be known.
     Unknown(String),
 }
@@ -87,7 +91,7 @@ pub async fn list(files: &ClusterFiles, ctx: &RunContext<'_>) -> Result<Users, E
                 (Ok(_), Some(why)) => LoginStatus::Unknown(why.clone()),
                 (Ok(password), None) => {
                     let answer = logins.answer(node, (&account.name, password)).await;
-                    LoginStatus::of(answer)
+                    LoginStatus::of(answer, Right::of(account))
                 }
             };
             (node.host.clone(), login)
@@ -95,6 +99,7 @@ pub async fn list(files: &ClusterFiles, ctx: &RunContext<'_>) -> Result<Users, E
         UserStatus {
             name: account.name.clone(),
             password: PasswordPlace::of(files, account),
+            push: account.push,
             hosts: join_all(nodes).await.into_iter().collect(),
         }
     });
@@ -103,9 +108,10 @@ pub async fn list(files: &ClusterFiles, ctx: &RunContext<'_>) -> Result<Users, E
 }
 
 impl LoginStatus {
-    fn of(answer: Result<Answer, String>) -> Self {
+    fn of(answer: Result<Answer, String>, right: Right) -> Self {
         match answer {
-            Ok(answer) if answer.all(true) => Self::LetIn,
+            Ok(answer) if answer.is(right) => Self::LetIn,
+            Ok(answer) if answer.lets_in() => Self::OtherRight(answer.to_string()),
             Ok(answer) => Self::Refused(answer.to_string()),
             Err(why) => Self::Unknown(why),
         }
@@ -159,29 +165,32 @@ impl Users {
         if self.users.is_empty() {
             return writeln!(out, "The inventory has no users.");
         }
-        let rows: Vec<[String; 3]> = self.users.iter().map(UserStatus::row).collect();
-        let [name, password] = [0, 1].map(|column| {
+        let rows: Vec<[String; 4]> = self.users.iter().map(UserStatus::row).collect();
+        let [name, password, push] = [0, 1, 2].map(|column| {
             rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
         });
-        for [user, place, hosts] in rows {
-            writeln!(out, "{user:name$}  {place:password$}  {hosts}")?;
+        for [user, place, right, hosts] in rows {
+            writeln!(out, "{user:name$}  {place:password$}  {right:push$}  {hosts}")?;
         }
         Ok(())
     }
 }
 
 impl UserStatus {
-    fn row(&self) -> [String; 3] {
-        [self.name.clone(), self.password.to_string(), self.hosts_in_words()]
+    fn row(&self) -> [String; 4] {
+        let right = if self.push { "may push" } else { "may not push" }.to_owned();
+        [self.name.clone(), self.password.to_string(), right, self.hosts_in_words()]
     }
 
-    /// For example `let in by edge-1; edge-2: HAProxy refuses it, the registry lets it in`.
+    /// For example `let in by edge-1; edge-2: HAProxy refuses it, the registry refuses it`.
     fn hosts_in_words(&self) -> String {
         let let_in = self.hosts.iter().filter(|(_, login)| **login == LoginStatus::LetIn);
         let let_in: Vec<&HostName> = let_in.map(|(host, _)| host).collect();
         let others = self.hosts.iter().filter_map(|(host, login)| match login {
             LoginStatus::LetIn => None,
-            LoginStatus::Refused(why) => Some(format!("{host}: {why}")),
+            LoginStatus::Refused(why) | LoginStatus::OtherRight(why) => {
+                Some(format!("{host}: {why}"))
+            }
             LoginStatus::Unknown(why) => Some(format!("{host}: not known: {why}")),
         });
         let let_in =
@@ -203,10 +212,13 @@ mod tests {
         let user = |name: &str, password, [one, two]: [LoginStatus; 2]| UserStatus {
             name: name.to_owned(),
             password,
+            push: name == "ann",
             hosts: [("e1".parse().unwrap(), one), ("e2".parse().unwrap(), two)].into(),
         };
         let answer = |proxy, registry| Answer { proxy: Some(proxy), registry };
-        let [full, half] = [true, false].map(|it| LoginStatus::of(Ok(answer(true, it))));
+        let [full, half] = [Right::Push, Right::Nothing]
+            .map(|right| LoginStatus::of(Ok(answer(true, right)), Right::Push));
+        let too_much = LoginStatus::of(Ok(answer(true, Right::Push)), Right::Pull);
         let kept = PasswordPlace::Kept(".platform/lab/secrets/user-ann".into());
         let variable = PasswordPlace::Variable("B".to_owned());
         let unknown = LoginStatus::Unknown("B is not set".to_owned());
@@ -214,19 +226,26 @@ mod tests {
             cluster: "lab".to_owned(),
             users: vec![
                 user("ann", kept, [full.clone(), full.clone()]),
-                user("robert", variable, [half, unknown]),
+                user("robert", variable.clone(), [half, unknown]),
+                user("rita", variable, [too_much, full]),
             ],
         };
         let mut text = String::new();
         users.show(&mut text).unwrap();
         assert_eq!(
             text,
-            "ann     kept in .platform/lab/secrets/user-ann  let in by e1, e2\n\
-             robert  variable B                              \
-             e1: HAProxy lets it in, the registry refuses it; e2: not known: B is not set\n"
+            "ann     kept in .platform/lab/secrets/user-ann  may push      let in by e1, e2\n\
+             robert  variable B                              may not push  \
+             e1: HAProxy lets it in, the registry refuses it; e2: not known: B is not set\n\
+             rita    variable B                              may not push  let in by e2; \
+             e1: HAProxy lets it in, the registry lets it pull and push\n"
         );
         let json = serde_json::to_value(&users.users[1]).unwrap();
         assert_eq!(json["password"], serde_json::json!({"variable": "B"}));
+        assert_eq!(json["push"], false);
+        assert_eq!(json["hosts"]["e1"]["login"], "refused");
         assert_eq!(json["hosts"]["e2"]["login"], "unknown");
+        let json = serde_json::to_value(&users.users[2]).unwrap();
+        assert_eq!(json["hosts"]["e1"]["login"], "other_right");
     }
 }

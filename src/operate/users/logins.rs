@@ -12,7 +12,7 @@ use crate::api::registry::RegistryError;
 use crate::component::Stage;
 use crate::event::{Event, in_words};
 use crate::host::HostName;
-use crate::inventory::Component;
+use crate::inventory::{Account, Component};
 use crate::progress::{StageReport, poll};
 use crate::run::health::services::Services;
 use crate::run::registries::{NoRegistry, RegistryLogin};
@@ -24,11 +24,29 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// The pause between two logins.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A login, and whether it has to be let in.
+/// A login, and what it has to be allowed.
 pub(super) struct Expected {
     pub(super) user: String,
     pub(super) password: Secret,
-    pub(super) let_in: bool,
+    pub(super) right: Right,
+}
+
+/// What a login is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Right {
+    /// Nothing.
+    Nothing,
+    /// Everything, but at a registry only to pull.
+    Pull,
+    /// Everything.
+    Push,
+}
+
+impl Right {
+    /// What the user of this account is allowed.
+    pub(super) fn of(account: &Account) -> Self {
+        if account.push { Self::Push } else { Self::Pull }
+    }
 }
 
 /// The edge hosts, which can be asked.
@@ -57,9 +75,14 @@ impl Logins<'_> {
         let stage = StageReport::begin(&ctx.events, Stage::Verify, hosts, expected.len());
         let mut proved = Ok(());
         for expected in &expected {
-            let name = match expected.let_in {
-                true => format!("log in as {}", expected.user),
-                false => format!("be refused with the old login of {}", expected.user),
+            let name = match expected.right {
+                Right::Push => format!("log in as {}", expected.user),
+                Right::Pull => {
+                    format!("log in as {}, and not be allowed to push", expected.user)
+                }
+                Right::Nothing => {
+                    format!("be refused with the old login of {}", expected.user)
+                }
             };
             let nodes = self.services.topology.registries();
             let all = join_all(nodes.map(|node| self.until(node, expected, ctx)));
@@ -74,12 +97,13 @@ impl Logins<'_> {
     async fn until(
         &self,
         node: &Node,
-        Expected { user, password, let_in }: &Expected,
+        Expected { user, password, right }: &Expected,
         ctx: &RunContext<'_>,
     ) -> Result<(), String> {
-        let gate = match let_in {
-            true => format!("{} lets {user} in", node.host),
-            false => format!("{} refuses the old login of {user}", node.host),
+        let gate = match right {
+            Right::Push => format!("{} lets {user} in", node.host),
+            Right::Pull => format!("{} lets {user} in, and not push", node.host),
+            Right::Nothing => format!("{} refuses the old login of {user}", node.host),
         };
         let on_seen = |seen: &str| {
             let (gate, seen) = (gate.clone(), seen.to_owned());
@@ -88,7 +112,7 @@ impl Logins<'_> {
         let look = async || -> Result<_, Infallible> {
             let answer = self.answer(node, (user, password)).await;
             Ok(match answer {
-                Ok(answer) if answer.all(*let_in) => ControlFlow::Break(()),
+                Ok(answer) if answer.is(*right) => ControlFlow::Break(()),
                 Ok(answer) => ControlFlow::Continue(answer.to_string()),
                 Err(why) => ControlFlow::Continue(why),
             })
@@ -129,37 +153,49 @@ impl Logins<'_> {
         &self,
         node: &Node,
         (user, password): (&str, &Secret),
-    ) -> Result<bool, String> {
+    ) -> Result<Right, String> {
         let login = RegistryLogin { ca: self.ca, user, password };
-        match login.check(self.services.fleet, node).await {
-            Ok(()) => Ok(true),
-            Err(NoRegistry::Registry(RegistryError::WrongPassword { .. })) => Ok(false),
+        match login.may_push(self.services.fleet, node).await {
+            Ok(true) => Ok(Right::Push),
+            Ok(false) => Ok(Right::Pull),
+            Err(NoRegistry::Registry(RegistryError::WrongPassword { .. })) => {
+                Ok(Right::Nothing)
+            }
             Err(error) => Err(in_words(&error)),
         }
     }
 }
 
-/// Whether the services of an edge host let a login in.
+/// What the services of an edge host allow a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// HAProxy, if there is one.
+    /// Whether HAProxy lets it in, if there is one.
     pub(super) proxy: Option<bool>,
-    pub(super) registry: bool,
+    pub(super) registry: Right,
 }
 
 impl Answer {
-    /// Whether all of them do the same.
-    pub(super) fn all(self, let_in: bool) -> bool {
-        self.registry == let_in && self.proxy.is_none_or(|it| it == let_in)
+    /// Whether all of them allow just this.
+    pub(super) fn is(self, right: Right) -> bool {
+        let let_in = right != Right::Nothing;
+        self.registry == right && self.proxy.is_none_or(|it| it == let_in)
+    }
+
+    /// Whether all of them let it in.
+    pub(super) fn lets_in(self) -> bool {
+        self.registry != Right::Nothing && self.proxy != Some(false)
     }
 }
 
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let does = |let_in| if let_in { "lets it in" } else { "refuses it" };
         if let Some(let_in) = self.proxy {
-            write!(f, "HAProxy {}, ", does(let_in))?;
+            write!(f, "HAProxy {}, ", if let_in { "lets it in" } else { "refuses it" })?;
         }
-        write!(f, "the registry {}", does(self.registry))
+        f.write_str(match self.registry {
+            Right::Nothing => "the registry refuses it",
+            Right::Pull => "the registry lets it pull, but not push",
+            Right::Push => "the registry lets it pull and push",
+        })
     }
 }

@@ -6,7 +6,7 @@ use super::super::cluster_files::ClusterFiles;
 use super::super::error::Error;
 use super::super::gather::{password_of, secret_of};
 use super::super::run::{Ended, shown};
-use super::logins::Expected;
+use super::logins::{Expected, Right};
 use super::{NewPassword, Request, UserChange, UserError};
 use crate::event::RunResult;
 use crate::inventory::edit::{self, Edited, NoUser, UserEdit, change_users};
@@ -39,7 +39,14 @@ impl Order {
     ) -> Result<Self, Error> {
         let account = edit::user(&files.inventory, user);
         let edit = match change {
-            UserChange::Add(password) => add(files, user, account.ok(), password)?,
+            UserChange::Add { password, push } => {
+                let new = Account {
+                    name: user.clone(),
+                    password: password.source(),
+                    push: *push,
+                };
+                add(files, account.ok(), new, password)?
+            }
             UserChange::Remove => remove(files, user, account)?,
             UserChange::Password(password) => {
                 let source = password.source();
@@ -48,7 +55,7 @@ impl Order {
             }
         };
         let old = match change {
-            UserChange::Add(_) => None,
+            UserChange::Add { .. } => None,
             UserChange::Remove | UserChange::Password(_) => known(files, user, ctx)?,
         };
         let edit = edit.map(|edit| {
@@ -65,7 +72,7 @@ impl Order {
                 files.state.renew_secret(&secret, None);
             }
             (UserChange::Password(NewPassword::Given(new)), _)
-            | (UserChange::Add(NewPassword::Given(new)), Some(_)) => {
+            | (UserChange::Add { password: NewPassword::Given(new), .. }, Some(_)) => {
                 files.state.renew_secret(&secret, Some(new));
             }
             _ => {}
@@ -118,7 +125,7 @@ impl Order {
     fn what(&self) -> String {
         let user = &self.user;
         match self.change {
-            UserChange::Add(_) => format!("add user {user}"),
+            UserChange::Add { .. } => format!("add user {user}"),
             UserChange::Remove => format!("remove user {user}"),
             UserChange::Password(_) => {
                 format!("take the password of {user} from elsewhere")
@@ -132,14 +139,17 @@ impl Order {
     /// When the user's password cannot be read.
     pub(super) fn expected(&self, ctx: &RunContext<'_>) -> Result<Vec<Expected>, Error> {
         let login =
-            |password, let_in| Expected { user: self.user.clone(), password, let_in };
+            |password, right| Expected { user: self.user.clone(), password, right };
         let now = match edit::user(&self.files.inventory, &self.user) {
-            Ok(account) => Some(password_of(&self.files, account, ctx)?),
+            Ok(account) => {
+                Some(login(password_of(&self.files, account, ctx)?, Right::of(account)))
+            }
             Err(_) => None,
         };
-        let old = self.old.clone().filter(|old| now.as_ref() != Some(old));
-        let old = old.map(|old| login(old, false));
-        Ok(now.map(|now| login(now, true)).into_iter().chain(old).collect())
+        let is_other = |old: &Secret| now.as_ref().is_none_or(|now| now.password != *old);
+        let old = self.old.clone().filter(is_other);
+        let old = old.map(|old| login(old, Right::Nothing));
+        Ok(now.into_iter().chain(old).collect())
     }
 
     /// Removes from the state folder what is needed no longer. Repeated, it changes nothing.
@@ -162,7 +172,7 @@ impl Order {
     /// What the edge hosts do then.
     pub(super) fn done(&self) -> &'static str {
         match self.change {
-            UserChange::Add(_) | UserChange::Password(_) => "let in",
+            UserChange::Add { .. } | UserChange::Password(_) => "let in",
             UserChange::Remove => "refused",
         }
     }
@@ -171,7 +181,7 @@ impl Order {
     pub(super) fn ended(&self, is_changed: bool, done: &str) -> Ended {
         let (path, user) = (self.files.path.display(), &self.user);
         let what = match self.change {
-            UserChange::Add(_) => format!("{path} has user {user}"),
+            UserChange::Add { .. } => format!("{path} has user {user}"),
             UserChange::Remove => format!("{path} has no user {user}"),
             UserChange::Password(_) => format!("{user} has the new password"),
         };
@@ -203,10 +213,10 @@ impl Order {
             (UserChange::Password(_), _) => {
                 format!("the new password is kept{}", self.place())
             }
-            (UserChange::Add(_) | UserChange::Remove, Some(_)) => {
+            (UserChange::Add { .. } | UserChange::Remove, Some(_)) => {
                 format!("{path} has the change already")
             }
-            (UserChange::Add(_) | UserChange::Remove, None) => return why,
+            (UserChange::Add { .. } | UserChange::Remove, None) => return why,
         };
         let done = format!("{done}; to finish, run `platform up {path}`");
         Error::AfterChanges { why: Box::new(why), done }
@@ -227,25 +237,20 @@ impl NewPassword {
 /// run.
 fn add(
     files: &ClusterFiles,
-    user: &str,
     there: Option<&Account>,
+    new: Account,
     password: &NewPassword,
 ) -> Result<Option<UserEdit>, Error> {
-    let source = password.source();
-    let path = files.state.secret_file(&secret_of(user));
+    let path = files.state.secret_file(&secret_of(&new.name));
     match (there, password) {
-        (Some(there), NewPassword::Random | NewPassword::At(_))
-            if there.password == source =>
-        {
+        (Some(there), NewPassword::Random | NewPassword::At(_)) if *there == new => {
             Ok(None)
         }
-        (Some(_), _) => Err(UserError::Known(user.to_owned()).into()),
+        (Some(_), _) => Err(UserError::Known(new.name).into()),
         (None, NewPassword::Random | NewPassword::Given(_)) if path.exists() => {
-            Err(UserError::LeftOver { user: user.to_owned(), path }.into())
+            Err(UserError::LeftOver { user: new.name, path }.into())
         }
-        (None, _) => {
-            Ok(Some(UserEdit::Add(Account { name: user.to_owned(), password: source })))
-        }
+        (None, _) => Ok(Some(UserEdit::Add(new))),
     }
 }
 

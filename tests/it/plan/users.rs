@@ -67,10 +67,11 @@ fn changes(plan: &Plan) -> Vec<String> {
 }
 
 #[test]
-fn a_user_changes_two_files_and_reloads_what_reads_one_of_them() {
+fn a_user_changes_three_files_and_reloads_what_reads_two_of_them() {
     let before = Cluster::of(TEXT);
     let mut now = Cluster::of(TEXT);
     now.inputs.htpasswd = Secret::new("platform:secret-hash\nbob:secret-hash\n");
+    now.inputs.pushers.push("bob".to_owned());
     now.inputs.edge_logins.push(("bob".to_owned(), Secret::new("$6$secret-of-bob")));
     for drift in [false, true] {
         let plan = plan(&mut now, &facts(&before, drift));
@@ -78,6 +79,8 @@ fn a_user_changes_two_files_and_reloads_what_reads_one_of_them() {
             changes(&plan),
             [
                 "e1: file /etc/platform/registry/htpasswd",
+                "e1: file /etc/platform/registry/pushers",
+                "e1: reload platform-registry.service",
                 "e1: file /etc/platform/haproxy/haproxy.cfg",
                 "e1: reload platform-haproxy.service",
             ]

@@ -48,7 +48,8 @@ impl Files {
             state.htpasswd_line(&account.name, &password).unwrap();
         }
         state.keep().unwrap();
-        let login = |it: Expected| (it.password.expose().to_owned(), it.let_in);
+        let login =
+            |it: Expected| (it.password.expose().to_owned(), it.right != Right::Nothing);
         expected.into_iter().map(login).collect()
     }
 
@@ -66,6 +67,10 @@ fn given(password: &str) -> NewPassword {
     NewPassword::Given(Secret::new(password))
 }
 
+fn add(password: NewPassword) -> UserChange {
+    UserChange::Add { password, push: true }
+}
+
 fn refused(order: Result<Order, Error>, kind: ExitKind, part: &str) {
     let Err(why) = order else { panic!("it is not refused: {part}") };
     assert_eq!(why.kind(), kind, "{why}");
@@ -75,14 +80,14 @@ fn refused(order: Result<Order, Error>, kind: ExitKind, part: &str) {
 #[test]
 fn a_user_is_added_once_and_the_same_words_go_on() {
     let files = Files::of(HEAD);
-    let order = files.order("bob", UserChange::Add(random())).unwrap();
+    let order = files.order("bob", add(random())).unwrap();
     assert!(order.edits() && order.show(None).contains("+    - {name: bob"));
     assert_eq!(files.text(), HEAD, "to decide writes nothing");
     let expected = files.write(&order);
     assert_eq!(files.text(), format!("{HEAD}{BOB}"));
     assert_eq!(expected, [(files.password("bob").unwrap(), true)]);
 
-    let again = files.order("bob", UserChange::Add(random())).unwrap();
+    let again = files.order("bob", add(random())).unwrap();
     assert!(!again.edits());
     assert_eq!(files.write(&again), expected);
     let said = again.ended(false, "let in by e").summary;
@@ -95,7 +100,7 @@ fn a_user_is_added_once_and_the_same_words_go_on() {
 #[test]
 fn a_removed_user_is_forgotten_at_the_end_and_not_before() {
     let files = Files::of(&format!("{HEAD}{BOB}"));
-    files.write(&files.order("bob", UserChange::Add(random())).unwrap());
+    files.write(&files.order("bob", add(random())).unwrap());
     let old = files.password("bob").unwrap();
     for edits in [true, false] {
         let order = files.order("bob", UserChange::Remove).unwrap();
@@ -106,14 +111,14 @@ fn a_removed_user_is_forgotten_at_the_end_and_not_before() {
     files.order("bob", UserChange::Remove).unwrap().forget().unwrap();
     assert_eq!(files.password("bob"), None);
     refused(files.order("bob", UserChange::Remove), ExitKind::Usage, "no user `bob`");
-    files.write(&files.order("bob", UserChange::Add(random())).unwrap());
+    files.write(&files.order("bob", add(random())).unwrap());
     assert_ne!(files.password("bob"), Some(old));
 }
 
 #[test]
 fn a_new_password_takes_the_place_of_the_old_one() {
     let files = Files::of(HEAD);
-    files.write(&files.order("ann", UserChange::Add(random())).unwrap());
+    files.write(&files.order("ann", add(random())).unwrap());
     let mut old = files.password("ann").unwrap();
     for new in [random(), given("hunter2")] {
         let order = files.order("ann", UserChange::Password(new)).unwrap();
@@ -131,7 +136,7 @@ fn a_new_password_takes_the_place_of_the_old_one() {
 #[test]
 fn a_password_that_comes_from_elsewhere_is_no_longer_kept() {
     let files = Files::of(HEAD);
-    files.write(&files.order("ann", UserChange::Add(random())).unwrap());
+    files.write(&files.order("ann", add(random())).unwrap());
     let old = files.password("ann").unwrap();
     fs::write(files.0.path().join("pw"), "hunter2\n").unwrap();
     let source = NewPassword::At(SecretSource::File("pw".into()));
@@ -149,7 +154,7 @@ fn a_password_that_comes_from_elsewhere_is_no_longer_kept() {
 #[test]
 fn what_cannot_be_done_is_said_before_anything_is_written() {
     let files = Files::of(HEAD);
-    let add = |user: &str, password| files.order(user, UserChange::Add(password));
+    let add = |user: &str, password| files.order(user, super::tests::add(password));
     let other = || NewPassword::At(SecretSource::Env("A".to_owned()));
     refused(files.order("ann", UserChange::Remove), ExitKind::Refused, "the only user");
     refused(files.order("bob", UserChange::Remove), ExitKind::Usage, "no user `bob`");

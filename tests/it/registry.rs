@@ -1,0 +1,254 @@
+//! A registry with HAProxy before it, as an edge host runs them: the real programs run here, by the
+//! script of their image, with paths and a port of this computer.
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use jiff::Timestamp;
+use platform::api::registry::{Access, Registry, RegistryError};
+use platform::certificate::San;
+use platform::component::{copier, registry};
+use platform::secret::Secret;
+use platform::state::State;
+use reqwest::blocking::Client;
+use reqwest::{Method, StatusCode};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tempfile::TempDir;
+
+use crate::cluster::Cluster;
+use crate::edge::{MARATHON, files, text, weaknesses};
+use crate::here::{LONG, eventually, free_port};
+
+/// Who has a password; of them, these may push.
+const ALL: [&str; 5] = ["platform", "platform-copier", "platform-pull", "ann", "bob"];
+const PUSHERS: [&str; 3] = [registry::ACCOUNT, copier::ACCOUNT, "ann"];
+
+/// It ends when it is dropped.
+struct Server {
+    process: Child,
+    folder: TempDir,
+    port: u16,
+    ca_pem: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = State::of(&folder.path().join("lab.yaml"), &"lab".parse().unwrap());
+        let now = Timestamp::now();
+        let ca = state.ca(now).unwrap();
+        let san = San::Ip([127, 0, 0, 1].into());
+        let leaf = ca.certificate("edge", &[san], now).unwrap();
+        let line = |user: &str| state.htpasswd_line(user, &password(user)).unwrap();
+        let lines = ALL.map(|user| line(user) + "\n");
+        let mut cluster = Cluster::of(MARATHON);
+        let pair = (leaf.cert_chain_pem, leaf.key);
+        cluster.inputs.certificates = [("edge".parse().unwrap(), pair)].into();
+        cluster.inputs.htpasswd = Secret::new(lines.concat());
+        cluster.inputs.pushers = PUSHERS.map(str::to_owned).into();
+        let port = free_port();
+        let here = |text: &str| localized(text, folder.path(), port);
+        for (name, file) in files(&cluster, "registry") {
+            fs::write(folder.path().join(name), here(&text(&file))).unwrap();
+        }
+        let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/registry");
+        let serve = fs::read_to_string(images.join("serve")).unwrap();
+        fs::write(folder.path().join("serve"), here(&serve)).unwrap();
+        let ca_pem = ca.trusted_pem().to_owned();
+        let process = Command::new("sh")
+            .arg(folder.path().join("serve"))
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.path().join("log")).unwrap())
+            .process_group(0)
+            .spawn()
+            .expect("a shell runs");
+        state.keep().unwrap();
+        let mut server = Self { process, folder, port, ca_pem };
+        server.until_it_listens();
+        server
+    }
+
+    fn until_it_listens(&mut self) {
+        let (process, log) = (&mut self.process, self.folder.path().join("log"));
+        eventually("the registry listens", || {
+            let log = || fs::read_to_string(&log).unwrap();
+            assert!(process.try_wait().unwrap().is_none(), "it ended: {}", log());
+            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+        });
+    }
+
+    fn client(&self) -> Client {
+        let ca = reqwest::Certificate::from_pem(self.ca_pem.as_bytes()).unwrap();
+        let builder = Client::builder().no_proxy().tls_certs_only([ca]);
+        builder.timeout(LONG).build().unwrap()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The status and the body of the answer to this user.
+    fn ask(&self, method: Method, path: &str, user: &str) -> (StatusCode, String) {
+        let request = self.client().request(method, self.url(path));
+        let request = request.basic_auth(user, Some(password(user).expose()));
+        let answer = request.send().unwrap();
+        (answer.status(), answer.text().unwrap())
+    }
+
+    /// What this program finds that a user may do.
+    fn may_push(&self, user: &str, password: &str) -> Result<bool, RegistryError> {
+        let access = Access {
+            name: "the registry on edge",
+            address: &format!("127.0.0.1:{}", self.port),
+            ca_pem: &self.ca_pem,
+            user,
+            password: &Secret::new(password),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let registry = Registry::new(access).await?;
+            registry.check().await?;
+            registry.may_push().await
+        })
+    }
+
+    /// Has it read anew who may push, as its unit does.
+    fn reload(&self) {
+        let mut reload = Command::new("sh");
+        let reload = reload.arg(self.folder.path().join("serve")).arg("reload");
+        assert!(reload.status().expect("a shell runs").success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The registry too, as with its container.
+        let _ = kill_process_group(Pid::from_child(&self.process), Signal::KILL);
+        let _ = self.process.wait();
+    }
+}
+
+/// A text of the container without what only a container has.
+fn localized(text: &str, folder: &Path, port: u16) -> String {
+    let folder = folder.to_str().unwrap();
+    text.replace("/tmp/", &format!("{folder}/"))
+        .replace("/bin/docker-registry", "docker-registry")
+        .replace("/usr/sbin/haproxy", "haproxy")
+        .replace("/bin/sh", "sh")
+        .replace("/etc/registry", folder)
+        .replace("/var/lib/registry", &format!("{folder}/data"))
+        .replace("bind :5000 ", &format!("bind 127.0.0.1:{port} "))
+        .replace("127.0.0.1:5000 ", &format!("127.0.0.1:{port} "))
+}
+
+fn password(user: &str) -> Secret {
+    Secret::new(format!("password of {user}"))
+}
+
+const UPLOADS: &str = "/v2/team/app/blobs/uploads/";
+
+#[test]
+fn who_may_not_push_can_read_and_change_nothing() {
+    let server = Server::start();
+    for user in ALL {
+        let (status, seen) = server.ask(Method::GET, "/v2/_catalog", user);
+        assert_eq!(status, StatusCode::OK, "{user}: {seen}");
+        let (status, seen) = server.ask(Method::POST, UPLOADS, user);
+        if PUSHERS.contains(&user) {
+            assert_eq!(status, StatusCode::ACCEPTED, "{user}: {seen}");
+            continue;
+        }
+        // As Docker shows it.
+        let seen: serde_json::Value = serde_json::from_str(&seen).expect("JSON");
+        assert_eq!(seen["errors"][0]["code"], "DENIED");
+        let message = seen["errors"][0]["message"].as_str().expect("a text");
+        assert!(message.contains("may pull, but not push"), "{message}");
+        for method in ["POST", "PUT", "PATCH", "DELETE", "post", "ANY"] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            for path in [UPLOADS, "/v2/team/app/manifests/1", "/v2/", "/"] {
+                let status = server.ask(method.clone(), path, user).0;
+                assert_eq!(status, StatusCode::FORBIDDEN, "{user}: {method} {path}");
+            }
+        }
+    }
+    let kept = server.folder.path().join("data/docker/registry/v2/repositories/team/app");
+    let n_uploads = fs::read_dir(kept.join("_uploads")).unwrap().count();
+    assert_eq!(n_uploads, PUSHERS.len(), "nobody else began an upload");
+}
+
+/// HAProxy goes by the name alone, so both have to read the same name and the registry has to check
+/// its password.
+#[test]
+fn no_way_of_writing_a_login_gives_another_user_s_right() {
+    let server = Server::start();
+    let login = |user: &str, password: &str| {
+        let login = format!("{user}:{password}");
+        base64::Engine::encode(&base64::prelude::BASE64_STANDARD, login)
+    };
+    let [ann, bob] = ["ann", "bob"].map(|user| login(user, password(user).expose()));
+    let write = |logins: &[String]| {
+        let request = server.client().post(server.url(UPLOADS));
+        let request = logins
+            .iter()
+            .fold(request, |request, it| request.header("Authorization", it));
+        request.send().unwrap().status()
+    };
+    assert_eq!(write(&[format!("basic {ann}")]), StatusCode::ACCEPTED);
+    assert_eq!(write(&[]), StatusCode::UNAUTHORIZED);
+    let wrong = login("ann", "hunter2");
+    assert_eq!(write(&[format!("Basic {wrong}")]), StatusCode::UNAUTHORIZED);
+    let basic = |login: &str| format!("Basic {login}");
+    for logins in [
+        vec![basic(&bob), basic(&wrong)],
+        vec![basic(&wrong), basic(&bob)],
+        vec![format!("Basic {bob}, Basic {wrong}")],
+        vec![format!("Basic {wrong}, Basic {bob}")],
+        vec![format!("Basic  {bob}")],
+        vec![format!("Basic {bob} {ann}")],
+        vec![format!("Bearer {ann}")],
+        vec![basic(&login("ann\0", password("bob").expose()))],
+        vec![basic(&login("bob\0ann", password("bob").expose()))],
+        vec![basic(&login("", ""))],
+        vec!["Basic".to_owned()],
+    ] {
+        assert!(write(&logins).is_client_error(), "{logins:?}");
+    }
+}
+
+#[test]
+fn this_program_sees_who_may_push_and_a_change_holds_also_on_open_connections() {
+    let server = Server::start();
+    let right = |user: &str| server.may_push(user, password(user).expose()).unwrap();
+    assert_eq!(ALL.map(right), [true, true, false, true, false]);
+    let refused = server.may_push("ann", "hunter2").unwrap_err();
+    assert!(matches!(refused, RegistryError::WrongPassword { .. }), "{refused:?}");
+
+    let connected = server.client();
+    let write = |user: &str| {
+        let request = connected.post(server.url(UPLOADS));
+        let request = request.basic_auth(user, Some(password(user).expose()));
+        request.send().unwrap().status()
+    };
+    assert_eq!(write("ann"), StatusCode::ACCEPTED);
+    fs::write(server.folder.path().join("pushers"), "platform\nbob\n").unwrap();
+    server.reload();
+    // The process of before learns a moment after the reload that there is another.
+    eventually("ann may not push", || write("ann") == StatusCode::FORBIDDEN);
+    assert_eq!(write("bob"), StatusCode::ACCEPTED);
+    assert_eq!(ALL.map(right), [true, false, false, false, true]);
+}
+
+#[test]
+fn it_ends_if_the_registry_ends_and_speaks_no_weak_tls() {
+    let mut server = Server::start();
+    assert_eq!(weaknesses(server.port), [""; 0]);
+    let group = server.process.id().to_string();
+    let mut find = Command::new("pgrep");
+    let found = find.args(["-g", &group, "-x", "docker-registry"]).output().unwrap();
+    let registry = String::from_utf8(found.stdout).unwrap().trim().parse().unwrap();
+    kill_process(Pid::from_raw(registry).unwrap(), Signal::KILL).unwrap();
+    eventually("it ends", || server.process.try_wait().unwrap().is_some());
+}
