@@ -47,6 +47,7 @@ pub async fn up(
         n_made: machines.plan.n_missing(),
         unchanged: machines.plan.is_complete(),
         n_exchanged: 0,
+        n_unseen: None,
     };
     let consent = match agreed {
         true => Consent::All,
@@ -63,7 +64,8 @@ pub async fn up(
 }
 
 /// Brings machines that run up to date, and proves that they work. While the certificate authority
-/// is exchanged, there is more to do after each part of the exchange.
+/// is exchanged, there is more to do after each part of the exchange; and there may be more to do
+/// once a ZooKeeper serves that did not answer before.
 async fn bring_up(
     files: &ClusterFiles,
     Made { machines, booting }: &Made,
@@ -79,6 +81,7 @@ async fn bring_up(
         match brought.map_err(|why| before.added_to(why))? {
             Brought::Up(ended) => return Ok(ended),
             Brought::ToNextPart { n_changes } => before.n_exchanged += n_changes,
+            Brought::ToSeeing { n_changes } => before.n_unseen = Some(n_changes),
         }
         if !matches!(consent, Consent::All) {
             consent = Consent::Machines;
@@ -93,6 +96,12 @@ enum Brought {
     /// A part of the exchange of the certificate authority is done.
     ToNextPart {
         /// The changes that were made for it.
+        n_changes: usize,
+    },
+    /// ZooKeeper serves now. It did not answer when the cluster was checked, so the plan could not
+    /// know that others may access its nodes.
+    ToSeeing {
+        /// The changes that were made so far.
         n_changes: usize,
     },
 }
@@ -138,7 +147,7 @@ async fn prove_or_go_on(
         ctx.begin("the next part of the exchange of the certificate authority")?;
         return Ok(Brought::ToNextPart { n_changes: seen.n_changes });
     }
-    prove(hosts, seen, before, held, ctx).await.map(Brought::Up)
+    prove(hosts, seen, before, held, ctx).await
 }
 
 /// Tells the operator what the part of an exchange of the certificate authority that begins means
@@ -262,6 +271,9 @@ struct Before {
     /// How many changes were made on hosts for earlier parts of an exchange of the certificate
     /// authority.
     n_exchanged: usize,
+    /// How many changes were made on hosts before ZooKeeper could say who may access its nodes, if
+    /// the cluster was checked again for that.
+    n_unseen: Option<usize>,
 }
 
 impl Before {
@@ -280,7 +292,11 @@ impl Before {
             let changes = count(self.n_exchanged, "change");
             format!("{changes} made to exchange the certificate authority")
         });
-        let done: Vec<String> = machines.into_iter().chain(exchanged).collect();
+        let unseen = self.n_unseen.filter(|n_changes| *n_changes > 0).map(|n_changes| {
+            format!("{} made before ZooKeeper served", count(n_changes, "change"))
+        });
+        let done: Vec<String> =
+            machines.into_iter().chain(exchanged).chain(unseen).collect();
         (!done.is_empty()).then(|| done.join(", "))
     }
 }
@@ -412,14 +428,15 @@ pub(super) async fn act(
 }
 
 /// Waits until every component reports that it works; if nothing had to change and no proof is
-/// due, that is one check. A proof is made under the cluster's lock: `held`, or a new one.
+/// due, that is one check. If ZooKeeper serves only now, and others may access its nodes, there is
+/// more to do first. A proof is made under the cluster's lock: `held`, or a new one.
 async fn prove(
     hosts: &Hosts<'_>,
     seen: &Assessment,
     before: Before,
     held: Option<&ClusterLock>,
     ctx: &RunContext<'_>,
-) -> Result<Ended, Error> {
+) -> Result<Brought, Error> {
     let Hosts { files, fleet, .. } = hosts;
     wait_for_gates(&gates_on(&seen.topology, |_| true), seen, fleet, ctx).await?;
     if seen.topology.zookeeper().is_some() {
@@ -428,7 +445,13 @@ async fn prove(
     // ZooKeeper did not serve yet when the cluster was checked.
     if !seen.survey.nodes_told {
         let nodes = survey::nodes(&seen.topology, &seen.gathered);
-        seen.access(fleet).insist(nodes).await?;
+        match (seen.access(fleet).insist(nodes).await, before.n_unseen) {
+            (Ok(()), _) => (),
+            (Err(_), None) => {
+                return Ok(Brought::ToSeeing { n_changes: seen.n_changes });
+            }
+            (Err(still), Some(_)) => return Err(still.into()),
+        }
     }
     let changed = before.n_made + seen.n_changes > 0;
     let due = proof::can_be_made(&seen.topology)
@@ -449,7 +472,7 @@ async fn prove(
     files.state.end_removal()?;
     files.state.end_proof()?;
     files.state.keep_certificates_of(&leaf_names(&seen.topology))?;
-    Ok(ended(seen, before, due))
+    Ok(Brought::Up(ended(seen, before, due)))
 }
 
 /// What a successful run has done.

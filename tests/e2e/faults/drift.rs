@@ -1,8 +1,10 @@
 //! Manual changes that the program does not know of: shown by `plan`, repaired by `up`.
 
+use zookeeper_client::Acls;
+
 use super::state::a_state_folder_that_was_lost;
 use super::{check_clean, check_finished, check_up, small};
-use crate::harness::{Given, Lab, turn};
+use crate::harness::{Given, Lab, inside, turn, zookeeper_client};
 
 const REGISTRY: &str = "platform-registry.service";
 const MEMBER: &str = "platform-zookeeper.service";
@@ -13,6 +15,7 @@ fn what_was_changed_by_hand_is_shown_and_put_right() {
     let (given, lab) = small();
     a_file_of_ours_that_was_edited(&given, &lab);
     a_unit_that_was_stopped(&given, &lab);
+    a_node_that_was_opened_before_its_member_stopped(&given, &lab);
     a_registry_password_that_was_changed_on_the_host(&given, &lab);
     a_registry_password_that_was_changed_on_this_computer(&given, &lab);
     a_state_folder_that_was_lost(&given, &lab);
@@ -50,6 +53,28 @@ fn a_unit_that_was_stopped(given: &Given, lab: &Lab) {
     assert!(plan.contains("start unit platform-registry.service: is "), "{plan}");
     check_up(lab, 0, &["start unit platform-registry.service"]);
     machine.sh(&format!("systemctl is-active {REGISTRY}"));
+    check_finished(lab);
+}
+
+/// The first look sees no node; the same run looks again once the member serves.
+fn a_node_that_was_opened_before_its_member_stopped(given: &Given, lab: &Lab) {
+    let password = std::fs::read_to_string(lab.state().join("secrets/zookeeper-super"));
+    let password = password.expect("the state folder keeps it");
+    let member = given.address(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let opened = async {
+        let members = format!("{member}:2181");
+        let admin = zookeeper_client(&members, "super", &password).await?;
+        admin.set_acl("/", &Acls::anyone_all(), None).await
+    };
+    inside(&member, || runtime.block_on(opened)).expect("the administrator may");
+    given.machine(1).sh(&format!("systemctl stop {MEMBER}"));
+    check_up(
+        lab,
+        0,
+        &["start unit platform-zookeeper.service", "set the access list of /"],
+    );
     check_finished(lab);
 }
 

@@ -6,10 +6,26 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use zookeeper_client::{Client, Error};
+
 use super::{End, inside, pause};
 
 /// A healthy member answers within milliseconds; a frozen one never does.
 const ANSWER: Duration = Duration::from_secs(1);
+
+/// How long a member keeps the session of a client that is silent.
+const SESSION: Duration = Duration::from_secs(10);
+
+/// Connects to members, `address:port` with commas between, as a user with a password.
+pub(crate) async fn zookeeper_client(
+    members: &str,
+    user: &str,
+    password: &str,
+) -> Result<Client, Error> {
+    let proof = format!("{user}:{password}");
+    let connector = Client::connector().with_session_timeout(SESSION);
+    connector.with_auth("digest", proof.as_bytes()).connect(members).await
+}
 
 /// Whether a member serves, and its role: `leader` or `follower`.
 pub(crate) fn mode(address: &str) -> Option<String> {

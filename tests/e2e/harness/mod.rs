@@ -43,7 +43,7 @@ mod traces;
 mod vm;
 
 pub(crate) use ec2::{Ec2, Resource, inner};
-pub(crate) use ensemble::{Watch, mode};
+pub(crate) use ensemble::{Watch, mode, zookeeper_client};
 pub(crate) use folder::{copy_folder, entries};
 pub(crate) use given::Given;
 pub(crate) use inside::inside;

@@ -2,16 +2,13 @@
 //! agents' user. It uses another client than the program's own.
 
 use std::fs;
-use std::time::Duration;
 
 use platform::component::znode::identity;
 use platform::event::RunResult;
 use platform::secret::Secret;
 use zookeeper_client::{Acl, Acls, Client, CreateMode, Error, Permission};
 
-use crate::harness::{Lab, inside};
-
-const SESSION: Duration = Duration::from_secs(10);
+use crate::harness::{Lab, inside, zookeeper_client};
 
 /// Users that own nodes, with the secret that contains each password.
 const OWNERS: [(&str, &str); 3] = [
@@ -120,8 +117,5 @@ async fn client(lab: &Lab, user: &str, password: &str) -> Client {
 async fn connect(lab: &Lab, user: &str, password: &str) -> Result<Client, Error> {
     let servers: Vec<String> =
         (11..14).map(|n| format!("{}.{n}:2181", lab.prefix())).collect();
-    let proof = format!("{user}:{password}");
-    let connector = Client::connector().with_session_timeout(SESSION);
-    let connector = connector.with_auth("digest", proof.as_bytes());
-    connector.connect(&servers.join(",")).await
+    zookeeper_client(&servers.join(","), user, password).await
 }
