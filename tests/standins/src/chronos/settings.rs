@@ -41,6 +41,8 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
     let name = options.text_or("mesos_framework_name", "chronos");
     let user = options.text_or("user", "root");
     let zk = zookeeper(options)?;
+    let reconcile_every =
+        Duration::from_secs(options.whole_or("reconciliation_interval", 600));
     Ok(Setup {
         name: super::NAME,
         candidates: format!("{}/candidate", zk.path()),
@@ -55,9 +57,8 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
         http,
         // What Mesos itself takes where nothing is said.
         decline_seconds: options.number_or("decline_offer_duration", 5000.0) / 1000.0,
-        reconcile_every: Duration::from_secs(
-            options.whole_or("reconciliation_interval", 600),
-        ),
+        reconcile_first: reconcile_every,
+        reconcile_every,
     })
 }
 

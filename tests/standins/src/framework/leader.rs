@@ -208,7 +208,7 @@ impl<C: Core> Duties<C> {
         tokio::select! {
             end = hands.work(work) => end,
             end = hear(&leader, heard, setup.ends_when_cut_off) => end,
-            () = watch_time(&leader, setup.reconcile_every) => LeaderEnd::Refused("time stopped".into()),
+            () = watch_time(&leader, &setup) => LeaderEnd::Refused("time stopped".into()),
         }
     }
 }
@@ -278,14 +278,14 @@ async fn hear<C: Core>(
     LeaderEnd::Refused("the connection to the master was given up".into())
 }
 
-async fn watch_time<C: Core>(leader: &Leader<C>, reconcile_every: Duration) {
+async fn watch_time<C: Core>(leader: &Leader<C>, setup: &Setup) {
     let mut seconds = interval(Duration::from_secs(1));
-    let mut reconciled = tokio::time::Instant::now();
+    let mut next = tokio::time::Instant::now() + setup.reconcile_first;
     loop {
         seconds.tick().await;
         leader.note(C::tick);
-        if reconciled.elapsed() >= reconcile_every {
-            reconciled = tokio::time::Instant::now();
+        if tokio::time::Instant::now() >= next {
+            next += setup.reconcile_every;
             leader.note(|core, _| core.reconcile());
         }
     }

@@ -131,7 +131,9 @@ pub struct Setup {
     pub mesos_credentials: Option<Credentials>,
     /// How long offers stay away that are declined, in seconds.
     pub decline_seconds: f64,
-    /// How often the master is asked for the states of all tasks.
+    /// How long one leads before it first asks the master for the states of all tasks by itself.
+    pub reconcile_first: Duration,
+    /// How often it asks after that.
     pub reconcile_every: Duration,
 }
 

@@ -66,6 +66,7 @@ fn setup(options: &Options, world: &World<'_>) -> Result<Setup, SettingsError> {
         framework: framework(options, &http, (name, user), &capabilities),
         http,
         decline_seconds: options.number_or("decline_offer_duration", 120_000.0) / 1000.0,
+        reconcile_first: millis(options, "reconciliation_initial_delay", 15_000),
         reconcile_every: millis(options, "reconciliation_interval", 600_000),
     })
 }

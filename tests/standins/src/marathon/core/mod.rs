@@ -226,7 +226,6 @@ impl leader::Core for Core {
             "scheduler_registered_event"
         };
         self.publish(event, json!({"frameworkId": framework_id}), now);
-        self.reconcile();
         self.advance(now);
     }
 
