@@ -138,6 +138,25 @@ pub enum Health {
     Copier,
 }
 
+impl Health {
+    /// For what serves once it has done work that may take any time, as long as it reports
+    /// progress: what to say if it reports none for long.
+    pub const fn stopped_work(self) -> Option<&'static str> {
+        match self {
+            Self::Copier => Some(
+                "nothing was copied in that time, and the copiers go on by themselves; ",
+            ),
+            Self::Registry
+            | Self::Zookeeper
+            | Self::Agents
+            | Self::Leader
+            | Self::Edge
+            | Self::Balancer
+            | Self::VirtualIp => None,
+        }
+    }
+}
+
 impl Spec {
     /// The specs of all components, in their order.
     pub fn all() -> impl Iterator<Item = &'static Self> {

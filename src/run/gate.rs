@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::units::{Stuck, UnitRun, Watch};
+use crate::component::Spec;
 use crate::event::{Event, Events};
-use crate::inventory::Component;
 use crate::plan::Gate;
 
 /// The longest that a gate may stay closed. A ZooKeeper member that fetches a large database over
@@ -144,6 +144,7 @@ async fn until_open(
 ) -> Result<(), Closed> {
     let begun = Instant::now();
     let name = gate.to_string();
+    let limit = Limit::of(gate);
     let mut last = String::new();
     let (mut watch, mut looked, mut since) = (Watch::default(), begun, begun);
     loop {
@@ -157,7 +158,7 @@ async fn until_open(
                 if seen != last {
                     let name = name.clone();
                     events.emit(&Event::Waiting { gate: name, seen: seen.clone() });
-                    if is_lasting(gate) {
+                    if limit.begins_anew {
                         since = Instant::now();
                     }
                 }
@@ -176,8 +177,7 @@ async fn until_open(
             }
             looked = Instant::now();
         }
-        let (deadline, advice) = limit(gate);
-        if since.elapsed() > deadline {
+        if since.elapsed() > limit.deadline {
             let mut words = health.blocked(gate).await;
             words.extend(tell(&watch.suspects(), health).await);
             let words = words.join("\n");
@@ -185,8 +185,8 @@ async fn until_open(
                 gate: name,
                 seen: last,
                 words,
-                deadline,
-                advice,
+                deadline: limit.deadline,
+                advice: limit.advice,
             });
         }
         // A pause between two checks of a condition that has a deadline.
@@ -215,23 +215,31 @@ async fn tell(stuck: &[Stuck], health: &dyn HealthCheck) -> Vec<String> {
     told
 }
 
-/// Whether what a gate waits for may take any time, as long as what is reported changes.
-fn is_lasting(gate: &Gate) -> bool {
-    matches!(gate, Gate::Serves { component: Component::Copier, .. })
+/// The longest that a gate may stay closed, and what to do after that.
+struct Limit {
+    deadline: Duration,
+    /// Whether the time begins anew with each change of what is reported.
+    begins_anew: bool,
+    advice: &'static str,
 }
 
-/// The longest that a gate may stay closed, and what to do after that.
-fn limit(gate: &Gate) -> (Duration, &'static str) {
-    match gate {
-        Gate::Booted(_) => (
-            BOOT,
-            "look at the machine's console, and make it boot; the boot setting is in \
-             /etc/default/grub.d/99-platform.cfg; ",
-        ),
-        Gate::Serves { component: Component::Copier, .. } => (
-            DEADLINE,
-            "nothing was copied in that time, and the copiers go on by themselves; ",
-        ),
-        Gate::Serves { .. } => (DEADLINE, ""),
+impl Limit {
+    fn of(gate: &Gate) -> Self {
+        match gate {
+            Gate::Booted(_) => Self {
+                deadline: BOOT,
+                begins_anew: false,
+                advice: "look at the machine's console, and make it boot; the boot setting is in \
+                         /etc/default/grub.d/99-platform.cfg; ",
+            },
+            Gate::Serves { component, .. } => {
+                let of_work = Spec::of(*component).health.stopped_work();
+                Self {
+                    deadline: DEADLINE,
+                    begins_anew: of_work.is_some(),
+                    advice: of_work.unwrap_or_default(),
+                }
+            }
+        }
     }
 }
