@@ -28,11 +28,8 @@ const LEADS: &str = "200 OK";
 /// What the edge answers if nobody led for 30 seconds.
 const GAVE_UP: &str = "503 Service Unavailable after it waited";
 
-/// How HAProxy says over HTTP/2 that no server took the request, so that the client asks again.
-const REFUSED: &str = "REFUSED_STREAM";
-
-/// What may reach a client while HAProxy still asks an instance that does not lead any longer.
-const OF_STANDBYS: [&str; 3] = ["500 Internal Server Error", "502 Bad Gateway", REFUSED];
+/// What an instance answers that does not lead any longer.
+const OF_STANDBYS: [&str; 2] = ["500 Internal Server Error", "502 Bad Gateway"];
 
 /// The most requests of a client in a second.
 const PER_SECOND: usize = 20;
@@ -84,10 +81,7 @@ fn asked_until(lab: &Lab, service: (&str, u16, &str), ended: &AtomicBool) -> Vec
                 GAVE_UP.to_owned()
             }
             Ok(answer) => answer.status().to_string(),
-            Err(error) => match format!("{error:?}") {
-                refused if refused.contains(REFUSED) => REFUSED.to_owned(),
-                other => other,
-            },
+            Err(error) => format!("{error:?}"),
         });
         pause(BETWEEN);
     }
