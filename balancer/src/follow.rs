@@ -177,6 +177,19 @@ impl Asked<'_> {
         Ok((address, answer))
     }
 
+    /// What this member answers; `None` if it names another one, or knows none that leads.
+    pub(crate) fn of_leader_only(
+        self,
+        member: &str,
+    ) -> Result<Option<Vec<u8>>, FollowError> {
+        let answer = self.of(member)?;
+        if matches!(answer.status, 302 | 307 | 503) {
+            return Ok(None);
+        }
+        let failed = |source| FollowError::Http { address: member.to_owned(), source };
+        expect_ok(answer, member)?.bytes().map(Some).map_err(failed)
+    }
+
     /// Asks with the login, which is sent to each member anew.
     fn of(self, address: &str) -> Result<Answer, FollowError> {
         let Self { path, json, accept, limit, login } = self;

@@ -2,16 +2,17 @@
 //!
 //! Only Mesos' leading master knows for certain: a framework is active from one host. Chronos is not
 //! asked itself: for many seconds after its leader died, its instances name one that does not
-//! lead, and they answer requests with 500 meanwhile. While nobody leads, all servers are down, and
-//! HAProxy holds requests until one is up.
+//! lead, and they answer requests with 500 meanwhile. While nobody leads, or no master says who does,
+//! all servers are down, and HAProxy holds requests until one is up.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use platform_daemon::journal::{chain, say};
+use platform_daemon::settings::Login;
 use serde::Deserialize;
 
 use crate::follow::{Asked, FollowError};
@@ -21,14 +22,25 @@ use crate::settings::Masters;
 /// How often the masters are asked.
 const PERIOD: Duration = Duration::from_millis(500);
 const WHOLE_ANSWER: Duration = Duration::from_secs(3);
+/// How long an answer is true. What takes the leading master away often takes the leader of a
+/// framework too, which then answers with 500: after that nothing is said to lead.
+const TRUE_FOR: Duration = Duration::from_secs(1);
 /// HAProxy sends its question at once.
 const QUESTION: Duration = Duration::from_secs(2);
 const MAX_QUESTION: u64 = 256;
 const GET_FRAMEWORKS: &str = r#"{"type":"GET_FRAMEWORKS"}"#;
 
-/// The frameworks that the leading master knows; `None` while there is none or it does not answer.
+/// What the leading master said last; `None` until one has answered.
 #[derive(Debug, Clone, Default)]
-struct Known(Arc<Mutex<Option<Vec<Framework>>>>);
+struct Known(Arc<Mutex<Option<Said>>>);
+
+/// An answer of the leading master.
+#[derive(Debug)]
+struct Said {
+    /// When it answered.
+    at: Instant,
+    frameworks: Vec<Framework>,
+}
 
 /// A framework.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -66,12 +78,15 @@ enum Verdict {
     Down,
 }
 
-/// Asks the masters for ever, and answers the agent checks of HAProxy, each in a thread. A question
-/// is a line, `FRAMEWORK HOST`.
+/// Asks the masters for ever, each in a thread, and answers the agent checks of HAProxy, each in a
+/// thread. A question is a line, `FRAMEWORK HOST`.
 pub fn serve(listener: TcpListener, masters: Masters) {
     let known = Known::default();
-    let answers = known.clone();
-    thread::spawn(move || watch(&masters, &answers));
+    let login = Arc::new(masters.login);
+    for master in masters.masters {
+        let (login, known) = (Arc::clone(&login), known.clone());
+        thread::spawn(move || watch(&master, &login, &known));
+    }
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let known = known.clone();
@@ -81,32 +96,41 @@ pub fn serve(listener: TcpListener, masters: Masters) {
     });
 }
 
-fn watch(masters: &Masters, known: &Known) {
+/// Asks one master for ever. None is asked through another: those that are left still name a leader
+/// whose host is gone, and would have it waited for.
+fn watch(master: &str, login: &Login, known: &Known) {
     let mut failure = None;
     loop {
-        let answer = frameworks(masters).map_err(|error| chain(&error));
+        let answer = frameworks(master, login).map_err(|error| chain(&error));
         let reason = answer.as_ref().err().cloned();
         if let Some(reason) = reason.as_ref().filter(|_| reason != failure) {
             say(format_args!("it is not known which frameworks are active: {reason}"));
         }
         failure = reason;
-        *known.get() = answer.ok();
+        if let Ok(Some(frameworks)) = answer {
+            *known.get() = Some(Said { at: Instant::now(), frameworks });
+        }
         thread::park_timeout(PERIOD);
     }
 }
 
-/// The frameworks of the leading master, which each master names.
-fn frameworks(masters: &Masters) -> Result<Vec<Framework>, FollowError> {
+/// The frameworks that a master knows; `None` if it does not lead.
+fn frameworks(
+    master: &str,
+    login: &Login,
+) -> Result<Option<Vec<Framework>>, FollowError> {
     let question = Asked {
         path: "/api/v1",
         json: Some(GET_FRAMEWORKS),
         accept: "application/json",
         limit: Limit::Whole(WHOLE_ANSWER),
-        login: Some(&masters.login),
+        login: Some(login),
     };
-    let (_, answer) =
-        masters.ask(question, |text| serde_json::from_slice::<Answer>(text))?;
-    Ok(answer.get_frameworks.frameworks)
+    let Some(bytes) = question.of_leader_only(master)? else { return Ok(None) };
+    let unreadable =
+        |source| FollowError::NotMesos { address: master.to_owned(), source };
+    let answer: Answer = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    Ok(Some(answer.get_frameworks.frameworks))
 }
 
 fn answer(mut stream: TcpStream, known: &Known) -> io::Result<()> {
@@ -114,13 +138,24 @@ fn answer(mut stream: TcpStream, known: &Known) -> io::Result<()> {
     stream.set_write_timeout(Some(QUESTION))?;
     let mut question = String::new();
     BufReader::new((&stream).take(MAX_QUESTION)).read_line(&mut question)?;
-    let verdict =
-        known.get().as_deref().and_then(|all| verdict(all, question.trim_end()));
+    let said = known.get();
+    let verdict = said.as_ref().and_then(|said| said.verdict(question.trim_end()));
+    drop(said);
     match verdict {
         Some(Verdict::Up) => stream.write_all(b"up\n"),
         Some(Verdict::Down) => stream.write_all(b"down\n"),
         // Without an answer, HAProxy leaves the server as it is.
         None => Ok(()),
+    }
+}
+
+impl Said {
+    /// What is certain about a server now; `None` if nothing is.
+    fn verdict(&self, question: &str) -> Option<Verdict> {
+        match self.at.elapsed() < TRUE_FOR {
+            true => verdict(&self.frameworks, question),
+            false => Some(Verdict::Down),
+        }
     }
 }
 
@@ -138,7 +173,7 @@ fn verdict(frameworks: &[Framework], question: &str) -> Option<Verdict> {
 }
 
 impl Known {
-    fn get(&self) -> MutexGuard<'_, Option<Vec<Framework>>> {
+    fn get(&self) -> MutexGuard<'_, Option<Said>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -192,8 +227,14 @@ mod tests {
             assert_eq!(said, expected);
         };
         ask("");
-        *known.get() =
-            Some(frameworks(r#""active":true,"connected":true,"recovered":false"#));
+        let said = |at| Said {
+            at,
+            frameworks: frameworks(r#""active":true,"connected":true,"recovered":false"#),
+        };
+        *known.get() = Some(said(Instant::now()));
         ask("up\n");
+        let long_ago = Instant::now().checked_sub(TRUE_FOR).expect("the computer ran");
+        *known.get() = Some(said(long_ago));
+        ask("down\n");
     }
 }

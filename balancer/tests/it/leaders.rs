@@ -14,18 +14,18 @@ use serde_json::{Value, json};
 
 use crate::support::{Edge, Running, until};
 
-/// A master that leads: it answers every request with the same frameworks.
+/// A master that answers every request with the same frameworks, or that nobody leads.
 #[derive(Clone)]
 struct Master {
     address: SocketAddr,
-    frameworks: Arc<Mutex<Value>>,
+    frameworks: Arc<Mutex<Option<Value>>>,
 }
 
 impl Master {
     fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let master = Self { address, frameworks: Arc::new(Mutex::new(json!([]))) };
+        let master = Self { address, frameworks: Arc::default() };
         let clone = master.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -40,12 +40,16 @@ impl Master {
         let mut lines = BufReader::new(stream.try_clone()?).lines();
         let first = lines.next().transpose()?.unwrap_or_default();
         assert_eq!(first, "POST /api/v1 HTTP/1.1");
-        let body = json!({
-            "type": "GET_FRAMEWORKS",
-            "get_frameworks": {"frameworks": *self.frameworks.lock().unwrap()},
-        });
-        let body = body.to_string();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        let (status, body) = match &*self.frameworks.lock().unwrap() {
+            Some(frameworks) => {
+                let frameworks = json!({"frameworks": frameworks});
+                let body =
+                    json!({"type": "GET_FRAMEWORKS", "get_frameworks": frameworks});
+                ("200 OK", body.to_string())
+            }
+            None => ("503 Service Unavailable", String::new()),
+        };
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all((head + &body).as_bytes())?;
         // Whatever else was sent is read, so that the answer is not reset.
         drop(stream.shutdown(std::net::Shutdown::Write));
@@ -55,10 +59,14 @@ impl Master {
 
     /// Chronos leads on this host, if it is active.
     fn chronos(&self, host: &str, is_active: bool) {
-        *self.frameworks.lock().unwrap() = json!([{
+        *self.frameworks.lock().unwrap() = Some(json!([{
             "framework_info": {"name": "chronos", "hostname": host},
             "active": is_active, "connected": is_active, "recovered": false,
-        }]);
+        }]));
+    }
+
+    fn leads_no_more(&self) {
+        *self.frameworks.lock().unwrap() = None;
     }
 }
 
@@ -129,6 +137,9 @@ fn only_the_instance_that_mesos_shows_as_active_is_used() {
     backend.becomes([Down, Down, Down]);
     master.chronos("host-1", true);
     backend.becomes([Up, Down, Down]);
+    // What led may lead no more either: nobody can say.
+    master.leads_no_more();
+    backend.becomes([Down, Down, Down]);
     // One that does not listen is not used, whatever Mesos says.
     master.chronos("host-3", true);
     backend.becomes([Down, Down, Down]);

@@ -51,19 +51,41 @@ pub(super) fn nearly_every_request_is_answered_during<T>(
         };
         for ((name, ..), asking) in SERVICES.iter().zip(asking) {
             let answers = asking.join().expect("no request panics");
-            let others: Vec<&String> = answers
+            let others: Vec<&(Duration, String)> = answers
                 .iter()
-                .filter(|it| ![LEADS, GAVE_UP].contains(&it.as_str()))
+                .filter(|(_, it)| ![LEADS, GAVE_UP].contains(&it.as_str()))
                 .collect();
-            let of_standbys = others.iter().all(|it| OF_STANDBYS.contains(&it.as_str()));
-            assert!(of_standbys && others.len() <= PER_SECOND, "{name}: {others:?}");
-            assert_eq!(answers.last().map(String::as_str), Some(LEADS), "{name}");
+            let of_standbys =
+                others.iter().all(|(_, it)| OF_STANDBYS.contains(&it.as_str()));
+            assert!(
+                of_standbys && others.len() <= PER_SECOND,
+                "{name}, since the beginning: {others:?}\n{}",
+                logs(lab)
+            );
+            let last = answers.last().map(|(_, answer)| answer.as_str());
+            assert_eq!(last, Some(LEADS), "{name}: {}", logs(lab));
         }
         done
     })
 }
 
-fn asked_until(lab: &Lab, service: (&str, u16, &str), ended: &AtomicBool) -> Vec<String> {
+/// What HAProxy and the balancer said of servers.
+fn logs(lab: &Lab) -> String {
+    let units = "-u platform-haproxy -u platform-balancer";
+    let command = format!("journalctl {units} -n 100 --no-pager -o short-precise");
+    format!(
+        "now: {}\n{}",
+        lab.machine("edge-1").sh("date"),
+        lab.machine("edge-1").sh(&command)
+    )
+}
+
+/// The answers, each with when its request was sent.
+fn asked_until(
+    lab: &Lab,
+    service: (&str, u16, &str),
+    ended: &AtomicBool,
+) -> Vec<(Duration, String)> {
     let (_, port, path) = service;
     let read = |path: &str| std::fs::read(lab.state().join(path)).expect("it is kept");
     let ca = Certificate::from_pem(&read("ca/ca.crt")).expect("a certificate");
@@ -72,17 +94,19 @@ fn asked_until(lab: &Lab, service: (&str, u16, &str), ended: &AtomicBool) -> Vec
     let password = String::from_utf8(read("secrets/edge")).expect("a text");
     let url = format!("https://{}.14:{port}/{path}", lab.prefix());
     let mut answers = Vec::new();
+    let begun = Instant::now();
     while !ended.load(Ordering::Relaxed) {
         let asked = Instant::now();
         let answer =
             client.get(&url).basic_auth("platform", Some(password.trim())).send();
-        answers.push(match answer {
+        let answer = match answer {
             Ok(answer) if answer.status() == 503 && asked.elapsed() > HELD => {
                 GAVE_UP.to_owned()
             }
             Ok(answer) => answer.status().to_string(),
             Err(error) => format!("{error:?}"),
-        });
+        };
+        answers.push((asked - begun, answer));
         pause(BETWEEN);
     }
     answers
