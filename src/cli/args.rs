@@ -18,7 +18,10 @@ mod users;
 
 use super::exit::Exit;
 pub use add_node::AddNode;
-pub use app::{App, AppLs, AppValidate, AppVerb};
+pub use app::{
+    App, AppLs, AppRestart, AppRm, AppRollback, AppScale, AppShow, AppStop, AppValidate,
+    AppVerb, AppWhy, MannerArgs, OneApp,
+};
 pub use certs::{Certs, CertsLs, CertsRotate, CertsVerb};
 pub use image::{Image, ImageBuild, ImagePin, ImageRecipes, ImageVerb};
 pub use job::{Job, JobLs, JobVerb};
@@ -119,7 +122,7 @@ pub enum Verb {
     AddNode(AddNode),
     /// Show what runs where, who leads, and what may fail
     Status(Status),
-    /// List the apps of Marathon
+    /// List, show, scale, restart and remove the apps of Marathon
     App(App),
     /// List the jobs of Chronos
     Job(Job),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::app::{NoDeployment, NoVersion, StillGoes};
 use super::cannot_add::CannotAdd;
 use super::cluster_files::{ClusterFiles, ClusterFilesError};
 use super::target::{ServiceError, TargetError};
@@ -159,6 +160,15 @@ pub enum Error {
     /// A request to Marathon or Chronos.
     #[error(transparent)]
     Service(Box<ServiceError>),
+    /// An app cannot go back to a version.
+    #[error(transparent)]
+    NoVersion(#[from] NoVersion),
+    /// There is no such deployment.
+    #[error(transparent)]
+    NoDeployment(#[from] NoDeployment),
+    /// The operator does not wait any more.
+    #[error(transparent)]
+    StillGoes(#[from] StillGoes),
     /// A part of the work was done, and a later part failed.
     #[error("{}; {done}", in_words(why))]
     AfterChanges {
@@ -268,6 +278,7 @@ impl Error {
             | Self::ClusterLock(_)
             | Self::KeyLost(_)
             | Self::Declined
+            | Self::NoVersion(_)
             | Self::NoExpiry(_)
             | Self::Machine(MachineError::Network(_))
             | Self::NoPlan(NoPlan::Refused(_)) => ExitKind::Refused,
@@ -297,6 +308,7 @@ impl Error {
             }
             Self::Interrupted { .. }
             | Self::StoppedBefore(_)
+            | Self::StillGoes(_)
             | Self::Gate(Closed::Stopped { .. }) => ExitKind::Interrupted,
             Self::Aws(error) => of_aws(error),
             _ => ExitKind::Failed,

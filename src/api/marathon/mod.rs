@@ -9,10 +9,11 @@ mod types;
 mod wait;
 
 use hyper::Method;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::http::{Access, ApiError, Call, Endpoint, Http, encode};
+use super::http::{Access, ApiError, Call, Endpoint, Http, Reason, encode};
 
 use self::settle::settled;
 pub(crate) use self::types::*;
@@ -84,6 +85,118 @@ impl Marathon {
         self.http.json::<One>(&Call::get(path_of(id))).await.map(|one| one.app)
     }
 
+    /// The same as Marathon writes it, with its whole definition.
+    ///
+    /// # Errors
+    /// Those of [`app`](Self::app).
+    pub(crate) async fn document(&self, id: &str) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        struct One {
+            app: Value,
+        }
+        self.http.json::<One>(&Call::get(path_of(id))).await.map(|one| one.app)
+    }
+
+    /// The versions of an app, from the oldest to the newest. Marathon gives them in no order, and
+    /// among them those of an earlier app of the same id that was deleted.
+    ///
+    /// # Errors
+    /// When Marathon does not answer or has no such app (`Reason::NotFound`).
+    pub(crate) async fn versions(&self, id: &str) -> Result<Vec<Timestamp>, ApiError> {
+        #[derive(Deserialize)]
+        struct Versions {
+            versions: Vec<Timestamp>,
+        }
+        let call = Call::get(format!("{}/versions", path_of(id)));
+        let mut versions = self.http.json::<Versions>(&call).await?.versions;
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    /// The definition of an app at one of its versions.
+    ///
+    /// # Errors
+    /// When Marathon does not answer or has no such version (`Reason::NotFound`).
+    pub(crate) async fn document_at(
+        &self,
+        id: &str,
+        version: Timestamp,
+    ) -> Result<Value, ApiError> {
+        let path = format!("{}/versions/{}", path_of(id), version_name(version));
+        self.http.json(&Call::get(path)).await
+    }
+
+    /// The error of an answer that is not an app.
+    pub(crate) fn unreadable(&self, id: &str, error: serde_json::Error) -> ApiError {
+        let what = format!("GET {}", path_of(id));
+        self.http.complaint(&what, Reason::NotUnderstood(error))
+    }
+
+    /// The times for which Marathon knows all apps, from the oldest to the newest.
+    ///
+    /// # Errors
+    /// When Marathon does not answer.
+    pub(crate) async fn history(&self) -> Result<Vec<Timestamp>, ApiError> {
+        let call = Call::get("/v2/groups/versions");
+        let mut versions: Vec<Timestamp> = self.http.json(&call).await?;
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    /// All groups with their apps at one of these times.
+    ///
+    /// # Errors
+    /// When Marathon does not answer or does not know that time (`Reason::NotFound`).
+    pub(crate) async fn root_at(&self, time: Timestamp) -> Result<Value, ApiError> {
+        let path = format!(
+            "/v2/groups/versions/{}?embed=group.groups&embed=group.apps",
+            version_name(time)
+        );
+        self.http.json(&Call::get(path)).await
+    }
+
+    /// Changes these members of an app's definition, and leaves the others. The number of
+    /// instances has to come with the app's `resourceLimits`: otherwise Marathon drops them.
+    ///
+    /// # Errors
+    /// When Marathon does not answer, has no such app (`Reason::NotFound`), or a deployment locks
+    /// it (`Reason::Locked`).
+    pub(crate) async fn update(
+        &self,
+        id: &str,
+        members: &Value,
+    ) -> Result<Change, ApiError> {
+        let path = format!("{}?force=false", path_of(id));
+        self.http.json(&Call::order(Method::PUT, path).body(members)).await
+    }
+
+    /// Replaces all tasks of an app.
+    ///
+    /// # Errors
+    /// Those of [`update`](Self::update).
+    pub(crate) async fn restart(&self, id: &str) -> Result<Change, ApiError> {
+        let path = format!("{}/restart?force=false", path_of(id));
+        self.http.json(&Call::order(Method::POST, path)).await
+    }
+
+    /// Ends a deployment and begins another one, which takes its changes back.
+    ///
+    /// # Errors
+    /// When Marathon does not answer or has no such deployment (`Reason::NotFound`).
+    pub(crate) async fn take_back(&self, deployment: &str) -> Result<Change, ApiError> {
+        let path = format!("/v2/deployments/{}?force=false", encode(deployment, ""));
+        self.http.json(&Call::order(Method::DELETE, path)).await
+    }
+
+    /// Ends a deployment where it is.
+    ///
+    /// # Errors
+    /// Those of [`take_back`](Self::take_back).
+    pub(crate) async fn abandon(&self, deployment: &str) -> Result<(), ApiError> {
+        let path = format!("/v2/deployments/{}?force=true", encode(deployment, ""));
+        self.http.answer(&Call::order(Method::DELETE, path)).await.map(drop)
+    }
+
     /// Creates an app from its definition.
     ///
     /// # Errors
@@ -128,6 +241,11 @@ impl Marathon {
     pub(crate) async fn queue(&self) -> Result<Vec<Queued>, ApiError> {
         self.http.json::<Queue>(&Call::get("/v2/queue")).await.map(|queue| queue.queue)
     }
+}
+
+/// A version as Marathon writes it: with milliseconds.
+pub(crate) fn version_name(version: Timestamp) -> String {
+    format!("{version:.3}")
 }
 
 /// An id that is not a path from the root is treated as one, as Marathon does.

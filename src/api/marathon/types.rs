@@ -18,6 +18,8 @@ pub(crate) struct App {
     pub(crate) cpus: f64,
     /// The memory of one task, in MiB.
     pub(crate) mem: f64,
+    /// When it was changed last.
+    pub(crate) version: Option<Timestamp>,
     /// When which part of the definition changed.
     pub(crate) version_info: Option<VersionInfo>,
     /// Tasks that do not run yet.
@@ -124,6 +126,10 @@ pub(crate) struct HealthCheckResult {
     pub(crate) alive: bool,
     /// The last success; it may be from before the task's start.
     pub(crate) last_success: Option<Timestamp>,
+    /// The last failure; it may be from before the task's start.
+    pub(crate) last_failure: Option<Timestamp>,
+    /// Why it failed.
+    pub(crate) last_failure_cause: Option<String>,
 }
 
 /// How a task failed.
@@ -136,6 +142,8 @@ pub(crate) struct TaskFailure {
     pub(crate) state: String,
     /// Why.
     pub(crate) message: String,
+    /// When.
+    pub(crate) timestamp: Option<Timestamp>,
 }
 
 /// A change that Marathon has begun.

@@ -12,6 +12,9 @@ const POLL: Duration = Duration::from_secs(1);
 /// The last observation: done, or what is still missing.
 type Seen = Result<(), String>;
 
+/// Is told what is still missing.
+pub(crate) type OnSeen<'a> = &'a (dyn Fn(&str) + Sync);
+
 impl Marathon {
     /// Waits until an app has reached its wanted state: see [`settled`]. It also waits while
     /// Marathon is away or elects a leader.
@@ -24,8 +27,22 @@ impl Marathon {
         id: &str,
         deadline: Duration,
     ) -> Result<(), ApiError> {
+        self.follow_app(id, deadline, &|_| ()).await
+    }
+
+    /// The same; `on_seen` is told what is still missing, each time that it changes.
+    ///
+    /// # Errors
+    /// Those of [`wait_settled`](Self::wait_settled).
+    pub(crate) async fn follow_app(
+        &self,
+        id: &str,
+        deadline: Duration,
+        on_seen: OnSeen<'_>,
+    ) -> Result<(), ApiError> {
         let what = format!("wait for {id}");
-        self.wait(&what, deadline, async || self.health(id).await).await
+        let look = async || self.health(id).await;
+        self.wait(&what, deadline, on_seen, look).await
     }
 
     /// Waits until a deployment has ended, with success or not: for deleted apps, which cannot be
@@ -38,6 +55,19 @@ impl Marathon {
         deployment: &str,
         deadline: Duration,
     ) -> Result<(), ApiError> {
+        self.follow_deployment(deployment, deadline, &|_| ()).await
+    }
+
+    /// The same; `on_seen` is told its step, each time that it changes.
+    ///
+    /// # Errors
+    /// Those of [`wait_deployment`](Self::wait_deployment).
+    pub(crate) async fn follow_deployment(
+        &self,
+        deployment: &str,
+        deadline: Duration,
+        on_seen: OnSeen<'_>,
+    ) -> Result<(), ApiError> {
         let what = format!("wait for deployment {deployment}");
         let look = async || {
             let under_way = self.deployments().await?;
@@ -47,7 +77,7 @@ impl Marathon {
                 Err(format!("it is at step {step} of {of}"))
             }))
         };
-        self.wait(&what, deadline, look).await
+        self.wait(&what, deadline, on_seen, look).await
     }
 
     async fn health(&self, id: &str) -> Result<Seen, ApiError> {
@@ -65,6 +95,7 @@ impl Marathon {
         &self,
         what: &str,
         deadline: Duration,
+        on_seen: OnSeen<'_>,
         look: Look,
     ) -> Result<(), ApiError>
     where
@@ -73,11 +104,15 @@ impl Marathon {
         let until = Instant::now() + deadline;
         let mut still = "no answer yet".to_owned();
         while let Ok(seen) = tokio::time::timeout_at(until, look()).await {
-            match seen {
+            let missing = match seen {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(missing)) => still = missing,
-                Err(error) if error.is_transient() => still = error.to_string(),
+                Ok(Err(missing)) => missing,
+                Err(error) if error.is_transient() => error.to_string(),
                 Err(error) => return Err(error),
+            };
+            if missing != still {
+                on_seen(&missing);
+                still = missing;
             }
             sleep_until(until.min(Instant::now() + POLL)).await;
         }

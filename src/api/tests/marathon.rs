@@ -205,3 +205,72 @@ async fn a_deployment_is_waited_for_until_it_is_no_longer_listed() {
     marathon.wait_deployment("d1", Duration::from_secs(30)).await.unwrap();
     assert_eq!(asked(&net), ["GET /v2/deployments", "GET /v2/deployments"]);
 }
+
+#[tokio::test]
+async fn versions_are_given_by_their_time() {
+    let unsorted = r#"["2026-11-29T15:12:46.738Z","2026-11-29T15:03:23.394Z"]"#;
+    let of_app = format!(r#"{{"versions":{unsorted}}}"#);
+    let net = Net::with(AT, [ok(&of_app), ok(unsorted), ok("{}"), ok("{}")]).await;
+    let marathon = Marathon::new(net.access(AT, &[]));
+    let sorted = marathon.versions("/shop/web").await.unwrap();
+    assert!(sorted.is_sorted() && sorted.len() == 2, "{sorted:?}");
+    assert_eq!(marathon.history().await.unwrap(), sorted);
+    marathon.document_at("/shop/web", sorted[0]).await.unwrap();
+    marathon.root_at(sorted[1]).await.unwrap();
+    assert_eq!(
+        asked(&net),
+        [
+            "GET /v2/apps/shop/web/versions",
+            "GET /v2/groups/versions",
+            "GET /v2/apps/shop/web/versions/2026-11-29T15:03:23.394Z",
+            "GET /v2/groups/versions/2026-11-29T15:12:46.738Z\
+             ?embed=group.groups&embed=group.apps",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn changes_of_apps_and_deployments_are_sent_once_and_without_force() {
+    let gone = Act::Drops;
+    let script = [ok(CHANGE), ok(CHANGE), ok(CHANGE), says("202 Accepted", ""), gone];
+    let net = Net::with(AT, script).await;
+    let marathon = Marathon::new(net.access(AT, &[]));
+    let body = json!({"instances": 2, "resourceLimits": {"cpus": 1.0}});
+    assert_eq!(marathon.update("/web", &body).await.unwrap().deployment, "d1");
+    marathon.restart("/web").await.unwrap();
+    marathon.take_back("d1").await.unwrap();
+    marathon.abandon("d1").await.unwrap();
+    let error = marathon.restart("/web").await.unwrap_err();
+    assert!(matches!(error.reason, Reason::Broken(_)), "{error:?}");
+    assert_eq!(
+        asked(&net),
+        [
+            "PUT /v2/apps/web?force=false",
+            "POST /v2/apps/web/restart?force=false",
+            "DELETE /v2/deployments/d1?force=false",
+            "DELETE /v2/deployments/d1?force=true",
+            "POST /v2/apps/web/restart?force=false",
+        ]
+    );
+    assert_eq!(net.seen(AT)[0].body, body.to_string());
+}
+
+#[tokio::test]
+async fn a_wait_tells_each_change_of_what_is_missing() {
+    let script = [
+        ok("[]"),
+        ok(&app(1, 1, "")),
+        ok("[]"),
+        ok(&app(1, 1, "")),
+        ok("[]"),
+        ok(&app(2, 2, "")),
+    ];
+    let net = Net::with(AT, script).await;
+    let marathon = Marathon::new(net.access(AT, &[]));
+    let seen = std::sync::Mutex::new(Vec::new());
+    let on_seen = |what: &str| seen.lock().unwrap().push(what.to_owned());
+    marathon.follow_app("/web", Duration::from_secs(30), &on_seen).await.unwrap();
+    let seen = seen.into_inner().unwrap();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(seen[0].starts_with("1 of 2 tasks run"), "{seen:?}");
+}

@@ -1,10 +1,12 @@
 //! The arguments of `platform app`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::TargetArgs;
+use crate::unit::parse_duration;
 
 /// `platform app`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
@@ -22,6 +24,197 @@ pub enum AppVerb {
     Ls(AppLs),
     /// Say all that is wrong with files of apps, without a cluster
     Validate(AppValidate),
+    /// Show one app: its tasks, its last failure, its versions
+    Show(AppShow),
+    /// Say why an app has fewer tasks than it should have
+    Why(AppWhy),
+    /// Change how many tasks an app has
+    Scale(AppScale),
+    /// Replace all tasks of an app
+    Restart(AppRestart),
+    /// Take an app back to an earlier version
+    Rollback(AppRollback),
+    /// End a deployment
+    Stop(AppStop),
+    /// Remove an app and its tasks
+    Rm(AppRm),
+}
+
+/// Which app, and whom to ask.
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+pub struct OneApp {
+    /// The app, such as /shop/cart
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// How to make a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ClapArgs)]
+pub struct MannerArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Wait until it is done
+    #[arg(short, long)]
+    pub wait: bool,
+    /// Wait no longer than this, and exit 6 then
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "10m",
+        value_parser = parse_duration
+    )]
+    pub timeout: Duration,
+}
+
+/// `platform app show`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+A task is healthy by results from after its own start: Marathon lets a task that replaces another \
+one begin with that one's results.
+
+EXAMPLES
+  One app:
+    platform app show /shop/cart -i lab.yaml
+
+  Where its tasks answer, for a program:
+    platform app show /shop/cart -o json | jq -c '.app.tasks[] | [.host, .ports[0]]'")]
+pub struct AppShow {
+    /// Which app.
+    #[command(flatten)]
+    pub app: OneApp,
+}
+
+/// `platform app why`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+Says how many tasks wait and since when, why the last offers of agents did not fit, and how the \
+last task failed.
+
+EXAMPLES
+  An app that stays at 5 of 6 tasks:
+    platform app why /basic-0 -i lab.yaml")]
+pub struct AppWhy {
+    /// Which app.
+    #[command(flatten)]
+    pub app: OneApp,
+}
+
+/// `platform app scale`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+Tasks that stay are not restarted. Asks only before all tasks are killed, or all are replaced, as \
+Marathon does once if a health check names no port.
+
+EXAMPLES
+  Three tasks, and wait until they are healthy:
+    platform app scale /shop/cart 3 --wait -i lab.yaml
+
+  None, but keep the app:
+    platform app scale /shop/cart 0 --yes")]
+pub struct AppScale {
+    /// The app, such as /shop/cart
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// The number of tasks
+    #[arg(value_name = "N")]
+    pub instances: u32,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How.
+    #[command(flatten)]
+    pub manner: MannerArgs,
+}
+
+/// `platform app restart`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+The app's own `upgradeStrategy` says how many tasks there are meanwhile.
+
+EXAMPLES
+  Replace all tasks, and wait until the new ones are healthy:
+    platform app restart /shop/cart --wait -i lab.yaml")]
+pub struct AppRestart {
+    /// Which app.
+    #[command(flatten)]
+    pub app: OneApp,
+    /// How.
+    #[command(flatten)]
+    pub manner: MannerArgs,
+}
+
+/// `platform app rollback`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+Says what will be other than now, and asks. Versions are sorted by their time; `app show` lists \
+them. Marathon also keeps versions of an earlier, deleted app of the same id: such a version is \
+refused, and where Marathon does not remember enough to tell, that is said.
+
+EXAMPLES
+  Back to the version before:
+    platform app rollback /shop/cart --wait -i lab.yaml
+
+  Back to a certain one:
+    platform app rollback /shop/cart --to 2020-10-29T10:00:00.000Z")]
+pub struct AppRollback {
+    /// Which app.
+    #[command(flatten)]
+    pub app: OneApp,
+    /// The version to go back to; if not given, the one before the app's own
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<String>,
+    /// How.
+    #[command(flatten)]
+    pub manner: MannerArgs,
+}
+
+/// `platform app stop`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+Marathon takes back what the deployment has changed. While tasks of it still wait to start, \
+Marathon can kill tasks that run and are healthy, so these are listed before it asks.
+
+EXAMPLES
+  Take back what is being done to an app:
+    platform app stop /shop/cart -i lab.yaml
+
+  End the deployment, and leave everything as it is now:
+    platform app stop /shop/cart --keep")]
+pub struct AppStop {
+    /// The deployment, or an app that it changes
+    #[arg(value_name = "DEPLOYMENT|ID")]
+    pub name: String,
+    /// Leave everything as it is now, in place of taking it back
+    #[arg(long)]
+    pub keep: bool,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How.
+    #[command(flatten)]
+    pub manner: MannerArgs,
+}
+
+/// `platform app rm`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+EXAMPLES
+  Remove an app:
+    platform app rm /shop/cart -i lab.yaml
+
+  The same from a script, which goes on when no task is left:
+    platform app rm /shop/cart --yes --wait")]
+pub struct AppRm {
+    /// Which app.
+    #[command(flatten)]
+    pub app: OneApp,
+    /// How.
+    #[command(flatten)]
+    pub manner: MannerArgs,
 }
 
 /// `platform app ls`

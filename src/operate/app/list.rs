@@ -161,7 +161,7 @@ fn bar(parts: [(char, u32); 5], total: u32) -> String {
 }
 
 impl AppState {
-    fn of(app: &App) -> Self {
+    pub(super) fn of(app: &App) -> Self {
         let n_tasks = app.tasks_running + app.tasks_staged;
         if n_tasks < app.instances {
             Self::Waiting
