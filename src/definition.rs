@@ -51,7 +51,7 @@ pub enum Effect {
 }
 
 /// A member that the command line gives in place of the file: `instances=3`, `env.STAGE=lab`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     way: Vec<Step>,
     value: Value,

@@ -24,6 +24,8 @@ pub(super) async fn run(verb: &AppVerb, global: &Global) -> Exit {
     match verb {
         AppVerb::Ls(args) => ls(args, global).await,
         AppVerb::Validate(args) => definition::validate(args, global),
+        AppVerb::Diff(args) => definition::diff(args, global).await,
+        AppVerb::Deploy(args) => definition::deploy(args, global).await,
         AppVerb::Show(args) => {
             let OneApp { id, target } = &args.app;
             look(target, global, async |target| {
@@ -118,7 +120,7 @@ async fn change(
 }
 
 impl MannerArgs {
-    fn manner(self) -> Manner {
+    pub(super) fn manner(self) -> Manner {
         Manner { agreed: self.yes, wait: self.wait.then_some(self.timeout) }
     }
 }

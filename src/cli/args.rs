@@ -11,6 +11,7 @@ use clap_complete::Shell;
 
 mod add_node;
 mod app;
+mod app_file;
 mod certs;
 mod image;
 mod job;
@@ -22,6 +23,7 @@ pub use app::{
     App, AppLs, AppRestart, AppRm, AppRollback, AppScale, AppShow, AppStop, AppValidate,
     AppVerb, AppWhy, MannerArgs, OneApp,
 };
+pub use app_file::{AppDeploy, AppDiff, AppFiles, OnFailure};
 pub use certs::{Certs, CertsLs, CertsRotate, CertsVerb};
 pub use image::{Image, ImageBuild, ImagePin, ImageRecipes, ImageVerb};
 pub use job::{Job, JobLs, JobVerb};

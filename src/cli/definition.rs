@@ -1,22 +1,32 @@
-//! The verbs of `platform app` that begin with a file.
+//! The verbs of `platform app` that begin with a file: `validate`, `diff` and `deploy`.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::args::{AppValidate, Global, Output};
+use super::args::{AppDeploy, AppDiff, AppFiles, AppValidate, Global, OnFailure, Output};
 use super::exit::Exit;
-use super::{error, print, print_json};
-use crate::definition::File;
+use super::{client, error, print, print_json};
+use crate::definition::{BadSetting, File, Setting};
 use crate::event::count;
 use crate::inventory::{Diagnostic, Level, Paint, Source, render};
+use crate::operate::RunContext;
+use crate::operate::app::{self, AppDifference, Changed};
+use crate::operate::target::Target;
 
-/// A file that cannot be read.
+/// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {}", path.display())]
-struct Unreadable {
-    path: PathBuf,
-    source: std::io::Error,
+enum Unusable {
+    #[error("cannot read {}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}: {bad}", path.display())]
+    Setting { path: PathBuf, bad: BadSetting },
+    #[error(
+        "{}: {id} is a group, and this verb brings apps to Marathon one by one: write its apps as a \
+         list, each with its whole id",
+        path.display()
+    )]
+    Group { path: PathBuf, id: String },
 }
 
 /// A file of apps, and what is to be said of it.
@@ -27,11 +37,9 @@ struct Judged {
 }
 
 pub(super) fn validate(args: &AppValidate, global: &Global) -> Exit {
-    let judged: Result<Vec<Judged>, Unreadable> =
-        args.files.iter().map(|path| Judged::read(path)).collect();
-    let judged = match judged {
+    let judged = match read(&args.files, &[]) {
         Ok(judged) => judged,
-        Err(error) => return error::tell(&error, Exit::Failed),
+        Err(exit) => return exit,
     };
     let printed = match global.output {
         Output::Human => {
@@ -49,6 +57,98 @@ pub(super) fn validate(args: &AppValidate, global: &Global) -> Exit {
     }
 }
 
+pub(super) async fn diff(args: &AppDiff, global: &Global) -> Exit {
+    let (found, _) = match compare(&args.files, global).await {
+        Ok(found) => found,
+        Err(exit) => return exit,
+    };
+    match client::show(&found, &shown(&found), global) {
+        Exit::Done if found.iter().any(AppDifference::is_any) => Exit::Pending,
+        printed => printed,
+    }
+}
+
+pub(super) async fn deploy(args: &AppDeploy, global: &Global) -> Exit {
+    let (found, opened) = match compare(&args.files, global).await {
+        Ok(found) => found,
+        Err(exit) => return exit,
+    };
+    let (target, ctx) = opened;
+    let manner = args.manner.manner();
+    let is_asked = found.iter().any(AppDifference::is_any) && !manner.agreed;
+    if global.output == Output::Human && !is_asked {
+        print(&shown(&found));
+    }
+    let how = (manner, args.on_failure.into());
+    let deployed = app::deploy(&target, &found, how, &ctx).await;
+    // The display is cleared before anything else is printed.
+    drop(ctx);
+    match deployed {
+        Ok(done) => {
+            let lines: String = done.iter().map(Changed::show).collect();
+            client::show(&done, &lines, global)
+        }
+        Err(why) => error::report(&why),
+    }
+}
+
+fn shown(found: &[AppDifference]) -> String {
+    found.iter().map(AppDifference::show).collect()
+}
+
+type Opened = (Target, RunContext<'static>);
+
+/// Reads files, says what is wrong with them, and compares them with Marathon's apps.
+async fn compare(
+    files: &AppFiles,
+    global: &Global,
+) -> Result<(Vec<AppDifference>, Opened), Exit> {
+    let judged = read(&files.files, &files.set)?;
+    let verdicts = judged.iter().map(|it| it.verdict(files.force));
+    let verdict = verdicts.fold(Exit::Done, worse);
+    for it in judged.iter().filter(|it| it.is_remarkable()) {
+        error::note(&it.said(files.force));
+    }
+    if verdict != Exit::Done {
+        return Err(verdict);
+    }
+    for it in &judged {
+        if let Some(group) = it.file.definitions.iter().find(|it| it.is_group) {
+            let (path, id) = (it.name.clone().into(), group.id().unwrap_or_default());
+            return Err(error::tell(
+                &Unusable::Group { path, id },
+                Exit::InvalidInventory,
+            ));
+        }
+    }
+    let (target, ctx) = client::open(&files.target, global).await?;
+    let apps: Vec<_> = judged.iter().flat_map(|it| it.file.apps()).collect();
+    let found = app::differ(&target, &apps).await;
+    let found = found.map_err(|error| error::report(&error))?;
+    Ok((found, (target, ctx)))
+}
+
+fn read(paths: &[PathBuf], settings: &[Setting]) -> Result<Vec<Judged>, Exit> {
+    let judged: Result<Vec<Judged>, Unusable> =
+        paths.iter().map(|path| Judged::read(path, settings)).collect();
+    judged.map_err(|error| {
+        let exit = match error {
+            Unusable::Setting { .. } => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        error::tell(&error, exit)
+    })
+}
+
+impl From<OnFailure> for app::OnFailure {
+    fn from(chosen: OnFailure) -> Self {
+        match chosen {
+            OnFailure::Keep => Self::Keep,
+            OnFailure::Rollback => Self::Rollback,
+        }
+    }
+}
+
 /// What Marathon refuses is worse than what is not safe.
 fn worse(one: Exit, other: Exit) -> Exit {
     match (one, other) {
@@ -61,11 +161,17 @@ fn worse(one: Exit, other: Exit) -> Exit {
 }
 
 impl Judged {
-    fn read(path: &Path) -> Result<Self, Unreadable> {
+    fn read(path: &Path, settings: &[Setting]) -> Result<Self, Unusable> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| Unreadable { path: path.to_owned(), source })?;
-        let file = File::read(&text);
+            .map_err(|source| Unusable::Unreadable { path: path.to_owned(), source })?;
+        let file = File::read_with(&text, settings)
+            .map_err(|bad| Unusable::Setting { path: path.to_owned(), bad })?;
         Ok(Self { name: path.display().to_string(), text, file })
+    }
+
+    /// Whether it has more than notes.
+    fn is_remarkable(&self) -> bool {
+        self.file.count(Level::Error) + self.file.count(Level::Warning) > 0
     }
 
     fn verdict(&self, force: bool) -> Exit {

@@ -15,6 +15,11 @@ pub(super) fn tell(error: &dyn std::error::Error, exit: Exit) -> Exit {
     exit
 }
 
+/// Prints a text on standard error.
+pub(super) fn note(text: &str) {
+    write(&visible(text));
+}
+
 /// Prints why a verb failed. Faults of a file are shown with their lines.
 pub(super) fn report(error: &Error) -> Exit {
     if !show_faults(error) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::app::{NoDeployment, NoVersion, StillGoes};
+use super::app::{DeployError, NoDeployment, NoVersion, StillGoes};
 use super::cannot_add::CannotAdd;
 use super::cluster_files::{ClusterFiles, ClusterFilesError};
 use super::target::{ServiceError, TargetError};
@@ -166,6 +166,9 @@ pub enum Error {
     /// There is no such deployment.
     #[error(transparent)]
     NoDeployment(#[from] NoDeployment),
+    /// Apps are not as their files say.
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
     /// The operator does not wait any more.
     #[error(transparent)]
     StillGoes(#[from] StillGoes),
@@ -296,6 +299,7 @@ impl Error {
             },
             Self::NoMachine(_) => ExitKind::Unreachable,
             Self::Target(error) => error.kind(),
+            Self::Deploy(error) => error.kind(),
             Self::Service(error) => error.kind(),
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => of_probes(errors),

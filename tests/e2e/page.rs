@@ -4,6 +4,7 @@
 //! The pictures that it takes are in the folder of the build, as `tmp/page-*.png`.
 
 mod browser;
+mod files;
 
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ fn the_page_shows_what_runs_and_apps_have_virtual_hosts_beside_it() {
     services.run_app(&app("/shop", 10_001, "Shop.example, www.shop.example"), 1);
     services.run_app(&app("/thief", 10_002, &edge), 2);
     serves_virtual_hosts(&edge);
+    files::become_apps_and_a_bad_change_is_taken_back(&lab);
     let browser = Browser::start();
     let password = std::fs::read_to_string(lab.state().join("secrets/user-ann"));
     let password = password.expect("it is kept");

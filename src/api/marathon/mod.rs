@@ -170,6 +170,22 @@ impl Marathon {
         self.http.json(&Call::order(Method::PUT, path).body(members)).await
     }
 
+    /// Replaces the definition of an app, or creates the app: what is not named goes back to its
+    /// default. With `force`, a deployment that locks the app stops where it is.
+    ///
+    /// # Errors
+    /// When Marathon does not answer, rejects the definition (`Reason::Invalid`), or a deployment
+    /// locks the app (`Reason::Locked`).
+    pub(crate) async fn replace(
+        &self,
+        id: &str,
+        definition: &Value,
+        force: bool,
+    ) -> Result<Change, ApiError> {
+        let path = format!("{}?partialUpdate=false&force={force}", path_of(id));
+        self.http.json(&Call::order(Method::PUT, path).body(definition)).await
+    }
+
     /// Replaces all tasks of an app.
     ///
     /// # Errors

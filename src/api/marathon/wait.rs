@@ -1,11 +1,13 @@
 //! Waits until Marathon has finished a change, with a deadline.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::http::{ApiError, Reason};
-use super::{Marathon, TaskFailure, settled};
+use super::{Change, Marathon, TaskFailure, settled};
 
 const POLL: Duration = Duration::from_secs(1);
 
@@ -78,6 +80,42 @@ impl Marathon {
             }))
         };
         self.wait(&what, deadline, on_seen, look).await
+    }
+
+    /// Replaces the definition of an app, also while Marathon is away or elects a leader. What a
+    /// leader had taken before it went is found by `has_it`, and not sent again.
+    ///
+    /// # Errors
+    /// Those of [`replace`](Self::replace), and [`Reason::NotSettled`] when the deadline passes.
+    pub(crate) async fn replace_surely(
+        &self,
+        id: &str,
+        definition: &Value,
+        deadline: Duration,
+        has_it: impl Fn(&Value) -> bool,
+    ) -> Result<Change, ApiError> {
+        let (was_sent, taken) = (OnceLock::new(), OnceLock::new());
+        let send = async || {
+            if was_sent.set(()).is_err() {
+                let document = match self.document(id).await {
+                    Ok(document) => document,
+                    Err(ApiError { reason: Reason::NotFound(_), .. }) => Value::Null,
+                    Err(error) => return Err(error),
+                };
+                if has_it(&document) {
+                    let deployment = &document["deployments"][0]["id"];
+                    let deployment = deployment.as_str().unwrap_or_default().to_owned();
+                    let _ = taken.set(Change { deployment });
+                    return Ok(Ok(()));
+                }
+            }
+            let change = self.replace(id, definition, false).await?;
+            let _ = taken.set(change);
+            Ok(Ok(()))
+        };
+        let what = format!("change {id}");
+        self.wait(&what, deadline, &|_| (), send).await?;
+        Ok(taken.into_inner().unwrap_or_default())
     }
 
     async fn health(&self, id: &str) -> Result<Seen, ApiError> {

@@ -274,3 +274,34 @@ async fn a_wait_tells_each_change_of_what_is_missing() {
     assert_eq!(seen.len(), 1, "{seen:?}");
     assert!(seen[0].starts_with("1 of 2 tasks run"), "{seen:?}");
 }
+
+/// A leader that goes may have taken the definition, or not.
+#[tokio::test]
+async fn a_definition_that_a_lost_leader_had_taken_is_not_sent_again() {
+    let put = "PUT /v2/apps/web?partialUpdate=false&force=false";
+    let shown = |cmd: &str| {
+        ok(&json!({"app": {"cmd": cmd, "deployments": [{"id": "d9"}]}}).to_string())
+    };
+    let body = json!({"id": "/web", "cmd": "new"});
+    let long = Duration::from_secs(60);
+    for (script, expected, deployment) in [
+        (
+            vec![says("502 Bad Gateway", ""), shown("new")],
+            vec![put, "GET /v2/apps/web"],
+            "d9",
+        ),
+        (
+            vec![says("502 Bad Gateway", ""), shown("old"), ok(CHANGE)],
+            vec![put, "GET /v2/apps/web", put],
+            "d1",
+        ),
+    ] {
+        let net = Net::with(AT, script).await;
+        let marathon = Marathon::new(net.access(AT, &[]));
+        let is_new = |document: &serde_json::Value| document["cmd"] == "new";
+        let change = marathon.replace_surely("/web", &body, long, is_new).await.unwrap();
+        assert_eq!(change.deployment, deployment);
+        assert_eq!(asked(&net), expected);
+        assert_eq!(net.seen(AT)[0].body, body.to_string());
+    }
+}

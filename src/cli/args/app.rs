@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::TargetArgs;
+use super::{AppDeploy, AppDiff, TargetArgs};
 use crate::unit::parse_duration;
 
 /// `platform app`
@@ -24,6 +24,10 @@ pub enum AppVerb {
     Ls(AppLs),
     /// Say all that is wrong with files of apps, without a cluster
     Validate(AppValidate),
+    /// Show what files would change, and which tasks that would replace
+    Diff(AppDiff),
+    /// Bring apps to what files say
+    Deploy(AppDeploy),
     /// Show one app: its tasks, its last failure, its versions
     Show(AppShow),
     /// Say why an app has fewer tasks than it should have

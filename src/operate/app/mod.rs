@@ -3,7 +3,9 @@
 //! What is shown, what is sent, and what that will do is decided on values by the files beside
 //! this one.
 
+mod deploy;
 mod details;
+mod difference;
 mod list;
 mod order;
 mod why;
@@ -23,7 +25,9 @@ use crate::api::marathon::{App, Change, Deployment, Marathon, version_name};
 use crate::event::Event;
 use crate::progress::StageReport;
 
+pub use deploy::{DeployError, OnFailure, deploy, differ};
 pub use details::AppDetails;
+pub use difference::{AppDifference, MemberChange};
 pub use list::{AppList, AppRow, AppState, HealthBar};
 pub use order::{NoVersion, Order};
 pub use why::Why;

@@ -1,0 +1,210 @@
+//! `platform app diff` and `platform app deploy`: brings apps to what files say.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use marathon_rules::file::FileApp;
+use marathon_rules::id::within;
+use serde_json::Value;
+
+use super::difference::{AppDifference, in_order};
+use super::order::Foreseen;
+use super::{Changed, Manner, Work};
+use crate::api::http::{ApiError, Reason};
+use crate::api::marathon::{Change, Marathon};
+use crate::event::in_words;
+use crate::operate::RunContext;
+use crate::operate::error::{Error, ExitKind};
+use crate::operate::target::Target;
+
+/// The longest that Marathon may be away while it is given an app.
+const TAKEN: Duration = Duration::from_secs(120);
+
+/// What to do about an app that does not become as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Leave it as it is.
+    Keep,
+    /// Take the change back: the definition of before, or no app.
+    Rollback,
+}
+
+/// Why apps are not as their files say.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// An app depends on what is not there.
+    #[error(
+        "{app} depends on {dependency}, which is neither in these files nor at Marathon: Marathon \
+         would take that without a word"
+    )]
+    Dependency {
+        /// The app.
+        app: String,
+        /// What is not there.
+        dependency: String,
+    },
+    /// An app did not become as it should be.
+    #[error("{app} is not as it should be: {why}\n{then}")]
+    Failed {
+        /// The app.
+        app: String,
+        /// Why.
+        why: String,
+        /// What was done about it, or can be.
+        then: String,
+        /// The kind of this failure.
+        kind: ExitKind,
+    },
+}
+
+impl DeployError {
+    /// The kind of this failure.
+    pub(in crate::operate) fn kind(&self) -> ExitKind {
+        match self {
+            Self::Dependency { .. } => ExitKind::Invalid,
+            Self::Failed { kind, .. } => *kind,
+        }
+    }
+}
+
+/// What files change, in the order in which it has to be done.
+///
+/// # Errors
+/// When Marathon does not answer, or an app depends on what is nowhere.
+pub async fn differ(
+    target: &Target,
+    apps: &[FileApp],
+) -> Result<Vec<AppDifference>, Error> {
+    let marathon = target.marathon()?;
+    let mut all = Vec::new();
+    for app in apps {
+        let document = document(&marathon, &app.id).await;
+        let document = document.map_err(|error| target.fails(error))?;
+        all.push(AppDifference::of(app, document.as_ref()));
+    }
+    let own: BTreeSet<&str> = apps.iter().map(|app| app.id.as_str()).collect();
+    let has = |known: &str, dependency: &str| within(known, dependency);
+    let is_missing =
+        |dependency: &&String| !own.iter().any(|known| has(known, dependency));
+    if all.iter().any(|app| app.dependencies.iter().any(|it| is_missing(&it))) {
+        let there = marathon.apps().await.map_err(|error| target.fails(error))?;
+        for app in &all {
+            let mut missing = app.dependencies.iter().filter(is_missing);
+            if let Some(name) =
+                missing.find(|it| !there.iter().any(|app| has(&app.id, it)))
+            {
+                let (app, dependency) = (app.id.clone(), name.clone());
+                return Err(DeployError::Dependency { app, dependency }.into());
+            }
+        }
+    }
+    Ok(in_order(all))
+}
+
+/// What Marathon shows of an app; `None` if there is no such app.
+async fn document(marathon: &Marathon, id: &str) -> Result<Option<Value>, ApiError> {
+    match marathon.document(id).await {
+        Ok(document) => Ok(Some(document)),
+        Err(ApiError { reason: Reason::NotFound(_), .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Brings apps to what files say, one after the other. Those without a difference are left alone.
+///
+/// # Errors
+/// When the operator says no; when Marathon refuses one, or one does not become as it should be in
+/// time: then what follows is not begun.
+pub async fn deploy(
+    target: &Target,
+    differences: &[AppDifference],
+    (manner, on_failure): (Manner, OnFailure),
+    ctx: &RunContext<'_>,
+) -> Result<Vec<Changed>, Error> {
+    let work = Work { marathon: target.marathon()?, target, manner, ctx };
+    let differing: Vec<&AppDifference> =
+        differences.iter().filter(|app| app.is_any()).collect();
+    if differing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = differing.iter().map(|app| app.show()).collect();
+    work.agree(&Foreseen { text, asks: true })?;
+    let mut done: Vec<Changed> = Vec::new();
+    for app in differing {
+        match one(&work, app, on_failure).await {
+            Ok(changed) => done.push(changed),
+            Err(why) if done.is_empty() => return Err(why),
+            Err(why) => {
+                let apps: Vec<&str> = done.iter().map(|it| it.app.as_str()).collect();
+                let done = format!("before it, Marathon was given {}", apps.join(", "));
+                return Err(Error::AfterChanges { why: Box::new(why), done });
+            }
+        }
+    }
+    Ok(done)
+}
+
+async fn one(
+    work: &Work<'_>,
+    app: &AppDifference,
+    on_failure: OnFailure,
+) -> Result<Changed, Error> {
+    let has_it = |document: &Value| {
+        let file = FileApp {
+            place: marathon_rules::Path::ROOT,
+            id: app.id.clone(),
+            body: app.body.clone(),
+            group: None,
+        };
+        !AppDifference::of(&file, Some(document)).is_any()
+    };
+    let put = work.marathon.replace_surely(&app.id, &app.body, TAKEN, has_it).await;
+    let change = put.map_err(|error| work.target.fails(error))?;
+    match work.until_settled(&app.id, &change).await {
+        Err(error) if error.kind() == ExitKind::TimedOut => {
+            Err(failed(work, app, on_failure, error).await)
+        }
+        ended => ended,
+    }
+}
+
+/// What is done about an app that is not as it should be in time.
+async fn failed(
+    work: &Work<'_>,
+    app: &AppDifference,
+    on_failure: OnFailure,
+    error: Error,
+) -> Error {
+    let id = app.id.clone();
+    let kind = error.kind();
+    let then = match on_failure {
+        OnFailure::Keep => format!(
+            "it is left as it is, and Marathon goes on; `platform app why {id}` says more, and \
+             `platform app stop {id}` takes the change back"
+        ),
+        OnFailure::Rollback => match take_back(work, app).await {
+            Ok(_) if app.is_new => "it was a new app, and was removed".to_owned(),
+            Ok(_) => "the change was taken back: the app is as before".to_owned(),
+            Err(why) => format!(
+                "and it cannot be taken back: {}; `platform app show {id}` shows it as it is",
+                in_words(&why)
+            ),
+        },
+    };
+    DeployError::Failed { app: id, why: in_words(&error), then, kind }.into()
+}
+
+/// Takes a change back. A deployment that goes on stops where it is.
+async fn take_back(work: &Work<'_>, app: &AppDifference) -> Result<Changed, Error> {
+    let fails = |error| work.target.fails(error);
+    match &app.before {
+        Some(before) => {
+            let change = work.marathon.replace(&app.id, before, true).await;
+            work.until_settled(&app.id, &change.map_err(fails)?).await
+        }
+        None => {
+            let change: Change = work.marathon.delete(&app.id).await.map_err(fails)?;
+            work.until_ended(&app.id, &change).await
+        }
+    }
+}
