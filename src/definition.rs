@@ -409,6 +409,12 @@ mod tests {
         check(text, &[(1, "cmd", Level::Warning)]);
     }
 
+    #[test]
+    fn the_example_of_an_app_needs_no_remark() {
+        let file = File::read(include_str!("../inventories/services/web.yaml"));
+        assert_eq!((file.apps().len(), file.remarks), (1, Vec::new()));
+    }
+
     /// Named values in place of the reference's own, in its form.
     #[test]
     fn files_in_the_form_of_the_reference_are_taken() {
