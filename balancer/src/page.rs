@@ -242,7 +242,9 @@ impl View<'_> {
 
     fn agents(&self, out: &mut Html) {
         out.tag("<section aria-labelledby=\"agents-title\">\n");
-        out.tag("<h2 id=\"agents-title\">Agents</h2>\n<div id=\"agents\" data-live>\n");
+        out.tag("<h2 id=\"agents-title\">Agents</h2>\n");
+        self.why_mesos_is_not_enough(out);
+        out.tag("<div id=\"agents\" data-live>\n");
         let agents = self.status.mesos.as_ref().map(|mesos| &mesos.summary.agents);
         let Some(agents) = agents.filter(|agents| !agents.is_empty()) else {
             out.tag("<p class=\"none\">No agent is known.</p>\n</div>\n</section>\n");
@@ -256,6 +258,21 @@ impl View<'_> {
             self.agent(out, agent);
         }
         out.tag("</tbody>\n</table>\n</div>\n</section>\n");
+    }
+
+    /// What does not work in Mesos' own page, and what does instead: the page has the browser ask the
+    /// leading master and the agents by their own addresses.
+    fn why_mesos_is_not_enough(&self, out: &mut Html) {
+        out.tag(
+            "<p class=\"note\">The page of Mesos does not stay fresh, and opens no files of tasks: \
+             a browser would have to reach the masters and agents themselves, and these answer \
+             only hosts of the cluster. To see what the tasks on an agent wrote last: <code>",
+        );
+        out.put(
+            "platform exec INVENTORY --limit AGENT --sudo -- sh -c 'tail ",
+            &self.page.work_folder,
+            "/slaves/*/frameworks/*/executors/*/runs/latest/std*'</code></p>\n",
+        );
     }
 
     fn agent(&self, out: &mut Html, agent: &Agent) {
@@ -442,7 +459,8 @@ mod tests {
             r#"{"cluster":"lab","host":"edge-1",
                 "services":[{"title":"Marathon","port":8443,"path":"/"}],
                 "hosts":[{"name":"one","address":"10.0.0.1","runs":["mesos-master","marathon"]},
-                    {"name":"two","address":"10.0.0.2","runs":["marathon","chronos"]}]}"#,
+                    {"name":"two","address":"10.0.0.2","runs":["marathon","chronos"]}],
+                "work_folder":"/var/<w>"}"#,
         )
         .unwrap()
     }
@@ -516,6 +534,8 @@ mod tests {
                 "two 10.0.0.2 marathon leads chronos leads",
                 "10.0.0.31 Active 1 of 4 1 of 4 CPUs 256 of 1024",
                 "5 rack: &lt;r1&gt;",
+                "only hosts of the cluster. To see what the tasks on an agent wrote last: platform \
+                 exec INVENTORY --limit AGENT --sudo -- sh -c 'tail /var/&lt;w&gt;/slaves/",
             ],
         );
     }

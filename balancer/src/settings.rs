@@ -81,6 +81,8 @@ pub struct Landing {
     pub hosts: Vec<Host>,
     /// The services of the platform itself.
     pub services: Vec<OwnService>,
+    /// The folder on agents in which Mesos keeps the files of tasks.
+    pub work_folder: String,
 }
 
 /// A host of the cluster.

@@ -39,6 +39,8 @@ use crate::topology::{Node, Topology};
 /// Where an agent's data is on its host. The agent sees it at the same path, as containers of
 /// tasks get folders of it under that path.
 const DATA: &str = "/var/lib/platform/mesos-agent";
+/// Where the files of its tasks are: the folder `slaves` there.
+pub(super) const WORK: &str = "/var/lib/platform/mesos-agent/work";
 /// Where an agent's configuration is on its host.
 const CONFIG: &str = "/etc/platform/mesos-agent";
 /// The registries' passwords as apps fetch them, at a path that existing apps rely on.
@@ -289,7 +291,7 @@ fn flags(context: Context<'_>, identity: &Identity, facts: &Facts) -> Vec<String
         format!("--ip={address}"),
         format!("--hostname={}", identity.hostname),
         format!("--port={AGENT_PORT}"),
-        format!("--work_dir={DATA}/work"),
+        format!("--work_dir={WORK}"),
         "--runtime_dir=/run/mesos".to_owned(),
         "--containerizers=docker,mesos".to_owned(),
         "--no-systemd_enable_support".to_owned(),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::mesos::{EDGE, EDGE_SECRET, OPERATOR};
 use super::service::program;
 use super::spec::{Health, Spec, asks_nothing, no_remedy};
-use super::{Context, Stage, Wants, haproxy, marathon, path};
+use super::{Context, Stage, Wants, agent, haproxy, marathon, path};
 use crate::inventory::Component;
 use crate::inventory::component::{
     APP_PORTS, BALANCER_PORT, LEADERS_PORT, MARATHON_PORT, MASTER_PORT, PAGE_PORT,
@@ -160,5 +160,6 @@ fn page(context: Context<'_>) -> Value {
         "host": context.node.host.as_str(),
         "hosts": hosts.collect::<Vec<Value>>(),
         "services": services.collect::<Vec<Value>>(),
+        "work_folder": agent::WORK,
     })
 }

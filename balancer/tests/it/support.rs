@@ -95,7 +95,8 @@ impl Edge {
             "vhosts": true, "http_port": HTTP, "https_port": HTTPS,
             "certificates": CERTIFICATES.1, "default_backend": "landing",
             "listen": SocketAddr::from((next_ip(), 9095)),
-            "page": {"cluster": "lab", "host": "edge-1", "hosts": [], "services": []},
+            "page": {"cluster": "lab", "host": "edge-1", "hosts": [], "services": [],
+                "work_folder": "/work"},
         })
         .to_string()
     }
