@@ -32,6 +32,8 @@ pub struct FileApp {
     pub body: Value,
     /// The group that it is written in; `None` if it is alone.
     pub group: Option<String>,
+    /// What the groups around it depend on, and it with them.
+    pub inherited: Vec<String>,
 }
 
 /// What only Marathon writes into an app or a group.
@@ -128,10 +130,13 @@ impl Definition {
     pub fn apps(&self) -> Vec<FileApp> {
         let mut all = Vec::new();
         match (self.id(), self.is_group) {
-            (Some(id), true) => apps_in(&self.body, &id, &self.place, &mut all),
+            (Some(id), true) => {
+                apps_in(&self.body, (&id, &[]), &self.place, &mut all);
+            }
             (Some(id), false) => {
                 let (place, body) = (self.place.clone(), self.body.clone());
-                all.push(FileApp { place, id, body, group: None });
+                let inherited = Vec::new();
+                all.push(FileApp { place, id, body, group: None, inherited });
             }
             (None, _) => {}
         }
@@ -139,13 +144,24 @@ impl Definition {
     }
 }
 
-fn apps_in(body: &Value, group: &str, place: &Path, all: &mut Vec<FileApp>) {
+fn apps_in(
+    body: &Value,
+    (group, above): (&str, &[String]),
+    place: &Path,
+    all: &mut Vec<FileApp>,
+) {
     let items = |key: &str| body[key].as_array().into_iter().flatten().enumerate();
+    let own = items("dependencies").filter_map(|(_, name)| name.as_str());
+    let own = own.map(|name| id::absolute(name, group));
+    let wanted: Vec<String> = above.iter().cloned().chain(own).collect();
     for (index, app) in items("apps") {
         if let Some(id) = app["id"].as_str() {
+            let id = id::absolute(id, group);
+            let others = wanted.iter().filter(|name| !id::within(&id, name));
             all.push(FileApp {
                 place: place.key("apps").index(index),
-                id: id::absolute(id, group),
+                inherited: others.cloned().collect(),
+                id,
                 body: app.clone(),
                 group: Some(group.to_owned()),
             });
@@ -154,7 +170,7 @@ fn apps_in(body: &Value, group: &str, place: &Path, all: &mut Vec<FileApp>) {
     for (index, inner) in items("groups") {
         if let Some(id) = inner["id"].as_str() {
             let place = place.key("groups").index(index);
-            apps_in(inner, &id::absolute(id, group), &place, all);
+            apps_in(inner, (&id::absolute(id, group), &wanted), &place, all);
         }
     }
 }
@@ -259,10 +275,17 @@ fn unknown_dependencies(app: &FileApp, root: &Root) -> Vec<Finding> {
         .collect()
 }
 
-/// An app as Marathon would keep it, where it has what `root` says.
+/// An app as Marathon would keep it, where it has what `root` says. It depends on what the groups
+/// around it depend on.
 pub fn wanted(app: &FileApp, root: &Root, rules: &Rules) -> Spec {
     let base = app.group.as_deref().unwrap_or(&app.id);
-    root.judge(&app.id, &app.body, (Change::Replace, base), rules).spec
+    let mut body = app.body.clone();
+    if !app.inherited.is_empty() {
+        let own = body["dependencies"].as_array().cloned().unwrap_or_default();
+        let inherited = app.inherited.iter().map(|name| name.as_str().into());
+        body["dependencies"] = own.into_iter().chain(inherited).collect();
+    }
+    root.judge(&app.id, &body, (Change::Replace, base), rules).spec
 }
 
 #[cfg(test)]
@@ -292,11 +315,16 @@ mod tests {
 
     #[test]
     fn apps_of_groups_have_their_whole_ids() {
-        let (all, _) = definitions(&json!({"id": "/a", "groups": [
-            {"id": "b", "apps": [{"id": "c", "cmd": "serve", "dependencies": ["../d"]}]}]}));
+        let (all, _) = definitions(
+            &json!({"id": "/a", "dependencies": ["/x"], "groups": [
+            {"id": "b", "apps": [{"id": "c", "cmd": "serve", "dependencies": ["../d"]}]}]}),
+        );
         let apps = all[0].apps();
         assert_eq!(apps[0].id, "/a/b/c");
         assert_eq!(apps[0].place.to_string(), "/groups(0)/apps(0)");
+        assert_eq!(apps[0].inherited, ["/x"]);
+        let spec = wanted(&apps[0], &Root::default(), &Rules::default());
+        assert_eq!(spec["dependencies"], json!(["/a/d", "/x"]));
         let found = judge(&all, &Rules::default());
         assert!(
             found.iter().any(|it| it.message.starts_with("`/a/d` is not in this file"))

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use marathon_rules::file::Definition;
 use serde_json::json;
 
 use super::args::{AppDeploy, AppDiff, AppFiles, AppValidate, Global, OnFailure, Output};
@@ -22,11 +23,11 @@ enum Unusable {
     #[error("{}: {bad}", path.display())]
     Setting { path: PathBuf, bad: BadSetting },
     #[error(
-        "{}: {id} is a group, and this verb brings apps to Marathon one by one: write its apps as a \
-         list, each with its whole id",
+        "{}: `enforceRole` is of the group itself, and this verb brings its apps to Marathon one by \
+         one: name the `role` in each app instead",
         path.display()
     )]
-    Group { path: PathBuf, id: String },
+    Role { path: PathBuf },
 }
 
 /// A file of apps, and what is to be said of it.
@@ -112,20 +113,21 @@ async fn compare(
     if verdict != Exit::Done {
         return Err(verdict);
     }
-    for it in &judged {
-        if let Some(group) = it.file.definitions.iter().find(|it| it.is_group) {
-            let (path, id) = (it.name.clone().into(), group.id().unwrap_or_default());
-            return Err(error::tell(
-                &Unusable::Group { path, id },
-                Exit::InvalidInventory,
-            ));
-        }
+    let enforces = |it: &Judged| it.file.definitions.iter().any(enforces_role);
+    if let Some(it) = judged.iter().find(|it| enforces(it)) {
+        let error = Unusable::Role { path: it.name.clone().into() };
+        return Err(error::tell(&error, Exit::InvalidInventory));
     }
     let (target, ctx) = client::open(&files.target, global).await?;
     let apps: Vec<_> = judged.iter().flat_map(|it| it.file.apps()).collect();
     let found = app::differ(&target, &apps).await;
     let found = found.map_err(|error| error::report(&error))?;
     Ok((found, (target, ctx)))
+}
+
+/// Whether a group wants a role for its apps; only groups of the top level can.
+fn enforces_role(definition: &Definition) -> bool {
+    definition.body["enforceRole"] == true
 }
 
 fn read(paths: &[PathBuf], settings: &[Setting]) -> Result<Vec<Judged>, Exit> {

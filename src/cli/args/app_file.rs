@@ -10,7 +10,7 @@ use crate::definition::Setting;
 /// The files of apps, and the Marathon that they are for.
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 pub struct AppFiles {
-    /// The files: JSON or YAML, of an app or of a list of apps
+    /// The files: JSON or YAML, of an app, a list of apps, or a group
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// Use this in place of what the file says, which has to be of one app
@@ -49,7 +49,8 @@ pub struct AppDiff {
 #[command(after_help = "\
 Shows the differences, asks, and sends each app that differs as a whole: what the file does not say \
 goes back to its default. Several apps go one after the other, each after those that it depends on; \
-with `--wait`, each only when the one before it is as it should be. Waiting goes on while Marathon \
+with `--wait`, each only when the one before it is as it should be. The apps of a group are sent one \
+by one too, and each depends on what its group depends on; apps that the file does not name stay. Waiting goes on while Marathon \
 elects another leader. If an app is not as it should be in time, its last failure is shown, and what \
 follows is not begun. Ctrl-C stops waiting, not Marathon.
 

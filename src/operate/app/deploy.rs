@@ -155,6 +155,7 @@ async fn one(
             id: app.id.clone(),
             body: app.body.clone(),
             group: None,
+            inherited: Vec::new(),
         };
         !AppDifference::of(&file, Some(document)).is_any()
     };

@@ -3,6 +3,7 @@
 use marathon_rules::app::Record;
 use marathon_rules::compare::{Difference, differences, restart};
 use marathon_rules::file::{FileApp, definitions, wanted};
+use marathon_rules::id::within;
 use marathon_rules::root::Root;
 use marathon_rules::{Rules, Step};
 use serde::Serialize;
@@ -73,7 +74,7 @@ impl AppDifference {
         let mut body = app.body;
         body["id"] = app.id.clone().into();
         let dependencies = after.get("dependencies").cloned().unwrap_or_default();
-        if body.get("dependencies").is_some() {
+        if body.get("dependencies").is_some() || !app.inherited.is_empty() {
             body["dependencies"] = dependencies.clone();
         }
         Self {
@@ -160,7 +161,8 @@ pub(super) fn in_order(mut waiting: Vec<AppDifference>) -> Vec<AppDifference> {
     let mut ordered = Vec::new();
     while !waiting.is_empty() {
         let is_free = |app: &AppDifference| {
-            !waiting.iter().any(|it| it.id != app.id && app.dependencies.contains(&it.id))
+            let needs = |id: &str| app.dependencies.iter().any(|name| within(id, name));
+            !waiting.iter().any(|it| it.id != app.id && needs(&it.id))
         };
         let next = waiting.iter().position(is_free).unwrap_or(0);
         ordered.push(waiting.remove(next));
@@ -234,6 +236,19 @@ mod tests {
         let sent =
             json!({"id": "/shop/web", "cmd": "exec serve", "dependencies": ["/shop/db"]});
         assert_eq!((found.is_new, &found.body), (true, &sent));
+    }
+
+    #[test]
+    fn apps_of_a_group_come_after_what_the_group_depends_on() {
+        let file = include_str!("../../../inventories/services/group.json");
+        let apps = File::read(file).apps();
+        let all = apps.iter().rev().map(|app| AppDifference::of(app, None)).collect();
+        let ordered = in_order(all);
+        let place = |id: &str| ordered.iter().position(|app| app.id == id).unwrap();
+        let print = &ordered[place("/reports/print/one")];
+        assert_eq!(print.body["dependencies"], json!(["/reports/collect"]));
+        assert!(place("/reports/print/one") > place("/reports/collect/two"));
+        assert!(ordered[place("/reports/files")].body.get("dependencies").is_none());
     }
 
     #[test]
