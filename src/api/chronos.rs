@@ -1,8 +1,10 @@
 //! Chronos 3: whether a member answers, which one leads, and its jobs.
 
-use serde::Deserialize;
+use hyper::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::http::{Access, ApiError, Call, Endpoint, Http, Reason};
+use super::http::{Access, ApiError, Call, Endpoint, Http, Reason, encode};
 
 /// How often a list is asked for. While jobs are added, Chronos may cut it in the middle.
 const TRIES: usize = 3;
@@ -28,6 +30,27 @@ pub(crate) struct JobSummary {
     pub(crate) parents: Vec<String>,
     /// Whether it does not run any more.
     pub(crate) disabled: bool,
+}
+
+/// How long the successful runs of a job took, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Histogram {
+    /// How many there were since Chronos started.
+    pub(crate) count: u64,
+    /// Half of them took no longer.
+    pub(crate) median: f64,
+    /// The mean.
+    pub(crate) mean: f64,
+    /// Three of four took no longer.
+    #[serde(rename = "75thPercentile")]
+    pub(crate) p75: f64,
+    /// 95 of 100 took no longer.
+    #[serde(rename = "95thPercentile")]
+    pub(crate) p95: f64,
+    /// 99 of 100 took no longer.
+    #[serde(rename = "99thPercentile")]
+    pub(crate) p99: f64,
 }
 
 #[derive(Deserialize)]
@@ -79,4 +102,68 @@ impl Chronos {
         }
         self.http.json::<Summary>(&call).await.map(|summary| summary.jobs)
     }
+
+    /// A job as Chronos writes it.
+    ///
+    /// # Errors
+    /// When Chronos does not answer or has no such job, for which it has no status of its own.
+    pub(crate) async fn job(&self, name: &str) -> Result<Value, ApiError> {
+        self.http.json(&Call::get(path_of(name))).await
+    }
+
+    /// How long the runs of a job took.
+    ///
+    /// # Errors
+    /// Those of [`job`](Self::job).
+    pub(crate) async fn histogram(&self, name: &str) -> Result<Histogram, ApiError> {
+        #[derive(Deserialize)]
+        struct Stat {
+            histogram: Histogram,
+        }
+        let path = format!("/v1/scheduler/job/stat/{}", encode(name, ""));
+        self.http.json::<Stat>(&Call::get(path)).await.map(|stat| stat.histogram)
+    }
+
+    /// Creates a job, or replaces it as a whole. Chronos answers before the job is visible.
+    ///
+    /// # Errors
+    /// When Chronos does not answer or refuses the job.
+    pub(crate) async fn put(&self, job: &Value) -> Result<(), ApiError> {
+        let kind = if job.get("parents").is_some() { "dependency" } else { "iso8601" };
+        let path = format!("/v1/scheduler/{kind}");
+        self.order(Call::order(Method::POST, path).body(job)).await
+    }
+
+    /// Runs a job now.
+    ///
+    /// # Errors
+    /// Those of [`job`](Self::job).
+    pub(crate) async fn run(&self, name: &str) -> Result<(), ApiError> {
+        self.order(Call::order(Method::PUT, path_of(name))).await
+    }
+
+    /// Kills what a job runs now.
+    ///
+    /// # Errors
+    /// Those of [`job`](Self::job).
+    pub(crate) async fn kill(&self, name: &str) -> Result<(), ApiError> {
+        let path = format!("/v1/scheduler/task/kill/{}", encode(name, ""));
+        self.order(Call::order(Method::DELETE, path)).await
+    }
+
+    /// Removes a job, and kills what it runs.
+    ///
+    /// # Errors
+    /// Those of [`job`](Self::job).
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), ApiError> {
+        self.order(Call::order(Method::DELETE, path_of(name))).await
+    }
+
+    async fn order(&self, call: Call) -> Result<(), ApiError> {
+        self.http.answer(&call).await.map(drop)
+    }
+}
+
+fn path_of(name: &str) -> String {
+    format!("/v1/scheduler/job/{}", encode(name, ""))
 }

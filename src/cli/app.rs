@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::time::sleep;
 
 use super::args::{
@@ -11,9 +10,8 @@ use super::args::{
 };
 use super::exit::Exit;
 use super::{client, definition, error, write};
-use crate::operate::app::{self, Changed, Manner, Order};
+use crate::operate::app::{self, Manner, Order};
 use crate::operate::target::Target;
-use crate::operate::{Error, RunContext};
 
 /// The pause between two looks at a list that is watched.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -28,7 +26,7 @@ pub(super) async fn run(verb: &AppVerb, global: &Global) -> Exit {
         AppVerb::Deploy(args) => definition::deploy(args, global).await,
         AppVerb::Show(args) => {
             let OneApp { id, target } = &args.app;
-            look(target, global, async |target| {
+            client::look(target, global, async |target| {
                 let details = app::show(target, id).await?;
                 Ok((details.show(), details))
             })
@@ -36,7 +34,7 @@ pub(super) async fn run(verb: &AppVerb, global: &Global) -> Exit {
         }
         AppVerb::Why(args) => {
             let OneApp { id, target } = &args.app;
-            look(target, global, async |target| {
+            client::look(target, global, async |target| {
                 let why = app::why(target, id).await?;
                 Ok((why.show(), why))
             })
@@ -57,15 +55,17 @@ pub(super) async fn run(verb: &AppVerb, global: &Global) -> Exit {
         AppVerb::Rollback(args) => {
             let OneApp { id, target } = &args.app;
             let (to, manner) = (args.to.as_deref(), args.manner.manner());
-            change(target, global, async |target, ctx| {
-                app::roll_back(target, id, to, manner, ctx).await
+            client::change(target, global, async |target, ctx| {
+                let done = app::roll_back(target, id, to, manner, ctx).await?;
+                Ok((done.show(), done))
             })
             .await
         }
         AppVerb::Stop(args) => {
             let AppStop { name, keep, target, manner } = args;
-            change(target, global, async |target, ctx| {
-                app::stop(target, name, *keep, manner.manner(), ctx).await
+            client::change(target, global, async |target, ctx| {
+                let done = app::stop(target, name, *keep, manner.manner(), ctx).await?;
+                Ok((done.show(), done))
             })
             .await
         }
@@ -78,45 +78,11 @@ async fn carry_out(
     manner: MannerArgs,
     global: &Global,
 ) -> Exit {
-    change(target, global, async |target, ctx| {
-        app::carry_out(target, id, order, manner.manner(), ctx).await
+    client::change(target, global, async |target, ctx| {
+        let done = app::carry_out(target, id, order, manner.manner(), ctx).await?;
+        Ok((done.show(), done))
     })
     .await
-}
-
-/// Prints facts.
-async fn look<T: Serialize>(
-    target: &TargetArgs,
-    global: &Global,
-    ask: impl AsyncFn(&Target) -> Result<(String, T), Error>,
-) -> Exit {
-    let target = match client::open(target, global).await {
-        Ok((target, _)) => target,
-        Err(exit) => return exit,
-    };
-    match ask(&target).await {
-        Ok((text, facts)) => client::show(&facts, &text, global),
-        Err(error) => error::report(&error),
-    }
-}
-
-/// Makes a change, and prints what was done.
-async fn change(
-    target: &TargetArgs,
-    global: &Global,
-    work: impl AsyncFn(&Target, &RunContext<'static>) -> Result<Changed, Error>,
-) -> Exit {
-    let (target, ctx) = match client::open(target, global).await {
-        Ok(opened) => opened,
-        Err(exit) => return exit,
-    };
-    let changed = work(&target, &ctx).await;
-    // The display is cleared before anything else is printed.
-    drop(ctx);
-    match changed {
-        Ok(changed) => client::show(&changed, &changed.show(), global),
-        Err(error) => error::report(&error),
-    }
 }
 
 impl MannerArgs {
@@ -126,17 +92,18 @@ impl MannerArgs {
 }
 
 async fn ls(args: &AppLs, global: &Global) -> Exit {
+    if !args.watch {
+        return client::look(&args.target, global, async |target| {
+            let apps = app::list(target).await?;
+            Ok((apps.show(), apps))
+        })
+        .await;
+    }
     let target = match client::open(&args.target, global).await {
         Ok((target, _)) => target,
         Err(exit) => return exit,
     };
-    if args.watch {
-        return watch(&target, global).await;
-    }
-    match app::list(&target).await {
-        Ok(apps) => client::show(&apps, &apps.show(), global),
-        Err(error) => error::report(&error),
-    }
+    watch(&target, global).await
 }
 
 /// Shows the list whenever it has changed. A failed look ends it only if the next one would fail

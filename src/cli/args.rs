@@ -26,7 +26,10 @@ pub use app::{
 pub use app_file::{AppDeploy, AppDiff, AppFiles, OnFailure};
 pub use certs::{Certs, CertsLs, CertsRotate, CertsVerb};
 pub use image::{Image, ImageBuild, ImagePin, ImageRecipes, ImageVerb};
-pub use job::{Job, JobLs, JobVerb};
+pub use job::{
+    Job, JobAdd, JobGraph, JobKill, JobLs, JobRm, JobRun, JobShow, JobStat, JobVerb,
+    OneJob,
+};
 pub use users::{
     PasswordArgs, Users, UsersAdd, UsersLs, UsersPasswd, UsersRm, UsersVerb, Who,
 };
@@ -126,7 +129,7 @@ pub enum Verb {
     Status(Status),
     /// List, show, scale, restart and remove the apps of Marathon
     App(App),
-    /// List the jobs of Chronos
+    /// List, show, add, run and remove the jobs of Chronos
     Job(Job),
     /// List, add, change and remove the users of the platform
     Users(Users),

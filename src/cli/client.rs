@@ -7,8 +7,8 @@ use super::exit::Exit;
 use super::session::{SessionKind, ctx, screen};
 use super::{error, print, print_json};
 use crate::event::Events;
-use crate::operate::RunContext;
 use crate::operate::target::{self, Target};
+use crate::operate::{Error, RunContext};
 
 /// Finds out whom to talk to. Errors are printed.
 pub(super) async fn open(
@@ -20,6 +20,34 @@ pub(super) async fn open(
     let ctx = ctx(global, screen, events, String::new());
     let target = target::open(args.inventory.as_deref(), &ctx).await;
     target.map(|target| (target, ctx)).map_err(|error| error::report(&error))
+}
+
+/// Asks, and prints the answer.
+pub(super) async fn look<T: Serialize>(
+    target: &TargetArgs,
+    global: &Global,
+    ask: impl AsyncFn(&Target) -> Result<(String, T), Error>,
+) -> Exit {
+    change(target, global, async |target, _| ask(target).await).await
+}
+
+/// Makes a change, and prints what was done.
+pub(super) async fn change<T: Serialize>(
+    target: &TargetArgs,
+    global: &Global,
+    work: impl AsyncFn(&Target, &RunContext<'static>) -> Result<(String, T), Error>,
+) -> Exit {
+    let (target, ctx) = match open(target, global).await {
+        Ok(opened) => opened,
+        Err(exit) => return exit,
+    };
+    let done = work(&target, &ctx).await;
+    // The display is cleared before anything else is printed.
+    drop(ctx);
+    match done {
+        Ok((text, facts)) => show(&facts, &text, global),
+        Err(error) => error::report(&error),
+    }
 }
 
 /// Prints facts for people, or for programs.

@@ -1,4 +1,4 @@
-//! Text in aligned columns. Pure.
+//! Text in aligned columns, and numbers in it. Pure.
 
 /// Where the text of a column stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,12 @@ pub(super) fn columns<const N: usize>(
         text.push('\n');
     }
     text
+}
+
+/// A number with at most two digits behind the point.
+pub(super) fn amount(number: f64) -> String {
+    let text = format!("{number:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]

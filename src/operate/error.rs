@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::app::{DeployError, NoDeployment, NoVersion, StillGoes};
 use super::cannot_add::CannotAdd;
 use super::cluster_files::{ClusterFiles, ClusterFilesError};
+use super::job::{BadJob, NoJob, NotRun, NotShown};
 use super::target::{ServiceError, TargetError};
 use super::users::UserError;
 use crate::event::{count, in_words};
@@ -169,6 +170,18 @@ pub enum Error {
     /// Apps are not as their files say.
     #[error(transparent)]
     Deploy(#[from] DeployError),
+    /// There is no such job.
+    #[error(transparent)]
+    NoJob(#[from] NoJob),
+    /// The file of a job has faults.
+    #[error(transparent)]
+    BadJob(#[from] BadJob),
+    /// A job is not run.
+    #[error(transparent)]
+    NotRun(#[from] NotRun),
+    /// Chronos does not show a job.
+    #[error(transparent)]
+    NotShown(#[from] NotShown),
     /// The operator does not wait any more.
     #[error(transparent)]
     StillGoes(#[from] StillGoes),
@@ -282,6 +295,8 @@ impl Error {
             | Self::KeyLost(_)
             | Self::Declined
             | Self::NoVersion(_)
+            | Self::BadJob(_)
+            | Self::NotRun(_)
             | Self::NoExpiry(_)
             | Self::Machine(MachineError::Network(_))
             | Self::NoPlan(NoPlan::Refused(_)) => ExitKind::Refused,
@@ -306,6 +321,7 @@ impl Error {
             Self::Machine(
                 MachineError::NoLogin { .. } | MachineError::NotRemoved { .. },
             )
+            | Self::NotShown(_)
             | Self::Gate(Closed::TimedOut { .. }) => ExitKind::TimedOut,
             Self::Incomplete(tally) => {
                 gravest(tally.failed.iter().map(|failure| failure.why.kind))

@@ -1,7 +1,10 @@
 //! The client of Chronos: its paths and its answers.
 
-use super::net::{Net, says};
+use serde_json::json;
+
+use super::net::{Act, Net, says};
 use crate::api::chronos::Chronos;
+use crate::api::http::Reason;
 
 const AT: &str = "10.0.0.1:4400";
 
@@ -44,4 +47,49 @@ async fn a_list_that_is_cut_is_asked_for_again() {
         ("a", &["b".to_owned()][..])
     );
     assert_eq!(net.seen(AT).len(), 2);
+}
+
+#[tokio::test]
+async fn jobs_are_sent_to_the_path_of_their_kind_and_never_twice() {
+    let done = || says("204 No Content", "");
+    let script = [done(), done(), done(), done(), done(), Act::Drops];
+    let net = Net::with(AT, script).await;
+    let chronos = Chronos::new(net.access(AT, &[]));
+    let scheduled = json!({"name": "a", "schedule": "R//PT1H"});
+    chronos.put(&scheduled).await.unwrap();
+    chronos.put(&json!({"name": "b", "parents": ["a"]})).await.unwrap();
+    chronos.run("a").await.unwrap();
+    chronos.kill("a").await.unwrap();
+    chronos.delete("a").await.unwrap();
+    let error = chronos.run("a").await.unwrap_err();
+    assert!(matches!(error.reason, Reason::Broken(_)), "{error:?}");
+    let asked: Vec<String> = net.seen(AT).into_iter().map(|seen| seen.asked).collect();
+    assert_eq!(
+        asked,
+        [
+            "POST /v1/scheduler/iso8601",
+            "POST /v1/scheduler/dependency",
+            "PUT /v1/scheduler/job/a",
+            "DELETE /v1/scheduler/task/kill/a",
+            "DELETE /v1/scheduler/job/a",
+            "PUT /v1/scheduler/job/a",
+        ]
+    );
+    let seen = &net.seen(AT)[0];
+    assert_eq!(seen.body, scheduled.to_string());
+    assert_eq!(seen.headers["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn a_job_and_its_times_are_read() {
+    let stat = r#"{"histogram":{"75thPercentile":2.0,"95thPercentile":3.0,"98thPercentile":4.0,
+        "99thPercentile":5.0,"median":1.0,"mean":1.0,"count":7},"taskStatHistory":[]}"#;
+    let script = [says("200 OK", r#"{"name":"a b"}"#), says("200 OK", stat)];
+    let net = Net::with(AT, script).await;
+    let chronos = Chronos::new(net.access(AT, &[]));
+    assert_eq!(chronos.job("a b").await.unwrap()["name"], "a b");
+    let took = chronos.histogram("a").await.unwrap();
+    assert_eq!((took.count, took.p99.to_string()), (7, "5".to_owned()));
+    let asked: Vec<String> = net.seen(AT).into_iter().map(|seen| seen.asked).collect();
+    assert_eq!(asked, ["GET /v1/scheduler/job/a%20b", "GET /v1/scheduler/job/stat/a"]);
 }

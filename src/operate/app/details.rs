@@ -7,8 +7,7 @@ use serde::Serialize;
 use serde::de::Deserialize;
 use serde_json::Value;
 
-use super::super::columns::{Align, columns};
-use super::list::amount;
+use super::super::columns::{Align, amount, columns};
 use crate::api::marathon::{
     App, Deployment, HealthCheckResult, Task, TaskFailure, version_name,
 };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::super::columns::{Align, columns};
+use super::super::columns::{Align, amount, columns};
 use crate::api::marathon::App;
 
 /// The number of signs in a bar.
@@ -173,12 +173,6 @@ impl AppState {
             Self::Running
         }
     }
-}
-
-/// A number with at most two digits behind the point.
-pub(super) fn amount(number: f64) -> String {
-    let text = format!("{number:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]

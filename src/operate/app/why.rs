@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::super::columns::amount;
 use super::details::failed;
-use super::list::{AppState, amount};
+use super::list::AppState;
 use crate::api::marathon::{App, Queued, Rejected};
 use crate::event::count;
 

@@ -48,12 +48,12 @@ impl JobList {
 }
 
 impl JobRow {
-    fn of(job: JobSummary) -> Self {
+    pub(super) fn of(job: JobSummary) -> Self {
         let JobSummary { name, status, state, schedule, parents, disabled } = job;
         Self { name, status, state, disabled, schedule, parents }
     }
 
-    fn cells(&self) -> [String; 4] {
+    pub(super) fn cells(&self) -> [String; 4] {
         let last = match self.status.as_str() {
             "fresh" => "none",
             other => other,
