@@ -7,6 +7,7 @@ mod edge;
 mod firewall;
 mod rolling;
 mod strangers;
+mod verbs;
 
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ fn a_platform_comes_up_runs_apps_and_jobs_survives_its_leader_and_goes() {
     firewall::lets_strangers_only_to_ssh_and_to_the_edge(&lab);
     tells_how_it_is(&lab);
     runs_a_job(&lab);
+    verbs::show_and_change_apps_and_jobs(&lab);
     keeps_tasks_from_what_is_not_theirs(&lab);
     ends_containers_when_they_are_told(&lab);
     finds_an_agent_that_may_not_register(&lab);
