@@ -36,8 +36,8 @@ pub(crate) struct JobSummary {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Histogram {
-    /// How many there were since Chronos started.
-    pub(crate) count: u64,
+    /// How many there were since Chronos started: a whole number that may be written as `0.0`.
+    pub(crate) count: f64,
     /// Half of them took no longer.
     pub(crate) median: f64,
     /// The mean.

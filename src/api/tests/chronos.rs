@@ -83,13 +83,13 @@ async fn jobs_are_sent_to_the_path_of_their_kind_and_never_twice() {
 #[tokio::test]
 async fn a_job_and_its_times_are_read() {
     let stat = r#"{"histogram":{"75thPercentile":2.0,"95thPercentile":3.0,"98thPercentile":4.0,
-        "99thPercentile":5.0,"median":1.0,"mean":1.0,"count":7},"taskStatHistory":[]}"#;
+        "99thPercentile":5.0,"median":1.0,"mean":1.0,"count":7.0},"taskStatHistory":[]}"#;
     let script = [says("200 OK", r#"{"name":"a b"}"#), says("200 OK", stat)];
     let net = Net::with(AT, script).await;
     let chronos = Chronos::new(net.access(AT, &[]));
     assert_eq!(chronos.job("a b").await.unwrap()["name"], "a b");
     let took = chronos.histogram("a").await.unwrap();
-    assert_eq!((took.count, took.p99.to_string()), (7, "5".to_owned()));
+    assert_eq!([took.count, took.p99].map(|it| it.to_string()), ["7", "5"]);
     let asked: Vec<String> = net.seen(AT).into_iter().map(|seen| seen.asked).collect();
     assert_eq!(asked, ["GET /v1/scheduler/job/a%20b", "GET /v1/scheduler/job/stat/a"]);
 }

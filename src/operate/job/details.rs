@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::super::columns::amount;
 use super::list::JobRow;
 use crate::api::chronos::{Histogram, JobSummary};
-use crate::event::count;
 
 /// One job.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -73,9 +72,11 @@ impl JobStat {
     /// The times as text.
     pub fn show(&self) -> String {
         let Self { name, took } = self;
-        let runs = count(usize::try_from(took.count).unwrap_or(usize::MAX), "run");
-        let mut text = format!("{name}: {runs} succeeded since Chronos started.\n");
-        if took.count > 0 {
+        let mut text = format!(
+            "{name}: successful runs since Chronos started: {}\n",
+            amount(took.count)
+        );
+        if took.count > 0.0 {
             let rows = [
                 ("half of them", took.median),
                 ("75 of 100", took.p75),
@@ -132,9 +133,9 @@ load
             "median": 4875.0, "mean": 4875.0, "count": 2}))
         .unwrap();
         let shown = JobStat::of("ok".to_owned(), took).show();
-        assert!(shown.starts_with("ok: 2 runs succeeded since Chronos started.\n"));
+        assert!(shown.starts_with("ok: successful runs since Chronos started: 2\n"));
         assert!(shown.ends_with("  99 of 100     within 6 s\n"), "{shown}");
         let none = JobStat::of("ok".to_owned(), Histogram::default()).show();
-        assert_eq!(none, "ok: 0 runs succeeded since Chronos started.\n");
+        assert_eq!(none, "ok: successful runs since Chronos started: 0\n");
     }
 }
