@@ -99,14 +99,16 @@ pub fn serve(listener: TcpListener, masters: Masters) {
 /// Asks one master for ever. None is asked through another: those that are left still name a leader
 /// whose host is gone, and would have it waited for.
 fn watch(master: &str, login: &Login, known: &Known) {
-    let mut failure = None;
+    let mut fails = false;
     loop {
-        let answer = frameworks(master, login).map_err(|error| chain(&error));
-        let reason = answer.as_ref().err().cloned();
-        if let Some(reason) = reason.as_ref().filter(|_| reason != failure) {
-            say(format_args!("it is not known which frameworks are active: {reason}"));
+        let answer = frameworks(master, login);
+        if let (Err(error), false) = (&answer, fails) {
+            let reason = chain(error);
+            say(format_args!(
+                "a master does not say which frameworks it knows: {reason}"
+            ));
         }
-        failure = reason;
+        fails = answer.is_err();
         if let Ok(Some(frameworks)) = answer {
             *known.get() = Some(Said { at: Instant::now(), frameworks });
         }
@@ -139,37 +141,36 @@ fn answer(mut stream: TcpStream, known: &Known) -> io::Result<()> {
     let mut question = String::new();
     BufReader::new((&stream).take(MAX_QUESTION)).read_line(&mut question)?;
     let said = known.get();
-    let verdict = said.as_ref().and_then(|said| said.verdict(question.trim_end()));
+    let verdict = said.as_ref().map(|said| said.verdict(question.trim_end()));
     drop(said);
     match verdict {
         Some(Verdict::Up) => stream.write_all(b"up\n"),
         Some(Verdict::Down) => stream.write_all(b"down\n"),
-        // Without an answer, HAProxy leaves the server as it is.
+        // No master has answered yet. Without an answer, HAProxy leaves the server as it is.
         None => Ok(()),
     }
 }
 
 impl Said {
-    /// What is certain about a server now; `None` if nothing is.
-    fn verdict(&self, question: &str) -> Option<Verdict> {
-        match self.at.elapsed() < TRUE_FOR {
-            true => verdict(&self.frameworks, question),
-            false => Some(Verdict::Down),
+    /// What HAProxy is told of a server. Nothing is left as it is: after a reload HAProxy has
+    /// forgotten what it was told before. A new leading master hears of a framework from agents
+    /// before its leader registers anew: until then nobody can say whether that one still leads.
+    fn verdict(&self, question: &str) -> Verdict {
+        let leads = question.split_once(' ').is_some_and(|(name, host)| {
+            self.frameworks.iter().any(|it| it.leads(name, host))
+        });
+        match leads && self.at.elapsed() < TRUE_FOR {
+            true => Verdict::Up,
+            false => Verdict::Down,
         }
     }
 }
 
-/// What is certain about a server; `None` if nothing is. A new leading master hears of a framework
-/// from agents before its leader registers anew: that leader may serve all the time.
-fn verdict(frameworks: &[Framework], question: &str) -> Option<Verdict> {
-    let (name, host) = question.split_once(' ')?;
-    let mut named = frameworks
-        .iter()
-        .filter(|it| it.info.name == name && !it.recovered)
-        .map(|it| it.active && it.connected && it.info.hostname == host)
-        .peekable();
-    named.peek()?;
-    Some(if named.any(|leads| leads) { Verdict::Up } else { Verdict::Down })
+impl Framework {
+    fn leads(&self, name: &str, host: &str) -> bool {
+        let is_it = self.info.name == name && self.info.hostname == host;
+        is_it && self.active && self.connected && !self.recovered
+    }
 }
 
 impl Known {
@@ -195,46 +196,47 @@ mod tests {
         answer.get_frameworks.frameworks
     }
 
+    fn said(chronos: &str, at: Instant) -> Said {
+        Said { at, frameworks: frameworks(chronos) }
+    }
+
+    const LEADS: &str = r#""active":true,"connected":true,"recovered":false"#;
+
     #[test]
-    fn only_the_leader_is_up_and_nothing_is_said_that_is_not_certain() {
-        let (up, down) = (Some(Verdict::Up), Some(Verdict::Down));
-        let leads = r#""active":true,"connected":true,"recovered":false"#;
+    fn only_the_leader_is_up_and_while_nobody_is_known_to_lead_none_is() {
+        let (up, down) = (Verdict::Up, Verdict::Down);
         let gone = r#""active":false,"connected":false,"recovered":false"#;
         let recovered = r#""active":false,"connected":false,"recovered":true"#;
-        for (chronos, of_11, of_12) in
-            [(leads, up, down), (gone, down, down), (recovered, None, None)]
-        {
-            let all = frameworks(chronos);
-            assert_eq!(verdict(&all, "chronos 10.0.0.11"), of_11, "{chronos}");
-            assert_eq!(verdict(&all, "chronos 10.0.0.12"), of_12, "{chronos}");
-            assert_eq!(verdict(&all, "marathon 10.0.0.12"), up);
-            assert_eq!(verdict(&all, "other 10.0.0.12"), None);
+        for (chronos, of_11) in [(LEADS, up), (gone, down), (recovered, down)] {
+            let said = said(chronos, Instant::now());
+            assert_eq!(said.verdict("chronos 10.0.0.11"), of_11, "{chronos}");
+            assert_eq!(said.verdict("chronos 10.0.0.12"), down, "{chronos}");
+            assert_eq!(said.verdict("marathon 10.0.0.12"), up);
+            assert_eq!(said.verdict("other 10.0.0.12"), down);
+            assert_eq!(said.verdict("chronos"), down);
         }
-        assert_eq!(verdict(&frameworks(leads), "chronos"), None);
+        let long_ago = Instant::now().checked_sub(TRUE_FOR).expect("the computer ran");
+        assert_eq!(said(LEADS, long_ago).verdict("chronos 10.0.0.11"), down);
     }
 
     #[test]
-    fn a_question_is_answered_and_one_without_a_certain_answer_gets_none() {
+    fn a_question_gets_no_answer_until_a_master_has_answered() {
         let known = Known::default();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let ask = |expected: &str| {
             let mut stream = TcpStream::connect(address).unwrap();
-            stream.write_all(b"marathon 10.0.0.12\n").unwrap();
+            stream.write_all(b"chronos 10.0.0.11\n").unwrap();
             answer(listener.accept().unwrap().0, &known).unwrap();
             let mut said = String::new();
             stream.read_to_string(&mut said).unwrap();
             assert_eq!(said, expected);
         };
         ask("");
-        let said = |at| Said {
-            at,
-            frameworks: frameworks(r#""active":true,"connected":true,"recovered":false"#),
-        };
-        *known.get() = Some(said(Instant::now()));
+        *known.get() = Some(said(LEADS, Instant::now()));
         ask("up\n");
-        let long_ago = Instant::now().checked_sub(TRUE_FOR).expect("the computer ran");
-        *known.get() = Some(said(long_ago));
+        let gone = r#""active":false,"connected":false,"recovered":false"#;
+        *known.get() = Some(said(gone, Instant::now()));
         ask("down\n");
     }
 }
