@@ -37,7 +37,7 @@ pub struct FileApp {
 }
 
 /// What only Marathon writes into an app or a group.
-const OF_MARATHON: [&str; 12] = [
+pub const OF_MARATHON: [&str; 12] = [
     "version",
     "versionInfo",
     "tasks",

@@ -15,7 +15,7 @@
 //! - [`root`]: all apps and groups of a Marathon. [`change`], [`group`]: one app, or a group, of
 //!   what a client sends.
 //! - [`compare`]: the differences of two apps.
-//! - [`file`]: what a file says, with [`advice`] on what Marathon takes.
+//! - [`mod@file`]: what a file says, with [`advice`] on what Marathon takes.
 
 pub mod advice;
 pub mod app;

@@ -1,6 +1,7 @@
 //! What will happen to an app, in words, before it does. Pure.
 
 use jiff::Timestamp;
+use marathon_rules::file::OF_MARATHON;
 use serde_json::{Value, json};
 
 use super::super::columns::{Align, columns};
@@ -190,19 +191,8 @@ pub(super) fn foresee_rollback(
 
 /// What an operator writes into a definition; the rest Marathon writes.
 fn members(definition: &Value) -> impl Iterator<Item = &str> {
-    const OWN: [&str; 9] = [
-        "version",
-        "versionInfo",
-        "tasks",
-        "tasksStaged",
-        "tasksRunning",
-        "tasksHealthy",
-        "tasksUnhealthy",
-        "deployments",
-        "lastTaskFailure",
-    ];
     let names = definition.as_object().into_iter().flat_map(serde_json::Map::keys);
-    names.map(String::as_str).filter(|name| !OWN.contains(name))
+    names.map(String::as_str).filter(|name| !OF_MARATHON.contains(name))
 }
 
 /// What ending a deployment means for these apps of it, which were asked for their tasks.
