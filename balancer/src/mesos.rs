@@ -105,6 +105,7 @@ pub fn watch(masters: Masters, tell: impl Fn(Result<Mesos, String>) + Send + 'st
     });
 }
 
+/// What the leading master says, which each master names. The first error, if none answers.
 fn summary(masters: &Masters) -> Result<Mesos, FollowError> {
     let asked = Instant::now();
     let question = Asked {
@@ -114,35 +115,23 @@ fn summary(masters: &Masters) -> Result<Mesos, FollowError> {
         limit: Limit::Whole(WHOLE_SUMMARY),
         login: Some(&masters.login),
     };
-    let (leader, summary) = masters.ask(question, Summary::parse)?;
-    Ok(Mesos { leader, summary, asked })
-}
-
-impl Masters {
-    /// What the leading master answers, and its address: each master names it. The first error, if
-    /// none answers.
-    pub(crate) fn ask<T>(
-        &self,
-        question: Asked<'_>,
-        read: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
-    ) -> Result<(String, T), FollowError> {
-        let ask = |master: &String| {
-            let (leader, answer) = question.of_leader(master)?;
-            let failed = |source| FollowError::Http { address: leader.clone(), source };
-            let bytes = answer.bytes().map_err(failed)?;
-            let unreadable =
-                |source| FollowError::NotMesos { address: leader.clone(), source };
-            Ok((leader.clone(), read(&bytes).map_err(unreadable)?))
-        };
-        let mut failure = None;
-        for master in &self.masters {
-            match ask(master) {
-                Ok(answer) => return Ok(answer),
-                Err(error) => failure = failure.or(Some(error)),
-            }
+    let ask = |master: &String| {
+        let (leader, answer) = question.of_leader(master)?;
+        let failed = |source| FollowError::Http { address: leader.clone(), source };
+        let bytes = answer.bytes().map_err(failed)?;
+        let unreadable =
+            |source| FollowError::NotMesos { address: leader.clone(), source };
+        let summary = Summary::parse(&bytes).map_err(unreadable)?;
+        Ok(Mesos { leader, summary, asked })
+    };
+    let mut failure = None;
+    for master in &masters.masters {
+        match ask(master) {
+            Ok(mesos) => return Ok(mesos),
+            Err(error) => failure = failure.or(Some(error)),
         }
-        Err(failure.unwrap_or(FollowError::NoLeader { address: "none".to_owned() }))
     }
+    Err(failure.unwrap_or(FollowError::NoLeader { address: "none".to_owned() }))
 }
 
 impl Summary {

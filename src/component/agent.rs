@@ -358,7 +358,7 @@ fn forgotten() -> Absent {
 
 /// The link to the state with which the agent last ran.
 fn latest() -> HostPath {
-    path(&format!("{DATA}/work/meta/slaves/latest"))
+    path(&format!("{WORK}/meta/slaves/latest"))
 }
 
 /// The mark that the unit writes when its agent stopped for good.
