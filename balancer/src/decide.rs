@@ -6,13 +6,18 @@ use std::time::Duration;
 
 use crate::change::{self, Change, Layout, Situation};
 use crate::marathon::App;
-use crate::servers_state::{Backends, Slot};
+use crate::servers_state::{Backends, Slot, SlotState};
 use crate::services::{self, PortOf, Quarantined, Service, Services};
 use crate::settings::Settings;
 use crate::wanted::{self, Circumstances, Memory, Present, Role, Server};
 
 /// A list without any app, where there were apps, is believed after so long.
 const DOUBT: Duration = Duration::from_secs(10);
+
+/// The server of HAProxy's own configuration where nobody listens. Requests wait there, each for
+/// [`HELD`] at most, until another server of their backend is up.
+const NOBODY: &str = "nobody";
+const HELD: Duration = Duration::from_secs(30);
 
 /// Everything that is known.
 #[derive(Debug, Clone, Copy)]
@@ -201,9 +206,35 @@ impl Doubt {
     }
 }
 
+/// Whether requests may wait in HAProxy for a leader. A process that is replaced checks no server
+/// any more, so it would never find the new leader, and what waits in it would be given up.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Leaderless {
+    since: Option<Duration>,
+}
+
+impl Leaderless {
+    /// Judges whether a reload has to be put off. Where nobody has led for longer than a request
+    /// waits, a reload takes nothing away.
+    pub fn puts_off_reload(&mut self, backends: &Backends, now: Duration) -> bool {
+        if !backends.values().any(|slots| only_nobody_is_up(slots)) {
+            self.since = None;
+            return false;
+        }
+        now < *self.since.get_or_insert(now) + HELD
+    }
+}
+
+fn only_nobody_is_up(slots: &[Slot]) -> bool {
+    let mut up = slots.iter().filter(|slot| slot.state() == SlotState::Up);
+    let holds = slots.iter().any(|slot| slot.name == NOBODY);
+    holds && up.all(|slot| slot.name == NOBODY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::servers_state::tests::slot;
 
     #[test]
     fn what_cannot_be_loaded_is_left_out_until_it_changes() {
@@ -231,5 +262,33 @@ mod tests {
         assert!(doubt.believes(true, true, at(11)));
         assert!(doubt.believes(false, true, at(12)));
         assert!(!doubt.believes(true, true, at(13)));
+    }
+
+    #[test]
+    fn no_reload_takes_away_what_waits_for_a_leader() {
+        let leader = |state| {
+            Backends::from([
+                (
+                    "web_10001".to_owned(),
+                    vec![slot("s1", "10.0.0.9:31000", SlotState::Down)],
+                ),
+                (
+                    "chronos".to_owned(),
+                    vec![
+                        slot("control-1", "10.0.0.1:4400", state),
+                        slot("nobody", "127.0.0.1:1", SlotState::Up),
+                    ],
+                ),
+            ])
+        };
+        let (leads, lacks) = (leader(SlotState::Up), leader(SlotState::Down));
+        let mut leaderless = Leaderless::default();
+        let at = Duration::from_secs;
+        assert!(!leaderless.puts_off_reload(&leads, at(0)));
+        assert!(leaderless.puts_off_reload(&lacks, at(1)));
+        assert!(leaderless.puts_off_reload(&lacks, at(30)));
+        assert!(!leaderless.puts_off_reload(&lacks, at(31)), "what waits is given up");
+        assert!(!leaderless.puts_off_reload(&leads, at(32)));
+        assert!(leaderless.puts_off_reload(&lacks, at(33)));
     }
 }

@@ -11,7 +11,9 @@ use platform_daemon::journal::{chain, say};
 
 use crate::blame::culprits;
 use crate::change::{Act, Command};
-use crate::decide::{self, Broken, Decision, Doubt, Known, bound_ports, decide};
+use crate::decide::{
+    self, Broken, Decision, Doubt, Known, Leaderless, bound_ports, decide,
+};
 use crate::follow::{List, News, follow_events, read_lists};
 use crate::haproxy::{Control, HaproxyError, taken_ports};
 use crate::hints::Hints;
@@ -31,7 +33,7 @@ const LIST_PAUSE: Duration = Duration::from_millis(200);
 const LIST_PERIOD: Duration = Duration::from_secs(5);
 /// A list that is asked for is here, or has failed, within this time.
 const WAIT: Duration = Duration::from_secs(1);
-/// How soon to look again whether another server is up.
+/// How soon to look again whether a server is up.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// HAProxy's checks have spoken so long after a worker's start.
 const SETTLING: Duration = Duration::from_millis(700);
@@ -92,6 +94,7 @@ struct Balancer {
     connected: Option<Duration>,
     // What HAProxy does.
     decision: Decision,
+    leaderless: Leaderless,
     loaded: Option<Vec<Service>>,
     broken: Vec<Broken>,
     written: String,
@@ -140,6 +143,7 @@ impl Balancer {
             memory: Memory::default(),
             connected: None,
             decision: Decision::default(),
+            leaderless: Leaderless::default(),
             loaded: None,
             broken: Vec::new(),
             written,
@@ -310,13 +314,17 @@ impl Balancer {
         backends: &Backends,
         now: Duration,
     ) -> Result<(), HaproxyError> {
+        let is_put_off = self.leaderless.puts_off_reload(backends, now);
         if !self.needs_reload() {
             return self.write();
         }
-        if now >= self.next_reload {
+        if is_put_off && !self.is_new() {
+            self.look_in(LOOK_AGAIN);
+        } else if now < self.next_reload {
+            self.look_in(self.next_reload - now);
+        } else {
             return self.reload(backends);
         }
-        self.look_in(self.next_reload - now);
         Ok(())
     }
 

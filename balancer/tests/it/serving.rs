@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use platform_balancer::servers_state::{self, SlotState};
 use serde_json::{Value, json};
 
 use crate::replay::{List, Marathon};
@@ -72,11 +73,10 @@ impl Platform {
         let marathon = Marathon::leading();
         marathon.lists(List::Apps(apps));
         let address = marathon.address;
-        Self::with(marathon, &[address])
+        Self::with(Edge::new(), marathon, &[address])
     }
 
-    fn with(marathon: Marathon, known: &[SocketAddr]) -> Self {
-        let edge = Edge::new();
+    fn with(edge: Edge, marathon: Marathon, known: &[SocketAddr]) -> Self {
         let haproxy = edge.start();
         let (balancer, status) = start_balancer(&edge, known);
         let platform = Self { balancer, haproxy: Some(haproxy), marathon, status, edge };
@@ -263,6 +263,44 @@ fn a_new_app_needs_one_reload_and_is_served() {
     assert_eq!(ask(common, "NEW.example", "/").unwrap().body, "two");
     until("a second reload", || (platform.count("reloads") == 2).then_some(()));
     platform.answers(10_001, "one");
+}
+
+#[test]
+fn what_waits_for_a_leader_is_answered_before_a_reload() {
+    let (leader, one) = (address(), address());
+    let _one = Server::start(one, "one");
+    let (edge, port) = (Edge::new(), 4443);
+    let served = format!(
+        "\nfrontend chronos\n    bind {}:{port}\n    default_backend chronos\n\n\
+         backend chronos\n    retries 30\n    option redispatch 1\n    \
+         server control-1 {leader} check inter 100ms rise 1 fall 1\n    \
+         server nobody 127.0.0.1:1 backup\n",
+        edge.ip
+    );
+    edge.add_to_base("", &served);
+    let marathon = Marathon::leading();
+    let known = marathon.address;
+    let platform = Platform::with(edge, marathon, &[known]);
+    until("nobody leads", || {
+        let all = servers_state::parse(&platform.runtime("show servers state")).ok()?;
+        (all["chronos"][0].state() == SlotState::Down).then_some(())
+    });
+    let answer = thread::scope(|scope| {
+        let waiting = scope.spawn(|| platform.get(port));
+        platform.marathon.lists(List::Apps(json!([app(
+            "/web",
+            10_001,
+            &[running("web.instance-1", one)]
+        )])));
+        // The second list comes after the shortest time between two reloads.
+        platform.counts_more("lists", 2);
+        assert_eq!(platform.count("reloads"), 1, "the first file, and no other");
+        let _leader = Server::start(leader, "leads");
+        let answer = waiting.join().unwrap();
+        platform.answers(10_001, "one");
+        answer
+    });
+    assert_eq!(answer.expect("it was held").body, "leads");
 }
 
 #[test]
@@ -556,7 +594,7 @@ fn a_standby_names_the_leader_and_both_get_the_login() {
     )])));
     let standby = Marathon::standby(leader.address);
     standby.lists(List::Status(502));
-    let platform = Platform::with(leader.clone(), &[standby.address]);
+    let platform = Platform::with(Edge::new(), leader.clone(), &[standby.address]);
     platform.answers(10_001, "one");
     assert_eq!(platform.status()["leader"], leader.address.to_string());
 }
