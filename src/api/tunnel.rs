@@ -13,8 +13,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::remote::{Remote, RemoteError};
 
 const DIAL: Duration = Duration::from_secs(15);
-/// An SSH server allows ten channels on one connection, and commands need some of them.
-const MAX_CONNECTIONS: usize = 6;
+/// More than the clients of one tunnel have at once. Each keeps connections that it does not use,
+/// for a minute and longer: where those took all places, the next request waited out its deadline.
+/// An SSH server does not count them: its `MaxSessions` limits commands only.
+const MAX_CONNECTIONS: usize = 32;
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// A loopback port whose connections end at a host's address. When it is dropped, it and all
@@ -42,7 +44,7 @@ pub(super) fn https(ca_pem: &str) -> reqwest::Result<reqwest::ClientBuilder> {
 
 impl Tunnel {
     /// Opens a port on 127.0.0.1, chosen by the system. Connections to it are opened from the
-    /// host to `address` and `port`, a few at a time; others wait.
+    /// host to `address` and `port`, up to 32 at a time; others wait.
     ///
     /// # Errors
     /// When this computer has no free port. Whether anything listens at the other end is known

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use platform::api::tunnel::Tunnel;
 use platform::remote::ssh::{Ssh, Target};
 use platform::remote::{ErrorKind, Remote, RemoteError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -214,6 +216,24 @@ async fn dial_reaches_what_the_host_reaches() {
         matches!(error, RemoteError::Dial { port, .. } if port == closed),
         "{error:?}"
     );
+    works(&ssh).await;
+}
+
+/// Clients keep connections that they do not use; they take no command's place at the host.
+#[tokio::test]
+async fn idle_connections_of_a_tunnel_keep_nobody_waiting() {
+    let sshd = Sshd::start_with(&["ed25519"], "MaxSessions 1");
+    let (connector, _) = connector(settings(sshd.path()));
+    let ssh = Arc::new(connector.connect(sshd.target()).await.unwrap());
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = server.local_addr().unwrap().port();
+    let tunnel = Tunnel::open(ssh.clone(), "127.0.0.1".to_owned(), port).await.unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        let client = tokio::net::TcpStream::connect(tunnel.address()).await.unwrap();
+        let reached = tokio::time::timeout(LONG, server.accept()).await;
+        idle.push((client, reached.expect("no client waits for another").unwrap()));
+    }
     works(&ssh).await;
 }
 
