@@ -36,6 +36,17 @@ pub struct FileApp {
     pub inherited: Vec<String>,
 }
 
+/// A group of a file, with what the file says of the group itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileGroup {
+    /// Its absolute id.
+    pub id: String,
+    /// The absolute ids of what it depends on; `None` if the file does not say it.
+    pub dependencies: Option<Vec<String>>,
+    /// Whether its apps have to run in its role; `None` if the file does not say it.
+    pub enforce_role: Option<bool>,
+}
+
 /// What only Marathon writes into an app or a group.
 pub const OF_MARATHON: [&str; 12] = [
     "version",
@@ -141,6 +152,31 @@ impl Definition {
             (None, _) => {}
         }
         all
+    }
+
+    /// Its groups, each before those in it.
+    pub fn groups(&self) -> Vec<FileGroup> {
+        let mut all = Vec::new();
+        if let Some(id) = self.id().filter(|_| self.is_group) {
+            groups_in(&self.body, id, &mut all);
+        }
+        all
+    }
+}
+
+fn groups_in(body: &Value, id: String, all: &mut Vec<FileGroup>) {
+    let dependencies = body["dependencies"].as_array().map(|names| {
+        let names = names.iter().filter_map(Value::as_str);
+        names.map(|name| id::absolute(name, &id)).collect()
+    });
+    let enforce_role = body["enforceRole"].as_bool();
+    let inner = body["groups"].as_array().into_iter().flatten();
+    let inner: Vec<(String, &Value)> = inner
+        .filter_map(|body| Some((id::absolute(body["id"].as_str()?, &id), body)))
+        .collect();
+    all.push(FileGroup { id, dependencies, enforce_role });
+    for (id, body) in inner {
+        groups_in(body, id, all);
     }
 }
 
@@ -275,17 +311,10 @@ fn unknown_dependencies(app: &FileApp, root: &Root) -> Vec<Finding> {
         .collect()
 }
 
-/// An app as Marathon would keep it, where it has what `root` says. It depends on what the groups
-/// around it depend on.
+/// An app as Marathon would keep it, where it has what `root` says.
 pub fn wanted(app: &FileApp, root: &Root, rules: &Rules) -> Spec {
     let base = app.group.as_deref().unwrap_or(&app.id);
-    let mut body = app.body.clone();
-    if !app.inherited.is_empty() {
-        let own = body["dependencies"].as_array().cloned().unwrap_or_default();
-        let inherited = app.inherited.iter().map(|name| name.as_str().into());
-        body["dependencies"] = own.into_iter().chain(inherited).collect();
-    }
-    root.judge(&app.id, &body, (Change::Replace, base), rules).spec
+    root.judge(&app.id, &app.body, (Change::Replace, base), rules).spec
 }
 
 #[cfg(test)]
@@ -324,10 +353,23 @@ mod tests {
         assert_eq!(apps[0].place.to_string(), "/groups(0)/apps(0)");
         assert_eq!(apps[0].inherited, ["/x"]);
         let spec = wanted(&apps[0], &Root::default(), &Rules::default());
-        assert_eq!(spec["dependencies"], json!(["/a/d", "/x"]));
+        assert_eq!(spec["dependencies"], json!(["/a/d"]));
         let found = judge(&all, &Rules::default());
         assert!(
             found.iter().any(|it| it.message.starts_with("`/a/d` is not in this file"))
         );
+    }
+
+    #[test]
+    fn groups_say_what_they_are_themselves() {
+        let (all, _) = definitions(&json!({"id": "a", "enforceRole": true, "apps": [],
+            "groups": [{"id": "b", "dependencies": ["c", "/x"]}]}));
+        let [outer, inner] = all[0].groups().try_into().unwrap();
+        let id = "/a".to_owned();
+        let enforce_role = Some(true);
+        assert_eq!(outer, FileGroup { id, dependencies: None, enforce_role });
+        let id = "/a/b".to_owned();
+        let dependencies = Some(vec!["/a/b/c".to_owned(), "/x".to_owned()]);
+        assert_eq!(inner, FileGroup { id, dependencies, enforce_role: None });
     }
 }

@@ -22,8 +22,12 @@ pub(super) async fn run(verb: &AppVerb, global: &Global) -> Exit {
     match verb {
         AppVerb::Ls(args) => ls(args, global).await,
         AppVerb::Validate(args) => definition::validate(args, global),
-        AppVerb::Diff(args) => definition::diff(args, global).await,
-        AppVerb::Deploy(args) => definition::deploy(args, global).await,
+        AppVerb::Diff(args) => {
+            definition::diff((&args.files, &args.set), false, global).await
+        }
+        AppVerb::Deploy(args) => {
+            definition::deploy((&args.files, &args.set), false, args.how, global).await
+        }
         AppVerb::Show(args) => {
             let OneApp { id, target } = &args.app;
             client::look(target, global, async |target| {

@@ -13,6 +13,7 @@ mod add_node;
 mod app;
 mod app_file;
 mod certs;
+mod group;
 mod image;
 mod job;
 mod users;
@@ -23,8 +24,12 @@ pub use app::{
     App, AppLs, AppRestart, AppRm, AppRollback, AppScale, AppShow, AppStop, AppValidate,
     AppVerb, AppWhy, MannerArgs, OneApp,
 };
-pub use app_file::{AppDeploy, AppDiff, AppFiles, OnFailure};
+pub use app_file::{AppDeploy, AppDiff, AppFiles, DeployArgs, OnFailure};
 pub use certs::{Certs, CertsLs, CertsRotate, CertsVerb};
+pub use group::{
+    Group, GroupDeploy, GroupDiff, GroupLs, GroupRm, GroupScale, GroupShow, GroupVerb,
+    OneGroup,
+};
 pub use image::{Image, ImageBuild, ImagePin, ImageRecipes, ImageVerb};
 pub use job::{
     Job, JobAdd, JobGraph, JobKill, JobLs, JobRm, JobRun, JobShow, JobStat, JobVerb,
@@ -41,7 +46,7 @@ pub const INVENTORY_VARIABLE: &str = "PLATFORM_INVENTORY";
 const MAX_WIDTH: usize = 100;
 
 /// The whole command line.
-#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[derive(Debug, Clone, PartialEq, Parser)]
 #[command(
     name = "platform",
     version,
@@ -113,7 +118,7 @@ pub enum Output {
 }
 
 /// What to do.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Verb {
     /// Print a commented inventory to start from
     Init(Init),
@@ -129,6 +134,8 @@ pub enum Verb {
     Status(Status),
     /// List, show, scale, restart and remove the apps of Marathon
     App(App),
+    /// List, show, deploy, scale and remove the groups of Marathon
+    Group(Group),
     /// List, show, add, run and remove the jobs of Chronos
     Job(Job),
     /// List, add, change and remove the users of the platform

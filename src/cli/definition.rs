@@ -1,18 +1,17 @@
-//! The verbs of `platform app` that begin with a file: `validate`, `diff` and `deploy`.
+//! The verbs on apps and groups that begin with a file: `validate`, `diff` and `deploy`.
 
 use std::path::{Path, PathBuf};
 
-use marathon_rules::file::Definition;
 use serde_json::json;
 
-use super::args::{AppDeploy, AppDiff, AppFiles, AppValidate, Global, OnFailure, Output};
+use super::args::{AppFiles, AppValidate, DeployArgs, Global, OnFailure, Output};
 use super::exit::Exit;
 use super::{client, error, print, print_json};
 use crate::definition::{BadSetting, File, Setting};
 use crate::event::count;
 use crate::inventory::{Diagnostic, Level, Paint, Source, render};
 use crate::operate::RunContext;
-use crate::operate::app::{self, AppDifference, Changed};
+use crate::operate::app::{self, Changed, Differences};
 use crate::operate::target::Target;
 
 /// A file that cannot be used.
@@ -22,12 +21,6 @@ enum Unusable {
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{}: {bad}", path.display())]
     Setting { path: PathBuf, bad: BadSetting },
-    #[error(
-        "{}: `enforceRole` is of the group itself, and this verb brings its apps to Marathon one by \
-         one: name the `role` in each app instead",
-        path.display()
-    )]
-    Role { path: PathBuf },
 }
 
 /// A file of apps, and what is to be said of it.
@@ -58,29 +51,37 @@ pub(super) fn validate(args: &AppValidate, global: &Global) -> Exit {
     }
 }
 
-pub(super) async fn diff(args: &AppDiff, global: &Global) -> Exit {
-    let (found, _) = match compare(&args.files, global).await {
+/// Files, and what the command line says in place of them.
+type Said<'a> = (&'a AppFiles, &'a [Setting]);
+
+pub(super) async fn diff(said: Said<'_>, prune: bool, global: &Global) -> Exit {
+    let (found, _) = match compare(said, prune, global).await {
         Ok(found) => found,
         Err(exit) => return exit,
     };
-    match client::show(&found, &shown(&found), global) {
-        Exit::Done if found.iter().any(AppDifference::is_any) => Exit::Pending,
+    match client::show(&found, &found.show(), global) {
+        Exit::Done if found.is_any() => Exit::Pending,
         printed => printed,
     }
 }
 
-pub(super) async fn deploy(args: &AppDeploy, global: &Global) -> Exit {
-    let (found, opened) = match compare(&args.files, global).await {
+pub(super) async fn deploy(
+    said: Said<'_>,
+    prune: bool,
+    how: DeployArgs,
+    global: &Global,
+) -> Exit {
+    let (found, opened) = match compare(said, prune, global).await {
         Ok(found) => found,
         Err(exit) => return exit,
     };
     let (target, ctx) = opened;
-    let manner = args.manner.manner();
-    let is_asked = found.iter().any(AppDifference::is_any) && !manner.agreed;
+    let manner = how.manner.manner();
+    let is_asked = found.is_any() && !manner.agreed;
     if global.output == Output::Human && !is_asked {
-        print(&shown(&found));
+        print(&found.show());
     }
-    let how = (manner, args.on_failure.into());
+    let how = (manner, how.on_failure.into());
     let deployed = app::deploy(&target, &found, how, &ctx).await;
     // The display is cleared before anything else is printed.
     drop(ctx);
@@ -93,18 +94,15 @@ pub(super) async fn deploy(args: &AppDeploy, global: &Global) -> Exit {
     }
 }
 
-fn shown(found: &[AppDifference]) -> String {
-    found.iter().map(AppDifference::show).collect()
-}
-
 type Opened = (Target, RunContext<'static>);
 
 /// Reads files, says what is wrong with them, and compares them with Marathon's apps.
 async fn compare(
-    files: &AppFiles,
+    (files, set): Said<'_>,
+    prune: bool,
     global: &Global,
-) -> Result<(Vec<AppDifference>, Opened), Exit> {
-    let judged = read(&files.files, &files.set)?;
+) -> Result<(Differences, Opened), Exit> {
+    let judged = read(&files.files, set)?;
     let verdicts = judged.iter().map(|it| it.verdict(files.force));
     let verdict = verdicts.fold(Exit::Done, worse);
     for it in judged.iter().filter(|it| it.is_remarkable()) {
@@ -113,21 +111,12 @@ async fn compare(
     if verdict != Exit::Done {
         return Err(verdict);
     }
-    let enforces = |it: &Judged| it.file.definitions.iter().any(enforces_role);
-    if let Some(it) = judged.iter().find(|it| enforces(it)) {
-        let error = Unusable::Role { path: it.name.clone().into() };
-        return Err(error::tell(&error, Exit::InvalidInventory));
-    }
     let (target, ctx) = client::open(&files.target, global).await?;
-    let apps: Vec<_> = judged.iter().flat_map(|it| it.file.apps()).collect();
-    let found = app::differ(&target, &apps).await;
+    let definitions: Vec<_> =
+        judged.into_iter().flat_map(|it| it.file.definitions).collect();
+    let found = app::differ(&target, &definitions, prune).await;
     let found = found.map_err(|error| error::report(&error))?;
     Ok((found, (target, ctx)))
-}
-
-/// Whether a group wants a role for its apps; only groups of the top level can.
-fn enforces_role(definition: &Definition) -> bool {
-    definition.body["enforceRole"] == true
 }
 
 fn read(paths: &[PathBuf], settings: &[Setting]) -> Result<Vec<Judged>, Exit> {

@@ -20,7 +20,7 @@ pub enum Exit {
     Unreachable = 5,
     /// A wait reached its deadline.
     TimedOut = 6,
-    /// `plan` or `app diff` found changes to make.
+    /// `plan`, `app diff` or `group diff` found changes to make.
     Pending = 10,
     /// The operator stopped it; the number that shells give to Ctrl-C.
     Interrupted = 130,
@@ -57,7 +57,7 @@ impl Exit {
             Self::Refused => "refused (not safe, or not agreed to): nothing was changed",
             Self::Unreachable => "unreachable: a connection to a host failed",
             Self::TimedOut => "timed out: a wait reached its deadline",
-            Self::Pending => "changes are pending (`plan` and `app diff` only)",
+            Self::Pending => "changes are pending (`plan` and `diff` only)",
             Self::Interrupted => "stopped by Ctrl-C: the last lines say what is left",
         }
     }

@@ -17,6 +17,7 @@ mod down;
 mod error;
 mod exec;
 pub mod exit;
+mod group;
 mod image;
 mod init;
 mod job;
@@ -54,6 +55,7 @@ async fn verb(Args { global, verb }: Args) -> Exit {
         Verb::AddNode(args) => add_node::run(&args, &global).await,
         Verb::Status(args) => status::run(&args, &global).await,
         Verb::App(args) => app::run(&args.verb, &global).await,
+        Verb::Group(args) => group::run(&args.verb, &global).await,
         Verb::Job(args) => job::run(&args.verb, &global).await,
         Verb::Users(args) => users::run(&args.verb, &global).await,
         Verb::Down(args) => down::run(&args, &global).await,

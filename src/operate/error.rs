@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::app::group::AllThereIs;
 use super::app::{DeployError, NoDeployment, NoVersion, StillGoes};
 use super::cannot_add::CannotAdd;
 use super::cluster_files::{ClusterFiles, ClusterFilesError};
@@ -167,6 +168,9 @@ pub enum Error {
     /// There is no such deployment.
     #[error(transparent)]
     NoDeployment(#[from] NoDeployment),
+    /// A change would be one of all that Marathon has.
+    #[error(transparent)]
+    AllThereIs(#[from] AllThereIs),
     /// Apps are not as their files say.
     #[error(transparent)]
     Deploy(#[from] DeployError),
@@ -302,6 +306,7 @@ impl Error {
             | Self::NoPlan(NoPlan::Refused(_)) => ExitKind::Refused,
             Self::CannotAdd(CannotAdd::NoGroup(_) | CannotAdd::OtherWay(_))
             | Self::NoSuchHost { .. }
+            | Self::AllThereIs(_)
             | Self::User(UserError::Unknown { .. }) => ExitKind::Usage,
             Self::User(_) => ExitKind::Refused,
             Self::CannotAdd(_) => ExitKind::Refused,

@@ -12,7 +12,7 @@ fn every_verb_explains_itself_with_examples() {
     root.build();
     for path in paths(&root) {
         let help = help(&path);
-        let groups = ["app", "certs", "image", "job", "users"];
+        let groups = ["app", "certs", "group", "image", "job", "users"];
         let is_group = groups.iter().any(|group| path == ["platform", group]);
         assert!(is_group || help.contains("EXAMPLES\n"), "{path:?} has no examples");
         snapshot::check(&format!("help-{}", path.join("-")), &help);

@@ -126,6 +126,44 @@ impl Marathon {
         self.http.json(&Call::get(path)).await
     }
 
+    /// A group with all that is in it; `/` is all there is.
+    ///
+    /// # Errors
+    /// When Marathon does not answer or has no such group (`Reason::NotFound`).
+    pub(crate) async fn group(&self, id: &str) -> Result<Group, ApiError> {
+        let path = format!(
+            "{}?embed=group.groups&embed=group.apps&embed=group.pods\
+             &embed=group.apps.counts&embed=group.apps.deployments",
+            group_path_of(id)
+        );
+        self.http.json(&Call::get(path)).await
+    }
+
+    /// Changes these members of a group, or makes the group: by its own path, and without its `id`,
+    /// since Marathon refuses a group below the top level otherwise. Lists that are not given stay,
+    /// and `enforceRole` is turned off.
+    ///
+    /// # Errors
+    /// When Marathon does not answer, rejects the members (`Reason::Invalid`), or a deployment
+    /// locks an app that would change (`Reason::Locked`).
+    pub(crate) async fn put_group(
+        &self,
+        id: &str,
+        members: &Value,
+    ) -> Result<Change, ApiError> {
+        let path = format!("{}?force=false", group_path_of(id));
+        self.http.json(&Call::order(Method::PUT, path).body(members)).await
+    }
+
+    /// Deletes a group with all that is in it. Deployments of it stop where they are.
+    ///
+    /// # Errors
+    /// When Marathon does not answer or has no such group (`Reason::NotFound`).
+    pub(crate) async fn delete_group(&self, id: &str) -> Result<Change, ApiError> {
+        let path = format!("{}?force=true", group_path_of(id));
+        self.http.json(&Call::order(Method::DELETE, path)).await
+    }
+
     /// The error of an answer that is not an app.
     pub(crate) fn unreadable(&self, id: &str, error: serde_json::Error) -> ApiError {
         let what = format!("GET {}", path_of(id));
@@ -267,4 +305,8 @@ pub(crate) fn version_name(version: Timestamp) -> String {
 /// An id that is not a path from the root is treated as one, as Marathon does.
 fn path_of(id: &str) -> String {
     format!("/v2/apps/{}", encode(id.trim_start_matches('/'), "/"))
+}
+
+fn group_path_of(id: &str) -> String {
+    format!("/v2/groups/{}", encode(id.trim_start_matches('/'), "/"))
 }

@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// An app.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -42,6 +43,56 @@ pub(crate) struct App {
     pub(crate) constraints: Vec<Vec<String>>,
 }
 
+/// An app as Marathon writes it, and what callers need of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Value")]
+pub(crate) struct Document {
+    /// All of it.
+    pub(crate) json: Value,
+    /// What callers need.
+    pub(crate) app: App,
+}
+
+impl TryFrom<Value> for Document {
+    type Error = serde_json::Error;
+
+    fn try_from(json: Value) -> Result<Self, serde_json::Error> {
+        let app = App::deserialize(&json)?;
+        Ok(Self { json, app })
+    }
+}
+
+/// A group, with what is in it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Group {
+    /// Its id, such as `/shop`.
+    pub(crate) id: String,
+    /// The apps and groups that have to be there before its own apps.
+    pub(crate) dependencies: Vec<String>,
+    /// Whether its apps have to run in its role.
+    pub(crate) enforce_role: bool,
+    /// The apps directly in it.
+    pub(crate) apps: Vec<Document>,
+    /// The pods directly in it.
+    pub(crate) pods: Vec<Reference>,
+    /// The groups directly in it.
+    pub(crate) groups: Vec<Self>,
+}
+
+impl Group {
+    /// The group itself and all groups in it.
+    pub(crate) fn all(&self) -> Vec<&Self> {
+        let inner = self.groups.iter().flat_map(Self::all);
+        std::iter::once(self).chain(inner).collect()
+    }
+
+    /// All apps in it, those of its groups too.
+    pub(crate) fn all_apps(&self) -> impl Iterator<Item = &Document> {
+        self.all().into_iter().flat_map(|group| &group.apps)
+    }
+}
+
 /// When which part of an app's definition changed.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -62,7 +113,7 @@ pub(crate) struct HealthCheck {
     pub(crate) max_consecutive_failures: u32,
 }
 
-/// A deployment's id, inside an app.
+/// The id of a deployment, inside an app, or of a pod, inside a group.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Reference {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::marathon::{App, Deployment, Queued, Task};
+use crate::api::marathon::{App, Deployment, Group, Queued, Task};
 
 #[derive(Deserialize)]
 struct Answer {
@@ -44,6 +44,12 @@ fn every_answer_of_a_real_marathon_is_read() {
             "app" => read::<App>(&body["app"])?.id.starts_with('/'),
             "apps" => {
                 read::<Vec<App>>(&body["apps"])?.iter().all(|app| !app.id.is_empty())
+            }
+            "group" => {
+                let group = read::<Group>(body)?;
+                let has_ids = group.all_apps().all(|it| it.app.id.starts_with(&group.id));
+                let enforces = group.enforce_role == (body["enforceRole"] == true);
+                !group.id.is_empty() && has_ids && enforces
             }
             "tasks" => read::<Vec<Task>>(&body["tasks"])?
                 .iter()

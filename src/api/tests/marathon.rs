@@ -116,6 +116,31 @@ async fn changes_say_always_whether_they_force() {
     assert_eq!(net.seen(AT)[0].body, definition.to_string());
 }
 
+/// Marathon refuses a group below the top level in any other way.
+#[tokio::test]
+async fn a_group_is_changed_by_its_own_path_and_without_its_id() {
+    let group = r#"{"id":"/shop/back","apps":[{"id":"/shop/back/db","instances":2}],"groups":[],
+        "pods":[],"dependencies":["/x"],"version":"2020-10-29T10:00:00.000Z"}"#;
+    let net = Net::with(AT, [group, CHANGE, CHANGE].map(ok)).await;
+    let marathon = Marathon::new(net.access(AT, &[]));
+    let found = marathon.group("/shop/back").await.unwrap();
+    assert_eq!((found.apps[0].app.instances, &found.dependencies[0][..]), (2, "/x"));
+    let members = json!({"dependencies": []});
+    let changed = marathon.put_group("/shop/back", &members).await.unwrap();
+    assert_eq!(changed.deployment, "d1");
+    marathon.delete_group("shop").await.unwrap();
+    assert_eq!(
+        asked(&net),
+        [
+            "GET /v2/groups/shop/back?embed=group.groups&embed=group.apps&embed=group.pods\
+             &embed=group.apps.counts&embed=group.apps.deployments",
+            "PUT /v2/groups/shop/back?force=false",
+            "DELETE /v2/groups/shop?force=true",
+        ]
+    );
+    assert_eq!(net.seen(AT)[1].body, members.to_string());
+}
+
 #[tokio::test]
 async fn both_conflicts_and_faults_are_told_apart() {
     let exists = r#"{"message":"An app with id [/web] already exists."}"#;

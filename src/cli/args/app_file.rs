@@ -13,9 +13,6 @@ pub struct AppFiles {
     /// The files: JSON or YAML, of an app, a list of apps, or a group
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Use this in place of what the file says, which has to be of one app
-    #[arg(long, value_name = "MEMBER=VALUE", value_parser = str::parse::<Setting>)]
-    pub set: Vec<Setting>,
     /// Allow what stops Marathon itself, such as GROUP_BY without a number
     #[arg(long)]
     pub force: bool,
@@ -42,6 +39,9 @@ pub struct AppDiff {
     /// The files.
     #[command(flatten)]
     pub files: AppFiles,
+    /// Use this in place of what the file says, which has to be of one app
+    #[arg(long, value_name = "MEMBER=VALUE", value_parser = str::parse::<Setting>)]
+    pub set: Vec<Setting>,
 }
 
 /// `platform app deploy`
@@ -49,9 +49,9 @@ pub struct AppDiff {
 #[command(after_help = "\
 Shows the differences, asks, and sends each app that differs as a whole: what the file does not say \
 goes back to its default. Several apps go one after the other, each after those that it depends on; \
-with `--wait`, each only when the one before it is as it should be. The apps of a group are sent one \
-by one too, and each depends on what its group depends on; apps that the file does not name stay. Waiting goes on while Marathon \
-elects another leader. If an app is not as it should be in time, its last failure is shown, and what \
+with `--wait`, each only when the one before it is as it should be. A group in a \
+file is brought as by `platform group deploy`; apps that it leaves out stay. Waiting goes on while \
+Marathon elects another leader. If an app is not as it should be in time, its last failure is shown, and what \
 follows is not begun. Ctrl-C stops waiting, not Marathon.
 
 EXAMPLES
@@ -64,6 +64,17 @@ pub struct AppDeploy {
     /// The files.
     #[command(flatten)]
     pub files: AppFiles,
+    /// Use this in place of what the file says, which has to be of one app
+    #[arg(long, value_name = "MEMBER=VALUE", value_parser = str::parse::<Setting>)]
+    pub set: Vec<Setting>,
+    /// How.
+    #[command(flatten)]
+    pub how: DeployArgs,
+}
+
+/// How to bring files to Marathon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ClapArgs)]
+pub struct DeployArgs {
     /// What to do about an app that is not as it should be in time: leave it (`keep`), or take the
     /// change back (`rollback`); a new app is then removed
     #[arg(
@@ -75,7 +86,7 @@ pub struct AppDeploy {
         hide_possible_values = true
     )]
     pub on_failure: OnFailure,
-    /// How.
+    /// How else.
     #[command(flatten)]
     pub manner: MannerArgs,
 }

@@ -1,17 +1,14 @@
-//! `platform app diff` and `platform app deploy`: brings apps to what files say.
+//! `diff` and `deploy` of apps and groups: brings them to what files say.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use marathon_rules::file::FileApp;
-use marathon_rules::id::within;
+use marathon_rules::file::{Definition, FileApp};
 use serde_json::Value;
 
-use super::difference::{AppDifference, in_order};
+use super::difference::{AppDifference, Differences, GroupDifference};
 use super::order::Foreseen;
 use super::{Changed, Manner, Work};
-use crate::api::http::{ApiError, Reason};
-use crate::api::marathon::{Change, Marathon};
+use crate::api::marathon::Change;
 use crate::event::in_words;
 use crate::operate::RunContext;
 use crate::operate::error::{Error, ExitKind};
@@ -67,76 +64,50 @@ impl DeployError {
     }
 }
 
-/// What files change, in the order in which it has to be done.
+/// What files change, in the order in which it has to be done. What they leave out of their groups
+/// is removed with `prune`.
 ///
 /// # Errors
 /// When Marathon does not answer, or an app depends on what is nowhere.
 pub async fn differ(
     target: &Target,
-    apps: &[FileApp],
-) -> Result<Vec<AppDifference>, Error> {
-    let marathon = target.marathon()?;
-    let mut all = Vec::new();
-    for app in apps {
-        let document = document(&marathon, &app.id).await;
-        let document = document.map_err(|error| target.fails(error))?;
-        all.push(AppDifference::of(app, document.as_ref()));
-    }
-    let own: BTreeSet<&str> = apps.iter().map(|app| app.id.as_str()).collect();
-    let has = |known: &str, dependency: &str| within(known, dependency);
-    let is_missing =
-        |dependency: &&String| !own.iter().any(|known| has(known, dependency));
-    if all.iter().any(|app| app.dependencies.iter().any(|it| is_missing(&it))) {
-        let there = marathon.apps().await.map_err(|error| target.fails(error))?;
-        for app in &all {
-            let mut missing = app.dependencies.iter().filter(is_missing);
-            if let Some(name) =
-                missing.find(|it| !there.iter().any(|app| has(&app.id, it)))
-            {
-                let (app, dependency) = (app.id.clone(), name.clone());
-                return Err(DeployError::Dependency { app, dependency }.into());
-            }
-        }
-    }
-    Ok(in_order(all))
+    files: &[Definition],
+    prune: bool,
+) -> Result<Differences, Error> {
+    let there = target.marathon()?.group("/").await;
+    let there = there.map_err(|error| target.fails(error))?;
+    Ok(Differences::of(files, &there, prune)?)
 }
 
-/// What Marathon shows of an app; `None` if there is no such app.
-async fn document(marathon: &Marathon, id: &str) -> Result<Option<Value>, ApiError> {
-    match marathon.document(id).await {
-        Ok(document) => Ok(Some(document)),
-        Err(ApiError { reason: Reason::NotFound(_), .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Brings apps to what files say, one after the other. Those without a difference are left alone.
+/// Brings groups and apps to what files say, one after the other. Those without a difference are
+/// left alone.
 ///
 /// # Errors
 /// When the operator says no; when Marathon refuses one, or one does not become as it should be in
 /// time: then what follows is not begun.
 pub async fn deploy(
     target: &Target,
-    differences: &[AppDifference],
+    differences: &Differences,
     (manner, on_failure): (Manner, OnFailure),
     ctx: &RunContext<'_>,
 ) -> Result<Vec<Changed>, Error> {
     let work = Work { marathon: target.marathon()?, target, manner, ctx };
-    let differing: Vec<&AppDifference> =
-        differences.iter().filter(|app| app.is_any()).collect();
-    if differing.is_empty() {
+    if !differences.is_any() {
         return Ok(Vec::new());
     }
-    let text = differing.iter().map(|app| app.show()).collect();
-    work.agree(&Foreseen { text, asks: true })?;
+    work.agree(&Foreseen { text: differences.show(), asks: true })?;
     let mut done: Vec<Changed> = Vec::new();
-    for app in differing {
-        match one(&work, app, on_failure).await {
+    for part in parts(differences) {
+        let given = match part {
+            Part::Group(group) => itself(&work, group).await,
+            Part::App(app) => one(&work, app, on_failure).await,
+        };
+        match given {
             Ok(changed) => done.push(changed),
             Err(why) if done.is_empty() => return Err(why),
             Err(why) => {
-                let apps: Vec<&str> = done.iter().map(|it| it.app.as_str()).collect();
-                let done = format!("before it, Marathon was given {}", apps.join(", "));
+                let ids: Vec<&str> = done.iter().map(|it| it.app.as_str()).collect();
+                let done = format!("before it, Marathon was given {}", ids.join(", "));
                 return Err(Error::AfterChanges { why: Box::new(why), done });
             }
         }
@@ -144,11 +115,36 @@ pub async fn deploy(
     Ok(done)
 }
 
+/// One thing that is sent.
+enum Part<'a> {
+    Group(&'a GroupDifference),
+    App(&'a AppDifference),
+}
+
+/// What differs. The groups come first, as their roles hold for their apps.
+fn parts(differences: &Differences) -> impl Iterator<Item = Part<'_>> {
+    let groups = differences.groups.iter().filter(|group| group.is_any());
+    let apps = differences.apps.iter().filter(|app| app.is_any());
+    groups.map(Part::Group).chain(apps.map(Part::App))
+}
+
+/// Changes a group itself, which touches no app.
+async fn itself(work: &Work<'_>, group: &GroupDifference) -> Result<Changed, Error> {
+    let put = work.marathon.put_group(&group.id, &group.body).await;
+    let change = put.map_err(|error| work.target.fails(error))?;
+    work.until_ended(&group.id, &change).await
+}
+
 async fn one(
     work: &Work<'_>,
     app: &AppDifference,
     on_failure: OnFailure,
 ) -> Result<Changed, Error> {
+    if app.is_removed {
+        let deleted = work.marathon.delete(&app.id).await;
+        let change = deleted.map_err(|error| work.target.fails(error))?;
+        return work.until_ended(&app.id, &change).await;
+    }
     let has_it = |document: &Value| {
         let file = FileApp {
             place: marathon_rules::Path::ROOT,
@@ -157,7 +153,7 @@ async fn one(
             group: None,
             inherited: Vec::new(),
         };
-        !AppDifference::of(&file, Some(document)).is_any()
+        !AppDifference::of(&file, Some(document), None).is_any()
     };
     let put = work.marathon.replace_surely(&app.id, &app.body, TAKEN, has_it).await;
     let change = put.map_err(|error| work.target.fails(error))?;

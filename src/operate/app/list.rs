@@ -66,8 +66,8 @@ pub enum AppState {
 
 impl AppList {
     /// The list of these apps.
-    pub(super) fn of(apps: &[App]) -> Self {
-        let mut apps: Vec<AppRow> = apps.iter().map(AppRow::of).collect();
+    pub(super) fn of<'a>(apps: impl IntoIterator<Item = &'a App>) -> Self {
+        let mut apps: Vec<AppRow> = apps.into_iter().map(AppRow::of).collect();
         apps.sort_by(|one, other| one.id.cmp(&other.id));
         Self { apps }
     }
@@ -90,7 +90,7 @@ impl AppList {
 }
 
 impl AppRow {
-    fn of(app: &App) -> Self {
+    pub(super) fn of(app: &App) -> Self {
         let n_instances = f64::from(app.instances);
         Self {
             id: app.id.clone(),
@@ -103,7 +103,31 @@ impl AppRow {
         }
     }
 
-    fn cells(&self) -> [String; 6] {
+    /// Several apps as one.
+    pub(super) fn sum(id: &str, apps: &[Self]) -> Self {
+        let all = |number: fn(&Self) -> u32| apps.iter().map(number).sum();
+        let health = HealthBar {
+            healthy: all(|app| app.health.healthy),
+            unhealthy: all(|app| app.health.unhealthy),
+            unknown: all(|app| app.health.unknown),
+            staged: all(|app| app.health.staged),
+            missing: all(|app| app.health.missing),
+        };
+        let weighs = [AppState::Waiting, AppState::Deploying, AppState::Running];
+        let heaviest =
+            weighs.into_iter().find(|state| apps.iter().any(|app| app.status == *state));
+        Self {
+            id: id.to_owned(),
+            mem: apps.iter().map(|app| app.mem).sum(),
+            cpus: apps.iter().map(|app| app.cpus).sum(),
+            running: all(|app| app.running),
+            instances: all(|app| app.instances),
+            health,
+            status: heaviest.unwrap_or(AppState::Suspended),
+        }
+    }
+
+    pub(super) fn cells(&self) -> [String; 6] {
         [
             self.id.clone(),
             amount(self.mem),

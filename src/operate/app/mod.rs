@@ -6,6 +6,7 @@
 mod deploy;
 mod details;
 mod difference;
+pub mod group;
 mod list;
 mod order;
 mod why;
@@ -27,7 +28,7 @@ use crate::progress::StageReport;
 
 pub use deploy::{DeployError, OnFailure, deploy, differ};
 pub use details::AppDetails;
-pub use difference::{AppDifference, MemberChange};
+pub use difference::{AppDifference, Differences, GroupDifference, MemberChange};
 pub use list::{AppList, AppRow, AppState, HealthBar};
 pub use order::{NoVersion, Order};
 pub use why::Why;
@@ -47,7 +48,7 @@ pub struct Manner {
 /// A change that Marathon has begun, or has done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Changed {
-    /// The app.
+    /// The app, or the group.
     pub app: String,
     /// The deployment that carries it out.
     pub deployment: String,
@@ -341,8 +342,9 @@ impl Changed {
 
 #[cfg(test)]
 mod tests {
+    use super::group::GroupDetails;
     use super::*;
-    use crate::api::marathon::Queued;
+    use crate::api::marathon::{Group, Queued};
 
     #[test]
     fn a_deployment_is_named_by_its_id_or_by_its_app() {
@@ -378,6 +380,11 @@ mod tests {
                         details.show().starts_with(&format!("{id}\n  runs ")),
                         "{id}"
                     );
+                }
+                "group" => {
+                    let details = GroupDetails::of(&Group::deserialize(body).unwrap());
+                    let n_apps = body.to_string().matches("\"cmd\":").count();
+                    assert_eq!(details.apps.apps.len(), n_apps, "{}", details.show());
                 }
                 "apps" => {
                     let apps = Vec::<App>::deserialize(&body["apps"]).unwrap();
