@@ -9,7 +9,7 @@ use super::args::{
     AppLs, AppStop, AppVerb, Global, MannerArgs, OneApp, Output, TargetArgs,
 };
 use super::exit::Exit;
-use super::{client, definition, error, write};
+use super::{client, definition, error, logs, write};
 use crate::operate::app::{self, Manner, Order};
 use crate::operate::target::Target;
 
@@ -38,12 +38,13 @@ pub(super) async fn run(verb: &AppVerb, global: &Global) -> Exit {
         }
         AppVerb::Why(args) => {
             let OneApp { id, target } = &args.app;
-            client::look(target, global, async |target| {
-                let why = app::why(target, id).await?;
+            client::change(target, global, async |target, ctx| {
+                let why = app::why(target, id, ctx).await?;
                 Ok((why.show(), why))
             })
             .await
         }
+        AppVerb::Logs(args) => logs::run(args, global).await,
         AppVerb::Scale(args) => {
             let order = Order::Scale(args.instances);
             carry_out((&args.id, &args.target), &order, args.manner, global).await

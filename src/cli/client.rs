@@ -15,7 +15,7 @@ pub(super) async fn open(
     args: &TargetArgs,
     global: &Global,
 ) -> Result<(Target, RunContext<'static>), Exit> {
-    let screen = screen(global, SessionKind::Facts, None);
+    let screen = screen(global, SessionKind::Change, None);
     let events = Events::to(screen.sink());
     let ctx = ctx(global, screen, events, String::new());
     let target = target::open(args.inventory.as_deref(), &ctx).await;

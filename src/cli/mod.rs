@@ -21,6 +21,7 @@ mod group;
 mod image;
 mod init;
 mod job;
+mod logs;
 mod memory;
 mod plan;
 mod session;

@@ -30,6 +30,8 @@ pub(super) enum SessionKind {
     Work(&'static str),
     /// It only reads.
     Facts,
+    /// This verb changes apps or jobs, not the cluster itself.
+    Change,
 }
 
 impl Session {
@@ -44,7 +46,7 @@ impl Session {
             SessionKind::Work(verb) => {
                 Some(format!("platform {verb} {}", path.display()))
             }
-            SessionKind::Facts => None,
+            SessionKind::Facts | SessionKind::Change => None,
         };
         Self::open_for(path, global, kind, again)
     }
@@ -61,7 +63,7 @@ impl Session {
         let screen = screen(global, kind, again);
         let work = match kind {
             SessionKind::Work(verb) => Some(Work::begin(&files, verb)?),
-            SessionKind::Facts => None,
+            SessionKind::Facts | SessionKind::Change => None,
         };
         let run = work.as_ref().map(|work| work.journal.id().to_owned());
         let journal = work.iter().map(|work| Arc::clone(&work.journal) as Arc<dyn Sink>);
@@ -146,6 +148,7 @@ pub(super) fn screen(
     let purpose = match kind {
         SessionKind::Work(_) => Purpose::Work,
         SessionKind::Facts => Purpose::Facts,
+        SessionKind::Change => Purpose::Change,
     };
     let settings =
         Settings { colour: surroundings.colour(), verbose: global.verbose, again };

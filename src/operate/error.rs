@@ -1,9 +1,10 @@
 //! Why a verb failed, and the kind of failure for scripts.
 
+use std::io;
 use std::path::PathBuf;
 
 use super::app::group::AllThereIs;
-use super::app::{DeployError, NoDeployment, NoVersion, StillGoes};
+use super::app::{AgentError, DeployError, NoDeployment, NoTask, NoVersion, StillGoes};
 use super::cannot_add::CannotAdd;
 use super::cluster_files::{ClusterFiles, ClusterFilesError};
 use super::job::{BadJob, NoJob, NotRun, NotShown};
@@ -171,6 +172,15 @@ pub enum Error {
     /// A change would be one of all that Marathon has.
     #[error(transparent)]
     AllThereIs(#[from] AllThereIs),
+    /// There is no such task.
+    #[error(transparent)]
+    NoTask(#[from] NoTask),
+    /// An agent cannot be asked about a task.
+    #[error(transparent)]
+    Agent(Box<AgentError>),
+    /// What was asked for cannot be printed.
+    #[error("cannot write to standard output")]
+    Print(#[source] io::Error),
     /// Apps are not as their files say.
     #[error(transparent)]
     Deploy(#[from] DeployError),
@@ -250,6 +260,12 @@ impl From<AwsError> for Error {
     }
 }
 
+impl From<AgentError> for Error {
+    fn from(error: AgentError) -> Self {
+        Self::Agent(Box::new(error))
+    }
+}
+
 impl From<ServiceError> for Error {
     fn from(error: ServiceError) -> Self {
         Self::Service(Box::new(error))
@@ -321,6 +337,8 @@ impl Error {
             Self::Target(error) => error.kind(),
             Self::Deploy(error) => error.kind(),
             Self::Service(error) => error.kind(),
+            Self::Agent(error) => error.kind(),
+            Self::NoTask(NoTask::Named { .. }) => ExitKind::Usage,
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => of_probes(errors),
             Self::Machine(

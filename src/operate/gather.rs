@@ -118,9 +118,9 @@ async fn inputs(
         .filter_map(|used| used.secret())
         .map(|name| Ok((name, secret(name)?)))
         .collect::<Result<BTreeMap<_, _>, SecretError>>()?;
-    let agents = topology.agents().map(|Node { host, .. }| {
-        Ok((host.clone(), secret(&format!("mesos-agent-http-{host}"))?))
-    });
+    let agents = topology
+        .agents()
+        .map(|Node { host, .. }| Ok((host.clone(), secret(&agent_secret(host))?)));
     let certificates = certificates(files, topology, &ca, ctx)?;
     let (htpasswd, edge_logins) = match certificates.is_empty() {
         true => (Secret::new(""), Vec::new()),
@@ -293,6 +293,11 @@ fn names(node: &Node, platform: &Platform) -> Vec<San> {
     let names = [domain.clone(), in_domain, haproxy::internal_name(domain)];
     let vip = vip.map(|vip| San::Ip(vip.into()));
     own.into_iter().chain(vip).chain(names.map(San::Dns)).collect()
+}
+
+/// The name of the password of a host's agent for HTTP, among the secrets of the state folder.
+pub(super) fn agent_secret(host: &HostName) -> String {
+    format!("mesos-agent-http-{host}")
 }
 
 /// The name of the random password of a user, among the secrets of the state folder.

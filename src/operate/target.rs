@@ -128,6 +128,12 @@ pub enum TargetError {
     /// The cluster has no edge.
     #[error("the cluster of {} has no edge: add a group with `roles: [edge]`, and run `platform up`", .0.display())]
     NoEdge(PathBuf),
+    /// What is wanted is at the agents, which only hosts of the cluster reach.
+    #[error(
+        "{0} is known only to the agents, which this computer reaches through the SSH access of an \
+         inventory: name it with `--inventory FILE` in place of {URL} and {CHRONOS_URL}"
+    )]
+    NoInventory(&'static str),
     /// The cluster was never set up from here.
     #[error(
         "the state folder of {} has no login for the edge: run `platform up {}` first",
@@ -333,6 +339,17 @@ impl Target {
         self.login.is_some() && self.dialers.iter().any(|dialer| dialer.is_plain())
     }
 
+    /// The inventory of the cluster, for what only its hosts reach.
+    ///
+    /// # Errors
+    /// When the addresses are from the environment; `what` is then missing.
+    pub(super) fn inventory(&self, what: &'static str) -> Result<&Path, TargetError> {
+        match &self.origin {
+            Origin::Inventory(path) => Ok(path),
+            Origin::Environment => Err(TargetError::NoInventory(what)),
+        }
+    }
+
     /// The Marathon.
     ///
     /// # Errors
@@ -441,14 +458,19 @@ impl ServiceError {
 
     /// The kind of this failure.
     pub(super) fn kind(&self) -> ExitKind {
-        match &self.error.reason {
-            Reason::Unreachable(_) | Reason::Untrusted(_) | Reason::Broken(_) => {
-                ExitKind::Unreachable
-            }
-            Reason::TimedOut(_) | Reason::NotSettled { .. } => ExitKind::TimedOut,
-            Reason::Locked(_) => ExitKind::Refused,
-            _ => ExitKind::Failed,
+        of_service(&self.error.reason)
+    }
+}
+
+/// The kind of failure of a request.
+pub(super) fn of_service(reason: &Reason) -> ExitKind {
+    match reason {
+        Reason::Unreachable(_) | Reason::Untrusted(_) | Reason::Broken(_) => {
+            ExitKind::Unreachable
         }
+        Reason::TimedOut(_) | Reason::NotSettled { .. } => ExitKind::TimedOut,
+        Reason::Locked(_) => ExitKind::Refused,
+        _ => ExitKind::Failed,
     }
 }
 

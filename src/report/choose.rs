@@ -20,6 +20,8 @@ pub enum Purpose {
     Work,
     /// To read facts that the verb prints itself, as with `plan`: the display does not use it.
     Facts,
+    /// To read what was changed, which the verb prints itself: the display shows what it waits for.
+    Change,
 }
 
 /// What is known about the output and its reader.
@@ -92,7 +94,7 @@ impl TerminalInfo {
         let moves = self.term.as_deref().is_some_and(|term| !matches!(term, "" | "dumb"));
         let (stream, watched) = match purpose {
             Purpose::Work => (Stream::Stdout, self.stdout_is_terminal),
-            Purpose::Facts => (Stream::Stderr, self.stderr_is_terminal),
+            Purpose::Facts | Purpose::Change => (Stream::Stderr, self.stderr_is_terminal),
         };
         let display = match purpose {
             Purpose::Work if self.json => Display::Json,
@@ -100,6 +102,7 @@ impl TerminalInfo {
             _ if self.verbose => Display::Plain(Detail::Verbose),
             Purpose::Work => Display::Plain(Detail::Normal),
             Purpose::Facts => Display::Plain(Detail::Warnings),
+            Purpose::Change => Display::Plain(Detail::Waits),
         };
         Choice { display, stream }
     }
@@ -211,6 +214,8 @@ mod tests {
         }
         let silent = chosen(&TerminalInfo::default(), Purpose::Facts).0;
         assert_eq!(silent, Display::Plain(Detail::Warnings));
+        let waits = chosen(&TerminalInfo::default(), Purpose::Change);
+        assert_eq!(waits, (Display::Plain(Detail::Waits), Stream::Stderr));
     }
 
     #[test]

@@ -22,6 +22,8 @@ const STAGE_WIDTH: usize = 13;
 pub enum Detail {
     /// Only warnings and failures, for verbs that print their own facts.
     Warnings,
+    /// Also what is waited for, for verbs that change something and print what they did.
+    Waits,
     /// What an operator needs to follow a run.
     Normal,
     /// Also each connection and each command.
@@ -175,7 +177,7 @@ impl Script {
     fn reason(&self, reason: &str) -> Vec<String> {
         match self.detail {
             Detail::Verbose => indented(reason).collect(),
-            Detail::Normal | Detail::Warnings => brief(reason),
+            Detail::Normal | Detail::Waits | Detail::Warnings => brief(reason),
         }
     }
 
@@ -216,6 +218,7 @@ fn needed(event: &Event) -> Detail {
         Event::StepFinished { outcome: Outcome::NotStarted { .. }, .. } => {
             Detail::Verbose
         }
+        Event::Waiting { .. } => Detail::Waits,
         Event::Connected { .. } | Event::Executed { .. } => Detail::Verbose,
         _ => Detail::Normal,
     }

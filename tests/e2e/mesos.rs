@@ -5,6 +5,7 @@
 
 mod edge;
 mod firewall;
+mod logs;
 mod rolling;
 mod strangers;
 mod verbs;
@@ -44,6 +45,7 @@ fn a_platform_comes_up_runs_apps_and_jobs_survives_its_leader_and_goes() {
     tells_how_it_is(&lab);
     runs_a_job(&lab);
     verbs::show_and_change_apps_and_jobs(&lab);
+    logs::show_what_tasks_write(&lab);
     keeps_tasks_from_what_is_not_theirs(&lab);
     ends_containers_when_they_are_told(&lab);
     finds_an_agent_that_may_not_register(&lab);

@@ -271,6 +271,11 @@ fn plain_lines_beside_facts_are_warnings_and_failures_only() {
 }
 
 #[test]
+fn plain_lines_beside_a_change_also_tell_what_is_waited_for() {
+    snapshot::check("plain-waits", &plain(&bad_run(), Detail::Waits));
+}
+
+#[test]
 fn json_is_one_object_per_event_that_reads_back_as_the_event() {
     let page = Page::default();
     let clock = || Timestamp::from_second(1_767_225_600).unwrap();

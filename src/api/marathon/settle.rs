@@ -3,9 +3,10 @@
 //! A deployment that is no longer listed proves nothing: it may have been cancelled. Only the
 //! state of the app counts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use super::types::{App, Deployment, Task};
+use super::types::{App, Deployment, Task, short_name};
 
 /// What an app still waits for; shown as a fragment of a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,40 @@ pub(crate) fn settled(app: &App, deployments: &[Deployment]) -> Result<(), Waiti
         return Err(Waiting::Healthy { have: healthy, want });
     }
     old.map_or(Ok(()), |task| Err(Waiting::Old(task.id.clone())))
+}
+
+/// What was seen of each task; `None` before anything was.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Option<BTreeMap<String, &'static str>>);
+
+impl Told {
+    /// What has become of tasks since this was asked last, one sentence for each; nothing at first.
+    pub(crate) fn changes(&mut self, app: &App) -> Vec<String> {
+        let is_first = self.0.is_none();
+        let told = self.0.get_or_insert_default();
+        let mut changes = Vec::new();
+        for task in app.tasks.iter().filter(|task| !task.host.is_empty()) {
+            let now = stage(app, task);
+            if told.insert(task.id.clone(), now) != Some(now) && !is_first {
+                let name = short_name(&task.id);
+                changes.push(format!("task {name} on {} {now}", task.host));
+            }
+        }
+        changes
+    }
+}
+
+/// How far a task is.
+fn stage(app: &App, task: &Task) -> &'static str {
+    match (task.state.as_str(), app.health_checks.len()) {
+        _ if task.has_ended() => "has ended",
+        ("TASK_UNREACHABLE", _) => "is out of reach",
+        ("TASK_KILLING", _) => "is being ended",
+        _ if task.started_at.is_none() => "is being started",
+        (_, 0) => "runs",
+        (_, n) if task.passes(n) => "runs and is healthy",
+        _ => "runs and is not healthy yet",
+    }
 }
 
 fn under_way(app: &App, deployments: &[Deployment]) -> Vec<String> {
@@ -181,6 +216,32 @@ mod tests {
             json!({"tasks": [before, staging]}),
             Err(Waiting::Healthy { have: 1, want: 2 }),
         );
+    }
+
+    #[test]
+    fn each_change_of_a_task_is_told_once() {
+        let mut told = Told::default();
+        let mut changes = |tasks: Value| told.changes(&app(&json!({"tasks": tasks})));
+        let task = |state: &str, started: Value, results: Value| {
+            json!([{"id": "w.instance-c08b32c5-ec07._app.1", "host": "h", "state": state,
+                "startedAt": started, "healthCheckResults": results}, {"id": "waits"}])
+        };
+        let (started, passed) =
+            (json!("2020-10-29T11:00:01.000Z"), "2020-10-29T11:00:02.000Z");
+        let passes = json!([{"alive": true, "lastSuccess": passed}]);
+        assert!(
+            changes(json!([{"id": "old", "host": "h", "state": "TASK_RUNNING"}]))
+                .is_empty()
+        );
+        let staging = task("TASK_STAGING", Value::Null, json!([]));
+        assert_eq!(changes(staging.clone()), ["task c08b32c5.1 on h is being started"]);
+        assert!(changes(staging).is_empty());
+        let said = changes(task("TASK_RUNNING", started.clone(), json!([])));
+        assert_eq!(said, ["task c08b32c5.1 on h runs and is not healthy yet"]);
+        let said = changes(task("TASK_RUNNING", started.clone(), passes.clone()));
+        assert_eq!(said, ["task c08b32c5.1 on h runs and is healthy"]);
+        let said = changes(task("TASK_FAILED", started, passes));
+        assert_eq!(said, ["task c08b32c5.1 on h has ended"]);
     }
 
     #[test]

@@ -142,6 +142,24 @@ pub(crate) struct Task {
     pub(crate) health_check_results: Vec<HealthCheckResult>,
 }
 
+/// The number of letters of an instance's id that tell it from others: the first part of a UUID
+/// that was made from the time.
+const SHORT: usize = 8;
+
+/// The short name of a task: `8f2c1d4e.2` is the second task of the instance of
+/// `web.instance-8f2c1d4e-….._app.2`.
+pub(crate) fn short_name(id: &str) -> String {
+    let Some((_, instance)) = id.rsplit_once(".instance-") else {
+        // Before Marathon 1.5 a task had no instance.
+        return match id.rsplit_once('.') {
+            Some((_, uuid)) => uuid.chars().take(SHORT).collect(),
+            None => id.to_owned(),
+        };
+    };
+    let number = instance.rsplit_once('.').map_or("", |(_, number)| number);
+    format!("{}.{number}", instance.chars().take(SHORT).collect::<String>())
+}
+
 impl Task {
     /// Whether it has ended, with success or not.
     pub(crate) fn has_ended(&self) -> bool {
@@ -187,7 +205,10 @@ pub(crate) struct HealthCheckResult {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct TaskFailure {
-    /// The host that it ran on.
+    /// Its id.
+    #[serde(rename = "taskId")]
+    pub(crate) task: String,
+    /// The name of its agent.
     pub(crate) host: String,
     /// For example `TASK_FAILED`.
     pub(crate) state: String,
@@ -277,4 +298,18 @@ pub(crate) struct Rejected {
     pub(crate) declined: u64,
     /// Offers that were processed.
     pub(crate) processed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_tell_the_tasks_of_an_instance_apart() {
+        const TASK: &str = "web.instance-c08b32c5-ec07-11f1-b99a-26ba1e2ad6e9._app.";
+        let short = |number: &str| short_name(&format!("{TASK}{number}"));
+        assert_eq!([short("1"), short("2")], ["c08b32c5.1", "c08b32c5.2"]);
+        assert_eq!(short_name("web.c08b32c5-ec07-11f1-b99a-26ba1e2ad6e9"), "c08b32c5");
+        assert_eq!(short_name("plain"), "plain");
+    }
 }

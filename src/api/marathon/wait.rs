@@ -1,13 +1,14 @@
 //! Waits until Marathon has finished a change, with a deadline.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::http::{ApiError, Reason};
-use super::{Change, Marathon, TaskFailure, settled};
+use super::settle::Told;
+use super::{App, Change, Marathon, TaskFailure, settled};
 
 const POLL: Duration = Duration::from_secs(1);
 
@@ -32,7 +33,8 @@ impl Marathon {
         self.follow_app(id, deadline, &|_| ()).await
     }
 
-    /// The same; `on_seen` is told what is still missing, each time that it changes.
+    /// The same; `on_seen` is told what is still missing and what has become of each task, each time
+    /// that it changes.
     ///
     /// # Errors
     /// Those of [`wait_settled`](Self::wait_settled).
@@ -43,7 +45,14 @@ impl Marathon {
         on_seen: OnSeen<'_>,
     ) -> Result<(), ApiError> {
         let what = format!("wait for {id}");
-        let look = async || self.health(id).await;
+        let told = Mutex::new(Told::default());
+        let look = async || {
+            let (app, seen) = self.health(id).await?;
+            let changes =
+                told.lock().unwrap_or_else(PoisonError::into_inner).changes(&app);
+            changes.iter().for_each(|change| on_seen(change));
+            Ok(seen)
+        };
         self.wait(&what, deadline, on_seen, look).await
     }
 
@@ -118,15 +127,16 @@ impl Marathon {
         Ok(taken.into_inner().unwrap_or_default())
     }
 
-    async fn health(&self, id: &str) -> Result<Seen, ApiError> {
+    async fn health(&self, id: &str) -> Result<(App, Seen), ApiError> {
         // In this order: a deployment that begins after the first request is visible in the
         // second answer.
         let under_way = self.deployments().await?;
         let app = self.app(id).await?;
-        Ok(settled(&app, &under_way).map_err(|waiting| {
+        let seen = settled(&app, &under_way).map_err(|waiting| {
             let failure = app.last_task_failure.as_ref().map(tell).unwrap_or_default();
             format!("{waiting}{failure}")
-        }))
+        });
+        Ok((app, seen))
     }
 
     async fn wait<Look>(

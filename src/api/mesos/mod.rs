@@ -1,9 +1,10 @@
-//! Mesos: what the masters report about the cluster.
+//! Mesos: what the masters report about the cluster, and an agent about its tasks.
 //!
 //! What each call proves was tested on a real Mesos 1.11: a master's metrics are only its
 //! own and say nothing about the cluster. Calls of the v1 API are answered only by
 //! the leader, to which all others redirect, and only when it has recovered its registry.
 
+mod agent;
 mod raw;
 mod types;
 
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::http::{Access, ApiError, Call, Http, Reason};
 
+pub(crate) use self::agent::{Agent, Begin, Found, Reader, TaskRun};
 pub(crate) use self::types::{AgentInfo, DrainState, Framework, Resources};
 
 const V1: &str = "/api/v1";

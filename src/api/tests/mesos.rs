@@ -1,12 +1,15 @@
 //! The client of Mesos parses answers of a real Mesos 1.11, and sends the same requests.
 
-use super::net::{Net, says};
+use super::net::{Act, Net, says};
 use super::recordings::{recorded, recorded_body, recorded_request};
 use crate::api::http::{ApiError, Reason};
-use crate::api::mesos::{AgentInfo, DrainState, Master, Resources};
+use crate::api::mesos::{
+    Agent, AgentInfo, Begin, DrainState, Found, Master, Reader, Resources, TaskRun,
+};
 
 const LEADER: &str = "127.0.1.11:5050";
 const FOLLOWER: &str = "127.0.1.12:5050";
+const AGENT: &str = "127.0.1.21:5051";
 const S0: &str = "74dd9245-bb92-4e38-9208-cf9b6a9ce41d-S0";
 const S1: &str = "74dd9245-bb92-4e38-9208-cf9b6a9ce41d-S1";
 
@@ -135,4 +138,89 @@ async fn a_follower_sends_questions_to_the_leader() {
     let seen = net.only(LEADER);
     assert_eq!(seen.asked, "POST /master/api/v1");
     assert_eq!(seen.body, net.only(FOLLOWER).body);
+}
+
+/// A piece of a file, or its size, as an agent answers.
+fn piece(offset: u64, data: &str) -> Act {
+    says("200 OK", &serde_json::json!({"data": data, "offset": offset}).to_string())
+}
+
+async fn run_on(net: &Net) -> (Agent, TaskRun) {
+    let agent = Agent::new(net.access(AGENT, &[]));
+    let run = agent.run_of("t2").await.unwrap().unwrap();
+    (agent, run)
+}
+
+#[tokio::test]
+async fn an_agent_names_the_container_and_the_folder_of_a_task() {
+    let net = Net::with(AGENT, [recorded("running-agent-state")]).await;
+    let (_, run) = run_on(&net).await;
+    assert_eq!(net.only(AGENT).asked, "GET /state");
+    assert_eq!(run.container, "e824e985-783a-461c-9013-1fd682459ecc");
+    assert!(run.directory.ends_with(&format!("/executors/t2/runs/{}", run.container)));
+    let net = Net::with(AGENT, [recorded("running-agent-state")]).await;
+    let agent = Agent::new(net.access(AGENT, &[]));
+    assert_eq!(agent.run_of("t3").await.unwrap(), None);
+}
+
+/// What a reader finds when a file is first 9, then 11, then 2 bytes long.
+#[tokio::test]
+async fn a_file_is_read_from_its_last_lines_on_also_when_it_is_emptied_meanwhile() {
+    let script = [
+        recorded("running-agent-state"),
+        piece(9, ""),
+        piece(0, "a\nbb\nccc\n"),
+        piece(5, "ccc\n"),
+        piece(9, ""),
+        piece(11, ""),
+        piece(9, "d\n"),
+        piece(2, ""),
+        piece(0, "e\n"),
+        says("404 Not Found", ""),
+    ];
+    let net = Net::with(AGENT, script).await;
+    let (agent, run) = run_on(&net).await;
+    let mut reader = Reader::new(agent, &run, "stdout", Begin::Last(1));
+    let bytes = |text: &str| Found::Bytes(text.into());
+    for found in [
+        bytes("ccc\n"),
+        Found::Nothing,
+        bytes("d\n"),
+        Found::Shorter,
+        bytes("e\n"),
+        Found::NoFile,
+    ] {
+        assert_eq!(reader.next().await.unwrap(), found);
+    }
+    let asked: Vec<String> = net.seen(AGENT).into_iter().map(|seen| seen.asked).collect();
+    let path = format!("GET /files/read?path={}/stdout", run.directory);
+    let places = [
+        "offset=-1",
+        "offset=0&length=9",
+        "offset=5&length=65536",
+        "offset=-1",
+        "offset=-1",
+        "offset=9&length=65536",
+        "offset=-1",
+        "offset=0&length=65536",
+        "offset=-1",
+    ];
+    assert_eq!(asked[1..], places.map(|place| format!("{path}&{place}")));
+}
+
+#[tokio::test]
+async fn a_file_that_grows_too_fast_is_read_on_near_its_end() {
+    let size = 300 << 20;
+    let script = [
+        recorded("running-agent-state"),
+        piece(0, ""),
+        piece(size, ""),
+        piece(size - (1 << 20), "x"),
+    ];
+    let net = Net::with(AGENT, script).await;
+    let (agent, run) = run_on(&net).await;
+    let mut reader = Reader::new(agent, &run, "stdout", Begin::Start);
+    assert_eq!(reader.next().await.unwrap(), Found::Nothing);
+    assert_eq!(reader.next().await.unwrap(), Found::LeftOut(size - (1 << 20)));
+    assert_eq!(reader.next().await.unwrap(), Found::Bytes(b"x".to_vec()));
 }

@@ -32,6 +32,8 @@ pub enum AppVerb {
     Show(AppShow),
     /// Say why an app has fewer tasks than it should have
     Why(AppWhy),
+    /// Show what the tasks of an app write
+    Logs(AppLogs),
     /// Change how many tasks an app has
     Scale(AppScale),
     /// Replace all tasks of an app
@@ -95,8 +97,8 @@ pub struct AppShow {
 /// `platform app why`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
-Says how many tasks wait and since when, why the last offers of agents did not fit, and how the \
-last task failed.
+Says how many tasks wait and since when, why the last offers of agents did not fit, how the last \
+task failed, and, with an inventory, what it wrote last to standard error.
 
 EXAMPLES
   An app that stays at 5 of 6 tasks:
@@ -105,6 +107,41 @@ pub struct AppWhy {
     /// Which app.
     #[command(flatten)]
     pub app: OneApp,
+}
+
+/// `platform app logs`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+Reads the files of tasks at their agents, through the SSH access of the inventory. Without --task, it \
+shows all tasks that run, or else the one that failed last; each line begins with the short name of its \
+task where there are several. With --follow, it goes on with tasks that begin later, and says when one \
+ends and why, until Ctrl-C or until the app is removed; a task that is named ends it.
+
+EXAMPLES
+  What all tasks of an app wrote last:
+    platform app logs /shop/cart -i lab.yaml
+
+  Its errors as they come:
+    platform app logs /shop/cart --stderr --follow -n 0
+
+  One task, also one that has ended, by its name or the beginning of it:
+    platform app logs /shop/cart --task 8f2c1d4e.2 -n 1000")]
+pub struct AppLogs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: OneApp,
+    /// Go on with what tasks write from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Show standard error in place of standard output
+    #[arg(long)]
+    pub stderr: bool,
+    /// Only this task; the beginning of its id or of its short name is enough
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// How many of the lines that are there to show of each task
+    #[arg(short = 'n', long, value_name = "LINES", default_value = "100")]
+    pub lines: usize,
 }
 
 /// `platform app scale`

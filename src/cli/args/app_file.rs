@@ -51,7 +51,8 @@ Shows the differences, asks, and sends each app that differs as a whole: what th
 goes back to its default. Several apps go one after the other, each after those that it depends on; \
 with `--wait`, each only when the one before it is as it should be. A group in a \
 file is brought as by `platform group deploy`; apps that it leaves out stay. Waiting goes on while \
-Marathon elects another leader. If an app is not as it should be in time, its last failure is shown, and what \
+Marathon elects another leader, and says what becomes of each instance. If an app is not as it should be in time, \
+its last failure is shown with what that task wrote last to standard error, and what \
 follows is not begun. Ctrl-C stops waiting, not Marathon.
 
 EXAMPLES

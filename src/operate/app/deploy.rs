@@ -6,6 +6,7 @@ use marathon_rules::file::{Definition, FileApp};
 use serde_json::Value;
 
 use super::difference::{AppDifference, Differences, GroupDifference};
+use super::last_words::LastWords;
 use super::order::Foreseen;
 use super::{Changed, Manner, Work};
 use crate::api::marathon::Change;
@@ -41,12 +42,14 @@ pub enum DeployError {
         dependency: String,
     },
     /// An app did not become as it should be.
-    #[error("{app} is not as it should be: {why}\n{then}")]
+    #[error("{app} is not as it should be: {why}\n{last_words}{then}")]
     Failed {
         /// The app.
         app: String,
         /// Why.
         why: String,
+        /// What the last task that failed wrote; may be empty.
+        last_words: String,
         /// What was done about it, or can be.
         then: String,
         /// The kind of this failure.
@@ -174,6 +177,8 @@ async fn failed(
 ) -> Error {
     let id = app.id.clone();
     let kind = error.kind();
+    // Before the app is removed, and that with it.
+    let last_words = last_words(work, &id).await;
     let then = match on_failure {
         OnFailure::Keep => format!(
             "it is left as it is, and Marathon goes on; `platform app why {id}` says more, and \
@@ -188,7 +193,15 @@ async fn failed(
             ),
         },
     };
-    DeployError::Failed { app: id, why: in_words(&error), then, kind }.into()
+    DeployError::Failed { app: id, why: in_words(&error), last_words, then, kind }.into()
+}
+
+/// What the last task that failed wrote, as lines. Without an answer of Marathon there is none: the
+/// error that is told says that already.
+async fn last_words(work: &Work<'_>, id: &str) -> String {
+    let Ok(app) = work.marathon.app(id).await else { return String::new() };
+    let words = LastWords::of(&app, work.target, work.ctx).await;
+    words.map(|words| words.show(id)).unwrap_or_default()
 }
 
 /// Takes a change back. A deployment that goes on stops where it is.

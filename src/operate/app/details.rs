@@ -124,7 +124,7 @@ fn under_way(deployment: &Deployment) -> String {
 
 /// How a task failed, in one line.
 pub(super) fn failed(failure: &TaskFailure) -> String {
-    let TaskFailure { host, state, message, timestamp } = failure;
+    let TaskFailure { host, state, message, timestamp, .. } = failure;
     let when = timestamp.map(|when| format!("{when:.0}: ")).unwrap_or_default();
     format!("{when}{state} on {host}: {}", message.trim())
 }

@@ -3,11 +3,14 @@
 //! What is shown, what is sent, and what that will do is decided on values by the files beside
 //! this one.
 
+mod agents;
 mod deploy;
 mod details;
 mod difference;
 pub mod group;
+mod last_words;
 mod list;
+mod logs;
 mod order;
 mod why;
 
@@ -26,10 +29,13 @@ use crate::api::marathon::{App, Change, Deployment, Marathon, version_name};
 use crate::event::Event;
 use crate::progress::StageReport;
 
+pub use agents::AgentError;
 pub use deploy::{DeployError, OnFailure, deploy, differ};
 pub use details::AppDetails;
 pub use difference::{AppDifference, Differences, GroupDifference, MemberChange};
+pub use last_words::{LastWords, Stderr};
 pub use list::{AppList, AppRow, AppState, HealthBar};
+pub use logs::{Line, LogFile, NoTask, Print, Wanted, logs};
 pub use order::{NoVersion, Order};
 pub use why::Why;
 
@@ -83,15 +89,17 @@ pub async fn show(target: &Target, id: &str) -> Result<AppDetails, Error> {
     found.await.map_err(|error| target.fails(error))
 }
 
-/// Why an app has fewer tasks than it should have.
+/// Why an app has fewer tasks than it should have, and what the last task that failed wrote, if its
+/// agent can be asked.
 ///
 /// # Errors
 /// When Marathon does not answer, or has no such app.
-pub async fn why(target: &Target, id: &str) -> Result<Why, Error> {
+pub async fn why(target: &Target, id: &str, ctx: &RunContext<'_>) -> Result<Why, Error> {
     let marathon = target.marathon()?;
     let asked = tokio::try_join!(marathon.app(id), marathon.queue());
     let (app, queue) = asked.map_err(|error| target.fails(error))?;
-    Ok(Why::of(&app, &queue))
+    let last_words = LastWords::of(&app, target, ctx).await;
+    Ok(Why { last_words, ..Why::of(&app, &queue) })
 }
 
 /// Removes, scales or restarts an app.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::super::columns::amount;
 use super::details::failed;
+use super::last_words::LastWords;
 use super::list::AppState;
 use crate::api::marathon::{App, Queued, Rejected};
 use crate::event::count;
@@ -16,6 +17,8 @@ pub struct Why {
     pub app: String,
     /// The reasons, in sentences.
     pub reasons: Vec<String>,
+    /// What the last task that failed wrote to standard error.
+    pub last_words: Option<LastWords>,
 }
 
 impl Why {
@@ -31,13 +34,14 @@ impl Why {
         if let Some(failure) = &app.last_task_failure {
             reasons.push(format!("the last task that failed: {}", failed(failure)));
         }
-        Self { app: app.id.clone(), reasons }
+        Self { app: app.id.clone(), reasons, last_words: None }
     }
 
-    /// The reasons, one each line.
+    /// The reasons, one each line, and then the last words.
     pub fn show(&self) -> String {
         let line = |reason: &String| format!("{}: {reason}\n", self.app);
-        self.reasons.iter().map(line).collect()
+        let last_words = self.last_words.as_ref().map(|words| words.show(&self.app));
+        self.reasons.iter().map(line).chain(last_words).collect()
     }
 }
 

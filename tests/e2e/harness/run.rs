@@ -132,6 +132,19 @@ impl Running {
         panic!("the run ended without {what}:\n{}", self.stdout)
     }
 
+    /// Waits for a line of its output. Each line is checked once.
+    ///
+    /// # Panics
+    /// When it ends without it.
+    pub(crate) fn wait_for_line(&mut self, wanted: &str) {
+        while let Some(line) = self.next_line() {
+            if line == wanted {
+                return;
+            }
+        }
+        panic!("it ended without `{wanted}`:\n{}", self.stdout)
+    }
+
     /// Sends it a signal, such as `INT`.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

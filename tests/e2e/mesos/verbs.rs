@@ -9,7 +9,7 @@ use crate::harness::{Lab, Run, Running, Services};
 const APP: &str = "/verbs";
 
 /// Runs a verb on the cluster.
-fn ask(lab: &Lab, words: &[&str]) -> Run {
+pub(super) fn ask(lab: &Lab, words: &[&str]) -> Run {
     let mut program = lab.program();
     Running::start(program.args(words).arg("-i").arg(lab.inventory())).end()
 }

@@ -59,10 +59,11 @@ pub fn read(work_dir: &Path, query: &Query) -> Result<Response, Box<Response>> {
     let (offset, length) = (number("offset")?.unwrap_or(-1), number("length")?);
     let answer = match u64::try_from(offset) {
         Ok(offset) => piece(&path, offset, length),
-        Err(_) if offset == -1 => size(&path),
+        Err(_) if offset == -1 => size(&path).map(|size| said(&[], size)),
         Err(_) => return Err(bad(format!("Negative offset provided: {offset}.\n"))),
     };
-    answer.map(|body| http::json(&body)).map_err(|error| failed(&error))
+    let json = |body| http::of_kind(StatusCode::OK, "application/json", body);
+    answer.map(json).map_err(|error| failed(&error))
 }
 
 fn failed(error: &io::Error) -> Box<Response> {
@@ -70,17 +71,34 @@ fn failed(error: &io::Error) -> Box<Response> {
     Box::new(http::text(status, format!("Failed to read file: {error}.\n")))
 }
 
-fn size(path: &Path) -> io::Result<Value> {
-    Ok(json!({"data": "", "offset": fs::metadata(path)?.len()}))
+fn size(path: &Path) -> io::Result<u64> {
+    Ok(fs::metadata(path)?.len())
 }
 
-fn piece(path: &Path, offset: u64, length: Option<i64>) -> io::Result<Value> {
+/// What is there from an offset on; behind the end, nothing and the size.
+fn piece(path: &Path, offset: u64, length: Option<i64>) -> io::Result<Vec<u8>> {
+    let size = size(path)?;
+    if offset >= size {
+        return Ok(said(&[], size));
+    }
     let wanted = length.and_then(|length| u64::try_from(length).ok());
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(offset))?;
     let mut data = Vec::new();
     file.take(wanted.unwrap_or(MAX_LENGTH).min(MAX_LENGTH)).read_to_end(&mut data)?;
-    Ok(json!({"data": String::from_utf8_lossy(&data), "offset": offset}))
+    Ok(said(&data, offset))
+}
+
+/// An answer. Mesos sends bytes that are no UTF-8 as they are, also inside a JSON string.
+fn said(data: &[u8], offset: u64) -> Vec<u8> {
+    let mut body = b"{\"data\":\"".to_vec();
+    for chunk in data.utf8_chunks() {
+        let quoted = Value::from(chunk.valid()).to_string();
+        body.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
+        body.extend_from_slice(chunk.invalid());
+    }
+    body.extend_from_slice(format!("\",\"offset\":{offset}}}").as_bytes());
+    body
 }
 
 /// `/files/browse`: what a folder holds.
@@ -164,7 +182,7 @@ mod tests {
             for (offset, want) in [
                 ("-1", json!({"data": "", "offset": 5})),
                 ("2", json!({"data": "llo", "offset": 2})),
-                ("9", json!({"data": "", "offset": 9})),
+                ("9", json!({"data": "", "offset": 5})),
             ] {
                 let response = read(folder.path(), &query(path, offset)).unwrap();
                 let body =
@@ -172,6 +190,11 @@ mod tests {
                 assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), want);
             }
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_characters_are_sent_as_they_are() {
+        assert_eq!(said(b"a\"\n\xff", 7), b"{\"data\":\"a\\\"\\n\xff\",\"offset\":7}");
     }
 
     #[test]
