@@ -20,6 +20,7 @@ fn json_of(lab: &Lab, words: &[&str]) -> Value {
 
 pub(super) fn show_and_change_apps_and_jobs(lab: &Lab) {
     change_an_app(lab);
+    change_a_group(lab);
     run_a_job(lab);
     let both = Running::start(
         lab.program()
@@ -62,6 +63,38 @@ fn change_an_app(lab: &Lab) {
     ask(lab, &["app", "rm", APP, "--yes", "--wait"]).exits(0);
     assert!(services.tasks().is_empty());
     ask(lab, &["app", "show", APP]).exits(1);
+}
+
+fn change_a_group(lab: &Lab) {
+    let app =
+        |id: &str| json!({"id": id, "cmd": "exec sleep 1000", "cpus": 0.1, "mem": 16});
+    let file = |apps: Value| {
+        let front = json!({"id": "front", "dependencies": ["/shop/back"], "apps": apps});
+        let back = json!({"id": "back", "apps": [app("db")]});
+        let body = json!({"id": "/shop", "groups": [front, back]});
+        lab.file("shop.json", body.to_string()).to_str().expect("ASCII").to_owned()
+    };
+    let path = file(json!([app("web"), app("old")]));
+    let deployed = ask(lab, &["group", "deploy", &path, "--yes", "--wait"]).exits(0);
+    let [db, web] = ["/shop/back/db: done", "/shop/front/web: done"]
+        .map(|text| deployed.stdout.find(text).expect("each app is named"));
+    assert!(db < web, "{}", deployed.stdout);
+    let shown = json_of(lab, &["group", "show", "/shop/front"]);
+    assert_eq!(shown["dependencies"], json!(["/shop/back"]), "{shown:#}");
+    ask(lab, &["group", "diff", &path]).exits(0);
+    let path = file(json!([app("web")]));
+    let left = ask(lab, &["group", "diff", &path]).exits(0).stdout;
+    assert!(left.contains("/shop/front/old: its group's file leaves it out; it stays"));
+    ask(lab, &["group", "deploy", &path, "--prune", "--yes", "--wait"]).exits(0);
+    let scaled = ask(lab, &["group", "scale", "/shop", "2", "--yes", "--wait"]).exits(0);
+    assert!(!scaled.stdout.contains("/shop/front/old"), "{}", scaled.stdout);
+    let row = &json_of(lab, &["group", "ls"])["groups"][0];
+    assert_eq!((&row["id"], &row["running"]), (&json!("/shop"), &json!(4)), "{row:#}");
+    ask(lab, &["group", "rm", "/"]).exits(2);
+    // Nobody can be asked.
+    ask(lab, &["group", "rm", "/shop"]).exits(4);
+    ask(lab, &["group", "rm", "/shop", "--yes", "--wait"]).exits(0);
+    assert!(Services::of(lab).tasks().is_empty());
 }
 
 fn run_a_job(lab: &Lab) {
