@@ -270,7 +270,7 @@ fn twice(apps: &[FileApp], root: &Root) -> Vec<Finding> {
 }
 
 /// The service ports that a body chooses itself.
-fn wanted_ports(body: &Value) -> Vec<u32> {
+pub fn wanted_ports(body: &Value) -> Vec<u32> {
     let port = |value: &Value| value.as_u64().and_then(|port| u32::try_from(port).ok());
     let list = |value: &Value, key: &str| -> Vec<u32> {
         let items = value.as_array().into_iter().flatten();

@@ -114,7 +114,7 @@ async fn compare(
     let (target, ctx) = client::open(&files.target, global).await?;
     let definitions: Vec<_> =
         judged.into_iter().flat_map(|it| it.file.definitions).collect();
-    let found = app::differ(&target, &definitions, prune).await;
+    let found = app::differ(&target, &definitions, prune, &ctx).await;
     let found = found.map_err(|error| error::report(&error))?;
     Ok((found, (target, ctx)))
 }

@@ -21,11 +21,14 @@ use crate::api::chronos::Chronos;
 use crate::api::direct::{Direct, NoTrust, Trust};
 use crate::api::http::{Access, ApiError, Endpoint, Login, Reason};
 use crate::api::marathon::Marathon;
+use crate::api::mesos::Master;
 use crate::component::haproxy;
 use crate::component::mesos::OPERATOR;
 use crate::event::in_words;
 use crate::inventory::Component;
-use crate::inventory::component::{CHRONOS_EDGE_PORT, MARATHON_EDGE_PORT};
+use crate::inventory::component::{
+    CHRONOS_EDGE_PORT, MARATHON_EDGE_PORT, MESOS_EDGE_PORT,
+};
 use crate::secret::Secret;
 use crate::state::Environment;
 use crate::topology::Topology;
@@ -50,6 +53,7 @@ const ANSWER: Duration = Duration::from_secs(45);
 pub struct Target {
     marathon: Option<Endpoint>,
     chronos: Option<Endpoint>,
+    mesos: Option<Endpoint>,
     /// Whether the two are reached over TLS is a matter of their URLs.
     dialers: [Arc<Direct>; 2],
     login: Option<Login>,
@@ -196,6 +200,7 @@ async fn of_cluster(path: &Path, ctx: &RunContext<'_>) -> Result<Target, Error> 
     Ok(Target {
         marathon: Some(Endpoint::new(&host, MARATHON_EDGE_PORT)),
         chronos: Some(Endpoint::new(&host, CHRONOS_EDGE_PORT)),
+        mesos: Some(Endpoint::new(&host, MESOS_EDGE_PORT)),
         dialers: [Arc::clone(&dialer), dialer],
         login: Some(Login { user: OPERATOR.to_owned(), password }),
         origin: Origin::Inventory(path.to_owned()),
@@ -226,7 +231,7 @@ async fn edge_of(files: &ClusterFiles, ctx: &RunContext<'_>) -> Result<String, E
 fn of_environment(env: Environment<'_>) -> Result<Target, TargetError> {
     let marathon = service(URL, env)?;
     let chronos = match service(CHRONOS_URL, env)? {
-        None => marathon.as_ref().and_then(Service::chronos_beside),
+        None => marathon.as_ref().and_then(|it| it.beside(CHRONOS_EDGE_PORT)),
         own => own,
     };
     let pem = (env)(CA_FILE).map(|file| read(CA_FILE, Path::new(&file))).transpose()?;
@@ -242,9 +247,11 @@ fn of_environment(env: Environment<'_>) -> Result<Target, TargetError> {
         dialer.map(Arc::new).map_err(|error| TargetError::Ca(what(), error))
     };
     let dialers = [dialer(&marathon)?, dialer(&chronos)?];
+    let mesos = marathon.as_ref().and_then(|it| it.beside(MESOS_EDGE_PORT));
     Ok(Target {
         marathon: marathon.map(|service| service.at),
         chronos: chronos.map(|service| service.at),
+        mesos: mesos.map(|service| service.at),
         dialers,
         login: login(env)?,
         origin: Origin::Environment,
@@ -259,9 +266,9 @@ struct Service {
 }
 
 impl Service {
-    /// The Chronos of the same edge, if this is the Marathon of an edge that this program set up.
-    fn chronos_beside(&self) -> Option<Self> {
-        let at = Endpoint { host: self.at.host.clone(), port: CHRONOS_EDGE_PORT };
+    /// What the same edge has at a port, if this is the Marathon of an edge that this program set up.
+    fn beside(&self, port: u16) -> Option<Self> {
+        let at = Endpoint { host: self.at.host.clone(), port };
         (self.tls && self.at.port == MARATHON_EDGE_PORT).then_some(Self { at, tls: true })
     }
 
@@ -372,6 +379,12 @@ impl Target {
             .clone()
             .ok_or(TargetError::NoUrl { variable: CHRONOS_URL, service: "Chronos" })?;
         Ok(Chronos::new(self.access("Chronos", at, &self.dialers[1])))
+    }
+
+    /// The masters, if it is known where they are: behind the same edge as Marathon.
+    pub(crate) fn mesos(&self) -> Option<Master> {
+        let at = self.mesos.clone()?;
+        Some(Master::new(self.access("Mesos", at, &self.dialers[0])))
     }
 
     fn access(&self, name: &str, ask: Endpoint, dialer: &Arc<Direct>) -> Access {

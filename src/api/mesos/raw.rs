@@ -135,6 +135,12 @@ fn sum(resources: Vec<Resource>) -> types::Resources {
         match resource.name.as_str() {
             "cpus" => sum.cpus += amount,
             "mem" => sum.mem_mib += amount,
+            "disk" => sum.disk_mib += amount,
+            "gpus" => sum.gpus += amount,
+            "ports" => {
+                let ranges = resource.ranges.into_iter().flat_map(|ranges| ranges.range);
+                sum.ports.extend(ranges.map(|range| (range.begin, range.end)));
+            }
             _ => {}
         }
     }

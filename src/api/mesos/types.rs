@@ -51,6 +51,12 @@ pub(crate) struct Resources {
     pub(crate) cpus: f64,
     /// Memory in MiB.
     pub(crate) mem_mib: f64,
+    /// Disk in MiB.
+    pub(crate) disk_mib: f64,
+    /// Graphics processors.
+    pub(crate) gpus: f64,
+    /// Ports, as ranges with their ends.
+    pub(crate) ports: Vec<(u64, u64)>,
 }
 
 /// A framework, such as Marathon.

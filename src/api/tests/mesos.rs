@@ -58,6 +58,10 @@ async fn agents_are_read_with_what_they_have_and_use() {
     let amounts = |of: &Resources| [of.cpus, of.mem_mib];
     assert_eq!(amounts(&idle.total), [1.0, 512.0]);
     assert_eq!(amounts(&idle.allocated), [0.0, 0.0]);
+    assert_eq!(
+        (idle.total.disk_mib, &idle.total.ports[..]),
+        (1000.0, &[(31000, 31100)][..])
+    );
 
     let busy = agent("running-v1-GET_AGENTS", S1).await;
     assert!(busy.allocated.cpus > 0.0 && busy.allocated.mem_mib >= 64.0);

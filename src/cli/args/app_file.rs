@@ -25,7 +25,8 @@ pub struct AppFiles {
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 #[command(after_help = "\
 Compares as Marathon does, after defaults and ports were filled in: a file that was deployed as it is \
-shows nothing. Values of `env` are not shown: they may be secrets.
+shows nothing. Values of `env` are not shown: they may be secrets. What cannot work on this cluster is \
+a warning: what no agent has, an upgrade that can never end, a service port of another app.
 
 Exit codes: 0 if there is no difference, 10 if there is one.
 

@@ -10,6 +10,7 @@ use super::last_words::LastWords;
 use super::order::Foreseen;
 use super::{Changed, Manner, Work};
 use crate::api::marathon::Change;
+use crate::api::mesos::AgentInfo;
 use crate::event::in_words;
 use crate::operate::RunContext;
 use crate::operate::error::{Error, ExitKind};
@@ -76,10 +77,26 @@ pub async fn differ(
     target: &Target,
     files: &[Definition],
     prune: bool,
+    ctx: &RunContext<'_>,
 ) -> Result<Differences, Error> {
-    let there = target.marathon()?.group("/").await;
+    let marathon = target.marathon()?;
+    let (there, agents) = tokio::join!(marathon.group("/"), agents(target, ctx));
     let there = there.map_err(|error| target.fails(error))?;
-    Ok(Differences::of(files, &there, prune)?)
+    Ok(Differences::of(files, &there, agents.as_deref(), prune)?)
+}
+
+/// The agents; `None` if it is not known where Mesos is, or it does not say them.
+async fn agents(target: &Target, ctx: &RunContext<'_>) -> Option<Vec<AgentInfo>> {
+    match target.mesos()?.get_agents().await {
+        Ok(agents) => Some(agents),
+        Err(error) => {
+            let error = in_words(&error);
+            let text =
+                format!("it is not checked whether agents can run what is sent: {error}");
+            ctx.events.warn_once(text);
+            None
+        }
+    }
 }
 
 /// Brings groups and apps to what files say, one after the other. Those without a difference are

@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use marathon_rules::app::Record;
+use marathon_rules::app::{App, Record};
 use marathon_rules::compare::{Difference, differences, restart};
-use marathon_rules::file::{Definition, FileApp, FileGroup, definitions, wanted};
+use marathon_rules::file::{
+    Definition, FileApp, FileGroup, definitions, wanted, wanted_ports,
+};
 use marathon_rules::id::{ancestors, is_top_level, within};
 use marathon_rules::root::Root;
-use marathon_rules::{Rules, Step};
+use marathon_rules::{Rules, Spec, Step, normal, service_ports};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::deploy::DeployError;
+use super::fit::{self, doubts};
 use crate::api::marathon::{Document, Group};
+use crate::api::mesos::AgentInfo;
 use crate::event::count;
 
 /// What files change, in the order in which it is done.
@@ -55,6 +59,11 @@ pub struct AppDifference {
     pub instances: (u64, u64),
     /// Each change of its definition.
     pub changes: Vec<MemberChange>,
+    /// What cannot work on this cluster.
+    pub doubts: Vec<String>,
+    /// The app as it will be.
+    #[serde(skip)]
+    after: Spec,
     /// What is sent.
     #[serde(skip)]
     pub(super) body: Value,
@@ -117,6 +126,8 @@ impl AppDifference {
             restarts: before.is_some() && restart(&found),
             instances,
             changes: found.iter().map(MemberChange::of).collect(),
+            doubts: Vec::new(),
+            after,
             body,
             before,
             dependencies: own.into_iter().chain(app.inherited).collect(),
@@ -135,6 +146,8 @@ impl AppDifference {
             restarts: false,
             instances: (app.instances.into(), 0),
             changes: Vec::new(),
+            doubts: Vec::new(),
+            after: Spec::new(),
             body: Value::Null,
             before,
             dependencies: serde_json::from_value(dependencies).unwrap_or_default(),
@@ -161,7 +174,7 @@ impl AppDifference {
             Self { is_new: true, .. } => {
                 let wants =
                     count(usize::try_from(wants).unwrap_or(usize::MAX), "instance");
-                return format!("{id}: a new app with {wants}\n");
+                return format!("{id}: a new app with {wants}\n{}", self.doubted());
             }
             Self { restarts: true, .. } if has == 0 => format!("{id}: no task runs"),
             Self { restarts: true, .. } => {
@@ -174,19 +187,34 @@ impl AppDifference {
             }
         };
         let lines: String = self.changes.iter().map(MemberChange::show).collect();
-        format!("{head}\n{lines}")
+        format!("{head}\n{lines}{}", self.doubted())
+    }
+
+    fn doubted(&self) -> String {
+        self.doubts.iter().map(|doubt| format!("  warning: {doubt}\n")).collect()
+    }
+
+    /// What cannot work of an app that is sent.
+    fn doubts(&self, agents: Option<&[AgentInfo]>, taken: &[(u32, &str)]) -> Vec<String> {
+        let Ok(app) = App::read(&self.after) else { return Vec::new() };
+        let ports = wanted_ports(&self.body);
+        // Of an app that keeps data Marathon ends an old task before a new one.
+        let restarts = self.restarts && !normal::keeps_data(&self.after);
+        let wanted = fit::Wanted { app: &app, ports: &ports, restarts };
+        doubts(wanted, agents, taken)
     }
 }
 
 impl Differences {
-    /// What files change, if Marathon has these groups and apps. What the files leave out of
-    /// their groups stays, or is removed with `prune`.
+    /// What files change, if Marathon has these groups and apps, and Mesos these agents, if they
+    /// are known. What the files leave out of their groups stays, or is removed with `prune`.
     ///
     /// # Errors
     /// When an app depends on what is nowhere.
     pub(super) fn of(
         files: &[Definition],
         there: &Group,
+        agents: Option<&[AgentInfo]>,
         prune: bool,
     ) -> Result<Self, DeployError> {
         let groups: Vec<FileGroup> = files.iter().flat_map(Definition::groups).collect();
@@ -197,7 +225,7 @@ impl Differences {
             let document = known.get(app.id.as_str()).map(|it| &it.json);
             AppDifference::of(app, document, enforced(&app.id, &groups, there))
         };
-        let differing: Vec<AppDifference> = apps.iter().map(difference).collect();
+        let mut differing: Vec<AppDifference> = apps.iter().map(difference).collect();
         let own: BTreeSet<&str> = apps.iter().map(|app| app.id.as_str()).collect();
         let is_there = |name: &str| {
             own.iter().chain(known.keys()).any(|id| within(id, name))
@@ -208,6 +236,16 @@ impl Differences {
                 let (app, dependency) = (app.id.clone(), missing.clone());
                 return Err(DeployError::Dependency { app, dependency });
             }
+        }
+        let taken: Vec<(u32, &str)> = known
+            .iter()
+            .filter(|(id, _)| !own.contains(*id))
+            .flat_map(|(id, it)| {
+                chosen_ports(&it.json).into_iter().map(|port| (port, *id))
+            })
+            .collect();
+        for app in differing.iter_mut().filter(|app| app.is_any()) {
+            app.doubts = app.doubts(agents, &taken);
         }
         let gone: Vec<&Document> = left_out(files, there)
             .into_iter()
@@ -247,6 +285,14 @@ impl Differences {
             )
         });
         groups.chain(apps).chain(stay).collect()
+    }
+}
+
+/// The service ports of an app.
+fn chosen_ports(document: &Value) -> Vec<u32> {
+    match definition(document) {
+        Some(Value::Object(spec)) => service_ports::of(&spec),
+        _ => Vec::new(),
     }
 }
 
@@ -455,7 +501,7 @@ mod tests {
 
     fn differences_of(file: &str, there: Value, prune: bool) -> Differences {
         let there = group(json!({"id": "/", "groups": there}));
-        Differences::of(&File::read(file).definitions, &there, prune).unwrap()
+        Differences::of(&File::read(file).definitions, &there, None, prune).unwrap()
     }
 
     /// The groups are put by their own paths, with nothing of what is in them, and without `id`.
@@ -544,11 +590,27 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_work_is_said_of_what_is_sent() {
+        let there = json!([{"id": "/shop", "apps": [shown_as("/shop/web")]}]);
+        let file = "{id: other, cmd: exec serve, ports: [10007]}";
+        let found = differences_of(file, there.clone(), false);
+        assert!(
+            found.show().starts_with(
+                "/other: a new app with 1 instance\n  warning: /shop/web has the service port"
+            ),
+            "{}",
+            found.show()
+        );
+        let same = format!("{{id: shop, apps: [{}]}}", FILE.replace("[0]", "[10007]"));
+        assert!(!differences_of(&same, there, false).show().contains("warning"));
+    }
+
+    #[test]
     fn what_is_nowhere_cannot_be_depended_on() {
         let file = "{id: web, cmd: exec serve, dependencies: [/shop/db]}";
         let check = |groups: Value| {
             let there = group(json!({"id": "/", "groups": groups}));
-            Differences::of(&File::read(file).definitions, &there, false).map(drop)
+            Differences::of(&File::read(file).definitions, &there, None, false).map(drop)
         };
         let refused = check(json!([])).unwrap_err().to_string();
         assert!(refused.starts_with("/web depends on /shop/db, which is neither"));

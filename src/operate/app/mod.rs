@@ -7,6 +7,7 @@ mod agents;
 mod deploy;
 mod details;
 mod difference;
+mod fit;
 pub mod group;
 mod last_words;
 mod list;
