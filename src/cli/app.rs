@@ -9,7 +9,7 @@ use super::args::{
     AppLs, AppStop, AppVerb, Global, MannerArgs, OneApp, Output, TargetArgs,
 };
 use super::exit::Exit;
-use super::{client, definition, error, logs, write};
+use super::{app_exec, client, definition, error, logs, write};
 use crate::operate::app::{self, Manner, Order};
 use crate::operate::target::Target;
 
@@ -45,6 +45,7 @@ pub(super) async fn run(verb: &AppVerb, global: &Global) -> Exit {
             .await
         }
         AppVerb::Logs(args) => logs::run(args, global).await,
+        AppVerb::Exec(args) => app_exec::run(args, global).await,
         AppVerb::Scale(args) => {
             let order = Order::Scale(args.instances);
             carry_out((&args.id, &args.target), &order, args.manner, global).await

@@ -21,8 +21,8 @@ mod users;
 use super::exit::Exit;
 pub use add_node::AddNode;
 pub use app::{
-    App, AppLogs, AppLs, AppRestart, AppRm, AppRollback, AppScale, AppShow, AppStop,
-    AppValidate, AppVerb, AppWhy, MannerArgs, OneApp,
+    App, AppExec, AppLogs, AppLs, AppRestart, AppRm, AppRollback, AppScale, AppShow,
+    AppStop, AppValidate, AppVerb, AppWhy, MannerArgs, OneApp,
 };
 pub use app_file::{AppDeploy, AppDiff, AppFiles, DeployArgs, OnFailure};
 pub use certs::{Certs, CertsLs, CertsRotate, CertsVerb};

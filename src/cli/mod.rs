@@ -5,6 +5,7 @@
 
 mod add_node;
 mod app;
+mod app_exec;
 pub mod args;
 mod ask;
 mod audit;

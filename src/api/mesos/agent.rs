@@ -55,6 +55,20 @@ struct Executor {
     run: TaskRun,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    container_id: String,
+    status: ContainerStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ContainerStatus {
+    /// Mesos names none for a container of Docker.
+    executor_pid: Option<u32>,
+}
+
 #[derive(Deserialize)]
 struct Answer {
     offset: u64,
@@ -78,6 +92,19 @@ impl Agent {
         let mut executors =
             all.flat_map(|it| it.executors.into_iter().chain(it.completed_executors));
         Ok(executors.find(|executor| executor.id == task).map(|executor| executor.run))
+    }
+
+    /// The process that runs a task, on the agent's host; `None` if Docker runs it.
+    ///
+    /// # Errors
+    /// As [`run_of`](Self::run_of).
+    pub(crate) async fn process_of(
+        &self,
+        run: &TaskRun,
+    ) -> Result<Option<u32>, ApiError> {
+        let all: Vec<Container> = self.http().json(&Call::get("/containers")).await?;
+        let found = all.into_iter().find(|it| it.container_id == run.container);
+        Ok(found.and_then(|container| container.status.executor_pid))
     }
 
     /// A piece of a file, and where it begins; without a place, the size of the file and no bytes.

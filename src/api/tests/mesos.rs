@@ -167,6 +167,22 @@ async fn an_agent_names_the_container_and_the_folder_of_a_task() {
     assert_eq!(agent.run_of("t3").await.unwrap(), None);
 }
 
+#[tokio::test]
+async fn an_agent_names_the_process_of_a_task_unless_docker_runs_it() {
+    let process = async |name, container: &str| {
+        let net = Net::with(AGENT, [recorded(name)]).await;
+        let agent = Agent::new(net.access(AGENT, &[]));
+        let run = TaskRun { container: container.to_owned(), directory: "/w".to_owned() };
+        let process = agent.process_of(&run).await.unwrap();
+        assert_eq!(net.only(AGENT).asked, "GET /containers");
+        process
+    };
+    let own = "e824e985-783a-461c-9013-1fd682459ecc";
+    assert_eq!(process("running-agent-containers", own).await, Some(19330));
+    let docker = "f68f9cc4-b26d-4cce-bb04-901e75356a09";
+    assert_eq!(process("docker-agent-containers", docker).await, None);
+}
+
 /// What a reader finds when a file is first 9, then 11, then 2 bytes long.
 #[tokio::test]
 async fn a_file_is_read_from_its_last_lines_on_also_when_it_is_emptied_meanwhile() {

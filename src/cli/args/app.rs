@@ -34,6 +34,8 @@ pub enum AppVerb {
     Why(AppWhy),
     /// Show what the tasks of an app write
     Logs(AppLogs),
+    /// Run a command where a task of an app runs
+    Exec(AppExec),
     /// Change how many tasks an app has
     Scale(AppScale),
     /// Replace all tasks of an app
@@ -142,6 +144,35 @@ pub struct AppLogs {
     /// How many of the lines that are there to show of each task
     #[arg(short = 'n', long, value_name = "LINES", default_value = "100")]
     pub lines: usize,
+}
+
+/// `platform app exec`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+Runs the command through the SSH access of the inventory on the host of a task: in its container if \
+Docker runs it, and else in the folder of its files, as its user, without its environment. Without \
+--task, in the first task that runs. Standard input is passed unless it is a terminal; what the \
+command writes is printed when it has ended. Exits with the status of the command.
+
+EXAMPLES
+  The processes in a container:
+    platform app exec /shop/cart -i lab.yaml -- ps aux
+
+  With a shell's pipes, in a certain task:
+    platform app exec /shop/cart --task 8f2c1d4e.2 -- sh -c 'env | sort'
+
+  A file into a task:
+    platform app exec /shop/cart -- sh -c 'cat > seed.sql' < seed.sql")]
+pub struct AppExec {
+    /// Which app.
+    #[command(flatten)]
+    pub app: OneApp,
+    /// Only this task; the beginning of its id or of its short name is enough
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// The command and its arguments; they are passed unchanged, without a shell
+    #[arg(value_name = "CMD", last = true, required = true)]
+    pub command: Vec<String>,
 }
 
 /// `platform app scale`

@@ -43,6 +43,11 @@ pub enum AgentError {
          cluster's"
     )]
     Unknown(String),
+    /// The agent does not know a task.
+    #[error(
+        "the agent does not know task {0}: it has just begun, or has ended; try again"
+    )]
+    NotThere(String),
     /// A task has no such file there.
     #[error(
         "task {task} has no file {file} at its agent: it has not begun, or its files were removed, as an \
@@ -75,7 +80,9 @@ impl AgentError {
     pub(in crate::operate) fn kind(&self) -> ExitKind {
         match self {
             Self::Api { kind, .. } => *kind,
-            Self::Unknown(_) | Self::NoFile { .. } => ExitKind::Failed,
+            Self::Unknown(_) | Self::NotThere(_) | Self::NoFile { .. } => {
+                ExitKind::Failed
+            }
         }
     }
 }

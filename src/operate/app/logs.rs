@@ -29,7 +29,7 @@ use crate::operate::error::Error;
 use crate::operate::target::Target;
 
 pub use tasks::NoTask;
-pub(super) use tasks::{Placed, last_failed};
+pub(super) use tasks::{Placed, last_failed, running};
 
 /// The pause before a file is asked for again.
 const PAUSE: Duration = Duration::from_secs(1);

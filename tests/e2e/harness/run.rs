@@ -1,6 +1,6 @@
 //! Runs of the program under test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
@@ -92,12 +92,21 @@ fn event(line: &str) -> Event {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_with(command, "")
+    }
+
+    /// The same with something to read, which is short.
+    pub(crate) fn start_with(command: &mut Command, input: &str) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // It may end without reading it.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
         let (out, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         std::thread::spawn(move || {

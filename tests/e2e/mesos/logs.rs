@@ -32,7 +32,9 @@ pub(super) fn show_what_tasks_write(lab: &Lab) {
     let errors = ask(lab, &["app", "logs", APP, "--stderr"]).exits(0).stdout;
     assert!(errors.contains("wrong\n"), "{errors}");
     ask(lab, &["app", "logs", APP, "--task", "nothing"]).exits(2);
+    ask(lab, &["app", "exec", APP, "--", "sh", "-c", "exit 7"]).exits(7);
     is_followed_without_a_gap(lab);
+    runs_commands_where_the_task_runs(lab);
     services.remove_app(APP);
     tells_what_a_failed_task_wrote(lab);
 }
@@ -42,17 +44,23 @@ fn is_followed_without_a_gap(lab: &Lab) {
     let program = program.args(["app", "logs", APP, "--follow", "-i"]);
     let mut followed = Running::start(program.arg(lab.inventory()));
     followed.wait_for_line("first");
-    for worker in ["workers-1", "workers-2"] {
-        let work = "/var/lib/platform/mesos-agent/work/slaves";
-        let tasks = format!("{work}/*/frameworks/*/executors/talks*/runs/latest");
-        lab.machine(worker)
-            .sh(&format!("for d in {tasks}; do test ! -d $d || touch $d/more; done"));
-    }
+    ask(lab, &["app", "exec", APP, "--", "touch", "more"]).exits(0);
     followed.wait_for_line(&MANY.to_string());
     followed.signal("INT");
     let all = followed.end().exits(0).stdout;
     let lines = all.lines().skip(1).map(|line| line.parse().ok());
     assert!(lines.eq((1..=MANY).map(Some)), "a line is missing, or is another one");
+}
+
+/// In the folder of its files, as its user, with the words and the input as they are.
+fn runs_commands_where_the_task_runs(lab: &Lab) {
+    let script = "id -un; ls more; printf '%s\\n' \"$1\"; cat";
+    let words = ["app", "exec", APP, "-i"];
+    let mut program = lab.program();
+    program.args(words).arg(lab.inventory());
+    program.args(["--", "sh", "-c", script, "sh", "it's $HOME"]);
+    let ran = Running::start_with(&mut program, "typed\n").end().exits(0);
+    assert_eq!(ran.stdout, "platform-tasks\nmore\nit's $HOME\ntyped\n");
 }
 
 fn tells_what_a_failed_task_wrote(lab: &Lab) {

@@ -29,6 +29,12 @@ pub enum NoTask {
         /// The app.
         app: String,
     },
+    /// It has ended, or has not begun.
+    #[error("no such task of {app} runs: `platform app show {app}` shows its tasks")]
+    NotRunning {
+        /// The app.
+        app: String,
+    },
     /// None has this name.
     #[error("{app} has no task `{name}`; there are {}", .known.join(", "))]
     Named {
@@ -73,6 +79,19 @@ pub(super) fn meant(app: &App, name: Option<&str>) -> Result<Vec<Placed>, NoTask
             Err(NoTask::Named { app: of_app(), name: name.to_owned(), known })
         }
     }
+}
+
+/// The first task that runs and has this name, or any name, and how many there are.
+pub(in crate::operate::app) fn running(
+    app: &App,
+    name: Option<&str>,
+) -> Result<(Placed, usize), NoTask> {
+    let live = live(app);
+    let mut found = meant(app, name)?;
+    found.retain(|task| live.contains(task));
+    let first = found.first().cloned();
+    let first = first.ok_or_else(|| NoTask::NotRunning { app: app.id.clone() })?;
+    Ok((first, found.len()))
 }
 
 /// All tasks that are known, also those that have ended.
@@ -153,6 +172,17 @@ mod tests {
             meant(&both, Some("x")).unwrap_err().to_string(),
             "/web has no task `x`; there are c08b32c5.2, d1a2b3c4.1, c08b32c5.1"
         );
+    }
+
+    #[test]
+    fn only_a_task_that_runs_can_be_entered() {
+        let both = app(&[(NEXT, "TASK_RUNNING"), (OTHER, "TASK_KILLED")]);
+        let (task, n_running) = running(&both, None).unwrap();
+        assert_eq!((task.id.as_str(), n_running), (NEXT, 1));
+        assert_eq!(running(&both, Some("c08b")).unwrap().0.id, NEXT);
+        let ended = NoTask::NotRunning { app: "/web".to_owned() };
+        assert_eq!(running(&both, Some("d1a2")).unwrap_err(), ended);
+        assert_eq!(running(&app(&[]), None).unwrap_err(), ended);
     }
 
     #[test]
