@@ -300,8 +300,11 @@ impl Registry {
         Ok(())
     }
 
-    /// The digest of the manifest to which a tag or digest refers.
-    async fn manifest(
+    /// The digest of the manifest to which a tag or digest refers; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the registry cannot be asked, or refuses the password.
+    pub async fn manifest(
         &self,
         repository: &str,
         reference: &str,

@@ -15,11 +15,16 @@ pub(super) async fn open(
     args: &TargetArgs,
     global: &Global,
 ) -> Result<(Target, RunContext<'static>), Exit> {
-    let screen = screen(global, SessionKind::Change, None);
-    let events = Events::to(screen.sink());
-    let ctx = ctx(global, screen, events, String::new());
+    let ctx = display(global);
     let target = target::open(args.inventory.as_deref(), &ctx).await;
     target.map(|target| (target, ctx)).map_err(|error| error::report(&error))
+}
+
+/// A display for a verb that needs no lock of the cluster.
+pub(super) fn display(global: &Global) -> RunContext<'static> {
+    let screen = screen(global, SessionKind::Change, None);
+    let events = Events::to(screen.sink());
+    ctx(global, screen, events, String::new())
 }
 
 /// Asks, and prints the answer.
@@ -42,6 +47,15 @@ pub(super) async fn change<T: Serialize>(
         Err(exit) => return exit,
     };
     let done = work(&target, &ctx).await;
+    conclude(ctx, done, global)
+}
+
+/// Prints what was done.
+pub(super) fn conclude<T: Serialize>(
+    ctx: RunContext<'static>,
+    done: Result<(String, T), Error>,
+    global: &Global,
+) -> Exit {
     // The display is cleared before anything else is printed.
     drop(ctx);
     match done {

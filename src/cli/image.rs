@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use super::args::{Global, ImageBuild, ImagePin, ImageRecipes};
+use super::args::{Global, ImageBuild, ImagePin, ImagePush, ImageRecipes};
 use super::exit::Exit;
 use super::session::{SessionKind, screen};
-use super::{error, print};
+use super::{client, error, print};
 use crate::event::Events;
 use crate::images::pins::{FILE, Pin};
 use crate::images::recipes;
 use crate::inventory::CatalogSource;
-use crate::operate::{ClusterFiles, build_all, pin_all};
+use crate::operate::push::{self, PushOrder};
+use crate::operate::{ClusterFiles, Error, build_all, pin_all};
 
 pub(super) async fn build(args: &ImageBuild, global: &Global) -> Exit {
     let screen = screen(global, SessionKind::Work("image"), None);
@@ -43,6 +44,24 @@ fn line(Pin { reference, digest, before }: &Pin) -> String {
         }
         Some(before) => format!("{reference} is {digest}; it was {before}\n"),
     }
+}
+
+pub(super) async fn push(args: &ImagePush, global: &Global) -> Exit {
+    let ctx = client::display(global);
+    let order = PushOrder {
+        source: &args.source,
+        name: args.name.as_deref(),
+        inventory: args.target.inventory.as_deref(),
+    };
+    // An interrupt ends the push here, so that temporary files are removed.
+    let pushed = tokio::select! {
+        pushed = push::push(order, &ctx) => pushed,
+        _ = tokio::signal::ctrl_c() => {
+            Err(Error::StoppedBefore("the image was on all edge hosts".to_owned()))
+        }
+    };
+    let shown = pushed.map(|pushed| (pushed.show(), pushed));
+    client::conclude(ctx, shown, global)
 }
 
 pub(super) fn recipes(args: &ImageRecipes) -> Exit {

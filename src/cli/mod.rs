@@ -71,6 +71,7 @@ async fn verb(Args { global, verb }: Args) -> Exit {
         Verb::Image(args) => match args.verb {
             ImageVerb::Build(args) => image::build(&args, &global).await,
             ImageVerb::Pin(args) => image::pin(&args).await,
+            ImageVerb::Push(args) => image::push(&args, &global).await,
             ImageVerb::Recipes(args) => image::recipes(&args),
         },
         Verb::Completions(args) => completions::run(&args),

@@ -1,4 +1,4 @@
-//! Archives: files of `docker save` and OCI layouts, plain or compressed by gzip.
+//! Archives: files of `docker save` and OCI layouts, plain or compressed by gzip, or in a folder.
 //!
 //! A plain archive is read by position: listing its files takes a few small reads, whatever its
 //! size. A compressed one is unpacked once into a cache folder. The manifest and the configuration
@@ -9,7 +9,7 @@
 mod headers;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,7 @@ const MOST_GROWTH: u64 = 100;
 /// The size to which even a small archive may grow, as mostly empty files compress to nearly
 /// nothing.
 const LEAST_MOST: u64 = 64 << 20;
+const SAVED: &str = "its `manifest.json`";
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 2] = [0x28, 0xb5];
 
@@ -127,9 +128,24 @@ pub async fn read(
     cache: &Path,
     architecture: &str,
 ) -> Result<Image, ArchiveError> {
+    read_named(path, cache, architecture).await.map(|(image, _)| image)
+}
+
+/// Finds the image in an archive as [`read`] does, and the name with which Docker saved it.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_named(
+    path: &Path,
+    cache: &Path,
+    architecture: &str,
+) -> Result<(Image, Option<String>), ArchiveError> {
     let (archive, cache) = (path.to_owned(), cache.to_owned());
     let architecture = architecture.to_owned();
-    let work = move || Archive::open(&archive, &cache)?.image(&architecture);
+    let work = move || {
+        let archive = Archive::open(&archive, &cache)?;
+        Ok((archive.image(&architecture)?, archive.name()?))
+    };
     let stopped = |_| ArchiveError::Stopped { path: path.to_owned() };
     tokio::task::spawn_blocking(work).await.map_err(stopped)?
 }
@@ -138,11 +154,16 @@ pub async fn read(
 struct Archive {
     /// Its path as the operator gave it.
     path: PathBuf,
-    /// The plain tar: the same file, or its unpacked copy in the cache.
-    plain: Arc<Path>,
-    file: File,
-    entries: BTreeMap<String, Extent>,
+    files: Files,
     cache: PathBuf,
+}
+
+/// Where the files of an archive are.
+enum Files {
+    /// In a plain tar: the archive itself, or its unpacked copy in the cache.
+    Tar(Arc<Path>, BTreeMap<String, Extent>),
+    /// In the folder that the operator named.
+    Folder,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -151,11 +172,31 @@ struct Extent {
     size: u64,
 }
 
+/// The place of a file of an archive.
+struct Place {
+    path: Arc<Path>,
+    extent: Extent,
+}
+
+impl Place {
+    /// The file that has it, at its first byte.
+    fn open(&self) -> io::Result<File> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.extent.offset))?;
+        Ok(file)
+    }
+
+    fn begins_with(&self, magic: [u8; 2]) -> io::Result<bool> {
+        begins_with(&mut self.open()?, magic)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Saved {
     config: String,
     layers: Vec<String>,
+    repo_tags: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -166,13 +207,19 @@ struct Layout {
 impl Archive {
     fn open(path: &Path, cache: &Path) -> Result<Self, ArchiveError> {
         let unreadable = |source| ArchiveError::Read { path: path.to_owned(), source };
+        let archive =
+            |files| Self { path: path.to_owned(), files, cache: cache.to_owned() };
+        let about = path.metadata().map_err(unreadable)?;
+        if about.is_dir() {
+            return Ok(archive(Files::Folder));
+        }
         // Opening a pipe would wait until a program writes to it.
-        if !path.metadata().map_err(unreadable)?.is_file() {
+        if !about.is_file() {
             return Err(unreadable(io::Error::other("it is not an ordinary file")));
         }
         let mut file = File::open(path).map_err(unreadable)?;
         let mut plain = path.to_owned();
-        if begins_with(&mut file, 0, GZIP).map_err(unreadable)? {
+        if begins_with(&mut file, GZIP).map_err(unreadable)? {
             plain = unpacked(path, &mut file, cache)?;
             file = File::open(&plain).map_err(unreadable)?;
         }
@@ -180,15 +227,24 @@ impl Archive {
             |detail: String| ArchiveError::Broken { path: path.to_owned(), detail };
         headers::check(&mut file).map_err(|error| broken(error.to_string()))?;
         let entries = places(path, &mut file)?;
-        let plain = Arc::from(plain);
-        Ok(Self { path: path.to_owned(), plain, file, entries, cache: cache.to_owned() })
+        Ok(archive(Files::Tar(Arc::from(plain), entries)))
     }
 
-    fn image(&mut self, architecture: &str) -> Result<Image, ArchiveError> {
+    /// The first name with which Docker saved the image.
+    fn name(&self) -> Result<Option<String>, ArchiveError> {
+        if !self.has("manifest.json") {
+            return Ok(None);
+        }
+        let saved: Vec<Saved> = self.json("manifest.json", SAVED)?;
+        let names = saved.into_iter().filter_map(|saved| saved.repo_tags);
+        Ok(names.flatten().next())
+    }
+
+    fn image(&self, architecture: &str) -> Result<Image, ArchiveError> {
         // Newer versions of Docker save both; the layout has digests for everything.
-        if self.entries.contains_key("index.json") {
+        if self.has("index.json") {
             self.layout_image(architecture)
-        } else if self.entries.contains_key("manifest.json") {
+        } else if self.has("manifest.json") {
             self.saved_image(architecture)
         } else {
             Err(ArchiveError::NoManifest { path: self.path.clone() })
@@ -196,7 +252,7 @@ impl Archive {
     }
 
     /// The image of an OCI layout: all parts are named by their digests and sent as they are.
-    fn layout_image(&mut self, architecture: &str) -> Result<Image, ArchiveError> {
+    fn layout_image(&self, architecture: &str) -> Result<Image, ArchiveError> {
         let layout: Layout = self.json("index.json", "its index")?;
         let (bytes, manifest, digest) = self.find(layout.manifests, architecture)?;
         manifest.check_types().map_err(self.unusable())?;
@@ -218,7 +274,7 @@ impl Archive {
 
     /// The manifest for the hosts' platform, found through any indexes.
     fn find(
-        &mut self,
+        &self,
         mut entries: Vec<Descriptor>,
         architecture: &str,
     ) -> Result<(Bytes, Manifest, Digest), ArchiveError> {
@@ -238,8 +294,8 @@ impl Archive {
 
     /// The image of a file of `docker save`. It has no manifest for registries, so one is written.
     /// Plain layers are sent as they are; their digests are in the configuration.
-    fn saved_image(&mut self, architecture: &str) -> Result<Image, ArchiveError> {
-        let saved: Vec<Saved> = self.json("manifest.json", "its `manifest.json`")?;
+    fn saved_image(&self, architecture: &str) -> Result<Image, ArchiveError> {
+        let saved: Vec<Saved> = self.json("manifest.json", SAVED)?;
         let [saved] = saved.as_slice() else {
             let (path, count) = (self.path.clone(), saved.len());
             return Err(ArchiveError::NotOneImage { path, count });
@@ -264,26 +320,27 @@ impl Archive {
     }
 
     fn saved_layer(
-        &mut self,
+        &self,
         n: usize,
         file: &str,
         diff_id: Digest,
     ) -> Result<Blob, ArchiveError> {
         let place = self.place(file)?;
+        let size = place.extent.size;
         let read = |source| ArchiveError::Read { path: self.path.clone(), source };
         let (mut digest, mut media_type) = (diff_id, media_type::TAR);
-        if begins_with(&mut self.file, place.offset, ZSTD).map_err(read)? {
+        if place.begins_with(ZSTD).map_err(read)? {
             return Err(self.unusable()(ManifestError::MediaType {
                 what: format!("layer {}", n + 1),
                 found: "tar compressed by zstd".to_owned(),
             }));
         }
-        if begins_with(&mut self.file, place.offset, GZIP).map_err(read)? {
-            digest = self.compressed_digest(n, place, &digest)?;
+        if place.begins_with(GZIP).map_err(read)? {
+            digest = self.compressed_digest(n, &place, &digest)?;
             media_type = media_type::TAR_GZIP;
         }
         let media_type = media_type.to_owned();
-        let layer = Descriptor { media_type, digest, size: place.size, platform: None };
+        let layer = Descriptor { media_type, digest, size, platform: None };
         self.layer_blob(n, &layer, place)
     }
 
@@ -291,9 +348,9 @@ impl Archive {
     /// once and its uncompressed content checked by its digest; the result is kept in the cache as
     /// long as the archive does not change.
     fn compressed_digest(
-        &mut self,
+        &self,
         n: usize,
-        place: Extent,
+        place: &Place,
         diff_id: &Digest,
     ) -> Result<Digest, ArchiveError> {
         let uncacheable = |source| ArchiveError::Cache {
@@ -301,8 +358,14 @@ impl Archive {
             cache: self.cache.clone(),
             source,
         };
-        let key = identity(&self.path).map_err(uncacheable)?;
-        let memo = self.cache.join(format!("{key}-{}-{}", place.offset, diff_id.hex()));
+        // A folder is as old as it was before one of its files changes.
+        let kept_for = match self.files {
+            Files::Tar(..) => &self.path,
+            Files::Folder => &*place.path,
+        };
+        let key = identity(kept_for).map_err(uncacheable)?;
+        let memo =
+            self.cache.join(format!("{key}-{}-{}", place.extent.offset, diff_id.hex()));
         let kept = std::fs::read_to_string(&memo).ok().and_then(|text| text.parse().ok());
         if let Some(digest) = kept {
             return Ok(digest);
@@ -311,13 +374,13 @@ impl Archive {
             path: self.path.clone(),
             detail: format!("layer {}: {error}", n + 1),
         };
-        let (outer, inner) = gzip_digests(&mut self.file, place).map_err(broken)?;
+        let (outer, inner) = gzip_digests(place).map_err(broken)?;
         if inner != *diff_id {
             let (expected, found) = (diff_id.clone(), inner);
             return Err(Damaged { name: self.layer_name(n), expected, found }.into());
         }
         cache::keep(&memo, outer.as_str().as_bytes()).map_err(uncacheable)?;
-        forget_older(&self.path, &self.cache).map_err(uncacheable)?;
+        forget_older(kept_for, &self.cache).map_err(uncacheable)?;
         Ok(outer)
     }
 
@@ -330,20 +393,21 @@ impl Archive {
         &self,
         n: usize,
         layer: &Descriptor,
-        place: Extent,
+        place: Place,
     ) -> Result<Blob, ArchiveError> {
-        if place.size != layer.size {
+        let Place { path, extent } = place;
+        if extent.size != layer.size {
             return Err(ArchiveError::Broken {
                 path: self.path.clone(),
                 detail: format!(
                     "layer {} has {} bytes instead of {}",
                     n + 1,
-                    place.size,
+                    extent.size,
                     layer.size
                 ),
             });
         }
-        let source = Source::File { path: Arc::clone(&self.plain), offset: place.offset };
+        let source = Source::File { path, offset: extent.offset };
         Ok(Blob::described(layer, self.layer_name(n), source))
     }
 
@@ -352,7 +416,7 @@ impl Archive {
     }
 
     fn json<T: DeserializeOwned>(
-        &mut self,
+        &self,
         file: &str,
         what: &'static str,
     ) -> Result<T, ArchiveError> {
@@ -361,19 +425,27 @@ impl Archive {
             .map_err(|source| self.unusable()(ManifestError::Malformed { what, source }))
     }
 
-    fn bytes(&mut self, file: &str) -> Result<Bytes, ArchiveError> {
+    fn bytes(&self, file: &str) -> Result<Bytes, ArchiveError> {
         let place = self.place(file)?;
         let mut bytes = Vec::new();
-        let read = self.file.seek(SeekFrom::Start(place.offset)).and_then(|_| {
-            let size = place.size.min(MAX_JSON_BYTES);
-            (&self.file).take(size).read_to_end(&mut bytes)
-        });
+        let size = place.extent.size.min(MAX_JSON_BYTES);
+        let read = place.open().and_then(|file| file.take(size).read_to_end(&mut bytes));
         read.map_err(|source| ArchiveError::Read { path: self.path.clone(), source })?;
         Ok(bytes.into())
     }
 
-    fn place(&self, file: &str) -> Result<Extent, ArchiveError> {
-        self.entries.get(file).copied().ok_or_else(|| ArchiveError::Missing {
+    fn has(&self, file: &str) -> bool {
+        self.place(file).is_ok()
+    }
+
+    fn place(&self, file: &str) -> Result<Place, ArchiveError> {
+        let found = match &self.files {
+            Files::Tar(plain, entries) => entries
+                .get(file)
+                .map(|extent| Place { path: Arc::clone(plain), extent: *extent }),
+            Files::Folder => in_folder(&self.path, file),
+        };
+        found.ok_or_else(|| ArchiveError::Missing {
             path: self.path.clone(),
             file: file.to_owned(),
         })
@@ -392,6 +464,14 @@ impl Archive {
         let path = self.path.clone();
         move |source| ArchiveError::Manifest { path, source }
     }
+}
+
+/// The place of an ordinary file of a folder. No name leads out of the folder.
+fn in_folder(folder: &Path, file: &str) -> Option<Place> {
+    let path = folder.join(plain_name(Path::new(file)));
+    let about = path.metadata().ok().filter(Metadata::is_file)?;
+    let extent = Extent { offset: 0, size: about.len() };
+    Some(Place { path: path.into(), extent })
 }
 
 /// The position of each file of a tar; a link within it has the position of its target.
@@ -507,15 +587,15 @@ fn family(path: &Path) -> io::Result<String> {
     Ok(format!("archive-{}-", digest.short()))
 }
 
-fn begins_with(file: &mut File, offset: u64, magic: [u8; 2]) -> io::Result<bool> {
+/// Whether the next bytes of a file are these.
+fn begins_with(file: &mut File, magic: [u8; 2]) -> io::Result<bool> {
     let mut begin = Vec::new();
-    file.seek(SeekFrom::Start(offset))?;
     file.take(2).read_to_end(&mut begin)?;
     Ok(begin == magic)
 }
 
 /// The digests of a compressed layer and of its uncompressed content, in one pass.
-fn gzip_digests(file: &mut File, place: Extent) -> io::Result<(Digest, Digest)> {
+fn gzip_digests(place: &Place) -> io::Result<(Digest, Digest)> {
     struct Tee<R>(R, Sha256);
     impl<R: Read> Read for Tee<R> {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -524,8 +604,8 @@ fn gzip_digests(file: &mut File, place: Extent) -> io::Result<(Digest, Digest)> 
             Ok(n_read)
         }
     }
-    file.seek(SeekFrom::Start(place.offset))?;
-    let mut outer = BufReader::new(Tee(file.take(place.size), Sha256::new()));
+    let packed = place.open()?.take(place.extent.size);
+    let mut outer = BufReader::new(Tee(packed, Sha256::new()));
     let mut inner = Tee(MultiGzDecoder::new(&mut outer), Sha256::new());
     io::copy(&mut inner, &mut io::sink())?;
     let inner = inner.1;

@@ -262,7 +262,11 @@ async fn import(folder: &Path, tag: &str, on_line: OnLine<'_>) -> Result<(), Bui
 
 /// Saves an image as an archive. It is written under another name and then renamed, so that the
 /// file is always complete.
-async fn save(tag: &str, archive: &Path) -> Result<(), BuildError> {
+/// Saves an image of this computer's Docker as an archive.
+///
+/// # Errors
+/// When Docker is missing or down, has no such image, or the archive cannot be written.
+pub async fn save(tag: &str, archive: &Path) -> Result<(), BuildError> {
     let failed = |source| BuildError::Cache { path: archive.to_owned(), source };
     let folder = archive.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed)?;

@@ -8,6 +8,7 @@ use super::app::{AgentError, DeployError, NoDeployment, NoTask, NoVersion, Still
 use super::cannot_add::CannotAdd;
 use super::cluster_files::{ClusterFiles, ClusterFilesError};
 use super::job::{BadJob, NoJob, NotRun, NotShown};
+use super::push::PushError;
 use super::target::{ServiceError, TargetError};
 use super::users::UserError;
 use crate::event::{count, in_words};
@@ -163,6 +164,9 @@ pub enum Error {
     /// A request to Marathon or Chronos.
     #[error(transparent)]
     Service(Box<ServiceError>),
+    /// An image was not pushed.
+    #[error(transparent)]
+    Push(Box<PushError>),
     /// An app cannot go back to a version.
     #[error(transparent)]
     NoVersion(#[from] NoVersion),
@@ -266,6 +270,12 @@ impl From<AgentError> for Error {
     }
 }
 
+impl From<PushError> for Error {
+    fn from(error: PushError) -> Self {
+        Self::Push(Box::new(error))
+    }
+}
+
 impl From<ServiceError> for Error {
     fn from(error: ServiceError) -> Self {
         Self::Service(Box::new(error))
@@ -339,6 +349,7 @@ impl Error {
             Self::Service(error) => error.kind(),
             Self::Agent(error) => error.kind(),
             Self::NoTask(NoTask::Named { .. }) => ExitKind::Usage,
+            Self::Push(error) => error.kind(),
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => of_probes(errors),
             Self::Machine(

@@ -223,7 +223,7 @@ impl<'a> Building<'a> {
 }
 
 /// The name that images have for this computer's processor.
-fn architecture() -> &'static str {
+pub(super) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

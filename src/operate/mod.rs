@@ -23,6 +23,7 @@ mod machines;
 pub mod plan;
 mod preview;
 mod proof;
+pub mod push;
 mod run;
 mod ssh_limits;
 mod starting;

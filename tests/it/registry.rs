@@ -2,15 +2,16 @@
 //! script of their image, with paths and a port of this computer.
 
 use std::fs;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use jiff::Timestamp;
 use platform::api::registry::{Access, Registry, RegistryError};
 use platform::certificate::San;
 use platform::component::{copier, registry};
+use platform::digest::Digest;
 use platform::secret::Secret;
 use platform::state::State;
 use reqwest::blocking::Client;
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 
 use crate::cluster::Cluster;
 use crate::edge::{MARATHON, files, text, weaknesses};
+use crate::fixture::{ARCHITECTURE, config, flip, layer, saved};
 use crate::here::{LONG, eventually, free_port};
 
 /// Who has a password; of them, these may push.
@@ -30,17 +32,21 @@ const PUSHERS: [&str; 3] = [registry::ACCOUNT, copier::ACCOUNT, "ann"];
 struct Server {
     process: Child,
     folder: TempDir,
-    port: u16,
+    at: SocketAddr,
     ca_pem: String,
 }
 
 impl Server {
     fn start() -> Self {
+        Self::start_at((Ipv4Addr::LOCALHOST, free_port()).into())
+    }
+
+    fn start_at(at: SocketAddr) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let state = State::of(&folder.path().join("lab.yaml"), &"lab".parse().unwrap());
         let now = Timestamp::now();
         let ca = state.ca(now).unwrap();
-        let san = San::Ip([127, 0, 0, 1].into());
+        let san = San::Ip(at.ip());
         let leaf = ca.certificate("edge", &[san], now).unwrap();
         let line = |user: &str| state.htpasswd_line(user, &password(user)).unwrap();
         let lines = ALL.map(|user| line(user) + "\n");
@@ -49,8 +55,7 @@ impl Server {
         cluster.inputs.certificates = [("edge".parse().unwrap(), pair)].into();
         cluster.inputs.htpasswd = Secret::new(lines.concat());
         cluster.inputs.pushers = PUSHERS.map(str::to_owned).into();
-        let port = free_port();
-        let here = |text: &str| localized(text, folder.path(), port);
+        let here = |text: &str| localized(text, folder.path(), at);
         for (name, file) in files(&cluster, "registry") {
             fs::write(folder.path().join(name), here(&text(&file))).unwrap();
         }
@@ -66,17 +71,18 @@ impl Server {
             .spawn()
             .expect("a shell runs");
         state.keep().unwrap();
-        let mut server = Self { process, folder, port, ca_pem };
+        let mut server = Self { process, folder, at, ca_pem };
         server.until_it_listens();
         server
     }
 
     fn until_it_listens(&mut self) {
-        let (process, log) = (&mut self.process, self.folder.path().join("log"));
+        let (process, at, log) =
+            (&mut self.process, self.at, self.folder.path().join("log"));
         eventually("the registry listens", || {
             let log = || fs::read_to_string(&log).unwrap();
             assert!(process.try_wait().unwrap().is_none(), "it ended: {}", log());
-            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+            TcpStream::connect(at).is_ok()
         });
     }
 
@@ -87,7 +93,7 @@ impl Server {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("https://127.0.0.1:{}{path}", self.port)
+        format!("https://{}{path}", self.at)
     }
 
     /// The status and the body of the answer to this user.
@@ -102,7 +108,7 @@ impl Server {
     fn may_push(&self, user: &str, password: &str) -> Result<bool, RegistryError> {
         let access = Access {
             name: "the registry on edge",
-            address: &format!("127.0.0.1:{}", self.port),
+            address: &self.at.to_string(),
             ca_pem: &self.ca_pem,
             user,
             password: &Secret::new(password),
@@ -132,7 +138,7 @@ impl Drop for Server {
 }
 
 /// A text of the container without what only a container has.
-fn localized(text: &str, folder: &Path, port: u16) -> String {
+fn localized(text: &str, folder: &Path, at: SocketAddr) -> String {
     let folder = folder.to_str().unwrap();
     text.replace("/tmp/", &format!("{folder}/"))
         .replace("/bin/docker-registry", "docker-registry")
@@ -140,8 +146,8 @@ fn localized(text: &str, folder: &Path, port: u16) -> String {
         .replace("/bin/sh", "sh")
         .replace("/etc/registry", folder)
         .replace("/var/lib/registry", &format!("{folder}/data"))
-        .replace("bind :5000 ", &format!("bind 127.0.0.1:{port} "))
-        .replace("127.0.0.1:5000 ", &format!("127.0.0.1:{port} "))
+        .replace("bind :5000 ", &format!("bind {at} "))
+        .replace("127.0.0.1:5000 ", &format!("{at} "))
 }
 
 fn password(user: &str) -> Secret {
@@ -244,11 +250,130 @@ fn this_program_sees_who_may_push_and_a_change_holds_also_on_open_connections() 
 #[test]
 fn it_ends_if_the_registry_ends_and_speaks_no_weak_tls() {
     let mut server = Server::start();
-    assert_eq!(weaknesses(server.port), [""; 0]);
+    assert_eq!(weaknesses(server.at.port()), [""; 0]);
     let group = server.process.id().to_string();
     let mut find = Command::new("pgrep");
     let found = find.args(["-g", &group, "-x", "docker-registry"]).output().unwrap();
     let registry = String::from_utf8(found.stdout).unwrap().trim().parse().unwrap();
     kill_process(Pid::from_raw(registry).unwrap(), Signal::KILL).unwrap();
     eventually("it ends", || server.process.try_wait().unwrap().is_some());
+}
+
+/// An address of this computer that no other test uses: a URL of an edge says nothing of the port of its
+/// registry, which is always the same.
+const EDGE: Ipv4Addr = Ipv4Addr::new(127, 86, 5, 14);
+
+/// `platform image push` at that edge, as this user.
+fn push(server: &Server, user: &str, password: &Secret, words: &[&str]) -> Output {
+    let ca = server.folder.path().join("trusted.crt");
+    fs::write(&ca, &server.ca_pem).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_platform"))
+        .args(["image", "push"])
+        .args(words)
+        .env_remove("PLATFORM_INVENTORY")
+        .env("PLATFORM_URL", format!("https://{EDGE}:8443"))
+        .env("PLATFORM_CA_FILE", ca)
+        .env("PLATFORM_USER", user)
+        .env("PLATFORM_PASSWORD", password.expose())
+        .output()
+        .expect("the program runs")
+}
+
+/// Writes an OCI layout. Its index names images for three kinds of machines, and only that for this
+/// computer is there.
+fn write_layout(folder: &Path, layer: &[u8]) {
+    let blobs = folder.join("blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    let stored = |bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        fs::write(blobs.join(digest.hex()), bytes).unwrap();
+        serde_json::json!({"digest": digest, "size": bytes.len()})
+    };
+    let described = |bytes: &[u8], kind: &str| {
+        let mut descriptor = stored(bytes);
+        descriptor["mediaType"] = format!("application/vnd.oci.image.{kind}").into();
+        descriptor
+    };
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "config": described(&config(&[layer]), "config.v1+json"),
+        "layers": [described(layer, "layer.v1.tar")],
+    });
+    let own = described(manifest.to_string().as_bytes(), "manifest.v1+json");
+    let platforms = [ARCHITECTURE, "s390x", "riscv64"].map(|architecture| {
+        let mut entry = own.clone();
+        entry["platform"] =
+            serde_json::json!({"os": "linux", "architecture": architecture});
+        if architecture != ARCHITECTURE {
+            entry["digest"] = Digest::of(architecture.as_bytes()).as_str().into();
+        }
+        entry
+    });
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": platforms});
+    fs::write(folder.join("index.json"), index.to_string()).unwrap();
+}
+
+#[test]
+fn image_push_sends_what_is_missing_and_says_why_something_cannot_be_sent() {
+    let server = Server::start_at((EDGE, 5000).into());
+    let folder = server.folder.path();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let as_ann = |words: &[&str]| push(&server, "ann", &password("ann"), words);
+    let pushed = |words: &[&str]| {
+        let Output { status, stdout, stderr } = as_ann(words);
+        assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    };
+    let refused = |output: Output| {
+        assert!(!output.status.success(), "it was pushed");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let tags = |name: &str| {
+        let path = format!("/v2/{name}/tags/list");
+        server.ask(Method::GET, &path, "ann").1
+    };
+
+    let layer_bytes = layer(1, 5000);
+    let bytes = saved(&config(&[&layer_bytes]), &[&layer_bytes]);
+    let archive = folder.join("image.tar");
+    fs::write(&archive, &bytes).unwrap();
+    let first = pushed(&[&text(&archive)]);
+    assert!(first.starts_with(&format!("{EDGE}:5000/x:1 is sha256:")), "{first}");
+    assert!(first.contains("KiB sent.\n"), "{first}");
+    let again = pushed(&[&text(&archive)]);
+    assert!(again.contains("all of it was there already"), "{again}");
+
+    let layout = folder.join("layout");
+    write_layout(&layout, &layer(2, 5000));
+    let unnamed = refused(as_ann(&[&text(&layout)]));
+    assert!(unnamed.contains("add a name such as"), "{unnamed}");
+    let said = pushed(&[&text(&layout), "elsewhere.example/team/app:2"]);
+    assert!(said.contains(&format!("for linux/{ARCHITECTURE}")), "{said}");
+    assert!(tags("team/app").contains("\"2\""), "{}", tags("team/app"));
+
+    let no_right =
+        push(&server, "bob", &password("bob"), &[&text(&archive), "team/app:3"]);
+    assert!(refused(no_right).contains("`bob` may pull from the registry, but not push"));
+    let wrong = Secret::new("hunter2");
+    let wrong = refused(push(&server, "ann", &wrong, &[&text(&archive), "team/app:3"]));
+    assert!(
+        wrong.contains("check PLATFORM_USER") && !wrong.contains("hunter2"),
+        "{wrong}"
+    );
+
+    let damaged = folder.join("damaged");
+    let content = layer(3, 5000);
+    write_layout(&damaged, &content);
+    let blob = damaged.join("blobs/sha256").join(Digest::of(&content).hex());
+    let mut flipped = content.clone();
+    flip(&mut flipped, &content);
+    fs::write(blob, flipped).unwrap();
+    let said = refused(as_ann(&[&text(&damaged), "team/app:3"]));
+    assert!(said.contains("is damaged"), "{said}");
+    fs::write(&archive, &bytes[..bytes.len() / 2]).unwrap();
+    let said = refused(as_ann(&[&text(&archive), "team/app:3"]));
+    assert!(said.contains("is cut short or is not an archive"), "{said}");
+    let said = refused(as_ann(&["./nothing.tar", "team/app:3"]));
+    assert!(said.contains("there is no file or folder `./nothing.tar`"), "{said}");
+    assert!(!tags("team/app").contains("\"3\""), "{}", tags("team/app"));
 }

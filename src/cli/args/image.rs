@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::Inventory;
+use super::{Inventory, TargetArgs};
 
 /// `platform image`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
@@ -22,6 +22,8 @@ pub enum ImageVerb {
     Build(ImageBuild),
     /// Record which images the tags of an inventory's catalogue point to
     Pin(ImagePin),
+    /// Push an image to the registry of a cluster, for its apps
+    Push(ImagePush),
     /// Write out the built-in catalogues and the folders of their images
     Recipes(ImageRecipes),
 }
@@ -67,6 +69,35 @@ pub struct ImagePin {
     /// Ask for all digests again, also for those that are kept
     #[arg(long)]
     pub update: bool,
+}
+
+/// `platform image push`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+Sends the image to the edge of the cluster and returns when all edge hosts have it. What the \
+registry has is not sent again, so a push that was cut goes on where it was, layer by layer. If \
+there is an image for each of several kinds of machines, the one for this computer's kind is sent. \
+Only an image of the local Docker needs Docker.
+
+Without an inventory, PLATFORM_URL, PLATFORM_USER, PLATFORM_PASSWORD_FILE and PLATFORM_CA_FILE say \
+where the edge is and who pushes; the push then returns when the first edge host has the image.
+
+EXAMPLES
+  An image of the local Docker, under the name that it has:
+    platform image push team/app:1.0 -i lab.yaml
+
+  A file of `docker save`, or an OCI layout in a file or folder:
+    platform image push app.tar team/app:1.0 -i lab.yaml")]
+pub struct ImagePush {
+    /// A file of `docker save`, an OCI layout, or an image of the local Docker
+    #[arg(value_name = "ARCHIVE|DIR|REF")]
+    pub source: String,
+    /// The name in the registry; without one, that which the image has
+    #[arg(value_name = "NAME:TAG")]
+    pub name: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub target: TargetArgs,
 }
 
 /// `platform image recipes`
