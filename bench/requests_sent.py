@@ -1,4 +1,4 @@
-"""A client that sends requests at a constant rate, and what became of each."""
+"""Clients: of requests at a constant rate, and of streams; what became of each."""
 
 import asyncio
 import threading
@@ -6,7 +6,7 @@ import time
 
 RATE = 200  # requests per second
 PATIENCE = 5.0  # seconds for one request
-REQUEST = b"GET / HTTP/1.0\r\n\r\n"
+REQUEST = "{method} {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n"
 
 
 class Requests:
@@ -15,8 +15,8 @@ class Requests:
     They are sent at their time, whether the ones before were answered or not.
     """
 
-    def __init__(self, host: str, port: int):
-        self._at = (host, port)
+    def __init__(self, host: str, port: int, method: str = "GET"):
+        self._at = (host, port, method)
         self._sent: list[tuple[float, bool]] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._send()))
@@ -58,12 +58,50 @@ class Requests:
         self._sent.append((at, await _is_answered(*self._at)))
 
 
-async def _is_answered(host: str, port: int) -> bool:
+class Streams:
+    """Answers without an end that are read inside of a `with`."""
+
+    def __init__(self, host: str, port: int, n: int):
+        self._at = (host, port)
+        self._n = n
+        self._n_cut = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._read()))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def n_cut(self) -> int:
+        """How many ended, or never began, before the end of the `with`."""
+        return self._n_cut
+
+    async def _read(self) -> None:
+        await asyncio.gather(*(self._one() for _ in range(self._n)))
+
+    async def _one(self) -> None:
+        try:
+            reader, writer = await asyncio.open_connection(*self._at)
+            writer.write(REQUEST.format(method="GET", path="/stream").encode())
+            while await asyncio.wait_for(reader.read(4096), PATIENCE):
+                if self._ended.is_set():
+                    writer.close()
+                    return
+        except OSError:
+            pass
+        self._n_cut += 1
+
+
+async def _is_answered(host: str, port: int, method: str = "GET") -> bool:
     try:
         async with asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_connection(host, port)
             try:
-                writer.write(REQUEST)
+                writer.write(REQUEST.format(method=method, path="/").encode())
                 answer = await reader.read()
             finally:
                 writer.close()
