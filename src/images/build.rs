@@ -260,9 +260,8 @@ async fn import(folder: &Path, tag: &str, on_line: OnLine<'_>) -> Result<(), Bui
     docker(&["image", "tag", &id, tag], ASK).await.map(drop)
 }
 
-/// Saves an image as an archive. It is written under another name and then renamed, so that the
-/// file is always complete.
-/// Saves an image of this computer's Docker as an archive.
+/// Saves an image of this computer's Docker as an archive. It is written under another name and then
+/// renamed, so that the file is always complete.
 ///
 /// # Errors
 /// When Docker is missing or down, has no such image, or the archive cannot be written.
