@@ -11,7 +11,10 @@ const APP: &str = "/verbs";
 /// Runs a verb on the cluster.
 pub(super) fn ask(lab: &Lab, words: &[&str]) -> Run {
     let mut program = lab.program();
-    Running::start(program.args(words).arg("-i").arg(lab.inventory())).end()
+    // Behind `--` it would be a word of a command.
+    let (verb, rest) = words.split_at(2);
+    program.args(verb).arg("-i").arg(lab.inventory()).args(rest);
+    Running::start(&mut program).end()
 }
 
 fn json_of(lab: &Lab, words: &[&str]) -> Value {
