@@ -5,6 +5,8 @@
 //! several at once. Hosts pull by digest, and the manifest is sent last, so a partial upload
 //! never counts as an image.
 
+mod contents;
+
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +21,12 @@ use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, HeaderValue};
 use tokio_util::io::ReaderStream;
 
+pub use self::contents::{Described, Part, Runs, Variant};
 use super::tunnel;
 use crate::digest::Digest;
 use crate::images::{Blob, Damaged, Image, media_type};
 use crate::secret::Secret;
+use crate::unit::Size;
 
 const ANSWER: Duration = Duration::from_secs(15);
 /// The time that a blob's upload may take in addition to the time for its bytes.
@@ -135,6 +139,26 @@ pub enum RegistryError {
         what: String,
         /// The HTTP status.
         status: u16,
+    },
+    /// Its answer has not the form of a registry's.
+    #[error("the answer of {name} cannot be read ({what})")]
+    Unreadable {
+        /// The registry.
+        name: String,
+        /// The request.
+        what: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// Its answer is longer than any of a registry should be.
+    #[error("the answer of {name} is longer than {} ({what})", Size::bytes(*limit))]
+    TooLong {
+        /// The registry.
+        name: String,
+        /// The request.
+        what: String,
+        /// The most bytes that are read.
+        limit: u64,
     },
     /// It rejected a part of an image.
     #[error("{name} did not accept {what}")]

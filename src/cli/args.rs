@@ -30,7 +30,10 @@ pub use group::{
     Group, GroupDeploy, GroupDiff, GroupLs, GroupRm, GroupScale, GroupShow, GroupVerb,
     OneGroup,
 };
-pub use image::{Image, ImageBuild, ImagePin, ImagePush, ImageRecipes, ImageVerb};
+pub use image::{
+    Image, ImageBuild, ImageInspect, ImageLs, ImagePin, ImagePush, ImageRecipes,
+    ImageSearch, ImageVerb,
+};
 pub use job::{
     Job, JobAdd, JobGraph, JobKill, JobLs, JobRm, JobRun, JobShow, JobStat, JobVerb,
     OneJob,

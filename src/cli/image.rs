@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::args::{Global, ImageBuild, ImagePin, ImagePush, ImageRecipes};
+use super::args::{
+    Global, ImageBuild, ImageInspect, ImageLs, ImagePin, ImagePush, ImageRecipes,
+    ImageSearch, TargetArgs,
+};
 use super::exit::Exit;
 use super::session::{SessionKind, screen};
 use super::{client, error, print};
@@ -11,6 +14,7 @@ use crate::images::pins::{FILE, Pin};
 use crate::images::recipes;
 use crate::inventory::CatalogSource;
 use crate::operate::push::{self, PushOrder};
+use crate::operate::stored_images::{self, Which};
 use crate::operate::{ClusterFiles, Error, build_all, pin_all};
 
 pub(super) async fn build(args: &ImageBuild, global: &Global) -> Exit {
@@ -62,6 +66,28 @@ pub(super) async fn push(args: &ImagePush, global: &Global) -> Exit {
     };
     let shown = pushed.map(|pushed| (pushed.show(), pushed));
     client::conclude(ctx, shown, global)
+}
+
+pub(super) async fn ls(args: &ImageLs, global: &Global) -> Exit {
+    list(Which { all: args.all, text: None }, &args.target, global).await
+}
+
+pub(super) async fn search(args: &ImageSearch, global: &Global) -> Exit {
+    let which = Which { all: args.all, text: Some(&args.text) };
+    list(which, &args.target, global).await
+}
+
+async fn list(which: Which<'_>, target: &TargetArgs, global: &Global) -> Exit {
+    let ctx = client::display(global);
+    let found = stored_images::list(target.inventory.as_deref(), which, &ctx).await;
+    client::conclude(ctx, found.map(|found| (found.show(), found)), global)
+}
+
+pub(super) async fn inspect(args: &ImageInspect, global: &Global) -> Exit {
+    let ctx = client::display(global);
+    let inventory = args.target.inventory.as_deref();
+    let found = stored_images::inspect(inventory, &args.name, &ctx).await;
+    client::conclude(ctx, found.map(|found| (found.show(), found)), global)
 }
 
 pub(super) fn recipes(args: &ImageRecipes) -> Exit {

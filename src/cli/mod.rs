@@ -70,9 +70,12 @@ async fn verb(Args { global, verb }: Args) -> Exit {
         },
         Verb::Image(args) => match args.verb {
             ImageVerb::Build(args) => image::build(&args, &global).await,
+            ImageVerb::Inspect(args) => image::inspect(&args, &global).await,
+            ImageVerb::Ls(args) => image::ls(&args, &global).await,
             ImageVerb::Pin(args) => image::pin(&args).await,
             ImageVerb::Push(args) => image::push(&args, &global).await,
             ImageVerb::Recipes(args) => image::recipes(&args),
+            ImageVerb::Search(args) => image::search(&args, &global).await,
         },
         Verb::Completions(args) => completions::run(&args),
     }

@@ -9,6 +9,7 @@ use super::cannot_add::CannotAdd;
 use super::cluster_files::{ClusterFiles, ClusterFilesError};
 use super::job::{BadJob, NoJob, NotRun, NotShown};
 use super::push::PushError;
+use super::stored_images::StoredImagesError;
 use super::target::{ServiceError, TargetError};
 use super::users::UserError;
 use crate::event::{count, in_words};
@@ -167,6 +168,9 @@ pub enum Error {
     /// An image was not pushed.
     #[error(transparent)]
     Push(Box<PushError>),
+    /// Images of the registry cannot be shown.
+    #[error(transparent)]
+    StoredImages(Box<StoredImagesError>),
     /// An app cannot go back to a version.
     #[error(transparent)]
     NoVersion(#[from] NoVersion),
@@ -276,6 +280,12 @@ impl From<PushError> for Error {
     }
 }
 
+impl From<StoredImagesError> for Error {
+    fn from(error: StoredImagesError) -> Self {
+        Self::StoredImages(Box::new(error))
+    }
+}
+
 impl From<ServiceError> for Error {
     fn from(error: ServiceError) -> Self {
         Self::Service(Box::new(error))
@@ -318,8 +328,8 @@ impl Error {
             | Self::Pins(PinError::Form { .. })
             | Self::NoRoom(_)
             | Self::NeverExpires
-            | Self::Template(_) => ExitKind::Invalid,
-            Self::Secret(_) => ExitKind::Invalid,
+            | Self::Template(_)
+            | Self::Secret(_) => ExitKind::Invalid,
             Self::Lock(_)
             | Self::ClusterLock(_)
             | Self::KeyLost(_)
@@ -334,8 +344,7 @@ impl Error {
             | Self::NoSuchHost { .. }
             | Self::AllThereIs(_)
             | Self::User(UserError::Unknown { .. }) => ExitKind::Usage,
-            Self::User(_) => ExitKind::Refused,
-            Self::CannotAdd(_) => ExitKind::Refused,
+            Self::User(_) | Self::CannotAdd(_) => ExitKind::Refused,
             // These kinds say that nothing was changed, which is not true here.
             Self::AfterChanges { why, .. } => match why.kind() {
                 ExitKind::Refused | ExitKind::Invalid | ExitKind::Usage => {
@@ -350,6 +359,7 @@ impl Error {
             Self::Agent(error) => error.kind(),
             Self::NoTask(NoTask::Named { .. }) => ExitKind::Usage,
             Self::Push(error) => error.kind(),
+            Self::StoredImages(error) => error.kind(),
             Self::Unreachable(errors) => of_remotes(errors.iter()),
             Self::Probe(errors) => of_probes(errors),
             Self::Machine(

@@ -7,7 +7,6 @@ use std::convert::Infallible;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +16,9 @@ use serde::Serialize;
 use super::RunContext;
 use super::error::{Error, ExitKind};
 use super::image::architecture;
-use super::target::{self, EdgeRegistries};
-use crate::api::http::Endpoint;
-use crate::api::registry::{Access, OnBytes, Registry, RegistryError};
+use super::image_name::{BadImageName, ImageName};
+use super::target::{EdgeRegistries, EdgeRegistryError};
+use crate::api::registry::OnBytes;
 use crate::digest::Digest;
 use crate::event::{Event, count, in_words};
 use crate::host::{HostName, joined};
@@ -85,11 +84,8 @@ pub enum PushError {
     #[error("{0} does not say what its image is called: add a name such as team/app:1.0")]
     NoName(String),
     /// The name cannot be used.
-    #[error(
-        "`{0}` cannot be a name in the registry: write one such as team/app:1.0, with small \
-         letters before the tag"
-    )]
-    BadName(String),
+    #[error(transparent)]
+    BadName(#[from] BadImageName),
     /// There is no room for a copy.
     #[error("cannot make a folder for temporary files: set TMPDIR to a folder with room")]
     Temporary(#[source] io::Error),
@@ -99,15 +95,9 @@ pub enum PushError {
          of the cluster"
     )]
     Denied(String),
-    /// The login that the environment gives is refused.
-    #[error(
-        "the registry rejects the password of `{0}`: check PLATFORM_USER, PLATFORM_PASSWORD and \
-         PLATFORM_PASSWORD_FILE"
-    )]
-    WrongLogin(String),
     /// The registry does not take it.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Edge(#[from] EdgeRegistryError),
     /// Not all hosts have it.
     #[error(
         "{image} is pushed, but not all edge hosts have it after {}s: {seen}; the copying goes \
@@ -130,49 +120,10 @@ impl PushError {
         match self {
             Self::NoSource(_) | Self::NoName(_) | Self::BadName(_) => ExitKind::Usage,
             Self::Denied(_) => ExitKind::Refused,
-            Self::Registry(RegistryError::Unreachable { .. }) => ExitKind::Unreachable,
-            Self::Registry(RegistryError::TimedOut { .. }) | Self::Late { .. } => {
-                ExitKind::TimedOut
-            }
+            Self::Edge(error) => error.kind(),
+            Self::Late { .. } => ExitKind::TimedOut,
             _ => ExitKind::Failed,
         }
-    }
-}
-
-/// A name in the registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct ImageName {
-    repository: String,
-    tag: String,
-}
-
-impl FromStr for ImageName {
-    type Err = PushError;
-
-    /// Reads `team/app:1.0`. The name of a registry before it is left out: another one is meant.
-    fn from_str(text: &str) -> Result<Self, PushError> {
-        let is_host = |part: &str| {
-            let begins =
-                part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[');
-            begins && (part.contains(['.', ':']) || part == "localhost")
-        };
-        let (_, name) =
-            text.split_once('/').filter(|(host, _)| is_host(host)).unwrap_or(("", text));
-        let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
-        let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let is_part = |part: &str| {
-            part.starts_with(is_inner)
-                && part.ends_with(is_inner)
-                && part.chars().all(|c| is_inner(c) || "._-".contains(c))
-        };
-        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let is_tag = tag.len() <= 128
-            && tag.starts_with(is_word)
-            && tag.chars().all(|c| is_word(c) || ".-".contains(c));
-        if repository.len() > 255 || !repository.split('/').all(is_part) || !is_tag {
-            return Err(PushError::BadName(text.to_owned()));
-        }
-        Ok(Self { repository: repository.to_owned(), tag: tag.to_owned() })
     }
 }
 
@@ -185,13 +136,14 @@ pub async fn push(
     order: PushOrder<'_>,
     ctx: &RunContext<'_>,
 ) -> Result<PushedImage, Error> {
-    let given = order.name.map(str::parse::<ImageName>).transpose()?;
-    let edge = target::registries(order.inventory, ctx).await?;
+    let given = order.name.map(str::parse::<ImageName>).transpose();
+    let given = given.map_err(PushError::from)?;
+    let edge = EdgeRegistries::find(order.inventory, ctx).await?;
     let temporary = tempfile::tempdir().map_err(PushError::Temporary)?;
     let (image, saved_as) = read(order.source, temporary.path()).await?;
     let name = match (given, saved_as) {
         (Some(name), _) => name,
-        (None, Some(saved_as)) => saved_as.parse()?,
+        (None, Some(saved_as)) => saved_as.parse().map_err(PushError::BadName)?,
         (None, None) => return Err(PushError::NoName(order.source.to_owned()).into()),
     };
     Ok(send(&edge, &image, &name, ctx).await?)
@@ -223,29 +175,18 @@ async fn send(
 ) -> Result<PushedImage, PushError> {
     let ImageName { repository, tag } = name;
     let shown = format!("{}/{repository}:{tag}", edge.front);
-    let registry =
-        open(edge, &edge.front, &format!("the registry at {}", edge.front)).await?;
-    let user = || edge.login.user.clone();
+    let registry = edge.open_front().await?;
     let events = ctx.events.clone();
     let what = format!("push {repository}:{tag}");
     let on_bytes: OnBytes = Arc::new(move |done, total| {
         events.emit(&Event::Progress { what: what.clone(), done, total });
     });
-    let pushed = async {
-        registry.check().await?;
-        match registry.may_push().await? {
-            true => Ok(registry.push(image, repository, tag, on_bytes).await?),
-            false => Err(PushError::Denied(user())),
-        }
-    };
-    let pushed = pushed.await.map_err(|error| match error {
-        PushError::Registry(RegistryError::WrongPassword { .. })
-            if edge.hosts.is_empty() =>
-        {
-            PushError::WrongLogin(user())
-        }
-        error => error,
-    })?;
+    let told = |error| PushError::Edge(edge.told(error));
+    registry.check().await.map_err(told)?;
+    if !registry.may_push().await.map_err(told)? {
+        return Err(PushError::Denied(edge.login.user.clone()));
+    }
+    let pushed = registry.push(image, repository, tag, on_bytes).await.map_err(told)?;
     until_everywhere(edge, &image.digest, name, image_size(image), ctx).await?;
     Ok(PushedImage {
         image: shown,
@@ -261,21 +202,6 @@ fn image_size(image: &Image) -> u64 {
     image.blobs().iter().map(|blob| blob.size).sum()
 }
 
-async fn open(
-    edge: &EdgeRegistries,
-    at: &Endpoint,
-    name: &str,
-) -> Result<Registry, RegistryError> {
-    Registry::new(Access {
-        name,
-        address: &at.to_string(),
-        ca_pem: &edge.ca_pem,
-        user: &edge.login.user,
-        password: &edge.login.password,
-    })
-    .await
-}
-
 /// Waits until the tag leads to the image on every host that is known.
 async fn until_everywhere(
     edge: &EdgeRegistries,
@@ -286,7 +212,7 @@ async fn until_everywhere(
 ) -> Result<(), PushError> {
     let mut registries = Vec::new();
     for (host, at) in &edge.hosts {
-        let registry = open(edge, at, &format!("the registry on {host}")).await?;
+        let registry = edge.open(at, &format!("the registry on {host}")).await?;
         registries.push((host, registry));
     }
     let ImageName { repository, tag } = name;
@@ -339,29 +265,6 @@ impl PushedImage {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn name(text: &str) -> Option<String> {
-        let name = text.parse::<ImageName>().ok();
-        name.map(|ImageName { repository, tag }| format!("{repository} {tag}"))
-    }
-
-    #[test]
-    fn a_name_is_that_in_the_cluster_s_registry_whatever_registry_it_came_from() {
-        for (text, expected) in [
-            ("app", "app latest"),
-            ("team/app:1.0", "team/app 1.0"),
-            ("10.0.0.100:5000/team/app:1.0", "team/app 1.0"),
-            ("docker.io/library/redis", "library/redis latest"),
-            ("localhost/a__b:_x", "a__b _x"),
-        ] {
-            assert_eq!(name(text).as_deref(), Some(expected), "{text}");
-        }
-        for bad in
-            ["", "App", "a b", "a//b", "../a", "a:", "a:b:c", "a:-x", "a@sha256:0", "/a"]
-        {
-            assert_eq!(name(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn what_was_sent_and_where_it_is_now_is_said() {

@@ -4,6 +4,8 @@
 //! No password is ever an argument: that of a cluster is in its state folder, any other one is in
 //! a variable or a file.
 
+mod registries;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use std::time::Duration;
 use hyper::Uri;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+pub(super) use self::registries::EdgeRegistries;
+pub use self::registries::EdgeRegistryError;
 use super::RunContext;
 use super::cluster_files::ClusterFiles;
 use super::error::{Error, ExitKind};
@@ -22,13 +26,12 @@ use crate::api::direct::{Direct, NoTrust, Trust};
 use crate::api::http::{Access, ApiError, Endpoint, Login, Reason};
 use crate::api::marathon::Marathon;
 use crate::api::mesos::Master;
+use crate::component::haproxy;
 use crate::component::mesos::OPERATOR;
-use crate::component::{haproxy, registry};
 use crate::event::in_words;
-use crate::host::HostName;
 use crate::inventory::Component;
 use crate::inventory::component::{
-    CHRONOS_EDGE_PORT, MARATHON_EDGE_PORT, MESOS_EDGE_PORT, REGISTRY_PORT,
+    CHRONOS_EDGE_PORT, MARATHON_EDGE_PORT, MESOS_EDGE_PORT,
 };
 use crate::secret::Secret;
 use crate::state::Environment;
@@ -190,80 +193,6 @@ fn origin(inventory: Option<&Path>, env: Environment<'_>) -> Result<Origin, Targ
         (Some(inventory), None) => Ok(Origin::Inventory(inventory.to_owned())),
         (None, Some(_)) => Ok(Origin::Environment),
     }
-}
-
-/// The registries of a cluster's edge, and how to log in there.
-pub(super) struct EdgeRegistries {
-    /// Where everyone finds one of them.
-    pub(super) front: Endpoint,
-    /// That of each edge host; nothing if only the URL of the edge is known.
-    pub(super) hosts: Vec<(HostName, Endpoint)>,
-    /// The cluster's authority, in PEM.
-    pub(super) ca_pem: String,
-    /// Who pushes.
-    pub(super) login: Login,
-}
-
-/// Finds out where the registries are; sends them nothing yet.
-///
-/// # Errors
-/// Those of [`open`].
-pub(super) async fn registries(
-    inventory: Option<&Path>,
-    ctx: &RunContext<'_>,
-) -> Result<EdgeRegistries, Error> {
-    match origin(inventory, ctx.env)? {
-        Origin::Inventory(inventory) => registries_of_cluster(&inventory, ctx).await,
-        Origin::Environment => Ok(registries_of_environment(ctx.env)?),
-    }
-}
-
-async fn registries_of_cluster(
-    path: &Path,
-    ctx: &RunContext<'_>,
-) -> Result<EdgeRegistries, Error> {
-    let files = ClusterFiles::open(path)?;
-    let password = files.state.kept_secret(registry::SECRET)?;
-    let password = password.ok_or_else(|| TargetError::NotUp(path.to_owned()))?;
-    let authorities = files.state.certificates()?.authorities;
-    let machines = machines::running(&files, ctx).await?;
-    let topology = Topology::new(&files.inventory, &machines)?;
-    let endpoint =
-        |address: &dyn ToString| Endpoint::new(&address.to_string(), REGISTRY_PORT);
-    let hosts = topology.registries();
-    let hosts: Vec<(HostName, Endpoint)> =
-        hosts.map(|node| (node.host.clone(), endpoint(&node.address))).collect();
-    let first = hosts.first().ok_or_else(|| Error::NoMachine(path.to_owned()))?;
-    Ok(EdgeRegistries {
-        front: topology.vip.map_or_else(|| first.1.clone(), |vip| endpoint(&vip)),
-        ca_pem: authorities.iter().map(|(_, authority)| authority.pem()).collect(),
-        login: Login { user: registry::ACCOUNT.to_owned(), password },
-        hosts,
-    })
-}
-
-fn registries_of_environment(
-    env: Environment<'_>,
-) -> Result<EdgeRegistries, TargetError> {
-    let service = service(URL, env)?
-        .ok_or(TargetError::NoUrl { variable: URL, service: "the edge" })?;
-    if !service.tls {
-        let why = "the registry is reached over TLS alone".to_owned();
-        return Err(TargetError::Url { variable: URL, why });
-    }
-    let ca_file = (env)(CA_FILE).ok_or(TargetError::Login(
-        "PLATFORM_CA_FILE is not set: the registry shows a certificate of the cluster's own \
-         authority, which is .platform/CLUSTER/ca/ca.crt beside the inventory",
-    ))?;
-    Ok(EdgeRegistries {
-        front: Endpoint { host: service.at.host, port: REGISTRY_PORT },
-        hosts: Vec::new(),
-        ca_pem: read(CA_FILE, Path::new(&ca_file))?,
-        login: login(env)?.ok_or(TargetError::Login(
-            "the registry asks for a login: set PLATFORM_USER, and PLATFORM_PASSWORD or \
-             PLATFORM_PASSWORD_FILE",
-        ))?,
-    })
 }
 
 /// The edge of a cluster, as its inventory and its state folder describe it. Everyone outside may

@@ -265,10 +265,15 @@ const EDGE: Ipv4Addr = Ipv4Addr::new(127, 86, 5, 14);
 
 /// `platform image push` at that edge, as this user.
 fn push(server: &Server, user: &str, password: &Secret, words: &[&str]) -> Output {
+    image(server, user, password, &[&["push"], words].concat())
+}
+
+/// `platform image` with other words.
+fn image(server: &Server, user: &str, password: &Secret, words: &[&str]) -> Output {
     let ca = server.folder.path().join("trusted.crt");
     fs::write(&ca, &server.ca_pem).unwrap();
     Command::new(env!("CARGO_BIN_EXE_platform"))
-        .args(["image", "push"])
+        .arg("image")
         .args(words)
         .env_remove("PLATFORM_INVENTORY")
         .env("PLATFORM_URL", format!("https://{EDGE}:8443"))
@@ -350,6 +355,7 @@ fn image_push_sends_what_is_missing_and_says_why_something_cannot_be_sent() {
     let said = pushed(&[&text(&layout), "elsewhere.example/team/app:2"]);
     assert!(said.contains(&format!("for linux/{ARCHITECTURE}")), "{said}");
     assert!(tags("team/app").contains("\"2\""), "{}", tags("team/app"));
+    shows_what_it_has(&server);
 
     let no_right =
         push(&server, "bob", &password("bob"), &[&text(&archive), "team/app:3"]);
@@ -376,4 +382,41 @@ fn image_push_sends_what_is_missing_and_says_why_something_cannot_be_sent() {
     let said = refused(as_ann(&["./nothing.tar", "team/app:3"]));
     assert!(said.contains("there is no file or folder `./nothing.tar`"), "{said}");
     assert!(!tags("team/app").contains("\"3\""), "{}", tags("team/app"));
+}
+
+/// The registry has x:1 and team/app:2, as `image ls`, `search` and `inspect` show.
+fn shows_what_it_has(server: &Server) {
+    let asked = |user: &str, words: &[&str]| image(server, user, &password(user), words);
+    // Whoever may pull may look.
+    let shown = |words: &[&str]| {
+        let Output { status, stdout, stderr } = asked("bob", words);
+        assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    };
+    let listed = |words: &[&str]| -> Vec<String> {
+        let shown = shown(words);
+        let names = shown.lines().skip(1);
+        names.map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(listed(&["ls"]), ["team/app:2", "x:1"]);
+    assert_eq!(listed(&["search", "TEAM"]), ["team/app:2"]);
+    assert!(shown(&["search", "redis"]).starts_with("There is no such image"));
+
+    let json = shown(&["inspect", "team/app:2", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let platform = format!("linux/{ARCHITECTURE}");
+    assert_eq!(json["variants"][0]["platform"], platform.as_str(), "{json:#}");
+    assert_eq!(json["layers"].as_array().map(Vec::len), Some(1), "{json:#}");
+    assert_eq!(json["layers"][0]["size"], json["size"], "{json:#}");
+    let row = shown(&["ls"]);
+    let digest = json["digest"].as_str().expect("a digest");
+    assert!(row.contains(&digest[..19]) && row.contains(&platform), "{row}");
+
+    let missing = asked("bob", &["inspect", "team/app:7"]);
+    let said = String::from_utf8(missing.stderr).unwrap();
+    assert_eq!(missing.status.code(), Some(2), "{said}");
+    assert!(said.contains("the tags of team/app are 2"), "{said}");
+    let wrong = image(server, "bob", &Secret::new("hunter2"), &["ls"]);
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert!(said.contains("check PLATFORM_USER") && !said.contains("hunter2"), "{said}");
 }

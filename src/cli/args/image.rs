@@ -20,12 +20,18 @@ pub struct Image {
 pub enum ImageVerb {
     /// Build and get the images of a catalogue, before they are needed
     Build(ImageBuild),
+    /// Show what an image of the registry of a cluster is made of
+    Inspect(ImageInspect),
+    /// List the images of the registry of a cluster
+    Ls(ImageLs),
     /// Record which images the tags of an inventory's catalogue point to
     Pin(ImagePin),
     /// Push an image to the registry of a cluster, for its apps
     Push(ImagePush),
     /// Write out the built-in catalogues and the folders of their images
     Recipes(ImageRecipes),
+    /// List the images of the registry of a cluster whose names have a text
+    Search(ImageSearch),
 }
 
 /// `platform image build`
@@ -95,6 +101,56 @@ pub struct ImagePush {
     /// The name in the registry; without one, that which the image has
     #[arg(value_name = "NAME:TAG")]
     pub name: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `platform image ls`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+EXAMPLES
+  The images of apps, with their sizes and digests:
+    platform image ls -i lab.yaml")]
+pub struct ImageLs {
+    /// Show also the images that the platform itself runs
+    #[arg(long)]
+    pub all: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `platform image search`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+EXAMPLES
+  All images with `redis` in their names:
+    platform image search redis -i lab.yaml")]
+pub struct ImageSearch {
+    /// A part of the name, in small or capital letters
+    #[arg(value_name = "TEXT")]
+    pub text: String,
+    /// Search also the images that the platform itself runs
+    #[arg(long)]
+    pub all: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `platform image inspect`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_help = "\
+Shows the digest, the kinds of machines, what a container runs, labels and layers. Of an image for \
+several kinds of machines, the layers are those for this computer's kind.
+
+EXAMPLES
+  platform image inspect team/app:1.0 -i lab.yaml")]
+pub struct ImageInspect {
+    /// The image
+    #[arg(value_name = "NAME:TAG")]
+    pub name: String,
     /// Which cluster.
     #[command(flatten)]
     pub target: TargetArgs,
