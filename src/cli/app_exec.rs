@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use super::args::{AppExec, Global, OneApp, Output};
 use super::exit::Exit;
-use super::{client, error, print_json};
+use super::{client, error, print_json, to_stdout};
 use crate::operate::app::{self, Ran};
 use crate::remote::Input;
 
@@ -62,11 +62,5 @@ fn write(output: &crate::remote::Output) -> Exit {
     let mut err = io::stderr().lock();
     // If standard error is closed, there is nowhere to report it.
     let _ = err.write_all(&output.greeting).and_then(|()| err.write_all(&output.stderr));
-    let mut out = io::stdout().lock();
-    match out.write_all(&output.stdout).and_then(|()| out.flush()) {
-        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
-            error::tell(&why, Exit::Failed)
-        }
-        _ => Exit::Done,
-    }
+    to_stdout(|out| out.write_all(&output.stdout))
 }

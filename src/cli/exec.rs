@@ -1,11 +1,11 @@
 //! `platform exec`
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use super::args::{Exec, Global, Output};
 use super::exit::Exit;
 use super::session::{Session, SessionKind};
-use super::{error, print_json};
+use super::{error, print_json, to_stdout};
 use crate::operate::exec::{Said, exec, failure};
 use crate::remote::{Argv, As};
 
@@ -34,22 +34,17 @@ pub(super) async fn run(args: &Exec, global: &Global) -> Exit {
 
 /// Prints each host's output under its name, byte for byte.
 fn show(said: &[Said]) -> Exit {
-    let mut out = io::stdout().lock();
-    let written = said.iter().try_for_each(|said| {
-        match &said.status {
-            Ok(0) => writeln!(out, "== {}", said.host)?,
-            Ok(status) => writeln!(out, "== {}: status {status}", said.host)?,
-            Err(none) => writeln!(out, "== {}: {}", said.host, none.why)?,
-        }
-        out.write_all(&said.stdout)?;
-        out.write_all(&said.stderr)
-    });
-    match written.and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            error::tell(&error, Exit::Failed)
-        }
-        _ => Exit::Done,
-    }
+    to_stdout(|out| {
+        said.iter().try_for_each(|said| {
+            match &said.status {
+                Ok(0) => writeln!(out, "== {}", said.host)?,
+                Ok(status) => writeln!(out, "== {}: status {status}", said.host)?,
+                Err(none) => writeln!(out, "== {}: {}", said.host, none.why)?,
+            }
+            out.write_all(&said.stdout)?;
+            out.write_all(&said.stderr)
+        })
+    })
 }
 
 fn document(said: &Said) -> serde_json::Value {

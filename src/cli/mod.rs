@@ -86,10 +86,14 @@ fn print(text: &str) -> Exit {
     write(&visible(text))
 }
 
-/// Writes to standard output. If its reader stops early, that is not a failure.
 fn write(text: &str) -> Exit {
+    to_stdout(|out| out.write_all(text.as_bytes()))
+}
+
+/// Writes to standard output. If its reader stops early, that is not a failure.
+fn to_stdout(fill: impl FnOnce(&mut io::StdoutLock<'static>) -> io::Result<()>) -> Exit {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match fill(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             error::tell(&error, Exit::Failed)
         }
