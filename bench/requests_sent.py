@@ -9,17 +9,12 @@ PATIENCE = 5.0  # seconds for one request
 REQUEST = "{method} {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n"
 
 
-class Requests:
-    """Requests that are sent inside of a `with`, each on a connection of its own.
+class _Client:
+    """Something that goes on in a thread of its own inside of a `with`."""
 
-    They are sent at their time, whether the ones before were answered or not.
-    """
-
-    def __init__(self, host: str, port: int, method: str = "GET"):
-        self._at = (host, port, method)
-        self._sent: list[tuple[float, bool]] = []
+    def __init__(self):
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._send()))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
     def __enter__(self):
         self._thread.start()
@@ -28,6 +23,21 @@ class Requests:
     def __exit__(self, *_) -> None:
         self._ended.set()
         self._thread.join()
+
+    async def _run(self) -> None:
+        raise NotImplementedError
+
+
+class Requests(_Client):
+    """Requests that are sent inside of a `with`, each on a connection of its own.
+
+    They are sent at their time, whether the ones before were answered or not.
+    """
+
+    def __init__(self, host: str, port: int, method: str = "GET"):
+        super().__init__()
+        self._at = (host, port, method)
+        self._sent: list[tuple[float, bool]] = []
 
     @staticmethod
     def one(host: str, port: int) -> bool:
@@ -45,7 +55,7 @@ class Requests:
         failed = [at for at, answered in self._sent if not answered]
         return max(failed) - min(failed) if failed else 0.0
 
-    async def _send(self) -> None:
+    async def _run(self) -> None:
         begun, tasks = time.monotonic(), []
         while not self._ended.is_set():
             tasks.append(asyncio.create_task(self._one()))
@@ -58,29 +68,20 @@ class Requests:
         self._sent.append((at, await _is_answered(*self._at)))
 
 
-class Streams:
+class Streams(_Client):
     """Answers without an end that are read inside of a `with`."""
 
     def __init__(self, host: str, port: int, n: int):
+        super().__init__()
         self._at = (host, port)
         self._n = n
         self._n_cut = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._read()))
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def n_cut(self) -> int:
         """How many ended, or never began, before the end of the `with`."""
         return self._n_cut
 
-    async def _read(self) -> None:
+    async def _run(self) -> None:
         await asyncio.gather(*(self._one() for _ in range(self._n)))
 
     async def _one(self) -> None:
